@@ -1,0 +1,283 @@
+package cli
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"crypto/ed25519"
+
+	"github.com/spf13/cobra"
+
+	"github.com/quellhq/quell/cmd/quell/internal/config"
+	"github.com/quellhq/quell/cmd/quell/internal/pipeline"
+	"github.com/quellhq/quell/cmd/quell/internal/report"
+	"github.com/quellhq/quell/revokers"
+	"github.com/quellhq/quell/rules"
+	"github.com/quellhq/quell/scanners"
+	"github.com/quellhq/quell/scanners/detect"
+)
+
+func decodePublic(s string) (ed25519.PublicKey, error) {
+	b, err := base64.StdEncoding.DecodeString(s)
+	if err != nil || len(b) != ed25519.PublicKeySize {
+		return nil, fmt.Errorf("trust-key %q is no Ed25519 public key in base64", s)
+	}
+	return b, nil
+}
+
+func (a *app) check() *cobra.Command {
+	var rule, cookie string
+	c := &cobra.Command{Use: "check [REPORT]", Short: "Ask whether credentials are alive: tokens on standard input, or those of a JSON-lines report",
+		Long: `Ask whether credentials are alive.
+
+Without an argument, or with -, standard input is read: a JSON-lines report of
+quell scan, or one credential a line (a token, or NAME=VALUE for a cookie).
+A secret is never taken from the command line, where other users could read it.`,
+		Args: cobra.MaximumNArgs(1), RunE: func(c *cobra.Command, args []string) error {
+			return a.runCheck(c.Context(), args, rule, cookie)
+		}}
+	c.Flags().StringVar(&rule, "rule", "", "the rule's `ID`, for a token whose form does not tell its issuer")
+	c.Flags().StringVar(&cookie, "cookie", "", "the cookie's `NAME`, for a bare cookie value")
+	return c
+}
+
+func (a *app) runCheck(ctx context.Context, args []string, rule, cookie string) error {
+	fail, err := pipeline.ParseFailOn(a.failOn)
+	if err != nil {
+		return err
+	}
+	k, err := a.kit()
+	if err != nil {
+		return err
+	}
+	creds, err := a.credentials(k, args, rule, cookie)
+	if err != nil {
+		return err
+	}
+	sink, err := a.sink(k.set)
+	if err != nil {
+		return err
+	}
+	if a.offline {
+		return errors.New("check asks issuers; --offline forbids it")
+	}
+	verdicts, err := pipeline.Check(ctx, k.prober, creds)
+	if err != nil {
+		return err
+	}
+	var secrets []rules.Secret
+	for _, c := range creds {
+		secrets = append(secrets, c.Secret)
+	}
+	res := &scanned{Result: &pipeline.Result{Credentials: creds}, verdicts: verdicts, redactor: report.NewRedactor(secrets)}
+	for _, c := range creds {
+		res.Findings = append(res.Findings, c.Findings...)
+	}
+	sum, code, err := a.emitScan(k, sink, "check", nil, res, fail)
+	if err != nil {
+		return err
+	}
+	sum.ExitCode = code
+	if err := errors.Join(sink.Emit(sum), sink.Close()); err != nil {
+		return err
+	}
+	if code != exitClean {
+		return exit(code)
+	}
+	return nil
+}
+
+// credentials reads a report, or bare tokens.
+func (a *app) credentials(k *kit, args []string, rule, cookie string) ([]rules.Credential, error) {
+	in := a.in
+	name := "standard input"
+	if len(args) == 1 && args[0] != "-" {
+		f, err := os.Open(args[0])
+		if err != nil {
+			return nil, fmt.Errorf("report: %w", err)
+		}
+		defer f.Close()
+		in, name = f, args[0]
+	}
+	b := bufio.NewReaderSize(in, 64<<10)
+	if head, _ := b.Peek(1); bytes.Equal(head, []byte("{")) {
+		return a.fromReport(k, name, b)
+	}
+	return fromTokens(k, b, rule, cookie)
+}
+
+// maxReportLine is the longest line of a report: a credential with very many
+// places.
+const maxReportLine = 64 << 20
+
+func (a *app) fromReport(k *kit, name string, r io.Reader) ([]rules.Credential, error) {
+	ids, err := a.identities(k)
+	if err != nil {
+		return nil, err
+	}
+	var out []rules.Credential
+	sc := bufio.NewScanner(r)
+	sc.Buffer(make([]byte, 64<<10), maxReportLine)
+	for n := 1; sc.Scan(); n++ {
+		if len(bytes.TrimSpace(sc.Bytes())) == 0 {
+			continue
+		}
+		e, err := report.Unmarshal(sc.Bytes())
+		if err != nil {
+			return nil, fmt.Errorf("%s:%d: not a line of a report", name, n)
+		}
+		switch e := e.(type) {
+		case report.Config:
+			if e.Protocol > report.Protocol {
+				return nil, fmt.Errorf("%s:%d: protocol %d is newer than this quell", name, n, e.Protocol)
+			}
+		case report.Credential:
+			s, err := config.Open(e.Sealed, ids...)
+			if err != nil {
+				return nil, fmt.Errorf("%s:%d: %w", name, n, err)
+			}
+			c := rules.Credential{Fingerprint: k.keys.Fingerprint.Fingerprint(s), Rule: e.Rule, Provider: e.Provider, Kind: e.Kind, Confidence: e.Confidence, Secret: s, Cookie: e.Cookie, Claims: e.Claims, Offline: e.Offline}
+			for _, l := range e.Locations {
+				c.Findings = append(c.Findings, rules.Finding{Rule: e.Rule, Provider: e.Provider, Kind: e.Kind, Confidence: e.Confidence, Secret: s, Location: l, Offline: e.Offline, Cookie: e.Cookie})
+			}
+			out = append(out, c)
+		}
+	}
+	if err := sc.Err(); err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	return out, nil
+}
+
+func fromTokens(k *kit, r io.Reader, rule, cookie string) ([]rules.Credential, error) {
+	text, err := io.ReadAll(io.LimitReader(r, 16<<20))
+	if err != nil {
+		return nil, fmt.Errorf("standard input: %w", err)
+	}
+	var out []rules.Credential
+	engine := detect.New(k.set)
+	for n, line := range bytes.Split(text, []byte("\n")) {
+		line = bytes.TrimSpace(line)
+		if len(line) == 0 {
+			continue
+		}
+		loc := rules.Location{Source: "check", Path: "-", Line: n + 1, Column: 1, EndLine: n + 1, EndColumn: len(line) + 1}
+		if rule != "" {
+			r := k.set.Rule(rule)
+			if r == nil {
+				return nil, fmt.Errorf("no rule %q (quell: hint: quell rules list)", rule)
+			}
+			s := rules.NewSecret(line)
+			c := rules.Credential{Fingerprint: k.keys.Fingerprint.Fingerprint(s), Rule: r.ID, Kind: r.Kind, Confidence: rules.High, Secret: s, Cookie: cookie, Offline: rules.Offline{State: rules.OfflineUnknown}}
+			if r.Provider != nil {
+				c.Provider = r.Provider.ID
+			}
+			if r.Cookie != nil && cookie == "" {
+				c.Cookie = r.Cookie.Names[0]
+			}
+			c.Findings = []rules.Finding{{Rule: r.ID, Provider: c.Provider, Kind: r.Kind, Confidence: c.Confidence, Secret: s, Location: loc, Offline: c.Offline, Cookie: c.Cookie}}
+			out = append(out, c)
+			continue
+		}
+		if cookie != "" {
+			line = append([]byte(cookie+"="), line...)
+		}
+		var found []rules.Finding
+		for m := range engine.Detect(scanners.Chunk{Artifact: &scanners.Artifact{Location: loc}, Data: line, Line: 1, Column: 1, To: len(line)}) {
+			f := rules.Finding{Rule: m.Rule.ID, Kind: m.Rule.Kind, Confidence: m.Confidence, Secret: m.Secret, Location: loc, Offline: m.Offline, Cookie: m.Cookie, Claims: m.Claims}
+			if m.Rule.Provider != nil {
+				f.Provider = m.Rule.Provider.ID
+			}
+			found = append(found, f)
+		}
+		if len(found) == 0 {
+			return nil, fmt.Errorf("line %d: no rule knows this form (quell: hint: --rule ID says whose it is)", n+1)
+		}
+		out = append(out, pipeline.Group(found, k.keys.Fingerprint, k.set)...)
+	}
+	if len(out) == 0 {
+		return nil, errors.New("nothing to check on standard input")
+	}
+	return out, nil
+}
+
+func (a *app) recheck() *cobra.Command {
+	var purge bool
+	c := &cobra.Command{Use: "recheck", Short: "Ask again about every credential that was killed here", Args: cobra.NoArgs, RunE: func(c *cobra.Command, _ []string) error {
+		k, err := a.kit()
+		if err != nil {
+			return err
+		}
+		led, err := a.ledgerAt(k)
+		if err != nil {
+			return err
+		}
+		defer led.Close()
+		if purge {
+			n, err := led.Purge(c.Context())
+			a.say("%d sealed credentials forgotten; the ledger stays", n)
+			return err
+		}
+		ids, err := a.identities(k)
+		if err != nil {
+			return err
+		}
+		kept, err := led.Kept(c.Context())
+		if err != nil {
+			return err
+		}
+		sink, err := a.sink(k.set)
+		if err != nil {
+			return err
+		}
+		sum := report.Summary{Credentials: len(kept)}
+		code := exitClean
+		start := time.Now()
+		for _, e := range kept {
+			s, err := config.Open(e.Sealed, ids...)
+			if err != nil {
+				return fmt.Errorf("incident %s: %w", e.Incident, err)
+			}
+			r := k.set.Rule(e.Rule)
+			if r == nil {
+				continue
+			}
+			cred := rules.Credential{Fingerprint: e.Incident, Rule: e.Rule, Kind: r.Kind, Secret: s, Cookie: e.Cookie}
+			k.prober.SawLive(e.Incident)
+			v, err := k.prober.Verify(c.Context(), cred)
+			if err != nil {
+				return err
+			}
+			switch v.Liveness {
+			case revokers.Live:
+				sum.Live++
+				code = exitLeft
+			case revokers.Dead:
+				sum.Dead++
+			default:
+				sum.Unknown++
+				code = max(code, exitLeft)
+			}
+			if err := errors.Join(sink.Emit(pipeline.CredentialEvent(cred, nil, "")), sink.Emit(report.Verdict{Fingerprint: e.Incident, Verdict: v})); err != nil {
+				return err
+			}
+		}
+		sum.Seconds, sum.ExitCode = time.Since(start).Seconds(), code
+		if err := errors.Join(sink.Emit(sum), sink.Close()); err != nil {
+			return err
+		}
+		if code != exitClean {
+			return exit(code)
+		}
+		return nil
+	}}
+	c.Flags().BoolVar(&purge, "purge", false, "forget the sealed credentials instead")
+	return c
+}

@@ -1,0 +1,267 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/user"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/quellhq/quell/cmd/quell/internal/pipeline"
+	"github.com/quellhq/quell/cmd/quell/internal/plan"
+	"github.com/quellhq/quell/cmd/quell/internal/report"
+	"github.com/quellhq/quell/revokers"
+	"github.com/quellhq/quell/rules"
+)
+
+func (a *app) plan() *cobra.Command {
+	var reason string
+	c := &cobra.Command{Use: "plan [REPORT]", Short: "Write what would be done about the credentials of a report, and change nothing", Args: cobra.MaximumNArgs(1),
+		Long: `Write what would be done about the credentials of a JSON-lines report.
+
+The plan goes to --output (or standard output), sealed and signed, for quell
+apply; what it says is shown on standard error.`,
+		RunE: func(c *cobra.Command, args []string) error {
+			k, err := a.kit()
+			if err != nil {
+				return err
+			}
+			creds, err := a.credentials(k, args, "", "")
+			if err != nil {
+				return err
+			}
+			verdicts, err := pipeline.Check(c.Context(), k.prober, creds)
+			if err != nil {
+				return err
+			}
+			p, err := a.makePlan(c.Context(), k, creds, verdicts, reason)
+			if err != nil {
+				return err
+			}
+			show, err := report.New("text", a.err, k.set)
+			if err != nil {
+				return err
+			}
+			for _, it := range p.Items {
+				if err := show.Emit(pipeline.ActionOf(it)); err != nil {
+					return err
+				}
+			}
+			if err := show.Close(); err != nil {
+				return err
+			}
+			b, err := plan.Sign(p, k.keys.Sign)
+			if err != nil {
+				return err
+			}
+			if a.output == "-" || a.output == "" {
+				_, err = a.out.Write(b)
+				return err
+			}
+			if err := write(a.output, b); err != nil {
+				return fmt.Errorf("plan: %w", err)
+			}
+			a.say("%d of %d credentials would be ended; apply within %s: quell apply %s", doable(p), len(p.Items), k.policy.MaxAge(), a.output)
+			return nil
+		}}
+	c.Flags().StringVar(&reason, "break-glass", "", "kill without shown ownership or a sure verdict, for this `REASON`, which is recorded")
+	return c
+}
+
+func doable(p *plan.Plan) int {
+	n := 0
+	for _, it := range p.Items {
+		if it.Action != plan.ActHeld && it.Action != plan.ActNone {
+			n++
+		}
+	}
+	return n
+}
+
+func (a *app) makePlan(ctx context.Context, k *kit, creds []rules.Credential, verdicts []revokers.Verdict, reason string) (*plan.Plan, error) {
+	var secrets []rules.Secret
+	for _, c := range creds {
+		secrets = append(secrets, c.Secret)
+	}
+	pl := pipeline.Planner{Prober: k.prober, Policy: k.policy, Own: pipeline.OwnSecrets(k.prober.Instances, a.getenv), BreakGlass: reason,
+		Recipients: k.recipients, Names: k.names, Redactor: report.NewRedactor(secrets), NoKill: a.getenv("QUELL_NO_KILL") != ""}
+	return pl.Plan(ctx, creds, verdicts)
+}
+
+// write makes a file that appears whole or not at all.
+func write(path string, b []byte) error {
+	f, err := os.CreateTemp(filepath.Dir(path), ".quell-*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name())
+	_, err = f.Write(b)
+	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), path)
+}
+
+func (a *app) apply() *cobra.Command {
+	var trust []string
+	c := &cobra.Command{Use: "apply PLAN", Short: "Do what a plan says, and prove it", Args: cobra.ExactArgs(1), RunE: func(c *cobra.Command, args []string) error {
+		k, err := a.kit()
+		if err != nil {
+			return err
+		}
+		b, err := os.ReadFile(args[0])
+		if err != nil {
+			return fmt.Errorf("plan: %w", err)
+		}
+		keys, err := k.trusted(trust)
+		if err != nil {
+			return err
+		}
+		p, id, err := plan.Verify(b, keys, k.policy.MaxAge(), time.Now())
+		if err != nil {
+			return err
+		}
+		sink, err := a.sink(k.set)
+		if err != nil {
+			return err
+		}
+		code, err := a.runApply(c.Context(), k, p, id, sink, report.Summary{})
+		if err != nil {
+			return err
+		}
+		if code != exitClean {
+			return exit(code)
+		}
+		return nil
+	}}
+	c.Flags().StringArrayVar(&trust, "trust-key", nil, "also take plans signed by this Ed25519 public `KEY` (base64)")
+	return c
+}
+
+// runApply applies p, closes the sink and gives the exit code.
+func (a *app) runApply(ctx context.Context, k *kit, p *plan.Plan, id string, sink report.Sink, sum report.Summary) (int, error) {
+	if a.offline {
+		return 0, errors.New("apply asks and revokes; --offline forbids it")
+	}
+	led, err := a.ledgerAt(k)
+	if err != nil {
+		return 0, err
+	}
+	defer led.Close()
+	ids, err := a.identities(k)
+	if err != nil {
+		return 0, err
+	}
+	ap := pipeline.Applier{Prober: k.prober, Policy: k.policy, Own: pipeline.OwnSecrets(k.prober.Instances, a.getenv), Ledger: led, Identities: ids, Recipients: k.recipients,
+		Actor: a.actor(), NoKill: a.getenv("QUELL_NO_KILL") != "", Progress: func(s string) { a.say("%s", report.Clean(s)) }}
+	sum.Outcomes = map[revokers.Outcome]int{}
+	start := time.Now()
+	err = ap.Apply(ctx, p, id, func(act report.Action) error {
+		if act.Outcome != "" {
+			sum.Outcomes[act.Outcome]++
+		}
+		return sink.Emit(act)
+	})
+	code := exitClean
+	for o, n := range sum.Outcomes {
+		if n > 0 && o != revokers.Confirmed {
+			code = exitLeft
+		}
+	}
+	if ctx.Err() != nil {
+		code, err = exitInterrupted, nil
+	}
+	if err != nil {
+		_ = sink.Close()
+		return 0, err
+	}
+	sum.Seconds += time.Since(start).Seconds()
+	sum.ExitCode = code
+	return code, errors.Join(sink.Emit(sum), sink.Close())
+}
+
+// actor names who runs quell, for the ledger.
+func (a *app) actor() string {
+	if v := a.getenv("GITHUB_ACTOR"); v != "" {
+		return "github:" + v
+	}
+	if u, err := user.Current(); err == nil {
+		return u.Username
+	}
+	return "unknown"
+}
+
+func (a *app) contain() *cobra.Command {
+	var reason string
+	c := &cobra.Command{Use: "contain", Short: "Scan, plan and apply in one go, under a policy file", Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error { return errors.New("contain what? log, git, image or path") }}
+	c.PersistentFlags().StringVar(&reason, "break-glass", "", "kill without shown ownership or a sure verdict, for this `REASON`, which is recorded")
+	for _, s := range sources {
+		c.AddCommand(&cobra.Command{Use: s.use, Short: s.short, Args: cobra.MinimumNArgs(1), RunE: func(c *cobra.Command, args []string) error {
+			if a.policyFile == "" {
+				return errors.New("contain kills without asking again, so its policy must be named (quell: hint: --policy FILE; quell policy init makes one)")
+			}
+			k, err := a.kit()
+			if err != nil {
+				return err
+			}
+			src, err := s.open(a, args)
+			if err != nil {
+				return err
+			}
+			fail, err := pipeline.ParseFailOn(a.failOn)
+			if err != nil {
+				return err
+			}
+			sink, err := a.sink(k.set)
+			if err != nil {
+				return err
+			}
+			res, err := a.doScan(c.Context(), k, src)
+			if err != nil {
+				return err
+			}
+			sum, _, err := a.emitScan(k, sink, "contain "+s.name, args, res, fail)
+			if err != nil {
+				return err
+			}
+			if res.verdicts == nil {
+				res.verdicts = make([]revokers.Verdict, len(res.Credentials))
+			}
+			p, err := a.makePlan(c.Context(), k, res.Credentials, res.verdicts, reason)
+			if err != nil {
+				return err
+			}
+			b, err := plan.Sign(p, k.keys.Sign)
+			if err != nil {
+				return err
+			}
+			keys, err := k.trusted(nil)
+			if err != nil {
+				return err
+			}
+			p, id, err := plan.Verify(b, keys, k.policy.MaxAge(), time.Now())
+			if err != nil {
+				return err
+			}
+			code, err := a.runApply(c.Context(), k, p, id, sink, sum)
+			if err != nil {
+				return err
+			}
+			// What was killed is known to be dead now and counts no more; what
+			// could not be read still does.
+			if code == exitClean && len(res.Gaps) > 0 {
+				code = exitIncomplete
+			}
+			if code != exitClean {
+				return exit(code)
+			}
+			return nil
+		}})
+	}
+	return c
+}

@@ -1,0 +1,169 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/quellhq/quell/cmd/quell/internal/config"
+	"github.com/quellhq/quell/cmd/quell/internal/pipeline"
+	"github.com/quellhq/quell/cmd/quell/internal/report"
+	"github.com/quellhq/quell/revokers"
+	"github.com/quellhq/quell/rules"
+	"github.com/quellhq/quell/scanners"
+	"github.com/quellhq/quell/scanners/cilog"
+	"github.com/quellhq/quell/scanners/detect"
+	"github.com/quellhq/quell/scanners/files"
+	"github.com/quellhq/quell/scanners/git"
+	"github.com/quellhq/quell/scanners/oci"
+)
+
+// sources is the table of what can be scanned.
+var sources = []struct {
+	name, use, short string
+	open             func(a *app, targets []string) (scanners.Source, error)
+}{
+	{"log", "log TARGET…", "CI logs: files, folders, zips of GitHub Actions, - for standard input", func(a *app, t []string) (scanners.Source, error) {
+		return cilog.Source{Targets: t, Stdin: a.in}, nil
+	}},
+	{"git", "git DIR", "A repository: every object, not only what diffs show", func(_ *app, t []string) (scanners.Source, error) {
+		if len(t) != 1 {
+			return nil, errors.New("scan git takes one repository")
+		}
+		return &git.Source{Dir: t[0]}, nil
+	}},
+	{"image", "image TARGET…", "Container images: a registry's reference, an OCI layout folder, a docker archive", func(_ *app, t []string) (scanners.Source, error) {
+		return &oci.Source{Targets: t}, nil
+	}},
+	{"path", "path TARGET…", "Files and folders, - for standard input", func(a *app, t []string) (scanners.Source, error) {
+		return files.Source{Name: "path", Targets: t, Stdin: a.in}, nil
+	}},
+}
+
+func (a *app) scan() *cobra.Command {
+	c := &cobra.Command{Use: "scan", Short: "Find credentials, and ask their issuers whether they are alive; changes nothing", Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error { return errors.New("scan what? log, git, image or path") }}
+	for _, s := range sources {
+		c.AddCommand(&cobra.Command{Use: s.use, Short: s.short, Args: cobra.MinimumNArgs(1), RunE: func(c *cobra.Command, args []string) error {
+			k, err := a.kit()
+			if err != nil {
+				return err
+			}
+			src, err := s.open(a, args)
+			if err != nil {
+				return err
+			}
+			return a.runScan(c.Context(), k, "scan "+s.name, args, src)
+		}})
+	}
+	return c
+}
+
+// scanned is a scan's result with its verdicts.
+type scanned struct {
+	*pipeline.Result
+	verdicts []revokers.Verdict // nil where nothing was asked
+	redactor *report.Redactor
+	err      error // an interruption
+}
+
+func (a *app) doScan(ctx context.Context, k *kit, src scanners.Source) (*scanned, error) {
+	least, ok := rules.ParseConfidence(a.confidence)
+	if !ok {
+		return nil, fmt.Errorf("--confidence %q is not low, medium or high", a.confidence)
+	}
+	s := pipeline.Scan{Source: src, Detector: detect.New(k.set), Set: k.set, Key: k.keys.Fingerprint, Confidence: least}
+	res, err := s.Run(ctx)
+	if res == nil {
+		return nil, err
+	}
+	out := &scanned{Result: res, err: err}
+	var secrets []rules.Secret
+	for _, c := range res.Credentials {
+		secrets = append(secrets, c.Secret)
+	}
+	out.redactor = report.NewRedactor(secrets)
+	if !a.offline && err == nil {
+		out.verdicts, out.err = pipeline.Check(ctx, k.prober, res.Credentials)
+	}
+	return out, nil
+}
+
+func (a *app) runScan(ctx context.Context, k *kit, command string, targets []string, src scanners.Source) error {
+	fail, err := pipeline.ParseFailOn(a.failOn)
+	if err != nil {
+		return err
+	}
+	sink, err := a.sink(k.set)
+	if err != nil {
+		return err
+	}
+	res, err := a.doScan(ctx, k, src)
+	if err != nil {
+		return err
+	}
+	sum, code, err := a.emitScan(k, sink, command, targets, res, fail)
+	if err != nil {
+		return err
+	}
+	sum.ExitCode = code
+	if err := errors.Join(sink.Emit(sum), sink.Close()); err != nil {
+		return err
+	}
+	if code != exitClean {
+		return exit(code)
+	}
+	return nil
+}
+
+// emitScan writes all of a scan but its summary, which it returns.
+func (a *app) emitScan(k *kit, sink report.Sink, command string, targets []string, res *scanned, fail pipeline.FailOn) (report.Summary, int, error) {
+	var errs []error
+	emit := func(e report.Event) { errs = append(errs, sink.Emit(e)) }
+	emit(report.Config{Protocol: report.Protocol, Version: Version(), Command: command, Targets: targets, Offline: a.offline, Rules: len(k.set.Rules), At: time.Now().UTC()})
+	for _, n := range k.notices {
+		emit(n)
+	}
+	sum := report.Summary{Artifacts: res.Stats.Artifacts, Bytes: res.Stats.Bytes, Findings: len(res.Findings), Credentials: len(res.Credentials),
+		Hidden: res.Hidden, Allowed: res.Stats.Allowed, Incomplete: len(res.Gaps), Seconds: res.Took.Seconds()}
+	for _, f := range res.Findings {
+		emit(pipeline.FindingEvent(f, k.keys.Fingerprint, res.redactor, k.set, a.reveal))
+	}
+	found := false
+	for i, c := range res.Credentials {
+		sealed, err := config.Seal([]byte(c.Secret.Reveal()), k.recipients)
+		errs = append(errs, err)
+		emit(pipeline.CredentialEvent(c, res.redactor, sealed))
+		var v *revokers.Verdict
+		if res.verdicts != nil {
+			v = &res.verdicts[i]
+			emit(report.Verdict{Fingerprint: c.Fingerprint, Verdict: *v})
+		}
+		switch {
+		case v != nil && v.Liveness == revokers.Live:
+			sum.Live++
+		case v != nil && v.Liveness == revokers.Dead || v == nil && c.Offline.State == rules.OfflineExpired:
+			sum.Dead++
+		default:
+			sum.Unknown++
+		}
+		found = found || fail.Counts(c, v)
+	}
+	for _, g := range res.Gaps {
+		emit(report.Notice{Message: res.redactor.String(g.Error()), Path: res.redactor.String(g.Location.Path), Incomplete: true})
+	}
+	code := exitClean
+	switch {
+	case res.err != nil:
+		code = exitInterrupted
+		emit(report.Notice{Message: "interrupted: the result is not whole", Incomplete: true})
+	case found:
+		code = exitFindings
+	case len(res.Gaps) > 0:
+		code = exitIncomplete
+	}
+	return sum, code, errors.Join(errs...)
+}

@@ -1,0 +1,245 @@
+// Package config finds what a run works with besides its flags: the state
+// folder, the installation's keys, secrets that are named and not written.
+package config
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"crypto/rand"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"filippo.io/age"
+
+	"github.com/quellhq/quell/rules"
+)
+
+// Dirs are the folders of an installation, by the XDG base directory
+// specification.
+type Dirs struct {
+	State  string // keys, ledger
+	Config string // policy.toml
+}
+
+// Find reads the environment.
+func Find(getenv func(string) string) (Dirs, error) {
+	home := getenv("HOME")
+	pick := func(env, rel string) string {
+		if d := getenv(env); filepath.IsAbs(d) {
+			return filepath.Join(d, "quell")
+		}
+		return filepath.Join(home, rel, "quell")
+	}
+	d := Dirs{pick("XDG_STATE_HOME", ".local/state"), pick("XDG_CONFIG_HOME", ".config")}
+	if home == "" && getenv("XDG_STATE_HOME") == "" {
+		return d, errors.New("neither HOME nor XDG_STATE_HOME is set: there is no place for keys and the ledger")
+	}
+	return d, nil
+}
+
+// PolicyFile is where a policy is read from unless a flag names another. It is
+// never looked for in the scanned tree or the working folder.
+func (d Dirs) PolicyFile() string { return filepath.Join(d.Config, "policy.toml") }
+
+// LedgerFile is the default ledger.
+func (d Dirs) LedgerFile() string { return filepath.Join(d.State, "ledger.db") }
+
+// Keys are an installation's own.
+type Keys struct {
+	Fingerprint rules.FingerprintKey
+	Identity    *age.X25519Identity // opens what was sealed here
+	Sign        ed25519.PrivateKey
+	// Temporary says that the state folder can't be written: the keys end
+	// with the process.
+	Temporary error
+}
+
+// LoadKeys reads the keys and makes those that are missing. The fingerprint
+// key may also come from QUELL_FINGERPRINT_KEY, 32 bytes in base64 or hex, so
+// that short-lived machines agree.
+func LoadKeys(d Dirs, getenv func(string) string) (*Keys, error) {
+	k := &Keys{}
+	raw, err := k.file(d, "fingerprint.key", func() ([]byte, error) { return random(32) })
+	if err != nil {
+		return nil, err
+	}
+	if s := getenv("QUELL_FINGERPRINT_KEY"); s != "" {
+		if raw, err = decodeKey(s); err != nil {
+			return nil, err
+		}
+	}
+	if len(raw) != len(k.Fingerprint) {
+		return nil, errors.New("fingerprint.key is damaged: it does not hold 32 bytes")
+	}
+	copy(k.Fingerprint[:], raw)
+	id, err := k.file(d, "identity.txt", func() ([]byte, error) {
+		i, err := age.GenerateX25519Identity()
+		if err != nil {
+			return nil, err
+		}
+		return []byte(i.String() + "\n"), nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	if k.Identity, err = age.ParseX25519Identity(strings.TrimSpace(string(id))); err != nil {
+		return nil, errors.New("identity.txt is damaged: it holds no age identity")
+	}
+	seed, err := k.file(d, "sign.key", func() ([]byte, error) { return random(ed25519.SeedSize) })
+	if err != nil {
+		return nil, err
+	}
+	if len(seed) != ed25519.SeedSize {
+		return nil, errors.New("sign.key is damaged: it does not hold 32 bytes")
+	}
+	k.Sign = ed25519.NewKeyFromSeed(seed)
+	return k, nil
+}
+
+func random(n int) ([]byte, error) {
+	b := make([]byte, n)
+	_, err := rand.Read(b)
+	return b, err
+}
+
+func decodeKey(s string) ([]byte, error) {
+	for _, f := range []func(string) ([]byte, error){base64.StdEncoding.DecodeString, base64.RawURLEncoding.DecodeString, unhex} {
+		if b, err := f(strings.TrimSpace(s)); err == nil && len(b) == 32 {
+			return b, nil
+		}
+	}
+	return nil, errors.New("QUELL_FINGERPRINT_KEY is not 32 bytes in base64 or hex")
+}
+
+func unhex(s string) ([]byte, error) {
+	var b []byte
+	_, err := fmt.Sscanf(s, "%x", &b)
+	return b, err
+}
+
+// file reads a key file, or makes it so that of two processes which start at
+// once both use the same key.
+func (k *Keys) file(d Dirs, name string, make func() ([]byte, error)) ([]byte, error) {
+	path := filepath.Join(d.State, name)
+	b, err := os.ReadFile(path)
+	if err == nil {
+		return b, nil
+	}
+	fresh, err2 := make()
+	if err2 != nil {
+		return nil, err2
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		if err = create(path, fresh); err == nil {
+			return os.ReadFile(path)
+		}
+	}
+	k.Temporary = fmt.Errorf("%s: %w", path, reason(err))
+	return fresh, nil
+}
+
+func create(path string, b []byte) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return err
+	}
+	tmp, err := os.CreateTemp(filepath.Dir(path), ".new-*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(tmp.Name())
+	_, err = tmp.Write(b)
+	if err = errors.Join(err, tmp.Sync(), tmp.Close()); err != nil {
+		return err
+	}
+	// A link fails where another process was first, a rename would win.
+	if err := os.Link(tmp.Name(), path); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	return nil
+}
+
+func reason(err error) error {
+	var p *fs.PathError
+	if errors.As(err, &p) {
+		return p.Err
+	}
+	return err
+}
+
+// ReadSecret resolves a reference to a secret: env:NAME or file:PATH. A secret
+// written out in a policy file would be one more leak.
+func ReadSecret(ref string, getenv func(string) string) (rules.Secret, error) {
+	if ref == "" {
+		return rules.Secret{}, nil
+	}
+	kind, arg, _ := strings.Cut(ref, ":")
+	switch kind {
+	case "env":
+		v := getenv(arg)
+		if v == "" {
+			return rules.Secret{}, fmt.Errorf("the environment has no %s", arg)
+		}
+		return rules.NewSecretString(v), nil
+	case "file":
+		b, err := os.ReadFile(arg)
+		if err != nil {
+			return rules.Secret{}, fmt.Errorf("read %s: %w", arg, reason(err))
+		}
+		return rules.NewSecret(bytes.TrimRight(b, "\r\n")), nil
+	}
+	return rules.Secret{}, errors.New("a secret is named as env:NAME or file:PATH, never written out")
+}
+
+// Seal encrypts b to the recipients (age, X25519), in base64.
+func Seal(b []byte, to []age.Recipient) (string, error) {
+	var out bytes.Buffer
+	w, err := age.Encrypt(&out, to...)
+	if err != nil {
+		return "", fmt.Errorf("seal: %w", err)
+	}
+	_, err = w.Write(b)
+	if err = errors.Join(err, w.Close()); err != nil {
+		return "", fmt.Errorf("seal: %w", err)
+	}
+	return base64.StdEncoding.EncodeToString(out.Bytes()), nil
+}
+
+// Open decrypts what Seal made.
+func Open(sealed string, with ...age.Identity) (rules.Secret, error) {
+	b, err := base64.StdEncoding.DecodeString(sealed)
+	if err != nil {
+		return rules.Secret{}, errors.New("the sealed value is damaged")
+	}
+	r, err := age.Decrypt(bytes.NewReader(b), with...)
+	if err != nil {
+		return rules.Secret{}, errors.New("the value is sealed to another key (quell: hint: name the identity with --identity)")
+	}
+	out, err := io.ReadAll(r)
+	if err != nil {
+		return rules.Secret{}, errors.New("the sealed value is damaged")
+	}
+	return rules.NewSecret(out), nil
+}
+
+// Recipients parses age1… public keys; without any, the installation's own.
+func (k *Keys) Recipients(names []string) ([]age.Recipient, []string, error) {
+	if len(names) == 0 {
+		r := k.Identity.Recipient()
+		return []age.Recipient{r}, []string{r.String()}, nil
+	}
+	var out []age.Recipient
+	for _, n := range names {
+		r, err := age.ParseX25519Recipient(strings.TrimSpace(n))
+		if err != nil {
+			return nil, nil, fmt.Errorf("recipient %q is no age public key", n)
+		}
+		out = append(out, r)
+	}
+	return out, names, nil
+}

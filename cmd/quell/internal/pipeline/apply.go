@@ -1,0 +1,333 @@
+package pipeline
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"filippo.io/age"
+
+	"github.com/quellhq/quell/cmd/quell/internal/config"
+	"github.com/quellhq/quell/cmd/quell/internal/plan"
+	"github.com/quellhq/quell/cmd/quell/internal/policy"
+	"github.com/quellhq/quell/cmd/quell/internal/report"
+	"github.com/quellhq/quell/cmd/quell/internal/store"
+	"github.com/quellhq/quell/revokers"
+	"github.com/quellhq/quell/revokers/vault"
+	"github.com/quellhq/quell/rules"
+)
+
+// Applier does what a plan says.
+type Applier struct {
+	Prober     *revokers.Prober
+	Policy     *policy.Policy
+	Own        []rules.Secret
+	Ledger     *store.Ledger
+	Identities []age.Identity
+	Recipients []age.Recipient // what is kept to ask again later is sealed to them
+	Actor      string
+	Key        rules.FingerprintKey
+	NoKill     bool
+	Progress   func(string)
+}
+
+// Apply goes through the items. Each ends in an Action with an outcome; an
+// error ends the run before anything that the ledger could not record.
+func (a *Applier) Apply(ctx context.Context, p *plan.Plan, id string, emit func(report.Action) error) error {
+	creds := make([]rules.Credential, len(p.Items))
+	for i, it := range p.Items {
+		if it.Action == plan.ActHeld || it.Action == plan.ActNone {
+			continue
+		}
+		s, err := config.Open(it.Sealed, a.Identities...)
+		if err != nil {
+			return fmt.Errorf("plan: item %d: %w", i+1, err)
+		}
+		creds[i] = rules.Credential{Fingerprint: it.Fingerprint, Rule: it.Rule, Provider: it.Provider, Kind: it.Kind, Secret: s, Cookie: it.Cookie, Claims: it.Claims, Offline: it.Offline}
+		if it.Verdict.Liveness == revokers.Live {
+			a.Prober.SawLive(it.Fingerprint)
+		}
+	}
+	for i, it := range p.Items {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		act := ActionOf(it)
+		switch it.Action {
+		case plan.ActNone:
+			if err := emit(act); err != nil {
+				return err
+			}
+			continue
+		case plan.ActHeld:
+			act.Outcome = revokers.Held
+			if err := a.record(ctx, id, it.Fingerprint, "held", it.Hold); err != nil {
+				return err
+			}
+		default:
+			if err := a.kill(ctx, p, id, i, creds, &act); err != nil {
+				return err
+			}
+		}
+		if err := emit(act); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (a *Applier) record(ctx context.Context, run, incident, kind string, body any) error {
+	return a.Ledger.Append(ctx, store.Entry{Incident: incident, Type: kind, Actor: a.Actor, Run: run}, body)
+}
+
+func (a *Applier) hold(act *report.Action, why, lever string) {
+	act.Outcome, act.Held, act.Lever = revokers.Held, why, lever
+}
+
+func (a *Applier) kill(ctx context.Context, p *plan.Plan, id string, n int, creds []rules.Credential, act *report.Action) error {
+	it, c := p.Items[n], creds[n]
+	log := func(kind string, body any) error { return a.record(ctx, id, it.Fingerprint, kind, body) }
+	x, err := a.Prober.Exchange(c)
+	switch {
+	case a.NoKill || a.Policy.Disabled():
+		a.hold(act, "the kill switch is on", "kill.disabled = false in the policy, or unset QUELL_NO_KILL")
+	case err != nil:
+		a.hold(act, err.Error(), "the policy that the plan was made with")
+	case x.Instance.URL.String() != it.Instance:
+		a.hold(act, "the policy now names another instance than the plan", "a new plan")
+	case owned(c.Secret, a.Own):
+		a.hold(act, "it is the operator's or quell's own credential", "none: rotate it by hand")
+	}
+	if act.Outcome == revokers.Held {
+		return log("held", act.Held)
+	}
+	if err := log("found", it.Exposures); err != nil {
+		return err
+	}
+	if p.BreakGlass != "" {
+		if err := log("override", map[string]string{"reason": p.BreakGlass}); err != nil {
+			return err
+		}
+	}
+	// The world may have changed since the plan: ask again. What is dead
+	// already gets no request, only its proof.
+	before, err := a.Prober.Verify(ctx, c)
+	if err != nil {
+		return err
+	}
+	if err := log("verdict", before); err != nil {
+		return err
+	}
+	if before.Liveness == revokers.Unknown && before.Reason != revokers.Unsupported && p.BreakGlass == "" {
+		a.hold(act, "it is not known to be live any more: "+before.Reason, "apply again once its issuer answers")
+		return log("held", act.Held)
+	}
+	if sealed, err := config.Seal([]byte(c.Secret.Reveal()), a.Recipients); err == nil {
+		if err := a.Ledger.Keep(ctx, it.Fingerprint, it.Rule, it.Cookie, sealed); err != nil {
+			return err
+		}
+	}
+	x.SeenLive = true
+	a.Prober.SawLive(it.Fingerprint)
+	x.Kept = before.Identity
+	start := time.Now()
+	if before.Liveness != revokers.Dead {
+		if done, err := a.end(ctx, id, it, c, x, act, log); err != nil || done {
+			return err
+		}
+	}
+	a.progress("confirming %s %s at %s, up to %s", it.Rule, it.Redacted, x.Instance.Host(), time.Duration(it.Settle))
+	conf := a.confirm(ctx, it, c, x, creds)
+	act.Outcome, act.Detail, act.Control, act.Proof = conf.Outcome, conf.Detail, conf.Control, conf.Observations
+	a.qualify(act, x, c)
+	act.Seconds = time.Since(start).Seconds()
+	// The record outlives an interruption of the run.
+	log = func(kind string, body any) error {
+		return a.record(context.WithoutCancel(ctx), id, it.Fingerprint, kind, body)
+	}
+	if err := log("observation", conf); err != nil {
+		return err
+	}
+	act.Derived = a.derived(ctx, p, n, creds)
+	for _, d := range act.Derived {
+		if err := log("derived", d); err != nil {
+			return err
+		}
+	}
+	return log("outcome", map[string]any{"outcome": act.Outcome, "detail": act.Detail, "control": act.Control, "seconds": act.Seconds})
+}
+
+// end rotates first, where Vault manages the credential, and then revokes.
+// done tells that the item is finished without a proof.
+func (a *Applier) end(ctx context.Context, id string, it plan.Item, c rules.Credential, x *revokers.Exchange, act *report.Action, log func(string, any) error) (done bool, err error) {
+	if it.Rotate != nil {
+		if begun, err := a.begunRotation(ctx, id, it.Fingerprint); err != nil || begun {
+			if begun {
+				a.hold(act, "an earlier run began to rotate it and its end is unknown", "look into Vault, then make a new plan")
+			}
+			return true, errors.Join(err, log("held", act.Held))
+		}
+		if err := log("intent", map[string]any{"action": "rotate", "with": it.Rotate}); err != nil {
+			return true, err
+		}
+		rx, err := vaultFor(a.Prober, x)
+		if err == nil {
+			var rot revokers.Rotation
+			if rot, err = (vault.Rotator{Exchange: rx, With: *x.Instance.Rotate}).Rotate(ctx, c); err == nil {
+				act.Rotation = &rot
+				if err := log("rotation", rot); err != nil {
+					return true, err
+				}
+			}
+		}
+		if err != nil {
+			a.hold(act, "the rotation failed, so nothing was revoked: "+err.Error(), "mend the rotation in the policy, or leave it out")
+			return true, log("held", act.Held)
+		}
+	}
+	if it.Revoke == "" {
+		return false, nil
+	}
+	if err := log("intent", map[string]any{"action": "revoke", "method": it.Revoke, "host": x.Instance.Host(), "requests": it.Requests}); err != nil {
+		return true, err
+	}
+	a.progress("revoking %s %s at %s", it.Rule, it.Redacted, x.Instance.Host())
+	r := revocation(x.Rule, it.Revoke)
+	if r == nil {
+		return true, fmt.Errorf("rule %s has no revocation %q any more", it.Rule, it.Revoke)
+	}
+	var receipt revokers.Receipt
+	if r.Native != "" {
+		receipt, err = a.Prober.Natives.Revokes[r.Native].Revoke(ctx, x)
+	} else {
+		receipt, err = x.Revoke(ctx, r)
+	}
+	if err != nil {
+		// The request may have arrived all the same: only the probe can tell.
+		receipt = revokers.Receipt{Detail: "no answer: " + err.Error(), At: time.Now().UTC()}
+	}
+	act.Receipt = &receipt
+	return false, a.record(context.WithoutCancel(ctx), id, it.Fingerprint, "receipt", receipt)
+}
+
+func revocation(r *rules.Rule, id string) *rules.Revoke {
+	for i := range r.Revokes {
+		if r.Revokes[i].ID == id {
+			return &r.Revokes[i]
+		}
+	}
+	return nil
+}
+
+// begunRotation reports whether this plan's rotation was begun before and left
+// no result: it may not be repeated.
+func (a *Applier) begunRotation(ctx context.Context, id, incident string) (bool, error) {
+	all, err := a.Ledger.Incident(ctx, incident)
+	if err != nil {
+		return false, err
+	}
+	begun := false
+	for _, e := range all {
+		if e.Run != id {
+			continue
+		}
+		var b struct {
+			Action string `json:"action"`
+		}
+		switch {
+		case e.Type == "intent" && json.Unmarshal(e.Body, &b) == nil && b.Action == "rotate":
+			begun = true
+		case e.Type == "rotation", e.Type == "held":
+			begun = false
+		}
+	}
+	return begun, nil
+}
+
+// confirm proves death with the probe that said live.
+func (a *Applier) confirm(ctx context.Context, it plan.Item, c rules.Credential, x *revokers.Exchange, creds []rules.Credential) revokers.Confirmation {
+	ask := func(c rules.Credential) revokers.Ask {
+		return func(ctx context.Context) revokers.Verdict {
+			v, err := a.Prober.Verify(ctx, c)
+			if err != nil {
+				return revokers.Verdict{Reason: revokers.Unreachable, Detail: "interrupted", At: time.Now().UTC()}
+			}
+			return v
+		}
+	}
+	s := revokers.Schedule{Settle: time.Duration(it.Settle)}
+	if x.Instance.Operator {
+		// Nobody bans the operator at the operator's own instance, so each look
+		// can try several connections.
+		s.Burst = 3
+	}
+	if x.Rule.Probe == nil {
+		return revokers.Confirmation{Outcome: revokers.Unconfirmed, Detail: "nothing that only reads tells whether it is alive", Control: revokers.NoControl}
+	}
+	control, ok := x.Control()
+	if !ok {
+		// Another credential at the same issuer that is still live does as well.
+		for _, o := range creds {
+			if o.Rule != c.Rule || o.Fingerprint == c.Fingerprint || o.Secret.IsZero() {
+				continue
+			}
+			if ox, err := a.Prober.Exchange(o); err == nil && ox.Instance == x.Instance {
+				if v, err := a.Prober.Verify(ctx, o); err == nil && v.Liveness == revokers.Live {
+					control, ok = o, true
+					break
+				}
+			}
+		}
+	}
+	if !ok {
+		return revokers.Confirm(ctx, ask(c), nil, s)
+	}
+	return revokers.Confirm(ctx, ask(c), ask(control), s)
+}
+
+// qualify says what a probe alone can't: what is accepted without asking the
+// issuer stays alive elsewhere until it expires.
+func (a *Applier) qualify(act *report.Action, x *revokers.Exchange, c rules.Credential) {
+	until := "its expiry, which it does not tell"
+	if c.Offline.Expires != nil {
+		until = c.Offline.Expires.Format(time.RFC3339)
+	}
+	switch {
+	case !x.Rule.Stateless:
+	case act.Outcome == revokers.StillAlive:
+		act.Outcome = revokers.UntilExpiry
+		act.Detail = "stateless: it is still accepted, until " + until
+	case act.Outcome == revokers.Confirmed && c.Kind == rules.KindJWT:
+		act.Outcome = revokers.UntilExpiry
+		act.Detail = "its issuer gave it up, but who checks the signature alone accepts it until " + until
+	}
+}
+
+// derived asks about the live credentials of the same issuer that this run
+// knows and that the kill may have taken along, or left.
+func (a *Applier) derived(ctx context.Context, p *plan.Plan, n int, creds []rules.Credential) []report.Derived {
+	var out []report.Derived
+	me := p.Items[n]
+	for i, it := range p.Items {
+		if i == n || it.Instance != me.Instance || creds[i].Secret.IsZero() || it.Verdict.Liveness != revokers.Live {
+			continue
+		}
+		if s := it.Verdict.Identity["subject"]; s == "" || s != me.Verdict.Identity["subject"] {
+			continue
+		}
+		v, err := a.Prober.Verify(ctx, creds[i])
+		if err != nil {
+			break
+		}
+		out = append(out, report.Derived{Fingerprint: it.Fingerprint, Kind: it.Kind, Redacted: it.Redacted, Liveness: v.Liveness, Reason: v.Reason})
+	}
+	return out
+}
+
+func (a *Applier) progress(format string, args ...any) {
+	if a.Progress != nil {
+		a.Progress(fmt.Sprintf(format, args...))
+	}
+}

@@ -1,0 +1,187 @@
+// Package pipeline is the way from sources to proofs: scan, group, probe,
+// decide, rotate, revoke, confirm.
+package pipeline
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/quellhq/quell/cmd/quell/internal/report"
+	"github.com/quellhq/quell/revokers"
+	"github.com/quellhq/quell/rules"
+	"github.com/quellhq/quell/scanners"
+)
+
+// Scan is one run over a source.
+type Scan struct {
+	Source     scanners.Source
+	Detector   scanners.Detector
+	Workers    int
+	Set        *rules.Set
+	Key        rules.FingerprintKey
+	Confidence rules.Confidence // the least that is reported
+}
+
+// Result is what a scan found.
+type Result struct {
+	Findings    []rules.Finding // in order of their places
+	Credentials []rules.Credential
+	Gaps        []scanners.Gap
+	Stats       scanners.Stats
+	Hidden      int
+	Took        time.Duration
+}
+
+// Run scans. What was found before an interruption is returned with its error.
+func (s *Scan) Run(ctx context.Context) (*Result, error) {
+	start := time.Now()
+	res := &Result{}
+	var mu sync.Mutex
+	p := scanners.Pool{Detector: s.Detector, Workers: s.Workers}
+	var all []*rules.Finding
+	stats, err := p.Run(ctx, s.Source, func(f rules.Finding) {
+		mu.Lock()
+		defer mu.Unlock()
+		all = append(all, &f)
+	}, func(g scanners.Gap) {
+		mu.Lock()
+		defer mu.Unlock()
+		res.Gaps = append(res.Gaps, g)
+	})
+	res.Stats = stats
+	if a, ok := s.Source.(scanners.Attributor); ok && len(all) > 0 {
+		if e := a.Attribute(ctx, all); e != nil {
+			res.Gaps = append(res.Gaps, scanners.Gap{Reason: "findings are without their origin", Err: e})
+		}
+	}
+	for _, f := range all {
+		if f.Confidence < s.Confidence {
+			res.Hidden++
+			continue
+		}
+		res.Findings = append(res.Findings, *f)
+	}
+	slices.SortFunc(res.Findings, func(a, b rules.Finding) int {
+		x, y := a.Location, b.Location
+		return cmp.Or(strings.Compare(x.Path, y.Path), strings.Compare(x.Artifact, y.Artifact), cmp.Compare(x.Offset, y.Offset), strings.Compare(a.Rule, b.Rule))
+	})
+	slices.SortFunc(res.Gaps, func(a, b scanners.Gap) int { return strings.Compare(a.Error(), b.Error()) })
+	res.Credentials = Group(res.Findings, s.Key, s.Set)
+	res.Took = time.Since(start)
+	return res, err
+}
+
+// Group makes credentials of findings: one for each distinct value, named by
+// the most specific rule that found it.
+func Group(findings []rules.Finding, key rules.FingerprintKey, set *rules.Set) []rules.Credential {
+	index := map[string]int{}
+	var out []rules.Credential
+	for _, f := range findings {
+		fp := key.Fingerprint(f.Secret)
+		i, ok := index[fp]
+		if !ok {
+			i = len(out)
+			index[fp] = i
+			out = append(out, rules.Credential{Fingerprint: fp, Secret: f.Secret, Offline: f.Offline})
+		}
+		c := &out[i]
+		if c.Rule == "" || specific(set, f.Rule) > specific(set, c.Rule) {
+			c.Rule, c.Provider, c.Kind, c.Cookie = f.Rule, f.Provider, f.Kind, f.Cookie
+		}
+		c.Confidence = max(c.Confidence, f.Confidence)
+		if c.Offline.State == rules.OfflineUnknown {
+			c.Offline = f.Offline
+		}
+		for _, h := range f.Claims {
+			if !slices.Contains(c.Claims, h) && len(c.Claims) < 16 {
+				c.Claims = append(c.Claims, h)
+			}
+		}
+		c.Findings = append(c.Findings, f)
+	}
+	return out
+}
+
+func specific(set *rules.Set, id string) int {
+	if r := set.Rule(id); r != nil {
+		return r.Specific()
+	}
+	return -1
+}
+
+// Check asks about the credentials, a few at a time. Verdicts are in the order
+// of the credentials.
+func Check(ctx context.Context, v revokers.Verifier, creds []rules.Credential) ([]revokers.Verdict, error) {
+	out := make([]revokers.Verdict, len(creds))
+	var wg sync.WaitGroup
+	slots := make(chan struct{}, 4)
+	for i := range creds {
+		wg.Add(1)
+		slots <- struct{}{}
+		go func() {
+			defer wg.Done()
+			defer func() { <-slots }()
+			verdict, err := v.Verify(ctx, creds[i])
+			if err != nil {
+				verdict = revokers.Verdict{Reason: revokers.Unreachable, Detail: "interrupted", At: time.Now().UTC()}
+			}
+			out[i] = verdict
+		}()
+	}
+	wg.Wait()
+	return out, ctx.Err()
+}
+
+// FailOn is the least that counts for exit code 1.
+type FailOn string
+
+// Counts reports whether a credential counts under f.
+func (f FailOn) Counts(c rules.Credential, v *revokers.Verdict) bool {
+	live := v != nil && v.Liveness == revokers.Live
+	dead := v != nil && v.Liveness == revokers.Dead || c.Offline.State == rules.OfflineExpired
+	switch f {
+	case "never":
+		return false
+	case "live":
+		return live
+	case "found":
+		return true
+	}
+	return live || c.Confidence == rules.High && !dead
+}
+
+// ParseFailOn reads never, live, suspect or found.
+func ParseFailOn(s string) (FailOn, error) {
+	if !slices.Contains([]string{"never", "live", "suspect", "found"}, s) {
+		return "", fmt.Errorf("--fail-on %q is not never, live, suspect or found", s)
+	}
+	return FailOn(s), nil
+}
+
+// FindingEvent renders f; the secret only where reveal is set.
+func FindingEvent(f rules.Finding, key rules.FingerprintKey, red *report.Redactor, set *rules.Set, reveal bool) report.Finding {
+	e := report.Finding{Rule: f.Rule, Provider: f.Provider, Kind: f.Kind, Confidence: f.Confidence, Fingerprint: key.Fingerprint(f.Secret), Redacted: f.Secret.Hint(),
+		Location: red.Location(f.Location), Decoded: f.Decoded, Offline: f.Offline, Cookie: f.Cookie}
+	if r := set.Rule(f.Rule); r != nil {
+		e.Description = r.Description
+	}
+	if reveal {
+		e.Secret = f.Secret.Reveal()
+	}
+	return e
+}
+
+// CredentialEvent renders c.
+func CredentialEvent(c rules.Credential, red *report.Redactor, sealed string) report.Credential {
+	e := report.Credential{Fingerprint: c.Fingerprint, Rule: c.Rule, Provider: c.Provider, Kind: c.Kind, Confidence: c.Confidence, Redacted: c.Secret.Hint(),
+		Findings: len(c.Findings), Cookie: c.Cookie, Claims: c.Claims, Offline: c.Offline, Sealed: sealed}
+	for _, f := range c.Findings {
+		e.Locations = append(e.Locations, red.Location(f.Location))
+	}
+	return e
+}

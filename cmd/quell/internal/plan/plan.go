@@ -1,0 +1,150 @@
+// Package plan is the document between deciding and doing: what would be sent,
+// where, and why something is held. Secrets in it are sealed, the whole is
+// signed, and a changed or old plan is refused.
+package plan
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/quellhq/quell/cmd/quell/internal/policy"
+	"github.com/quellhq/quell/revokers"
+	"github.com/quellhq/quell/rules"
+)
+
+// Plan is what would be done.
+type Plan struct {
+	Version    int       `json:"version"`
+	Created    time.Time `json:"created"`
+	BreakGlass string    `json:"break_glass,omitempty"` // the reason, where ownership was overridden
+	Recipients []string  `json:"recipients"`
+	Items      []Item    `json:"items"`
+}
+
+// Item is one credential's part.
+type Item struct {
+	Fingerprint string             `json:"fingerprint"`
+	Rule        string             `json:"rule"`
+	Provider    string             `json:"provider,omitempty"`
+	Kind        rules.Kind         `json:"kind"`
+	Redacted    string             `json:"redacted"`
+	Cookie      string             `json:"cookie,omitempty"`
+	Claims      []string           `json:"claims,omitempty"`
+	Offline     rules.Offline      `json:"offline"`
+	Exposures   []rules.Location   `json:"exposures"`
+	Verdict     revokers.Verdict   `json:"verdict"`
+	Action      string             `json:"action"` // revoke, rotate, rotate and revoke, none, held
+	Hold        *policy.Hold       `json:"hold,omitempty"`
+	Instance    string             `json:"instance,omitempty"` // the URL that the requests go to
+	Revoke      string             `json:"revoke,omitempty"`   // the rule's revocation
+	Tier        rules.Tier         `json:"tier,omitempty"`
+	Scope       rules.Scope        `json:"scope,omitempty"`
+	Reversible  bool               `json:"reversible"`
+	Collateral  string             `json:"collateral,omitempty"`
+	Settle      rules.Duration     `json:"settle,omitempty"`
+	Requests    []revokers.Preview `json:"requests,omitempty"`
+	Rotate      *Rotate            `json:"rotate,omitempty"`
+	Sealed      string             `json:"sealed"`
+}
+
+// Rotate names what Vault would replace.
+type Rotate struct {
+	Vault      string `json:"vault"`
+	StaticRole string `json:"static_role,omitempty"`
+	KV         string `json:"kv,omitempty"`
+}
+
+// Actions of an item.
+const (
+	ActRevoke       = "revoke"
+	ActRotate       = "rotate"
+	ActRotateRevoke = "rotate and revoke"
+	ActNone         = "none"
+	ActHeld         = "held"
+)
+
+// signed is the file: the plan's exact bytes, and a signature over them.
+type signed struct {
+	Plan      json.RawMessage `json:"plan"`
+	Key       string          `json:"key"` // Ed25519 public key, base64
+	Signature string          `json:"signature"`
+}
+
+// domain keeps a signature from being valid for anything else.
+const domain = "quell plan v1\n"
+
+// Sign writes the file.
+func Sign(p *Plan, key ed25519.PrivateKey) ([]byte, error) {
+	body, err := json.Marshal(p)
+	if err != nil {
+		return nil, fmt.Errorf("plan: %w", err)
+	}
+	// What Verify sees are the bytes after the outer encoder has compacted
+	// them: sign the same.
+	var c bytes.Buffer
+	if err := json.Compact(&c, body); err != nil {
+		return nil, fmt.Errorf("plan: %w", err)
+	}
+	sig := ed25519.Sign(key, append([]byte(domain), c.Bytes()...))
+	s := signed{c.Bytes(), base64.StdEncoding.EncodeToString(key.Public().(ed25519.PublicKey)), base64.StdEncoding.EncodeToString(sig)}
+	var out bytes.Buffer
+	enc := json.NewEncoder(&out)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(s); err != nil {
+		return nil, fmt.Errorf("plan: %w", err)
+	}
+	return out.Bytes(), nil
+}
+
+// Errors of Verify.
+var (
+	ErrChanged = errors.New("the plan was changed after it was signed")
+	ErrSigner  = errors.New("the plan was signed by a key that is not trusted here (quell: hint: --trust-key, if you know the signer)")
+	ErrOld     = errors.New("the plan is too old (quell: hint: make a new one; the world has moved on)")
+)
+
+// Verify reads a plan that one of the trusted keys signed, not longer than
+// maxAge ago. Its id names it in the ledger.
+func Verify(file []byte, trusted []ed25519.PublicKey, maxAge time.Duration, now time.Time) (*Plan, string, error) {
+	var s signed
+	d := json.NewDecoder(bytes.NewReader(file))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&s); err != nil {
+		return nil, "", errors.New("this is no plan file")
+	}
+	key, err := base64.StdEncoding.DecodeString(s.Key)
+	sig, err2 := base64.StdEncoding.DecodeString(s.Signature)
+	if err != nil || err2 != nil || len(key) != ed25519.PublicKeySize {
+		return nil, "", ErrChanged
+	}
+	known := false
+	for _, t := range trusted {
+		known = known || t.Equal(ed25519.PublicKey(key))
+	}
+	if !known {
+		return nil, "", ErrSigner
+	}
+	var c bytes.Buffer
+	if err := json.Compact(&c, s.Plan); err != nil {
+		return nil, "", ErrChanged
+	}
+	if !ed25519.Verify(key, append([]byte(domain), c.Bytes()...), sig) {
+		return nil, "", ErrChanged
+	}
+	var p Plan
+	if err := json.Unmarshal(s.Plan, &p); err != nil || p.Version != 1 {
+		return nil, "", fmt.Errorf("the plan is of version %d, which this quell does not know", p.Version)
+	}
+	if age := now.Sub(p.Created); age > maxAge || age < -time.Minute {
+		return nil, "", ErrOld
+	}
+	sum := sha256.Sum256(c.Bytes())
+	return &p, hex.EncodeToString(sum[:8]), nil
+}

@@ -1,0 +1,232 @@
+// Package report renders one stream of events: as text, as JSON lines, as
+// SARIF and so on. A stream stays valid with its progress and notices removed.
+package report
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/quellhq/quell/revokers"
+	"github.com/quellhq/quell/rules"
+)
+
+// Protocol is the version of the JSON lines.
+const Protocol = 1
+
+// Event is anything that a run tells: one of the types below.
+type Event interface{ eventType() string }
+
+// Config comes first.
+type Config struct {
+	Protocol int       `json:"protocol"`
+	Version  string    `json:"version"`
+	Command  string    `json:"command"`
+	Targets  []string  `json:"targets,omitempty"`
+	Offline  bool      `json:"offline"`
+	Rules    int       `json:"rules"`
+	At       time.Time `json:"at"`
+}
+
+// Finding is a rule's match at a place.
+type Finding struct {
+	Rule        string           `json:"rule"`
+	Description string           `json:"description,omitempty"`
+	Provider    string           `json:"provider,omitempty"`
+	Kind        rules.Kind       `json:"kind"`
+	Confidence  rules.Confidence `json:"confidence"`
+	Fingerprint string           `json:"fingerprint"`
+	Redacted    string           `json:"redacted"`
+	Secret      string           `json:"secret,omitempty"`
+	Location    rules.Location   `json:"location"`
+	Decoded     []string         `json:"decoded,omitempty"`
+	Offline     rules.Offline    `json:"offline"`
+	Cookie      string           `json:"cookie,omitempty"`
+}
+
+// Credential is a distinct secret with its findings counted.
+type Credential struct {
+	Fingerprint string           `json:"fingerprint"`
+	Rule        string           `json:"rule"`
+	Provider    string           `json:"provider,omitempty"`
+	Kind        rules.Kind       `json:"kind"`
+	Confidence  rules.Confidence `json:"confidence"`
+	Redacted    string           `json:"redacted"`
+	Findings    int              `json:"findings"`
+	Locations   []rules.Location `json:"locations"`
+	Cookie      string           `json:"cookie,omitempty"`
+	Claims      []string         `json:"claims,omitempty"` // hosts that the text named: nobody's word
+	Offline     rules.Offline    `json:"offline"`
+	Sealed      string           `json:"sealed,omitempty"` // the value, sealed (age) to the operator's key
+}
+
+// Verdict is what the issuer said of a credential.
+type Verdict struct {
+	Fingerprint string `json:"fingerprint"`
+	revokers.Verdict
+}
+
+// Action is what a plan would do, or what was done.
+type Action struct {
+	Fingerprint string                 `json:"fingerprint"`
+	Rule        string                 `json:"rule"`
+	Provider    string                 `json:"provider,omitempty"`
+	Kind        rules.Kind             `json:"kind"`
+	Redacted    string                 `json:"redacted"`
+	Host        string                 `json:"host,omitempty"`
+	Action      string                 `json:"action"` // revoke, rotate, rotate and revoke, none, held
+	Method      string                 `json:"method,omitempty"`
+	Tier        rules.Tier             `json:"tier,omitempty"`
+	Scope       rules.Scope            `json:"scope,omitempty"`
+	Reversible  bool                   `json:"reversible"`
+	Collateral  string                 `json:"collateral,omitempty"`
+	Requests    []revokers.Preview     `json:"requests,omitempty"`
+	Held        string                 `json:"held,omitempty"`
+	Lever       string                 `json:"lever,omitempty"`
+	Outcome     revokers.Outcome       `json:"outcome,omitempty"`
+	Detail      string                 `json:"detail,omitempty"`
+	Receipt     *revokers.Receipt      `json:"receipt,omitempty"`
+	Rotation    *revokers.Rotation     `json:"rotation,omitempty"`
+	Control     string                 `json:"control,omitempty"`
+	Proof       []revokers.Observation `json:"proof,omitempty"`
+	Derived     []Derived              `json:"derived,omitempty"`
+	Seconds     float64                `json:"seconds,omitempty"` // from the kill to the proof
+}
+
+// Derived is what became of another credential of the same subject at the
+// same issuer, which a kill may or may not take with it.
+type Derived struct {
+	Fingerprint string            `json:"fingerprint"`
+	Kind        rules.Kind        `json:"kind"`
+	Redacted    string            `json:"redacted"`
+	Liveness    revokers.Liveness `json:"liveness"`
+	Reason      string            `json:"reason"`
+}
+
+// Progress tells how far a run is.
+type Progress struct {
+	Message string `json:"message"`
+}
+
+// Notice is something that the reader should know and that is no finding. A
+// notice with Incomplete set is a part of what was asked for that was not read.
+type Notice struct {
+	Message    string `json:"message"`
+	Path       string `json:"path,omitempty"`
+	Incomplete bool   `json:"incomplete,omitempty"`
+}
+
+// Summary comes last.
+type Summary struct {
+	Artifacts   int64                    `json:"artifacts"`
+	Bytes       int64                    `json:"bytes"`
+	Findings    int                      `json:"findings"`
+	Credentials int                      `json:"credentials"`
+	Live        int                      `json:"live"`
+	Dead        int                      `json:"dead"`
+	Unknown     int                      `json:"unknown"`
+	Hidden      int                      `json:"hidden"`     // below the confidence that is shown
+	Allowed     int64                    `json:"allowed"`    // suppressed by a marker in the text
+	Incomplete  int                      `json:"incomplete"` // things that could not be read
+	Outcomes    map[revokers.Outcome]int `json:"outcomes,omitempty"`
+	Seconds     float64                  `json:"seconds"`
+	ExitCode    int                      `json:"exit_code"`
+}
+
+func (Config) eventType() string     { return "config" }
+func (Finding) eventType() string    { return "finding" }
+func (Credential) eventType() string { return "credential" }
+func (Verdict) eventType() string    { return "verdict" }
+func (Action) eventType() string     { return "action" }
+func (Progress) eventType() string   { return "progress" }
+func (Notice) eventType() string     { return "notice" }
+func (Summary) eventType() string    { return "summary" }
+
+// Marshal writes an event as one JSON object whose first key is its type.
+func Marshal(e Event) ([]byte, error) {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(e); err != nil {
+		return nil, fmt.Errorf("report: %w", err)
+	}
+	body := bytes.TrimSpace(b.Bytes())
+	out := append([]byte(`{"type":"`+e.eventType()+`"`), ',')
+	if len(body) == 2 {
+		out = out[:len(out)-1]
+	}
+	return append(out, body[1:]...), nil
+}
+
+// Unmarshal reads one line of a JSON-lines report. Types that it does not know
+// give nil.
+func Unmarshal(line []byte) (Event, error) {
+	var head struct {
+		Type string `json:"type"`
+	}
+	if err := json.Unmarshal(line, &head); err != nil {
+		return nil, err
+	}
+	read := func(e any) error { return json.Unmarshal(line, e) }
+	switch head.Type {
+	case "config":
+		var e Config
+		err := read(&e)
+		return e, err
+	case "credential":
+		var e Credential
+		err := read(&e)
+		return e, err
+	case "verdict":
+		var e Verdict
+		err := read(&e)
+		return e, err
+	}
+	return nil, nil
+}
+
+// Redactor replaces secrets in what a sink is about to print: a path, a commit
+// message or an image's history may quote the very value that was found there.
+type Redactor struct{ r *strings.Replacer }
+
+// NewRedactor knows the secrets of a run. Short ones would blank out words.
+func NewRedactor(secrets []rules.Secret) *Redactor {
+	var pairs []string
+	for _, s := range secrets {
+		v := s.Reveal()
+		if len(v) < 8 {
+			continue
+		}
+		pairs = append(pairs, v, rules.Redacted)
+		if j, err := json.Marshal(v); err == nil && string(j[1:len(j)-1]) != v {
+			pairs = append(pairs, string(j[1:len(j)-1]), rules.Redacted)
+		}
+	}
+	return &Redactor{strings.NewReplacer(pairs...)}
+}
+
+// String redacts s.
+func (r *Redactor) String(s string) string {
+	if r == nil {
+		return s
+	}
+	return r.r.Replace(s)
+}
+
+// Location redacts what a location quotes.
+func (r *Redactor) Location(l rules.Location) rules.Location {
+	if r == nil {
+		return l
+	}
+	l.Path, l.Artifact, l.Job, l.Step = r.String(l.Path), r.String(l.Artifact), r.String(l.Job), r.String(l.Step)
+	if l.Notes != nil {
+		n := map[string]string{}
+		for k, v := range l.Notes {
+			n[k] = r.String(v)
+		}
+		l.Notes = n
+	}
+	return l
+}

@@ -1,0 +1,111 @@
+package report
+
+import (
+	"bufio"
+	"encoding/json"
+	"net/url"
+	"slices"
+
+	"github.com/quellhq/quell/rules"
+)
+
+// sarif writes SARIF 2.1.0: results with rule metadata, made from the same
+// rules files as everything else.
+type sarif struct {
+	w        *bufio.Writer
+	set      *rules.Set
+	findings []Finding
+	verdicts map[string]Verdict
+	notices  []Notice
+	version  string
+}
+
+func (s *sarif) Emit(e Event) error {
+	switch e := e.(type) {
+	case Config:
+		s.version = e.Version
+	case Finding:
+		s.findings = append(s.findings, e)
+	case Verdict:
+		if s.verdicts == nil {
+			s.verdicts = map[string]Verdict{}
+		}
+		s.verdicts[e.Fingerprint] = e
+	case Notice:
+		s.notices = append(s.notices, e)
+	}
+	return nil
+}
+
+type object = map[string]any
+
+func (s *sarif) Close() error {
+	var ids []string
+	for _, f := range s.findings {
+		if !slices.Contains(ids, f.Rule) {
+			ids = append(ids, f.Rule)
+		}
+	}
+	slices.Sort(ids)
+	meta := make([]object, len(ids))
+	for i, id := range ids {
+		o := object{"id": id}
+		if r := s.set.Rule(id); r != nil && r.Description != "" {
+			o["shortDescription"] = object{"text": r.Description}
+			if r.Provider != nil && r.Provider.Docs != "" {
+				o["helpUri"] = r.Provider.Docs
+			}
+		}
+		meta[i] = o
+	}
+	results := make([]object, len(s.findings))
+	for i, f := range s.findings {
+		v := s.verdicts[f.Fingerprint]
+		level := map[rules.Confidence]string{rules.Low: "note", rules.Medium: "warning", rules.High: "error"}[f.Confidence]
+		switch v.Liveness.String() {
+		case "live":
+			level = "error"
+		case "dead":
+			level = "note"
+		}
+		text := string(f.Kind) + " " + f.Rule + " " + Clean(f.Redacted)
+		if v.Fingerprint != "" {
+			text += ": " + v.Liveness.String() + " (" + v.Reason + ")"
+		}
+		where := f.Location.Path
+		if where == "" {
+			where = f.Location.Artifact
+		}
+		results[i] = object{
+			"ruleId": f.Rule, "ruleIndex": slices.Index(ids, f.Rule), "level": level,
+			"message":             object{"text": text},
+			"partialFingerprints": object{"quell/v1": f.Fingerprint},
+			"locations": []object{{"physicalLocation": object{
+				"artifactLocation": object{"uri": (&url.URL{Path: where}).EscapedPath()},
+				"region":           object{"startLine": f.Location.Line, "startColumn": f.Location.Column, "endLine": f.Location.EndLine, "endColumn": f.Location.EndColumn},
+			}}},
+		}
+	}
+	notes := []object{}
+	complete := true
+	for _, n := range s.notices {
+		level := "note"
+		if n.Incomplete {
+			level, complete = "error", false
+		}
+		notes = append(notes, object{"level": level, "message": object{"text": Clean(n.Message)}})
+	}
+	enc := json.NewEncoder(s.w)
+	enc.SetIndent("", " ")
+	if err := enc.Encode(object{
+		"$schema": "https://json.schemastore.org/sarif-2.1.0.json", "version": "2.1.0",
+		"runs": []object{{
+			"tool":        object{"driver": object{"name": "quell", "version": s.version, "informationUri": "https://github.com/quellhq/quell", "rules": meta}},
+			"invocations": []object{{"executionSuccessful": complete, "toolExecutionNotifications": notes}},
+			"results":     results,
+		}},
+	}); err != nil {
+		return err
+	}
+	return s.w.Flush()
+}

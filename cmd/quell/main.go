@@ -1,0 +1,13 @@
+// Command quell finds leaked bearer tokens and session cookies, asks their
+// issuers whether they are alive, kills them, and proves that they are dead.
+package main
+
+import (
+	"os"
+
+	"github.com/quellhq/quell/cmd/quell/internal/cli"
+)
+
+func main() {
+	os.Exit(cli.Main(os.Args[1:], os.Stdin, os.Stdout, os.Stderr, os.Getenv))
+}

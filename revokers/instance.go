@@ -1,0 +1,130 @@
+package revokers
+
+import (
+	"encoding/base64"
+	"fmt"
+	"net"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/quellhq/quell/rules"
+	"github.com/quellhq/quell/rules/token"
+)
+
+// Instance is one issuer: a host pinned in a provider's file, or one that the
+// operator named.
+type Instance struct {
+	Provider string
+	URL      *url.URL
+	Operator bool   // named by the operator: private addresses are allowed
+	Own      bool   // everything that it issues is the operator's
+	Cookie   string // the session cookie's name, where it is not the family's
+	Settings map[string]string
+	Settle   time.Duration // replaces the rule's, where set
+
+	Admin        rules.Secret // an operator's credential at the issuer
+	ClientID     string       // the operator's OAuth client
+	ClientSecret rules.Secret
+	Control      rules.Secret // a live credential of the operator's own, which proves that probes get through
+	Rotate       *RotateWith
+}
+
+// RotateWith says where Vault keeps the replacement of what this instance
+// issues.
+type RotateWith struct {
+	Vault      string       // the URL of a Vault instance
+	StaticRole string       // mount/role of the database engine
+	KV         string       // mount/path#field of a KV v2 secret
+	Value      rules.Secret // the new value for KV
+}
+
+// Host is the instance's host, with the port where it is not the scheme's.
+func (i *Instance) Host() string { return i.URL.Host }
+
+// Origin is scheme, host and port.
+func (i *Instance) Origin() string { return i.URL.Scheme + "://" + i.URL.Host }
+
+// CheckURL tells whether secrets may be sent to u: HTTPS, or anything to
+// loopback.
+func CheckURL(u *url.URL) error {
+	switch {
+	case u.Host == "" || u.Hostname() == "":
+		return fmt.Errorf("%s names no host", u.Redacted())
+	case u.User != nil:
+		return fmt.Errorf("the URL of %s carries a password; give it as a credential", u.Host)
+	case u.Scheme == "https" || u.Scheme == "postgres":
+		return nil
+	case u.Scheme == "http" && loopback(u.Hostname()):
+		return nil
+	}
+	return fmt.Errorf("%s://%s: only https is allowed, or http to loopback", u.Scheme, u.Host)
+}
+
+func loopback(host string) bool {
+	if strings.EqualFold(host, "localhost") {
+		return true
+	}
+	ip, err := netip.ParseAddr(host)
+	return err == nil && ip.Unmap().IsLoopback()
+}
+
+// Instances are all issuers of a run.
+type Instances []*Instance
+
+// Resolve finds the issuer of c. Claims only choose between instances that the
+// operator or the provider's file named.
+func (list Instances) Resolve(r *rules.Rule, c rules.Credential) (*Instance, error) {
+	if r.Provider == nil {
+		return nil, fmt.Errorf("the issuer of a %s is not known", r.ID)
+	}
+	var all []*Instance
+	for _, i := range list {
+		if i.Provider != r.Provider.ID || (r.Cookie != nil && i.Cookie != "" && i.Cookie != c.Cookie) {
+			continue
+		}
+		if r.Kind == rules.KindJWT && !issued(i, c) {
+			continue
+		}
+		all = append(all, i)
+	}
+	for _, i := range all {
+		if slices.ContainsFunc(c.Claims, func(h string) bool { return sameHost(h, i.URL) }) {
+			return i, nil
+		}
+	}
+	named := slices.DeleteFunc(slices.Clone(all), func(i *Instance) bool { return !i.Operator })
+	switch {
+	case len(named) == 1:
+		return named[0], nil
+	case len(named) > 1:
+		return nil, fmt.Errorf("%d instances of %s are named and nothing says which one issued it", len(named), r.Provider.ID)
+	case len(all) > 0:
+		return all[0], nil
+	}
+	return nil, fmt.Errorf("no instance of %s is named that could have issued it", r.Provider.ID)
+}
+
+func issued(i *Instance, c rules.Credential) bool {
+	j, err := token.ParseJWT(c.Secret.Reveal())
+	return err == nil && strings.TrimRight(j.Issuer, "/") == strings.TrimRight(i.URL.String(), "/")
+}
+
+func sameHost(claim string, u *url.URL) bool {
+	if strings.EqualFold(claim, u.Host) {
+		return true
+	}
+	host, _, err := net.SplitHostPort(claim)
+	if err != nil {
+		host = claim
+	} else {
+		return false // a claim with a port is of that port only
+	}
+	return strings.EqualFold(host, u.Hostname())
+}
+
+func basic(user, pass string) string {
+	return "Basic " + base64.StdEncoding.EncodeToString([]byte(user+":"+pass))
+}

@@ -1,0 +1,55 @@
+package rules
+
+import (
+	"hash/crc32"
+	"strings"
+)
+
+const base62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+const base36 = "0123456789abcdefghijklmnopqrstuvwxyz"
+
+// checksums are the built-in tests of check digits, by the name that a rules
+// file uses.
+var checksums = map[string]func(token string) bool{
+	"github-crc32": githubChecksum,
+	"gitlab-crc32": gitlabChecksum,
+}
+
+// ValidChecksum reports whether the token's own check digits are right. A rule
+// without a checksum has nothing to fail.
+func (r *Rule) ValidChecksum(token string) bool {
+	f, ok := checksums[r.Checksum]
+	return !ok || f(token)
+}
+
+func encode(n uint32, alphabet string, width int) string {
+	b := make([]byte, width)
+	for i := width - 1; i >= 0; i-- {
+		b[i] = alphabet[n%uint32(len(alphabet))]
+		n /= uint32(len(alphabet))
+	}
+	return string(b)
+}
+
+// githubChecksum: after the prefix a body, then CRC-32 of the body in six
+// base62 digits (0-9, A-Z, a-z). Only the classic lengths (30 and 70) carry
+// it; the stateless installation token is not of that form.
+func githubChecksum(token string) bool {
+	_, rest, ok := strings.Cut(token, "_")
+	if !ok || (len(rest) != 36 && len(rest) != 76) || strings.ContainsAny(rest, "_.-") {
+		return true
+	}
+	body, sum := rest[:len(rest)-6], rest[len(rest)-6:]
+	return encode(crc32.ChecksumIEEE([]byte(body)), base62, 6) == sum
+}
+
+// gitlabChecksum: routable tokens end in seven base36 digits, the CRC-32 of
+// all before them, prefix included. Older tokens carry none.
+func gitlabChecksum(token string) bool {
+	i := strings.LastIndexByte(token, '.')
+	if i < 0 || len(token)-i-1 != 9 {
+		return true
+	}
+	body, sum := token[:len(token)-7], token[len(token)-7:]
+	return encode(crc32.ChecksumIEEE([]byte(body)), base36, 7) == sum
+}

@@ -1,0 +1,118 @@
+package rules
+
+import (
+	"embed"
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/zricethezav/gitleaks/v8/config"
+)
+
+//go:embed *.toml
+var files embed.FS
+
+// Files are the embedded rules files, by name.
+func Files() (map[string][]byte, error) {
+	list, err := files.ReadDir(".")
+	if err != nil {
+		return nil, err
+	}
+	out := map[string][]byte{}
+	for _, e := range list {
+		if out[e.Name()], err = files.ReadFile(e.Name()); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+// Builtin is gitleaks' default set with quell's own rules over it: one of ours
+// replaces gitleaks' rule of the same id. It is loaded once and must not be
+// changed.
+var Builtin = sync.OnceValues(func() (*Set, error) {
+	set, err := FromGitleaks("gitleaks.toml", []byte(config.DefaultConfig))
+	if err != nil {
+		return nil, err
+	}
+	set.Providers = map[string]*Provider{}
+	all, err := Files()
+	if err != nil {
+		return nil, err
+	}
+	names := make([]string, 0, len(all))
+	for n := range all {
+		names = append(names, n)
+	}
+	slices.Sort(names)
+	for _, n := range names {
+		own, err := Load(n, all[n])
+		if err != nil {
+			return nil, err
+		}
+		if err := set.Merge(own); err != nil {
+			return nil, err
+		}
+	}
+	return set, nil
+})
+
+// Merge adds the rules of o; a rule with the same id is replaced.
+func (s *Set) Merge(o *Set) error {
+	for _, r := range o.Rules {
+		i := slices.IndexFunc(s.Rules, func(x *Rule) bool { return x.ID == r.ID })
+		switch {
+		case i < 0:
+			s.Rules = append(s.Rules, r)
+		case s.Rules[i].Provider != nil && r.Provider != nil && s.Rules[i].Provider.ID != r.Provider.ID:
+			return fmt.Errorf("%s:%d: rule %s stands in %s too", r.File, r.Line, r.ID, s.Rules[i].File)
+		default:
+			s.Rules[i] = r
+		}
+	}
+	for id, p := range o.Providers {
+		if s.Providers == nil {
+			s.Providers = map[string]*Provider{}
+		}
+		s.Providers[id] = p
+	}
+	s.Allowlists = append(s.Allowlists, o.Allowlists...)
+	s.Notices = append(s.Notices, o.Notices...)
+	return nil
+}
+
+// Clone copies the set, so that rules can be added to the copy.
+func (s *Set) Clone() *Set {
+	c := *s
+	c.Rules = slices.Clone(s.Rules)
+	c.Allowlists = slices.Clone(s.Allowlists)
+	c.Notices = slices.Clone(s.Notices)
+	c.Providers = maps.Clone(s.Providers)
+	return &c
+}
+
+// NameCookie lets a provider's cookie family be called name too, as an
+// operator's application may call it.
+func (s *Set) NameCookie(provider, name string) error {
+	for i, r := range s.Rules {
+		if r.Cookie == nil || r.Provider == nil || r.Provider.ID != provider {
+			continue
+		}
+		if slices.Contains(r.Cookie.Names, name) {
+			return nil
+		}
+		c := *r
+		c.Cookie = &CookieFamily{Names: append(slices.Clone(r.Cookie.Names), name), Value: r.Cookie.Value}
+		c.Keywords = append(slices.Clone(r.Keywords), strings.ToLower(name))
+		var err error
+		if c.Regex, err = regexp.Compile(cookieRegex(c.Cookie.Names, c.Cookie.Value)); err != nil {
+			return fmt.Errorf("cookie %q: %w", name, err)
+		}
+		s.Rules[i] = &c
+		return nil
+	}
+	return fmt.Errorf("provider %q has no cookie that could be called %q", provider, name)
+}

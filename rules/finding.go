@@ -1,0 +1,113 @@
+package rules
+
+import (
+	"slices"
+	"time"
+)
+
+// Confidence is how sure a finding is before its issuer is asked.
+type Confidence int
+
+const (
+	Low Confidence = iota
+	Medium
+	High
+)
+
+var confidenceNames = []string{"low", "medium", "high"}
+
+func (c Confidence) String() string { return confidenceNames[c] }
+
+// MarshalText writes low, medium or high.
+func (c Confidence) MarshalText() ([]byte, error) { return []byte(c.String()), nil }
+
+// ParseConfidence reads low, medium or high.
+func ParseConfidence(s string) (Confidence, bool) {
+	i := slices.Index(confidenceNames, s)
+	return Confidence(max(i, 0)), i >= 0
+}
+
+// Kind is what a credential is.
+type Kind string
+
+const (
+	KindAPIKey        Kind = "API key"
+	KindBearer        Kind = "bearer token"
+	KindRefresh       Kind = "refresh token"
+	KindSessionCookie Kind = "session cookie"
+	KindJWT           Kind = "JWT"
+	KindPassword      Kind = "password"
+	KindPrivateKey    Kind = "private key"
+	KindOther         Kind = "secret"
+)
+
+var kinds = []Kind{KindAPIKey, KindBearer, KindRefresh, KindSessionCookie, KindJWT, KindPassword, KindPrivateKey, KindOther}
+
+// Location is where a finding stands. Lines and columns count from 1, columns
+// in bytes of the raw line; EndColumn is one past the last byte.
+type Location struct {
+	Source    string `json:"source"`             // path, log, git, image
+	Artifact  string `json:"artifact,omitempty"` // what holds it, in words: "blob 1f0c…", "image config"
+	Path      string `json:"path"`
+	Line      int    `json:"line"`
+	Column    int    `json:"column"`
+	EndLine   int    `json:"end_line"`
+	EndColumn int    `json:"end_column"`
+	Offset    int64  `json:"offset"` // bytes from the artifact's start
+	EndOffset int64  `json:"end_offset"`
+	Commit    string `json:"commit,omitempty"`
+	Layer     string `json:"layer,omitempty"`
+	Job       string `json:"job,omitempty"`
+	Step      string `json:"step,omitempty"`
+
+	// Notes are facts about the place that only some sources know: the author
+	// and date of a commit, the history line of a layer, "removed by layer 4".
+	Notes map[string]string `json:"notes,omitempty"`
+}
+
+// OfflineState is what can be told about a secret without asking anybody.
+type OfflineState string
+
+const (
+	OfflineUnknown   OfflineState = "unknown"
+	OfflineExpired   OfflineState = "expired"
+	OfflineUnexpired OfflineState = "unexpired"
+)
+
+// Offline is the verdict read off the secret itself.
+type Offline struct {
+	State   OfflineState `json:"state"`
+	Expires *time.Time   `json:"expires,omitempty"`
+}
+
+// Finding is a rule's match at a place.
+type Finding struct {
+	Rule       string
+	Provider   string
+	Kind       Kind
+	Confidence Confidence
+	Secret     Secret
+	Location   Location
+	Decoded    []string // how the text was reached, outermost first
+	Offline    Offline
+
+	// Cookie is the cookie's name where the secret is a cookie's value.
+	Cookie string
+	// Claims are the hosts that the text around the secret names. They are
+	// claims: nothing is sent to a host for standing here.
+	Claims []string
+}
+
+// Credential is one distinct secret value with all its findings.
+type Credential struct {
+	Fingerprint string
+	Rule        string
+	Provider    string
+	Kind        Kind
+	Confidence  Confidence
+	Secret      Secret
+	Cookie      string
+	Claims      []string
+	Offline     Offline
+	Findings    []Finding
+}

@@ -1,0 +1,132 @@
+package rules
+
+import (
+	"encoding/base64"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+)
+
+var alphabets = map[string]string{
+	"base62": base62,
+	"base36": base36,
+	"b64url": base62 + "-_",
+	"hex":    "0123456789abcdef",
+	"HEX":    "0123456789ABCDEF",
+	"digit":  "0123456789",
+	"lower":  "abcdefghijklmnopqrstuvwxyz",
+	"alnum":  "abcdefghijklmnopqrstuvwxyz0123456789",
+}
+
+var generatorRE = regexp.MustCompile(`\{([A-Za-z0-9]+)(?::([0-9A-Za-z+-]+))?\}`)
+
+// Generate expands a generator: text with {alphabet:length}, {crc32} (GitHub's
+// check digits of the last generated run), {crc32gitlab} (of all before it),
+// {jwt:+1h} or {jwt:-1h} (an unsigned-by-anyone JWT that expires then). random
+// supplies the choices, so that a fixed stream gives fixed examples and
+// crypto/rand gives a token that was never issued.
+func Generate(generator string, random io.Reader) (string, error) {
+	var out strings.Builder
+	var last string
+	pos := 0
+	for _, m := range generatorRE.FindAllStringSubmatchIndex(generator, -1) {
+		out.WriteString(generator[pos:m[0]])
+		pos = m[1]
+		name, arg := generator[m[2]:m[3]], ""
+		if m[4] >= 0 {
+			arg = generator[m[4]:m[5]]
+		}
+		switch name {
+		case "crc32":
+			out.WriteString(encode(crc32.ChecksumIEEE([]byte(last)), base62, 6))
+			continue
+		case "crc32gitlab":
+			out.WriteString(encode(crc32.ChecksumIEEE([]byte(out.String())), base36, 7))
+			continue
+		case "jwt":
+			d, err := time.ParseDuration(arg)
+			if err != nil {
+				return "", fmt.Errorf("generator {jwt:%s}: %w", arg, err)
+			}
+			sig := make([]byte, 32)
+			if _, err := io.ReadFull(random, sig); err != nil {
+				return "", err
+			}
+			claims := fmt.Sprintf(`{"iss":"https://issuer.example","sub":"alice","exp":%d}`, time.Now().Add(d).Unix())
+			e := base64.RawURLEncoding
+			out.WriteString(e.EncodeToString([]byte(`{"alg":"HS256","typ":"JWT"}`)) + "." + e.EncodeToString([]byte(claims)) + "." + e.EncodeToString(sig))
+			continue
+		}
+		a, ok := alphabets[name]
+		if !ok && arg == "" {
+			out.WriteString(generator[m[0]:m[1]]) // a placeholder of the example's own
+			continue
+		}
+		n, err := strconv.Atoi(arg)
+		if !ok || err != nil || n < 1 || n > 4096 {
+			return "", fmt.Errorf("generator %s is not {alphabet:length}", generator[m[0]:m[1]])
+		}
+		b := make([]byte, n)
+		if _, err := io.ReadFull(random, b); err != nil {
+			return "", err
+		}
+		for i := range b {
+			b[i] = a[int(b[i])%len(a)]
+		}
+		last = string(b)
+		out.WriteString(last)
+	}
+	out.WriteString(generator[pos:])
+	return out.String(), nil
+}
+
+// NeverIssued makes a token of the same shape as secret: from the rule's
+// first generator where that describes a bare token, else by replacing each
+// letter and digit with another of its class.
+func (r *Rule) NeverIssued(secret Secret, random io.Reader) (Secret, error) {
+	for _, e := range r.Examples {
+		if s, err := Generate(e, random); err == nil && s != e && r.matchesWhole(s) {
+			return NewSecretString(s), nil
+		}
+	}
+	s := []byte(secret.Reveal())
+	choice := make([]byte, len(s))
+	if _, err := io.ReadFull(random, choice); err != nil {
+		return Secret{}, err
+	}
+	// The first bytes are often a prefix, and always enough to recognise the
+	// shape; the rest carries the secret.
+	keep := min(len(s)/5, 8)
+	for i := keep; i < len(s); i++ {
+		for _, class := range []string{"0123456789", "abcdefghijklmnopqrstuvwxyz", "ABCDEFGHIJKLMNOPQRSTUVWXYZ"} {
+			if strings.IndexByte(class, s[i]) >= 0 {
+				s[i] = class[int(choice[i])%len(class)]
+			}
+		}
+	}
+	return NewSecret(s), nil
+}
+
+func (r *Rule) matchesWhole(s string) bool {
+	if r.Regex == nil {
+		return false
+	}
+	m := r.Regex.FindStringSubmatch(s)
+	return m != nil && r.secretOf(m) == s
+}
+
+func (r *Rule) secretOf(m []string) string {
+	if r.SecretGroup > 0 && r.SecretGroup < len(m) {
+		return m[r.SecretGroup]
+	}
+	for _, s := range m[1:] {
+		if s != "" {
+			return s
+		}
+	}
+	return m[0]
+}

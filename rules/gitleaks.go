@@ -1,0 +1,87 @@
+package rules
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+
+	"github.com/pelletier/go-toml/v2"
+	"github.com/zricethezav/gitleaks/v8/config"
+)
+
+// genericRule is the one rule of gitleaks that knows no issuer.
+const genericRule = "generic-api-key"
+
+// Set is a set of rules that are used together.
+type Set struct {
+	Rules []*Rule
+	// Allowlists hold for all rules; they come from gitleaks.
+	Allowlists []*config.Allowlist
+	Providers  map[string]*Provider
+	// Notices say what a file asked for and is not honoured.
+	Notices []string
+}
+
+// Rule finds a rule by its id.
+func (s *Set) Rule(id string) *Rule {
+	for _, r := range s.Rules {
+		if r.ID == id {
+			return r
+		}
+	}
+	return nil
+}
+
+// FromGitleaks reads a gitleaks config. It does not use the library's reader,
+// which keeps its state in a process-wide viper and panics on a bad
+// expression. A table "extend" is not followed: the caller merges sets.
+func FromGitleaks(name string, text []byte) (*Set, error) {
+	var vc config.ViperConfig
+	if err := toml.Unmarshal(text, &vc); err != nil {
+		return nil, tomlError(name, text, err)
+	}
+	lines := headerLines(text, "rules")
+	for i, r := range vc.Rules {
+		for _, e := range []string{r.Regex, r.Path} {
+			if _, err := regexp.Compile(e); err != nil {
+				return nil, fmt.Errorf("%s:%d: rule %s: %w", name, at(lines, i), r.ID, err)
+			}
+		}
+	}
+	vc.Extend = config.Extend{}
+	c, err := vc.Translate()
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	set := &Set{Allowlists: c.Allowlists}
+	for i, id := range c.OrderedRules {
+		g := c.Rules[id]
+		r := &Rule{
+			ID: id, Description: g.Description, Kind: KindAPIKey, Confidence: High, File: name, Line: at(lines, i),
+			Regex: g.Regex, Path: g.Path, SecretGroup: g.SecretGroup, Entropy: g.Entropy, Keywords: g.Keywords,
+			Tags: g.Tags, Allowlists: g.Allowlists, SkipReport: g.SkipReport, RequiredNear: g.RequiredRules,
+		}
+		switch {
+		case id == genericRule || g.Regex != nil && namedByContext.MatchString(g.Regex.String()):
+			r.Confidence = Medium
+		case strings.Contains(id, "private-key"):
+			r.Kind = KindPrivateKey
+		}
+		if g.Regex == nil {
+			r.Kind, r.Confidence = KindOther, Medium
+		}
+		set.Rules = append(set.Rules, r)
+	}
+	return set, nil
+}
+
+// namedByContext is how gitleaks writes rules for tokens that have no form of
+// their own: a word, an assignment, and then any text of the right length.
+var namedByContext = regexp.MustCompile(`^\(\?i\)\[\\w\.-\]\{0,50\}\?`)
+
+func at(lines []int, i int) int {
+	if i < len(lines) {
+		return lines[i]
+	}
+	return 1
+}

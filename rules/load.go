@@ -1,0 +1,217 @@
+package rules
+
+import (
+	"bytes"
+	"cmp"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/pelletier/go-toml/v2"
+	"github.com/zricethezav/gitleaks/v8/config"
+)
+
+type fileTOML struct {
+	Title       string       `toml:"title"`
+	Description string       `toml:"description"`
+	Provider    Provider     `toml:"provider"`
+	Rules       []ruleTOML   `toml:"rules"`
+	Cookies     []cookieTOML `toml:"cookies"`
+}
+
+type ruleTOML struct {
+	ID          string          `toml:"id"`
+	Description string          `toml:"description"`
+	Regex       string          `toml:"regex"`
+	Path        string          `toml:"path"`
+	SecretGroup int             `toml:"secretGroup"`
+	Entropy     float64         `toml:"entropy"`
+	Keywords    []string        `toml:"keywords"`
+	Tags        []string        `toml:"tags"`
+	Allowlists  []allowlistTOML `toml:"allowlists"`
+	detailTOML
+}
+
+type cookieTOML struct {
+	ID          string          `toml:"id"`
+	Description string          `toml:"description"`
+	Names       []string        `toml:"names"`
+	Value       string          `toml:"value"`
+	Entropy     float64         `toml:"entropy"`
+	Allowlists  []allowlistTOML `toml:"allowlists"`
+	detailTOML
+}
+
+// detailTOML is what quell adds to a rule and gitleaks ignores.
+type detailTOML struct {
+	Kind       Kind     `toml:"kind"`
+	Confidence string   `toml:"confidence"`
+	Checksum   string   `toml:"checksum"`
+	Stateless  bool     `toml:"stateless"`
+	Examples   []string `toml:"examples"`
+	Lookalikes []string `toml:"lookalikes"`
+	Probe      *Probe   `toml:"probe"`
+	Revokes    []Revoke `toml:"revoke"`
+	Cases      []Case   `toml:"case"`
+}
+
+type allowlistTOML struct {
+	Description string   `toml:"description"`
+	Condition   string   `toml:"condition"`
+	Paths       []string `toml:"paths"`
+	RegexTarget string   `toml:"regexTarget"`
+	Regexes     []string `toml:"regexes"`
+	StopWords   []string `toml:"stopwords"`
+}
+
+// Load reads one provider's file. It refuses unknown keys, unknown variables,
+// and a probe that could not tell live from dead; errors name file and line.
+func Load(name string, text []byte) (*Set, error) {
+	var f fileTOML
+	dec := toml.NewDecoder(bytes.NewReader(text))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&f); err != nil {
+		return nil, tomlError(name, text, err)
+	}
+	if f.Provider.ID == "" {
+		return nil, fmt.Errorf("%s:1: [provider] has no id", name)
+	}
+	set := &Set{Providers: map[string]*Provider{f.Provider.ID: &f.Provider}}
+	lines := headerLines(text, "rules")
+	for i, t := range f.Rules {
+		r := &Rule{ID: t.ID, Description: t.Description, Provider: &f.Provider, File: name, Line: at(lines, i),
+			SecretGroup: t.SecretGroup, Entropy: t.Entropy, Keywords: lower(t.Keywords), Tags: t.Tags}
+		if err := finish(r, t.Regex, t.Path, t.Allowlists, t.detailTOML, KindAPIKey); err != nil {
+			return nil, err
+		}
+		set.Rules = append(set.Rules, r)
+	}
+	lines = headerLines(text, "cookies")
+	for i, t := range f.Cookies {
+		r := &Rule{ID: t.ID, Description: t.Description, Provider: &f.Provider, File: name, Line: at(lines, i), Entropy: t.Entropy,
+			Cookie: &CookieFamily{Names: t.Names, Value: t.Value}, Keywords: lower(trimStars(t.Names))}
+		if len(t.Names) == 0 || t.Value == "" {
+			return nil, r.errorf("a cookie family needs names and a value")
+		}
+		if _, err := regexp.Compile(t.Value); err != nil {
+			return nil, r.errorf("value: %v", err)
+		}
+		if err := finish(r, cookieRegex(t.Names, t.Value), "", t.Allowlists, t.detailTOML, KindSessionCookie); err != nil {
+			return nil, err
+		}
+		set.Rules = append(set.Rules, r)
+	}
+	seen := map[string]bool{}
+	for _, r := range set.Rules {
+		if seen[r.ID] {
+			return nil, r.errorf("the id stands twice")
+		}
+		seen[r.ID] = true
+	}
+	return set, nil
+}
+
+func (r *Rule) errorf(format string, args ...any) error {
+	return fmt.Errorf("%s:%d: rule %s: %s", r.File, r.Line, r.ID, fmt.Sprintf(format, args...))
+}
+
+func finish(r *Rule, expr, path string, allow []allowlistTOML, d detailTOML, kind Kind) error {
+	if r.ID == "" {
+		return r.errorf("has no id")
+	}
+	var err error
+	if r.Regex, err = regexp.Compile(expr); err != nil {
+		return r.errorf("regex: %v", err)
+	}
+	if expr == "" {
+		return r.errorf("has no regex")
+	}
+	if path != "" {
+		if r.Path, err = regexp.Compile(path); err != nil {
+			return r.errorf("path: %v", err)
+		}
+	}
+	if r.SecretGroup > r.Regex.NumSubexp() {
+		return r.errorf("secretGroup %d, but the expression has %d groups", r.SecretGroup, r.Regex.NumSubexp())
+	}
+	for _, a := range allow {
+		l, err := a.compile()
+		if err != nil {
+			return r.errorf("allowlist: %v", err)
+		}
+		r.Allowlists = append(r.Allowlists, l)
+	}
+	r.Kind = cmp.Or(d.Kind, kind)
+	if !slices.Contains(kinds, r.Kind) {
+		return r.errorf("unknown kind %q", r.Kind)
+	}
+	var ok bool
+	if r.Confidence, ok = ParseConfidence(cmp.Or(d.Confidence, "high")); !ok {
+		return r.errorf("confidence %q is not low, medium or high", d.Confidence)
+	}
+	if _, ok := checksums[d.Checksum]; d.Checksum != "" && !ok {
+		return r.errorf("unknown checksum %q", d.Checksum)
+	}
+	r.Checksum, r.Stateless, r.Examples, r.Lookalikes = d.Checksum, d.Stateless, d.Examples, d.Lookalikes
+	r.Probe, r.Revokes, r.Cases = d.Probe, d.Revokes, d.Cases
+	return r.validate()
+}
+
+func (a allowlistTOML) compile() (*config.Allowlist, error) {
+	l := &config.Allowlist{Description: a.Description, RegexTarget: a.RegexTarget, StopWords: a.StopWords}
+	switch strings.ToUpper(a.Condition) {
+	case "", "OR":
+	case "AND":
+		l.MatchCondition = config.AllowlistMatchAnd
+	default:
+		return nil, fmt.Errorf("condition %q is not and or or", a.Condition)
+	}
+	for _, e := range a.Regexes {
+		re, err := regexp.Compile(e)
+		if err != nil {
+			return nil, err
+		}
+		l.Regexes = append(l.Regexes, re)
+	}
+	for _, e := range a.Paths {
+		re, err := regexp.Compile(e)
+		if err != nil {
+			return nil, err
+		}
+		l.Paths = append(l.Paths, re)
+	}
+	return l, l.Validate()
+}
+
+// cookieRegex finds name and value as they stand in headers, command lines,
+// jars, storage dumps and code: the name, then =, :, a tab, or the key "value".
+func cookieRegex(names []string, value string) string {
+	var alt []string
+	for _, n := range names {
+		if stem, ok := strings.CutSuffix(n, "*"); ok {
+			alt = append(alt, regexp.QuoteMeta(stem)+`[\w.-]{0,64}`)
+		} else {
+			alt = append(alt, regexp.QuoteMeta(n))
+		}
+	}
+	return `(?:^|[^\w.%-])(?:__Host-|__Secure-)?(` + strings.Join(alt, "|") + `)` +
+		`(?:[\\]{0,3}["'])?(?:[ ]?(?:=>|[=:])[ ]?|\t|[ ]?,[ ]?[\\]{0,3}["']value[\\]{0,3}["'][ ]?:[ ]?)(?:[\\]{0,3}["'])?` +
+		`(` + value + `)(?:$|[^\w.%+/=-])`
+}
+
+func lower(list []string) []string {
+	out := make([]string, len(list))
+	for i, s := range list {
+		out[i] = strings.ToLower(s)
+	}
+	return out
+}
+
+func trimStars(list []string) []string {
+	out := make([]string, len(list))
+	for i, s := range list {
+		out[i] = strings.TrimSuffix(s, "*")
+	}
+	return out
+}

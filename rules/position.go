@@ -1,0 +1,54 @@
+package rules
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/pelletier/go-toml/v2"
+	"github.com/pelletier/go-toml/v2/unstable"
+)
+
+// tomlError gives a decoder's error a file and a line. The decoder's own text
+// quotes the offending line, which may hold an example: it is left out.
+func tomlError(name string, text []byte, err error) error {
+	var strict *toml.StrictMissingError
+	if errors.As(err, &strict) && len(strict.Errors) > 0 {
+		e := strict.Errors[0]
+		row, _ := e.Position()
+		return fmt.Errorf("%s:%d: unknown key %q", name, row, strings.Join(e.Key(), "."))
+	}
+	var dec *toml.DecodeError
+	if errors.As(err, &dec) {
+		row, _ := dec.Position()
+		return fmt.Errorf("%s:%d: %s", name, row, strings.TrimPrefix(dec.Error(), "toml: "))
+	}
+	return fmt.Errorf("%s: %s", name, strings.TrimPrefix(err.Error(), "toml: "))
+}
+
+// headerLines gives the line of each [[table]] header, in order.
+func headerLines(text []byte, table string) []int {
+	var lines []int
+	p := unstable.Parser{}
+	p.Reset(text)
+	for p.NextExpression() {
+		e := p.Expression()
+		if e.Kind != unstable.ArrayTable {
+			continue
+		}
+		var key []string
+		off := -1
+		for it := e.Key(); it.Next(); {
+			n := it.Node()
+			key = append(key, string(n.Data))
+			if off < 0 {
+				off = int(n.Raw.Offset)
+			}
+		}
+		if strings.Join(key, ".") == table && off >= 0 {
+			lines = append(lines, 1+bytes.Count(text[:off], []byte("\n")))
+		}
+	}
+	return lines
+}

@@ -1,0 +1,189 @@
+package rules
+
+import (
+	"regexp"
+	"time"
+
+	"github.com/zricethezav/gitleaks/v8/config"
+)
+
+// Provider is who issues credentials.
+type Provider struct {
+	ID   string `toml:"id"`
+	Name string `toml:"name"`
+	Docs string `toml:"docs"` // where the issuer describes its tokens
+	// Hosts are where credentials may be sent, the first by default. Without
+	// any, only instances that the operator names are asked.
+	Hosts []string `toml:"hosts"`
+}
+
+// Rule says how one kind of credential looks, how its issuer is asked about
+// it, and how it is ended. A rule of gitleaks' own carries detection only.
+type Rule struct {
+	ID          string
+	Description string
+	Provider    *Provider // nil for rules of gitleaks
+	Kind        Kind
+	Confidence  Confidence
+	File        string // where it was read from
+	Line        int
+
+	// Detection, with gitleaks' meanings.
+	Regex       *regexp.Regexp
+	Path        *regexp.Regexp
+	SecretGroup int
+	Entropy     float64
+	Keywords    []string // lower case
+	Tags        []string
+	Allowlists  []*config.Allowlist
+	SkipReport  bool
+	// RequiredNear are rules that must match near by, in gitleaks' terms.
+	RequiredNear []*config.Required
+
+	// Checksum names the built-in test of the token's own check digits.
+	Checksum string
+	// Cookie is set for cookie families: what a cookie must be called.
+	Cookie *CookieFamily
+
+	Examples   []string // generators, see Generate
+	Lookalikes []string
+
+	// Stateless credentials are accepted until they expire, whatever their
+	// issuer answers to a revocation.
+	Stateless bool
+	Probe     *Probe
+	Revokes   []Revoke
+	Cases     []Case
+}
+
+// Specific orders rules that match the same bytes: the higher one is reported.
+func (r *Rule) Specific() int {
+	switch {
+	case r.Provider != nil && r.Confidence == High:
+		return 4 // a form of its own
+	case r.Provider != nil:
+		return 3 // told by its place
+	case r.ID == genericRule:
+		return 0
+	case r.Confidence == Medium:
+		return 1
+	}
+	return 2
+}
+
+// CookieFamily is how one application or framework names its session cookie.
+// In a rules file it is a [[cookies]] table, since a cookie is found by name
+// and not by an expression that gitleaks could run.
+type CookieFamily struct {
+	Names []string // exact, or with a trailing *
+	Value string   // expression for the whole value as sent
+}
+
+// Request is one HTTP request with {variables} in its strings.
+type Request struct {
+	Method string            `toml:"method"`
+	Path   string            `toml:"path"`
+	Query  map[string]string `toml:"query"`
+	Header map[string]string `toml:"header"`
+	Form   map[string]string `toml:"form"`
+	JSON   map[string]any    `toml:"json"`
+}
+
+// Probe is the read-only exchange that decides liveness.
+type Probe struct {
+	Native  string   `toml:"native"` // instead of a request: a name in revokers' table
+	Request *Request `toml:"request"`
+	HTML    bool     `toml:"html"` // pages are answers here, not captive portals
+	When    []Arm    `toml:"when"`
+	Needs   []string `toml:"needs"` // variables that the operator must have given
+	Note    string   `toml:"note"`
+}
+
+// Arm is one answer and its meaning. All that is given must hold; an arm that
+// names a variable which nobody set never holds.
+type Arm struct {
+	Status   []int             `toml:"status"`
+	JSON     map[string]any    `toml:"json"` // dotted path -> value, or list of values
+	Header   map[string]string `toml:"header"`
+	Body     string            `toml:"body"`     // contained in the body
+	Location string            `toml:"location"` // prefix of a redirect's path on the same origin
+	Then     string            `toml:"then"`     // live, dead, unknown
+	After    string            `toml:"after"`    // "live": means so only to who saw it live
+	Reason   string            `toml:"reason"`
+	Keep     map[string]string `toml:"keep"` // name -> dotted path or header:Name
+}
+
+// Tier is what a revocation takes and breaks.
+type Tier string
+
+const (
+	TierSelf       Tier = "self"       // the credential itself suffices
+	TierAdmin      Tier = "admin"      // takes an operator's credential
+	TierCollateral Tier = "collateral" // ends more than the one credential
+)
+
+// Scope is how far a kill reaches.
+type Scope string
+
+// Revoke is one way to end a credential.
+type Revoke struct {
+	ID         string         `toml:"id"`
+	Native     string         `toml:"native"`
+	Steps      []Step         `toml:"step"` // before the request
+	Request    *Request       `toml:"request"`
+	Accept     []int          `toml:"accept"`
+	AcceptJSON map[string]any `toml:"accept_json"`
+	Tier       Tier           `toml:"tier"`
+	Scope      Scope          `toml:"scope"`
+	Settle     Duration       `toml:"settle"`
+	Reversible bool           `toml:"reversible"`
+	Collateral string         `toml:"collateral"`
+	Needs      []string       `toml:"needs"`
+	Grade      string         `toml:"grade"` // how well the call is confirmed: P, X
+}
+
+// Step prepares a revocation: it reads what the request needs.
+type Step struct {
+	Request *Request `toml:"request"`
+	Status  []int    `toml:"status"`
+	// Keep is name -> dotted JSON path, cookie:NAME or input:NAME.
+	Keep map[string]string `toml:"keep"`
+	// Pick selects the one element of a JSON list for which Where equals
+	// Equals; none, several, or a list with more pages stops the revocation.
+	Pick *Pick `toml:"pick"`
+}
+
+// Pick is an exact selection from a list.
+type Pick struct {
+	Where  string            `toml:"where"`
+	Equals string            `toml:"equals"`
+	Keep   map[string]string `toml:"keep"`
+}
+
+// Case is an executable example: an issuer that gives the replies in turn.
+type Case struct {
+	Name     string            `toml:"name"`
+	Replies  []Reply           `toml:"replies"`
+	Want     []string          `toml:"want"`     // live, dead, unknown, accepted, refused; a reason may follow a colon
+	Requests []string          `toml:"requests"` // "METHOD /path" of each request, in order
+	With     map[string]string `toml:"with"`     // what the operator set
+	Revoke   string            `toml:"revoke"`   // id, where the rule has several
+}
+
+// Reply is one answer of a case's issuer.
+type Reply struct {
+	Status int               `toml:"status"`
+	JSON   any               `toml:"json"`
+	Body   string            `toml:"body"`
+	Header map[string]string `toml:"header"`
+}
+
+// Duration reads "30s" from TOML.
+type Duration time.Duration
+
+func (d *Duration) UnmarshalText(b []byte) error {
+	v, err := time.ParseDuration(string(b))
+	*d = Duration(v)
+	return err
+}
+func (d Duration) MarshalText() ([]byte, error) { return []byte(time.Duration(d).String()), nil }

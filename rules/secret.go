@@ -1,0 +1,106 @@
+package rules
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"log/slog"
+)
+
+// Redacted is what every printer shows in place of a secret.
+const Redacted = "[redacted]"
+
+// Secret holds the bytes of a credential. No fmt verb, slog handler, encoder,
+// error or panic prints them: the methods below answer for a Secret that is
+// reachable, and where they are not called (an unexported field) a printer
+// finds a function, not bytes. A pointer alone would not do: fmt follows one
+// pointer when it reports a wrong verb.
+//
+// The zero Secret is empty. Secrets are compared with Equal.
+type Secret struct {
+	p *box
+}
+
+// box hides bytes in a closure: reflection sees an address.
+type box struct{ bytes func() []byte }
+
+// NewSecret copies b.
+func NewSecret(b []byte) Secret {
+	c := make([]byte, len(b))
+	copy(c, b)
+	return Secret{p: &box{func() []byte { return c }}}
+}
+
+// NewSecretString is NewSecret for a string.
+func NewSecretString(s string) Secret { return NewSecret([]byte(s)) }
+
+// Reveal returns the bytes themselves. It is the only way out, and a test
+// lists the files that may call it. The caller must not modify the result.
+func (s Secret) Reveal() string {
+	if s.p == nil {
+		return ""
+	}
+	return string(s.p.bytes())
+}
+
+// Len is the number of bytes.
+func (s Secret) Len() int {
+	if s.p == nil {
+		return 0
+	}
+	return len(s.p.bytes())
+}
+
+// IsZero reports whether the secret is empty.
+func (s Secret) IsZero() bool { return s.Len() == 0 }
+
+// Equal compares in constant time.
+func (s Secret) Equal(t Secret) bool {
+	return hmac.Equal([]byte(s.Reveal()), []byte(t.Reveal()))
+}
+
+// Wipe overwrites the bytes. Every copy of the Secret becomes zeros.
+func (s Secret) Wipe() {
+	if s.p != nil {
+		clear(s.p.bytes())
+	}
+}
+
+// Hint shows enough of the secret to recognise it and too little to use it:
+// at most four leading characters, and never more than a fifth of it.
+func (s Secret) Hint() string {
+	n := min(4, s.Len()/5)
+	head := []byte(s.Reveal()[:n])
+	for i, c := range head {
+		if c < 0x21 || c > 0x7e {
+			head[i] = '.'
+		}
+	}
+	return fmt.Sprintf("%s…(%d bytes)", head, s.Len())
+}
+
+func (Secret) String() string                 { return Redacted }
+func (Secret) GoString() string               { return Redacted }
+func (Secret) Format(f fmt.State, _ rune)     { _, _ = io.WriteString(f, Redacted) }
+func (Secret) MarshalJSON() ([]byte, error)   { return []byte(`"` + Redacted + `"`), nil }
+func (Secret) MarshalText() ([]byte, error)   { return []byte(Redacted), nil }
+func (Secret) MarshalBinary() ([]byte, error) { return []byte(Redacted), nil }
+func (Secret) GobEncode() ([]byte, error)     { return []byte(Redacted), nil }
+func (Secret) LogValue() slog.Value           { return slog.StringValue(Redacted) }
+
+// FingerprintKey keys the fingerprints of one installation (HMAC-SHA-256), so
+// that a fingerprint can't be matched against guesses by who lacks the key.
+type FingerprintKey [32]byte
+
+// Fingerprint is the name of a credential outside the process: 32 hex digits.
+func (k FingerprintKey) Fingerprint(s Secret) string {
+	m := hmac.New(sha256.New, k[:])
+	_, _ = io.WriteString(m, s.Reveal())
+	return hex.EncodeToString(m.Sum(nil)[:16])
+}
+
+func (FingerprintKey) String() string             { return Redacted }
+func (FingerprintKey) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, Redacted) }
+func (FingerprintKey) LogValue() slog.Value       { return slog.StringValue(Redacted) }

@@ -1,0 +1,373 @@
+// Package detect finds credentials in bytes: one search for the literals of
+// all rules, each rule's expression around its literals only, then what can
+// be told of a match from its structure and its neighbourhood.
+package detect
+
+import (
+	"bytes"
+	"cmp"
+	"iter"
+	"slices"
+	"strings"
+	"sync"
+	"unsafe"
+
+	ahocorasick "github.com/BobuSumisu/aho-corasick"
+
+	"github.com/quellhq/quell/rules"
+	"github.com/quellhq/quell/scanners"
+)
+
+// maxLen bounds what a match may need on either side. Longer matches (a
+// private key of more than 16 KiB) may be cut where a chunk ends.
+const maxLen = 16 << 10
+
+// The runes beyond ASCII that fold into it (k and s): text with one of them is
+// searched without literals.
+const (
+	longS  = 'ſ'
+	kelvin = '\u212a'
+)
+
+// Engine implements scanners.Detector for a set of rules.
+type Engine struct {
+	set   *rules.Set
+	rules []*compiled
+	trie  *ahocorasick.Trie
+	// owners[i] are the anchors that the trie's literal i belongs to.
+	owners  [][]owner
+	scratch sync.Pool
+}
+
+type compiled struct {
+	*rules.Rule
+	anchors []anchor
+	gate    []string // keywords, where the rule has no usable literal
+}
+
+type owner struct{ rule, anchor int }
+
+// New prepares the rules of set.
+func New(set *rules.Set) *Engine {
+	e := &Engine{set: set}
+	e.scratch.New = func() any { return &scratch{} }
+	index := map[string]int{}
+	var literals []string
+	add := func(lit string, o owner) {
+		i, ok := index[lit]
+		if !ok {
+			i = len(literals)
+			index[lit] = i
+			literals = append(literals, lit)
+			e.owners = append(e.owners, nil)
+		}
+		if !slices.Contains(e.owners[i], o) {
+			e.owners[i] = append(e.owners[i], o)
+		}
+	}
+	for _, r := range set.Rules {
+		if r.Regex == nil || r.SkipReport {
+			continue
+		}
+		c := &compiled{Rule: r}
+		n := len(e.rules)
+		e.rules = append(e.rules, c)
+		if anchors, ok := analyze(r.Regex.String()); ok {
+			c.anchors = anchors
+			for i, a := range anchors {
+				for _, lit := range a.literals {
+					add(lit, owner{n, i})
+				}
+			}
+			continue
+		}
+		c.gate = r.Keywords
+		for _, k := range r.Keywords {
+			add(k, owner{n, -1})
+		}
+	}
+	e.trie = ahocorasick.NewTrieBuilder().AddStrings(literals).Build()
+	return e
+}
+
+// MaxLen implements scanners.Detector.
+func (e *Engine) MaxLen() int { return maxLen }
+
+// Slow lists the rules whose expression has no usable literal: they are run
+// over all text that holds one of their keywords.
+func (e *Engine) Slow() []string {
+	var out []string
+	for _, r := range e.rules {
+		if len(r.anchors) == 0 {
+			out = append(out, r.ID)
+		}
+	}
+	return out
+}
+
+type span struct{ start, end int }
+
+type scratch struct {
+	lower []byte
+	win   [][]span
+	gate  []bool
+	act   []int
+	view  view
+}
+
+// raw is one match of a rule's expression: all of it, and the secret's part.
+type raw struct {
+	rule       *compiled
+	start, end int
+	secret     span
+	cookie     string
+	viaView    bool
+	text       []byte
+	confidence rules.Confidence
+	offline    rules.Offline
+	allowed    bool
+	claims     []string
+	rawStart   int // in Chunk.Data
+	rawEnd     int
+}
+
+// Detect implements scanners.Detector.
+func (e *Engine) Detect(c scanners.Chunk) iter.Seq[scanners.Match] {
+	return func(yield func(scanners.Match) bool) {
+		s := e.scratch.Get().(*scratch)
+		defer e.scratch.Put(s)
+		var found []raw
+		e.find(s, c.Data, func(m raw) {
+			m.text, m.rawStart, m.rawEnd = c.Data, m.secret.start, m.secret.end
+			if e.judge(&m, c) {
+				found = append(found, m)
+			}
+		})
+		if s.view.derive(c.Data) {
+			e.find(s, s.view.data, func(m raw) {
+				m.text, m.viaView = s.view.data, true
+				m.rawStart, m.rawEnd = s.view.raw(m.secret.start, m.secret.end)
+				if e.judge(&m, c) {
+					found = append(found, m)
+				}
+			})
+		}
+		for _, m := range resolve(found) {
+			if m.rawStart < c.From || (m.rawStart >= c.To && c.To < len(c.Data)) {
+				continue
+			}
+			out := scanners.Match{Rule: m.rule.Rule, Secret: rules.NewSecret(m.text[m.secret.start:m.secret.end]), Start: m.rawStart, End: m.rawEnd,
+				Confidence: m.confidence, Offline: m.offline, Cookie: m.cookie, Claims: m.claims, Allowed: m.allowed}
+			if !yield(out) {
+				return
+			}
+		}
+	}
+}
+
+// find calls f for every match of every rule in b.
+func (e *Engine) find(s *scratch, b []byte, f func(raw)) {
+	if len(s.win) == 0 {
+		s.win = make([][]span, len(e.rules))
+		s.gate = make([]bool, len(e.rules))
+	}
+	if bytes.ContainsRune(b, longS) || bytes.ContainsRune(b, kelvin) {
+		for i := range e.rules {
+			s.win[i] = append(s.win[i][:0], span{0, len(b)})
+			s.act = append(s.act, i)
+		}
+	} else {
+		s.lower = appendLower(s.lower[:0], b)
+		e.trie.Walk(s.lower, func(end, n, pattern int64) bool {
+			pos := int(end - n + 1)
+			for _, o := range e.owners[pattern] {
+				e.hit(s, b, o, pos)
+			}
+			return true
+		})
+		for i, r := range e.rules {
+			if len(r.anchors) == 0 && (s.gate[i] || len(r.gate) == 0) {
+				s.gate[i] = false
+				s.win[i] = append(s.win[i][:0], span{0, len(b)})
+				s.act = append(s.act, i)
+			}
+		}
+	}
+	text := unsafe.String(unsafe.SliceData(b), len(b))
+	for _, i := range s.act {
+		r := e.rules[i]
+		for _, w := range merge(s.win[i]) {
+			for _, m := range r.Regex.FindAllStringSubmatchIndex(text[w.start:w.end], -1) {
+				if e.gated(r, b, w.start+m[0], w.start+m[1]) {
+					f(r.match(text, m, w.start))
+				}
+			}
+		}
+		s.win[i] = s.win[i][:0]
+	}
+	s.act = s.act[:0]
+}
+
+// gated applies gitleaks' keyword gate to one match: a keyword must stand in
+// it or near it. gitleaks asks for one anywhere in a fragment, whose cut the
+// result then depends on.
+func (e *Engine) gated(r *compiled, b []byte, start, end int) bool {
+	if len(r.Keywords) == 0 {
+		return true
+	}
+	near := bytes.ToLower(b[max(0, start-4096):min(len(b), end+4096)])
+	for _, k := range r.Keywords {
+		if bytes.Contains(near, []byte(k)) {
+			return true
+		}
+	}
+	return false
+}
+
+func (e *Engine) hit(s *scratch, b []byte, o owner, pos int) {
+	if o.anchor < 0 {
+		s.gate[o.rule] = true
+		return
+	}
+	a := &e.rules[o.rule].anchors[o.anchor]
+	if a.wordBefore && pos > 0 && word(b[pos-1]) == word(b[pos]) {
+		return
+	}
+	w := span{left(b, pos, a.before), right(b, pos, a.after)}
+	if len(s.win[o.rule]) == 0 {
+		s.act = append(s.act, o.rule)
+	}
+	s.win[o.rule] = append(s.win[o.rule], w)
+}
+
+// edge is how many bytes a window keeps beyond what a match can reach, so that
+// no assertion (\b, $) sees the window's edge.
+const edge = 8
+
+func left(b []byte, pos int, x extent) int {
+	n := x.bytes + edge
+	i := pos
+	for i > 0 {
+		if x.loop != nil && x.loop[b[i-1]] {
+			i--
+			continue
+		}
+		if n == 0 {
+			break
+		}
+		n--
+		i--
+	}
+	// A window must not begin within a rune.
+	for i > 0 && b[i]&0xc0 == 0x80 {
+		i--
+	}
+	return i
+}
+
+func right(b []byte, pos int, x extent) int {
+	n := x.bytes + edge
+	if x.loop == nil {
+		return min(len(b), pos+n)
+	}
+	i := pos
+	for i < len(b) {
+		if !x.loop[b[i]] {
+			if n == 0 {
+				break
+			}
+			n--
+		}
+		i++
+	}
+	return i
+}
+
+func word(c byte) bool {
+	return c == '_' || c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z'
+}
+
+// merge joins windows that touch: a search in one of them then sees the same
+// matches as a search over all.
+func merge(ws []span) []span {
+	if len(ws) < 2 {
+		return ws
+	}
+	slices.SortFunc(ws, func(a, b span) int { return a.start - b.start })
+	out := ws[:1]
+	for _, w := range ws[1:] {
+		if last := &out[len(out)-1]; w.start <= last.end {
+			last.end = max(last.end, w.end)
+		} else {
+			out = append(out, w)
+		}
+	}
+	return out
+}
+
+// match picks the secret out of an expression's groups, with gitleaks' choice:
+// the named group, else the first that is not empty, else all of it.
+func (r *compiled) match(text string, m []int, off int) raw {
+	out := raw{rule: r, start: off + m[0], end: off + m[1], confidence: r.Confidence}
+	for out.end > out.start && text[out.end-1] == '\n' {
+		out.end--
+	}
+	g := 0
+	switch {
+	case r.Cookie != nil:
+		g = 2
+		out.cookie = strings.Clone(text[off+m[2] : off+m[3]])
+		if p := cookiePrefix(text[out.start : off+m[2]]); p != "" {
+			out.cookie = p + out.cookie
+		}
+	case r.SecretGroup > 0:
+		g = r.SecretGroup
+	default:
+		for i := 1; 2*i < len(m); i++ {
+			if m[2*i] >= 0 && m[2*i+1] > m[2*i] {
+				g = i
+				break
+			}
+		}
+	}
+	out.secret = span{out.start, out.end}
+	if g > 0 && m[2*g] >= 0 {
+		out.secret = span{off + m[2*g], off + m[2*g+1]}
+	}
+	return out
+}
+
+func cookiePrefix(s string) string {
+	for _, p := range []string{"__Host-", "__Secure-"} {
+		if strings.HasSuffix(s, p) {
+			return p
+		}
+	}
+	return ""
+}
+
+// resolve keeps one match per place: of those that overlap the most specific,
+// then the longer, then the one that was read from the raw bytes.
+func resolve(found []raw) []raw {
+	slices.SortStableFunc(found, func(a, b raw) int {
+		return cmp.Or(b.rule.Specific()-a.rule.Specific(), (b.secret.end-b.secret.start)-(a.secret.end-a.secret.start))
+	})
+	var kept []raw
+	for _, m := range found {
+		if !slices.ContainsFunc(kept, func(k raw) bool { return m.rawStart < k.rawEnd && k.rawStart < m.rawEnd }) {
+			kept = append(kept, m)
+		}
+	}
+	slices.SortFunc(kept, func(a, b raw) int { return a.rawStart - b.rawStart })
+	return kept
+}
+
+func appendLower(dst, b []byte) []byte {
+	for _, c := range b {
+		if 'A' <= c && c <= 'Z' {
+			c += 'a' - 'A'
+		}
+		dst = append(dst, c)
+	}
+	return dst
+}

@@ -1,0 +1,207 @@
+package detect
+
+import (
+	"bytes"
+	"math"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/zricethezav/gitleaks/v8/config"
+
+	"github.com/quellhq/quell/rules"
+	"github.com/quellhq/quell/rules/token"
+	"github.com/quellhq/quell/scanners"
+)
+
+// judge decides whether a match is reported and how sure it is. It applies
+// gitleaks' entropy and allow-lists in gitleaks' order, then quell's own tests.
+func (e *Engine) judge(m *raw, c scanners.Chunk) bool {
+	secret := string(m.text[m.secret.start:m.secret.end])
+	line := lineOf(m.text, m.start, m.end)
+	m.allowed = bytes.Contains(line, []byte("gitleaks:allow")) || bytes.Contains(line, []byte("quell:allow"))
+	r := m.rule.Rule
+	path := c.Artifact.Location.Path
+	if r.Path != nil && !r.Path.MatchString(path) {
+		return false
+	}
+	if r.Entropy != 0 && entropy(secret) <= r.Entropy {
+		return false
+	}
+	match := string(m.text[m.start:m.end])
+	commit := c.Artifact.Location.Commit
+	// gitleaks' path list names places where its own broad rules are noisy;
+	// a provider's token is one wherever it stands.
+	if allowed(e.set.Allowlists, secret, match, string(line), path, commit, r.Provider == nil) ||
+		allowed(r.Allowlists, secret, match, string(line), path, commit, true) {
+		return false
+	}
+	if placeholder(secret) {
+		return false
+	}
+	if !r.ValidChecksum(secret) {
+		m.confidence = min(m.confidence, rules.Medium)
+	}
+	m.offline = rules.Offline{State: rules.OfflineUnknown}
+	if strings.HasPrefix(secret, "ey") {
+		if j, err := token.ParseJWT(secret); err == nil {
+			if j.Sample() {
+				return false
+			}
+			m.offline = until(j.Expires)
+		} else if r.Kind == rules.KindJWT {
+			return false
+		}
+	}
+	m.claims = claims(line)
+	if r.Cookie != nil {
+		if strings.HasPrefix(secret, "ajax:") {
+			return false
+		}
+		if m.offline.State == rules.OfflineUnknown {
+			m.offline = cookieExpiry(line, m)
+		}
+	}
+	return true
+}
+
+func until(t time.Time) rules.Offline {
+	switch {
+	case t.IsZero():
+		return rules.Offline{State: rules.OfflineUnknown}
+	case t.Before(time.Now()):
+		return rules.Offline{State: rules.OfflineExpired, Expires: &t}
+	}
+	return rules.Offline{State: rules.OfflineUnexpired, Expires: &t}
+}
+
+func lineOf(b []byte, start, end int) []byte {
+	from := bytes.LastIndexByte(b[:start], '\n') + 1
+	to := len(b)
+	if i := bytes.IndexByte(b[end:], '\n'); i >= 0 {
+		to = end + i
+	}
+	// A line of a minified file may be megabytes long.
+	return b[max(from, start-4096):min(to, end+4096)]
+}
+
+func allowed(lists []*config.Allowlist, secret, match, line, path, commit string, paths bool) bool {
+	for _, a := range lists {
+		target := secret
+		switch a.RegexTarget {
+		case "match":
+			target = match
+		case "line":
+			target = line
+		}
+		byRegex := a.RegexAllowed(target)
+		byWord, _ := a.ContainsStopWord(secret)
+		byPath := paths && a.PathAllowed(path)
+		byCommit, _ := a.CommitAllowed(commit)
+		if a.MatchCondition != config.AllowlistMatchAnd {
+			if byRegex || byWord || byPath || byCommit {
+				return true
+			}
+			continue
+		}
+		all := true
+		for _, t := range []struct {
+			asked, holds bool
+		}{{len(a.Regexes) > 0, byRegex}, {len(a.StopWords) > 0, byWord}, {len(a.Paths) > 0, byPath}, {len(a.Commits) > 0, byCommit}} {
+			all = all && (!t.asked || t.holds)
+		}
+		if all {
+			return true
+		}
+	}
+	return false
+}
+
+// entropy is Shannon's, in bits per byte.
+func entropy(s string) float64 {
+	var n [256]int
+	for i := range len(s) {
+		n[s[i]]++
+	}
+	var h float64
+	for _, k := range n {
+		if k > 0 {
+			p := float64(k) / float64(len(s))
+			h -= p * math.Log2(p)
+		}
+	}
+	return h
+}
+
+var placeholders = []string{"xxxx", "****", "....", "example_token", "your-", "your_", "<token", "redacted", "filtered", "masked", "placeholder"}
+
+// placeholder knows what people and maskers write in place of a secret.
+func placeholder(s string) bool {
+	distinct := map[byte]bool{}
+	for i := range len(s) {
+		distinct[s[i]] = true
+	}
+	if len(s) >= 12 && len(distinct) < 6 {
+		return true
+	}
+	low := strings.ToLower(s)
+	return slices.ContainsFunc(placeholders, func(p string) bool { return strings.Contains(low, p) })
+}
+
+var (
+	domainRE  = regexp.MustCompile(`(?i)\bdomain\s?=\s?\.?([a-z0-9.-]+\.[a-z0-9-]+)`)
+	urlRE     = regexp.MustCompile(`(?i)\b(?:https?|wss?|postgres(?:ql)?)://(?:[^\s/@"']{1,256}@)?(\[[0-9a-f:]+\]|[a-z0-9._-]+)(:[0-9]{1,5})?`)
+	hostRE    = regexp.MustCompile(`(?i)\b(?:host|:authority)["']?\s?[:=]\s?["']?([a-z0-9.-]+\.[a-z0-9-]+(?::[0-9]{1,5})?)`)
+	jarRE     = regexp.MustCompile(`^(?:#HttpOnly_)?\.?([A-Za-z0-9.-]+)\t(?:TRUE|FALSE)\t[^\t]*\t(?:TRUE|FALSE)\t([0-9]+)\t`)
+	maxAgeRE  = regexp.MustCompile(`(?i);\s*max-age=(-?[0-9]{1,12})`)
+	expiresRE = regexp.MustCompile(`(?i);\s*expires=([A-Za-z]{3,9}, [^;"']{10,30})`)
+)
+
+// claims lists the hosts that the line names, host or host:port.
+func claims(line []byte) []string {
+	var out []string
+	add := func(h string) {
+		h = strings.ToLower(h)
+		if len(out) < 8 && !slices.Contains(out, h) {
+			out = append(out, h)
+		}
+	}
+	if m := jarRE.FindSubmatch(line); m != nil {
+		add(string(m[1]))
+	}
+	for _, m := range domainRE.FindAllSubmatch(line, 4) {
+		add(string(m[1]))
+	}
+	for _, m := range urlRE.FindAllSubmatch(line, 4) {
+		add(string(m[1]) + string(m[2]))
+	}
+	for _, m := range hostRE.FindAllSubmatch(line, 4) {
+		add(string(m[1]))
+	}
+	return out
+}
+
+// cookieExpiry reads the attributes of Set-Cookie and the columns of a
+// Netscape jar. Max-Age counts from when the line was written, which nobody
+// knows: only one that is over at once tells anything.
+func cookieExpiry(line []byte, m *raw) rules.Offline {
+	if j := jarRE.FindSubmatch(line); j != nil {
+		if n, err := strconv.ParseInt(string(j[2]), 10, 64); err == nil && n > 0 && n < 253402300800 {
+			return until(time.Unix(n, 0).UTC())
+		}
+	}
+	if a := maxAgeRE.FindSubmatch(line); a != nil && (a[1][0] == '-' || string(a[1]) == "0") {
+		t := time.Unix(0, 0).UTC()
+		return rules.Offline{State: rules.OfflineExpired, Expires: &t}
+	}
+	if x := expiresRE.FindSubmatch(line); x != nil {
+		for _, layout := range []string{time.RFC1123, "Mon, 02-Jan-2006 15:04:05 MST", "Monday, 02-Jan-06 15:04:05 MST"} {
+			if t, err := time.Parse(layout, strings.TrimSpace(string(x[1]))); err == nil {
+				return until(t.UTC())
+			}
+		}
+	}
+	return rules.Offline{State: rules.OfflineUnknown}
+}

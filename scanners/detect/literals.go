@@ -1,0 +1,335 @@
+package detect
+
+import (
+	"regexp/syntax"
+	"slices"
+	"strings"
+	"unicode/utf8"
+)
+
+// anchor is what analysis finds out about one alternative of an expression:
+// every match contains one of the literals, at most before bytes after its
+// start, and ends at most after bytes behind the literal's first byte. Bytes
+// of the loop classes don't count towards those bounds.
+type anchor struct {
+	literals      []string // lower case; empty: no usable literal
+	wordBefore    bool     // a word boundary stands right before the literal
+	before, after extent
+}
+
+type extent struct {
+	bytes int
+	loop  *[256]bool // bytes of unbounded repetitions; nil: none
+}
+
+// minLiteral is the shortest literal worth searching for.
+const minLiteral = 2
+
+// maxLiterals bounds the alternatives that one place is expanded to.
+const maxLiterals = 256
+
+// analyze splits an expression into its top alternatives and finds an anchor
+// for each. ok is false where one of them has none: then every byte is a
+// possible place of a match.
+func analyze(expr string) (anchors []anchor, ok bool) {
+	re, err := syntax.Parse(expr, syntax.Perl)
+	if err != nil {
+		return nil, false
+	}
+	for _, b := range alternatives(re) {
+		a := bestAnchor(flatten(b, nil))
+		if len(a.literals) == 0 {
+			return nil, false
+		}
+		anchors = append(anchors, a)
+	}
+	return anchors, true
+}
+
+func alternatives(re *syntax.Regexp) []*syntax.Regexp {
+	for re.Op == syntax.OpCapture {
+		re = re.Sub[0]
+	}
+	if re.Op != syntax.OpAlternate {
+		return []*syntax.Regexp{re}
+	}
+	var out []*syntax.Regexp
+	for _, s := range re.Sub {
+		out = append(out, alternatives(s)...)
+	}
+	return out
+}
+
+// flatten lists the elements of a concatenation, groups dissolved.
+func flatten(re *syntax.Regexp, out []*syntax.Regexp) []*syntax.Regexp {
+	switch re.Op {
+	case syntax.OpConcat:
+		for _, s := range re.Sub {
+			out = flatten(s, out)
+		}
+		return out
+	case syntax.OpCapture:
+		return flatten(re.Sub[0], out)
+	}
+	return append(out, re)
+}
+
+// bestAnchor chooses the element whose shortest literal is longest, the first
+// of equals: short ones occur everywhere.
+func bestAnchor(elems []*syntax.Regexp) anchor {
+	var best anchor
+	bestLen := 0
+	for i := range elems {
+		if zeroWidth(elems[i]) {
+			continue
+		}
+		lits := prefixes(elems[i:])
+		n := shortest(lits)
+		if len(lits) == 0 || n < minLiteral || n <= bestLen {
+			continue
+		}
+		bestLen = n
+		best = anchor{literals: lits, before: reach(elems[:i]), after: reach(elems[i:])}
+		best.wordBefore = i > 0 && elems[i-1].Op == syntax.OpWordBoundary
+	}
+	return best
+}
+
+func shortest(list []string) int {
+	n := 0
+	for i, s := range list {
+		if i == 0 || len(s) < n {
+			n = len(s)
+		}
+	}
+	return n
+}
+
+// prefixes lists lower-case strings one of which begins every match of the
+// concatenation.
+func prefixes(elems []*syntax.Regexp) []string {
+	cur := []string{""}
+	for _, e := range elems {
+		for e.Op == syntax.OpCapture {
+			e = e.Sub[0]
+		}
+		if zeroWidth(e) {
+			continue
+		}
+		if all, ok := exact(e); ok && len(cur)*len(all) <= maxLiterals {
+			cur = cross(cur, all)
+			continue
+		}
+		var p []string
+		switch {
+		case e.Op == syntax.OpConcat:
+			p = prefixes(e.Sub)
+		case e.Op == syntax.OpAlternate:
+			for _, s := range e.Sub {
+				p = append(p, prefixes([]*syntax.Regexp{s})...)
+			}
+		case e.Op == syntax.OpPlus, e.Op == syntax.OpRepeat && e.Min >= 1:
+			p = prefixes(e.Sub[:1])
+		}
+		if len(p) > 0 && len(cur)*len(p) <= maxLiterals {
+			cur = cross(cur, p)
+		}
+		break
+	}
+	for i, s := range cur {
+		cur[i] = s[:min(len(s), 24)]
+	}
+	slices.Sort(cur)
+	return slices.Compact(cur)
+}
+
+// exact lists all lower-case strings that re matches, if they are few. Runes
+// beyond ASCII have none, but for the two that fold into it: they are left to
+// the slow path.
+func exact(re *syntax.Regexp) ([]string, bool) {
+	switch re.Op {
+	case syntax.OpEmptyMatch:
+		return []string{""}, true
+	case syntax.OpLiteral:
+		for _, r := range re.Rune {
+			if r >= utf8.RuneSelf {
+				return nil, false
+			}
+		}
+		return []string{strings.ToLower(string(re.Rune))}, true
+	case syntax.OpCharClass:
+		var out []string
+		for i := 0; i+1 < len(re.Rune); i += 2 {
+			for r := re.Rune[i]; r <= re.Rune[i+1]; r++ {
+				if r == longS || r == kelvin {
+					continue
+				}
+				if r >= utf8.RuneSelf || len(out) > 16 {
+					return nil, false
+				}
+				out = append(out, strings.ToLower(string(r)))
+			}
+		}
+		slices.Sort(out)
+		out = slices.Compact(out)
+		return out, len(out) > 0 && len(out) <= 4
+	case syntax.OpCapture:
+		return exact(re.Sub[0])
+	case syntax.OpConcat:
+		cur := []string{""}
+		for _, s := range re.Sub {
+			if zeroWidth(s) {
+				return nil, false
+			}
+			e, ok := exact(s)
+			if !ok || len(cur)*len(e) > maxLiterals {
+				return nil, false
+			}
+			cur = cross(cur, e)
+		}
+		return cur, true
+	case syntax.OpAlternate:
+		var out []string
+		for _, s := range re.Sub {
+			e, ok := exact(s)
+			if !ok || len(out)+len(e) > maxLiterals {
+				return nil, false
+			}
+			out = append(out, e...)
+		}
+		return out, true
+	case syntax.OpQuest:
+		e, ok := exact(re.Sub[0])
+		return append([]string{""}, e...), ok
+	case syntax.OpRepeat:
+		if re.Min != re.Max || re.Max > 8 {
+			return nil, false
+		}
+		e, ok := exact(re.Sub[0])
+		cur := []string{""}
+		for range re.Min {
+			if !ok || len(cur)*len(e) > maxLiterals {
+				return nil, false
+			}
+			cur = cross(cur, e)
+		}
+		return cur, true
+	}
+	return nil, false
+}
+
+func cross(a, b []string) []string {
+	out := make([]string, 0, len(a)*len(b))
+	for _, x := range a {
+		for _, y := range b {
+			out = append(out, x+y)
+		}
+	}
+	return out
+}
+
+func zeroWidth(re *syntax.Regexp) bool {
+	switch re.Op {
+	case syntax.OpWordBoundary, syntax.OpNoWordBoundary, syntax.OpBeginLine, syntax.OpBeginText, syntax.OpEndLine, syntax.OpEndText:
+		return true
+	}
+	return false
+}
+
+// reach is how far the elements can extend.
+func reach(elems []*syntax.Regexp) extent {
+	var loop [256]bool
+	var x extent
+	unbounded := false
+	for _, e := range elems {
+		n, u := length(e, &loop)
+		x.bytes += n
+		unbounded = unbounded || u
+	}
+	if unbounded {
+		x.loop = &loop
+	}
+	return x
+}
+
+// length is the most bytes that re matches outside of unbounded loops, whose
+// bytes it adds to loop.
+func length(re *syntax.Regexp, loop *[256]bool) (n int, unbounded bool) {
+	switch re.Op {
+	case syntax.OpLiteral:
+		for _, r := range re.Rune {
+			n += max(utf8.RuneLen(r), 1)
+			if r < utf8.RuneSelf && re.Flags&syntax.FoldCase != 0 {
+				n += 2 // k and s fold with three-byte runes
+			}
+		}
+	case syntax.OpCharClass:
+		n = 1
+		if k := len(re.Rune); k > 0 && re.Rune[k-1] >= utf8.RuneSelf {
+			n = utf8.UTFMax
+		}
+	case syntax.OpAnyChar, syntax.OpAnyCharNotNL:
+		n = utf8.UTFMax
+	case syntax.OpCapture, syntax.OpQuest:
+		return length(re.Sub[0], loop)
+	case syntax.OpConcat:
+		for _, s := range re.Sub {
+			k, u := length(s, loop)
+			n, unbounded = n+k, unbounded || u
+		}
+	case syntax.OpAlternate:
+		for _, s := range re.Sub {
+			k, u := length(s, loop)
+			n, unbounded = max(n, k), unbounded || u
+		}
+	case syntax.OpStar, syntax.OpPlus:
+		addBytes(re.Sub[0], loop)
+		return 0, true
+	case syntax.OpRepeat:
+		if re.Max < 0 {
+			addBytes(re.Sub[0], loop)
+			return 0, true
+		}
+		n, unbounded = length(re.Sub[0], loop)
+		n *= re.Max
+	}
+	return n, unbounded
+}
+
+// addBytes adds every byte that may occur in a match of re.
+func addBytes(re *syntax.Regexp, set *[256]bool) {
+	add := func(lo, hi rune) {
+		for r := lo; r <= hi && r < utf8.RuneSelf; r++ {
+			set[r] = true
+		}
+		if hi >= utf8.RuneSelf {
+			for i := utf8.RuneSelf; i < 256; i++ {
+				set[i] = true
+			}
+		}
+	}
+	switch re.Op {
+	case syntax.OpLiteral:
+		for _, r := range re.Rune {
+			add(r, r)
+			if re.Flags&syntax.FoldCase != 0 {
+				for _, s := range []string{strings.ToLower(string(r)), strings.ToUpper(string(r))} {
+					c, _ := utf8.DecodeRuneInString(s)
+					add(c, c)
+				}
+			}
+		}
+	case syntax.OpCharClass:
+		for i := 0; i+1 < len(re.Rune); i += 2 {
+			add(re.Rune[i], re.Rune[i+1])
+		}
+	case syntax.OpAnyChar:
+		add(0, utf8.MaxRune)
+	case syntax.OpAnyCharNotNL:
+		add(0, '\n'-1)
+		add('\n'+1, utf8.MaxRune)
+	}
+	for _, s := range re.Sub {
+		addBytes(s, set)
+	}
+}

@@ -1,0 +1,102 @@
+// Package scanners turns sources into findings: a Source yields artifacts, a
+// Detector looks at chunks of their bytes, and the Pool brings both together
+// with a bound on the bytes in flight.
+package scanners
+
+import (
+	"context"
+	"io"
+	"iter"
+
+	"github.com/quellhq/quell/rules"
+)
+
+// A Source yields artifacts lazily. An error concerns one artifact, or a part
+// of the source that could not be read; the sequence goes on.
+type Source interface {
+	Artifacts(ctx context.Context) iter.Seq2[Artifact, error]
+}
+
+// A Detector finds credentials in a chunk. It is safe for concurrent use.
+type Detector interface {
+	// MaxLen is how many bytes around a place a match may need: chunks overlap
+	// by it on either side.
+	MaxLen() int
+	Detect(c Chunk) iter.Seq[Match]
+}
+
+// Artifact is one named byte stream, or a container whose parts come only in
+// its own order.
+type Artifact struct {
+	// Location is what every finding in the artifact starts from: source,
+	// path, commit, layer …
+	Location rules.Location
+
+	// Open returns the bytes. It is called at most once, by one goroutine.
+	Open func(ctx context.Context) (io.ReadCloser, error)
+
+	// Parts is set instead of Open for a container. It calls part for each
+	// member in turn; the reader is valid during the call. An error of part
+	// ends the walk; one of a member goes to gap and the walk goes on.
+	Parts func(ctx context.Context, part func(Artifact, io.Reader) error, gap func(Gap)) error
+}
+
+// An Attributor is a Source that knows more about a place than is cheap to
+// look up without a hit: who wrote it, which layer removed it. It is asked
+// once, after the scan, for all findings.
+type Attributor interface {
+	Attribute(ctx context.Context, findings []*rules.Finding) error
+}
+
+// Gap is something that was asked for and not read.
+type Gap struct {
+	Location rules.Location
+	Reason   string
+	Err      error
+}
+
+func (g Gap) Error() string {
+	where := g.Location.Path
+	if where == "" {
+		where = g.Location.Artifact
+	}
+	if g.Err == nil {
+		return where + ": " + g.Reason
+	}
+	if g.Reason == "" {
+		return where + ": " + g.Err.Error()
+	}
+	return where + ": " + g.Reason + ": " + g.Err.Error()
+}
+
+// Unwrap gives the cause.
+func (g Gap) Unwrap() error { return g.Err }
+
+// Chunk is a piece of an artifact, with context on both sides.
+type Chunk struct {
+	Artifact *Artifact
+	// Data is reused after Detect returns: a Match must copy what it keeps.
+	Data []byte
+	// Offset, Line and Column are the place of Data[0]; Line and Column count
+	// from 1, Column in bytes.
+	Offset int64
+	Line   int
+	Column int
+	// From and To bound the part of Data that is this chunk's own: a match
+	// belongs to the chunk in whose own part it starts.
+	From, To int
+}
+
+// Match is what a detector saw.
+type Match struct {
+	Rule       *rules.Rule
+	Secret     rules.Secret
+	Start, End int // the secret's raw bytes in Chunk.Data
+	Confidence rules.Confidence
+	Decoded    []string
+	Offline    rules.Offline
+	Cookie     string
+	Claims     []string
+	// Allowed is set where a marker in the text asks not to report it.
+	Allowed bool
+}
