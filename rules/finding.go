@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"fmt"
 	"slices"
 	"time"
 )
@@ -20,6 +21,16 @@ func (c Confidence) String() string { return confidenceNames[c] }
 
 // MarshalText writes low, medium or high.
 func (c Confidence) MarshalText() ([]byte, error) { return []byte(c.String()), nil }
+
+// UnmarshalText reads low, medium or high.
+func (c *Confidence) UnmarshalText(b []byte) error {
+	v, ok := ParseConfidence(string(b))
+	if !ok {
+		return fmt.Errorf("confidence %q is not low, medium or high", b)
+	}
+	*c = v
+	return nil
+}
 
 // ParseConfidence reads low, medium or high.
 func ParseConfidence(s string) (Confidence, bool) {

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"unicode/utf8"
 	"unsafe"
 
 	ahocorasick "github.com/BobuSumisu/aho-corasick"
@@ -22,8 +23,8 @@ import (
 // private key of more than 16 KiB) may be cut where a chunk ends.
 const maxLen = 16 << 10
 
-// The runes beyond ASCII that fold into it (k and s): text with one of them is
-// searched without literals.
+// The runes beyond ASCII that fold into it, to s and k: a case-insensitive
+// expression matches them too.
 const (
 	longS  = 'ſ'
 	kelvin = '\u212a'
@@ -171,26 +172,20 @@ func (e *Engine) find(s *scratch, b []byte, f func(raw)) {
 		s.win = make([][]span, len(e.rules))
 		s.gate = make([]bool, len(e.rules))
 	}
-	if bytes.ContainsRune(b, longS) || bytes.ContainsRune(b, kelvin) {
-		for i := range e.rules {
+	s.lower = appendLower(s.lower[:0], b)
+	e.trie.Walk(s.lower, func(end, n, pattern int64) bool {
+		pos := int(end - n + 1)
+		for _, o := range e.owners[pattern] {
+			e.hit(s, b, o, pos)
+		}
+		return true
+	})
+	e.folded(s, b)
+	for i, r := range e.rules {
+		if len(r.anchors) == 0 && (s.gate[i] || len(r.gate) == 0) {
+			s.gate[i] = false
 			s.win[i] = append(s.win[i][:0], span{0, len(b)})
 			s.act = append(s.act, i)
-		}
-	} else {
-		s.lower = appendLower(s.lower[:0], b)
-		e.trie.Walk(s.lower, func(end, n, pattern int64) bool {
-			pos := int(end - n + 1)
-			for _, o := range e.owners[pattern] {
-				e.hit(s, b, o, pos)
-			}
-			return true
-		})
-		for i, r := range e.rules {
-			if len(r.anchors) == 0 && (s.gate[i] || len(r.gate) == 0) {
-				s.gate[i] = false
-				s.win[i] = append(s.win[i][:0], span{0, len(b)})
-				s.act = append(s.act, i)
-			}
 		}
 	}
 	text := unsafe.String(unsafe.SliceData(b), len(b))
@@ -206,6 +201,46 @@ func (e *Engine) find(s *scratch, b []byte, f func(raw)) {
 		s.win[i] = s.win[i][:0]
 	}
 	s.act = s.act[:0]
+}
+
+// folded looks for literals that are written with one of the two runes, in the
+// neighbourhood of each.
+func (e *Engine) folded(s *scratch, b []byte) {
+	for _, r := range []rune{longS, kelvin} {
+		utf := []byte(string(r))
+		for i := 0; ; {
+			k := bytes.Index(b[i:], utf)
+			if k < 0 {
+				break
+			}
+			i += k
+			near := b[max(0, i-2*longestLiteral):min(len(b), i+2*longestLiteral)]
+			from := max(0, i-2*longestLiteral)
+			var text []byte
+			var at []int
+			for j := 0; j < len(near); {
+				c, n := utf8.DecodeRune(near[j:])
+				switch c {
+				case longS:
+					text, at = append(text, 's'), append(at, from+j)
+				case kelvin:
+					text, at = append(text, 'k'), append(at, from+j)
+				default:
+					for k := range n {
+						text, at = append(text, near[j+k]), append(at, from+j+k)
+					}
+				}
+				j += n
+			}
+			e.trie.Walk(appendLower(nil, text), func(end, n, pattern int64) bool {
+				for _, o := range e.owners[pattern] {
+					e.place(s, b, o, at[end-n+1])
+				}
+				return true
+			})
+			i += len(utf)
+		}
+	}
 }
 
 // gated applies gitleaks' keyword gate to one match: a keyword must stand in
@@ -229,10 +264,19 @@ func (e *Engine) hit(s *scratch, b []byte, o owner, pos int) {
 		s.gate[o.rule] = true
 		return
 	}
-	a := &e.rules[o.rule].anchors[o.anchor]
-	if a.wordBefore && pos > 0 && word(b[pos-1]) == word(b[pos]) {
+	if e.rules[o.rule].anchors[o.anchor].wordBefore && pos > 0 && word(b[pos-1]) == word(b[pos]) {
 		return
 	}
+	e.place(s, b, o, pos)
+}
+
+// place opens a rule's window around a literal.
+func (e *Engine) place(s *scratch, b []byte, o owner, pos int) {
+	if o.anchor < 0 {
+		s.gate[o.rule] = true
+		return
+	}
+	a := &e.rules[o.rule].anchors[o.anchor]
 	w := span{left(b, pos, a.before), right(b, pos, a.after)}
 	if len(s.win[o.rule]) == 0 {
 		s.act = append(s.act, o.rule)

@@ -25,6 +25,9 @@ type extent struct {
 // minLiteral is the shortest literal worth searching for.
 const minLiteral = 2
 
+// longestLiteral is how much of a literal is searched for.
+const longestLiteral = 24
+
 // maxLiterals bounds the alternatives that one place is expanded to.
 const maxLiterals = 256
 
@@ -137,7 +140,7 @@ func prefixes(elems []*syntax.Regexp) []string {
 		break
 	}
 	for i, s := range cur {
-		cur[i] = s[:min(len(s), 24)]
+		cur[i] = s[:min(len(s), longestLiteral)]
 	}
 	slices.Sort(cur)
 	return slices.Compact(cur)

@@ -372,7 +372,7 @@ func (s *Source) Attribute(_ context.Context, findings []*rules.Finding) error {
 		}
 		for _, above := range u.above {
 			if how := s.layers[above].gone(f.Location.Path); how != "" {
-				n["removed"] = how + " by layer " + above.String()
+				n[how] = "by layer " + above.String()
 				break
 			}
 		}

@@ -34,13 +34,13 @@ func decodePublic(s string) (ed25519.PublicKey, error) {
 
 func (a *app) check() *cobra.Command {
 	var rule, cookie string
-	c := &cobra.Command{Use: "check [REPORT]", Short: "Ask whether credentials are alive: tokens on standard input, or those of a JSON-lines report",
+	c := &cobra.Command{Use: "check [REPORT…]", Short: "Ask whether credentials are alive: tokens on standard input, or those of JSON-lines reports",
 		Long: `Ask whether credentials are alive.
 
 Without an argument, or with -, standard input is read: a JSON-lines report of
 quell scan, or one credential a line (a token, or NAME=VALUE for a cookie).
 A secret is never taken from the command line, where other users could read it.`,
-		Args: cobra.MaximumNArgs(1), RunE: func(c *cobra.Command, args []string) error {
+		RunE: func(c *cobra.Command, args []string) error {
 			return a.runCheck(c.Context(), args, rule, cookie)
 		}}
 	c.Flags().StringVar(&rule, "rule", "", "the rule's `ID`, for a token whose form does not tell its issuer")
@@ -94,17 +94,42 @@ func (a *app) runCheck(ctx context.Context, args []string, rule, cookie string) 
 	return nil
 }
 
-// credentials reads a report, or bare tokens.
+// credentials reads reports, or bare tokens. A credential of several reports
+// is one.
 func (a *app) credentials(k *kit, args []string, rule, cookie string) ([]rules.Credential, error) {
+	if len(args) == 0 {
+		args = []string{"-"}
+	}
+	var out []rules.Credential
+	index := map[string]int{}
+	for _, name := range args {
+		list, err := a.readCredentials(k, name, rule, cookie)
+		if err != nil {
+			return nil, err
+		}
+		for _, c := range list {
+			if i, ok := index[c.Fingerprint]; ok {
+				out[i].Findings = append(out[i].Findings, c.Findings...)
+				continue
+			}
+			index[c.Fingerprint] = len(out)
+			out = append(out, c)
+		}
+	}
+	return out, nil
+}
+
+func (a *app) readCredentials(k *kit, name, rule, cookie string) ([]rules.Credential, error) {
 	in := a.in
-	name := "standard input"
-	if len(args) == 1 && args[0] != "-" {
-		f, err := os.Open(args[0])
+	if name == "-" {
+		name = "standard input"
+	} else {
+		f, err := os.Open(name)
 		if err != nil {
 			return nil, fmt.Errorf("report: %w", err)
 		}
 		defer f.Close()
-		in, name = f, args[0]
+		in = f
 	}
 	b := bufio.NewReaderSize(in, 64<<10)
 	if head, _ := b.Peek(1); bytes.Equal(head, []byte("{")) {

@@ -20,8 +20,8 @@ import (
 
 func (a *app) plan() *cobra.Command {
 	var reason string
-	c := &cobra.Command{Use: "plan [REPORT]", Short: "Write what would be done about the credentials of a report, and change nothing", Args: cobra.MaximumNArgs(1),
-		Long: `Write what would be done about the credentials of a JSON-lines report.
+	c := &cobra.Command{Use: "plan [REPORT…]", Short: "Write what would be done about the credentials of reports, and change nothing",
+		Long: `Write what would be done about the credentials of JSON-lines reports.
 
 The plan goes to --output (or standard output), sealed and signed, for quell
 apply; what it says is shown on standard error.`,

@@ -1,0 +1,67 @@
+package detect
+
+import (
+	"bytes"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+
+	"github.com/quellhq/quell/rules"
+	"github.com/quellhq/quell/scanners"
+)
+
+// corpus is real text that every machine with Go has: the standard library's
+// sources, or the files below QUELL_CORPUS.
+func corpus(tb testing.TB, limit int) []byte {
+	tb.Helper()
+	dir := os.Getenv("QUELL_CORPUS")
+	if dir == "" {
+		dir = filepath.Join(runtime.GOROOT(), "src", "net")
+	}
+	var all bytes.Buffer
+	_ = filepath.WalkDir(dir, func(p string, d fs.DirEntry, err error) error {
+		if err != nil || !d.Type().IsRegular() || all.Len() > limit || strings.HasSuffix(p, ".zip") {
+			return nil
+		}
+		b, _ := os.ReadFile(p)
+		all.Write(b)
+		return nil
+	})
+	b := all.Bytes()
+	return b[:min(len(b), limit)]
+}
+
+func BenchmarkDetect(b *testing.B) {
+	set, err := rules.Builtin()
+	if err != nil {
+		b.Fatal(err)
+	}
+	e := New(set)
+	text := corpus(b, 4<<20)
+	b.SetBytes(int64(len(text)))
+	a := &scanners.Artifact{}
+	for b.Loop() {
+		k := scanners.NewChunker(e.MaxLen())
+		_, err := k.Each(bytes.NewReader(text), a, func(c scanners.Chunk) error {
+			for range e.Detect(c) {
+			}
+			return nil
+		})
+		if err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkNew(b *testing.B) {
+	set, err := rules.Builtin()
+	if err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		New(set)
+	}
+}

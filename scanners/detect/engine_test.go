@@ -1,0 +1,312 @@
+package detect
+
+import (
+	"bytes"
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/zricethezav/gitleaks/v8/config"
+	gitleaks "github.com/zricethezav/gitleaks/v8/detect"
+
+	"github.com/quellhq/quell/rules"
+	"github.com/quellhq/quell/scanners"
+)
+
+func builtin(tb testing.TB) *rules.Set {
+	tb.Helper()
+	set, err := rules.Builtin()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return set
+}
+
+// theirs is gitleaks' own set through our reader.
+func theirs(tb testing.TB) *rules.Set {
+	tb.Helper()
+	set, err := rules.FromGitleaks("gitleaks.toml", []byte(config.DefaultConfig))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return set
+}
+
+// windows gives all raw matches, rule and place, as the engine finds them.
+func windows(e *Engine, b []byte) []string {
+	var out []string
+	e.find(&scratch{}, b, func(m raw) { out = append(out, fmt.Sprint(m.rule.ID, m.start, m.end)) })
+	slices.Sort(out)
+	return out
+}
+
+// whole gives them by running every expression over all of the text.
+func whole(e *Engine, b []byte) []string {
+	var out []string
+	for _, r := range e.rules {
+		for _, m := range r.Regex.FindAllSubmatchIndex(b, -1) {
+			if e.gated(r, b, m[0], m[1]) {
+				x := r.match(string(b), m, 0)
+				out = append(out, fmt.Sprint(r.ID, x.start, x.end))
+			}
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+// noise makes text in which the rules' own literals, their examples and
+// neighbours of both occur often, with the runes that fold into ASCII.
+func noise(e *Engine, r *rand.Rand, n int) []byte {
+	const alphabet = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./+= :\"'\\\t\n"
+	var b bytes.Buffer
+	src := rand.NewChaCha8([32]byte{byte(r.Uint32()), byte(r.Uint32())})
+	for b.Len() < n {
+		c := e.rules[r.IntN(len(e.rules))]
+		switch r.IntN(8) {
+		case 0:
+			if len(c.anchors) > 0 {
+				l := c.anchors[0].literals
+				b.WriteString(l[r.IntN(len(l))])
+			}
+		case 1:
+			if len(c.Examples) > 0 {
+				s, _ := rules.Generate(c.Examples[r.IntN(len(c.Examples))], src)
+				b.WriteString(s)
+			}
+		case 2:
+			if len(c.Keywords) > 0 {
+				k := c.Keywords[r.IntN(len(c.Keywords))]
+				if r.IntN(4) == 0 {
+					k = strings.NewReplacer("s", "ſ", "k", "\u212a").Replace(k)
+				}
+				b.WriteString(k + []string{"=", ": ", " => ", "_token = '", "\": \""}[r.IntN(5)])
+			}
+		case 3:
+			b.WriteString("\xff\x00é€")
+		default:
+			for range r.IntN(60) {
+				b.WriteByte(alphabet[r.IntN(len(alphabet))])
+			}
+		}
+	}
+	return b.Bytes()
+}
+
+func TestWindowsFindWhatWholeTextFinds(t *testing.T) {
+	e := New(builtin(t))
+	r := rand.New(rand.NewPCG(1, 2))
+	total := 0
+	for range 40 {
+		b := noise(e, r, 8<<10)
+		got, want := windows(e, b), whole(e, b)
+		total += len(want)
+		if !slices.Equal(got, want) {
+			t.Fatalf("windows and whole text differ: %v", diff(got, want))
+		}
+	}
+	if total < 200 {
+		t.Errorf("only %d matches: the text does not test much", total)
+	}
+}
+
+func diff(got, want []string) []string {
+	var out []string
+	for _, s := range want {
+		if !slices.Contains(got, s) {
+			out = append(out, "missing "+s)
+		}
+	}
+	for _, s := range got {
+		if !slices.Contains(want, s) {
+			out = append(out, "extra "+s)
+		}
+	}
+	return out[:min(len(out), 10)]
+}
+
+func FuzzWindows(f *testing.F) {
+	set, err := rules.Builtin()
+	if err != nil {
+		f.Fatal(err)
+	}
+	e := New(set)
+	r := rand.New(rand.NewPCG(3, 4))
+	for range 20 {
+		f.Add(noise(e, r, 512))
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if len(b) > 4096 {
+			return
+		}
+		if got, want := windows(e, b), whole(e, b); !slices.Equal(got, want) {
+			t.Fatal(diff(got, want))
+		}
+	})
+}
+
+// run scans text as the pool does.
+func run(tb testing.TB, e *Engine, b []byte, from int) []string {
+	tb.Helper()
+	var out []string
+	a := &scanners.Artifact{}
+	k := scanners.NewChunker(e.MaxLen())
+	_, err := k.Each(bytes.NewReader(b), a, func(c scanners.Chunk) error {
+		for m := range e.Detect(c) {
+			l := c.Locate(m.Start, m.End)
+			out = append(out, fmt.Sprint(m.Rule.ID, " ", l.Offset-int64(from), " ", m.Secret.Reveal()))
+		}
+		return nil
+	})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return out
+}
+
+// Padding moves the text over chunk borders: what is found must move along.
+func TestAnyCutFindsTheSame(t *testing.T) {
+	e := New(builtin(t))
+	r := rand.New(rand.NewPCG(5, 6))
+	text := noise(e, r, 24<<10)
+	line := []byte(strings.Repeat("a line of padding that holds nothing at all\n", 40000))
+	text = append([]byte("\n\n"), text...)
+	want := run(t, e, text, 0)
+	if len(want) < 10 {
+		t.Fatalf("only %d findings", len(want))
+	}
+	border := 512 << 10
+	for range 12 {
+		pad := border + e.MaxLen() - r.IntN(len(text))
+		pad -= pad % 44 // whole lines
+		got := run(t, e, append(slices.Clone(line[:pad]), text...), pad)
+		if !slices.Equal(got, want) {
+			t.Fatalf("moved by %d: %v", pad, diff(got, want))
+		}
+	}
+}
+
+func TestFindingsEqualGitleaks(t *testing.T) {
+	set := theirs(t)
+	e := New(set)
+	g, err := gitleaks.NewDetectorDefaultConfig()
+	if err != nil {
+		t.Fatal(err)
+	}
+	g.MaxDecodeDepth = 0
+	files, found := 0, 0
+	each(t, func(name string, b []byte) {
+		files++
+		var want []string
+		for _, f := range g.DetectBytes(b) {
+			want = append(want, f.RuleID+" "+f.Secret)
+		}
+		var got []string
+		s := &scratch{}
+		a := &scanners.Artifact{}
+		e.find(s, b, func(m raw) {
+			m.text = b
+			// gitleaks' "allow" marker is its only one, and it knows none of our
+			// further tests for placeholders.
+			if gitleaksJudge(e, &m, scanners.Chunk{Artifact: a, Data: b}) {
+				got = append(got, m.rule.ID+" "+string(b[m.secret.start:m.secret.end]))
+			}
+		})
+		slices.Sort(got)
+		slices.Sort(want)
+		found += len(want)
+		// gitleaks drops a generic finding beside a specific one of its line; so
+		// do we, later, by place.
+		got, want = dropGeneric(got), dropGeneric(want)
+		if !slices.Equal(got, want) {
+			for _, d := range diff(got, want) {
+				rule, _, _ := strings.Cut(strings.TrimPrefix(strings.TrimPrefix(d, "missing "), "extra "), " ")
+				t.Errorf("%s: %s %s", name, strings.Fields(d)[0], rule)
+			}
+		}
+	})
+	t.Logf("%d files, %d findings", files, found)
+	if files < 100 {
+		t.Errorf("only %d files", files)
+	}
+}
+
+func gitleaksJudge(e *Engine, m *raw, c scanners.Chunk) bool {
+	secret := string(m.text[m.secret.start:m.secret.end])
+	line := lineOf(m.text, m.start, m.end)
+	r := m.rule.Rule
+	if r.Path != nil || bytes.Contains(line, []byte("gitleaks:allow")) || r.Entropy != 0 && entropy(secret) <= r.Entropy {
+		return false
+	}
+	return !allowed(e.set.Allowlists, secret, string(m.text[m.start:m.end]), string(line), "", "", true) &&
+		!allowed(r.Allowlists, secret, string(m.text[m.start:m.end]), string(line), "", "", true)
+}
+
+func dropGeneric(list []string) []string {
+	var out []string
+	for _, s := range list {
+		if !strings.HasPrefix(s, "generic-api-key ") {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+// each visits real text: the standard library, and what QUELL_CORPUS names.
+func each(t *testing.T, f func(string, []byte)) {
+	dirs := []string{filepath.Join(goroot(), "src", "crypto"), filepath.Join(goroot(), "src", "net"), filepath.Join(goroot(), "src", "encoding")}
+	if c := os.Getenv("QUELL_CORPUS"); c != "" {
+		dirs = append(dirs, c)
+	}
+	for _, d := range dirs {
+		_ = filepath.WalkDir(d, func(p string, e fs.DirEntry, err error) error {
+			if err != nil || !e.Type().IsRegular() {
+				return nil
+			}
+			b, err := os.ReadFile(p)
+			if err != nil || len(b) > 2<<20 || strings.HasSuffix(p, ".zip") {
+				return nil
+			}
+			f(p, b)
+			return nil
+		})
+	}
+}
+
+func TestSpecificRulesWin(t *testing.T) {
+	e := New(builtin(t))
+	pat, err := rules.Generate("ghp_{base62:30}{crc32}", rand.NewChaCha8([32]byte{9}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, line := range []string{
+		"token = " + pat, "curl -H 'Authorization: Bearer " + pat + "' https://api.github.com/user",
+		`{"access_token":"` + pat + `"}`, "GITHUB_API_KEY=" + pat,
+	} {
+		got := run(t, e, []byte(line), 0)
+		if len(got) != 1 || !strings.HasPrefix(got[0], "github-pat ") || !strings.HasSuffix(got[0], pat) {
+			t.Errorf("%s: %v", line[:12], got)
+		}
+	}
+}
+
+func TestMarkersSuppressAndCount(t *testing.T) {
+	e := New(builtin(t))
+	pat, _ := rules.Generate("ghp_{base62:30}{crc32}", rand.NewChaCha8([32]byte{9}))
+	b := []byte("token = " + pat + " # quell:allow\n")
+	n := 0
+	for m := range e.Detect(scanners.Chunk{Artifact: &scanners.Artifact{}, Data: b, Line: 1, Column: 1, To: len(b)}) {
+		n++
+		if !m.Allowed {
+			t.Error("the marker is not honoured")
+		}
+	}
+	if n != 1 {
+		t.Errorf("%d matches: a suppressed one must still be counted", n)
+	}
+}

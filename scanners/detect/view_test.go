@@ -1,0 +1,84 @@
+package detect
+
+import (
+	"runtime"
+	"strings"
+	"testing"
+
+	"github.com/quellhq/quell/rules"
+	"github.com/quellhq/quell/scanners"
+)
+
+func goroot() string { return runtime.GOROOT() }
+
+func TestViewsReachTokensThroughTheLog(t *testing.T) {
+	e := New(builtin(t))
+	pat := withSum("ghp_" + "0aB1cD2eF3gH4iJ5kL6mN7oP8qR9sT")
+	h, l := pat[:11], pat[11:]
+	for name, c := range map[string]struct {
+		text         string
+		line, column int
+		endLine      int
+	}{
+		"plain":                    {"x\ny " + pat + "\n", 2, 3, 2},
+		"colour inside":            {"x " + h + "\x1b[1m" + l + "\n", 1, 3, 1},
+		"OSC inside":               {"x " + h + "\x1b]8;;http://a\x07" + l + "\n", 1, 3, 1},
+		"buildkite APC inside":     {"x " + h + "\x1b_bk;t=1729032357999\x07" + l + "\n", 1, 3, 1},
+		"jenkins note inside":      {"x " + h + "\x1b[8mha:////4BBBB=\x1b[0m" + l + "\n", 1, 3, 1},
+		"behind a BOM and a stamp": {"\xef\xbb\xbf2026-05-03T01:16:34.3352086Z " + pat + "\n", 1, 33, 1},
+		"GitLab's continued line":  {"2024-05-22T12:43:46.962646Z 00O " + h + "\n2024-05-22T12:43:46.962700Z 00O+" + l + "\n", 1, 33, 2},
+		"after a carriage return":  {"10%\r20%\r" + pat + "\r\n", 1, 9, 1},
+		"with a NUL and bad UTF-8": {"\x00\xff" + pat + "\x00", 1, 3, 1},
+	} {
+		b := []byte(c.text)
+		var got []rules.Location
+		for m := range e.Detect(scanners.Chunk{Artifact: &scanners.Artifact{}, Data: b, Line: 1, Column: 1, To: len(b)}) {
+			if m.Rule.ID != "github-pat" || m.Secret.Reveal() != pat {
+				t.Errorf("%s: %s", name, m.Rule.ID)
+			}
+			got = append(got, scanners.Chunk{Artifact: &scanners.Artifact{}, Data: b, Line: 1, Column: 1}.Locate(m.Start, m.End))
+		}
+		if len(got) != 1 || got[0].Line != c.line || got[0].Column != c.column || got[0].EndLine != c.endLine {
+			t.Errorf("%s: %+v, want line %d column %d", name, got, c.line, c.column)
+		}
+	}
+}
+
+// withSum appends GitHub's check digits to a prefix and its body.
+func withSum(s string) string {
+	out, err := rules.Generate("ghp_{base62:30}{crc32}", &fixed{[]byte(s[4:])})
+	if err != nil {
+		panic(err)
+	}
+	return out
+}
+
+// fixed makes the generator choose the wanted text.
+type fixed struct{ want []byte }
+
+func (f *fixed) Read(b []byte) (int, error) {
+	const base62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+	for i := range b {
+		b[i] = byte(strings.IndexByte(base62, f.want[i]))
+	}
+	return len(b), nil
+}
+
+func FuzzView(f *testing.F) {
+	f.Add([]byte("a\x1b[1mb\x1b]x\x07c\xef\xbb\xbfd\n2026-05-03T01:16:34.3352086Z x"))
+	f.Add([]byte("2024-05-22T12:43:46.962646Z 00O a\n2024-05-22T12:43:46.962646Z 00O+b\x1b[8mha:///\x1b[0m"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		var v view
+		if !v.derive(b) {
+			return
+		}
+		last := -1
+		for i := range v.data {
+			at := v.at(i)
+			if at <= last || at >= len(b) || b[at] != v.data[i] {
+				t.Fatalf("byte %d of the view is not byte %d of the text", i, at)
+			}
+			last = at
+		}
+	})
+}
