@@ -510,3 +510,19 @@ var (
 	nameRE  = regexp.MustCompile(`(?i)\bname\s*=\s*["']([^"']+)["']`)
 	valueRE = regexp.MustCompile(`(?i)\bvalue\s*=\s*["']([^"']*)["']`)
 )
+
+// Fields collects what a dotted path leads to in a JSON document, or in each
+// element where the document is a list.
+func Fields(doc any, path string) []string {
+	list, ok := doc.([]any)
+	if !ok {
+		list = []any{doc}
+	}
+	var out []string
+	for _, e := range list {
+		if v, ok := lookup(e, path); ok {
+			out = append(out, text(v))
+		}
+	}
+	return out
+}

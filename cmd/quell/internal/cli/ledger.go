@@ -160,7 +160,11 @@ func tell(e store.Entry) []string {
 		var c revokers.Confirmation
 		read(&c)
 		var out []string
-		for _, o := range c.Observations {
+		for i, o := range c.Observations {
+			// A look of several probes is one line, the last one's.
+			if i+1 < len(c.Observations) && c.Observations[i+1].Verdict.Liveness == o.Verdict.Liveness && o.Control == nil && c.Observations[i+1].After-o.After < 200*time.Millisecond {
+				continue
+			}
 			s := fmt.Sprintf("%.1f s after: %s (%s)", o.After.Seconds(), o.Verdict.Liveness, o.Verdict.Reason)
 			if o.Control != nil {
 				s += ", the positive control is " + o.Control.Liveness.String()

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"filippo.io/age"
@@ -50,32 +51,62 @@ func (a *Applier) Apply(ctx context.Context, p *plan.Plan, id string, emit func(
 			a.Prober.SawLive(it.Fingerprint)
 		}
 	}
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	var first error
+	done := func(act report.Action, err error) {
+		mu.Lock()
+		defer mu.Unlock()
+		if err == nil {
+			err = emit(act)
+		}
+		if first == nil {
+			first = err
+		}
+	}
+	failed := func() bool {
+		mu.Lock()
+		defer mu.Unlock()
+		return first != nil || ctx.Err() != nil
+	}
 	for i, it := range p.Items {
-		if ctx.Err() != nil {
-			return ctx.Err()
+		if failed() {
+			break
 		}
 		act := ActionOf(it)
 		switch it.Action {
 		case plan.ActNone:
-			if err := emit(act); err != nil {
-				return err
-			}
+			done(act, nil)
 			continue
 		case plan.ActHeld:
 			act.Outcome = revokers.Held
-			if err := a.record(ctx, id, it.Fingerprint, "held", it.Hold); err != nil {
-				return err
-			}
-		default:
-			if err := a.kill(ctx, p, id, i, creds, &act); err != nil {
-				return err
-			}
+			done(act, a.record(ctx, id, it.Fingerprint, "held", it.Hold))
+			continue
 		}
-		if err := emit(act); err != nil {
-			return err
+		prove, err := a.kill(ctx, p, id, i, creds, &act)
+		if err != nil || prove == nil {
+			done(act, err)
+			continue
 		}
+		// Kills go one after the other, since one may take another with it.
+		// Proofs take the settle time and run side by side, unless the next
+		// credential is this one's positive control.
+		if x, err := a.Prober.Exchange(creds[i]); err == nil && x.Instance.Control.IsZero() {
+			done(act, prove(&act))
+			continue
+		}
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
+			err := prove(&act)
+			done(act, err)
+		}()
 	}
-	return nil
+	wg.Wait()
+	if first == nil {
+		first = ctx.Err()
+	}
+	return first
 }
 
 func (a *Applier) record(ctx context.Context, run, incident, kind string, body any) error {
@@ -86,7 +117,9 @@ func (a *Applier) hold(act *report.Action, why, lever string) {
 	act.Outcome, act.Held, act.Lever = revokers.Held, why, lever
 }
 
-func (a *Applier) kill(ctx context.Context, p *plan.Plan, id string, n int, creds []rules.Credential, act *report.Action) error {
+// kill ends one credential. What it returns proves it; nil means that there is
+// nothing to prove.
+func (a *Applier) kill(ctx context.Context, p *plan.Plan, id string, n int, creds []rules.Credential, act *report.Action) (func(*report.Action) error, error) {
 	it, c := p.Items[n], creds[n]
 	log := func(kind string, body any) error { return a.record(ctx, id, it.Fingerprint, kind, body) }
 	x, err := a.Prober.Exchange(c)
@@ -101,32 +134,32 @@ func (a *Applier) kill(ctx context.Context, p *plan.Plan, id string, n int, cred
 		a.hold(act, "it is the operator's or quell's own credential", "none: rotate it by hand")
 	}
 	if act.Outcome == revokers.Held {
-		return log("held", act.Held)
+		return nil, log("held", act.Held)
 	}
 	if err := log("found", it.Exposures); err != nil {
-		return err
+		return nil, err
 	}
 	if p.BreakGlass != "" {
 		if err := log("override", map[string]string{"reason": p.BreakGlass}); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	// The world may have changed since the plan: ask again. What is dead
 	// already gets no request, only its proof.
 	before, err := a.Prober.Verify(ctx, c)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if err := log("verdict", before); err != nil {
-		return err
+		return nil, err
 	}
 	if before.Liveness == revokers.Unknown && before.Reason != revokers.Unsupported && p.BreakGlass == "" {
 		a.hold(act, "it is not known to be live any more: "+before.Reason, "apply again once its issuer answers")
-		return log("held", act.Held)
+		return nil, log("held", act.Held)
 	}
 	if sealed, err := config.Seal([]byte(c.Secret.Reveal()), a.Recipients); err == nil {
 		if err := a.Ledger.Keep(ctx, it.Fingerprint, it.Rule, it.Cookie, sealed); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	x.SeenLive = true
@@ -135,18 +168,24 @@ func (a *Applier) kill(ctx context.Context, p *plan.Plan, id string, n int, cred
 	start := time.Now()
 	if before.Liveness != revokers.Dead {
 		if done, err := a.end(ctx, id, it, c, x, act, log); err != nil || done {
-			return err
+			return nil, err
 		}
+	}
+	return func(act *report.Action) error { return a.prove(ctx, p, id, n, creds, x, start, act) }, nil
+}
+
+// prove confirms a kill and asks what became of its relatives.
+func (a *Applier) prove(ctx context.Context, p *plan.Plan, id string, n int, creds []rules.Credential, x *revokers.Exchange, start time.Time, act *report.Action) error {
+	it, c := p.Items[n], creds[n]
+	// The record outlives an interruption of the run.
+	log := func(kind string, body any) error {
+		return a.record(context.WithoutCancel(ctx), id, it.Fingerprint, kind, body)
 	}
 	a.progress("confirming %s %s at %s, up to %s", it.Rule, it.Redacted, x.Instance.Host(), time.Duration(it.Settle))
 	conf := a.confirm(ctx, it, c, x, creds)
 	act.Outcome, act.Detail, act.Control, act.Proof = conf.Outcome, conf.Detail, conf.Control, conf.Observations
 	a.qualify(act, x, c)
 	act.Seconds = time.Since(start).Seconds()
-	// The record outlives an interruption of the run.
-	log = func(kind string, body any) error {
-		return a.record(context.WithoutCancel(ctx), id, it.Fingerprint, kind, body)
-	}
 	if err := log("observation", conf); err != nil {
 		return err
 	}
