@@ -75,7 +75,7 @@ apply; what it says is shown on standard error.`,
 func doable(p *plan.Plan) int {
 	n := 0
 	for _, it := range p.Items {
-		if it.Action != plan.ActHeld && it.Action != plan.ActNone {
+		if it.Kills() {
 			n++
 		}
 	}

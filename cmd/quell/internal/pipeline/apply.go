@@ -39,7 +39,7 @@ type Applier struct {
 func (a *Applier) Apply(ctx context.Context, p *plan.Plan, id string, emit func(report.Action) error) error {
 	creds := make([]rules.Credential, len(p.Items))
 	for i, it := range p.Items {
-		if it.Action == plan.ActHeld || it.Action == plan.ActNone {
+		if !it.Kills() {
 			continue
 		}
 		s, err := config.Open(it.Sealed, a.Identities...)
@@ -77,6 +77,10 @@ func (a *Applier) Apply(ctx context.Context, p *plan.Plan, id string, emit func(
 		switch it.Action {
 		case plan.ActNone:
 			done(act, nil)
+			continue
+		case plan.ActWait:
+			act.Outcome = revokers.UntilExpiry
+			done(act, errors.Join(a.record(ctx, id, it.Fingerprint, "found", it.Exposures), a.record(ctx, id, it.Fingerprint, "outcome", map[string]any{"outcome": act.Outcome, "detail": act.Detail, "control": revokers.NoControl})))
 			continue
 		case plan.ActHeld:
 			act.Outcome = revokers.Held

@@ -47,7 +47,7 @@ func (p *Planner) Plan(ctx context.Context, creds []rules.Credential, verdicts [
 		if err != nil {
 			return nil, err
 		}
-		if item.Action != plan.ActNone && item.Action != plan.ActHeld {
+		if item.Kills() {
 			done++
 		}
 		out.Items = append(out.Items, item)
@@ -85,6 +85,10 @@ func (p *Planner) item(c rules.Credential, v revokers.Verdict, done int) (plan.I
 			q.Rotation = true
 			it.Rotate = &plan.Rotate{Vault: w.Vault, StaticRole: w.StaticRole, KV: w.KV}
 		}
+	}
+	if r := q.Rule; r != nil && r.Stateless && len(r.Revokes) == 0 && it.Rotate == nil && v.Reason != revokers.NoHost {
+		it.Action = plan.ActWait
+		return it, nil
 	}
 	if p.NoKill {
 		it.Hold = &policy.Hold{Why: "QUELL_NO_KILL is set", Lever: "unset it"}
@@ -196,6 +200,15 @@ func ActionOf(it plan.Item) report.Action {
 	}
 	if it.Hold != nil {
 		a.Held, a.Lever = it.Hold.Why, it.Hold.Lever
+	}
+	if it.Action == plan.ActWait {
+		until := "its expiry, which nothing tells"
+		if t := it.Verdict.Expires; t != nil {
+			until = t.Format(time.RFC3339)
+		} else if t := it.Offline.Expires; t != nil {
+			until = t.Format(time.RFC3339)
+		}
+		a.Detail = "stateless: its issuer can't end it; it is accepted until " + until
 	}
 	if it.Action == plan.ActNone {
 		a.Detail = "it is dead already: " + it.Verdict.Reason

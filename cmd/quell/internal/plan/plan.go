@@ -40,7 +40,7 @@ type Item struct {
 	Offline     rules.Offline      `json:"offline"`
 	Exposures   []rules.Location   `json:"exposures"`
 	Verdict     revokers.Verdict   `json:"verdict"`
-	Action      string             `json:"action"` // revoke, rotate, rotate and revoke, none, held
+	Action      string             `json:"action"` // one of the Act constants
 	Hold        *policy.Hold       `json:"hold,omitempty"`
 	Instance    string             `json:"instance,omitempty"` // the URL that the requests go to
 	Revoke      string             `json:"revoke,omitempty"`   // the rule's revocation
@@ -68,7 +68,13 @@ const (
 	ActRotateRevoke = "rotate and revoke"
 	ActNone         = "none"
 	ActHeld         = "held"
+	ActWait         = "until expiry" // nothing can end it before it expires
 )
+
+// Kills reports whether the item is to be ended.
+func (it Item) Kills() bool {
+	return it.Action == ActRevoke || it.Action == ActRotate || it.Action == ActRotateRevoke
+}
 
 // signed is the file: the plan's exact bytes, and a signature over them.
 type signed struct {

@@ -1,0 +1,54 @@
+#!/usr/bin/env bash
+# Installs what the tests sign in to: Debian's packages, npm's, and Vault and
+# Gitea built from their modules. It starts nothing and may run again at once.
+set -euo pipefail
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+tools=${QUELL_TOOLS:-${XDG_CACHE_HOME:-$HOME/.cache}/quell-tools}
+
+packages() {
+  local want=(buildah umoci skopeo busybox-static docker-registry tomcat10 python3-django python3-flask python3-flask-login php-cli postgresql git) missing=() p
+  for p in "${want[@]}"; do dpkg -s "$p" >/dev/null 2>&1 || missing+=("$p"); done
+  [ ${#missing[@]} -eq 0 ] && return
+  command -v apt-get >/dev/null || { echo "install by hand: ${missing[*]}" >&2; exit 1; }
+  local sudo=""; [ "$(id -u)" = 0 ] || sudo=sudo
+  # Packages of servers would start them, on all interfaces.
+  [ -x /usr/sbin/policy-rc.d ] || printf '#!/bin/sh\nexit 101\n' | $sudo install -m 755 /dev/stdin /usr/sbin/policy-rc.d
+  $sudo apt-get update -q
+  DEBIAN_FRONTEND=noninteractive $sudo apt-get install -y -q --no-install-recommends "${missing[@]}"
+}
+
+node() { (cd "$here/node" && [ -d node_modules/oidc-provider ] || (cd "$here/node" && npm ci --silent)); }
+
+# Vault 1.21.1 is the newest release whose own sdk was published as a module.
+vault() {
+  local v=v1.21.1 sdk=v0.20.0 dir="$tools/vault-v1.21.1" src
+  [ -x "$dir/vault" ] && [ -x "$dir/postgresql-database-plugin" ] && return
+  mkdir -p "$dir/src"; cd "$dir/src"
+  (cd / && go mod download github.com/hashicorp/vault@$v)
+  src=$(go env GOMODCACHE)/github.com/hashicorp/vault@$v
+  sed -e 's#^module github.com/hashicorp/vault$#module vaultserver#' -e '/^replace github.com\/hashicorp\/vault/d' "$src/go.mod" > go.mod
+  cat "$src/go.sum" > go.sum
+  go mod edit -require github.com/hashicorp/vault@$v -replace github.com/hashicorp/vault/sdk=github.com/hashicorp/vault/sdk@$sdk
+  printf 'package main\n\nimport (\n\t"os"\n\n\t"github.com/hashicorp/vault/command"\n)\n\nfunc main() { os.Exit(command.Run(os.Args[1:])) }\n' > main.go
+  GOWORK=off GOFLAGS=-mod=mod go build -tags minimal -trimpath -ldflags '-s -w' -o "$dir/" . github.com/hashicorp/vault/plugins/database/postgresql/postgresql-database-plugin
+  mv "$dir/vaultserver" "$dir/vault"
+}
+
+gitea() {
+  local v=v1.26.0 dir="$tools/gitea-v1.26.0" src
+  [ -x "$dir/gitea" ] && [ -d "$dir/templates" ] && return
+  mkdir -p "$dir/src"; cd "$dir/src"
+  (cd / && go mod download code.gitea.io/gitea@$v)
+  src=$(go env GOMODCACHE)/code.gitea.io/gitea@$v
+  sed 's#^module code.gitea.io/gitea$#module giteaserver#' "$src/go.mod" > go.mod
+  cat "$src/go.sum" > go.sum; cat "$src/main.go" > main.go; cat "$src/main_timezones.go" > main_timezones.go
+  go mod edit -require code.gitea.io/gitea@$v
+  GOWORK=off GOFLAGS=-mod=mod go build -tags 'sqlite sqlite_unlock_notify' -trimpath -ldflags '-s -w' -o "$dir/gitea" .
+  cp -r "$src/templates" "$src/options" "$src/public" "$dir/"
+  chmod -R u+w,a+rX "$dir"
+}
+
+if [ $# -eq 0 ]; then set -- packages node vault gitea; fi
+for step in "$@"; do
+  began=$(date +%s); ("$step"); echo "$step ready in $(($(date +%s) - began)) s"
+done
