@@ -66,13 +66,16 @@ func Confirm(ctx context.Context, ask, control Ask, s Schedule) Confirmation {
 	w := &watch{c: &c, ask: ask, control: control, burst: max(s.Burst, 1), start: start}
 	w.round(ctx, start, s.Settle)
 	if w.flapped && w.last != Live && ctx.Err() == nil {
-		w.streak = 0
+		w.streak, w.lives = 0, 0
 		w.round(ctx, time.Now(), s.Settle)
+		w.split = w.lives > 0
 	}
 	c.Took = time.Since(start)
 	switch {
 	case ctx.Err() != nil:
 		c.Outcome, c.Detail = Unconfirmed, "interrupted before the settle time was over"
+	case w.split:
+		c.Outcome, c.Detail = StillAlive, "the issuer's replicas disagree: some still say live after the settle time"
 	case w.last == Live:
 		c.Outcome, c.Detail = StillAlive, "the same probe still says live"
 	case w.streak >= 2 && w.last == Dead:
@@ -94,7 +97,9 @@ type watch struct {
 	streak       int // looks in a row that said Dead and count
 	void         int // looks that said Dead without a live control
 	everDead     bool
-	flapped      bool
+	flapped      bool // a Live came after a Dead
+	split        bool // and again in the second settle time
+	lives        int
 }
 
 func (w *watch) round(ctx context.Context, from time.Time, settle time.Duration) {
@@ -123,6 +128,7 @@ func (w *watch) look(ctx context.Context) {
 	switch {
 	case live > 0:
 		w.flapped = w.flapped || w.everDead || dead > 0
+		w.lives++
 		w.last, w.streak = Live, 0
 		return
 	case dead < w.burst:
