@@ -123,7 +123,11 @@ func (a *app) runScan(ctx context.Context, k *kit, command string, targets []str
 func (a *app) emitScan(k *kit, sink report.Sink, command string, targets []string, res *scanned, fail pipeline.FailOn) (report.Summary, int, error) {
 	var errs []error
 	emit := func(e report.Event) { errs = append(errs, sink.Emit(e)) }
-	emit(report.Config{Protocol: report.Protocol, Version: Version(), Command: command, Targets: targets, Offline: a.offline, Rules: len(k.set.Rules), At: time.Now().UTC()})
+	shown := make([]string, len(targets))
+	for i, t := range targets {
+		shown[i] = res.redactor.String(t)
+	}
+	emit(report.Config{Protocol: report.Protocol, Version: Version(), Command: command, Targets: shown, Offline: a.offline, Rules: len(k.set.Rules), At: time.Now().UTC()})
 	for _, n := range k.notices {
 		emit(n)
 	}
