@@ -1,0 +1,203 @@
+// Package house holds what must be true of all packages together.
+package house
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// top is the repository's root.
+const top = "../../../.."
+
+const module = "github.com/quellhq/quell"
+
+type file struct {
+	path string
+	ast  *ast.File
+}
+
+func sources(t *testing.T) []file {
+	t.Helper()
+	var out []file
+	fset := token.NewFileSet()
+	err := filepath.WalkDir(top, func(p string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() && (d.Name() == "node_modules" || d.Name() == ".git") {
+			return filepath.SkipDir
+		}
+		if !strings.HasSuffix(p, ".go") || strings.HasSuffix(p, "_test.go") {
+			return nil
+		}
+		f, err := parser.ParseFile(fset, p, nil, parser.ParseComments)
+		if err != nil {
+			return err
+		}
+		rel, err := filepath.Rel(top, p)
+		if err != nil {
+			return err
+		}
+		out = append(out, file{filepath.ToSlash(rel), f})
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(out) < 30 {
+		t.Fatalf("only %d files", len(out))
+	}
+	return out
+}
+
+// Dependencies run one way: rules, then scanners and revokers, which never
+// import each other, then the command.
+func TestDependenciesRunOneWay(t *testing.T) {
+	may := map[string][]string{
+		"rules":       {"rules/token"},
+		"rules/token": {},
+		"scanners":    {"rules", "scanners"},
+		"revokers":    {"rules", "revokers"},
+		"cmd":         {"rules", "scanners", "revokers", "cmd"},
+	}
+	for _, f := range sources(t) {
+		from := strings.Split(f.path, "/")[0]
+		if strings.HasPrefix(f.path, "rules/token/") {
+			from = "rules/token"
+		}
+		for _, i := range f.ast.Imports {
+			rel, ok := strings.CutPrefix(strings.Trim(i.Path.Value, `"`), module+"/")
+			if !ok {
+				continue
+			}
+			if !slices.ContainsFunc(may[from], func(p string) bool { return rel == p || strings.HasPrefix(rel, p+"/") }) {
+				t.Errorf("%s imports %s", f.path, rel)
+			}
+		}
+	}
+}
+
+// Reveal is the only way out of a Secret: these files may take it.
+var mayReveal = []string{
+	"cmd/quell/internal/cli/check.go",        // reads tokens from standard input
+	"cmd/quell/internal/cli/policy.go",       // asks who the operator is
+	"cmd/quell/internal/cli/scan.go",         // seals
+	"cmd/quell/internal/pipeline/apply.go",   // seals
+	"cmd/quell/internal/pipeline/plan.go",    // seals, and knows the operator's own
+	"cmd/quell/internal/pipeline/scan.go",    // --reveal
+	"cmd/quell/internal/report/event.go",     // redacts
+	"cmd/quell/internal/rulestest/accept.go", // made-up examples
+	"revokers/exchange.go",
+	"revokers/instance.go",
+	"revokers/oauth/oauth.go",
+	"revokers/postgres/postgres.go",
+	"revokers/prober.go",
+	"revokers/vault/rotate.go",
+	"revokers/vault/token.go",
+	"rules/generate.go",
+	"rules/secret.go",
+}
+
+func TestRevealIsCalledInFewFiles(t *testing.T) {
+	used := map[string]bool{}
+	for _, f := range sources(t) {
+		ast.Inspect(f.ast, func(n ast.Node) bool {
+			if s, ok := n.(*ast.SelectorExpr); ok && s.Sel.Name == "Reveal" {
+				used[f.path] = true
+			}
+			return true
+		})
+	}
+	for p := range used {
+		if !slices.Contains(mayReveal, p) {
+			t.Errorf("%s calls Reveal", p)
+		}
+	}
+	for _, p := range mayReveal {
+		if !used[p] && p != "cmd/quell/internal/cli/check.go" {
+			t.Errorf("%s is listed and does not call Reveal", p)
+		}
+	}
+}
+
+// No init, and no package variable that is changed after its declaration.
+func TestNoPackageState(t *testing.T) {
+	for _, f := range sources(t) {
+		vars := map[string]bool{}
+		for _, d := range f.ast.Decls {
+			switch d := d.(type) {
+			case *ast.FuncDecl:
+				if d.Name.Name == "init" && d.Recv == nil {
+					t.Errorf("%s has an init", f.path)
+				}
+			case *ast.GenDecl:
+				if d.Tok != token.VAR {
+					continue
+				}
+				for _, s := range d.Specs {
+					for _, n := range s.(*ast.ValueSpec).Names {
+						vars[n.Name] = true
+					}
+				}
+			}
+		}
+		for _, d := range f.ast.Decls {
+			fn, ok := d.(*ast.FuncDecl)
+			if !ok || fn.Body == nil {
+				continue
+			}
+			ast.Inspect(fn.Body, func(n ast.Node) bool {
+				a, ok := n.(*ast.AssignStmt)
+				if !ok || a.Tok == token.DEFINE {
+					return true
+				}
+				for _, l := range a.Lhs {
+					if x, ok := l.(*ast.IndexExpr); ok {
+						l = x.X
+					}
+					// An identifier without an object of its own file is the package's.
+					if id, ok := l.(*ast.Ident); ok && vars[id.Name] && (id.Obj == nil || id.Obj.Kind == ast.Var && isPackage(id.Obj)) {
+						t.Errorf("%s: %s changes the package variable %s", f.path, fn.Name.Name, id.Name)
+					}
+				}
+				return true
+			})
+		}
+	}
+}
+
+func isPackage(o *ast.Object) bool {
+	s, ok := o.Decl.(*ast.ValueSpec)
+	return ok && s != nil
+}
+
+// The product never starts a program.
+func TestNothingIsExecuted(t *testing.T) {
+	for _, f := range sources(t) {
+		for _, i := range f.ast.Imports {
+			if p := strings.Trim(i.Path.Value, `"`); p == "os/exec" || p == "plugin" {
+				t.Errorf("%s imports %s", f.path, p)
+			}
+		}
+	}
+}
+
+func TestTopLevelIsAsAgreed(t *testing.T) {
+	agreed := []string{"cmd", "scanners", "revokers", "rules", "testdata", "action.yml", "go.mod", "go.sum", "Makefile", "README.md", "LICENSE", "SECURITY.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs", "bin", "quell"}
+	list, err := os.ReadDir(top)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range list {
+		if !strings.HasPrefix(e.Name(), ".") && !slices.Contains(agreed, e.Name()) {
+			t.Errorf("%s is at the top level", e.Name())
+		}
+	}
+}
