@@ -1,0 +1,298 @@
+package git_test
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/quellhq/quell/rules"
+	"github.com/quellhq/quell/scanners"
+	"github.com/quellhq/quell/scanners/detect"
+	"github.com/quellhq/quell/scanners/git"
+)
+
+// repo is a repository made by the git program.
+type repo struct {
+	t   *testing.T
+	dir string
+	n   int
+}
+
+func newRepo(t *testing.T, args ...string) *repo {
+	if _, err := exec.LookPath("git"); err != nil {
+		t.Skip("git is missing")
+	}
+	r := &repo{t: t, dir: t.TempDir()}
+	r.git(append([]string{"init", "-q", "-b", "main"}, args...)...)
+	return r
+}
+
+func (r *repo) git(args ...string) string {
+	r.t.Helper()
+	r.n++
+	c := exec.Command("git", args...)
+	c.Dir = r.dir
+	date := fmt.Sprintf("2026-01-01T00:%02d:%02dZ", r.n/60%60, r.n%60)
+	c.Env = append(os.Environ(), "GIT_CONFIG_GLOBAL=/dev/null", "GIT_CONFIG_SYSTEM=/dev/null", "GIT_AUTHOR_NAME=Alice", "GIT_AUTHOR_EMAIL=a@example.com",
+		"GIT_COMMITTER_NAME=Alice", "GIT_COMMITTER_EMAIL=a@example.com", "GIT_AUTHOR_DATE="+date, "GIT_COMMITTER_DATE="+date)
+	var out, errs bytes.Buffer
+	c.Stdout, c.Stderr = &out, &errs
+	if err := c.Run(); err != nil {
+		r.t.Fatalf("git %v: %v %s", args, err, errs.String())
+	}
+	return strings.TrimSpace(out.String())
+}
+
+func (r *repo) write(name, text string) {
+	r.t.Helper()
+	p := filepath.Join(r.dir, name)
+	if err := os.MkdirAll(filepath.Dir(p), 0o755); err != nil {
+		r.t.Fatal(err)
+	}
+	if err := os.WriteFile(p, []byte(text), 0o644); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+func (r *repo) commit(message string) string {
+	r.git("add", "-A")
+	r.git("commit", "-q", "--allow-empty", "-m", message)
+	return r.git("rev-parse", "HEAD")
+}
+
+// secret makes the nth session cookie: 32 characters, all different cookies.
+func secret(n int) string {
+	return strings.Map(func(c rune) rune {
+		const a = "0123456789abcdefghijklmnopqrstuvwxyz"
+		i := strings.IndexRune(a, c)
+		return rune(a[(i*7+n*11+5)%36])
+	}, "0123456789abcdefghijklmnopqrstuv")
+}
+
+func line(n int) string { return "x\nCookie: sessionid=" + secret(n) + "\n" }
+
+// scan gives the findings by secret, attributed, and the gaps.
+func scan(t *testing.T, dir string) (map[string]rules.Finding, []scanners.Gap) {
+	t.Helper()
+	set, err := rules.Builtin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	src := &git.Source{Dir: dir}
+	var mu sync.Mutex
+	var found []*rules.Finding
+	var gaps []scanners.Gap
+	p := scanners.Pool{Detector: detect.New(set)}
+	if _, err := p.Run(t.Context(), src, func(f rules.Finding) { mu.Lock(); found = append(found, &f); mu.Unlock() }, func(g scanners.Gap) { mu.Lock(); gaps = append(gaps, g); mu.Unlock() }); err != nil {
+		t.Fatal(err)
+	}
+	if err := src.Attribute(t.Context(), found); err != nil {
+		t.Fatal(err)
+	}
+	out := map[string]rules.Finding{}
+	for _, f := range found {
+		if strings.HasPrefix(f.Location.Artifact, "reflog") {
+			continue // a reflog quotes the first line of each commit's message
+		}
+		if _, dup := out[f.Secret.Reveal()]; dup {
+			t.Errorf("%s is found twice", f.Location.Artifact)
+		}
+		out[f.Secret.Reveal()] = *f
+	}
+	return out, gaps
+}
+
+func TestEveryPlaceOfARepository(t *testing.T) {
+	r := newRepo(t)
+	commits := map[int]string{}
+	r.write("plain.txt", line(0))
+	commits[0] = r.commit("plain")
+	r.write("plain.txt", "gone\n")
+	r.write("deep/er/still/here.txt", line(1))
+	commits[1] = r.commit("removed one, added one in a folder")
+	r.git("checkout", "-q", "-b", "other")
+	r.write("branch.txt", line(2))
+	commits[2] = r.commit("on another branch")
+	r.git("checkout", "-q", "main")
+	r.write("main.txt", "m\n")
+	r.commit("main goes on")
+	// A merge that brings in what neither side had.
+	r.git("merge", "-q", "--no-commit", "--no-ff", "other")
+	r.write("evil.txt", line(3))
+	commits[3] = r.commit("merge")
+	// Amended away, reset away, stashed, dangling.
+	r.write("amended.txt", line(4))
+	commits[4] = r.commit("soon amended")
+	r.write("amended.txt", "clean\n")
+	r.git("add", "-A")
+	r.git("commit", "-q", "--amend", "-m", "amended")
+	r.write("reset.txt", line(5))
+	commits[5] = r.commit("soon reset")
+	r.git("reset", "-q", "--hard", "HEAD~1")
+	r.write("stashed.txt", line(6))
+	r.git("add", "-A")
+	r.git("stash", "-q")
+	r.write("dangling.txt", line(7))
+	blob := r.git("hash-object", "-w", "dangling.txt")
+	_ = os.Remove(filepath.Join(r.dir, "dangling.txt"))
+	commits[8] = r.commit("Cookie: sessionid=" + secret(8))
+	r.git("tag", "-a", "v1", "-m", "Cookie: sessionid="+secret(9))
+	r.git("notes", "add", "-m", "Cookie: sessionid="+secret(10))
+	r.git("config", "http.extraheader", "Cookie: sessionid="+secret(11))
+	for packed := range 2 {
+		if packed == 1 {
+			r.git("-c", "gc.auto=0", "repack", "-q", "-a", "-d", "--keep-unreachable")
+		}
+		found, gaps := scan(t, r.dir)
+		if len(gaps) > 0 {
+			t.Errorf("gaps: %v", gaps)
+		}
+		for n := range 12 {
+			f, ok := found[secret(n)]
+			if !ok {
+				t.Errorf("packed %d: secret %d is not found", packed, n)
+				continue
+			}
+			l := f.Location
+			if want := commits[n]; want != "" && l.Commit != want {
+				t.Errorf("secret %d: commit %s, not %s", n, l.Commit, want)
+			}
+			if n < 8 && (l.Line != 2 || l.Column != 19) {
+				t.Errorf("secret %d: at %d:%d", n, l.Line, l.Column)
+			}
+		}
+		for n, path := range map[int]string{0: "plain.txt", 1: "deep/er/still/here.txt", 2: "branch.txt", 3: "evil.txt", 4: "amended.txt", 5: "reset.txt", 6: "stashed.txt", 7: "", 8: ""} {
+			if got := found[secret(n)].Location.Path; got != path {
+				t.Errorf("secret %d: path %q, not %q", n, got, path)
+			}
+		}
+		for n, want := range map[int][2]string{0: {"in_head", "no"}, 1: {"in_head", "yes"}, 4: {"kept_by", "no ref: the commit is unreachable"}, 7: {"kept_by", "no commit: a dangling object"}, 2: {"author", "Alice <a@example.com>"}} {
+			if got := found[secret(n)].Location.Notes[want[0]]; got != want[1] {
+				t.Errorf("secret %d: %s is %q", n, want[0], got)
+			}
+		}
+		if got := found[secret(7)].Location.Artifact; got != "blob "+blob {
+			t.Errorf("the dangling blob is called %q", got)
+		}
+	}
+}
+
+// The objects that are scanned are those that git itself lists.
+func TestObjectsEqualGits(t *testing.T) {
+	r := newRepo(t)
+	for i := range 30 {
+		r.write(fmt.Sprintf("d%d/f%d.txt", i%5, i), strings.Repeat(fmt.Sprintf("line %d\n", i), 50+i))
+		r.commit(fmt.Sprintf("commit %d", i))
+		if i == 20 {
+			r.git("gc", "-q")
+		}
+	}
+	var want []string
+	for _, l := range strings.Split(r.git("cat-file", "--batch-all-objects", "--batch-check"), "\n") {
+		if f := strings.Fields(l); f[1] != "tree" {
+			want = append(want, f[1]+" "+f[0])
+		}
+	}
+	var got []string
+	for a, err := range (&git.Source{Dir: r.dir}).Artifacts(t.Context()) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(a.Location.Artifact, " ") && len(a.Location.Artifact) > 44 {
+			got = append(got, a.Location.Artifact)
+		}
+	}
+	got = slices.DeleteFunc(got, func(s string) bool { return strings.HasPrefix(s, "reflog") })
+	slices.Sort(got)
+	slices.Sort(want)
+	if !slices.Equal(got, want) {
+		t.Errorf("%d objects, git has %d", len(got), len(want))
+	}
+}
+
+// A pack that is cut off is an error for what it lacks; the rest is scanned.
+func TestTruncatedPack(t *testing.T) {
+	r := newRepo(t)
+	r.write("a.txt", line(0))
+	r.commit("one")
+	r.git("repack", "-q", "-a", "-d")
+	r.write("big.txt", strings.Repeat(secretless(), 4000))
+	r.write("b.txt", line(1))
+	r.commit("two")
+	r.git("repack", "-q", "-d")
+	packs, _ := filepath.Glob(filepath.Join(r.dir, ".git/objects/pack/*.pack"))
+	if len(packs) != 2 {
+		t.Fatalf("%d packs", len(packs))
+	}
+	r.write("c.txt", line(2))
+	r.commit("three, loose")
+	for _, p := range packs {
+		if err := os.Chmod(p, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	info, _ := os.Stat(packs[0])
+	if err := os.Truncate(packs[0], info.Size()/2); err != nil {
+		t.Fatal(err)
+	}
+	found, gaps := scan(t, r.dir)
+	if len(gaps) == 0 {
+		t.Error("nothing is said of the cut pack")
+	}
+	if _, ok := found[secret(2)]; !ok {
+		t.Error("the loose objects were not scanned")
+	}
+	_, a := found[secret(0)]
+	_, b := found[secret(1)]
+	if !a && !b {
+		t.Error("the whole pack was not scanned")
+	}
+	// A damaged index, and none.
+	idx := strings.TrimSuffix(packs[1], ".pack") + ".idx"
+	_ = os.Chmod(idx, 0o644)
+	if err := os.WriteFile(idx, []byte("\xfftOc\x00\x00\x00\x02garbage"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if found, gaps = scan(t, r.dir); len(gaps) == 0 || len(found) == 0 {
+		t.Errorf("a damaged index: %d findings, %d gaps", len(found), len(gaps))
+	}
+}
+
+func secretless() string { return "a line of text without anything\n" }
+
+func TestShallowIsSaid(t *testing.T) {
+	r := newRepo(t)
+	r.write("a.txt", line(0))
+	r.commit("one")
+	r.write("a.txt", "x\n")
+	r.commit("two")
+	d := filepath.Join(t.TempDir(), "shallow")
+	r.git("clone", "-q", "--depth=1", "file://"+r.dir, d)
+	_, gaps := scan(t, d)
+	if len(gaps) != 1 || !strings.Contains(gaps[0].Error(), "shallow") {
+		t.Errorf("gaps: %v", gaps)
+	}
+}
+
+func TestBareLinkedAndNone(t *testing.T) {
+	r := newRepo(t)
+	r.write("a.txt", line(0))
+	r.commit("one")
+	bare, linked := filepath.Join(t.TempDir(), "bare"), filepath.Join(t.TempDir(), "linked")
+	r.git("clone", "-q", "--bare", r.dir, bare)
+	r.git("worktree", "add", "-q", linked)
+	for _, d := range []string{bare, linked} {
+		if found, gaps := scan(t, d); len(found) != 1 || len(gaps) != 0 {
+			t.Errorf("%s: %d findings, %v", filepath.Base(d), len(found), gaps)
+		}
+	}
+	if _, gaps := scan(t, t.TempDir()); len(gaps) != 1 || !strings.Contains(gaps[0].Error(), "not a git repository") {
+		t.Errorf("%v", gaps)
+	}
+}
