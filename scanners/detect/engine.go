@@ -44,6 +44,7 @@ type compiled struct {
 	*rules.Rule
 	anchors []anchor
 	gate    []string // keywords, where the rule has no usable literal
+	lines   bool     // the expression loops over line breaks
 }
 
 type owner struct{ rule, anchor int }
@@ -76,13 +77,14 @@ func New(set *rules.Set) *Engine {
 		if anchors, ok := analyze(r.Regex.String()); ok {
 			c.anchors = anchors
 			for i, a := range anchors {
+				c.lines = c.lines || a.before.lines() || a.after.lines()
 				for _, lit := range a.literals {
 					add(lit, owner{n, i})
 				}
 			}
 			continue
 		}
-		c.gate = r.Keywords
+		c.gate, c.lines = r.Keywords, true
 		for _, k := range r.Keywords {
 			add(k, owner{n, -1})
 		}
@@ -138,14 +140,14 @@ func (e *Engine) Detect(c scanners.Chunk) iter.Seq[scanners.Match] {
 		s := e.scratch.Get().(*scratch)
 		defer e.scratch.Put(s)
 		var found []raw
-		e.find(s, c.Data, func(m raw) {
+		e.find(s, c.Data, nil, func(m raw) {
 			m.text, m.rawStart, m.rawEnd = c.Data, m.secret.start, m.secret.end
 			if e.judge(&m, c) {
 				found = append(found, m)
 			}
 		})
 		if s.view.derive(c.Data) {
-			e.find(s, s.view.data, func(m raw) {
+			e.find(s, s.view.data, &s.view, func(m raw) {
 				m.text, m.viaView = s.view.data, true
 				m.rawStart, m.rawEnd = s.view.raw(m.secret.start, m.secret.end)
 				if e.judge(&m, c) {
@@ -166,8 +168,10 @@ func (e *Engine) Detect(c scanners.Chunk) iter.Seq[scanners.Match] {
 	}
 }
 
-// find calls f for every match of every rule in b.
-func (e *Engine) find(s *scratch, b []byte, f func(raw)) {
+// find calls f for every match of every rule in b. Of a view, only what its raw
+// text does not show as well is looked at: windows in which something was
+// removed, and rules that match across lines.
+func (e *Engine) find(s *scratch, b []byte, v *view, f func(raw)) {
 	if len(s.win) == 0 {
 		s.win = make([][]span, len(e.rules))
 		s.gate = make([]bool, len(e.rules))
@@ -192,6 +196,9 @@ func (e *Engine) find(s *scratch, b []byte, f func(raw)) {
 	for _, i := range s.act {
 		r := e.rules[i]
 		for _, w := range merge(s.win[i]) {
+			if v != nil && !r.lines && !v.touches(w.start, w.end) {
+				continue
+			}
 			for _, m := range r.Regex.FindAllStringSubmatchIndex(text[w.start:w.end], -1) {
 				if e.gated(r, b, w.start+m[0], w.start+m[1]) {
 					f(r.match(text, m, w.start))

@@ -24,7 +24,7 @@ func (e *Engine) judge(m *raw, c scanners.Chunk) bool {
 	m.allowed = bytes.Contains(line, []byte("gitleaks:allow")) || bytes.Contains(line, []byte("quell:allow"))
 	r := m.rule.Rule
 	path := c.Artifact.Location.Path
-	if r.Path != nil && !r.Path.MatchString(path) {
+	if r.Path != nil && path != "" && !r.Path.MatchString(path) {
 		return false
 	}
 	if r.Entropy != 0 && entropy(secret) <= r.Entropy {
@@ -65,6 +65,26 @@ func (e *Engine) judge(m *raw, c scanners.Chunk) bool {
 		}
 	}
 	return true
+}
+
+// Elsewhere reports whether a rule does not hold for a path: what judge asks
+// before, where the path is known, and what a source that learns the path only
+// afterwards must ask then. A git object, read by its id, is of that kind.
+func Elsewhere(set *rules.Set, rule, path string) bool {
+	r := set.Rule(rule)
+	if r == nil || path == "" && r.Path == nil {
+		return false
+	}
+	if r.Path != nil && !r.Path.MatchString(path) {
+		return true
+	}
+	lists := r.Allowlists
+	if r.Provider == nil {
+		lists = append(slices.Clone(set.Allowlists), lists...)
+	}
+	return slices.ContainsFunc(lists, func(a *config.Allowlist) bool {
+		return a.MatchCondition != config.AllowlistMatchAnd && a.PathAllowed(path)
+	})
 }
 
 func until(t time.Time) rules.Offline {

@@ -22,6 +22,8 @@ type extent struct {
 	loop  *[256]bool // bytes of unbounded repetitions; nil: none
 }
 
+func (x extent) lines() bool { return x.loop != nil && x.loop['\n'] }
+
 // minLiteral is the shortest literal worth searching for.
 const minLiteral = 2
 

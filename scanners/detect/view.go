@@ -10,6 +10,9 @@ import (
 type view struct {
 	data []byte
 	segs []segment
+	// cuts are the places where something was removed, but for what stood at
+	// the start of a line.
+	cuts []int
 }
 
 type segment struct{ view, raw int }
@@ -23,6 +26,20 @@ func (v *view) add(src []byte, from, to int) {
 		v.segs = append(v.segs, segment{len(v.data), from})
 	}
 	v.data = append(v.data, src[from:to]...)
+}
+
+// cut notes that something is missing here.
+func (v *view) cut() {
+	if k := len(v.data); k > 0 && v.data[k-1] != '\n' {
+		v.cuts = append(v.cuts, k)
+	}
+}
+
+// touches reports whether something was removed within the view's bytes from
+// start to end.
+func (v *view) touches(start, end int) bool {
+	i := sort.SearchInts(v.cuts, start)
+	return i < len(v.cuts) && v.cuts[i] <= end
 }
 
 // at gives the raw offset of the view's byte i.
@@ -46,7 +63,7 @@ func (v *view) derive(b []byte) bool {
 	if bytes.IndexByte(b, esc) < 0 && !bytes.Contains(b, bom) && !stamped(b) {
 		return false
 	}
-	v.data, v.segs = v.data[:0], v.segs[:0]
+	v.data, v.segs, v.cuts = v.data[:0], v.segs[:0], v.cuts[:0]
 	from := 0
 	for i := 0; i < len(b); {
 		n := 0
@@ -63,6 +80,7 @@ func (v *view) derive(b []byte) bool {
 				if k := len(v.data); k > 0 && v.data[k-1] == '\n' {
 					v.data = v.data[:k-1]
 				}
+				v.cut()
 				i += n
 				from = i
 				continue
@@ -73,6 +91,7 @@ func (v *view) derive(b []byte) bool {
 			continue
 		}
 		v.add(b, from, i)
+		v.cut()
 		i += n
 		from = i
 	}

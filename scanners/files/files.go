@@ -84,10 +84,7 @@ func (s Source) walk(ctx context.Context, target string, yield func(File, error)
 	}
 	more := true
 	err = filepath.WalkDir(real, func(path string, d fs.DirEntry, err error) error {
-		shown := root + strings.TrimPrefix(path, real)
-		if real == "/" {
-			shown = path
-		}
+		shown := filepath.Join(root, strings.TrimPrefix(path, real))
 		switch {
 		case ctx.Err() != nil:
 			return ctx.Err()

@@ -15,6 +15,7 @@ import (
 	"github.com/quellhq/quell/revokers"
 	"github.com/quellhq/quell/rules"
 	"github.com/quellhq/quell/scanners"
+	"github.com/quellhq/quell/scanners/detect"
 )
 
 // Scan is one run over a source.
@@ -60,6 +61,9 @@ func (s *Scan) Run(ctx context.Context) (*Result, error) {
 		}
 	}
 	for _, f := range all {
+		if detect.Elsewhere(s.Set, f.Rule, f.Location.Path) {
+			continue
+		}
 		if f.Confidence < s.Confidence {
 			res.Hidden++
 			continue

@@ -1,0 +1,30 @@
+# make        build ./bin/quell
+# make test   install what the tests sign in to, then run all of them
+# make bench  throughput of each source on one core, and a pair with gitleaks
+QUELL_TOOLS ?= $(if $(XDG_CACHE_HOME),$(XDG_CACHE_HOME),$(HOME)/.cache)/quell-tools
+export QUELL_TOOLS
+
+build:
+	go build -trimpath -o bin/quell ./cmd/quell
+
+# The heavy servers take their time to build: they do it at low priority while
+# the tests that need none of them run.
+test:
+	go vet ./...
+	testdata/servers/install.sh packages node
+	nice testdata/servers/install.sh vault gitea > $(QUELL_TOOLS).log 2>&1 & pid=$$!; \
+	go test -race $$(go list ./... | grep -v internal/realtest); status=$$?; \
+	wait $$pid || { cat $(QUELL_TOOLS).log; exit 1; }; \
+	[ $$status -eq 0 ] && QUELL_REAL=1 go test -race ./cmd/quell/internal/realtest
+
+bench:
+	GOMAXPROCS=1 go test -run '^$$' -bench . ./...
+	testdata/bench.sh
+
+docs:
+	go test ./cmd/quell/internal/house -run Generated -update
+
+clean:
+	rm -rf bin
+
+.PHONY: build test bench docs clean
