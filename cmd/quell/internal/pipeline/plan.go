@@ -128,6 +128,9 @@ func pick(x *revokers.Exchange) (*rules.Revoke, string) {
 	missing := ""
 	for i := range x.Rule.Revokes {
 		r := &x.Rule.Revokes[i]
+		if len(r.Only) > 0 && !slices.Contains(r.Only, x.Instance.Host()) {
+			continue
+		}
 		m, ok := x.Has(r.Needs)
 		if ok {
 			return r, ""
