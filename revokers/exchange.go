@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"html"
+	"maps"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -397,6 +398,47 @@ func parseTime(s string) *time.Time {
 		}
 	}
 	return nil
+}
+
+// RevokeAll ends x's credential and the others of the same kind at the same
+// issuer by one request, whose list with {token} takes them all.
+func (x *Exchange) RevokeAll(ctx context.Context, r *rules.Revoke, others []rules.Secret) (Receipt, error) {
+	q := *r.Request
+	q.JSON, _ = repeat(q.JSON, 1+len(others)).(map[string]any)
+	y := *x
+	y.Kept = maps.Clone(x.Kept)
+	if y.Kept == nil {
+		y.Kept = map[string]string{}
+	}
+	for i, s := range others {
+		y.Kept[nth(i+1)] = s.Reveal()
+	}
+	all := *r
+	all.Request = &q
+	return y.Revoke(ctx, &all)
+}
+
+func nth(i int) string { return "token_" + strconv.Itoa(i) }
+
+// repeat makes of each list ["{token}"] one with a place for n tokens.
+func repeat(v any, n int) any {
+	switch v := v.(type) {
+	case map[string]any:
+		out := map[string]any{}
+		for k, e := range v {
+			out[k] = repeat(e, n)
+		}
+		return out
+	case []any:
+		if len(v) == 1 && v[0] == "{token}" {
+			out := []any{"{token}"}
+			for i := 1; i < n; i++ {
+				out = append(out, "{"+nth(i)+"}")
+			}
+			return out
+		}
+	}
+	return v
 }
 
 // Revoke runs the steps of a revocation and then its request.

@@ -139,6 +139,7 @@ type Revoke struct {
 	Reversible bool           `toml:"reversible"`
 	Collateral string         `toml:"collateral"`
 	Needs      []string       `toml:"needs"`
+	Batch      int            `toml:"batch"` // credentials that one request may end: a list with {token} takes them all
 	Only       []string       `toml:"only"`  // hosts that have the call, where not every instance does
 	Grade      string         `toml:"grade"` // how well the call is confirmed: P, X
 }

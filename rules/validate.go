@@ -150,6 +150,8 @@ func (r *Rule) validateRevoke(v *Revoke, known map[string]bool) error {
 		return r.errorf("%s: grade %q: a revocation must rest on a primary source (P) or on a peer's code (X)", name, v.Grade)
 	case v.Settle <= 0 || time.Duration(v.Settle) > 48*time.Hour:
 		return r.errorf("%s: settle must be a time up to 48h", name)
+	case v.Batch < 0 || v.Batch > 1 && (v.Request == nil || v.Request.JSON == nil || len(v.Steps) > 0):
+		return r.errorf("%s: only a JSON request without steps can end several", name)
 	case len(v.Steps) > 3:
 		return r.errorf("%s: more than four requests", name)
 	}

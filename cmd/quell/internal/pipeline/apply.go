@@ -69,42 +69,53 @@ func (a *Applier) Apply(ctx context.Context, p *plan.Plan, id string, emit func(
 		defer mu.Unlock()
 		return first != nil || ctx.Err() != nil
 	}
-	for i, it := range p.Items {
+	for _, group := range a.groups(p) {
 		if failed() {
 			break
 		}
-		act := ActionOf(it)
-		switch it.Action {
-		case plan.ActNone:
-			done(act, nil)
-			continue
-		case plan.ActWait:
-			act.Outcome = revokers.UntilExpiry
-			done(act, errors.Join(a.record(ctx, id, it.Fingerprint, "found", it.Exposures), a.record(ctx, id, it.Fingerprint, "outcome", map[string]any{"outcome": act.Outcome, "detail": act.Detail, "control": revokers.NoControl})))
-			continue
-		case plan.ActHeld:
-			act.Outcome = revokers.Held
-			done(act, a.record(ctx, id, it.Fingerprint, "held", it.Hold))
-			continue
+		var ready []*pending
+		for _, n := range group {
+			k, act, err := a.prepare(ctx, p, id, n, creds)
+			if err != nil || k == nil {
+				done(act, err)
+				continue
+			}
+			ready = append(ready, k)
 		}
-		prove, err := a.kill(ctx, p, id, i, creds, &act)
-		if err != nil || prove == nil {
-			done(act, err)
-			continue
+		if failed() {
+			break
 		}
-		// Kills go one after the other, since one may take another with it.
-		// Proofs take the settle time and run side by side, unless the next
-		// credential is this one's positive control.
-		if x, err := a.Prober.Exchange(creds[i]); err == nil && x.Instance.Control.IsZero() {
-			done(act, prove(&act))
-			continue
+		var toProve []*pending
+		if len(ready) > 1 {
+			if err := a.together(ctx, id, ready); err != nil {
+				done(ready[0].act, err)
+				break
+			}
+			toProve = ready
+		} else {
+			for _, k := range ready {
+				if ended, err := a.end(ctx, id, k); err != nil || ended {
+					done(k.act, err)
+				} else {
+					toProve = append(toProve, k)
+				}
+			}
 		}
-		wg.Add(1)
-		go func() {
-			defer wg.Done()
-			err := prove(&act)
-			done(act, err)
-		}()
+		for _, k := range toProve {
+			prove := func() { done(k.act, a.prove(ctx, p, id, k, creds)) }
+			// Kills go one after the other, since one may take another with it.
+			// Proofs take the settle time and run side by side, unless the next
+			// credential is this one's positive control.
+			if k.x.Instance.Control.IsZero() && len(toProve) == 1 {
+				prove()
+				continue
+			}
+			wg.Add(1)
+			go func() {
+				defer wg.Done()
+				prove()
+			}()
+		}
 	}
 	wg.Wait()
 	if first == nil {
@@ -121,66 +132,143 @@ func (a *Applier) hold(act *report.Action, why, lever string) {
 	act.Outcome, act.Held, act.Lever = revokers.Held, why, lever
 }
 
-// kill ends one credential. What it returns proves it; nil means that there is
-// nothing to prove.
-func (a *Applier) kill(ctx context.Context, p *plan.Plan, id string, n int, creds []rules.Credential, act *report.Action) (func(*report.Action) error, error) {
+// groups are the items that are ended together: those that one request of
+// their issuer takes, each other one alone.
+func (a *Applier) groups(p *plan.Plan) [][]int {
+	var out [][]int
+	open := map[string]int{} // instance and revocation -> group
+	for n, it := range p.Items {
+		r := a.Prober.Set.Rule(it.Rule)
+		var v *rules.Revoke
+		if r != nil && it.Action == plan.ActRevoke {
+			v = revocation(r, it.Revoke)
+		}
+		key := it.Instance + " " + it.Revoke
+		switch g, ok := open[key]; {
+		case v == nil || v.Batch < 2:
+			out = append(out, []int{n})
+		case ok && len(out[g]) < v.Batch:
+			out[g] = append(out[g], n)
+		default:
+			open[key] = len(out)
+			out = append(out, []int{n})
+		}
+	}
+	return out
+}
+
+// pending is an item that is about to be ended, or whose proof is due.
+type pending struct {
+	n      int
+	it     plan.Item
+	c      rules.Credential
+	x      *revokers.Exchange
+	act    report.Action
+	before revokers.Verdict
+	start  time.Time
+	log    func(kind string, body any) error
+}
+
+// prepare decides once more whether an item may be ended, and asks whether it
+// still lives. Without a pending item the action is final.
+func (a *Applier) prepare(ctx context.Context, p *plan.Plan, id string, n int, creds []rules.Credential) (*pending, report.Action, error) {
 	it, c := p.Items[n], creds[n]
+	act := ActionOf(it)
 	log := func(kind string, body any) error { return a.record(ctx, id, it.Fingerprint, kind, body) }
+	switch it.Action {
+	case plan.ActNone:
+		return nil, act, nil
+	case plan.ActWait:
+		act.Outcome = revokers.UntilExpiry
+		return nil, act, errors.Join(log("found", it.Exposures), log("outcome", map[string]any{"outcome": act.Outcome, "detail": act.Detail, "control": revokers.NoControl}))
+	case plan.ActHeld:
+		act.Outcome = revokers.Held
+		return nil, act, log("held", it.Hold)
+	}
 	x, err := a.Prober.Exchange(c)
 	switch {
 	case a.NoKill || a.Policy.Disabled():
-		a.hold(act, "the kill switch is on", "kill.disabled = false in the policy, or unset QUELL_NO_KILL")
+		a.hold(&act, "the kill switch is on", "kill.disabled = false in the policy, or unset QUELL_NO_KILL")
 	case err != nil:
-		a.hold(act, err.Error(), "the policy that the plan was made with")
+		a.hold(&act, err.Error(), "the policy that the plan was made with")
 	case x.Instance.URL.String() != it.Instance:
-		a.hold(act, "the policy now names another instance than the plan", "a new plan")
+		a.hold(&act, "the policy now names another instance than the plan", "a new plan")
 	case owned(c.Secret, a.Own):
-		a.hold(act, "it is the operator's or quell's own credential", "none: rotate it by hand")
+		a.hold(&act, "it is the operator's or quell's own credential", "none: rotate it by hand")
 	}
 	if act.Outcome == revokers.Held {
-		return nil, log("held", act.Held)
+		return nil, act, log("held", act.Held)
 	}
 	if err := log("found", it.Exposures); err != nil {
-		return nil, err
+		return nil, act, err
 	}
 	if p.BreakGlass != "" {
 		if err := log("override", map[string]string{"reason": p.BreakGlass}); err != nil {
-			return nil, err
+			return nil, act, err
 		}
 	}
 	// The world may have changed since the plan: ask again. What is dead
 	// already gets no request, only its proof.
 	before, err := a.Prober.Verify(ctx, c)
 	if err != nil {
-		return nil, err
+		return nil, act, err
 	}
 	if err := log("verdict", before); err != nil {
-		return nil, err
+		return nil, act, err
 	}
 	if before.Liveness == revokers.Unknown && before.Reason != revokers.Unsupported && p.BreakGlass == "" {
-		a.hold(act, "it is not known to be live any more: "+before.Reason, "apply again once its issuer answers")
-		return nil, log("held", act.Held)
+		a.hold(&act, "it is not known to be live any more: "+before.Reason, "apply again once its issuer answers")
+		return nil, act, log("held", act.Held)
 	}
-	if sealed, err := config.Seal([]byte(c.Secret.Reveal()), a.Recipients); err == nil {
-		if err := a.Ledger.Keep(ctx, it.Fingerprint, it.Rule, it.Cookie, sealed); err != nil {
-			return nil, err
-		}
+	sealed, err := config.Seal([]byte(c.Secret.Reveal()), a.Recipients)
+	if err == nil {
+		err = a.Ledger.Keep(ctx, it.Fingerprint, it.Rule, it.Cookie, sealed)
+	}
+	if err != nil {
+		return nil, act, err
 	}
 	x.SeenLive = true
 	a.Prober.SawLive(it.Fingerprint)
 	x.Kept = before.Identity
-	start := time.Now()
-	if before.Liveness != revokers.Dead {
-		if done, err := a.end(ctx, id, it, c, x, act, log); err != nil || done {
-			return nil, err
+	return &pending{n, it, c, x, act, before, time.Now(), log}, act, nil
+}
+
+// together ends several credentials by one request of their issuer.
+func (a *Applier) together(ctx context.Context, id string, list []*pending) error {
+	var alive []*pending
+	for _, k := range list {
+		if k.before.Liveness == revokers.Dead {
+			continue
 		}
+		if err := k.log("intent", map[string]any{"action": "revoke", "method": k.it.Revoke, "host": k.x.Instance.Host(), "requests": k.it.Requests, "together": len(list)}); err != nil {
+			return err
+		}
+		alive = append(alive, k)
 	}
-	return func(act *report.Action) error { return a.prove(ctx, p, id, n, creds, x, start, act) }, nil
+	if len(alive) == 0 {
+		return nil
+	}
+	first := alive[0]
+	a.progress("revoking %d credentials at %s", len(alive), first.x.Instance.Host())
+	var others []rules.Secret
+	for _, k := range alive[1:] {
+		others = append(others, k.c.Secret)
+	}
+	receipt, err := first.x.RevokeAll(ctx, revocation(first.x.Rule, first.it.Revoke), others)
+	if err != nil {
+		receipt = revokers.Receipt{Detail: "no answer: " + err.Error(), At: time.Now().UTC()}
+	}
+	var errs []error
+	for _, k := range alive {
+		k.act.Receipt = &receipt
+		errs = append(errs, a.record(context.WithoutCancel(ctx), id, k.it.Fingerprint, "receipt", receipt))
+	}
+	return errors.Join(errs...)
 }
 
 // prove confirms a kill and asks what became of its relatives.
-func (a *Applier) prove(ctx context.Context, p *plan.Plan, id string, n int, creds []rules.Credential, x *revokers.Exchange, start time.Time, act *report.Action) error {
-	it, c := p.Items[n], creds[n]
+func (a *Applier) prove(ctx context.Context, p *plan.Plan, id string, k *pending, creds []rules.Credential) error {
+	it, c, x, act := k.it, k.c, k.x, &k.act
 	// The record outlives an interruption of the run.
 	log := func(kind string, body any) error {
 		return a.record(context.WithoutCancel(ctx), id, it.Fingerprint, kind, body)
@@ -189,11 +277,11 @@ func (a *Applier) prove(ctx context.Context, p *plan.Plan, id string, n int, cre
 	conf := a.confirm(ctx, it, c, x, creds)
 	act.Outcome, act.Detail, act.Control, act.Proof = conf.Outcome, conf.Detail, conf.Control, conf.Observations
 	a.qualify(act, x, c)
-	act.Seconds = time.Since(start).Seconds()
+	act.Seconds = time.Since(k.start).Seconds()
 	if err := log("observation", conf); err != nil {
 		return err
 	}
-	act.Derived = a.derived(ctx, p, n, creds)
+	act.Derived = a.derived(ctx, p, k.n, creds)
 	for _, d := range act.Derived {
 		if err := log("derived", d); err != nil {
 			return err
@@ -204,7 +292,11 @@ func (a *Applier) prove(ctx context.Context, p *plan.Plan, id string, n int, cre
 
 // end rotates first, where Vault manages the credential, and then revokes.
 // done tells that the item is finished without a proof.
-func (a *Applier) end(ctx context.Context, id string, it plan.Item, c rules.Credential, x *revokers.Exchange, act *report.Action, log func(string, any) error) (done bool, err error) {
+func (a *Applier) end(ctx context.Context, id string, k *pending) (done bool, err error) {
+	if k.before.Liveness == revokers.Dead {
+		return false, nil
+	}
+	it, c, x, act, log := k.it, k.c, k.x, &k.act, k.log
 	if it.Rotate != nil {
 		if begun, err := a.begunRotation(ctx, id, it.Fingerprint); err != nil || begun {
 			if begun {

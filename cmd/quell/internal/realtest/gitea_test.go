@@ -131,3 +131,33 @@ func TestGitea(t *testing.T) {
 	}
 	o.files()
 }
+
+// A policy is derived from the operator's own login: who they are, and which
+// organisations they own.
+func TestPolicyFromLogins(t *testing.T) {
+	t.Parallel()
+	u := gitea(t)
+	token := giteaToken(t, u, "operator")
+	b := newBrowser(t)
+	if r := b.do("POST", u+"/api/v1/orgs", url.Values{"UserName": {"acme"}}, "Authorization", "token "+token); r.status != 201 {
+		t.Fatalf("no organisation: %d %s", r.status, r.body)
+	}
+	c := vaultServer(t)
+	o := newOperator(t)
+	o.secrets = []string{token, root}
+	o.env["GITEA_SERVER_URL"], o.env["GITEA_TOKEN"] = u, token
+	o.env["VAULT_ADDR"], o.env["VAULT_TOKEN"] = c.Address(), root
+	o.quell(0, "policy", "init")
+	text, err := os.ReadFile(filepath.Join(o.dir, "config/quell/policy.toml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"provider = 'gitea'", "identity = ['root1', 'acme']", "control = 'env:GITEA_TOKEN'", "url = '" + u + "'", "provider = 'vault'", "admin = 'env:VAULT_TOKEN'"} {
+		if !strings.Contains(string(text), want) {
+			t.Errorf("the policy lacks %s:\n%s", want, text)
+		}
+	}
+	o.quell(0, "policy", "check")
+	o.quell(2, "policy", "init")
+	o.files()
+}

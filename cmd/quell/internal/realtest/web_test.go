@@ -120,3 +120,34 @@ func TestSessionCookies(t *testing.T) {
 		})
 	}
 }
+
+// From a leaked log, with no policy file, to Confirmed in four commands.
+func TestFourCommandsFromALeakedLog(t *testing.T) {
+	t.Parallel()
+	w := webapps(t)[0]
+	port := freePort(t)
+	w.start(t, port)
+	origin := "http://127.0.0.1:" + port
+	b := newBrowser(t)
+	w.signIn(b, origin)
+	leaked := b.cookie(origin+"/me", w.cookie)
+	o := newOperator(t)
+	o.secrets = []string{leaked}
+	log := o.file("job.log", "set-cookie: connect.sid="+leaked+"; Path=/; HttpOnly\n")
+	report, plan := filepath.Join(o.dir, "r.jsonl"), filepath.Join(o.dir, "p.json")
+	o.quell(0, "policy", "init", "--instance", "express="+origin+",probe_path=/me,logout_path=/logout,settle=1s")
+	o.quell(1, "scan", "log", log, "--format", "jsonl", "--output", report)
+	o.quell(0, "plan", report, "--output", plan)
+	a := one(t, actions(t, o.quell(0, "apply", plan, "--format", "jsonl")), "express-session", "Confirmed")
+	if a.Control != "no positive control" {
+		t.Errorf("nobody gave a control, but it is %q", a.Control)
+	}
+	// The same in one go, on another leak.
+	w.signIn(b, origin)
+	second := newBrowser(t)
+	w.signIn(second, origin)
+	again := second.cookie(origin+"/me", w.cookie)
+	o.secrets = append(o.secrets, again)
+	log = o.file("again.log", "connect.sid="+again+"\n")
+	one(t, actions(t, o.quell(0, "contain", "log", log, "--policy", filepath.Join(o.dir, "config/quell/policy.toml"), "--format", "jsonl")), "express-session", "Confirmed")
+}

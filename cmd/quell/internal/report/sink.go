@@ -2,6 +2,7 @@ package report
 
 import (
 	"bufio"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"time"
 	"unicode"
 
 	"github.com/quellhq/quell/revokers"
@@ -217,6 +219,9 @@ func (t *text) flush() {
 		fmt.Fprintln(t.w)
 		if len(v.Identity) > 0 {
 			fmt.Fprintf(t.w, "         %s\n", Clean(pairs(v.Identity)))
+		}
+		if exp := cmp.Or(v.Expires, c.Offline.Expires); exp != nil {
+			fmt.Fprintf(t.w, "         expires %s\n", exp.Format(time.RFC3339))
 		}
 		if asked && v.Liveness == revokers.Unknown && v.Detail != "" {
 			fmt.Fprintf(t.w, "         %s\n", Clean(v.Detail))
