@@ -139,7 +139,7 @@ func TestPolicyFromLogins(t *testing.T) {
 	u := gitea(t)
 	token := giteaToken(t, u, "operator")
 	b := newBrowser(t)
-	if r := b.do("POST", u+"/api/v1/orgs", url.Values{"UserName": {"acme"}}, "Authorization", "token "+token); r.status != 201 {
+	if r := b.send("POST", u+"/api/v1/orgs", `{"username":"acme"}`, "Authorization", "token "+token, "Content-Type", "application/json"); r.status != 201 {
 		t.Fatalf("no organisation: %d %s", r.status, r.body)
 	}
 	c := vaultServer(t)

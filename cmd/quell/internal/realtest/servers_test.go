@@ -289,16 +289,17 @@ type reply struct {
 
 func (b *browser) do(method, u string, form url.Values, header ...string) reply {
 	b.t.Helper()
-	var in io.Reader
 	if form != nil {
-		in = strings.NewReader(form.Encode())
+		header = append([]string{"Content-Type", "application/x-www-form-urlencoded"}, header...)
 	}
-	r, err := http.NewRequest(method, u, in)
+	return b.send(method, u, form.Encode(), header...)
+}
+
+func (b *browser) send(method, u, body string, header ...string) reply {
+	b.t.Helper()
+	r, err := http.NewRequest(method, u, strings.NewReader(body))
 	if err != nil {
 		b.t.Fatal(err)
-	}
-	if form != nil {
-		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	}
 	for i := 0; i+1 < len(header); i += 2 {
 		r.Header.Set(header[i], header[i+1])
@@ -308,11 +309,11 @@ func (b *browser) do(method, u string, form url.Values, header ...string) reply 
 		b.t.Fatal(err)
 	}
 	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
+	text, err := io.ReadAll(resp.Body)
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	return reply{resp.StatusCode, string(body), resp.Header.Get("Location")}
+	return reply{resp.StatusCode, string(text), resp.Header.Get("Location")}
 }
 
 func (b *browser) cookie(u, name string) string {
