@@ -170,7 +170,7 @@ func ParseFailOn(s string) (FailOn, error) {
 // FindingEvent renders f; the secret only where reveal is set.
 func FindingEvent(f rules.Finding, key rules.FingerprintKey, red *report.Redactor, set *rules.Set, reveal bool) report.Finding {
 	e := report.Finding{Rule: f.Rule, Provider: f.Provider, Kind: f.Kind, Confidence: f.Confidence, Fingerprint: key.Fingerprint(f.Secret), Redacted: f.Secret.Hint(),
-		Location: red.Location(f.Location), Decoded: f.Decoded, Offline: f.Offline, Cookie: f.Cookie}
+		Location: red.Location(f.Location), Decoded: append([]string{}, f.Decoded...), Offline: f.Offline, Cookie: f.Cookie}
 	if r := set.Rule(f.Rule); r != nil {
 		e.Description = r.Description
 	}

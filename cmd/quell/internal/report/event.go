@@ -41,7 +41,7 @@ type Finding struct {
 	Redacted    string           `json:"redacted"`
 	Secret      string           `json:"secret,omitempty"`
 	Location    rules.Location   `json:"location"`
-	Decoded     []string         `json:"decoded,omitempty"`
+	Decoded     []string         `json:"decoded"` // how the text was reached, outermost first
 	Offline     rules.Offline    `json:"offline"`
 	Cookie      string           `json:"cookie,omitempty"`
 }
