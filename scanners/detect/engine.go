@@ -116,6 +116,8 @@ type scratch struct {
 	gate  []bool
 	act   []int
 	view  view
+	auto  [][]*automaton // by rule and anchor
+	reach [][]sliding    // likewise
 }
 
 // raw is one match of a rule's expression: all of it, and the secret's part.
@@ -175,6 +177,17 @@ func (e *Engine) find(s *scratch, b []byte, v *view, f func(raw)) {
 	if len(s.win) == 0 {
 		s.win = make([][]span, len(e.rules))
 		s.gate = make([]bool, len(e.rules))
+		s.auto = make([][]*automaton, len(e.rules))
+		s.reach = make([][]sliding, len(e.rules))
+		for i, r := range e.rules {
+			for _, a := range r.anchors {
+				s.auto[i] = append(s.auto[i], newAutomaton(a.rest))
+			}
+			s.reach[i] = make([]sliding, len(r.anchors))
+		}
+	}
+	for _, r := range s.reach {
+		clear(r)
 	}
 	s.lower = appendLower(s.lower[:0], b)
 	e.trie.Walk(s.lower, func(end, n, pattern int64) bool {
@@ -274,7 +287,9 @@ func (e *Engine) hit(s *scratch, b []byte, o owner, pos int) {
 	if e.rules[o.rule].anchors[o.anchor].wordBefore && pos > 0 && word(b[pos-1]) == word(b[pos]) {
 		return
 	}
-	e.place(s, b, o, pos)
+	if s.auto[o.rule][o.anchor].may(b, pos) {
+		e.place(s, b, o, pos)
+	}
 }
 
 // place opens a rule's window around a literal.
@@ -284,7 +299,8 @@ func (e *Engine) place(s *scratch, b []byte, o owner, pos int) {
 		return
 	}
 	a := &e.rules[o.rule].anchors[o.anchor]
-	w := span{left(b, pos, a.before), right(b, pos, a.after)}
+	r := &s.reach[o.rule][o.anchor]
+	w := span{r.left(b, pos, a.before), r.right(b, pos, a.after)}
 	if len(s.win[o.rule]) == 0 {
 		s.act = append(s.act, o.rule)
 	}
@@ -295,43 +311,78 @@ func (e *Engine) place(s *scratch, b []byte, o owner, pos int) {
 // no assertion (\b, $) sees the window's edge.
 const edge = 8
 
-func left(b []byte, pos int, x extent) int {
-	n := x.bytes + edge
-	i := pos
-	for i > 0 {
-		if x.loop != nil && x.loop[b[i-1]] {
-			i--
-			continue
-		}
-		if n == 0 {
-			break
-		}
-		n--
-		i--
-	}
-	// A window must not begin within a rune.
-	for i > 0 && b[i]&0xc0 == 0x80 {
-		i--
-	}
-	return i
+// sliding finds how far windows reach. Unbounded loops can make one reach far:
+// from one place to the next it goes on where it was, so that all windows
+// together cost one pass and not one pass each.
+type sliding struct {
+	lpos, lfrom, ln int // left: the last place, its reach, bytes outside of the loop between
+	rpos, rto, rn   int // right, likewise
+	used            bool
 }
 
-func right(b []byte, pos int, x extent) int {
-	n := x.bytes + edge
-	if x.loop == nil {
-		return min(len(b), pos+n)
+func (s *sliding) left(b []byte, pos int, x extent) int {
+	limit := x.bytes + edge
+	from := max(0, pos-limit)
+	if x.loop != nil {
+		if !s.used || pos < s.lpos {
+			n := 0
+			for from = pos; from > 0; from-- {
+				if !x.loop[b[from-1]] {
+					if n == limit {
+						break
+					}
+					n++
+				}
+			}
+			s.ln = n
+		} else {
+			from = s.lfrom
+			for _, c := range b[s.lpos:pos] {
+				if !x.loop[c] {
+					s.ln++
+				}
+			}
+			for ; s.ln > limit; from++ {
+				if !x.loop[b[from]] {
+					s.ln--
+				}
+			}
+		}
+		s.lpos, s.lfrom = pos, from
 	}
-	i := pos
-	for i < len(b) {
-		if !x.loop[b[i]] {
-			if n == 0 {
+	// A window must not begin within a rune.
+	for from > 0 && b[from]&0xc0 == 0x80 {
+		from--
+	}
+	return from
+}
+
+func (s *sliding) right(b []byte, pos int, x extent) int {
+	limit := x.bytes + edge
+	if x.loop == nil {
+		s.used = true
+		return min(len(b), pos+limit)
+	}
+	to := pos
+	n := 0
+	if s.used && pos >= s.rpos && pos <= s.rto {
+		to, n = s.rto, s.rn
+		for _, c := range b[s.rpos:pos] {
+			if !x.loop[c] {
+				n--
+			}
+		}
+	}
+	for ; to < len(b); to++ {
+		if !x.loop[b[to]] {
+			if n == limit {
 				break
 			}
-			n--
+			n++
 		}
-		i++
 	}
-	return i
+	s.rpos, s.rto, s.rn, s.used = pos, to, n, true
+	return to
 }
 
 func word(c byte) bool {

@@ -310,3 +310,35 @@ func TestMarkersSuppressAndCount(t *testing.T) {
 		t.Errorf("%d matches: a suppressed one must still be counted", n)
 	}
 }
+
+// How far windows reach must not depend on the way there.
+func TestSlidingEqualsAFreshStart(t *testing.T) {
+	r := rand.New(rand.NewPCG(7, 8))
+	for range 300 {
+		var loop [256]bool
+		for c := range loop {
+			loop[c] = r.IntN(4) > 0
+		}
+		x := extent{bytes: r.IntN(20), loop: &loop}
+		if r.IntN(5) == 0 {
+			x.loop = nil
+		}
+		b := make([]byte, 400)
+		for i := range b {
+			b[i] = byte(r.IntN(128))
+		}
+		var s sliding
+		pos := 0
+		for pos < len(b) {
+			var fresh sliding
+			if gl, gr, wl, wr := s.left(b, pos, x), s.right(b, pos, x), fresh.left(b, pos, x), fresh.right(b, pos, x); gl != wl || gr != wr {
+				t.Fatalf("at %d: %d-%d, not %d-%d", pos, gl, gr, wl, wr)
+			}
+			pos += r.IntN(60) - 5
+			pos = max(pos, 0)
+			if r.IntN(40) == 0 {
+				pos += 100
+			}
+		}
+	}
+}

@@ -15,6 +15,9 @@ type anchor struct {
 	literals      []string // lower case; empty: no usable literal
 	wordBefore    bool     // a word boundary stands right before the literal
 	before, after extent
+	// rest is what the expression asks for from the literal on, assertions
+	// right before it included.
+	rest *syntax.Prog
 }
 
 type extent struct {
@@ -79,8 +82,8 @@ func flatten(re *syntax.Regexp, out []*syntax.Regexp) []*syntax.Regexp {
 	return append(out, re)
 }
 
-// bestAnchor chooses the element whose shortest literal is longest, the first
-// of equals: short ones occur everywhere.
+// bestAnchor chooses the element whose literals tell most, the first of equals:
+// short ones occur everywhere.
 func bestAnchor(elems []*syntax.Regexp) anchor {
 	var best anchor
 	bestLen := 0
@@ -89,22 +92,36 @@ func bestAnchor(elems []*syntax.Regexp) anchor {
 			continue
 		}
 		lits := prefixes(elems[i:])
-		n := shortest(lits)
-		if len(lits) == 0 || n < minLiteral || n <= bestLen {
+		n := worth(lits)
+		if n < minLiteral || n <= bestLen {
+			continue
+		}
+		from := i
+		for from > 0 && zeroWidth(elems[from-1]) {
+			from--
+		}
+		rest, err := syntax.Compile((&syntax.Regexp{Op: syntax.OpConcat, Sub: elems[from:]}).Simplify())
+		if err != nil {
 			continue
 		}
 		bestLen = n
-		best = anchor{literals: lits, before: reach(elems[:i]), after: reach(elems[i:])}
+		best = anchor{rest: rest, literals: lits, before: reach(elems[:i]), after: reach(elems[i:])}
 		best.wordBefore = i > 0 && elems[i-1].Op == syntax.OpWordBoundary
 	}
 	return best
 }
 
-func shortest(list []string) int {
+// worth is how well the literals tell places apart: the length of the shortest,
+// but a run of one letter is worth no more than two.
+func worth(list []string) int {
 	n := 0
 	for i, s := range list {
-		if i == 0 || len(s) < n {
-			n = len(s)
+		k := len(s)
+		if s != "" && strings.Count(s, s[:1]) == k {
+			k = min(k, minLiteral)
+		}
+		if i == 0 || k < n {
+			n = k
 		}
 	}
 	return n
