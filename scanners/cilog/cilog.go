@@ -29,6 +29,9 @@ import (
 // is no log.
 const MaxMember = 8 << 30
 
+// MaxArchive is how many bytes of one archive are read, all members together.
+const MaxArchive = 64 << 30
+
 // maxStdinZip is the largest archive taken from standard input, which can't be
 // read from its end, where a zip keeps its directory.
 const maxStdinZip = 1 << 30
@@ -150,9 +153,14 @@ func archive(z *zip.Reader, name string, part func(scanners.Artifact, io.Reader)
 		return -1
 	})
 	seen := newLines()
+	left := int64(MaxArchive)
 	for _, m := range members {
 		if m.FileInfo().IsDir() {
 			continue
+		}
+		if left <= 0 {
+			gap(scanners.Gap{Location: rules.Location{Source: "log", Path: name}, Reason: "larger than the budget of one archive: its other members were not read"})
+			break
 		}
 		loc := rules.Location{Source: "log", Path: name + "!" + m.Name, Job: m.job, Step: m.step}
 		r, err := m.Open()
@@ -160,14 +168,17 @@ func archive(z *zip.Reader, name string, part func(scanners.Artifact, io.Reader)
 			gap(scanners.Gap{Location: loc, Err: err})
 			continue
 		}
-		var in io.Reader = &limit{r: r, n: MaxMember}
+		whole := &limit{r: r, n: min(MaxMember, left)}
+		var in io.Reader = whole
 		switch {
 		case m.step != "":
 			in = seen.record(in)
 		case m.whole && steps[m.job]:
 			in = seen.blank(in)
 		}
+		budget := whole.n
 		err = part(scanners.Artifact{Location: loc}, in)
+		left -= budget - whole.n
 		_ = r.Close()
 		if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 			return err

@@ -119,16 +119,32 @@ func FindDir(dir string) (string, error) {
 	if !ok {
 		return "", errors.New("not a git repository")
 	}
-	if !filepath.IsAbs(rest) {
+	relative := !filepath.IsAbs(rest)
+	if relative {
 		rest = filepath.Join(dir, rest)
 	}
-	if c, err := os.ReadFile(filepath.Join(rest, "commondir")); err == nil {
+	// A .git file in a hostile tree could name any repository of this machine:
+	// a linked work tree is one only if its repository names it too, and a
+	// submodule's store is named relative to it.
+	c, err := os.ReadFile(filepath.Join(rest, "commondir"))
+	switch back, err2 := os.ReadFile(filepath.Join(rest, "gitdir")); {
+	case err == nil && (err2 != nil || !same(strings.TrimSpace(string(back)), dot)):
+		return "", errors.New("the repository that .git names does not know this work tree")
+	case err == nil:
 		rest = filepath.Join(rest, strings.TrimSpace(string(c)))
+	case !relative:
+		return "", errors.New(".git names a repository elsewhere; scan that by its own path")
 	}
 	if !isStore(rest) {
 		return "", errors.New("not a git repository")
 	}
 	return rest, nil
+}
+
+func same(a, b string) bool {
+	x, err := os.Stat(a)
+	y, err2 := os.Stat(b)
+	return err == nil && err2 == nil && os.SameFile(x, y)
 }
 
 func isStore(dir string) bool {

@@ -296,3 +296,22 @@ func TestBareLinkedAndNone(t *testing.T) {
 		t.Errorf("%v", gaps)
 	}
 }
+
+// A .git file of a hostile tree can't lead the scan into another repository of
+// the machine.
+func TestGitFileThatPointsElsewhere(t *testing.T) {
+	r := newRepo(t)
+	r.write("a.txt", line(0))
+	r.commit("one")
+	linked := filepath.Join(t.TempDir(), "linked")
+	r.git("worktree", "add", "-q", linked)
+	for name, to := range map[string]string{"a repository": filepath.Join(r.dir, ".git"), "somebody's work tree": filepath.Join(r.dir, ".git/worktrees/linked")} {
+		d := t.TempDir()
+		if err := os.WriteFile(filepath.Join(d, ".git"), []byte("gitdir: "+to+"\n"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if found, gaps := scan(t, d); len(found) != 0 || len(gaps) != 1 {
+			t.Errorf("%s: %d findings, %v", name, len(found), gaps)
+		}
+	}
+}

@@ -53,7 +53,7 @@ func (a *app) runCheck(ctx context.Context, args []string, rule, cookie string) 
 	if err != nil {
 		return err
 	}
-	k, err := a.kit()
+	k, err := a.kit(mayLackSecrets)
 	if err != nil {
 		return err
 	}
@@ -236,7 +236,7 @@ func fromTokens(k *kit, r io.Reader, rule, cookie string) ([]rules.Credential, e
 func (a *app) recheck() *cobra.Command {
 	var purge bool
 	c := &cobra.Command{Use: "recheck", Short: "Ask again about every credential that was killed here", Args: cobra.NoArgs, RunE: func(c *cobra.Command, _ []string) error {
-		k, err := a.kit()
+		k, err := a.kit(mayLackSecrets)
 		if err != nil {
 			return err
 		}

@@ -150,7 +150,13 @@ type kit struct {
 	notices    []report.Notice
 }
 
-func (a *app) kit() (*kit, error) {
+// Whether a run goes on without a secret that the policy names.
+const (
+	needsSecrets   = true
+	mayLackSecrets = false
+)
+
+func (a *app) kit(strict bool) (*kit, error) {
 	k := &kit{}
 	var err error
 	if k.dirs, err = config.Find(a.getenv); err != nil {
@@ -189,7 +195,13 @@ func (a *app) kit() (*kit, error) {
 	for _, n := range k.set.Notices {
 		k.notices = append(k.notices, report.Notice{Message: n})
 	}
-	instances, err := k.policy.Instances(k.set, a.getenv)
+	instances, err := k.policy.Instances(k.set, a.getenv, func(err error) error {
+		if strict {
+			return err
+		}
+		k.notices = append(k.notices, report.Notice{Message: err.Error()})
+		return nil
+	})
 	if err != nil {
 		return nil, err
 	}

@@ -20,7 +20,7 @@ func (a *app) ledger() *cobra.Command {
 	var verify bool
 	c := &cobra.Command{Use: "ledger [INCIDENT]", Short: "Show the incidents, or one incident's story (a prefix of its id suffices)", Args: cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			k, err := a.kit()
+			k, err := a.kit(mayLackSecrets)
 			if err != nil {
 				return err
 			}

@@ -26,7 +26,7 @@ func (a *app) plan() *cobra.Command {
 The plan goes to --output (or standard output), sealed and signed, for quell
 apply; what it says is shown on standard error.`,
 		RunE: func(c *cobra.Command, args []string) error {
-			k, err := a.kit()
+			k, err := a.kit(needsSecrets)
 			if err != nil {
 				return err
 			}
@@ -109,7 +109,7 @@ func write(path string, b []byte) error {
 func (a *app) apply() *cobra.Command {
 	var trust []string
 	c := &cobra.Command{Use: "apply PLAN", Short: "Do what a plan says, and prove it", Args: cobra.ExactArgs(1), RunE: func(c *cobra.Command, args []string) error {
-		k, err := a.kit()
+		k, err := a.kit(needsSecrets)
 		if err != nil {
 			return err
 		}
@@ -205,7 +205,7 @@ func (a *app) contain() *cobra.Command {
 			if a.policyFile == "" {
 				return errors.New("contain kills without asking again, so its policy must be named (quell: hint: --policy FILE; quell policy init makes one)")
 			}
-			k, err := a.kit()
+			k, err := a.kit(needsSecrets)
 			if err != nil {
 				return err
 			}

@@ -42,7 +42,7 @@ killed. Its keys are those of [[instance]] in the policy file.`,
 	init.Flags().StringArrayVar(&instances, "instance", nil, "an issuer of yours, `PROVIDER=URL[,KEY=VALUE…]` (repeatable)")
 	init.Flags().BoolVar(&force, "force", false, "replace an existing file")
 	check := &cobra.Command{Use: "check", Short: "Read the policy and say what it allows", Args: cobra.NoArgs, RunE: func(*cobra.Command, []string) error {
-		k, err := a.kit()
+		k, err := a.kit(mayLackSecrets)
 		if err != nil {
 			return err
 		}
@@ -62,7 +62,7 @@ killed. Its keys are those of [[instance]] in the policy file.`,
 }
 
 func (a *app) policyInit(ctx context.Context, instances []string, force bool) error {
-	k, err := a.kit()
+	k, err := a.kit(mayLackSecrets)
 	if err != nil {
 		return err
 	}

@@ -19,7 +19,7 @@ func (a *app) rules() *cobra.Command {
 	c := &cobra.Command{Use: "rules", Short: "List, explain and test rules", Args: cobra.NoArgs, RunE: func(c *cobra.Command, _ []string) error { return errors.New("rules what? list, explain or test") }}
 	c.AddCommand(
 		&cobra.Command{Use: "list", Short: "List the rules", Args: cobra.NoArgs, RunE: func(*cobra.Command, []string) error {
-			k, err := a.kit()
+			k, err := a.kit(mayLackSecrets)
 			if err != nil {
 				return err
 			}
@@ -31,7 +31,7 @@ func (a *app) rules() *cobra.Command {
 			return nil
 		}},
 		&cobra.Command{Use: "explain ID", Short: "Say what a rule finds, asks and does", Args: cobra.ExactArgs(1), RunE: func(_ *cobra.Command, args []string) error {
-			k, err := a.kit()
+			k, err := a.kit(mayLackSecrets)
 			if err != nil {
 				return err
 			}

@@ -48,7 +48,7 @@ func (a *app) scan() *cobra.Command {
 		RunE: func(c *cobra.Command, _ []string) error { return errors.New("scan what? log, git, image or path") }}
 	for _, s := range sources {
 		c.AddCommand(&cobra.Command{Use: s.use, Short: s.short, Args: cobra.MinimumNArgs(1), RunE: func(c *cobra.Command, args []string) error {
-			k, err := a.kit()
+			k, err := a.kit(mayLackSecrets)
 			if err != nil {
 				return err
 			}
@@ -144,7 +144,7 @@ func (a *app) emitScan(k *kit, sink report.Sink, command string, targets []strin
 		var v *revokers.Verdict
 		if res.verdicts != nil {
 			v = &res.verdicts[i]
-			emit(report.Verdict{Fingerprint: c.Fingerprint, Verdict: *v})
+			emit(report.Verdict{Fingerprint: c.Fingerprint, Verdict: res.redactor.Verdict(*v)})
 		}
 		switch {
 		case v != nil && v.Liveness == revokers.Live:

@@ -393,7 +393,7 @@ func (a *Applier) confirm(ctx context.Context, it plan.Item, c rules.Credential,
 		}
 	}
 	s := revokers.Schedule{Settle: time.Duration(it.Settle)}
-	if x.Instance.Operator {
+	if x.Instance.Own {
 		// Nobody bans the operator at the operator's own instance, so each look
 		// can try several connections.
 		s.Burst = 3

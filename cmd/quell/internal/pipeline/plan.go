@@ -63,7 +63,7 @@ func rank(c rules.Credential) int {
 }
 
 func (p *Planner) item(c rules.Credential, v revokers.Verdict, done int) (plan.Item, error) {
-	it := plan.Item{Fingerprint: c.Fingerprint, Rule: c.Rule, Provider: c.Provider, Kind: c.Kind, Redacted: c.Secret.Hint(), Cookie: c.Cookie, Claims: c.Claims, Offline: c.Offline, Verdict: v, Action: plan.ActHeld}
+	it := plan.Item{Fingerprint: c.Fingerprint, Rule: c.Rule, Provider: c.Provider, Kind: c.Kind, Redacted: c.Secret.Hint(), Cookie: c.Cookie, Claims: c.Claims, Offline: c.Offline, Verdict: p.Redactor.Verdict(v), Action: plan.ActHeld}
 	for _, f := range c.Findings {
 		it.Exposures = append(it.Exposures, p.Redactor.Location(f.Location))
 	}

@@ -116,6 +116,15 @@ func Parse(name string, b []byte) (*Policy, error) {
 		if err != nil || i.Provider == "" {
 			return nil, fmt.Errorf("%s: instance %d needs a provider and a URL", name, n+1)
 		}
+		refs := []string{i.Admin, i.ClientSecret, i.Control}
+		if i.Rotate != nil {
+			refs = append(refs, i.Rotate.Value)
+		}
+		for _, r := range refs {
+			if r != "" && !strings.HasPrefix(r, "env:") && !strings.HasPrefix(r, "file:") {
+				return nil, fmt.Errorf("%s: instance %d: a secret is named as env:NAME or file:PATH, never written out", name, n+1)
+			}
+		}
 		if err := revokers.CheckURL(u); err != nil {
 			return nil, fmt.Errorf("%s: instance %d: %w", name, n+1, err)
 		}
@@ -124,9 +133,9 @@ func Parse(name string, b []byte) (*Policy, error) {
 }
 
 // Instances are the issuers of a run: those of the providers' files, and the
-// operator's with their secrets read. A secret that can't be read is an error:
-// a run that lacks its admin credential would hold what it was meant to kill.
-func (p *Policy) Instances(set *rules.Set, getenv func(string) string) (revokers.Instances, error) {
+// operator's with their secrets read. A secret that can't be read is for missing
+// to judge: a run that kills needs it, one that asks can do without.
+func (p *Policy) Instances(set *rules.Set, getenv func(string) string, missing func(error) error) (revokers.Instances, error) {
 	var out revokers.Instances
 	for _, id := range slices.Sorted(mapsKeys(set.Providers)) {
 		for _, h := range set.Providers[id].Hosts {
@@ -152,7 +161,9 @@ func (p *Policy) Instances(set *rules.Set, getenv func(string) string) (revokers
 		for _, s := range slots {
 			v, err := config.ReadSecret(s.ref, getenv)
 			if err != nil {
-				return nil, fmt.Errorf("policy: instance %s: %w", u.Host, err)
+				if err := missing(fmt.Errorf("policy: instance %s: %w", u.Host, err)); err != nil {
+					return nil, err
+				}
 			}
 			*s.to = v
 		}

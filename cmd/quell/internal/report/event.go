@@ -215,6 +215,19 @@ func (r *Redactor) String(s string) string {
 	return r.r.Replace(s)
 }
 
+// Verdict redacts what an issuer may have echoed.
+func (r *Redactor) Verdict(v revokers.Verdict) revokers.Verdict {
+	v.Detail = r.String(v.Detail)
+	if v.Identity != nil {
+		id := map[string]string{}
+		for k, s := range v.Identity {
+			id[k] = r.String(s)
+		}
+		v.Identity = id
+	}
+	return v
+}
+
 // Location redacts what a location quotes.
 func (r *Redactor) Location(l rules.Location) rules.Location {
 	if r == nil {
