@@ -108,8 +108,6 @@ func (e *Engine) Slow() []string {
 	return out
 }
 
-type span struct{ start, end int }
-
 type scratch struct {
 	lower []byte
 	win   [][]span
@@ -305,106 +303,6 @@ func (e *Engine) place(s *scratch, b []byte, o owner, pos int) {
 		s.act = append(s.act, o.rule)
 	}
 	s.win[o.rule] = append(s.win[o.rule], w)
-}
-
-// edge is how many bytes a window keeps beyond what a match can reach, so that
-// no assertion (\b, $) sees the window's edge.
-const edge = 8
-
-// sliding finds how far windows reach. Unbounded loops can make one reach far:
-// from one place to the next it goes on where it was, so that all windows
-// together cost one pass and not one pass each.
-type sliding struct {
-	lpos, lfrom, ln int // left: the last place, its reach, bytes outside of the loop between
-	rpos, rto, rn   int // right, likewise
-	used            bool
-}
-
-func (s *sliding) left(b []byte, pos int, x extent) int {
-	limit := x.bytes + edge
-	from := max(0, pos-limit)
-	if x.loop != nil {
-		if !s.used || pos < s.lpos {
-			n := 0
-			for from = pos; from > 0; from-- {
-				if !x.loop[b[from-1]] {
-					if n == limit {
-						break
-					}
-					n++
-				}
-			}
-			s.ln = n
-		} else {
-			from = s.lfrom
-			for _, c := range b[s.lpos:pos] {
-				if !x.loop[c] {
-					s.ln++
-				}
-			}
-			for ; s.ln > limit; from++ {
-				if !x.loop[b[from]] {
-					s.ln--
-				}
-			}
-		}
-		s.lpos, s.lfrom = pos, from
-	}
-	// A window must not begin within a rune.
-	for from > 0 && b[from]&0xc0 == 0x80 {
-		from--
-	}
-	return from
-}
-
-func (s *sliding) right(b []byte, pos int, x extent) int {
-	limit := x.bytes + edge
-	if x.loop == nil {
-		s.used = true
-		return min(len(b), pos+limit)
-	}
-	to := pos
-	n := 0
-	if s.used && pos >= s.rpos && pos <= s.rto {
-		to, n = s.rto, s.rn
-		for _, c := range b[s.rpos:pos] {
-			if !x.loop[c] {
-				n--
-			}
-		}
-	}
-	for ; to < len(b); to++ {
-		if !x.loop[b[to]] {
-			if n == limit {
-				break
-			}
-			n++
-		}
-	}
-	s.rpos, s.rto, s.rn, s.used = pos, to, n, true
-	return to
-}
-
-func word(c byte) bool {
-	return c == '_' || c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z'
-}
-
-// merge joins windows that touch: a search in one of them then sees the same
-// matches as a search over all.
-func merge(ws []span) []span {
-	if len(ws) < 2 {
-		return ws
-	}
-	slices.SortFunc(ws, func(a, b span) int { return a.start - b.start })
-	out := ws[:1]
-	for _, w := range ws[1:] {
-		if last := &out[len(out)-1]; w.start <= last.end {
-			last.end = max(last.end, w.end)
-		} else {
-			out = append(out, w)
-		}
-	}
-	return out
 }
 
 // match picks the secret out of an expression's groups, with gitleaks' choice:

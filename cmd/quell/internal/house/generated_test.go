@@ -35,7 +35,7 @@ func TestGeneratedProviderTable(t *testing.T) {
 		if r.Probe == nil {
 			at = "never: nothing that only reads would tell"
 		}
-		ended, reach := "rotation in Vault", "everybody"
+		ended, reach := "rotation in Vault", "all sessions of the user"
 		if r.Stateless {
 			ended, reach = "its expiry", ""
 		}

@@ -99,6 +99,7 @@ var mayReveal = []string{
 	"revokers/oauth/oauth.go",
 	"revokers/postgres/postgres.go",
 	"revokers/prober.go",
+	"revokers/revoke.go",
 	"revokers/vault/rotate.go",
 	"revokers/vault/token.go",
 	"rules/generate.go",

@@ -107,7 +107,7 @@ func (p *Planner) item(c rules.Credential, v revokers.Verdict, done int) (plan.I
 			it.Requests = append(it.Requests, vault.Rotator{Exchange: rx, With: *x.Instance.Rotate}.Preview()...)
 		}
 		it.Settle = rules.Duration(10 * time.Second)
-		it.Tier, it.Scope = rules.TierAdmin, "everybody"
+		it.Tier, it.Scope = rules.TierAdmin, "all sessions of the user"
 		it.Collateral = "whoever uses the old value and does not read the new one from Vault loses access"
 	}
 	if r := q.Revoke; r != nil {

@@ -1,0 +1,266 @@
+package report
+
+import (
+	"bufio"
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/quellhq/quell/revokers"
+	"github.com/quellhq/quell/rules"
+)
+
+// text is for people.
+type text struct {
+	w        *bufio.Writer
+	creds    []Credential
+	verdicts map[string]Verdict
+	reveal   map[string]string
+}
+
+func (t *text) Emit(e Event) error {
+	switch e := e.(type) {
+	case Finding:
+		if e.Secret != "" {
+			if t.reveal == nil {
+				t.reveal = map[string]string{}
+			}
+			t.reveal[e.Fingerprint] = e.Secret
+		}
+	case Credential:
+		t.creds = append(t.creds, e)
+	case Verdict:
+		if t.verdicts == nil {
+			t.verdicts = map[string]Verdict{}
+		}
+		t.verdicts[e.Fingerprint] = e
+	case Action:
+		t.flush()
+		t.action(e)
+	case Notice:
+		mark := "notice"
+		if e.Incomplete {
+			mark = "not read"
+		}
+		fmt.Fprintf(t.w, "%s: %s\n", mark, Clean(e.Message))
+	case Summary:
+		t.flush()
+		t.summary(e)
+	}
+	return nil
+}
+
+func (t *text) flush() {
+	for _, c := range t.creds {
+		v, asked := t.verdicts[c.Fingerprint]
+		state := "not asked"
+		if asked {
+			state = strings.ToUpper(v.Liveness.String())
+			if v.Reason != "" {
+				state += " (" + v.Reason + ")"
+			}
+		} else if c.Offline.State == rules.OfflineExpired {
+			state = "expired"
+		}
+		fmt.Fprintf(t.w, "%-8s %s  %s  %s\n", state, c.Kind, c.Rule, Clean(c.Redacted))
+		if s := t.reveal[c.Fingerprint]; s != "" {
+			fmt.Fprintf(t.w, "         value %s\n", Clean(s))
+		}
+		fmt.Fprintf(t.w, "         %s · confidence %s", c.Fingerprint, c.Confidence)
+		if c.Cookie != "" {
+			fmt.Fprintf(t.w, " · cookie %s", Clean(c.Cookie))
+		}
+		if v.Host != "" {
+			fmt.Fprintf(t.w, " · asked %s", v.Host)
+		}
+		fmt.Fprintln(t.w)
+		if len(v.Identity) > 0 {
+			fmt.Fprintf(t.w, "         %s\n", Clean(pairs(v.Identity)))
+		}
+		if exp := cmp.Or(v.Expires, c.Offline.Expires); exp != nil {
+			fmt.Fprintf(t.w, "         expires %s\n", exp.Format(time.RFC3339))
+		}
+		if asked && v.Liveness == revokers.Unknown && v.Detail != "" {
+			fmt.Fprintf(t.w, "         %s\n", Clean(v.Detail))
+		}
+		for i, l := range c.Locations {
+			if i == 5 {
+				fmt.Fprintf(t.w, "         … and %d places more\n", len(c.Locations)-i)
+				break
+			}
+			fmt.Fprintf(t.w, "         at %s\n", Clean(Place(l)))
+		}
+		fmt.Fprintln(t.w)
+	}
+	t.creds = nil
+}
+
+// Place writes a location on one line.
+func Place(l rules.Location) string {
+	var b strings.Builder
+	if l.Path != "" {
+		b.WriteString(l.Path)
+	} else {
+		b.WriteString(l.Artifact)
+	}
+	fmt.Fprintf(&b, ":%d:%d", l.Line, l.Column)
+	if l.Commit != "" {
+		fmt.Fprintf(&b, " commit %s", l.Commit[:min(12, len(l.Commit))])
+	}
+	if l.Layer != "" {
+		fmt.Fprintf(&b, " layer %s", strings.TrimPrefix(l.Layer, "sha256:")[:min(12, len(strings.TrimPrefix(l.Layer, "sha256:")))])
+	}
+	if l.Step != "" {
+		fmt.Fprintf(&b, " step %q", l.Step)
+	}
+	for _, k := range []string{"author", "date", "ref", "in_head", "kept_by", "deleted", "overwritten", "created_by"} {
+		if v := l.Notes[k]; v != "" {
+			fmt.Fprintf(&b, " · %s %s", strings.ReplaceAll(k, "_", " "), v)
+		}
+	}
+	return b.String()
+}
+
+func pairs(m map[string]string) string {
+	keys := make([]string, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	out := make([]string, len(keys))
+	for i, k := range keys {
+		out[i] = k + " " + m[k]
+	}
+	return strings.Join(out, " · ")
+}
+
+func (t *text) action(a Action) {
+	what := a.Action
+	if a.Outcome != "" {
+		what = string(a.Outcome)
+	}
+	fmt.Fprintf(t.w, "%-12s %s  %s  %s", strings.ToUpper(what), a.Kind, a.Rule, Clean(a.Redacted))
+	if a.Host != "" {
+		fmt.Fprintf(t.w, "  at %s", a.Host)
+	}
+	fmt.Fprintf(t.w, "\n             %s\n", a.Fingerprint)
+	line := func(label, s string) {
+		if s != "" {
+			fmt.Fprintf(t.w, "             %s: %s\n", label, Clean(s))
+		}
+	}
+	line("held", a.Held)
+	line("frees it", a.Lever)
+	if a.Tier != "" {
+		line("tier", fmt.Sprintf("%s, ends %s, %s", a.Tier, a.Scope, map[bool]string{true: "reversible", false: "irreversible"}[a.Reversible]))
+	}
+	line("collateral", a.Collateral)
+	for _, r := range a.Requests {
+		line("request", r.Method+" "+r.URL)
+		for _, k := range slices.Sorted(keys(r.Header)) {
+			line("  header", k+": "+r.Header[k])
+		}
+		if len(r.Body) > 0 {
+			line("  body", string(r.Body))
+		}
+	}
+	if a.Rotation != nil {
+		line("rotated", a.Rotation.Where+" ("+a.Rotation.Detail+")")
+	}
+	if a.Receipt != nil {
+		said := "refused"
+		if a.Receipt.Accepted {
+			said = "accepted"
+		}
+		if a.Receipt.Status != 0 {
+			said += fmt.Sprintf(" (%d)", a.Receipt.Status)
+		}
+		line("issuer's claim", strings.TrimSpace(said+" "+a.Receipt.Detail))
+	}
+	line("proof", a.Detail)
+	if a.Outcome == revokers.Confirmed {
+		line("positive control", a.Control)
+	}
+	if a.Seconds > 0 {
+		line("took", fmt.Sprintf("%.1f s from the kill to the end of the proof", a.Seconds))
+	}
+	for _, d := range a.Derived {
+		line("also", fmt.Sprintf("%s %s of the same subject: %s (%s)", d.Kind, d.Redacted, d.Liveness, d.Reason))
+	}
+	fmt.Fprintln(t.w)
+}
+
+func keys(m map[string]string) func(func(string) bool) {
+	return func(yield func(string) bool) {
+		for k := range m {
+			if !yield(k) {
+				return
+			}
+		}
+	}
+}
+
+func (t *text) summary(s Summary) {
+	if s.Artifacts > 0 {
+		fmt.Fprintf(t.w, "%d artifacts, %s read in %.1f s\n", s.Artifacts, size(s.Bytes), s.Seconds)
+	}
+	if len(s.Outcomes) > 0 {
+		var parts []string
+		for _, o := range []revokers.Outcome{revokers.Confirmed, revokers.StillAlive, revokers.Unconfirmed, revokers.UntilExpiry, revokers.Held} {
+			if n := s.Outcomes[o]; n > 0 {
+				parts = append(parts, fmt.Sprintf("%d %s", n, o))
+			}
+		}
+		fmt.Fprintf(t.w, "%s\n", strings.Join(parts, ", "))
+	} else {
+		fmt.Fprintf(t.w, "%d credentials in %d places: %d live, %d dead, %d unknown\n", s.Credentials, s.Findings, s.Live, s.Dead, s.Unknown)
+	}
+	if s.Hidden > 0 {
+		fmt.Fprintf(t.w, "%d findings of lower confidence are not shown (--confidence low)\n", s.Hidden)
+	}
+	if s.Allowed > 0 {
+		fmt.Fprintf(t.w, "%d findings are suppressed by markers in the text\n", s.Allowed)
+	}
+	if s.Incomplete > 0 {
+		fmt.Fprintf(t.w, "INCOMPLETE: %d things could not be read; this is not a clean result\n", s.Incomplete)
+	}
+}
+
+func size(n int64) string {
+	switch {
+	case n >= 1<<30:
+		return fmt.Sprintf("%.1f GiB", float64(n)/(1<<30))
+	case n >= 1<<20:
+		return fmt.Sprintf("%.1f MiB", float64(n)/(1<<20))
+	}
+	return fmt.Sprintf("%d bytes", n)
+}
+
+// Clean makes a stranger's text safe for a terminal and a log: control
+// characters, line breaks and bidirectional overrides become escapes.
+func Clean(s string) string {
+	if !strings.ContainsFunc(s, unsafeRune) {
+		return s
+	}
+	var b strings.Builder
+	for _, r := range s {
+		if unsafeRune(r) {
+			fmt.Fprintf(&b, "\\u%04x", r)
+		} else {
+			b.WriteRune(r)
+		}
+	}
+	return b.String()
+}
+
+func unsafeRune(r rune) bool {
+	return unicode.IsControl(r) || unicode.Is(unicode.Cf, r) || r == '\u2028' || r == '\u2029' || r == unicode.ReplacementChar
+}
+
+func (t *text) Close() error {
+	t.flush()
+	return t.w.Flush()
+}
