@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Pairs quell with gitleaks, built from its module, over the same bytes with
-# the same rules' decoders off: cold processes, one core, A B A B …, at least
-# five pairs. Prints the medians of quell's CPU and wall time as parts of
-# gitleaks'. QUELL_CORPUS names more text; the default is Go's own sources.
+# the defaults of both: cold processes, one core, A B A B …, at least five
+# pairs. Prints the medians of quell's CPU and wall time as parts of gitleaks'.
+# QUELL_CORPUS names more text; the default is Go's own sources.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 pairs=${PAIRS:-5} work=$(mktemp -d); trap 'rm -rf "$work"' EXIT
@@ -15,7 +15,7 @@ pair() { # NAME TARGET QUELL-ARGS… -- GITLEAKS-ARGS…
   while [ "$1" != -- ]; do q+=("$1"); shift; done; shift; g=("$@")
   : > "$work/rows"
   for ((n = 0; n < pairs; n++)); do
-    echo "$(timed "$work/quell" "${q[@]}" --offline --fail-on never --format jsonl) $(timed "$work/gitleaks" "${g[@]}" --exit-code 0 --no-banner --max-decode-depth 0 -l error)" >> "$work/rows"
+    echo "$(timed "$work/quell" "${q[@]}" --offline --fail-on never --format jsonl) $(timed "$work/gitleaks" "${g[@]}" --exit-code 0 --no-banner -l error)" >> "$work/rows"
   done
   awk -v name="$name" '{c[NR]=($1+$2)/($4+$5); w[NR]=$3/$6; q[NR]=$1+$2; g[NR]=$4+$5}
     function med(a,   i,j,t){for(i=1;i<=NR;i++)for(j=i+1;j<=NR;j++)if(a[j]<a[i]){t=a[i];a[i]=a[j];a[j]=t}return a[int((NR+1)/2)]}

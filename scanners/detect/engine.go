@@ -124,7 +124,6 @@ type raw struct {
 	start, end int
 	secret     span
 	cookie     string
-	viaView    bool
 	text       []byte
 	confidence rules.Confidence
 	offline    rules.Offline
@@ -132,6 +131,8 @@ type raw struct {
 	claims     []string
 	rawStart   int // in Chunk.Data
 	rawEnd     int
+	decoded    []string
+	run        int // of the decoded text, 0: none
 }
 
 // Detect implements scanners.Detector.
@@ -140,6 +141,7 @@ func (e *Engine) Detect(c scanners.Chunk) iter.Seq[scanners.Match] {
 		s := e.scratch.Get().(*scratch)
 		defer e.scratch.Put(s)
 		var found []raw
+		text, place := c.Data, func(start, end int) (int, int) { return start, end }
 		e.find(s, c.Data, nil, func(m raw) {
 			m.text, m.rawStart, m.rawEnd = c.Data, m.secret.start, m.secret.end
 			if e.judge(&m, c) {
@@ -148,19 +150,22 @@ func (e *Engine) Detect(c scanners.Chunk) iter.Seq[scanners.Match] {
 		})
 		if s.view.derive(c.Data) {
 			e.find(s, s.view.data, &s.view, func(m raw) {
-				m.text, m.viaView = s.view.data, true
+				m.text = s.view.data
 				m.rawStart, m.rawEnd = s.view.raw(m.secret.start, m.secret.end)
 				if e.judge(&m, c) {
 					found = append(found, m)
 				}
 			})
+			text, place = s.view.data, s.view.raw
 		}
+		d := decoder{e: e, s: s, chunk: c, budget: maxDecoded, emit: func(m raw) { found = append(found, m) }}
+		d.into(text, nil, place)
 		for _, m := range resolve(found) {
 			if m.rawStart < c.From || (m.rawStart >= c.To && c.To < len(c.Data)) {
 				continue
 			}
 			out := scanners.Match{Rule: m.rule.Rule, Secret: rules.NewSecret(m.text[m.secret.start:m.secret.end]), Start: m.rawStart, End: m.rawEnd,
-				Confidence: m.confidence, Offline: m.offline, Cookie: m.cookie, Claims: m.claims, Allowed: m.allowed}
+				Confidence: m.confidence, Decoded: m.decoded, Offline: m.offline, Cookie: m.cookie, Claims: m.claims, Allowed: m.allowed}
 			if !yield(out) {
 				return
 			}
@@ -354,12 +359,29 @@ func resolve(found []raw) []raw {
 	})
 	var kept []raw
 	for _, m := range found {
-		if !slices.ContainsFunc(kept, func(k raw) bool { return m.rawStart < k.rawEnd && k.rawStart < m.rawEnd }) {
+		if !slices.ContainsFunc(kept, func(k raw) bool { return clash(m, k) }) {
 			kept = append(kept, m)
 		}
 	}
 	slices.SortFunc(kept, func(a, b raw) int { return a.rawStart - b.rawStart })
 	return kept
+}
+
+// clash reports whether two matches are of the same text, so that only one may
+// be reported. Several secrets of one encoded run stand at the same raw place,
+// and each is one; but a rule that told the run itself from its place only gives
+// way to what was read inside.
+func clash(a, b raw) bool {
+	if a.rawStart >= b.rawEnd || b.rawStart >= a.rawEnd {
+		return false
+	}
+	if a.run == b.run && a.run > 0 {
+		return a.secret.start < b.secret.end && b.secret.start < a.secret.end
+	}
+	if a.run > 0 && b.run > 0 {
+		return bytes.Equal(a.text[a.secret.start:a.secret.end], b.text[b.secret.start:b.secret.end])
+	}
+	return true
 }
 
 func appendLower(dst, b []byte) []byte {

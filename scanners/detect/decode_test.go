@@ -1,0 +1,72 @@
+package detect
+
+import (
+	"encoding/base64"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/quellhq/quell/scanners"
+)
+
+func std(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) }
+
+func found(t *testing.T, e *Engine, text string) []string {
+	t.Helper()
+	b := []byte(text)
+	var out []string
+	for m := range e.Detect(scanners.Chunk{Artifact: &scanners.Artifact{}, Data: b, Line: 1, Column: 1, To: len(b)}) {
+		out = append(out, fmt.Sprint(m.Rule.ID, " ", m.Secret.Reveal(), " ", m.Start, "-", m.End, " ", strings.Join(m.Decoded, ">")))
+	}
+	return out
+}
+
+func TestSecretsInsideBase64(t *testing.T) {
+	e := New(builtin(t))
+	a, b := withSum("ghp_"+"0aB1cD2eF3gH4iJ5kL6mN7oP8qR9sT"), withSum("ghp_"+"9aB1cD2eF3gH4iJ5kL6mN7oP8qR9sT")
+	nest := func(s string, n int) string {
+		for range n {
+			s = std(s)
+		}
+		return s
+	}
+	chain := func(n int) string { return strings.TrimSuffix(strings.Repeat("base64>", n), ">") }
+	one := std("user:" + a)
+	url := strings.TrimRight(base64.URLEncoding.EncodeToString([]byte("??>>~~"+a)), "=")
+	for name, c := range map[string]struct {
+		text string
+		want []string
+	}{
+		"a header":                     {"AUTHORIZATION: basic " + one + "\n", []string{fmt.Sprint("github-pat ", a, " 21-", 21+len(one), " base64")}},
+		"a Kubernetes Secret":          {"data:\n  token: " + std(a) + "\n", []string{fmt.Sprint("github-pat ", a, " 15-", 15+len(std(a)), " base64")}},
+		"the other alphabet":           {"x=" + url + " ", []string{fmt.Sprint("github-pat ", a, " 2-", 2+len(url), " base64")}},
+		"twice":                        {nest(a, 2), []string{fmt.Sprint("github-pat ", a, " 0-", len(nest(a, 2)), " ", chain(2))}},
+		"five times":                   {nest(a, 5), []string{fmt.Sprint("github-pat ", a, " 0-", len(nest(a, 5)), " ", chain(5))}},
+		"six times":                    {nest(a, 6), nil},
+		"two in one run":               {std(a + "\n" + b), []string{fmt.Sprint("github-pat ", a, " 0-", len(std(a+"\n"+b)), " base64"), fmt.Sprint("github-pat ", b, " 0-", len(std(a+"\n"+b)), " base64")}},
+		"through a stamp and a colour": {stampText + "\x1b[1m" + one[:20] + "\x1b[0m" + one[20:] + "\n", []string{fmt.Sprint("github-pat ", a, " ", len(stampText)+4, "-", len(stampText)+4+len(one)+4, " base64")}},
+		"noise":                        {strings.Repeat("0aB1cD2eF3gH4iJ5kL6mN7oP8qR9sT", 3), nil},
+	} {
+		if got := found(t, e, c.text); fmt.Sprint(got) != fmt.Sprint(c.want) {
+			t.Errorf("%s:\n got %v\nwant %v", name, got, c.want)
+		}
+	}
+}
+
+const stampText = "2026-05-03T01:16:34.3352086Z "
+
+func FuzzDetect(f *testing.F) {
+	e := New(builtin(f))
+	f.Add([]byte("x " + std("Cookie: sessionid=6lrwbqcab69m64p2g158z6tnovmizwdi") + "\x1b[1m" + std("y")))
+	f.Add([]byte("2024-05-22T12:43:46.962646Z 00O a\n2024-05-22T12:43:46.962646Z 00O+b"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		for m := range e.Detect(scanners.Chunk{Artifact: &scanners.Artifact{}, Data: b, Line: 1, Column: 1, To: len(b)}) {
+			if m.Start < 0 || m.End > len(b) || m.Start >= m.End {
+				t.Fatalf("%s at %d-%d of %d", m.Rule.ID, m.Start, m.End, len(b))
+			}
+			if len(m.Decoded) == 0 && m.Secret.Len() > m.End-m.Start {
+				t.Fatalf("%s: a secret of %d bytes in %d", m.Rule.ID, m.Secret.Len(), m.End-m.Start)
+			}
+		}
+	})
+}
