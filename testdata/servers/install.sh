@@ -8,6 +8,7 @@ tools=${QUELL_TOOLS:-${XDG_CACHE_HOME:-$HOME/.cache}/quell-tools}
 packages() {
   local want=(buildah umoci skopeo busybox-static docker-registry tomcat10 python3-django python3-flask python3-flask-login php-cli postgresql git) missing=() p
   for p in "${want[@]}"; do dpkg -s "$p" >/dev/null 2>&1 || missing+=("$p"); done
+  command -v npm >/dev/null || missing+=(nodejs npm)
   [ ${#missing[@]} -eq 0 ] && return
   command -v apt-get >/dev/null || { echo "install by hand: ${missing[*]}" >&2; exit 1; }
   local sudo=""; [ "$(id -u)" = 0 ] || sudo=sudo
