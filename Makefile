@@ -11,10 +11,11 @@ build:
 # the tests that need none of them run.
 test:
 	go vet ./...
+	mkdir -p $(QUELL_TOOLS)
 	testdata/servers/install.sh packages node
-	nice testdata/servers/install.sh vault gitea > $(QUELL_TOOLS).log 2>&1 & pid=$$!; \
+	nice testdata/servers/install.sh vault gitea > $(QUELL_TOOLS)/install.log 2>&1 & pid=$$!; \
 	go test -race $$(go list ./... | grep -v internal/realtest); status=$$?; \
-	wait $$pid || { cat $(QUELL_TOOLS).log; exit 1; }; \
+	wait $$pid || { cat $(QUELL_TOOLS)/install.log; exit 1; }; \
 	[ $$status -eq 0 ] && QUELL_REAL=1 go test -race ./cmd/quell/internal/realtest
 
 bench:
