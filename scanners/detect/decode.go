@@ -35,8 +35,9 @@ type decoder struct {
 }
 
 // into decodes every base64 run of text that holds text itself, and searches
-// that, nested. place gives the raw bytes of a part of text.
-func (d *decoder) into(text []byte, chain []string, place func(start, end int) (int, int)) {
+// that, nested. place gives the raw bytes of a part of text; at the raw place of
+// one byte, by which a match belongs to one chunk or the next.
+func (d *decoder) into(text []byte, chain []string, place func(start, end int) (int, int), at func(int) int) {
 	if len(chain) == maxDepth {
 		return
 	}
@@ -56,7 +57,17 @@ func (d *decoder) into(text []byte, chain []string, place func(start, end int) (
 		if end-start < minEncoded {
 			continue
 		}
-		plain := unbase64(text[start:end])
+		// A run that the chunk cuts begins in any of the four phases.
+		phases := 1
+		if start == 0 && len(chain) == 0 && d.chunk.Offset > 0 {
+			phases = 4
+		}
+		var plain []byte
+		phase := 0
+		for ; phase < phases && plain == nil; phase++ {
+			plain = unbase64(text[start+phase : end])
+		}
+		phase--
 		if plain == nil || d.budget < len(plain) {
 			continue
 		}
@@ -64,15 +75,16 @@ func (d *decoder) into(text []byte, chain []string, place func(start, end int) (
 		d.run++
 		id, steps := d.run, append(slices.Clone(chain), "base64")
 		from, to := place(start, i)
+		group := func(off int) int { return at(start + phase + off/3*4) }
 		d.e.find(d.s, plain, nil, func(m raw) {
 			m.text, m.decoded, m.run = plain, steps, id
-			m.rawStart, m.rawEnd = from, to
+			m.rawStart, m.rawEnd, m.owner = from, to, group(m.secret.start)
 			if d.e.judge(&m, d.chunk) {
 				d.emit(m)
 			}
 		})
 		// Whatever is nested stands, in the raw text, where this run stands.
-		d.into(plain, steps, func(int, int) (int, int) { return from, to })
+		d.into(plain, steps, func(int, int) (int, int) { return from, to }, group)
 	}
 }
 

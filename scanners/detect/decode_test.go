@@ -53,6 +53,35 @@ func TestSecretsInsideBase64(t *testing.T) {
 	}
 }
 
+// A run longer than a chunk is looked through whole, each secret once.
+func TestLongRunOverChunks(t *testing.T) {
+	e := New(builtin(t))
+	var plain strings.Builder
+	const n = 30
+	for i := range n {
+		plain.WriteString(strings.Repeat("a line of text without anything\n", 1300+i))
+		fmt.Fprintf(&plain, "Cookie: sessionid=%032s\n", strings.Map(func(c rune) rune {
+			const a = "0123456789abcdefghijklmnopqrstuvwxyz"
+			return rune(a[(strings.IndexRune(a, c)*7+i)%36])
+		}, "0123456789abcdefghijklmnopqrstuv"))
+	}
+	for _, pad := range []string{"", "x ", "xx ", "xxx "} {
+		got := map[string]int{}
+		for _, f := range run(t, e, []byte(pad+std(plain.String())+"\n"), 0) {
+			got[f[strings.LastIndex(f, " ")+1:]]++
+		}
+		once := 0
+		for _, k := range got {
+			if k == 1 {
+				once++
+			}
+		}
+		if once != n || len(got) != n {
+			t.Errorf("behind %q: %d of %d secrets once, %d at all", pad, once, n, len(got))
+		}
+	}
+}
+
 const stampText = "2026-05-03T01:16:34.3352086Z "
 
 func FuzzDetect(f *testing.F) {

@@ -133,6 +133,7 @@ type raw struct {
 	rawEnd     int
 	decoded    []string
 	run        int // of the decoded text, 0: none
+	owner      int // of a decoded match: where its encoded bytes begin
 }
 
 // Detect implements scanners.Detector.
@@ -159,9 +160,13 @@ func (e *Engine) Detect(c scanners.Chunk) iter.Seq[scanners.Match] {
 			text, place = s.view.data, s.view.raw
 		}
 		d := decoder{e: e, s: s, chunk: c, budget: maxDecoded, emit: func(m raw) { found = append(found, m) }}
-		d.into(text, nil, place)
+		d.into(text, nil, place, func(i int) int { from, _ := place(i, i+1); return from })
 		for _, m := range resolve(found) {
-			if m.rawStart < c.From || (m.rawStart >= c.To && c.To < len(c.Data)) {
+			owner := m.rawStart
+			if m.run > 0 {
+				owner = m.owner
+			}
+			if owner < c.From || (owner >= c.To && c.To < len(c.Data)) {
 				continue
 			}
 			out := scanners.Match{Rule: m.rule.Rule, Secret: rules.NewSecret(m.text[m.secret.start:m.secret.end]), Start: m.rawStart, End: m.rawEnd,
