@@ -173,7 +173,7 @@ func TestClientIsPinned(t *testing.T) {
 }
 
 // The host of an instance comes from the rules file or the operator; what the
-// text around a token says only chooses between those.
+// text around a token says only orders those.
 func TestClaimsNeverBecomeHosts(t *testing.T) {
 	set, err := rules.Load("made-up.toml", []byte(fileText))
 	if err != nil {
@@ -181,21 +181,63 @@ func TestClaimsNeverBecomeHosts(t *testing.T) {
 	}
 	r := set.Rules[0]
 	parse := func(s string) *url.URL { u, _ := url.Parse(s); return u }
-	a, b := &Instance{Provider: "made-up", URL: parse("https://a.example"), Operator: true}, &Instance{Provider: "made-up", URL: parse("https://b.example:8443"), Operator: true}
+	file, a, b := &Instance{Provider: "made-up", URL: parse("https://public.example")}, &Instance{Provider: "made-up", URL: parse("https://a.example"), Operator: true}, &Instance{Provider: "made-up", URL: parse("https://b.example:8443"), Operator: true}
 	c := leaked()
 	c.Claims = []string{"evil.example", "b.example:8443"}
-	if i, err := (Instances{a, b}).Resolve(r, c); err != nil || i != b {
-		t.Errorf("%v %v", i, err)
+	if got, err := (Instances{file, a, b}).Candidates(r, c); err != nil || len(got) != 3 || got[0] != b || got[1] != a || got[2] != file {
+		t.Errorf("%v %v", got, err)
 	}
-	c.Claims = []string{"evil.example"}
-	if i, err := (Instances{a}).Resolve(r, c); err != nil || i != a {
-		t.Errorf("the one named instance is meant: %v %v", i, err)
-	}
-	if _, err := (Instances{a, b}).Resolve(r, c); err == nil {
-		t.Error("which of two is not known")
-	}
-	if _, err := (Instances{}).Resolve(r, c); err == nil {
+	if _, err := (Instances{}).Candidates(r, c); err == nil {
 		t.Error("nobody named a host")
+	}
+	named := &Instance{Provider: "made-up", URL: parse("https://public.example"), Operator: true}
+	if got, _ := (Instances{file, named}).Candidates(r, c); len(got) != 1 || got[0] != named {
+		t.Error("the operator's word about a public host stands beside the file's")
+	}
+}
+
+// An instance that never issued a token says 401 to it: that is no death while
+// another instance may have.
+func TestDeadOnlyIfEveryCandidateSaysSo(t *testing.T) {
+	answer := func(status *atomic.Int32) *url.URL {
+		srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			s := int(status.Load())
+			if r.Header.Get("X-Token") != leaked().Secret.Reveal() {
+				s = 401
+			}
+			w.WriteHeader(s)
+			_, _ = w.Write([]byte(`{"ok":true}`))
+		}))
+		t.Cleanup(srv.Close)
+		u, _ := url.Parse(srv.URL)
+		return u
+	}
+	for _, c := range []struct {
+		first, second int32
+		want          Liveness
+	}{{401, 200, Live}, {200, 401, Live}, {401, 401, Dead}, {401, 503, Unknown}, {503, 401, Unknown}} {
+		var x, y atomic.Int32
+		x.Store(c.first)
+		y.Store(c.second)
+		p := prober(t, "http://127.0.0.1:1", true)
+		p.Instances = Instances{{Provider: "made-up", URL: answer(&x), Operator: true}, {Provider: "made-up", URL: answer(&y), Operator: true}}
+		v, err := p.Verify(t.Context(), leaked())
+		if err != nil || v.Liveness != c.want {
+			t.Errorf("%d and %d: %s (%s) %v", c.first, c.second, v.Liveness, v.Reason, err)
+		}
+		if c.want != Live {
+			continue
+		}
+		// From now on only its issuer is asked: its death counts at once.
+		live, other := &x, &y
+		if c.second == 200 {
+			live, other = &y, &x
+		}
+		live.Store(401)
+		other.Store(503)
+		if v, _ := p.Verify(t.Context(), leaked()); v.Liveness != Dead {
+			t.Errorf("after its death it is %s (%s)", v.Liveness, v.Reason)
+		}
 	}
 }
 

@@ -74,13 +74,14 @@ func loopback(host string) bool {
 // Instances are all issuers of a run.
 type Instances []*Instance
 
-// Resolve finds the issuer of c. Claims only choose between instances that the
-// operator or the provider's file named.
-func (list Instances) Resolve(r *rules.Rule, c rules.Credential) (*Instance, error) {
+// Candidates are the issuers that c may be of, the likeliest first: those that
+// the text around it names, then the operator's, then the public one. Claims
+// only order what the operator or the provider's file named.
+func (list Instances) Candidates(r *rules.Rule, c rules.Credential) (Instances, error) {
 	if r.Provider == nil {
 		return nil, fmt.Errorf("the issuer of a %s is not known", r.ID)
 	}
-	var all []*Instance
+	var all Instances
 	for _, i := range list {
 		if i.Provider != r.Provider.ID || (r.Cookie != nil && i.Cookie != "" && i.Cookie != c.Cookie) {
 			continue
@@ -88,23 +89,29 @@ func (list Instances) Resolve(r *rules.Rule, c rules.Credential) (*Instance, err
 		if r.Kind == rules.KindJWT && !issued(i, c) {
 			continue
 		}
+		// The operator's word about a public host stands in for the file's.
+		if k := slices.IndexFunc(all, func(o *Instance) bool { return o.URL.String() == i.URL.String() }); k >= 0 {
+			if i.Operator {
+				all[k] = i
+			}
+			continue
+		}
 		all = append(all, i)
 	}
-	for _, i := range all {
-		if slices.ContainsFunc(c.Claims, func(h string) bool { return sameHost(h, i.URL) }) {
-			return i, nil
+	if len(all) == 0 {
+		return nil, fmt.Errorf("no instance of %s is named that could have issued it", r.Provider.ID)
+	}
+	rank := func(i *Instance) int {
+		switch {
+		case slices.ContainsFunc(c.Claims, func(h string) bool { return sameHost(h, i.URL) }):
+			return 0
+		case i.Operator:
+			return 1
 		}
+		return 2
 	}
-	named := slices.DeleteFunc(slices.Clone(all), func(i *Instance) bool { return !i.Operator })
-	switch {
-	case len(named) == 1:
-		return named[0], nil
-	case len(named) > 1:
-		return nil, fmt.Errorf("%d instances of %s are named and nothing says which one issued it", len(named), r.Provider.ID)
-	case len(all) > 0:
-		return all[0], nil
-	}
-	return nil, fmt.Errorf("no instance of %s is named that could have issued it", r.Provider.ID)
+	slices.SortStableFunc(all, func(a, b *Instance) int { return rank(a) - rank(b) })
+	return all, nil
 }
 
 func issued(i *Instance, c rules.Credential) bool {

@@ -42,6 +42,7 @@ type Prober struct {
 	mu       sync.Mutex
 	negative map[string]*negative
 	seen     map[string]bool
+	issuer   map[string]string // fingerprint -> URL of the instance
 }
 
 // negative is the result of one negative control, asked for once.
@@ -67,39 +68,95 @@ func (p *Prober) sawLive(fingerprint string) bool {
 	return p.seen[fingerprint]
 }
 
-// Exchange binds c to its rule and issuer.
+// IssuedBy records which instance a credential is of, by its URL.
+func (p *Prober) IssuedBy(fingerprint, instance string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.issuer == nil {
+		p.issuer = map[string]string{}
+	}
+	p.issuer[fingerprint] = instance
+}
+
+// Exchange binds c to its rule and its issuer: the one that is known to have
+// issued it, or the only one that could have.
 func (p *Prober) Exchange(c rules.Credential) (*Exchange, error) {
+	list, err := p.exchanges(c)
+	if err != nil {
+		return nil, err
+	}
+	p.mu.Lock()
+	known := p.issuer[c.Fingerprint]
+	p.mu.Unlock()
+	for _, x := range list {
+		if known != "" && x.Instance.URL.String() == known {
+			return x, nil
+		}
+	}
+	if len(list) > 1 {
+		return nil, fmt.Errorf("any of %d instances of %s could have issued it, and none said that it is live", len(list), list[0].Instance.Provider)
+	}
+	return list[0], nil
+}
+
+func (p *Prober) exchanges(c rules.Credential) ([]*Exchange, error) {
 	r := p.Set.Rule(c.Rule)
 	if r == nil {
 		return nil, fmt.Errorf("no rule %q", c.Rule)
 	}
-	i, err := p.Instances.Resolve(r, c)
+	all, err := p.Instances.Candidates(r, c)
 	if err != nil {
 		return nil, err
 	}
-	return &Exchange{Client: p.Client, Instance: i, Rule: r, Credential: c, SeenLive: p.sawLive(c.Fingerprint)}, nil
+	var out []*Exchange
+	for _, i := range all {
+		out = append(out, &Exchange{Client: p.Client, Instance: i, Rule: r, Credential: c, SeenLive: p.sawLive(c.Fingerprint)})
+	}
+	return out, nil
 }
 
-// Verify implements Verifier.
+// Verify implements Verifier. Where several instances could have issued c, each
+// is asked until one says live: another's "never heard of it" is no death, so c
+// is Dead only if all of them say so. Once its issuer is known, only that is
+// asked.
 func (p *Prober) Verify(ctx context.Context, c rules.Credential) (Verdict, error) {
 	if v, done := p.offline(c); done {
 		return v, nil
 	}
-	x, err := p.Exchange(c)
+	list, err := p.exchanges(c)
 	if err != nil {
 		return unknown(NoHost, "%v", err), nil
 	}
+	if x, err := p.Exchange(c); err == nil {
+		list = []*Exchange{x}
+	}
+	var last Verdict
+	for n, x := range list {
+		v := p.verify(ctx, x)
+		if v.Liveness == Live {
+			p.IssuedBy(c.Fingerprint, x.Instance.URL.String())
+			p.SawLive(c.Fingerprint)
+			return v, ctx.Err()
+		}
+		if n == 0 || v.Liveness == Unknown && last.Liveness == Dead {
+			last = v
+		}
+	}
+	return last, ctx.Err()
+}
+
+// verify asks one issuer, and about what it calls live its negative control.
+func (p *Prober) verify(ctx context.Context, x *Exchange) Verdict {
 	v := p.ask(ctx, x)
 	if v.Liveness != Live {
-		return v, ctx.Err()
+		return v
 	}
 	n := p.control(ctx, x)
 	if n.err == nil && n.v.Liveness == Live {
-		return x.at(unknown(Anything, "the issuer also accepts a %s that was never issued", c.Kind)), nil
+		return x.at(unknown(Anything, "the issuer also accepts a %s that was never issued", x.Credential.Kind))
 	}
 	v.Negative = n.err == nil && n.v.Liveness == Dead
-	p.SawLive(c.Fingerprint)
-	return v, ctx.Err()
+	return v
 }
 
 // offline is the verdict that needs nobody's answer.
@@ -166,6 +223,7 @@ func (x *Exchange) Control() (rules.Credential, bool) {
 		return rules.Credential{}, false
 	}
 	c := x.Credential
-	c.Secret, c.Fingerprint, c.Findings, c.Offline = x.Instance.Control, "", nil, rules.Offline{State: rules.OfflineUnknown}
+	// Not a fingerprint, so that nothing takes it for a leaked credential's.
+	c.Secret, c.Fingerprint, c.Findings, c.Offline = x.Instance.Control, "control of "+x.Instance.URL.String(), nil, rules.Offline{State: rules.OfflineUnknown}
 	return c, true
 }

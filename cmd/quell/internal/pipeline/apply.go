@@ -47,6 +47,7 @@ func (a *Applier) Apply(ctx context.Context, p *plan.Plan, id string, emit func(
 			return fmt.Errorf("plan: item %d: %w", i+1, err)
 		}
 		creds[i] = rules.Credential{Fingerprint: it.Fingerprint, Rule: it.Rule, Provider: it.Provider, Kind: it.Kind, Secret: s, Cookie: it.Cookie, Claims: it.Claims, Offline: it.Offline}
+		a.Prober.IssuedBy(it.Fingerprint, it.Instance)
 		if it.Verdict.Liveness == revokers.Live {
 			a.Prober.SawLive(it.Fingerprint)
 		}

@@ -94,6 +94,10 @@ func (p *Planner) item(c rules.Credential, v revokers.Verdict, done int) (plan.I
 		it.Hold = &policy.Hold{Why: "QUELL_NO_KILL is set", Lever: "unset it"}
 		return it, nil
 	}
+	if err != nil && v.Reason != revokers.NoHost && q.Rule != nil && len(q.Rule.Revokes) > 0 {
+		it.Hold = &policy.Hold{Why: err.Error(), Lever: "ask again once its issuer answers, or name only that one in the policy"}
+		return it, nil
+	}
 	if it.Hold = p.Policy.Decide(q); it.Hold != nil {
 		return it, nil
 	}

@@ -55,7 +55,9 @@ func (a *Applier) confirm(ctx context.Context, it plan.Item, c rules.Credential,
 		return revokers.Confirmation{Outcome: revokers.Unconfirmed, Detail: "nothing that only reads tells whether it is alive", Control: revokers.NoControl}
 	}
 	control, ok := x.Control()
-	if !ok {
+	if ok {
+		a.Prober.IssuedBy(control.Fingerprint, x.Instance.URL.String())
+	} else {
 		// Another credential at the same issuer that is still live does as well.
 		for _, o := range creds {
 			if o.Rule != c.Rule || o.Fingerprint == c.Fingerprint || o.Secret.IsZero() {
