@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bufio"
 	"context"
 	"database/sql"
 	"fmt"
@@ -9,7 +10,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 )
 
 func open(t *testing.T) (*Ledger, string) {
@@ -110,22 +110,27 @@ func TestKilledProcessLosesNothing(t *testing.T) {
 	p := filepath.Join(t.TempDir(), "ledger.db")
 	c := exec.Command(os.Args[0], "-test.run=TestKilledProcessLosesNothing")
 	c.Env = append(os.Environ(), "QUELL_TEST_LEDGER="+p)
-	var out strings.Builder
-	c.Stdout = &out
+	out, err := c.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
 	}
-	time.Sleep(700 * time.Millisecond)
-	_ = c.Process.Kill()
+	said := 0
+	for lines := bufio.NewScanner(out); lines.Scan(); said++ {
+		if said == 20 {
+			_ = c.Process.Kill() // in the middle of whatever it does now
+		}
+	}
 	_ = c.Wait()
-	said := len(strings.Fields(out.String()))
 	l, err := Open(p)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer l.Close()
 	all, err := l.Incident(t.Context(), "")
-	if err != nil || said == 0 || len(all) < said {
+	if err != nil || said < 20 || len(all) < said {
 		t.Errorf("%d entries were acknowledged, %d are there: %v", said, len(all), err)
 	}
 	if bad, err := l.Verify(t.Context()); bad != 0 || err != nil {
