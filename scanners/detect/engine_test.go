@@ -180,13 +180,19 @@ func TestAnyCutFindsTheSame(t *testing.T) {
 	if len(want) < 10 {
 		t.Fatalf("only %d findings", len(want))
 	}
-	border := 512 << 10
-	for range 12 {
-		pad := border + e.MaxLen() - r.IntN(len(text))
-		pad -= pad % 44 // whole lines
-		got := run(t, e, append(slices.Clone(line[:pad]), text...), pad)
-		if !slices.Equal(got, want) {
-			t.Fatalf("moved by %d: %v", pad, diff(got, want))
+	// Every finding is cut in its middle by each place where a chunk may end.
+	for _, border := range []int{512 << 10, 512<<10 + e.MaxLen(), 512<<10 + 2*e.MaxLen()} {
+		for _, f := range want {
+			var rule string
+			var at int
+			if _, err := fmt.Sscan(f, &rule, &at); err != nil {
+				t.Fatal(err)
+			}
+			pad := border - at - 8
+			before := append(slices.Clone(line[:pad-1]), '\n')
+			if got := run(t, e, append(before, text...), pad); !slices.Equal(got, want) {
+				t.Fatalf("moved by %d: %v", pad, diff(got, want))
+			}
 		}
 	}
 }

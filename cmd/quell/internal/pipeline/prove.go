@@ -86,6 +86,8 @@ func (a *Applier) qualify(act *report.Action, x *revokers.Exchange, c rules.Cred
 	}
 	switch {
 	case !x.Rule.Stateless:
+	case c.Offline.Expires != nil && c.Offline.Expires.Before(time.Now()):
+		// It has expired while it was being ended: there is nothing left to wait for.
 	case act.Outcome == revokers.StillAlive:
 		act.Outcome = revokers.UntilExpiry
 		act.Detail = "stateless: it is still accepted, until " + until
