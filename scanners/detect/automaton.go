@@ -13,6 +13,9 @@ import (
 // it.
 type automaton struct {
 	prog   *syntax.Prog
+	class  [256]uint8 // bytes that no instruction tells apart
+	sample []byte     // one byte of each class
+	next   []int32    // by state and class: a state + first, or an outcome
 	states []dstate
 	ids    map[string]int32
 	mark   []uint32 // by instruction: seen in generation gen
@@ -23,15 +26,15 @@ type automaton struct {
 type dstate struct {
 	insts []uint32
 	prev  prevByte
-	next  [256]int32 // a state's number + 3, or one of the outcomes below
-	end   int32      // the outcome where the text ends here
+	end   int32 // the outcome where the text ends here
 }
 
 // Outcomes of a step. Zero is "not computed yet".
 const (
-	dead  = 1
-	match = 2 // or may be one
-	first = 3
+	dead   = 1
+	maybe  = 2 // a rune beyond ASCII: whether it is taken is left to the expression
+	first  = 3
+	accept = 1 << 24 // beside an outcome: a match ends before the byte
 )
 
 // prevByte is what assertions need to know of the byte before.
@@ -56,18 +59,97 @@ func classOf(b []byte, pos int) prevByte {
 	return afterOther
 }
 
-// maxStates bounds an automaton's memory: about a kilobyte a state. Beyond it
-// the automaton begins anew.
+// maxStates bounds an automaton's memory. Beyond it the automaton begins anew.
 const maxStates = 2000
 
 func newAutomaton(p *syntax.Prog) *automaton {
 	a := &automaton{prog: p, mark: make([]uint32, len(p.Inst))}
+	a.classes()
 	a.reset()
 	return a
 }
 
+// classes numbers the bytes so that two of one number take the same way from
+// every state.
+func (a *automaton) classes() {
+	group := func(c int) uint8 { // what assertions and the end of ASCII tell apart
+		switch {
+		case c == '\n':
+			return 1
+		case word(byte(c)):
+			return 2
+		case c == longSFirst:
+			return 3
+		case c == kelvinFirst:
+			return 4
+		case c >= utf8.RuneSelf:
+			return 5
+		}
+		return 0
+	}
+	var class [256]int
+	for c := range class {
+		class[c] = int(group(c))
+	}
+	n := 6
+	type kind struct {
+		op   syntax.InstOp
+		rune *rune
+		arg  uint32
+	}
+	seen := map[kind]bool{}
+	for i := range a.prog.Inst {
+		in := &a.prog.Inst[i]
+		k := kind{op: in.Op, arg: in.Arg}
+		switch in.Op {
+		case syntax.InstRune, syntax.InstRune1:
+			if len(in.Rune) > 0 {
+				k.rune = &in.Rune[0] // copies of a repeated class share it
+			}
+		case syntax.InstRuneAny, syntax.InstRuneAnyNotNL:
+		default:
+			continue
+		}
+		if seen[k] {
+			continue
+		}
+		seen[k] = true
+		split := map[int]int{} // the new number of the part that the instruction takes
+		for c := range utf8.RuneSelf {
+			if !in.MatchRune(rune(c)) {
+				continue
+			}
+			old := class[c]
+			if split[old] == 0 {
+				split[old] = n
+				n++
+			}
+			class[c] = split[old]
+		}
+		n = compact(&class)
+	}
+	a.sample = make([]byte, compact(&class))
+	for c, k := range class {
+		a.class[c] = uint8(k)
+		a.sample[k] = byte(c)
+	}
+}
+
+// compact renumbers the classes without gaps: a split that took all of a class
+// leaves one behind. It returns how many there are.
+func compact(class *[256]int) int {
+	to := map[int]int{}
+	for c, old := range class {
+		if _, ok := to[old]; !ok {
+			to[old] = len(to)
+		}
+		class[c] = to[old]
+	}
+	return len(to)
+}
+
 func (a *automaton) reset() {
-	a.states, a.ids = a.states[:0], map[string]int32{}
+	a.states, a.next, a.ids = a.states[:0], a.next[:0], map[string]int32{}
 	for c := textStart; c <= afterOther; c++ {
 		a.state([]uint32{uint32(a.prog.Start)}, c)
 	}
@@ -85,38 +167,102 @@ func (a *automaton) state(insts []uint32, prev prevByte) int32 {
 	}
 	id := int32(len(a.states))
 	a.states = append(a.states, dstate{insts: insts, prev: prev})
+	a.next = append(a.next, make([]int32, len(a.sample))...)
 	a.ids[string(key)] = id
 	return id
 }
 
-// may reports whether a match may begin at b[pos].
-func (a *automaton) may(b []byte, pos int) bool {
-	s := int32(classOf(b, pos))
-	for _, c := range b[pos:] {
-		t := a.states[s].next[c]
+// How an attempt to match at a place ended.
+type attempt struct {
+	may bool // a match may begin here
+	// end is where the longest match ends, and stop the byte at which all was
+	// clear: what came before it could have been a match's beginning. end is
+	// negative where it isn't known.
+	end, stop int
+}
+
+// longestLook bounds how far behind a first match a longer one is looked for.
+const longestLook = 1024
+
+// try runs from b[pos] on, where the byte before is of class prev.
+func (a *automaton) try(b []byte, pos int, prev prevByte) attempt {
+	s := int32(prev)
+	n := int32(len(a.sample))
+	end, limit := -1, len(b)
+	for i := pos; i < limit; i++ {
+		k := s*n + int32(a.class[b[i]])
+		t := a.next[k]
 		if t == 0 {
 			if len(a.states) >= maxStates {
 				a.reset()
-				return true
+				return attempt{may: true, end: -1, stop: i}
 			}
-			t = a.step(s, int(c))
-			a.states[s].next[c] = t
+			t = a.step(s, int(b[i]))
+			a.next[k] = t
+		}
+		if t&accept != 0 {
+			if end < 0 {
+				limit = min(limit, i+longestLook)
+			}
+			end = i
+			t &^= accept
 		}
 		switch t {
 		case dead:
-			return false
-		case match:
-			return true
+			return attempt{may: end >= 0, end: end, stop: i}
+		case maybe:
+			return attempt{may: true, end: -1, stop: i}
 		}
 		s = t - first
+	}
+	if limit < len(b) {
+		return attempt{may: true, end: -1, stop: limit}
 	}
 	if a.states[s].end == 0 {
 		a.states[s].end = dead
 		if _, ok := a.closure(s, -1); ok {
-			a.states[s].end = match
+			a.states[s].end = accept
 		}
 	}
-	return a.states[s].end == match
+	if a.states[s].end == accept {
+		end = len(b)
+	}
+	return attempt{may: end >= 0, end: end, stop: len(b)}
+}
+
+// grams lists the folded grams with which a match can begin: by the byte before,
+// which assertions see. It gives up, with ok false, beyond limit, and where a
+// match can be shorter or hold a rune beyond ASCII so early.
+func (a *automaton) grams(prev prevByte, limit int) (out map[uint32]struct{}, ok bool) {
+	out = map[uint32]struct{}{}
+	var walk func(s int32, depth int, g uint32) bool
+	walk = func(s int32, depth int, g uint32) bool {
+		if depth == gramLen {
+			out[g] = struct{}{}
+			return len(out) <= limit
+		}
+		for k, c := range a.sample {
+			t := a.next[int(s)*len(a.sample)+k]
+			if t == 0 {
+				t = a.step(s, int(c))
+				a.next[int(s)*len(a.sample)+k] = t
+			}
+			switch {
+			case t&accept != 0, t == maybe && c != longSFirst && c != kelvinFirst:
+				return false
+			case t == dead || t == maybe:
+				continue
+			}
+			for c := range 256 {
+				if a.class[c] == uint8(k) && !walk(t-first, depth+1, g|uint32(c|0x20)<<(8*depth)) {
+					return false
+				}
+			}
+		}
+		return true
+	}
+	ok = walk(int32(prev), 0, 0)
+	return out, ok
 }
 
 // closure follows what takes no byte from a state, with c (or -1, the text's
@@ -172,8 +318,9 @@ func (a *automaton) closure(s int32, c int) (runes []uint32, matched bool) {
 
 func (a *automaton) step(s int32, c int) int32 {
 	runes, matched := a.closure(s, c)
+	flag := int32(0)
 	if matched {
-		return match
+		flag = accept
 	}
 	var next []uint32
 	a.gen++
@@ -181,7 +328,7 @@ func (a *automaton) step(s int32, c int) int32 {
 		in := &a.prog.Inst[pc]
 		if c >= utf8.RuneSelf {
 			if beyondASCII(in, byte(c)) {
-				return match
+				return maybe | flag
 			}
 			continue
 		}
@@ -191,7 +338,7 @@ func (a *automaton) step(s int32, c int) int32 {
 		}
 	}
 	if len(next) == 0 {
-		return dead
+		return dead | flag
 	}
 	prev := afterOther
 	switch {
@@ -200,7 +347,7 @@ func (a *automaton) step(s int32, c int) int32 {
 	case word(byte(c)):
 		prev = afterWord
 	}
-	return a.state(next, prev) + first
+	return a.state(next, prev) + first | flag
 }
 
 // beyondASCII reports whether an instruction may take a rune whose UTF-8 begins

@@ -40,7 +40,7 @@ func BenchmarkDetect(b *testing.B) {
 		b.Fatal(err)
 	}
 	e := New(set)
-	text := corpus(b, 4<<20)
+	text := corpus(b, 64<<20)
 	b.SetBytes(int64(len(text)))
 	a := &scanners.Artifact{}
 	for b.Loop() {
@@ -52,6 +52,20 @@ func BenchmarkDetect(b *testing.B) {
 		})
 		if err != nil {
 			b.Fatal(err)
+		}
+	}
+}
+
+// The engine alone, with gitleaks' rules: raw matches, no views, no decoding, no
+// judgement.
+func BenchmarkFind(b *testing.B) {
+	e := New(theirs(b))
+	text := corpus(b, 64<<20)
+	b.SetBytes(int64(len(text)))
+	s := &scratch{}
+	for b.Loop() {
+		for from := 0; from < len(text); from += 512 << 10 {
+			e.find(s, text[from:min(len(text), from+512<<10)], nil, func(raw) {})
 		}
 	}
 }

@@ -13,8 +13,6 @@ import (
 	"unicode/utf8"
 	"unsafe"
 
-	ahocorasick "github.com/BobuSumisu/aho-corasick"
-
 	"github.com/quellhq/quell/rules"
 	"github.com/quellhq/quell/scanners"
 )
@@ -32,41 +30,34 @@ const (
 
 // Engine implements scanners.Detector for a set of rules.
 type Engine struct {
-	set   *rules.Set
-	rules []*compiled
-	trie  *ahocorasick.Trie
-	// owners[i] are the anchors that the trie's literal i belongs to.
-	owners  [][]owner
+	set     *rules.Set
+	rules   []*compiled
+	anchors []placed // of all rules
+	grams   *gramTable
+	// atStart are the anchors whose grams begin before the literal: at the
+	// text's start there is nothing before.
+	atStart []uint16
 	scratch sync.Pool
 }
 
 type compiled struct {
 	*rules.Rule
-	anchors []anchor
-	gate    []string // keywords, where the rule has no usable literal
-	lines   bool     // the expression loops over line breaks
+	slow  bool // no usable literal: run over all text that holds a keyword
+	lines bool // the expression loops over line breaks
 }
 
-type owner struct{ rule, anchor int }
+// placed is an anchor, or a keyword that opens the gate of a slow rule.
+type placed struct {
+	anchor
+	rule    int
+	keyword []byte
+}
 
 // New prepares the rules of set.
 func New(set *rules.Set) *Engine {
 	e := &Engine{set: set}
 	e.scratch.New = func() any { return &scratch{} }
-	index := map[string]int{}
-	var literals []string
-	add := func(lit string, o owner) {
-		i, ok := index[lit]
-		if !ok {
-			i = len(literals)
-			index[lit] = i
-			literals = append(literals, lit)
-			e.owners = append(e.owners, nil)
-		}
-		if !slices.Contains(e.owners[i], o) {
-			e.owners[i] = append(e.owners[i], o)
-		}
-	}
+	grams := gramSet{}
 	for _, r := range set.Rules {
 		if r.Regex == nil || r.SkipReport {
 			continue
@@ -74,22 +65,33 @@ func New(set *rules.Set) *Engine {
 		c := &compiled{Rule: r}
 		n := len(e.rules)
 		e.rules = append(e.rules, c)
-		if anchors, ok := analyze(r.Regex.String()); ok {
-			c.anchors = anchors
-			for i, a := range anchors {
-				c.lines = c.lines || a.before.lines() || a.after.lines()
-				for _, lit := range a.literals {
-					add(lit, owner{n, i})
-				}
+		anchors, ok := analyze(r.Regex.String())
+		c.slow = !ok
+		if !ok {
+			c.lines = true
+			for _, k := range r.Keywords {
+				anchors = append(anchors, keyword(k))
 			}
-			continue
 		}
-		c.gate, c.lines = r.Keywords, true
-		for _, k := range r.Keywords {
-			add(k, owner{n, -1})
+		for i, a := range anchors {
+			id := uint16(len(e.anchors))
+			p := placed{anchor: a, rule: n}
+			if c.slow {
+				p.keyword = []byte(r.Keywords[i])
+			}
+			e.anchors = append(e.anchors, p)
+			c.lines = c.lines || a.before.lines() || a.after.lines()
+			atStart := false
+			for _, g := range a.grams {
+				grams[gramEntry{gram: g.gram, anchor: id, off: g.off}] = struct{}{}
+				atStart = atStart || g.off < 0
+			}
+			if atStart {
+				e.atStart = append(e.atStart, id)
+			}
 		}
 	}
-	e.trie = ahocorasick.NewTrieBuilder().AddStrings(literals).Build()
+	e.grams = grams.table()
 	return e
 }
 
@@ -101,7 +103,7 @@ func (e *Engine) MaxLen() int { return maxLen }
 func (e *Engine) Slow() []string {
 	var out []string
 	for _, r := range e.rules {
-		if len(r.anchors) == 0 {
+		if r.slow {
 			out = append(out, r.ID)
 		}
 	}
@@ -109,13 +111,14 @@ func (e *Engine) Slow() []string {
 }
 
 type scratch struct {
-	lower []byte
-	win   [][]span
+	hits  [blockLen + 8]uint32
+	win   [][]span // by rule
 	gate  []bool
 	act   []int
+	steps int // bytes that automatons looked at
 	view  view
-	auto  [][]*automaton // by rule and anchor
-	reach [][]sliding    // likewise
+	auto  []*automaton // by anchor, made when first needed
+	reach []sliding    // likewise
 }
 
 // raw is one match of a rule's expression: all of it, and the secret's part.
@@ -185,29 +188,14 @@ func (e *Engine) find(s *scratch, b []byte, v *view, f func(raw)) {
 	if len(s.win) == 0 {
 		s.win = make([][]span, len(e.rules))
 		s.gate = make([]bool, len(e.rules))
-		s.auto = make([][]*automaton, len(e.rules))
-		s.reach = make([][]sliding, len(e.rules))
-		for i, r := range e.rules {
-			for _, a := range r.anchors {
-				s.auto[i] = append(s.auto[i], newAutomaton(a.rest))
-			}
-			s.reach[i] = make([]sliding, len(r.anchors))
-		}
+		s.auto = make([]*automaton, len(e.anchors))
+		s.reach = make([]sliding, len(e.anchors))
 	}
-	for _, r := range s.reach {
-		clear(r)
-	}
-	s.lower = appendLower(s.lower[:0], b)
-	e.trie.Walk(s.lower, func(end, n, pattern int64) bool {
-		pos := int(end - n + 1)
-		for _, o := range e.owners[pattern] {
-			e.hit(s, b, o, pos)
-		}
-		return true
-	})
-	e.folded(s, b)
+	clear(s.reach)
+	s.steps = 0
+	e.search(s, b)
 	for i, r := range e.rules {
-		if len(r.anchors) == 0 && (s.gate[i] || len(r.gate) == 0) {
+		if r.slow && (s.gate[i] || len(r.Keywords) == 0) {
 			s.gate[i] = false
 			s.win[i] = append(s.win[i][:0], span{0, len(b)})
 			s.act = append(s.act, i)
@@ -216,11 +204,33 @@ func (e *Engine) find(s *scratch, b []byte, v *view, f func(raw)) {
 	text := unsafe.String(unsafe.SliceData(b), len(b))
 	for _, i := range s.act {
 		r := e.rules[i]
-		for _, w := range merge(s.win[i]) {
+		ws := merge(s.win[i])
+		for k := 0; k < len(ws); k++ {
+			w := ws[k]
+			var found [][]int
+			for {
+				found = r.Regex.FindAllStringSubmatchIndex(text[w.start:w.end], -1)
+				// What ends at an edge may do so only because the text is cut
+				// there: it is looked at again in a wider window.
+				wider := false
+				if n := len(found); n > 0 && w.end < len(b) && found[n-1][1] == w.end-w.start {
+					w.end, wider = min(len(b), w.end+2*longestLook), true
+				}
+				if len(found) > 0 && w.start > 0 && found[0][0] == 0 {
+					w.start, wider = runeStart(b, max(0, w.start-2*longestLook)), true
+				}
+				for k+1 < len(ws) && ws[k+1].start <= w.end {
+					k++
+					w.end, wider = max(w.end, ws[k].end), true
+				}
+				if !wider {
+					break
+				}
+			}
 			if v != nil && !r.lines && !v.touches(w.start, w.end) {
 				continue
 			}
-			for _, m := range r.Regex.FindAllStringSubmatchIndex(text[w.start:w.end], -1) {
+			for _, m := range found {
 				if e.gated(r, b, w.start+m[0], w.start+m[1]) {
 					f(r.match(text, m, w.start))
 				}
@@ -229,6 +239,26 @@ func (e *Engine) find(s *scratch, b []byte, v *view, f func(raw)) {
 		s.win[i] = s.win[i][:0]
 	}
 	s.act = s.act[:0]
+}
+
+// search opens windows where a match may be.
+func (e *Engine) search(s *scratch, b []byte) {
+	for _, id := range e.atStart {
+		e.hit(s, b, id, 0)
+	}
+	for from := 0; from+gramLen <= len(b); {
+		n, next := e.grams.scan(b, from, len(b), &s.hits)
+		for _, pos := range s.hits[:n] {
+			g := gramAt(b[pos:])
+			for _, x := range e.grams.at(g) {
+				if x.gram == g {
+					e.hit(s, b, x.anchor, int(pos)-int(x.off))
+				}
+			}
+		}
+		from = next
+	}
+	e.folded(s, b)
 }
 
 // folded looks for literals that are written with one of the two runes, in the
@@ -260,12 +290,14 @@ func (e *Engine) folded(s *scratch, b []byte) {
 				}
 				j += n
 			}
-			e.trie.Walk(appendLower(nil, text), func(end, n, pattern int64) bool {
-				for _, o := range e.owners[pattern] {
-					e.place(s, b, o, at[end-n+1])
+			for j := 0; j+gramLen <= len(text); j++ {
+				g := gramAt(text[j:])
+				for _, x := range e.grams.list {
+					if k := j - int(x.off); x.gram == g && k >= 0 {
+						e.place(s, b, x.anchor, at[k], -1)
+					}
 				}
-				return true
-			})
+			}
 			i += len(utf)
 		}
 	}
@@ -287,32 +319,50 @@ func (e *Engine) gated(r *compiled, b []byte, start, end int) bool {
 	return false
 }
 
-func (e *Engine) hit(s *scratch, b []byte, o owner, pos int) {
-	if o.anchor < 0 {
-		s.gate[o.rule] = true
+func (e *Engine) hit(s *scratch, b []byte, id uint16, pos int) {
+	if pos < 0 || pos >= len(b) {
 		return
 	}
-	if e.rules[o.rule].anchors[o.anchor].wordBefore && pos > 0 && word(b[pos-1]) == word(b[pos]) {
+	p := &e.anchors[id]
+	if p.keyword != nil {
+		s.gate[p.rule] = s.gate[p.rule] || len(b)-pos >= len(p.keyword) && bytes.EqualFold(b[pos:pos+len(p.keyword)], p.keyword)
 		return
 	}
-	if s.auto[o.rule][o.anchor].may(b, pos) {
-		e.place(s, b, o, pos)
+	if s.auto[id] == nil {
+		s.auto[id] = newAutomaton(p.rest)
+	}
+	t := attempt{may: true, end: -1}
+	if s.steps < maxSteps*len(b) {
+		t = s.auto[id].try(b, pos, classOf(b, pos))
+		s.steps += max(t.stop, t.end) - pos
+	}
+	if t.may {
+		e.place(s, b, id, pos, t.end)
 	}
 }
 
-// place opens a rule's window around a literal.
-func (e *Engine) place(s *scratch, b []byte, o owner, pos int) {
-	if o.anchor < 0 {
-		s.gate[o.rule] = true
+// maxSteps is how often, on average, automatons may look at each byte of a
+// text. What is left then goes to the expressions themselves: a text that is
+// made to keep automatons busy costs that, and not a multiple.
+const maxSteps = 64
+
+// place opens a rule's window around a literal. end is where the longest match
+// ends, or negative.
+func (e *Engine) place(s *scratch, b []byte, id uint16, pos, end int) {
+	p := &e.anchors[id]
+	if p.keyword != nil {
+		s.gate[p.rule] = true
 		return
 	}
-	a := &e.rules[o.rule].anchors[o.anchor]
-	r := &s.reach[o.rule][o.anchor]
-	w := span{r.left(b, pos, a.before), r.right(b, pos, a.after)}
-	if len(s.win[o.rule]) == 0 {
-		s.act = append(s.act, o.rule)
+	r := &s.reach[id]
+	w := span{r.left(b, pos, p.before), min(len(b), end+edge)}
+	if end < 0 {
+		w.end = r.right(b, pos, p.after)
 	}
-	s.win[o.rule] = append(s.win[o.rule], w)
+	if len(s.win[p.rule]) == 0 {
+		s.act = append(s.act, p.rule)
+	}
+	s.win[p.rule] = append(s.win[p.rule], w)
 }
 
 // match picks the secret out of an expression's groups, with gitleaks' choice:
@@ -387,14 +437,4 @@ func clash(a, b raw) bool {
 		return bytes.Equal(a.text[a.secret.start:a.secret.end], b.text[b.secret.start:b.secret.end])
 	}
 	return true
-}
-
-func appendLower(dst, b []byte) []byte {
-	for _, c := range b {
-		if 'A' <= c && c <= 'Z' {
-			c += 'a' - 'A'
-		}
-		dst = append(dst, c)
-	}
-	return dst
 }

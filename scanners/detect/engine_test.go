@@ -70,8 +70,7 @@ func noise(e *Engine, r *rand.Rand, n int) []byte {
 		c := e.rules[r.IntN(len(e.rules))]
 		switch r.IntN(8) {
 		case 0:
-			if len(c.anchors) > 0 {
-				l := c.anchors[0].literals
+			if l := e.anchors[r.IntN(len(e.anchors))].literals; len(l) > 0 {
 				b.WriteString(l[r.IntN(len(l))])
 			}
 		case 1:
@@ -335,7 +334,11 @@ func TestSlidingEqualsAFreshStart(t *testing.T) {
 		for c := range loop {
 			loop[c] = r.IntN(4) > 0
 		}
-		x := extent{bytes: r.IntN(20), loop: &loop}
+		all := [256]bool{}
+		for c := range all {
+			all[c] = loop[c] || r.IntN(8) > 0
+		}
+		x := extent{bytes: r.IntN(20), loop: &loop, all: &all}
 		if r.IntN(5) == 0 {
 			x.loop = nil
 		}

@@ -1,6 +1,9 @@
 package detect
 
 import (
+	"cmp"
+	"maps"
+	"math"
 	"regexp/syntax"
 	"slices"
 	"strings"
@@ -12,17 +15,28 @@ import (
 // start, and ends at most after bytes behind the literal's first byte. Bytes
 // of the loop classes don't count towards those bounds.
 type anchor struct {
-	literals      []string // lower case; empty: no usable literal
+	literals      []string // lower case
 	wordBefore    bool     // a word boundary stands right before the literal
 	before, after extent
 	// rest is what the expression asks for from the literal on, assertions
 	// right before it included.
 	rest *syntax.Prog
+	// grams are what to search for: one of them stands in every match, off
+	// bytes behind the literal's first.
+	grams []placedGram
+	// leading is set where the match begins with the literal.
+	leading bool
+}
+
+type placedGram struct {
+	gram uint32
+	off  int16
 }
 
 type extent struct {
 	bytes int
 	loop  *[256]bool // bytes of unbounded repetitions; nil: none
+	all   *[256]bool // every byte that can occur
 }
 
 func (x extent) lines() bool { return x.loop != nil && x.loop['\n'] }
@@ -46,12 +60,21 @@ func analyze(expr string) (anchors []anchor, ok bool) {
 	}
 	for _, b := range alternatives(re) {
 		a := bestAnchor(flatten(b, nil))
-		if len(a.literals) == 0 {
+		if len(a.grams) == 0 {
 			return nil, false
 		}
 		anchors = append(anchors, a)
 	}
 	return anchors, true
+}
+
+// keyword is what to search for where a keyword opens the gate to a slow rule.
+// One shorter than a gram counts as present everywhere.
+func keyword(k string) anchor {
+	if len(k) < gramLen {
+		return anchor{}
+	}
+	return anchor{grams: []placedGram{{gramOf(k), 0}}}
 }
 
 func alternatives(re *syntax.Regexp) []*syntax.Regexp {
@@ -82,18 +105,20 @@ func flatten(re *syntax.Regexp, out []*syntax.Regexp) []*syntax.Regexp {
 	return append(out, re)
 }
 
-// bestAnchor chooses the element whose literals tell most, the first of equals:
-// short ones occur everywhere.
+// bestAnchor chooses the element whose grams are the rarest, the first of
+// equals. An anchor without grams: there is none.
 func bestAnchor(elems []*syntax.Regexp) anchor {
 	var best anchor
-	bestLen := 0
+	bestCost := 1.0
+	leading := true
 	for i := range elems {
 		if zeroWidth(elems[i]) {
 			continue
 		}
+		lead := leading
+		leading = false
 		lits := prefixes(elems[i:])
-		n := worth(lits)
-		if n < minLiteral || n <= bestLen {
+		if worth(lits) < minLiteral {
 			continue
 		}
 		from := i
@@ -104,11 +129,113 @@ func bestAnchor(elems []*syntax.Regexp) anchor {
 		if err != nil {
 			continue
 		}
-		bestLen = n
-		best = anchor{rest: rest, literals: lits, before: reach(elems[:i]), after: reach(elems[i:])}
-		best.wordBefore = i > 0 && elems[i-1].Op == syntax.OpWordBoundary
+		wordBefore := i > 0 && elems[i-1].Op == syntax.OpWordBoundary
+		grams, cost := cheapest(lits, rest, wordBefore)
+		if !lead {
+			cost *= laterCost
+		}
+		if grams == nil || cost >= bestCost {
+			continue
+		}
+		bestCost = cost
+		best = anchor{rest: rest, literals: lits, grams: grams, before: reach(elems[:i]), after: reach(elems[i:]), wordBefore: wordBefore, leading: lead}
 	}
 	return best
+}
+
+// laterCost is how much rarer an inner literal must be than the first one: its
+// automaton says less, since it sees only the rest of a match.
+const laterCost = 4
+
+// maxGrams bounds what a short literal is expanded to.
+const maxGrams = 8192
+
+// cheapest gives the grams of the literals that occur least, with how often
+// that is expected per byte. Short literals are completed by what may follow
+// them, or by the byte before, which is none of a word.
+func cheapest(lits []string, rest *syntax.Prog, wordBefore bool) ([]placedGram, float64) {
+	var out []placedGram
+	total := 0.0
+	short := false
+	for _, l := range lits {
+		if len(l) < gramLen {
+			short = true
+			break
+		}
+		at, least := 0, 1.0
+		for off := 0; off+gramLen <= len(l); off++ {
+			if p := frequency(gramOf(l[off:])); p < least {
+				at, least = off, p
+			}
+		}
+		out = append(out, placedGram{gramOf(l[at:]), int16(at)})
+		total += least
+	}
+	if !short {
+		return out, total
+	}
+	auto := newAutomaton(rest)
+	set := map[uint32]struct{}{}
+	for c := textStart; c <= afterOther; c++ {
+		g, ok := auto.grams(c, maxGrams)
+		if !ok {
+			return nil, 0
+		}
+		maps.Copy(set, g)
+	}
+	out, total = nil, 0
+	for g := range set {
+		out = append(out, placedGram{g, 0})
+		total += frequency(g)
+	}
+	if !wordBefore {
+		return out, total
+	}
+	heads := map[uint32]struct{}{}
+	for g := range set {
+		heads[g<<8] = struct{}{}
+	}
+	var before []placedGram
+	rare := 0.0
+	for c := range 256 {
+		if word(byte(c)) {
+			continue
+		}
+		for h := range heads {
+			before = append(before, placedGram{h | uint32(c|0x20), -1})
+		}
+	}
+	slices.SortFunc(before, func(a, b placedGram) int { return cmp.Compare(a.gram, b.gram) })
+	before = slices.Compact(before)
+	for _, p := range before {
+		rare += frequency(p.gram)
+	}
+	if rare < total && len(before) <= maxGrams {
+		return before, rare
+	}
+	return out, total
+}
+
+// rarity is -log2 of how often a byte occurs in CI logs and Go sources, with
+// bit 0x20 set, for 0x20-0x3f and 0x60-0x7f.
+const rarity = "" +
+	"\x03\x0a\x08\x09\x0b\x09\x0b\x0a\x08\x06\x06\x0b\x07\x05\x05\x05\x05\x05\x05\x06\x06\x06\x06\x07\x06\x07\x06\x08\x0b\x09\x0a\x0c" +
+	"\x0a\x05\x06\x05\x06\x04\x07\x06\x06\x05\x08\x07\x06\x06\x05\x05\x06\x0a\x05\x05\x05\x06\x07\x08\x07\x08\x08\x07\x09\x08\x0c\x08"
+
+// frequency is how often a gram is expected per byte, its collisions in the
+// bitmap included.
+func frequency(g uint32) float64 {
+	n := 0
+	for range gramLen {
+		switch c := g & 0xff; {
+		case c >= utf8.RuneSelf:
+			n += 12
+		default:
+			n += int(rarity[c&0x1f|c>>1&0x20])
+		}
+		g >>= 8
+	}
+	return math.Ldexp(1, -n) + math.Ldexp(1, -hashBits)
 }
 
 // worth is how well the literals tell places apart: the length of the shortest,
@@ -260,11 +387,12 @@ func zeroWidth(re *syntax.Regexp) bool {
 
 // reach is how far the elements can extend.
 func reach(elems []*syntax.Regexp) extent {
-	var loop [256]bool
-	var x extent
+	var loop, all [256]bool
+	x := extent{all: &all}
 	unbounded := false
 	for _, e := range elems {
 		n, u := length(e, &loop)
+		addBytes(e, &all)
 		x.bytes += n
 		unbounded = unbounded || u
 	}

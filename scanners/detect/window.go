@@ -22,7 +22,14 @@ type sliding struct {
 func (s *sliding) left(b []byte, pos int, x extent) int {
 	limit := x.bytes + edge
 	from := max(0, pos-limit)
-	if x.loop != nil {
+	if x.loop == nil {
+		for i := pos; i > from; i-- {
+			if !x.all[b[i-1]] {
+				from = max(from, i-edge)
+				break
+			}
+		}
+	} else {
 		if !s.used || pos < s.lpos {
 			n := 0
 			for from = pos; from > 0; from-- {
@@ -49,11 +56,16 @@ func (s *sliding) left(b []byte, pos int, x extent) int {
 		}
 		s.lpos, s.lfrom = pos, from
 	}
-	// A window must not begin within a rune.
-	for from > 0 && b[from]&0xc0 == 0x80 {
-		from--
+	return runeStart(b, from)
+}
+
+// runeStart moves back to where a rune begins: a window must not begin within
+// one.
+func runeStart(b []byte, i int) int {
+	for i > 0 && b[i]&0xc0 == 0x80 {
+		i--
 	}
-	return from
+	return i
 }
 
 func (s *sliding) right(b []byte, pos int, x extent) int {

@@ -1,0 +1,118 @@
+package detect
+
+import (
+	"encoding/binary"
+	"math/bits"
+	"slices"
+)
+
+// The literals of all rules are searched for at once by their grams: four bytes
+// in a row, each with bit 0x20 set, which folds the case of letters. A bitmap
+// over a hash of the gram answers for most places with one look into 32 KiB;
+// what passes is compared exactly and then put to the rule's automaton.
+const (
+	gramLen  = 4
+	fold4    = 0x20202020
+	hashBits = 18
+	hashMul  = 0x9e3779b1 // 2^32 over the golden ratio: Fibonacci hashing
+)
+
+func gramAt(b []byte) uint32 { return binary.LittleEndian.Uint32(b) | fold4 }
+
+func gramOf(s string) uint32 { return gramAt([]byte(s)) }
+
+func gramHash(g uint32) uint32 { return g * hashMul >> (32 - hashBits) }
+
+// gramTable finds, for a gram, the anchors that it belongs to.
+type gramTable struct {
+	bitmap [1 << hashBits / 64]uint64
+	rank   [1 << hashBits / 64]uint32 // set bits before each word
+	first  []uint32                   // by rank: the hash's entries; one more at the end
+	list   []gramEntry
+}
+
+type gramEntry struct {
+	gram   uint32
+	anchor uint16
+	off    int16 // where the gram stands from the anchor's literal on
+}
+
+type gramSet map[gramEntry]struct{}
+
+func (s gramSet) table() *gramTable {
+	t := &gramTable{list: make([]gramEntry, 0, len(s))}
+	for e := range s {
+		t.list = append(t.list, e)
+	}
+	slices.SortFunc(t.list, func(a, b gramEntry) int {
+		if ha, hb := gramHash(a.gram), gramHash(b.gram); ha != hb {
+			return int(ha) - int(hb)
+		}
+		if a.gram != b.gram {
+			return int(int64(a.gram) - int64(b.gram))
+		}
+		if a.anchor != b.anchor {
+			return int(a.anchor) - int(b.anchor)
+		}
+		return int(a.off - b.off)
+	})
+	last := uint32(1 << hashBits)
+	for i, e := range t.list {
+		h := gramHash(e.gram)
+		t.bitmap[h/64] |= 1 << (h % 64)
+		if h != last {
+			t.first = append(t.first, uint32(i))
+			last = h
+		}
+	}
+	t.first = append(t.first, uint32(len(t.list)))
+	n := uint32(0)
+	for i, w := range t.bitmap {
+		t.rank[i] = n
+		n += uint32(bits.OnesCount64(w))
+	}
+	return t
+}
+
+// at lists the entries whose hash is that of g, which is in the bitmap.
+func (t *gramTable) at(g uint32) []gramEntry {
+	h := gramHash(g)
+	k := t.rank[h/64] + uint32(bits.OnesCount64(t.bitmap[h/64]&(1<<(h%64)-1)))
+	return t.list[t.first[k]:t.first[k+1]]
+}
+
+// blockLen is how many places are looked at before the hits are worked off: the
+// text stays in the first-level cache between both.
+const blockLen = 4096
+
+// scan writes the places of b[from:to] whose gram's hash is in the bitmap to
+// hits, at most blockLen places a call, and returns how many and where to go on.
+func (t *gramTable) scan(b []byte, from, to int, hits *[blockLen + 8]uint32) (n, next int) {
+	to = min(to, from+blockLen, len(b)-gramLen+1)
+	i := from
+	for ; i+8 <= to; i += 8 {
+		w := binary.LittleEndian.Uint64(b[i:]) | fold4<<32 | fold4
+		v := binary.LittleEndian.Uint64(b[i+3:]) | fold4<<32 | fold4
+		h0, h1, h2, h3 := uint32(w)*hashMul, uint32(w>>8)*hashMul, uint32(w>>16)*hashMul, uint32(w>>24)*hashMul
+		h4, h5, h6, h7 := uint32(w>>32)*hashMul, uint32(v>>16)*hashMul, uint32(v>>24)*hashMul, uint32(v>>32)*hashMul
+		b0, b1 := t.bitmap[h0>>20]>>(h0>>14&63)&1, t.bitmap[h1>>20]>>(h1>>14&63)&1
+		b2, b3 := t.bitmap[h2>>20]>>(h2>>14&63)&1, t.bitmap[h3>>20]>>(h3>>14&63)&1
+		b4, b5 := t.bitmap[h4>>20]>>(h4>>14&63)&1, t.bitmap[h5>>20]>>(h5>>14&63)&1
+		b6, b7 := t.bitmap[h6>>20]>>(h6>>14&63)&1, t.bitmap[h7>>20]>>(h7>>14&63)&1
+		if b0|b1|b2|b3|b4|b5|b6|b7 == 0 {
+			continue
+		}
+		// Every place is written, and only a hit moves on: no branch to miss.
+		for k, bit := range [8]uint64{b0, b1, b2, b3, b4, b5, b6, b7} {
+			hits[n] = uint32(i + k)
+			n += int(bit)
+		}
+	}
+	for ; i < to; i++ {
+		if h := gramAt(b[i:]) * hashMul; t.bitmap[h>>20]>>(h>>14&63)&1 != 0 {
+			hits[n] = uint32(i)
+			n++
+		}
+	}
+	return n, max(i, from)
+}
