@@ -71,9 +71,21 @@ type Location struct {
 	Job       string `json:"job,omitempty"`
 	Step      string `json:"step,omitempty"`
 
+	// Spans are set where the secret stands in more than one piece, with
+	// terminal codes, a line's stamp or a line break between.
+	Spans []Span `json:"spans,omitempty"`
+
 	// Notes are facts about the place that only some sources know: the author
 	// and date of a commit, the history line of a layer, "removed by layer 4".
 	Notes map[string]string `json:"notes,omitempty"`
+}
+
+// Span is a piece of an artifact, counted as Location counts.
+type Span struct {
+	Line      int `json:"line"`
+	Column    int `json:"column"`
+	EndLine   int `json:"end_line"`
+	EndColumn int `json:"end_column"`
 }
 
 // OfflineState is what can be told about a secret without asking anybody.
@@ -100,7 +112,13 @@ type Finding struct {
 	Secret     Secret
 	Location   Location
 	Decoded    []string // how the text was reached, outermost first
-	Offline    Offline
+	// Views say what lay between the secret's pieces: "log" for terminal codes
+	// and lines' stamps, "joined" for line breaks.
+	Views []string
+	// Partial is set where a masker left only a part: nothing can be asked about
+	// such a secret, or done with it.
+	Partial bool
+	Offline Offline
 
 	// Cookie is the cookie's name where the secret is a cookie's value.
 	Cookie string

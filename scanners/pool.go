@@ -111,7 +111,11 @@ func (p *Pool) chunk(c Chunk, st *Stats, emit func(rules.Finding)) {
 			continue
 		}
 		f := rules.Finding{Rule: m.Rule.ID, Kind: m.Rule.Kind, Confidence: m.Confidence, Secret: m.Secret,
-			Location: c.Locate(m.Start, m.End), Decoded: m.Decoded, Offline: m.Offline, Cookie: m.Cookie, Claims: m.Claims}
+			Location: c.Locate(m.Start, m.End), Decoded: m.Decoded, Views: m.Views, Partial: m.Partial, Offline: m.Offline, Cookie: m.Cookie, Claims: m.Claims}
+		for _, p := range m.Pieces {
+			l := c.Locate(p[0], p[1])
+			f.Location.Spans = append(f.Location.Spans, rules.Span{Line: l.Line, Column: l.Column, EndLine: l.EndLine, EndColumn: l.EndColumn})
+		}
 		if m.Rule.Provider != nil {
 			f.Provider = m.Rule.Provider.ID
 		}

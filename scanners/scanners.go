@@ -94,9 +94,15 @@ type Match struct {
 	Start, End int // the secret's raw bytes in Chunk.Data
 	Confidence rules.Confidence
 	Decoded    []string
-	Offline    rules.Offline
-	Cookie     string
-	Claims     []string
+	// Views say what was removed from, or joined in, the text to find it.
+	Views []string
+	// Pieces are set where the secret stands in more than one: from and to.
+	Pieces [][2]int
+	// Partial is set where a masker left only a part of the secret.
+	Partial bool
+	Offline rules.Offline
+	Cookie  string
+	Claims  []string
 	// Allowed is set where a marker in the text asks not to report it.
 	Allowed bool
 }

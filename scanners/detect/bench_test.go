@@ -65,7 +65,8 @@ func BenchmarkFind(b *testing.B) {
 	s := &scratch{}
 	for b.Loop() {
 		for from := 0; from < len(text); from += 512 << 10 {
-			e.find(s, text[from:min(len(text), from+512<<10)], nil, func(raw) {})
+			part := text[from:min(len(text), from+512<<10)]
+			e.find(s, part, []span{{0, len(part)}}, func(raw) {})
 		}
 	}
 }

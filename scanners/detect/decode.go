@@ -1,20 +1,45 @@
 package detect
 
 import (
+	"bytes"
 	"encoding/base64"
+	"encoding/hex"
+	"io"
 	"slices"
+	"sync/atomic"
 	"unicode/utf8"
 
-	"github.com/quellhq/quell/scanners"
+	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/zlib"
+	"github.com/klauspost/compress/zstd"
 )
 
 // Limits of decoding: how deep encodings are nested (gitleaks has the same
-// five), the shortest run worth a try, and how many bytes one chunk may become.
+// five), the shortest run worth a try, and how many bytes may be derived from
+// one chunk, all views together, or inflated from one run.
 const (
-	maxDepth   = 5
-	minEncoded = 24
-	maxDecoded = 8 << 20
+	maxDepth    = 5
+	minEncoded  = 24
+	maxDerived  = 16 << 20
+	maxInflated = 4 << 20
 )
+
+// limited counts what a limit kept from being looked at.
+type limited struct{ budget, long atomic.Int64 }
+
+// Limits says, in words, how often a limit kept something from being looked at.
+func (e *Engine) Limits() map[string]int64 {
+	out := map[string]int64{}
+	for name, n := range map[string]*atomic.Int64{
+		"encoded text was left undecoded: more than 16 MiB would come of one chunk": &e.limited.budget,
+		"a match longer than 32 KiB was cut":                                        &e.limited.long,
+	} {
+		if k := n.Load(); k > 0 {
+			out[name] = k
+		}
+	}
+	return out
+}
 
 // base64Class marks the bytes of both alphabets (RFC 4648, sections 4 and 5).
 var base64Class = func() (t [256]bool) {
@@ -24,103 +49,200 @@ var base64Class = func() (t [256]bool) {
 	return t
 }()
 
-// decoder looks into encoded runs of a chunk.
-type decoder struct {
-	e      *Engine
-	s      *scratch
-	chunk  scanners.Chunk
-	budget int
-	run    int // numbers the decoded texts
-	emit   func(raw)
+// decode looks into everything in a part of t that is encoded.
+func (l *look) decode(t *text, own span, depth int) {
+	l.runs(t, own, depth, nil)
+	for i := range escapes {
+		l.unescape(t, own, &escapes[i], depth)
+	}
+	l.wide(t, own, depth)
 }
 
-// into decodes every base64 run of text that holds text itself, and searches
-// that, nested. place gives the raw bytes of a part of text; at the raw place of
-// one byte, by which a match belongs to one chunk or the next.
-func (d *decoder) into(text []byte, chain []string, place func(start, end int) (int, int), at func(int) int) {
-	if len(chain) == maxDepth {
-		return
-	}
-	for i := 0; i < len(text); {
-		if !base64Class[text[i]] {
-			i++
+// runs looks into the runs of base64 and hex digits that lie in a part of t; if
+// over is given, into those only that go over one of these places.
+func (l *look) runs(t *text, own span, depth int, over []int) {
+	b := t.data
+	for i := own.start; i+minEncoded <= len(b) && i < own.end; {
+		// A run of the least length has a byte at every place of that distance.
+		k := i + minEncoded - 1
+		if !base64Class[b[k]] {
+			i = k + 1
 			continue
 		}
-		start := i
-		for i < len(text) && base64Class[text[i]] {
-			i++
+		start, end := k, k+1
+		for start > 0 && base64Class[b[start-1]] && (start > i || i == own.start) {
+			start--
 		}
-		end := i
-		for i < len(text) && i < end+2 && text[i] == '=' {
-			i++
+		for end < len(b) && base64Class[b[end]] {
+			end++
 		}
+		i = end + 1
 		if end-start < minEncoded {
 			continue
 		}
-		// A run that the chunk cuts begins in any of the four phases.
-		phases := 1
-		if start == 0 && len(chain) == 0 && d.chunk.Offset > 0 {
-			phases = 4
-		}
-		var plain []byte
-		phase := 0
-		for ; phase < phases && plain == nil; phase++ {
-			plain = unbase64(text[start+phase : end])
-		}
-		phase--
-		if plain == nil || d.budget < len(plain) {
-			continue
-		}
-		d.budget -= len(plain)
-		d.run++
-		id, steps := d.run, append(slices.Clone(chain), "base64")
-		from, to := place(start, i)
-		group := func(off int) int { return at(start + phase + off/3*4) }
-		d.e.find(d.s, plain, nil, func(m raw) {
-			m.text, m.decoded, m.run = plain, steps, id
-			m.rawStart, m.rawEnd, m.owner = from, to, group(m.secret.start)
-			if d.e.judge(&m, d.chunk) {
-				d.emit(m)
+		if over != nil {
+			n, _ := slices.BinarySearch(over, start)
+			if n == len(over) || over[n] >= end {
+				continue
 			}
-		})
-		// Whatever is nested stands, in the raw text, where this run stands.
-		d.into(plain, steps, func(int, int) (int, int) { return from, to }, group)
+		}
+		l.run(t, span{start, end}, depth)
 	}
 }
 
-// unbase64 decodes a run of either alphabet, padded or not, and gives nil where
-// the result is no text: most long words decode to noise.
-func unbase64(run []byte) []byte {
+// run tries to read one run.
+func (l *look) run(t *text, w span, depth int) {
+	b := t.data[w.start:w.end]
+	if isHex(b) {
+		c := l.derive(t)
+		defer l.s.free(c)
+		c.data = slices.Grow(c.data, len(b)/2)[:len(b)/2]
+		n, _ := hex.Decode(c.data, b[:len(b)&^1])
+		c.data = c.data[:n]
+		if looksDecoded(c.data) {
+			c.segs = append(c.segs, segment{from: w.start, to: w.start + 2*n, kind: pairs})
+			l.plain(c, "hex", depth)
+			return
+		}
+	}
+	// A run begins where its first group does, or behind a word that a
+	// separator of the other alphabet joins to it. One that the text cuts
+	// begins in any of four phases.
+	starts := append(make([]int, 0, 8), 0)
+	if w.start == 0 && t.inside {
+		starts = append(starts, 1, 2, 3)
+	}
+	for i, c := range b[:min(len(b)-minEncoded, 64)] {
+		if (c == '_' || c == '-' || c == '/') && len(starts) < cap(starts) {
+			starts = append(starts, i+1)
+		}
+	}
+	c := l.derive(t)
+	defer l.s.free(c)
+	for _, s := range starts {
+		if !c.base64(b[s:]) {
+			continue
+		}
+		to := w.end
+		for to < len(t.data) && to < w.end+2 && t.data[to] == '=' {
+			to++
+		}
+		c.segs = append(c.segs, segment{from: w.start + s, to: to, kind: groups})
+		c.inside = t.inside && w.start == 0
+		l.plain(c, "base64", depth)
+		return
+	}
+}
+
+func isHex(b []byte) bool {
+	for _, c := range b {
+		if !hexDigit(c) {
+			return false
+		}
+	}
+	return true
+}
+
+// base64 decodes a run of either alphabet, padded or not, into the text, and
+// reports false where the result is nothing to be read: most long words decode
+// to noise.
+func (t *text) base64(run []byte) bool {
 	if len(run)%4 == 1 {
 		run = run[:len(run)-1]
 	}
 	enc := base64.RawStdEncoding
-	if slices.ContainsFunc(run, func(c byte) bool { return c == '-' || c == '_' }) {
+	if bytes.IndexByte(run, '-') >= 0 || bytes.IndexByte(run, '_') >= 0 {
 		enc = base64.RawURLEncoding
 	}
 	var head [24]byte
 	n, err := enc.Decode(head[:], run[:min(len(run), 32)&^3])
-	if err != nil || !printable(head[:n]) {
-		return nil
+	if err != nil || !looksDecoded(head[:n]) {
+		return false
 	}
-	out := make([]byte, enc.DecodedLen(len(run)))
-	n, err = enc.Decode(out, run)
-	if err != nil || !printable(out[:n]) {
-		return nil
+	size := enc.DecodedLen(len(run))
+	t.data = slices.Grow(t.data[:0], size)[:size]
+	n, err = enc.Decode(t.data, run)
+	t.data = t.data[:n]
+	return err == nil && looksDecoded(t.data)
+}
+
+// looksDecoded reports whether bytes are text of one kind or the other, or
+// compressed.
+func looksDecoded(b []byte) bool { return printable(b) || inflater(b) != nil || wideText(b) }
+
+// plain searches what a run was decoded to, or what that inflates to.
+func (l *look) plain(c *text, step string, depth int) {
+	open := inflater(c.data)
+	if open == nil {
+		l.decoded(c, step, depth)
+		return
 	}
-	return out[:n]
+	if depth+1 >= maxDepth {
+		return
+	}
+	r, name, err := open(bytes.NewReader(c.data))
+	if err != nil {
+		return
+	}
+	defer r.Close()
+	limit := min(maxInflated, l.budget)
+	out, _ := io.ReadAll(io.LimitReader(r, int64(max(limit, 0))+1))
+	if len(out) > limit {
+		l.e.limited.budget.Add(1)
+		out = out[:max(limit, 0)]
+	}
+	if len(out) == 0 {
+		return
+	}
+	c.decoded = with(c.decoded, step)
+	g := l.derive(c)
+	defer l.s.free(g)
+	g.put(out, 0, len(c.data), whole)
+	l.decoded(g, name, depth+1)
+}
+
+// inflater tells compressed bytes by how they begin: gzip (RFC 1952), zlib (RFC
+// 1950) and Zstandard (RFC 8878).
+func inflater(b []byte) func(io.Reader) (io.ReadCloser, string, error) {
+	switch {
+	case len(b) < 8:
+	case b[0] == 0x1f && b[1] == 0x8b && b[2] == 8:
+		return func(r io.Reader) (io.ReadCloser, string, error) {
+			z, err := gzip.NewReader(r)
+			return z, "gzip", err
+		}
+	case b[0] == 0x78 && (int(b[0])<<8|int(b[1]))%31 == 0 && b[1]&0x20 == 0:
+		return func(r io.Reader) (io.ReadCloser, string, error) {
+			z, err := zlib.NewReader(r)
+			return z, "zlib", err
+		}
+	case bytes.HasPrefix(b, []byte{0x28, 0xb5, 0x2f, 0xfd}):
+		return func(r io.Reader) (io.ReadCloser, string, error) {
+			z, err := zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(maxInflated), zstd.WithDecoderLowmem(true))
+			if err != nil {
+				return nil, "", err
+			}
+			return z.IOReadCloser(), "zstd", nil
+		}
+	}
+	return nil
 }
 
 // printable reports whether b is text: no control characters but white space,
-// and nearly no bytes that are not UTF-8 (a run may be cut within a rune).
+// escape and backspace, and nearly no bytes that are not UTF-8 (a run may be cut
+// within a rune).
 func printable(b []byte) bool {
 	bad := 0
 	for i := 0; i < len(b); {
+		if c := b[i]; c >= ' ' && c < 0x7f {
+			i++
+			continue
+		}
 		r, n := utf8.DecodeRune(b[i:])
 		switch {
 		case r == utf8.RuneError && n == 1:
 			bad++
-		case r < ' ' && r != '\n' && r != '\r' && r != '\t' || r == 0x7f:
+		case r < ' ' && r != '\n' && r != '\r' && r != '\t' && r != esc && r != '\b' || r == 0x7f:
 			return false
 		}
 		i += n

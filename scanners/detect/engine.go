@@ -5,8 +5,6 @@ package detect
 
 import (
 	"bytes"
-	"cmp"
-	"iter"
 	"slices"
 	"strings"
 	"sync"
@@ -14,12 +12,11 @@ import (
 	"unsafe"
 
 	"github.com/quellhq/quell/rules"
-	"github.com/quellhq/quell/scanners"
 )
 
 // maxLen bounds what a match may need on either side. Longer matches (a
 // private key of more than 16 KiB) may be cut where a chunk ends.
-const maxLen = 16 << 10
+const maxLen = 32 << 10
 
 // The runes beyond ASCII that fold into it, to s and k: a case-insensitive
 // expression matches them too.
@@ -38,12 +35,14 @@ type Engine struct {
 	// text's start there is nothing before.
 	atStart []uint16
 	scratch sync.Pool
+	limited limited
 }
 
 type compiled struct {
 	*rules.Rule
-	slow  bool // no usable literal: run over all text that holds a keyword
-	lines bool // the expression loops over line breaks
+	slow bool // no usable literal: run over all text that holds a keyword
+	// always is set where no keyword says when to run a slow one.
+	always bool
 }
 
 // placed is an anchor, or a keyword that opens the gate of a slow rule.
@@ -68,10 +67,10 @@ func New(set *rules.Set) *Engine {
 		anchors, ok := analyze(r.Regex.String())
 		c.slow = !ok
 		if !ok {
-			c.lines = true
 			for _, k := range r.Keywords {
 				anchors = append(anchors, keyword(k))
 			}
+			c.always = len(r.Keywords) == 0 || slices.ContainsFunc(r.Keywords, func(k string) bool { return len(k) < gramLen })
 		}
 		for i, a := range anchors {
 			id := uint16(len(e.anchors))
@@ -80,7 +79,6 @@ func New(set *rules.Set) *Engine {
 				p.keyword = []byte(r.Keywords[i])
 			}
 			e.anchors = append(e.anchors, p)
-			c.lines = c.lines || a.before.lines() || a.after.lines()
 			atStart := false
 			for _, g := range a.grams {
 				grams[gramEntry{gram: g.gram, anchor: id, off: g.off}] = struct{}{}
@@ -110,81 +108,63 @@ func (e *Engine) Slow() []string {
 	return out
 }
 
+// scratch is what one goroutine needs for its search.
 type scratch struct {
-	hits  [blockLen + 8]uint32
-	win   [][]span // by rule
-	gate  []bool
-	act   []int
-	steps int // bytes that automatons looked at
-	view  view
-	auto  []*automaton // by anchor, made when first needed
-	reach []sliding    // likewise
+	hits   [blockLen + 8]uint32
+	win    [][]span // by rule
+	gate   []bool
+	act    []int
+	steps  int          // bytes that automatons looked at
+	auto   []*automaton // by anchor, made when first needed
+	reach  []sliding    // likewise
+	joins  []int        // line ends at which an attempt broke off
+	masked []masked
+	texts  []*text // to be used again
 }
+
+func (s *scratch) text() *text {
+	if n := len(s.texts); n > 0 {
+		t := s.texts[n-1]
+		s.texts = s.texts[:n-1]
+		return t
+	}
+	return &text{}
+}
+
+func (s *scratch) automaton(p *placed, id uint16) *automaton {
+	if s.auto[id] == nil {
+		s.auto[id] = newAutomaton(p.rest)
+	}
+	return s.auto[id]
+}
+
+func (s *scratch) free(t *text) { s.texts = append(s.texts, t) }
 
 // raw is one match of a rule's expression: all of it, and the secret's part.
 type raw struct {
 	rule       *compiled
-	start, end int
+	start, end int // in text
 	secret     span
 	cookie     string
 	text       []byte
 	confidence rules.Confidence
 	offline    rules.Offline
 	allowed    bool
+	partial    bool
 	claims     []string
-	rawStart   int // in Chunk.Data
-	rawEnd     int
-	decoded    []string
-	run        int // of the decoded text, 0: none
-	owner      int // of a decoded match: where its encoded bytes begin
+
+	value   []byte
+	place   span   // of the secret, in the chunk
+	pieces  []span // where it stands in more than one
+	owner   int    // the byte of the chunk by which the match belongs to it
+	decoded []string
+	views   []string
+	run     int // which decoded text, 0: none
 }
 
-// Detect implements scanners.Detector.
-func (e *Engine) Detect(c scanners.Chunk) iter.Seq[scanners.Match] {
-	return func(yield func(scanners.Match) bool) {
-		s := e.scratch.Get().(*scratch)
-		defer e.scratch.Put(s)
-		var found []raw
-		text, place := c.Data, func(start, end int) (int, int) { return start, end }
-		e.find(s, c.Data, nil, func(m raw) {
-			m.text, m.rawStart, m.rawEnd = c.Data, m.secret.start, m.secret.end
-			if e.judge(&m, c) {
-				found = append(found, m)
-			}
-		})
-		if s.view.derive(c.Data) {
-			e.find(s, s.view.data, &s.view, func(m raw) {
-				m.text = s.view.data
-				m.rawStart, m.rawEnd = s.view.raw(m.secret.start, m.secret.end)
-				if e.judge(&m, c) {
-					found = append(found, m)
-				}
-			})
-			text, place = s.view.data, s.view.raw
-		}
-		d := decoder{e: e, s: s, chunk: c, budget: maxDecoded, emit: func(m raw) { found = append(found, m) }}
-		d.into(text, nil, place, func(i int) int { from, _ := place(i, i+1); return from })
-		for _, m := range resolve(found) {
-			owner := m.rawStart
-			if m.run > 0 {
-				owner = m.owner
-			}
-			if owner < c.From || (owner >= c.To && c.To < len(c.Data)) {
-				continue
-			}
-			out := scanners.Match{Rule: m.rule.Rule, Secret: rules.NewSecret(m.text[m.secret.start:m.secret.end]), Start: m.rawStart, End: m.rawEnd,
-				Confidence: m.confidence, Decoded: m.decoded, Offline: m.offline, Cookie: m.cookie, Claims: m.claims, Allowed: m.allowed}
-			if !yield(out) {
-				return
-			}
-		}
-	}
-}
-
-// find calls f for every match of every rule in b. Of a view, only what its raw
-// text does not show as well is looked at: windows in which something was
-// removed, and rules that match across lines.
-func (e *Engine) find(s *scratch, b []byte, v *view, f func(raw)) {
+// find calls f for every match of every rule whose literal stands in one of the
+// parts of b.
+func (e *Engine) find(s *scratch, b []byte, parts []span, f func(raw)) {
 	if len(s.win) == 0 {
 		s.win = make([][]span, len(e.rules))
 		s.gate = make([]bool, len(e.rules))
@@ -193,9 +173,11 @@ func (e *Engine) find(s *scratch, b []byte, v *view, f func(raw)) {
 	}
 	clear(s.reach)
 	s.steps = 0
-	e.search(s, b)
+	for _, p := range parts {
+		e.search(s, b, p)
+	}
 	for i, r := range e.rules {
-		if r.slow && (s.gate[i] || len(r.Keywords) == 0) {
+		if r.slow && (s.gate[i] || r.always) {
 			s.gate[i] = false
 			s.win[i] = append(s.win[i][:0], span{0, len(b)})
 			s.act = append(s.act, i)
@@ -227,9 +209,6 @@ func (e *Engine) find(s *scratch, b []byte, v *view, f func(raw)) {
 					break
 				}
 			}
-			if v != nil && !r.lines && !v.touches(w.start, w.end) {
-				continue
-			}
 			for _, m := range found {
 				if e.gated(r, b, w.start+m[0], w.start+m[1]) {
 					f(r.match(text, m, w.start))
@@ -241,33 +220,35 @@ func (e *Engine) find(s *scratch, b []byte, v *view, f func(raw)) {
 	s.act = s.act[:0]
 }
 
-// search opens windows where a match may be.
-func (e *Engine) search(s *scratch, b []byte) {
-	for _, id := range e.atStart {
-		e.hit(s, b, id, 0)
+// search opens windows where a match may be whose literal stands in a part of b.
+func (e *Engine) search(s *scratch, b []byte, part span) {
+	if part.start == 0 {
+		for _, id := range e.atStart {
+			e.hit(s, b, id, 0, 0)
+		}
 	}
-	for from := 0; from+gramLen <= len(b); {
-		n, next := e.grams.scan(b, from, len(b), &s.hits)
+	for from := part.start; from < part.end && from+gramLen <= len(b); {
+		n, next := e.grams.scan(b, from, part.end, &s.hits)
 		for _, pos := range s.hits[:n] {
 			g := gramAt(b[pos:])
 			for _, x := range e.grams.at(g) {
 				if x.gram == g {
-					e.hit(s, b, x.anchor, int(pos)-int(x.off))
+					e.hit(s, b, x.anchor, int(pos)-int(x.off), int(x.off))
 				}
 			}
 		}
 		from = next
 	}
-	e.folded(s, b)
+	e.folded(s, b, part)
 }
 
 // folded looks for literals that are written with one of the two runes, in the
 // neighbourhood of each.
-func (e *Engine) folded(s *scratch, b []byte) {
+func (e *Engine) folded(s *scratch, b []byte, part span) {
 	for _, r := range []rune{longS, kelvin} {
 		utf := []byte(string(r))
-		for i := 0; ; {
-			k := bytes.Index(b[i:], utf)
+		for i := part.start; i < part.end; {
+			k := bytes.Index(b[i:part.end], utf)
 			if k < 0 {
 				break
 			}
@@ -310,16 +291,19 @@ func (e *Engine) gated(r *compiled, b []byte, start, end int) bool {
 	if len(r.Keywords) == 0 {
 		return true
 	}
-	near := bytes.ToLower(b[max(0, start-4096):min(len(b), end+4096)])
-	for _, k := range r.Keywords {
-		if bytes.Contains(near, []byte(k)) {
-			return true
+	for _, around := range []int{0, 4096} {
+		near := bytes.ToLower(b[max(0, start-around):min(len(b), end+around)])
+		for _, k := range r.Keywords {
+			if bytes.Contains(near, []byte(k)) {
+				return true
+			}
 		}
 	}
 	return false
 }
 
-func (e *Engine) hit(s *scratch, b []byte, id uint16, pos int) {
+// hit tries an anchor whose gram stands off bytes behind b[pos].
+func (e *Engine) hit(s *scratch, b []byte, id uint16, pos, off int) {
 	if pos < 0 || pos >= len(b) {
 		return
 	}
@@ -328,16 +312,15 @@ func (e *Engine) hit(s *scratch, b []byte, id uint16, pos int) {
 		s.gate[p.rule] = s.gate[p.rule] || len(b)-pos >= len(p.keyword) && bytes.EqualFold(b[pos:pos+len(p.keyword)], p.keyword)
 		return
 	}
-	if s.auto[id] == nil {
-		s.auto[id] = newAutomaton(p.rest)
-	}
 	t := attempt{may: true, end: -1}
 	if s.steps < maxSteps*len(b) {
-		t = s.auto[id].try(b, pos, classOf(b, pos))
+		t = s.automaton(p, id).try(b, pos, classOf(b, pos))
 		s.steps += max(t.stop, t.end) - pos
 	}
 	if t.may {
 		e.place(s, b, id, pos, t.end)
+	} else {
+		e.broke(s, b, p, pos, off, t.stop)
 	}
 }
 
@@ -404,37 +387,4 @@ func cookiePrefix(s string) string {
 		}
 	}
 	return ""
-}
-
-// resolve keeps one match per place: of those that overlap the most specific,
-// then the longer, then the one that was read from the raw bytes.
-func resolve(found []raw) []raw {
-	slices.SortStableFunc(found, func(a, b raw) int {
-		return cmp.Or(b.rule.Specific()-a.rule.Specific(), (b.secret.end-b.secret.start)-(a.secret.end-a.secret.start))
-	})
-	var kept []raw
-	for _, m := range found {
-		if !slices.ContainsFunc(kept, func(k raw) bool { return clash(m, k) }) {
-			kept = append(kept, m)
-		}
-	}
-	slices.SortFunc(kept, func(a, b raw) int { return a.rawStart - b.rawStart })
-	return kept
-}
-
-// clash reports whether two matches are of the same text, so that only one may
-// be reported. Several secrets of one encoded run stand at the same raw place,
-// and each is one; but a rule that told the run itself from its place only gives
-// way to what was read inside.
-func clash(a, b raw) bool {
-	if a.rawStart >= b.rawEnd || b.rawStart >= a.rawEnd {
-		return false
-	}
-	if a.run == b.run && a.run > 0 {
-		return a.secret.start < b.secret.end && b.secret.start < a.secret.end
-	}
-	if a.run > 0 && b.run > 0 {
-		return bytes.Equal(a.text[a.secret.start:a.secret.end], b.text[b.secret.start:b.secret.end])
-	}
-	return true
 }

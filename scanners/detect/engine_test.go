@@ -40,13 +40,13 @@ func theirs(tb testing.TB) *rules.Set {
 // windows gives all raw matches, rule and place, as the engine finds them.
 func windows(e *Engine, b []byte) []string {
 	var out []string
-	e.find(&scratch{}, b, nil, func(m raw) { out = append(out, fmt.Sprint(m.rule.ID, m.start, m.end)) })
+	e.find(&scratch{}, b, []span{{0, len(b)}}, func(m raw) { out = append(out, fmt.Sprint(m.rule.ID, m.start, m.end)) })
 	slices.Sort(out)
 	return out
 }
 
-// whole gives them by running every expression over all of the text.
-func whole(e *Engine, b []byte) []string {
+// everywhere gives them by running every expression over all of the text.
+func everywhere(e *Engine, b []byte) []string {
 	var out []string
 	for _, r := range e.rules {
 		for _, m := range r.Regex.FindAllSubmatchIndex(b, -1) {
@@ -103,7 +103,7 @@ func TestWindowsFindWhatWholeTextFinds(t *testing.T) {
 	total := 0
 	for range 12 {
 		b := noise(e, r, 8<<10)
-		got, want := windows(e, b), whole(e, b)
+		got, want := windows(e, b), everywhere(e, b)
 		total += len(want)
 		if !slices.Equal(got, want) {
 			t.Fatalf("windows and whole text differ: %v", diff(got, want))
@@ -143,7 +143,7 @@ func FuzzWindows(f *testing.F) {
 		if len(b) > 4096 {
 			return
 		}
-		if got, want := windows(e, b), whole(e, b); !slices.Equal(got, want) {
+		if got, want := windows(e, b), everywhere(e, b); !slices.Equal(got, want) {
 			t.Fatal(diff(got, want))
 		}
 	})
@@ -214,7 +214,7 @@ func TestFindingsEqualGitleaks(t *testing.T) {
 		var got []string
 		s := &scratch{}
 		a := &scanners.Artifact{}
-		e.find(s, b, nil, func(m raw) {
+		e.find(s, b, []span{{0, len(b)}}, func(m raw) {
 			m.text = b
 			// gitleaks' "allow" marker is its only one, and it knows none of our
 			// further tests for placeholders.

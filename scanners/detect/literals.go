@@ -26,6 +26,8 @@ type anchor struct {
 	grams []placedGram
 	// leading is set where the match begins with the literal.
 	leading bool
+	// least is the fewest bytes that a match has from the literal on.
+	least int
 }
 
 type placedGram struct {
@@ -38,8 +40,6 @@ type extent struct {
 	loop  *[256]bool // bytes of unbounded repetitions; nil: none
 	all   *[256]bool // every byte that can occur
 }
-
-func (x extent) lines() bool { return x.loop != nil && x.loop['\n'] }
 
 // minLiteral is the shortest literal worth searching for.
 const minLiteral = 2
@@ -138,7 +138,7 @@ func bestAnchor(elems []*syntax.Regexp) anchor {
 			continue
 		}
 		bestCost = cost
-		best = anchor{rest: rest, literals: lits, grams: grams, before: reach(elems[:i]), after: reach(elems[i:]), wordBefore: wordBefore, leading: lead}
+		best = anchor{rest: rest, literals: lits, grams: grams, before: reach(elems[:i]), after: reach(elems[i:]), wordBefore: wordBefore, leading: lead, least: shortest(elems[i:])}
 	}
 	return best
 }
@@ -444,6 +444,30 @@ func length(re *syntax.Regexp, loop *[256]bool) (n int, unbounded bool) {
 		n *= re.Max
 	}
 	return n, unbounded
+}
+
+// shortest is the fewest bytes that a match of the elements can have.
+func shortest(elems []*syntax.Regexp) int {
+	n := 0
+	for _, e := range elems {
+		switch e.Op {
+		case syntax.OpLiteral:
+			n += len(e.Rune)
+		case syntax.OpCharClass, syntax.OpAnyChar, syntax.OpAnyCharNotNL:
+			n++
+		case syntax.OpConcat, syntax.OpCapture, syntax.OpPlus:
+			n += shortest(e.Sub)
+		case syntax.OpRepeat:
+			n += e.Min * shortest(e.Sub)
+		case syntax.OpAlternate:
+			least := shortest(e.Sub[:1])
+			for i := range e.Sub {
+				least = min(least, shortest(e.Sub[i:i+1]))
+			}
+			n += least
+		}
+	}
+	return n
 }
 
 // addBytes adds every byte that may occur in a match of re.

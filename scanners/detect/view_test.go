@@ -64,21 +64,25 @@ func (f *fixed) Read(b []byte) (int, error) {
 	return len(b), nil
 }
 
-func FuzzView(f *testing.F) {
+// Every byte of a derived text came from the place that it names, and places
+// only grow.
+func FuzzClean(f *testing.F) {
 	f.Add([]byte("a\x1b[1mb\x1b]x\x07c\xef\xbb\xbfd\n2026-05-03T01:16:34.3352086Z x"))
 	f.Add([]byte("2024-05-22T12:43:46.962646Z 00O a\n2024-05-22T12:43:46.962646Z 00O+b\x1b[8mha:///\x1b[0m"))
+	f.Add([]byte("2024-01-01T00:00:00.000000000Z stdout P ab\n2024-01-01T00:00:00.000000000Z stdout F cd\nx\b\by"))
+	f.Add([]byte(`{"log":"ab","stream":"stdout","time":"x"}` + "\n" + `{"log":"cd\n","stream":"stdout","time":"x"}` + "\n"))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		var v view
-		if !v.derive(b) {
+		var v text
+		if !v.clean(&text{data: b}) {
 			return
 		}
 		last := -1
 		for i := range v.data {
-			at := v.at(i)
-			if at <= last || at >= len(b) || b[at] != v.data[i] {
-				t.Fatalf("byte %d of the view is not byte %d of the text", i, at)
+			at := v.raw(i, i+1)
+			if at.start <= last || at.end != at.start+1 || b[at.start] != v.data[i] {
+				t.Fatalf("byte %d of the view is not byte %d of the text", i, at.start)
 			}
-			last = at
+			last = at.start
 		}
 	})
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -136,7 +138,7 @@ func (a *app) emitScan(k *kit, sink report.Sink, command string, targets []strin
 	for _, f := range res.Findings {
 		emit(pipeline.FindingEvent(f, k.keys.Fingerprint, res.redactor, k.set, a.reveal))
 	}
-	found := false
+	found := fail == "found" && res.Partial > 0
 	for i, c := range res.Credentials {
 		sealed, err := config.Seal([]byte(c.Secret.Reveal()), k.recipients)
 		errs = append(errs, err)
@@ -158,6 +160,9 @@ func (a *app) emitScan(k *kit, sink report.Sink, command string, targets []strin
 	}
 	for _, g := range res.Gaps {
 		emit(report.Notice{Message: res.redactor.String(g.Error()), Path: res.redactor.String(g.Location.Path), Incomplete: true})
+	}
+	for _, what := range slices.Sorted(maps.Keys(res.Limits)) {
+		emit(report.Notice{Message: fmt.Sprintf("%s (%d times)", what, res.Limits[what])})
 	}
 	code := exitClean
 	switch {

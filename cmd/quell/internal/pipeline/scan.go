@@ -35,6 +35,8 @@ type Result struct {
 	Gaps        []scanners.Gap
 	Stats       scanners.Stats
 	Hidden      int
+	Partial     int              // findings of which a masker left only a part
+	Limits      map[string]int64 // how often the detector stopped at a limit, by what it says of it
 	Took        time.Duration
 }
 
@@ -68,6 +70,9 @@ func (s *Scan) Run(ctx context.Context) (*Result, error) {
 			res.Hidden++
 			continue
 		}
+		if f.Partial {
+			res.Partial++
+		}
 		res.Findings = append(res.Findings, *f)
 	}
 	slices.SortFunc(res.Findings, func(a, b rules.Finding) int {
@@ -76,16 +81,22 @@ func (s *Scan) Run(ctx context.Context) (*Result, error) {
 	})
 	slices.SortFunc(res.Gaps, func(a, b scanners.Gap) int { return strings.Compare(a.Error(), b.Error()) })
 	res.Credentials = Group(res.Findings, s.Key, s.Set)
+	if l, ok := s.Detector.(interface{ Limits() map[string]int64 }); ok {
+		res.Limits = l.Limits()
+	}
 	res.Took = time.Since(start)
 	return res, err
 }
 
 // Group makes credentials of findings: one for each distinct value, named by
-// the most specific rule that found it.
+// the most specific rule that found it. A part of a secret is none.
 func Group(findings []rules.Finding, key rules.FingerprintKey, set *rules.Set) []rules.Credential {
 	index := map[string]int{}
 	var out []rules.Credential
 	for _, f := range findings {
+		if f.Partial {
+			continue
+		}
 		fp := key.Fingerprint(f.Secret)
 		i, ok := index[fp]
 		if !ok {
@@ -170,7 +181,7 @@ func ParseFailOn(s string) (FailOn, error) {
 // FindingEvent renders f; the secret only where reveal is set.
 func FindingEvent(f rules.Finding, key rules.FingerprintKey, red *report.Redactor, set *rules.Set, reveal bool) report.Finding {
 	e := report.Finding{Rule: f.Rule, Provider: f.Provider, Kind: f.Kind, Confidence: f.Confidence, Fingerprint: key.Fingerprint(f.Secret), Redacted: f.Secret.Hint(),
-		Location: red.Location(f.Location), Decoded: append([]string{}, f.Decoded...), Offline: f.Offline, Cookie: f.Cookie}
+		Location: red.Location(f.Location), Decoded: append([]string{}, f.Decoded...), Views: f.Views, Partial: f.Partial, Offline: f.Offline, Cookie: f.Cookie}
 	if r := set.Rule(f.Rule); r != nil {
 		e.Description = r.Description
 	}

@@ -42,6 +42,8 @@ type Finding struct {
 	Secret      string           `json:"secret,omitempty"`
 	Location    rules.Location   `json:"location"`
 	Decoded     []string         `json:"decoded"` // how the text was reached, outermost first
+	Views       []string         `json:"views,omitempty"`
+	Partial     bool             `json:"partial,omitempty"` // masked in part: nothing can be asked about it
 	Offline     rules.Offline    `json:"offline"`
 	Cookie      string           `json:"cookie,omitempty"`
 }

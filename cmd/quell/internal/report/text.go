@@ -19,6 +19,7 @@ type text struct {
 	creds    []Credential
 	verdicts map[string]Verdict
 	reveal   map[string]string
+	inside   map[string]string // by fingerprint and place: what was decoded on the way
 }
 
 func (t *text) Emit(e Event) error {
@@ -29,6 +30,16 @@ func (t *text) Emit(e Event) error {
 				t.reveal = map[string]string{}
 			}
 			t.reveal[e.Fingerprint] = e.Secret
+		}
+		if len(e.Decoded) > 0 {
+			if t.inside == nil {
+				t.inside = map[string]string{}
+			}
+			t.inside[e.Fingerprint+Place(e.Location)] = strings.Join(e.Decoded, ", ")
+		}
+		if e.Partial {
+			fmt.Fprintf(t.w, "%-8s %s  %s  %s\n         masked in part, so nothing can be asked about it · confidence %s\n         at %s\n\n",
+				"partial", e.Kind, e.Rule, Clean(e.Redacted), e.Confidence, Clean(Place(e.Location)))
 		}
 	case Credential:
 		t.creds = append(t.creds, e)
@@ -91,7 +102,11 @@ func (t *text) flush() {
 				fmt.Fprintf(t.w, "         … and %d places more\n", len(c.Locations)-i)
 				break
 			}
-			fmt.Fprintf(t.w, "         at %s\n", Clean(Place(l)))
+			fmt.Fprintf(t.w, "         at %s", Clean(Place(l)))
+			if in := t.inside[c.Fingerprint+Place(l)]; in != "" {
+				fmt.Fprintf(t.w, " · inside %s", in)
+			}
+			fmt.Fprintln(t.w)
 		}
 		fmt.Fprintln(t.w)
 	}

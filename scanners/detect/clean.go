@@ -1,0 +1,199 @@
+package detect
+
+import "bytes"
+
+// clean makes the text that a reader of a log sees: without terminal control
+// sequences, byte-order marks and what CI systems and container runtimes put
+// before each line, and with the lines joined that those say belong together.
+// It reports false where that is the text itself.
+//
+// What a line's prefix is must show in the line or beside it: a chunk may begin
+// anywhere. Overwritten text stays, in order; what backspaces took away stays
+// in the raw text, which is searched around every cut.
+func (t *text) clean(p *text) bool {
+	b := p.data
+	t.reset(p)
+	marks := marker{b: b}
+	from := 0 // what is not copied yet
+	glue := false
+	var service []byte // the line before's
+	skip := func(i, n int) {
+		t.copy(from, i)
+		from = max(from, i+n)
+	}
+	for i := 0; i < len(b); {
+		end := len(b)
+		if k := bytes.IndexByte(b[i:], '\n'); k >= 0 {
+			end = i + k + 1
+		}
+		x := stamp(b[i:end])
+		name := serviceName(b[i+x.len : end])
+		if len(name) > 0 && (bytes.Equal(name, service) || bytes.HasPrefix(unstamped(b[end:]), name)) {
+			x.len += len(name)
+		}
+		service = name
+		if x.joins || glue {
+			skip(i, x.len)
+			t.unbreak()
+		} else if x.len > 0 {
+			skip(i, x.len)
+		}
+		glue = x.partial
+		for k := marks.next(max(i, from)); k < end; k = marks.next(k) {
+			n := marks.len(k)
+			if n == 0 {
+				k++
+				continue
+			}
+			if b[k] == '\b' {
+				skip(k, 1)
+				if len(t.data) > 0 && t.data[len(t.data)-1] != '\n' {
+					t.drop()
+				}
+			} else {
+				skip(k, n)
+			}
+			t.cut()
+			if n >= minPayload {
+				t.payloads = append(t.payloads, span{k, k + n})
+			}
+			if k += n; k > end {
+				end = k
+			}
+		}
+		if x.trailer > 0 {
+			skip(end-x.trailer, x.trailer-x.keep)
+		}
+		i = end
+	}
+	if from == 0 {
+		return false
+	}
+	t.copy(from, len(b))
+	return true
+}
+
+// unbreak takes a line break away, at the end of what was copied.
+func (t *text) unbreak() {
+	for _, c := range []byte("\n\r") {
+		if n := len(t.data); n > 0 && t.data[n-1] == c {
+			t.drop()
+		}
+	}
+	t.cut()
+}
+
+const esc = 0x1b
+
+// minPayload is the shortest control string that is searched itself: a link's
+// address may hold a token.
+const minPayload = 24
+
+var bom = []byte("\xef\xbb\xbf")
+
+// marker finds the bytes at which something to remove may begin. It remembers
+// where the next of each is, so that all of them cost one pass.
+type marker struct {
+	b  []byte
+	at [4]int // of ESC, BOM's first byte, backspace, "["; -1: not looked for yet
+	ok bool
+}
+
+func (m *marker) next(i int) int {
+	if !m.ok {
+		m.ok = true
+		m.at = [4]int{-1, -1, -1, -1}
+	}
+	least := len(m.b)
+	for k, c := range [4]byte{esc, bom[0], '\b', '['} {
+		if m.at[k] < i {
+			m.at[k] = len(m.b)
+			if n := bytes.IndexByte(m.b[min(i, len(m.b)):], c); n >= 0 {
+				m.at[k] = i + n
+			}
+		}
+		least = min(least, m.at[k])
+	}
+	return least
+}
+
+// len is how much of what begins at i is to be removed, or 0.
+func (m *marker) len(i int) int {
+	b := m.b[i:]
+	switch b[0] {
+	case esc:
+		return control(b)
+	case '\b':
+		return 1
+	case '[':
+		return bareControl(b)
+	}
+	if bytes.HasPrefix(b, bom) {
+		return len(bom)
+	}
+	return 0
+}
+
+// maxControl bounds a control string (OSC, DCS, APC, a Jenkins note): beyond
+// it the ESC was no introducer.
+const maxControl = 16 << 10
+
+// control is the length of the sequence that begins b, by ECMA-48: CSI with
+// its parameters, control strings up to BEL or ST, else ESC and one byte.
+// Jenkins wraps its console notes in two CSI sequences with a payload between.
+func control(b []byte) int {
+	if len(b) < 2 {
+		return 1
+	}
+	if bytes.HasPrefix(b, []byte("\x1b[8mha:")) {
+		if i := bytes.Index(b[:min(len(b), maxControl)], []byte("\x1b[0m")); i >= 0 {
+			return i + 4
+		}
+	}
+	switch b[1] {
+	case '[':
+		for i := 2; i < len(b); i++ {
+			switch c := b[i]; {
+			case c >= 0x40 && c <= 0x7e:
+				return i + 1
+			case c < 0x20 || c > 0x3f:
+				return i
+			}
+		}
+		return len(b)
+	case ']', '_', 'P', '^', 'X':
+		for i := 2; i < min(len(b), maxControl); i++ {
+			if b[i] == 0x07 {
+				return i + 1
+			}
+			if b[i] == esc && i+1 < len(b) && b[i+1] == '\\' {
+				return i + 2
+			}
+		}
+		return 2
+	}
+	if b[1] >= 0x20 && b[1] <= 0x7e {
+		return 2
+	}
+	return 1
+}
+
+// bareControl is the length of a colour whose ESC was lost on the way to the
+// log, and of a Jenkins note in the same state.
+func bareControl(b []byte) int {
+	if bytes.HasPrefix(b, []byte("[8mha:")) {
+		if i := bytes.Index(b[:min(len(b), maxControl)], []byte("[0m")); i >= 0 {
+			return i + 3
+		}
+	}
+	for i := 1; i < min(len(b), 10); i++ {
+		switch c := b[i]; {
+		case c >= '0' && c <= '9' || c == ';':
+		case c == 'm' && i > 1:
+			return i + 1
+		default:
+			return 0
+		}
+	}
+	return 0
+}

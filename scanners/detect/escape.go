@@ -1,0 +1,290 @@
+package detect
+
+import (
+	"bytes"
+	"strconv"
+	"unicode/utf8"
+)
+
+// escape is an encoding that replaces single characters and leaves the others:
+// the text around the replaced ones is looked at again.
+type escape struct {
+	name    string
+	trigger byte
+	// at decodes what begins at b[i], a trigger: into out, at most four bytes
+	// of it, from n bytes. n is 0 where nothing is encoded.
+	at func(b []byte, i int, out *[4]byte) (size, n int)
+	// calls reports whether this place is worth a look for its own sake; nil:
+	// all are.
+	calls func(b []byte, i, n int) bool
+	// lines is set where the encoding goes over line breaks.
+	lines bool
+}
+
+var escapes = []escape{
+	{name: "percent", trigger: '%', at: percent},
+	{name: "escape", trigger: '\\', at: backslash, calls: worthBackslash},
+	{name: "html", trigger: '&', at: entity},
+	{name: "quoted-printable", trigger: '=', at: quotedPrintable, calls: worthQuoted, lines: true},
+	{name: "shell", trigger: '\'', at: shellQuote},
+	{name: "nul", trigger: 0, at: nulField, lines: true},
+}
+
+// near is how much text around a replaced character is looked at again.
+const near = 2 << 10
+
+// unescape searches the neighbourhoods of what is encoded in a part of t.
+func (l *look) unescape(t *text, own span, x *escape, depth int) {
+	b := t.data
+	var out [4]byte
+	var c *text
+	from := 0   // what is not copied yet
+	until := -1 // the end of the neighbourhood
+	flush := func() {
+		if c == nil {
+			return
+		}
+		c.copy(from, until)
+		c.openEnd = until < len(b) && b[until] != '\n'
+		l.decoded(c, x.name, depth)
+		l.s.free(c)
+		c = nil
+	}
+	for i := own.start; i < min(own.end, len(b)); i++ {
+		k := bytes.IndexByte(b[i:min(own.end, len(b))], x.trigger)
+		if k < 0 {
+			break
+		}
+		i += k
+		size, n := x.at(b, i, &out)
+		if n == 0 {
+			continue
+		}
+		if x.calls == nil || x.calls(b, i, n) {
+			end := min(len(b), i+n+near)
+			if !x.lines {
+				if k := bytes.IndexByte(b[i+n:end], '\n'); k >= 0 {
+					end = i + n + k
+				}
+			}
+			if i >= until {
+				flush()
+				c = l.derive(t)
+				from = max(0, i-near, until)
+				if !x.lines {
+					from += bytes.LastIndexByte(b[from:i], '\n') + 1
+				}
+				c.openStart = from > 0 && b[from-1] != '\n'
+				// What stands before the first is decoded as well.
+				for j := from; j < i; j++ {
+					k := bytes.IndexByte(b[j:i], x.trigger)
+					if k < 0 {
+						break
+					}
+					j += k
+					if s, n := x.at(b, j, &out); n > 0 && j+n <= i {
+						c.replace(out[:s], &from, j, n)
+						j += n - 1
+					}
+				}
+				size, n = x.at(b, i, &out)
+			}
+			until = end
+		}
+		if c != nil && i >= from && i < until {
+			c.replace(out[:size], &from, i, n)
+			until = max(until, i+n)
+		}
+		i += n - 1
+	}
+	flush()
+}
+
+// replace copies up to i and puts b in place of the n bytes there.
+func (t *text) replace(b []byte, from *int, i, n int) {
+	t.copy(*from, i)
+	t.cut()
+	t.put(b, i, i+n, whole)
+	t.cut()
+	*from = i + n
+}
+
+func unhex(c byte) byte {
+	switch {
+	case digit(c):
+		return c - '0'
+	case c >= 'a':
+		return c - 'a' + 10
+	}
+	return c - 'A' + 10
+}
+
+func twoHex(b []byte, i int) bool {
+	return i+1 < len(b) && hexDigit(b[i]) && hexDigit(b[i+1])
+}
+
+// percent is RFC 3986, section 2.1.
+func percent(b []byte, i int, out *[4]byte) (int, int) {
+	if !twoHex(b, i+1) {
+		return 0, 0
+	}
+	out[0] = unhex(b[i+1])<<4 | unhex(b[i+2])
+	return 1, 3
+}
+
+var simpleEscapes = map[byte]byte{'"': '"', '\'': '\'', '\\': '\\', '/': '/', 'n': '\n', 'r': '\r', 't': '\t', 'b': '\b', 'f': '\f', 'v': '\v', 'a': 7, 'e': esc}
+
+// backslash knows the escapes of JSON (RFC 8259, section 7), and those of C, Go,
+// Python and the shell's $'…' beside them.
+func backslash(b []byte, i int, out *[4]byte) (int, int) {
+	if i+1 >= len(b) {
+		return 0, 0
+	}
+	c := b[i+1]
+	if r, ok := simpleEscapes[c]; ok {
+		out[0] = r
+		return 1, 2
+	}
+	number := func(from, digits, base int) (int, int) {
+		if from+digits > len(b) {
+			return 0, 0
+		}
+		v, err := strconv.ParseUint(string(b[from:from+digits]), base, 32)
+		if err != nil {
+			return 0, 0
+		}
+		n := from + digits - i
+		if v < utf8.RuneSelf || c != 'u' && c != 'U' {
+			out[0] = byte(v)
+			return 1, n
+		}
+		return utf8.EncodeRune(out[:], rune(v)), n
+	}
+	switch {
+	case c == 'x':
+		return number(i+2, 2, 16)
+	case c == 'u' && i+2 < len(b) && b[i+2] == '{':
+		k := bytes.IndexByte(b[i+3:min(len(b), i+10)], '}')
+		if k < 1 {
+			return 0, 0
+		}
+		s, n := number(i+3, k, 16)
+		if n == 0 {
+			return 0, 0
+		}
+		return s, n + 1
+	case c == 'u':
+		return number(i+2, 4, 16)
+	case c == 'U':
+		return number(i+2, 8, 16)
+	case c >= '0' && c <= '3':
+		return number(i+1, 3, 8)
+	}
+	return 0, 0
+}
+
+// worthBackslash leaves out line breaks and tabs with no token behind them:
+// they stand everywhere in source code.
+func worthBackslash(b []byte, i, n int) bool {
+	switch b[i+1] {
+	case 'n', 'r', 't', 'b', 'f', 'v', 'a', '\'':
+	default:
+		return true
+	}
+	const token = 8
+	if i+n+token > len(b) {
+		return false
+	}
+	for _, c := range b[i+n : i+n+token] {
+		if !base64Class[c] {
+			return false
+		}
+	}
+	return true
+}
+
+var entities = map[string]byte{"amp": '&', "quot": '"', "lt": '<', "gt": '>', "apos": '\'', "nbsp": ' ', "sol": '/', "equals": '=', "plus": '+', "colon": ':', "period": '.', "lowbar": '_'}
+
+// entity is a character reference of HTML.
+func entity(b []byte, i int, out *[4]byte) (int, int) {
+	k := bytes.IndexByte(b[i:min(len(b), i+10)], ';')
+	if k < 3 {
+		return 0, 0
+	}
+	name := string(b[i+1 : i+k])
+	if name[0] != '#' {
+		c, ok := entities[name]
+		if !ok {
+			return 0, 0
+		}
+		out[0] = c
+		return 1, k + 1
+	}
+	base := 10
+	name = name[1:]
+	if name[0] == 'x' || name[0] == 'X' {
+		base, name = 16, name[1:]
+	}
+	v, err := strconv.ParseUint(name, base, 21)
+	if err != nil || v == 0 {
+		return 0, 0
+	}
+	return utf8.EncodeRune(out[:], rune(v)), k + 1
+}
+
+// quotedPrintable is RFC 2045, section 6.7.
+func quotedPrintable(b []byte, i int, out *[4]byte) (int, int) {
+	if k := lineEnd(b, i); k >= 0 {
+		return 0, k + 1 - i
+	}
+	if !twoHex(b, i+1) || b[i+1] >= 'a' || b[i+2] >= 'a' {
+		return 0, 0
+	}
+	out[0] = unhex(b[i+1])<<4 | unhex(b[i+2])
+	return 1, 3
+}
+
+// worthQuoted asks for an encoded "=", which every such text has, or for a soft
+// line break where lines of the longest permitted length have it.
+func worthQuoted(b []byte, i, n int) bool {
+	if b[i+n-1] != '\n' {
+		return b[i+1] == '3' && b[i+2] == 'D'
+	}
+	const longest = 76
+	from := bytes.LastIndexByte(b[max(0, i-longest):i], '\n')
+	return i-max(0, i-longest)-from-1 >= longest-4 && i > 0 && base64Class[b[i-1]]
+}
+
+// shellQuote is how a shell's trace writes a quote inside of quotes: '\” and
+// '"'"' stand for one, and a change of quotes in the middle of a word for
+// nothing.
+func shellQuote(b []byte, i int, out *[4]byte) (int, int) {
+	for _, q := range []string{`'\''`, `'"'"'`} {
+		if bytes.HasPrefix(b[i:], []byte(q)) {
+			out[0] = '\''
+			return 1, len(q)
+		}
+	}
+	if i == 0 || i+2 >= len(b) || !tokenByte[b[i-1]] || !tokenByte[b[i+2]] {
+		return 0, 0
+	}
+	if b[i+1] == '\'' || b[i+1] == '"' {
+		return 0, 2
+	}
+	return 0, 0
+}
+
+// nulField is the end of one variable in a process's environment: the next one
+// begins with a name and "=".
+func nulField(b []byte, i int, out *[4]byte) (int, int) {
+	const longest = 64
+	k := i + 1
+	for k < len(b) && k < i+longest && word(b[k]) {
+		k++
+	}
+	if i == 0 || b[i-1] == 0 || k < i+2 || k >= len(b) || b[k] != '=' && (b[k] != 0 || k < i+9) {
+		return 0, 0
+	}
+	out[0] = '\n'
+	return 1, 1
+}

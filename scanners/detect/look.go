@@ -1,0 +1,238 @@
+package detect
+
+import (
+	"bytes"
+	"iter"
+	"slices"
+
+	"github.com/quellhq/quell/rules"
+	"github.com/quellhq/quell/scanners"
+)
+
+// slack is how far outside of a chunk's own part literals are searched for: a
+// match that starts in it may have its literal later, and one that starts
+// before it may hide another.
+const slack = 4 << 10
+
+// look is the search through one chunk and all that is derived from it.
+type look struct {
+	e      *Engine
+	s      *scratch
+	chunk  scanners.Chunk
+	budget int // bytes that may still be derived
+	ids    int
+	found  []raw
+}
+
+// Detect implements scanners.Detector.
+func (e *Engine) Detect(c scanners.Chunk) iter.Seq[scanners.Match] {
+	return func(yield func(scanners.Match) bool) {
+		s := e.scratch.Get().(*scratch)
+		defer e.scratch.Put(s)
+		l := look{e: e, s: s, chunk: c, budget: maxDerived}
+		t := text{data: c.Data, inside: c.Offset > 0}
+		l.text(&t, 0)
+		for _, m := range resolve(l.found) {
+			if m.owner < c.From || (m.owner >= c.To && c.To < len(c.Data)) {
+				continue
+			}
+			if m.place.end == len(c.Data) && c.To < len(c.Data) {
+				e.limited.long.Add(1)
+			}
+			if !yield(m.out()) {
+				return
+			}
+		}
+	}
+}
+
+func (m *raw) out() scanners.Match {
+	out := scanners.Match{Rule: m.rule.Rule, Secret: rules.NewSecret(m.value), Start: m.place.start, End: m.place.end, Confidence: m.confidence,
+		Decoded: m.decoded, Views: m.views, Partial: m.partial, Offline: m.offline, Cookie: m.cookie, Claims: m.claims, Allowed: m.allowed}
+	for _, p := range m.pieces {
+		out.Pieces = append(out.Pieces, [2]int{p.start, p.end})
+	}
+	return out
+}
+
+// text searches t, then what a reader sees of it, what its lines are when
+// joined, and what is encoded in it.
+func (l *look) text(t *text, depth int) {
+	main := l.s.text()
+	defer l.s.free(main)
+	if !main.clean(t) {
+		main = t
+	}
+	own := span{0, len(main.data)}
+	if t.parent == nil {
+		own = span{max(0, l.chunk.From-slack), min(len(t.data), l.chunk.To+slack)}
+		if main != t {
+			own = span{main.place(own.start), main.place(own.end)}
+		}
+	}
+	l.find(main, []span{own}, func(m *raw) bool {
+		if main == t {
+			return t.fresh(m.start, m.end)
+		}
+		at := main.outer(m.start, m.end)
+		return t.fresh(at.start, at.end) || main.touched(m.start, m.end)
+	})
+	joins := slices.Clone(l.s.joins)
+	l.s.joins = l.s.joins[:0]
+	if main != t {
+		l.find(t, main.beside(own), func(m *raw) bool { return t.fresh(m.start, m.end) })
+		l.s.joins = l.s.joins[:0]
+	}
+	l.lines(main, own, joins, depth)
+	if depth < maxDepth {
+		l.decode(main, own, depth)
+	}
+}
+
+// fresh reports whether a match in a derived text tells more than its parent:
+// where nothing was replaced in it or beside it, the parent shows it as well. A
+// piece of a line that ends where the text was cut off shows no end.
+func (t *text) fresh(start, end int) bool {
+	if t.openStart && start == 0 || t.openEnd && end == len(t.data) {
+		return false
+	}
+	return len(t.cuts) == 0 || t.touched(start, end)
+}
+
+// beside lists the parts of the parent that the text may show wrongly: around
+// everything that was removed between two bytes that are not white space, and
+// control strings themselves.
+func (t *text) beside(own span) []span {
+	const around = 512
+	var out []span
+	b := t.parent.data
+	add := func(from, to int) {
+		from = bytes.LastIndexByte(b[max(0, from-around):from], '\n') + 1 + max(0, from-around)
+		if i := bytes.IndexByte(b[to:min(len(b), to+around)], '\n'); i >= 0 {
+			to += i
+		} else {
+			to = min(len(b), to+around)
+		}
+		if n := len(out); n > 0 && from <= out[n-1].end {
+			out[n-1].end = max(out[n-1].end, to)
+		} else {
+			out = append(out, span{from, to})
+		}
+	}
+	for _, k := range t.cuts {
+		if k < own.start || k >= own.end || k == 0 || space(t.data[k-1]) || space(t.data[k]) {
+			continue
+		}
+		i := t.edge(k-1, true)
+		add(i, i)
+	}
+	for _, p := range t.payloads {
+		add(p.start, p.end)
+	}
+	return out
+}
+
+func space(c byte) bool { return c == ' ' || c >= '\t' && c <= '\r' }
+
+// find searches the given parts of t and keeps what judge lets pass.
+func (l *look) find(t *text, parts []span, keep func(*raw) bool) {
+	l.e.find(l.s, t.data, parts, func(m raw) {
+		if !keep(&m) {
+			return
+		}
+		m.text = t.data
+		if l.e.judge(&m, l.chunk) {
+			l.add(t, m)
+		}
+	})
+	if len(t.decoded) == 0 {
+		for _, p := range l.s.masked {
+			l.partial(t, p)
+		}
+	}
+	l.s.masked = l.s.masked[:0]
+}
+
+func (l *look) add(t *text, m raw) {
+	m.value = slices.Clone(t.data[m.secret.start:m.secret.end])
+	m.place, m.owner = t.raw(m.secret.start, m.secret.end), t.owner(m.secret.start)
+	m.decoded, m.views, m.run = t.decoded, t.views, t.id
+	if t.parent != nil {
+		m.pieces = t.spans(m.secret.start, m.secret.end)
+		if len(m.pieces) < 2 {
+			m.pieces = nil
+		} else if len(t.views) == 0 && len(t.decoded) == 0 {
+			m.views = []string{"log"}
+		}
+	}
+	m.text = nil
+	l.found = append(l.found, m)
+}
+
+// derive gives a child of t to fill. Its owner calls done.
+func (l *look) derive(t *text) *text {
+	c := l.s.text()
+	c.reset(t)
+	return c
+}
+
+// decoded searches what a decoder made of a part of t.
+func (l *look) decoded(c *text, step string, depth int) {
+	if l.budget -= len(c.data); l.budget < 0 {
+		l.e.limited.budget.Add(1)
+		return
+	}
+	l.ids++
+	c.id = l.ids
+	c.decoded = with(c.decoded, step)
+	l.text(c, depth+1)
+}
+
+// resolve keeps one match per place: of those that overlap the most specific,
+// then the longer, then the one that was read from the raw bytes.
+func resolve(found []raw) []raw {
+	slices.SortStableFunc(found, func(a, b raw) int {
+		if a.partial != b.partial {
+			return compareBool(a.partial, b.partial)
+		}
+		if n := b.rule.Specific() - a.rule.Specific(); n != 0 {
+			return n
+		}
+		return len(b.value) - len(a.value)
+	})
+	var kept []raw
+	for _, m := range found {
+		if !slices.ContainsFunc(kept, func(k raw) bool { return clash(&m, &k) }) {
+			kept = append(kept, m)
+		}
+	}
+	slices.SortStableFunc(kept, func(a, b raw) int { return a.place.start - b.place.start })
+	return kept
+}
+
+func compareBool(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case b:
+		return -1
+	}
+	return 1
+}
+
+// clash reports whether two matches are of the same text, so that only one may
+// be reported. Several secrets of one encoded run stand at the same raw place,
+// and each is one; but a rule that told the run itself from its place only gives
+// way to what was read inside.
+func clash(a, b *raw) bool {
+	if a.place.start >= b.place.end || b.place.start >= a.place.end {
+		return false
+	}
+	if a.run == b.run && a.run > 0 {
+		return a.secret.start < b.secret.end && b.secret.start < a.secret.end
+	}
+	if a.run > 0 && b.run > 0 {
+		return bytes.Contains(a.value, b.value) || bytes.Contains(b.value, a.value)
+	}
+	return true
+}

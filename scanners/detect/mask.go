@@ -1,0 +1,77 @@
+package detect
+
+import (
+	"bytes"
+
+	"github.com/quellhq/quell/rules"
+)
+
+// masked is an attempt that broke off where a masker was at work.
+type masked struct {
+	p         *placed
+	pos, stop int
+}
+
+// masks are what CI systems write in place of a secret: GitHub, Jenkins,
+// CircleCI and others asterisks, GitLab, Buildkite, Travis and Concourse words.
+var masks = [][]byte{[]byte("[MASKED]"), []byte("[REDACTED]"), []byte("[secure]"), []byte("((redacted))"), []byte("<redacted>")}
+
+// minMask is the shortest run of asterisks that is a mask.
+const minMask = 3
+
+func maskLen(b []byte) int {
+	n := 0
+	for n < len(b) && b[n] == '*' {
+		n++
+	}
+	if n >= minMask {
+		return n
+	}
+	for _, m := range masks {
+		if bytes.HasPrefix(b, m) {
+			return len(m)
+		}
+	}
+	return 0
+}
+
+// minVisible is how much of a token must be seen behind its literal: a mask
+// alone is no finding.
+const minVisible = 4
+
+// partial reports a token in which a mask stands. It is never completed by
+// guess, and never asked about: that it leaked in part is all that is known.
+func (l *look) partial(t *text, m masked) {
+	for _, c := range t.data[m.pos:m.stop] {
+		// A header's name, or a key, is no part of the token behind it.
+		if !base64Class[c] && c != '.' {
+			return
+		}
+	}
+	head := 0
+	for _, lit := range m.p.literals {
+		if k := len(lit); k > head && m.stop-m.pos >= k && bytes.EqualFold(t.data[m.pos:m.pos+k], []byte(lit)) {
+			head = k
+		}
+	}
+	visible := m.stop - m.pos
+	if head < minVisible-1 || visible < head+minVisible {
+		return
+	}
+	end := m.stop
+	for end < len(t.data) {
+		if n := maskLen(t.data[end:]); n > 0 {
+			end += n
+		} else if base64Class[t.data[end]] {
+			end++
+			visible++
+		} else {
+			break
+		}
+	}
+	r := raw{rule: l.e.rules[m.p.rule], start: m.pos, end: end, secret: span{m.pos, end}, partial: true, offline: rules.Offline{State: rules.OfflineUnknown}}
+	if 4*visible >= 3*m.p.least {
+		r.confidence = rules.Medium
+	}
+	l.add(t, r)
+}

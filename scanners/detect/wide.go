@@ -1,0 +1,77 @@
+package detect
+
+import "bytes"
+
+// minWide is the shortest UTF-16 string worth a look, in characters.
+const minWide = 12
+
+// wideText reports whether b begins as ASCII text in UTF-16.
+func wideText(b []byte) bool {
+	b = bytes.TrimPrefix(bytes.TrimPrefix(b, []byte{0xff, 0xfe}), []byte{0xfe, 0xff})
+	n := 0
+	for i := 0; i+1 < min(len(b), 24); i += 2 {
+		if b[i] == 0 == (b[i+1] == 0) {
+			return false
+		}
+		n++
+	}
+	return n >= 8
+}
+
+// wide searches what is written in UTF-16 in a part of t: each ASCII character
+// beside a NUL, in either order. A few others in between are skipped.
+func (l *look) wide(t *text, own span, depth int) {
+	const gap = 4
+	b := t.data
+	end := min(own.end, len(b))
+	for i := own.start; i < end; {
+		k := bytes.IndexByte(b[i:end], 0)
+		if k < 0 {
+			return
+		}
+		i += k
+		if i+3 >= len(b) || b[i+2] != 0 || b[i+1] == 0 {
+			i++
+			continue
+		}
+		// The characters stand at i+1, i+3, …, and before i if one is there.
+		at := i + 1
+		if i > 0 && textByte(b[i-1]) {
+			at = i - 1
+		}
+		var c *text
+		n, missed := 0, 0
+		from := at
+		for ; at < len(b) && at < end+maxJoin; at += 2 {
+			wide := at+1 >= len(b) || b[at+1] == 0 || at > 0 && b[at-1] == 0
+			if wide && textByte(b[at]) {
+				n++
+				missed = 0
+			} else if missed++; missed > gap || b[at] == 0 {
+				break
+			}
+		}
+		if n < minWide {
+			i++
+			continue
+		}
+		c = l.derive(t)
+		c.cut()
+		for k := from; k < at; k += 2 {
+			ch := b[k]
+			if !textByte(ch) {
+				ch = '?'
+			}
+			c.data = append(c.data, ch)
+		}
+		c.segs = append(c.segs, segment{from: from, to: min(at, len(b)), kind: pairs})
+		c.cuts = c.cuts[:0]
+		l.decoded(c, "utf-16", depth)
+		l.s.free(c)
+		i = max(at, i+1)
+	}
+}
+
+func textByte(c byte) bool {
+	return c >= ' ' && c < 0x7f || c == '\t' || c == '\n' || c == '\r' || c == esc
+}

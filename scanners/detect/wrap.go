@@ -1,0 +1,245 @@
+package detect
+
+import (
+	"bytes"
+	"slices"
+)
+
+// Lines that were wrapped hard, in the middle of a token, are joined where
+// something calls for it: an attempt to match that broke off at a line's end, a
+// literal that stands on both sides of one, or lines of one length in a row.
+
+// minWrap is the shortest width that lines of equal length are taken for
+// wrapped at; a narrower terminal is none.
+const minWrap = 40
+
+// maxJoin bounds how much is joined, and how far behind the chunk's own part
+// lines are looked at.
+const maxJoin = 12 << 10
+
+// widths at which tools and terminals wrap.
+var widths = []int{60, 64, 70, 72, 74, 75, 76, 77, 78, 79, 80, 90, 96, 98, 99, 100, 118, 119, 120, 128, 130, 131, 132, 140, 150, 160, 180, 200, 256, 512, 1000, 1024, 2048, 4096}
+
+// lineEnd is where the line break stands, if nothing but a mark of continuation
+// (the shell's \, quoted-printable's =) stands between b[i] and it, or -1.
+func lineEnd(b []byte, i int) int {
+	if i < len(b) && (b[i] == '\\' || b[i] == '=') {
+		i++
+	}
+	if i < len(b) && b[i] == '\r' {
+		i++
+	}
+	if i < len(b) && b[i] == '\n' {
+		return i
+	}
+	return -1
+}
+
+// broke notes where an attempt that failed may have failed only because of a
+// line break or a mask. The gram stood off bytes behind pos.
+func (e *Engine) broke(s *scratch, b []byte, p *placed, pos, off, stop int) {
+	r := e.rules[p.rule]
+	if r.Provider == nil && !p.leading {
+		return
+	}
+	if off > 0 {
+		if k := bytes.IndexByte(b[pos:min(len(b), pos+off)], '\n'); k >= 0 {
+			s.joins = append(s.joins, pos+k)
+			return
+		}
+	}
+	if stop-pos < gramLen || stop >= len(b) {
+		return
+	}
+	if k := lineEnd(b, stop); k >= 0 {
+		s.joins = append(s.joins, k)
+	} else if p.leading && p.least > 0 && maskLen(b[stop:]) > 0 {
+		s.masked = append(s.masked, masked{p, pos, stop})
+	}
+}
+
+// tokenByte marks what stands on both sides of a line break inside a token.
+var tokenByte = func() (t [256]bool) {
+	for c := range t {
+		t[c] = base64Class[c] || c == '=' || c == '.' || c == '%' || c == '~'
+	}
+	return t
+}()
+
+// line is a line's text: without indentation and line break.
+type line struct {
+	span
+	next int // where the next one begins
+}
+
+func lineAt(b []byte, i int) line {
+	l := line{span{i, len(b)}, len(b)}
+	if k := bytes.IndexByte(b[i:], '\n'); k >= 0 {
+		l.end, l.next = i+k, i+k+1
+	}
+	for l.end > l.start && (b[l.end-1] == '\r' || b[l.end-1] == ' ') {
+		l.end--
+	}
+	for l.start < l.end && (b[l.start] == ' ' || b[l.start] == '\t') {
+		l.start++
+	}
+	return l
+}
+
+// lines looks at the line breaks of t: where lines are to be joined they are,
+// and the joined text is searched; rows of hex dumps are read.
+func (l *look) lines(t *text, own span, joins []int, depth int) {
+	b := t.data
+	dump := dumper{l: l, t: t, depth: depth}
+	var run []line // of equal length
+	var prev line
+	end := min(len(b), own.end+maxJoin)
+	start := own.start
+	if k := bytes.IndexByte(b[start:end], '\n'); k >= 0 && start > 0 {
+		start += k + 1
+	}
+	truncated := start > 0 || t.inside
+	for i := start; i < end; {
+		cur := lineAt(b, i)
+		n, m := cur.end-cur.start, prev.end-prev.start
+		joined := false
+		if n > 0 && m > 0 && tokenByte[b[prev.end-1]] && tokenByte[b[cur.start]] {
+			if m >= minWrap && n <= m && (n == m || len(run) > 1) {
+				if len(run) == 0 {
+					run = append(run, prev)
+				}
+				run = append(run, cur)
+				joined = n == m
+			}
+			if !joined && l.e.straddles(l.s, b, prev, cur) {
+				joins = append(joins, prev.next-1)
+			}
+		}
+		if !joined {
+			l.joinRun(t, run, truncated && len(run) > 0 && run[0].start <= start, depth)
+			run = run[:0]
+		}
+		dump.line(cur)
+		prev, i = cur, cur.next
+	}
+	l.joinRun(t, run, truncated && len(run) > 0 && run[0].start <= start, depth)
+	dump.flush()
+	slices.Sort(joins)
+	for i, k := range joins {
+		if i == 0 || k != joins[i-1] {
+			l.joinAt(t, k)
+		}
+	}
+}
+
+// joinRun joins lines of equal length and the shorter one behind them.
+func (l *look) joinRun(t *text, run []line, truncated bool, depth int) {
+	if len(run) < 2 {
+		return
+	}
+	w := run[0].end - run[0].start
+	usual := len(run) > 3 || slices.Contains(widths, w)
+	c := l.derive(t)
+	defer l.s.free(c)
+	c.views = with(t.views, "joined")
+	c.inside = truncated
+	for i, ln := range run {
+		if i > 0 {
+			c.cut()
+		}
+		c.copy(ln.start, ln.end)
+	}
+	if l.budget -= len(c.data); l.budget < 0 {
+		l.e.limited.budget.Add(1)
+		return
+	}
+	l.joined(c, usual)
+	if depth < maxDepth {
+		l.runs(c, span{0, len(c.data)}, depth, c.cuts)
+	}
+}
+
+// joinAt joins the line that ends at b[k] with those behind it: as many as are
+// of its length, and one more.
+func (l *look) joinAt(t *text, k int) {
+	b := t.data
+	from := bytes.LastIndexByte(b[max(0, k-maxJoin):k], '\n') + 1 + max(0, k-maxJoin)
+	cur := lineAt(b, from)
+	w := cur.end - cur.start
+	c := l.derive(t)
+	defer l.s.free(c)
+	c.views = with(t.views, "joined")
+	c.openStart = from > 0 && b[from-1] != '\n'
+	for len(c.data) < maxJoin {
+		end := cur.end
+		if end > cur.start && (b[end-1] == '\\' || b[end-1] == '=' && end-cur.start <= 76) {
+			end--
+		}
+		c.copy(cur.start, end)
+		if cur.next >= len(b) || len(c.cuts) > 0 && cur.end-cur.start != w {
+			break
+		}
+		cur = lineAt(b, cur.next)
+		if cur.end == cur.start || !tokenByte[b[cur.start]] || cur.end-cur.start > max(w, minWrap) && w >= minWrap {
+			break
+		}
+		c.cut()
+	}
+	if l.budget -= len(c.data); l.budget < 0 {
+		l.e.limited.budget.Add(1)
+		return
+	}
+	l.joined(c, false)
+}
+
+// joined searches lines that were joined. A match counts where its secret goes
+// over a line break. One that the line shows whole is made longer only where
+// the lines are of a width that is wrapped at: else the next line's word would
+// be taken for a part of the token.
+func (l *look) joined(c *text, usual bool) {
+	l.find(c, []span{{0, len(c.data)}}, func(m *raw) bool {
+		if !c.split(m.secret.start, m.secret.end) || c.openStart && m.start == 0 {
+			return false
+		}
+		if usual {
+			return true
+		}
+		if m.rule.Provider == nil && !l.e.leads(m.rule) {
+			return false
+		}
+		at := c.raw(m.secret.start, m.secret.end)
+		return !slices.ContainsFunc(l.found, func(f raw) bool { return f.rule == m.rule && f.place.start == at.start })
+	})
+	l.s.joins = l.s.joins[:0]
+}
+
+// leads reports whether the rule's match begins with its own literal.
+func (e *Engine) leads(r *compiled) bool {
+	return slices.ContainsFunc(e.anchors, func(p placed) bool { return e.rules[p.rule] == r && p.leading })
+}
+
+// straddles reports whether a literal stands on both sides of the break between
+// two lines, with a token behind it.
+func (e *Engine) straddles(s *scratch, b []byte, prev, cur line) bool {
+	var buf [2 * 64]byte
+	n := copy(buf[:32], b[max(prev.start, prev.end-32):prev.end])
+	all := buf[:n+copy(buf[n:], b[cur.start:min(cur.end, cur.start+64)])]
+	for i := max(0, n-gramLen+1); i < n && i+gramLen <= len(all); i++ {
+		h := gramAt(all[i:]) * hashMul
+		if e.grams.bitmap[h>>20]>>(h>>14&63)&1 == 0 {
+			continue
+		}
+		g := gramAt(all[i:])
+		for _, x := range e.grams.at(g) {
+			p := &e.anchors[x.anchor]
+			pos := i - int(x.off)
+			if x.gram != g || pos < 0 || p.keyword != nil || e.rules[p.rule].Provider == nil && !p.leading {
+				continue
+			}
+			if t := s.automaton(p, x.anchor).try(all, pos, classOf(all, pos)); t.may || t.stop >= len(all) && t.stop-n >= gramLen {
+				return true
+			}
+		}
+	}
+	return false
+}
