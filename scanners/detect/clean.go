@@ -46,6 +46,11 @@ func (t *text) clean(p *text) bool {
 				continue
 			}
 			if b[k] == '\b' {
+				if p := len(t.payloads); p > 0 && t.payloads[p-1].end == k {
+					t.payloads[p-1].end = k + 1
+				} else {
+					t.payloads = append(t.payloads, span{k, k + 1})
+				}
 				skip(k, 1)
 				if len(t.data) > 0 && t.data[len(t.data)-1] != '\n' {
 					t.drop()

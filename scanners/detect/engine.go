@@ -160,6 +160,7 @@ type raw struct {
 	decoded []string
 	views   []string
 	run     int // which decoded text, 0: none
+	trail   []step
 }
 
 // find calls f for every match of every rule whose literal stands in one of the

@@ -80,7 +80,8 @@ func (l *look) text(t *text, depth int) {
 	joins := slices.Clone(l.s.joins)
 	l.s.joins = l.s.joins[:0]
 	if main != t {
-		l.find(t, main.beside(own), func(m *raw) bool { return t.fresh(m.start, m.end) })
+		l.apart(main, own)
+		l.find(t, main.hidden(), func(m *raw) bool { return t.fresh(m.start, m.end) })
 		l.s.joins = l.s.joins[:0]
 	}
 	l.lines(main, own, joins, depth)
@@ -99,19 +100,16 @@ func (t *text) fresh(start, end int) bool {
 	return len(t.cuts) == 0 || t.touched(start, end)
 }
 
-// beside lists the parts of the parent that the text may show wrongly: around
-// everything that was removed between two bytes that are not white space, and
-// control strings themselves.
-func (t *text) beside(own span) []span {
-	const around = 512
+// hidden lists the parts of the parent that the text does not show: control
+// strings, and what backspaces took away.
+func (t *text) hidden() []span {
 	var out []span
 	b := t.parent.data
-	add := func(from, to int) {
-		from = bytes.LastIndexByte(b[max(0, from-around):from], '\n') + 1 + max(0, from-around)
-		if i := bytes.IndexByte(b[to:min(len(b), to+around)], '\n'); i >= 0 {
-			to += i
-		} else {
-			to = min(len(b), to+around)
+	for _, p := range t.payloads {
+		from, to := max(0, p.start-near), min(len(b), p.end+near)
+		from += bytes.LastIndexByte(b[from:p.start], '\n') + 1
+		if i := bytes.IndexByte(b[p.end:to], '\n'); i >= 0 {
+			to = p.end + i
 		}
 		if n := len(out); n > 0 && from <= out[n-1].end {
 			out[n-1].end = max(out[n-1].end, to)
@@ -119,17 +117,42 @@ func (t *text) beside(own span) []span {
 			out = append(out, span{from, to})
 		}
 	}
-	for _, k := range t.cuts {
-		if k < own.start || k >= own.end || k == 0 || space(t.data[k-1]) || space(t.data[k]) {
+	return out
+}
+
+// apart searches the lines in which something was removed between two bytes
+// that are not white space once more, with a space there: a colour may set a
+// token off from the word before it, as well as cut it.
+func (l *look) apart(t *text, own span) {
+	b := t.data
+	for i := 0; i < len(t.cuts); {
+		k := t.cuts[i]
+		if k < own.start || k >= own.end || k == 0 || space(b[k-1]) || space(b[k]) {
+			i++
 			continue
 		}
-		i := t.edge(k-1, true)
-		add(i, i)
+		from, to := max(0, k-near), min(len(b), k+near)
+		from += bytes.LastIndexByte(b[from:k], '\n') + 1
+		if n := bytes.IndexByte(b[k:to], '\n'); n >= 0 {
+			to = k + n
+		}
+		c := l.derive(t)
+		c.openStart, c.openEnd = from > 0 && b[from-1] != '\n', to < len(b) && b[to] != '\n'
+		at := from
+		for ; i < len(t.cuts) && t.cuts[i] < to; i++ {
+			if k := t.cuts[i]; k > from && !space(b[k-1]) && !space(b[k]) {
+				c.copy(at, k)
+				c.cut()
+				c.put([]byte{' '}, k, k, whole)
+				c.cut()
+				at = k
+			}
+		}
+		c.copy(at, to)
+		l.find(c, []span{{0, len(c.data)}}, func(m *raw) bool { return c.fresh(m.start, m.end) })
+		l.s.joins = l.s.joins[:0]
+		l.s.free(c)
 	}
-	for _, p := range t.payloads {
-		add(p.start, p.end)
-	}
-	return out
 }
 
 func space(c byte) bool { return c == ' ' || c >= '\t' && c <= '\r' }
@@ -157,6 +180,12 @@ func (l *look) add(t *text, m raw) {
 	m.value = slices.Clone(t.data[m.secret.start:m.secret.end])
 	m.place, m.owner = t.raw(m.secret.start, m.secret.end), t.owner(m.secret.start)
 	m.decoded, m.views, m.run = t.decoded, t.views, t.id
+	for x, w := t, m.secret; x.parent != nil; x = x.parent {
+		w = x.outer(w.start, w.end)
+		if x.parent.id != x.id && x.parent.id > 0 {
+			m.trail = append(m.trail, step{x.parent.id, w})
+		}
+	}
 	if t.parent != nil {
 		m.pieces = t.spans(m.secret.start, m.secret.end)
 		if len(m.pieces) < 2 {
@@ -186,6 +215,21 @@ func (l *look) decoded(c *text, step string, depth int) {
 	c.id = l.ids
 	c.decoded = with(c.decoded, step)
 	l.text(c, depth+1)
+}
+
+// step is where a match stands in a text that its own was decoded from.
+type step struct {
+	run int
+	at  span
+}
+
+func (m *raw) within(run int) (span, bool) {
+	for _, s := range m.trail {
+		if s.run == run {
+			return s.at, true
+		}
+	}
+	return span{}, false
 }
 
 // resolve keeps one match per place: of those that overlap the most specific,
@@ -232,6 +276,12 @@ func clash(a, b *raw) bool {
 		return a.secret.start < b.secret.end && b.secret.start < a.secret.end
 	}
 	if a.run > 0 && b.run > 0 {
+		if w, ok := b.within(a.run); ok {
+			return w.start < a.secret.end && a.secret.start < w.end
+		}
+		if w, ok := a.within(b.run); ok {
+			return w.start < b.secret.end && b.secret.start < w.end
+		}
 		return bytes.Contains(a.value, b.value) || bytes.Contains(b.value, a.value)
 	}
 	return true

@@ -64,6 +64,9 @@ func (l *look) wide(t *text, own span, depth int) {
 			}
 			c.data = append(c.data, ch)
 		}
+		if from > 0 && b[from-1] == 0 && (at-1 >= len(b) || b[at-1] != 0) {
+			from, at = from-1, at-1 // the NUL comes first
+		}
 		c.segs = append(c.segs, segment{from: from, to: min(at, len(b)), kind: pairs})
 		c.cuts = c.cuts[:0]
 		l.decoded(c, "utf-16", depth)
