@@ -3,6 +3,7 @@ package rules
 import (
 	"fmt"
 	"regexp"
+	"regexp/syntax"
 	"strings"
 
 	"github.com/pelletier/go-toml/v2"
@@ -43,7 +44,7 @@ func FromGitleaks(name string, text []byte) (*Set, error) {
 	lines := headerLines(text, "rules")
 	for i, r := range vc.Rules {
 		for _, e := range []string{r.Regex, r.Path} {
-			if _, err := regexp.Compile(e); err != nil {
+			if _, err := syntax.Parse(e, syntax.Perl); err != nil {
 				return nil, fmt.Errorf("%s:%d: rule %s: %w", name, at(lines, i), r.ID, err)
 			}
 		}

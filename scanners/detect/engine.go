@@ -5,6 +5,7 @@ package detect
 
 import (
 	"bytes"
+	"regexp/syntax"
 	"slices"
 	"strings"
 	"sync"
@@ -47,49 +48,51 @@ type compiled struct {
 
 // placed is an anchor, or a keyword that opens the gate of a slow rule.
 type placed struct {
-	anchor
-	rule    int
-	keyword []byte
+	rule          int
+	keyword       []byte
+	literals      []string
+	before, after extent
+	leading       bool
+	least         int
+	rest          func() *syntax.Prog
 }
 
 // New prepares the rules of set.
 func New(set *rules.Set) *Engine {
 	e := &Engine{set: set}
 	e.scratch.New = func() any { return &scratch{} }
-	grams := gramSet{}
+	var list []*rules.Rule
 	for _, r := range set.Rules {
-		if r.Regex == nil || r.SkipReport {
-			continue
-		}
-		c := &compiled{Rule: r}
-		n := len(e.rules)
-		e.rules = append(e.rules, c)
-		anchors, ok := analyze(r.Regex.String())
-		c.slow = !ok
-		if !ok {
-			for _, k := range r.Keywords {
-				anchors = append(anchors, keyword(k))
-			}
-			c.always = len(r.Keywords) == 0 || slices.ContainsFunc(r.Keywords, func(k string) bool { return len(k) < gramLen })
-		}
-		for i, a := range anchors {
-			id := uint16(len(e.anchors))
-			p := placed{anchor: a, rule: n}
-			if c.slow {
-				p.keyword = []byte(r.Keywords[i])
-			}
-			e.anchors = append(e.anchors, p)
-			atStart := false
-			for _, g := range a.grams {
-				grams[gramEntry{gram: g.gram, anchor: id, off: g.off}] = struct{}{}
-				atStart = atStart || g.off < 0
-			}
-			if atStart {
-				e.atStart = append(e.atStart, id)
-			}
+		if r.Regex != nil && !r.SkipReport {
+			list = append(list, r)
 		}
 	}
-	e.grams = grams.table()
+	t, ok := load(builtinTables, list)
+	if !ok {
+		t = build(list)
+	}
+	for i, r := range list {
+		x := t.Rules[i]
+		c := &compiled{Rule: r, slow: x.Slow}
+		c.always = x.Slow && (len(r.Keywords) == 0 || slices.ContainsFunc(r.Keywords, func(k string) bool { return len(k) < gramLen }))
+		e.rules = append(e.rules, c)
+		for n, a := range x.Anchors {
+			p := placed{rule: i, literals: a.Literals, before: a.Before.extent(), after: a.After.extent(), leading: a.Leading, least: a.Least}
+			if x.Slow {
+				p.keyword = []byte(r.Keywords[n])
+			}
+			p.rest = sync.OnceValue(func() *syntax.Prog { return program(r.Regex.String(), a.Branch, a.Elem) })
+			e.anchors = append(e.anchors, p)
+		}
+	}
+	grams := make([]gramEntry, len(t.Entries))
+	for i, x := range t.Entries {
+		grams[i] = gramEntry{x.Gram, x.Anchor, x.Off}
+		if x.Off < 0 && !slices.Contains(e.atStart, x.Anchor) {
+			e.atStart = append(e.atStart, x.Anchor)
+		}
+	}
+	e.grams = newGramTable(grams)
 	return e
 }
 
@@ -133,7 +136,7 @@ func (s *scratch) text() *text {
 
 func (s *scratch) automaton(p *placed, id uint16) *automaton {
 	if s.auto[id] == nil {
-		s.auto[id] = newAutomaton(p.rest)
+		s.auto[id] = newAutomaton(p.rest())
 	}
 	return s.auto[id]
 }

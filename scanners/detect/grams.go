@@ -1,7 +1,9 @@
 package detect
 
 import (
+	"cmp"
 	"encoding/binary"
+	"maps"
 	"math/bits"
 	"slices"
 )
@@ -39,23 +41,18 @@ type gramEntry struct {
 
 type gramSet map[gramEntry]struct{}
 
-func (s gramSet) table() *gramTable {
-	t := &gramTable{list: make([]gramEntry, 0, len(s))}
-	for e := range s {
-		t.list = append(t.list, e)
-	}
-	slices.SortFunc(t.list, func(a, b gramEntry) int {
-		if ha, hb := gramHash(a.gram), gramHash(b.gram); ha != hb {
-			return int(ha) - int(hb)
-		}
-		if a.gram != b.gram {
-			return int(int64(a.gram) - int64(b.gram))
-		}
-		if a.anchor != b.anchor {
-			return int(a.anchor) - int(b.anchor)
-		}
-		return int(a.off - b.off)
+// sorted lists the entries as a table has them: by hash, gram, anchor and place.
+func (s gramSet) sorted() []gramEntry {
+	out := slices.Collect(maps.Keys(s))
+	slices.SortFunc(out, func(a, b gramEntry) int {
+		return cmp.Or(cmp.Compare(gramHash(a.gram), gramHash(b.gram)), cmp.Compare(a.gram, b.gram), cmp.Compare(a.anchor, b.anchor), cmp.Compare(a.off, b.off))
 	})
+	return out
+}
+
+// newGramTable makes a table of sorted entries.
+func newGramTable(sorted []gramEntry) *gramTable {
+	t := &gramTable{list: sorted}
 	last := uint32(1 << hashBits)
 	for i, e := range t.list {
 		h := gramHash(e.gram)

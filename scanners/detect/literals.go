@@ -16,11 +16,9 @@ import (
 // of the loop classes don't count towards those bounds.
 type anchor struct {
 	literals      []string // lower case
-	wordBefore    bool     // a word boundary stands right before the literal
 	before, after extent
-	// rest is what the expression asks for from the literal on, assertions
-	// right before it included.
-	rest *syntax.Prog
+	// branch and elem are where in the expression the literal stands.
+	branch, elem int
 	// grams are what to search for: one of them stands in every match, off
 	// bytes behind the literal's first.
 	grams []placedGram
@@ -58,8 +56,9 @@ func analyze(expr string) (anchors []anchor, ok bool) {
 	if err != nil {
 		return nil, false
 	}
-	for _, b := range alternatives(re) {
+	for i, b := range alternatives(re) {
 		a := bestAnchor(flatten(b, nil))
+		a.branch = i
 		if len(a.grams) == 0 {
 			return nil, false
 		}
@@ -121,11 +120,7 @@ func bestAnchor(elems []*syntax.Regexp) anchor {
 		if worth(lits) < minLiteral {
 			continue
 		}
-		from := i
-		for from > 0 && zeroWidth(elems[from-1]) {
-			from--
-		}
-		rest, err := syntax.Compile((&syntax.Regexp{Op: syntax.OpConcat, Sub: elems[from:]}).Simplify())
+		rest, err := restOf(elems, i)
 		if err != nil {
 			continue
 		}
@@ -138,9 +133,31 @@ func bestAnchor(elems []*syntax.Regexp) anchor {
 			continue
 		}
 		bestCost = cost
-		best = anchor{rest: rest, literals: lits, grams: grams, before: reach(elems[:i]), after: reach(elems[i:]), wordBefore: wordBefore, leading: lead, least: shortest(elems[i:])}
+		best = anchor{elem: i, literals: lits, grams: grams, before: reach(elems[:i]), after: reach(elems[i:]), leading: lead, least: shortest(elems[i:])}
 	}
 	return best
+}
+
+// restOf is what the elements ask for from the i-th on, assertions right before
+// it included.
+func restOf(elems []*syntax.Regexp, i int) (*syntax.Prog, error) {
+	for i > 0 && zeroWidth(elems[i-1]) {
+		i--
+	}
+	return syntax.Compile((&syntax.Regexp{Op: syntax.OpConcat, Sub: elems[i:]}).Simplify())
+}
+
+// program is what an expression asks for from an anchor's literal on.
+func program(expr string, branch, elem int) *syntax.Prog {
+	re, err := syntax.Parse(expr, syntax.Perl)
+	if err != nil {
+		panic("detect: an expression that was analysed does not parse: " + err.Error())
+	}
+	p, err := restOf(flatten(alternatives(re)[branch], nil), elem)
+	if err != nil {
+		panic("detect: an expression that was analysed does not compile: " + err.Error())
+	}
+	return p
 }
 
 // laterCost is how much rarer an inner literal must be than the first one: its
