@@ -34,7 +34,7 @@ func Files() (map[string][]byte, error) {
 // replaces gitleaks' rule of the same id. It is loaded once and must not be
 // changed.
 var Builtin = sync.OnceValues(func() (*Set, error) {
-	set, err := FromGitleaks("gitleaks.toml", []byte(config.DefaultConfig))
+	set, err := fromGitleaks("gitleaks.toml", []byte(config.DefaultConfig))
 	if err != nil {
 		return nil, err
 	}
@@ -60,8 +60,10 @@ var Builtin = sync.OnceValues(func() (*Set, error) {
 	return set, nil
 })
 
-// Merge adds the rules of o; a rule with the same id is replaced.
+// Merge takes away the rules that o switches off and adds those of o; a rule with
+// the same id is replaced.
 func (s *Set) Merge(o *Set) error {
+	s.Rules = slices.DeleteFunc(s.Rules, func(r *Rule) bool { return slices.Contains(o.Disabled, r.ID) })
 	for _, r := range o.Rules {
 		i := slices.IndexFunc(s.Rules, func(x *Rule) bool { return x.ID == r.ID })
 		switch {

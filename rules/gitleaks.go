@@ -21,6 +21,8 @@ type Set struct {
 	Providers  map[string]*Provider
 	// Notices say what a file asked for and is not honoured.
 	Notices []string
+	// Disabled are the ids of rules that a file switches off.
+	Disabled []string
 }
 
 // Rule finds a rule by its id.
@@ -33,10 +35,21 @@ func (s *Set) Rule(id string) *Rule {
 	return nil
 }
 
-// FromGitleaks reads a gitleaks config. It does not use the library's reader,
-// which keeps its state in a process-wide viper and panics on a bad
-// expression. A table "extend" is not followed: the caller merges sets.
+// FromGitleaks reads a config of gitleaks or betterleaks. What it asks for and is
+// not honoured stands in Notices; of "extend", only the rules that it switches
+// off are.
 func FromGitleaks(name string, text []byte) (*Set, error) {
+	set, err := fromGitleaks(name, text)
+	if err != nil {
+		return nil, err
+	}
+	set.Notices, set.Disabled = foreign(name, text)
+	return set, nil
+}
+
+// fromGitleaks does not use the library's reader, which keeps its state in a
+// process-wide viper and panics on a bad expression.
+func fromGitleaks(name string, text []byte) (*Set, error) {
 	var vc config.ViperConfig
 	if err := toml.Unmarshal(text, &vc); err != nil {
 		return nil, tomlError(name, text, err)

@@ -3,6 +3,7 @@ package detect
 import (
 	"encoding/base64"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -98,4 +99,27 @@ func FuzzDetect(f *testing.F) {
 			}
 		}
 	})
+}
+
+// What the runner's memory held, as it was printed, and what a workflow printed
+// of toJSON(secrets): every value, whatever its form.
+func TestDumpsOfCISecrets(t *testing.T) {
+	e := New(builtin(t))
+	pat := withSum("ghp_" + "0aB1cD2eF3gH4iJ5kL6mN7oP8qR9sT")
+	memory := `"github_token":{"value":"` + pat + `","isSecret":true}` + "\n" + `"DB":{"value":"correct horse 17","isSecret":true}` + "\n" + `"OS":{"value":"not a secret","isSecret":false}` + "\n"
+	object := "{\n  \"github_token\": \"" + pat + "\",\n  \"DB\": \"correct horse 17\"\n}\n"
+	for name, text := range map[string]string{
+		"tj-actions":       stampText + std(std(memory)) + "\n",
+		"Shai-Hulud":       std(std(object)),
+		"Shai-Hulud plain": object,
+	} {
+		var got []string
+		for _, f := range found(t, e, text) {
+			got = append(got, strings.Join(strings.Fields(f)[:2], " "))
+		}
+		slices.Sort(got)
+		if want := []string{"actions-secret correct", "github-pat " + pat}; !slices.Equal(got, want) {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
 }

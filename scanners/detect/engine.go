@@ -44,6 +44,7 @@ type compiled struct {
 	slow bool // no usable literal: run over all text that holds a keyword
 	// always is set where no keyword says when to run a slow one.
 	always bool
+	leads  bool // a match begins with the expression's own literal
 }
 
 // placed is an anchor, or a keyword that opens the gate of a slow rule.
@@ -83,6 +84,7 @@ func New(set *rules.Set) *Engine {
 			}
 			p.rest = sync.OnceValue(func() *syntax.Prog { return program(r.Regex.String(), a.Branch, a.Elem) })
 			e.anchors = append(e.anchors, p)
+			c.leads = c.leads || p.leading
 		}
 	}
 	grams := make([]gramEntry, len(t.Entries))

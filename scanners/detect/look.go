@@ -77,6 +77,9 @@ func (l *look) text(t *text, depth int) {
 		at := main.outer(m.start, m.end)
 		return t.fresh(at.start, at.end) || main.touched(m.start, m.end)
 	})
+	if len(t.cuts) == 0 {
+		l.secretsObject(main, own)
+	}
 	joins := slices.Clone(l.s.joins)
 	l.s.joins = l.s.joins[:0]
 	if main != t {
@@ -233,7 +236,7 @@ func (m *raw) within(run int) (span, bool) {
 }
 
 // resolve keeps one match per place: of those that overlap the most specific,
-// then the longer, then the one that was read from the raw bytes.
+// then one that knows the token by its beginning, then the longer, then the one that was read from the raw bytes.
 func resolve(found []raw) []raw {
 	slices.SortStableFunc(found, func(a, b raw) int {
 		if a.partial != b.partial {
@@ -241,6 +244,9 @@ func resolve(found []raw) []raw {
 		}
 		if n := b.rule.Specific() - a.rule.Specific(); n != 0 {
 			return n
+		}
+		if a.rule.leads != b.rule.leads {
+			return compareBool(b.rule.leads, a.rule.leads)
 		}
 		return len(b.value) - len(a.value)
 	})

@@ -204,18 +204,13 @@ func (l *look) joined(c *text, usual bool) {
 		if usual {
 			return true
 		}
-		if m.rule.Provider == nil && !l.e.leads(m.rule) {
+		if m.rule.Provider == nil && !m.rule.leads {
 			return false
 		}
 		at := c.raw(m.secret.start, m.secret.end)
 		return !slices.ContainsFunc(l.found, func(f raw) bool { return f.rule == m.rule && f.place.start == at.start })
 	})
 	l.s.joins = l.s.joins[:0]
-}
-
-// leads reports whether the rule's match begins with its own literal.
-func (e *Engine) leads(r *compiled) bool {
-	return slices.ContainsFunc(e.anchors, func(p placed) bool { return e.rules[p.rule] == r && p.leading })
 }
 
 // straddles reports whether a literal stands on both sides of the break between

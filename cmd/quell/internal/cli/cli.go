@@ -111,7 +111,7 @@ func (a *app) root() *cobra.Command {
 	f.StringVar(&a.format, "format", "text", "format of standard output: "+strings.Join(report.Formats(), "|"))
 	f.StringVar(&a.output, "output", "-", "write the result to `FILE` instead of standard output")
 	f.StringArrayVar(&a.reports, "report", nil, "also write a report, `FORMAT=FILE` (repeatable)")
-	f.StringArrayVar(&a.ruleFiles, "rules", nil, "more rules, a `FILE` of quell's or gitleaks' form (repeatable)")
+	f.StringArrayVar(&a.ruleFiles, "rules", nil, "more rules, a `FILE` of quell's, gitleaks' or betterleaks' form (repeatable)")
 	f.BoolVar(&a.offline, "offline", false, "send nothing to anybody")
 	f.StringVar(&a.confidence, "confidence", "medium", "the least confidence that is shown: low|medium|high")
 	f.StringVar(&a.failOn, "fail-on", "suspect", "what makes exit code 1: never|live|suspect|found")

@@ -1,0 +1,57 @@
+package detect
+
+import (
+	"bytes"
+	"regexp"
+
+	"github.com/quellhq/quell/rules"
+)
+
+// dumpRule names what toJSON(secrets) prints; see rules/dumps.toml.
+const dumpRule = "actions-secret"
+
+var (
+	dumpMark = []byte(`"github_token"`)
+	member   = regexp.MustCompile(`"([A-Za-z_][A-Za-z0-9_]*)"\s*:\s*"((?:[^"\\]|\\.)*)"`)
+)
+
+// minDumped is the shortest value worth a report: shorter ones are flags.
+const minDumped = 6
+
+// secretsObject reports every value of an object that GitHub Actions'
+// toJSON(secrets) printed: strings by name, a github_token among them. Whatever
+// form such a value has, it is a secret.
+func (l *look) secretsObject(t *text, part span) {
+	b := t.data
+	for i := part.start; i < part.end; {
+		k := bytes.Index(b[i:part.end], dumpMark)
+		if k < 0 {
+			return
+		}
+		i += k + len(dumpMark)
+		base := max(0, i-maxJoin)
+		from := bytes.LastIndexByte(b[base:i], '{')
+		to := bytes.IndexByte(b[i:min(len(b), i+maxJoin)], '}')
+		rule := l.e.byID(dumpRule)
+		if from < 0 || to < 0 || rule == nil {
+			continue
+		}
+		from, to = from+base, to+i
+		for _, m := range member.FindAllSubmatchIndex(b[from:to], -1) {
+			r := raw{rule: rule, start: from + m[0], end: from + m[1], secret: span{from + m[4], from + m[5]}, confidence: rules.High, text: b}
+			if m[5]-m[4] >= minDumped && l.e.judge(&r, l.chunk) {
+				l.add(t, r)
+			}
+		}
+		i = to
+	}
+}
+
+func (e *Engine) byID(id string) *compiled {
+	for _, r := range e.rules {
+		if r.ID == id {
+			return r
+		}
+	}
+	return nil
+}
