@@ -41,7 +41,7 @@ type Engine struct {
 
 type compiled struct {
 	*rules.Rule
-	slow bool // no usable literal: run over all text that holds a keyword
+	slow bool // no usable literal: run around its keywords
 	// always is set where no keyword says when to run a slow one.
 	always bool
 	leads  bool // a match begins with the expression's own literal
@@ -290,6 +290,9 @@ func (e *Engine) folded(s *scratch, b []byte, part span) {
 	}
 }
 
+// gateNear is how far from a match its keyword may stand.
+const gateNear = 4096
+
 // gated applies gitleaks' keyword gate to one match: a keyword must stand in
 // it or near it. gitleaks asks for one anywhere in a fragment, whose cut the
 // result then depends on.
@@ -297,7 +300,7 @@ func (e *Engine) gated(r *compiled, b []byte, start, end int) bool {
 	if len(r.Keywords) == 0 {
 		return true
 	}
-	for _, around := range []int{0, 4096} {
+	for _, around := range []int{0, gateNear} {
 		near := bytes.ToLower(b[max(0, start-around):min(len(b), end+around)])
 		for _, k := range r.Keywords {
 			if bytes.Contains(near, []byte(k)) {
@@ -315,7 +318,9 @@ func (e *Engine) hit(s *scratch, b []byte, id uint16, pos, off int) {
 	}
 	p := &e.anchors[id]
 	if p.keyword != nil {
-		s.gate[p.rule] = s.gate[p.rule] || len(b)-pos >= len(p.keyword) && bytes.EqualFold(b[pos:pos+len(p.keyword)], p.keyword)
+		if len(b)-pos >= len(p.keyword) && bytes.EqualFold(b[pos:pos+len(p.keyword)], p.keyword) {
+			e.place(s, b, id, pos, -1)
+		}
 		return
 	}
 	t := attempt{may: true, end: -1}
@@ -339,13 +344,17 @@ const maxSteps = 64
 // ends, or negative.
 func (e *Engine) place(s *scratch, b []byte, id uint16, pos, end int) {
 	p := &e.anchors[id]
-	if p.keyword != nil {
+	if p.keyword != nil && p.after.loop != nil {
 		s.gate[p.rule] = true
 		return
 	}
 	r := &s.reach[id]
 	w := span{r.left(b, pos, p.before), min(len(b), end+edge)}
-	if end < 0 {
+	if p.keyword != nil {
+		// A match may be anywhere where the gate lets it pass.
+		far := gateNear + p.after.bytes + edge
+		w = span{runeStart(b, max(0, pos-far)), min(len(b), pos+len(p.keyword)+far)}
+	} else if end < 0 {
 		w.end = r.right(b, pos, p.after)
 	}
 	if len(s.win[p.rule]) == 0 {

@@ -67,13 +67,19 @@ func analyze(expr string) (anchors []anchor, ok bool) {
 	return anchors, true
 }
 
-// keyword is what to search for where a keyword opens the gate to a slow rule.
-// One shorter than a gram counts as present everywhere.
-func keyword(k string) anchor {
+// keyword is what to search for where a keyword opens the gate to a slow rule,
+// and how long the rule's match can be. A keyword shorter than a gram counts as
+// present everywhere.
+func keyword(k, expr string) anchor {
 	if len(k) < gramLen {
 		return anchor{}
 	}
-	return anchor{grams: []placedGram{{gramOf(k), 0}}}
+	re, err := syntax.Parse(expr, syntax.Perl)
+	if err != nil {
+		return anchor{}
+	}
+	x := reach([]*syntax.Regexp{re})
+	return anchor{grams: []placedGram{{gramOf(k), 0}}, before: x, after: x}
 }
 
 func alternatives(re *syntax.Regexp) []*syntax.Regexp {

@@ -93,7 +93,7 @@ func build(set []*rules.Rule) *tables {
 		if !ok {
 			anchors = nil
 			for _, k := range r.Keywords {
-				anchors = append(anchors, keyword(k))
+				anchors = append(anchors, keyword(k, r.Regex.String()))
 			}
 		}
 		for _, a := range anchors {
