@@ -31,6 +31,8 @@ type gramTable struct {
 	rank   [1 << hashBits / 64]uint32 // set bits before each word
 	first  []uint32                   // by rank: the hash's entries; one more at the end
 	list   []gramEntry
+	// buckets are for the look at many places at once; see buckets.go.
+	buckets [2 * gramLen][128]byte
 }
 
 type gramEntry struct {
@@ -63,6 +65,11 @@ func newGramTable(sorted []gramEntry) *gramTable {
 		}
 	}
 	t.first = append(t.first, uint32(len(t.list)))
+	grams := make([]uint32, len(t.list))
+	for i, e := range t.list {
+		grams[i] = e.gram
+	}
+	t.buckets = bucketTables(grams)
 	n := uint32(0)
 	for i, w := range t.bitmap {
 		t.rank[i] = n
@@ -82,9 +89,9 @@ func (t *gramTable) at(g uint32) []gramEntry {
 // text stays in the first-level cache between both.
 const blockLen = 4096
 
-// scan writes the places of b[from:to] whose gram's hash is in the bitmap to
+// scanScalar writes the places of b[from:to] whose gram's hash is in the bitmap to
 // hits, at most blockLen places a call, and returns how many and where to go on.
-func (t *gramTable) scan(b []byte, from, to int, hits *[blockLen + 8]uint32) (n, next int) {
+func (t *gramTable) scanScalar(b []byte, from, to int, hits *[blockLen + 8]uint32) (n, next int) {
 	to = min(to, from+blockLen, len(b)-gramLen+1)
 	i := from
 	for ; i+8 <= to; i += 8 {

@@ -1,0 +1,60 @@
+package detect
+
+import (
+	"math/rand/v2"
+	"slices"
+	"testing"
+)
+
+// What looks at many places at once must see what looking at each one sees.
+func TestScansAgree(t *testing.T) {
+	e := New(builtin(t))
+	r := rand.New(rand.NewPCG(13, 14))
+	total := 0
+	for n := range 100 {
+		b := noise(e, r, 1+r.IntN(9000))
+		if n%4 == 0 {
+			for range len(b) / 50 {
+				b[r.IntN(len(b))] = byte(r.IntN(256))
+			}
+		}
+		from := r.IntN(min(len(b), 200))
+		got, want := e.grams.places(e.grams.scan, b, from), e.grams.places(e.grams.scanScalar, b, from)
+		total += len(want)
+		if !slices.Equal(got, want) {
+			t.Fatalf("%d places, not %d", len(got), len(want))
+		}
+		naive := []uint32{}
+		for i := from; i+gramLen <= len(b); i++ {
+			if e.grams.has(gramAt(b[i:])) {
+				naive = append(naive, uint32(i))
+			}
+		}
+		if !slices.Equal(want, naive) {
+			t.Fatalf("%d places, not %d", len(want), len(naive))
+		}
+	}
+	if total < 2000 {
+		t.Errorf("only %d places", total)
+	}
+}
+
+func (t *gramTable) has(g uint32) bool {
+	return slices.ContainsFunc(t.list, func(e gramEntry) bool { return e.gram == g })
+}
+
+// places lists where a gram stands: a hash alone may be another's.
+func (t *gramTable) places(scan func([]byte, int, int, *[blockLen + 8]uint32) (int, int), b []byte, from int) []uint32 {
+	out := []uint32{}
+	var hits [blockLen + 8]uint32
+	for from+gramLen <= len(b) {
+		n, next := scan(b, from, len(b), &hits)
+		for _, i := range hits[:n] {
+			if t.has(gramAt(b[i:])) {
+				out = append(out, i)
+			}
+		}
+		from = next
+	}
+	return out
+}

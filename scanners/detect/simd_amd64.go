@@ -1,0 +1,46 @@
+package detect
+
+import (
+	"encoding/binary"
+	"math/bits"
+
+	"golang.org/x/sys/cpu"
+)
+
+// haveVBMI is set where the processor, and the system, has AVX-512 with byte
+// permutations (Ice Lake, Zen 4 and later).
+var haveVBMI = cpu.X86.HasAVX512F && cpu.X86.HasAVX512BW && cpu.X86.HasAVX512VBMI
+
+//go:noescape
+func bucketMasks(tables *[2 * gramLen][128]byte, b *byte, blocks int, masks *uint64)
+
+const blockSize = 64
+
+// scan is scanScalar, with a first look at 64 places at once.
+func (t *gramTable) scan(b []byte, from, to int, hits *[blockLen + 8]uint32) (n, next int) {
+	if !haveVBMI {
+		return t.scanScalar(b, from, to, hits)
+	}
+	to = min(to, from+blockLen, len(b)-gramLen+1)
+	blocks := (to - from) / blockSize
+	if blocks <= 0 {
+		return t.scanScalar(b, from, to, hits)
+	}
+	var masks [blockLen / blockSize]uint64
+	bucketMasks(&t.buckets, &b[from], blocks, &masks[0])
+	for k, m := range masks[:blocks] {
+		for base := from + k*blockSize; m != 0; m &= m - 1 {
+			i := base + bits.TrailingZeros64(m)
+			h := (binary.LittleEndian.Uint32(b[i:]) | fold4) * hashMul
+			hits[n] = uint32(i)
+			n += int(t.bitmap[h>>20] >> (h >> 14 & 63) & 1)
+		}
+	}
+	for i := from + blocks*blockSize; i < to; i++ {
+		if h := gramAt(b[i:]) * hashMul; t.bitmap[h>>20]>>(h>>14&63)&1 != 0 {
+			hits[n] = uint32(i)
+			n++
+		}
+	}
+	return n, max(to, from)
+}
