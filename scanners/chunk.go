@@ -4,58 +4,65 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"sync"
 )
 
 // chunkSize is a chunk's own part. Larger chunks amortise the overlap, smaller
 // ones spread better over workers.
 const chunkSize = 512 << 10
 
-// Chunker cuts a stream into overlapping chunks. One Chunker is used by one
-// goroutine; its buffer is reused from stream to stream.
+// Chunker cuts streams into overlapping chunks. It is safe for concurrent use.
 type Chunker struct {
 	overlap int
-	buf     []byte
+	free    sync.Pool
 }
 
 // NewChunker makes a Chunker for a detector that needs overlap bytes of
 // context.
-func NewChunker(overlap int) *Chunker {
-	return &Chunker{overlap: overlap, buf: make([]byte, 0, chunkSize+2*overlap)}
+func NewChunker(overlap int) *Chunker { return &Chunker{overlap: overlap} }
+
+func (k *Chunker) buffer() []byte {
+	if b, ok := k.free.Get().(*[]byte); ok {
+		return (*b)[:0]
+	}
+	return make([]byte, 0, chunkSize+2*k.overlap)
+}
+
+// Free gives a chunk's buffer back, to be used again.
+func (k *Chunker) Free(c Chunk) {
+	b := c.Data[:0]
+	k.free.Put(&b)
 }
 
 // Each calls f for the chunks of r in order. All chunks but the last have
 // overlap bytes after their own part, all but the first have overlap bytes
-// before it.
+// before it. A chunk's buffer is its own: f, or who f gives it to, may Free it.
 func (k *Chunker) Each(r io.Reader, a *Artifact, f func(Chunk) error) (int64, error) {
-	buf := k.buf[:0]
+	buf := k.buffer()
 	c := Chunk{Artifact: a, Line: 1, Column: 1}
 	var total int64
 	for {
 		n, err := fill(r, buf[len(buf):cap(buf)])
 		buf = buf[:len(buf)+n]
 		total += int64(n)
-		last := errors.Is(err, io.EOF)
-		if err != nil && !last {
-			// What was read before the stream broke is still looked at.
-			c.Data, c.To = buf, len(buf)
+		c.Data, c.To = buf, len(buf)
+		if err != nil {
+			// What was read before a stream broke is still looked at.
+			if errors.Is(err, io.EOF) {
+				err = nil
+			}
 			return total, errors.Join(err, f(c))
 		}
-		c.Data, c.To = buf, len(buf)
-		if !last {
-			c.To = len(buf) - k.overlap
-		}
-		if c.To > c.From || last {
-			if err := f(c); err != nil {
-				return total, err
-			}
-		}
-		if last {
-			return total, nil
-		}
+		c.To = len(buf) - k.overlap
 		drop := c.To - k.overlap
-		c.advance(buf[:drop])
-		buf = buf[:copy(buf, buf[drop:])]
-		c.From = k.overlap
+		rest := c
+		rest.advance(buf[:drop])
+		rest.From = k.overlap
+		buf = append(k.buffer(), buf[drop:]...)
+		if err := f(c); err != nil {
+			return total, err
+		}
+		c = rest
 	}
 }
 

@@ -16,9 +16,9 @@ import (
 	"github.com/quellhq/quell/rules"
 )
 
-// Pool runs a detector over the artifacts of sources. Each worker owns one
-// chunk buffer, so the bytes in flight are bounded by the workers, not by the
-// input.
+// Pool runs a detector over the artifacts of sources: several artifacts at once,
+// and several chunks of a long one. The bytes in flight are bounded by the
+// workers, not by the input.
 type Pool struct {
 	Detector Detector
 	Workers  int // 0: one per CPU
@@ -31,17 +31,34 @@ type Stats struct {
 	Allowed   int64 // findings that a marker in the text suppressed
 }
 
+// run is one call of Run.
+type run struct {
+	*Pool
+	stats  Stats
+	chunks *Chunker
+	// tokens bound the chunks that are looked at at one time. Reading takes
+	// none: while all are held, the next chunk of each artifact is made ready.
+	tokens  chan struct{}
+	helpers *ants.Pool
+	emit    func(rules.Finding)
+	gap     func(Gap)
+}
+
 // Run scans src. emit gets findings, gap what could not be read; both may be
 // called by several goroutines at once. The error is ctx's, or the pool's own.
 func (p *Pool) Run(ctx context.Context, src Source, emit func(rules.Finding), gap func(Gap)) (Stats, error) {
-	var st Stats
-	var wg sync.WaitGroup
-	chunkers := sync.Pool{New: func() any { return NewChunker(p.Detector.MaxLen()) }}
-	workers, err := ants.NewPool(cmp.Or(p.Workers, runtime.GOMAXPROCS(0)), ants.WithPreAlloc(false), ants.WithPanicHandler(func(any) {}))
+	n := cmp.Or(p.Workers, runtime.GOMAXPROCS(0))
+	r := &run{Pool: p, chunks: NewChunker(p.Detector.MaxLen()), tokens: make(chan struct{}, n), emit: emit, gap: gap}
+	workers, err := ants.NewPool(n, ants.WithPanicHandler(func(any) {}))
 	if err != nil {
-		return st, fmt.Errorf("scan: %w", err)
+		return r.stats, fmt.Errorf("scan: %w", err)
 	}
 	defer workers.Release()
+	if r.helpers, err = ants.NewPool(n, ants.WithPanicHandler(func(any) {})); err != nil {
+		return r.stats, fmt.Errorf("scan: %w", err)
+	}
+	defer r.helpers.Release()
+	var wg sync.WaitGroup
 	for a, err := range src.Artifacts(ctx) {
 		if err != nil {
 			var g Gap
@@ -57,57 +74,78 @@ func (p *Pool) Run(ctx context.Context, src Source, emit func(rules.Finding), ga
 		wg.Add(1)
 		err := workers.Submit(func() {
 			defer wg.Done()
-			// A panic concerns one artifact. Its value may quote scanned bytes:
-			// only its place is told.
-			defer func() {
-				if r := recover(); r != nil {
-					gap(Gap{Location: a.Location, Reason: "internal error, please report", Err: fmt.Errorf("panic of type %T", r)})
-				}
-			}()
-			k := chunkers.Get().(*Chunker)
-			defer chunkers.Put(k)
-			p.artifact(ctx, k, a, &st, emit, gap)
+			defer r.caught(a.Location)
+			r.artifact(ctx, a)
 		})
 		if err != nil {
 			wg.Done()
-			return st, fmt.Errorf("scan: %w", err)
+			wg.Wait()
+			return r.stats, fmt.Errorf("scan: %w", err)
 		}
 	}
 	wg.Wait()
-	return st, ctx.Err()
+	return r.stats, ctx.Err()
 }
 
-func (p *Pool) artifact(ctx context.Context, k *Chunker, a Artifact, st *Stats, emit func(rules.Finding), gap func(Gap)) {
-	scan := func(a Artifact, r io.Reader) error {
-		atomic.AddInt64(&st.Artifacts, 1)
-		n, err := k.Each(contextReader{ctx, r}, &a, func(c Chunk) error {
-			p.chunk(c, st, emit)
-			return ctx.Err()
-		})
-		atomic.AddInt64(&st.Bytes, n)
-		return err
+// caught makes a gap of a panic, which concerns one artifact. Its value may
+// quote scanned bytes: only its place is told.
+func (r *run) caught(at rules.Location) {
+	if x := recover(); x != nil {
+		r.gap(Gap{Location: at, Reason: "internal error, please report", Err: fmt.Errorf("panic of type %T", x)})
 	}
+}
+
+func (r *run) artifact(ctx context.Context, a Artifact) {
 	if a.Parts != nil {
-		if err := a.Parts(ctx, scan, gap); err != nil && ctx.Err() == nil {
-			gap(Gap{Location: a.Location, Err: err})
+		if err := a.Parts(ctx, func(a Artifact, b io.Reader) error { return r.stream(ctx, a, b) }, r.gap); err != nil && ctx.Err() == nil {
+			r.gap(Gap{Location: a.Location, Err: err})
 		}
 		return
 	}
-	r, err := a.Open(ctx)
+	b, err := a.Open(ctx)
 	if err != nil {
-		gap(Gap{Location: a.Location, Err: err})
+		r.gap(Gap{Location: a.Location, Err: err})
 		return
 	}
-	defer r.Close()
-	if err := scan(a, r); err != nil && ctx.Err() == nil {
-		gap(Gap{Location: a.Location, Reason: "read to its middle only", Err: err})
+	defer b.Close()
+	if err := r.stream(ctx, a, b); err != nil && ctx.Err() == nil {
+		r.gap(Gap{Location: a.Location, Reason: "read to its middle only", Err: err})
 	}
 }
 
-func (p *Pool) chunk(c Chunk, st *Stats, emit func(rules.Finding)) {
-	for m := range p.Detector.Detect(c) {
+// stream looks at the chunks of one artifact: the last one here, which is the
+// only one of most, and the others beside.
+func (r *run) stream(ctx context.Context, a Artifact, b io.Reader) error {
+	atomic.AddInt64(&r.stats.Artifacts, 1)
+	var beside sync.WaitGroup
+	n, err := r.chunks.Each(contextReader{ctx, b}, &a, func(c Chunk) error {
+		r.tokens <- struct{}{}
+		work := func() {
+			defer func() { <-r.tokens }()
+			defer r.caught(a.Location)
+			r.chunk(c)
+			r.chunks.Free(c)
+		}
+		if c.To == len(c.Data) {
+			work()
+			return ctx.Err()
+		}
+		beside.Add(1)
+		if err := r.helpers.Submit(func() { defer beside.Done(); work() }); err != nil {
+			beside.Done()
+			work()
+		}
+		return ctx.Err()
+	})
+	beside.Wait()
+	atomic.AddInt64(&r.stats.Bytes, n)
+	return err
+}
+
+func (r *run) chunk(c Chunk) {
+	for m := range r.Detector.Detect(c) {
 		if m.Allowed {
-			atomic.AddInt64(&st.Allowed, 1)
+			atomic.AddInt64(&r.stats.Allowed, 1)
 			continue
 		}
 		f := rules.Finding{Rule: m.Rule.ID, Kind: m.Rule.Kind, Confidence: m.Confidence, Secret: m.Secret,
@@ -119,7 +157,7 @@ func (p *Pool) chunk(c Chunk, st *Stats, emit func(rules.Finding)) {
 		if m.Rule.Provider != nil {
 			f.Provider = m.Rule.Provider.ID
 		}
-		emit(f)
+		r.emit(f)
 	}
 }
 

@@ -1,0 +1,97 @@
+package scanners
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"iter"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/quellhq/quell/rules"
+)
+
+// marks finds the words "mark-" and four digits, and panics where it is told to.
+type marks struct{ panics string }
+
+func (marks) MaxLen() int { return 64 }
+
+func (d marks) Detect(c Chunk) iter.Seq[Match] {
+	return func(yield func(Match) bool) {
+		if d.panics != "" && bytes.Contains(c.Data, []byte(d.panics)) {
+			panic("with a secret in it")
+		}
+		for i := c.From; i < c.To; i++ {
+			if bytes.HasPrefix(c.Data[i:], []byte("mark-")) && i+9 <= len(c.Data) {
+				if !yield(Match{Rule: &rules.Rule{ID: "mark"}, Secret: rules.NewSecret(c.Data[i : i+9]), Start: i, End: i + 9}) {
+					return
+				}
+			}
+		}
+	}
+}
+
+type one struct{ text string }
+
+func (s one) Artifacts(context.Context) iter.Seq2[Artifact, error] {
+	return func(yield func(Artifact, error) bool) {
+		for _, path := range []string{"a", "b"} {
+			open := func(context.Context) (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(s.text)), nil }
+			if !yield(Artifact{Location: rules.Location{Path: path}, Open: open}, nil) {
+				return
+			}
+		}
+	}
+}
+
+// Chunks of a long stream are looked at side by side: everything is found once,
+// at its own place.
+func TestLongStreamsAreSharedOut(t *testing.T) {
+	var text strings.Builder
+	var want []string
+	for i := range 1200 {
+		text.WriteString(strings.Repeat("x\n", i*7%6000))
+		at := text.Len()
+		fmt.Fprintf(&text, "  mark-%04d\n", i)
+		want = append(want, fmt.Sprintf("a:%d:3 offset %d", 1+strings.Count(text.String()[:at], "\n"), at+2))
+	}
+	if text.Len() < 6*chunkSize {
+		t.Fatalf("only %d bytes", text.Len())
+	}
+	want = append(want, slices.Clone(want)...)
+	for i := range want[len(want)/2:] {
+		want[len(want)/2+i] = "b" + want[i][1:]
+	}
+	for _, workers := range []int{1, 4} {
+		var mu sync.Mutex
+		var got []string
+		p := Pool{Detector: marks{}, Workers: workers}
+		st, err := p.Run(t.Context(), one{text.String()}, func(f rules.Finding) {
+			mu.Lock()
+			defer mu.Unlock()
+			got = append(got, fmt.Sprintf("%s:%d:%d offset %d", f.Location.Path, f.Location.Line, f.Location.Column, f.Location.Offset))
+		}, func(g Gap) { t.Error(g) })
+		slices.Sort(got)
+		slices.Sort(want)
+		if err != nil || !slices.Equal(got, want) || st.Bytes != int64(2*text.Len()) {
+			t.Errorf("%d workers: %d findings, %d bytes, %v", workers, len(got), st.Bytes, err)
+		}
+	}
+}
+
+func TestAPanicConcernsItsArtifactAndQuotesNothing(t *testing.T) {
+	var gaps []string
+	var mu sync.Mutex
+	p := Pool{Detector: marks{panics: "mark-0007"}}
+	_, err := p.Run(t.Context(), one{strings.Repeat("x\n", chunkSize) + "mark-0007"}, func(rules.Finding) {}, func(g Gap) {
+		mu.Lock()
+		defer mu.Unlock()
+		gaps = append(gaps, g.Error())
+	})
+	if err != nil || len(gaps) != 2 || strings.Contains(gaps[0], "secret") {
+		t.Errorf("%v, %v", gaps, err)
+	}
+}
