@@ -102,6 +102,36 @@ type marker struct {
 	b  []byte
 	at [4]int // of ESC, BOM's first byte, backspace, "["; -1: not looked for yet
 	ok bool
+	// How far there is no end of a control string, and of a note: a text of
+	// their beginnings alone is then looked through once, and not once for each.
+	noString, noNote int
+}
+
+// index finds what ends a string that begins at i, up to maxControl behind it.
+func (m *marker) index(i int, none *int, find func([]byte) int) int {
+	from, to := max(i, *none), min(len(m.b), i+maxControl)
+	if from >= to {
+		return -1
+	}
+	if k := find(m.b[from:to]); k >= 0 {
+		return from + k
+	}
+	*none = to - 1
+	return -1
+}
+
+func noteEnd(b []byte) int { return bytes.Index(b, []byte("[0m")) }
+
+// stringEnd is BEL, or ESC and a backslash.
+func stringEnd(b []byte) int {
+	end := bytes.IndexByte(b, 0x07)
+	if end >= 0 {
+		b = b[:end]
+	}
+	if k := bytes.Index(b, []byte{esc, '\\'}); k >= 0 {
+		return k
+	}
+	return end
 }
 
 func (m *marker) next(i int) int {
@@ -127,11 +157,11 @@ func (m *marker) len(i int) int {
 	b := m.b[i:]
 	switch b[0] {
 	case esc:
-		return control(b)
+		return m.control(i)
 	case '\b':
 		return 1
 	case '[':
-		return bareControl(b)
+		return m.bareControl(i)
 	}
 	if bytes.HasPrefix(b, bom) {
 		return len(bom)
@@ -146,13 +176,14 @@ const maxControl = 16 << 10
 // control is the length of the sequence that begins b, by ECMA-48: CSI with
 // its parameters, control strings up to BEL or ST, else ESC and one byte.
 // Jenkins wraps its console notes in two CSI sequences with a payload between.
-func control(b []byte) int {
+func (m *marker) control(at int) int {
+	b := m.b[at:]
 	if len(b) < 2 {
 		return 1
 	}
 	if bytes.HasPrefix(b, []byte("\x1b[8mha:")) {
-		if i := bytes.Index(b[:min(len(b), maxControl)], []byte("\x1b[0m")); i >= 0 {
-			return i + 4
+		if i := m.index(at, &m.noNote, noteEnd); i >= 0 {
+			return i + 3 - at
 		}
 	}
 	switch b[1] {
@@ -167,15 +198,14 @@ func control(b []byte) int {
 		}
 		return len(b)
 	case ']', '_', 'P', '^', 'X':
-		for i := 2; i < min(len(b), maxControl); i++ {
-			if b[i] == 0x07 {
-				return i + 1
-			}
-			if b[i] == esc && i+1 < len(b) && b[i+1] == '\\' {
-				return i + 2
-			}
+		i := m.index(at+2, &m.noString, stringEnd)
+		switch {
+		case i < 0:
+			return 2
+		case m.b[i] == esc:
+			return i + 2 - at
 		}
-		return 2
+		return i + 1 - at
 	}
 	if b[1] >= 0x20 && b[1] <= 0x7e {
 		return 2
@@ -185,10 +215,11 @@ func control(b []byte) int {
 
 // bareControl is the length of a colour whose ESC was lost on the way to the
 // log, and of a Jenkins note in the same state.
-func bareControl(b []byte) int {
+func (m *marker) bareControl(at int) int {
+	b := m.b[at:]
 	if bytes.HasPrefix(b, []byte("[8mha:")) {
-		if i := bytes.Index(b[:min(len(b), maxControl)], []byte("[0m")); i >= 0 {
-			return i + 3
+		if i := m.index(at, &m.noNote, noteEnd); i >= 0 {
+			return i + 3 - at
 		}
 	}
 	for i := 1; i < min(len(b), 10); i++ {

@@ -62,7 +62,7 @@ func (l *look) decode(t *text, own span, depth int) {
 // over is given, into those only that go over one of these places.
 func (l *look) runs(t *text, own span, depth int, over []int) {
 	b := t.data
-	for i := own.start; i+minEncoded <= len(b) && i < own.end; {
+	for i := own.start; i+minEncoded <= len(b) && i < own.end && l.budget >= 0; {
 		// A run of the least length has a byte at every place of that distance.
 		k := i + minEncoded - 1
 		if !base64Class[b[k]] {

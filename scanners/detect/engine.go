@@ -251,43 +251,58 @@ func (e *Engine) search(s *scratch, b []byte, part span) {
 // folded looks for literals that are written with one of the two runes, in the
 // neighbourhood of each.
 func (e *Engine) folded(s *scratch, b []byte, part span) {
+	const around = 4 * longestLiteral
+	for i := part.start; i < part.end; {
+		k := foldingRune(b[i:part.end])
+		if k < 0 {
+			return
+		}
+		i += k
+		from := runeStart(b, max(0, i-longestLiteral))
+		to := min(len(b), i+around)
+		var text [around + 2*longestLiteral]byte
+		var at [around + 2*longestLiteral]int
+		n := 0
+		put := func(c byte, j int) { text[n], at[n] = c, j; n++ }
+		for j := from; j < to; {
+			c, size := utf8.DecodeRune(b[j:])
+			switch c {
+			case longS:
+				put('s', j)
+			case kelvin:
+				put('k', j)
+			default:
+				for k := range min(size, to-j) {
+					put(b[j+k], j+k)
+				}
+			}
+			j += size
+		}
+		for j := 0; j+gramLen <= n; j++ {
+			g := gramAt(text[j:])
+			if !e.grams.may(g) {
+				continue
+			}
+			for _, x := range e.grams.at(g) {
+				if k := j - int(x.off); x.gram == g && k >= 0 {
+					e.place(s, b, x.anchor, at[k], -1)
+				}
+			}
+		}
+		// A literal with a later rune in it begins at most its length before.
+		i = max(i+1, to-longestLiteral)
+	}
+}
+
+// foldingRune is where the first of the two runes stands, or -1.
+func foldingRune(b []byte) int {
+	first := -1
 	for _, r := range []rune{longS, kelvin} {
-		utf := []byte(string(r))
-		for i := part.start; i < part.end; {
-			k := bytes.Index(b[i:part.end], utf)
-			if k < 0 {
-				break
-			}
-			i += k
-			near := b[max(0, i-2*longestLiteral):min(len(b), i+2*longestLiteral)]
-			from := max(0, i-2*longestLiteral)
-			var text []byte
-			var at []int
-			for j := 0; j < len(near); {
-				c, n := utf8.DecodeRune(near[j:])
-				switch c {
-				case longS:
-					text, at = append(text, 's'), append(at, from+j)
-				case kelvin:
-					text, at = append(text, 'k'), append(at, from+j)
-				default:
-					for k := range n {
-						text, at = append(text, near[j+k]), append(at, from+j+k)
-					}
-				}
-				j += n
-			}
-			for j := 0; j+gramLen <= len(text); j++ {
-				g := gramAt(text[j:])
-				for _, x := range e.grams.list {
-					if k := j - int(x.off); x.gram == g && k >= 0 {
-						e.place(s, b, x.anchor, at[k], -1)
-					}
-				}
-			}
-			i += len(utf)
+		if k := bytes.Index(b, utf8.AppendRune(nil, r)); k >= 0 {
+			b, first = b[:k], k
 		}
 	}
+	return first
 }
 
 // gateNear is how far from a match its keyword may stand.

@@ -50,7 +50,7 @@ func (l *look) unescape(t *text, own span, x *escape, depth int) {
 		l.s.free(c)
 		c = nil
 	}
-	for i := own.start; i < min(own.end, len(b)); i++ {
+	for i := own.start; i < min(own.end, len(b)) && l.budget >= 0; i++ {
 		k := bytes.IndexByte(b[i:min(own.end, len(b))], x.trigger)
 		if k < 0 {
 			break

@@ -78,6 +78,12 @@ func newGramTable(sorted []gramEntry) *gramTable {
 	return t
 }
 
+// may reports whether the hash of g is in the bitmap.
+func (t *gramTable) may(g uint32) bool {
+	h := gramHash(g)
+	return t.bitmap[h/64]>>(h%64)&1 != 0
+}
+
 // at lists the entries whose hash is that of g, which is in the bitmap.
 func (t *gramTable) at(g uint32) []gramEntry {
 	h := gramHash(g)
@@ -113,7 +119,7 @@ func (t *gramTable) scanScalar(b []byte, from, to int, hits *[blockLen + 8]uint3
 		}
 	}
 	for ; i < to; i++ {
-		if h := gramAt(b[i:]) * hashMul; t.bitmap[h>>20]>>(h>>14&63)&1 != 0 {
+		if t.may(gramAt(b[i:])) {
 			hits[n] = uint32(i)
 			n++
 		}

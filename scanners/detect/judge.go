@@ -97,14 +97,17 @@ func until(t time.Time) rules.Offline {
 	return rules.Offline{State: rules.OfflineUnexpired, Expires: &t}
 }
 
+// lineContext bounds what is looked at of a match's line on either side: one of a
+// minified file may be megabytes long, and hold thousands of matches.
+const lineContext = 1024
+
 func lineOf(b []byte, start, end int) []byte {
-	from := bytes.LastIndexByte(b[:start], '\n') + 1
-	to := len(b)
-	if i := bytes.IndexByte(b[end:], '\n'); i >= 0 {
+	from, to := max(0, start-lineContext), min(len(b), end+lineContext)
+	from += bytes.LastIndexByte(b[from:start], '\n') + 1
+	if i := bytes.IndexByte(b[end:to], '\n'); i >= 0 {
 		to = end + i
 	}
-	// A line of a minified file may be megabytes long.
-	return b[max(from, start-4096):min(to, end+4096)]
+	return b[from:to]
 }
 
 func allowed(lists []*config.Allowlist, secret, match, line, path, commit string, paths bool) bool {
@@ -188,17 +191,23 @@ func claims(line []byte) []string {
 			out = append(out, h)
 		}
 	}
-	if m := jarRE.FindSubmatch(line); m != nil {
-		add(string(m[1]))
+	if bytes.IndexByte(line, '\t') > 0 {
+		if m := jarRE.FindSubmatch(line); m != nil {
+			add(string(m[1]))
+		}
 	}
-	for _, m := range domainRE.FindAllSubmatch(line, 4) {
-		add(string(m[1]))
-	}
-	for _, m := range urlRE.FindAllSubmatch(line, 4) {
-		add(string(m[1]) + string(m[2]))
-	}
-	for _, m := range hostRE.FindAllSubmatch(line, 4) {
-		add(string(m[1]))
+	// Most lines name no host: what every expression needs is looked for first.
+	low := bytes.ToLower(line)
+	for _, x := range []struct {
+		needs string
+		re    *regexp.Regexp
+	}{{"domain", domainRE}, {"://", urlRE}, {"host", hostRE}, {":authority", hostRE}} {
+		if !bytes.Contains(low, []byte(x.needs)) {
+			continue
+		}
+		for _, m := range x.re.FindAllSubmatch(line, 4) {
+			add(string(bytes.Join(m[1:], nil)))
+		}
 	}
 	return out
 }

@@ -210,8 +210,7 @@ func (l *look) derive(t *text) *text {
 
 // decoded searches what a decoder made of a part of t.
 func (l *look) decoded(c *text, step string, depth int) {
-	if l.budget -= len(c.data); l.budget < 0 {
-		l.e.limited.budget.Add(1)
+	if !l.spend(len(c.data)) {
 		return
 	}
 	l.ids++
@@ -250,11 +249,23 @@ func resolve(found []raw) []raw {
 		}
 		return len(b.value) - len(a.value)
 	})
+	// Which of those that are kept lie where: a chunk may hold thousands.
+	const stretch = 1 << 10
+	near := map[int][]int{}
 	var kept []raw
 	for _, m := range found {
-		if !slices.ContainsFunc(kept, func(k raw) bool { return clash(&m, &k) }) {
-			kept = append(kept, m)
+		from, to := m.place.start/stretch, max(m.place.end-1, m.place.start)/stretch
+		clashes := false
+		for i := from; i <= to && !clashes; i++ {
+			clashes = slices.ContainsFunc(near[i], func(k int) bool { return clash(&m, &kept[k]) })
 		}
+		if clashes {
+			continue
+		}
+		for i := from; i <= to; i++ {
+			near[i] = append(near[i], len(kept))
+		}
+		kept = append(kept, m)
 	}
 	slices.SortStableFunc(kept, func(a, b raw) int { return a.place.start - b.place.start })
 	return kept

@@ -39,6 +39,9 @@ func maskLen(b []byte) int {
 // alone is no finding.
 const minVisible = 4
 
+// maxTail bounds what is shown of a token behind its first mask.
+const maxTail = 256
+
 // partial reports a token in which a mask stands. It is never completed by
 // guess, and never asked about: that it leaked in part is all that is known.
 func (l *look) partial(t *text, m masked) {
@@ -59,7 +62,7 @@ func (l *look) partial(t *text, m masked) {
 		return
 	}
 	end := m.stop
-	for end < len(t.data) {
+	for end < min(len(t.data), m.stop+maxTail) {
 		if n := maskLen(t.data[end:]); n > 0 {
 			end += n
 		} else if base64Class[t.data[end]] {

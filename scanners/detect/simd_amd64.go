@@ -37,7 +37,7 @@ func (t *gramTable) scan(b []byte, from, to int, hits *[blockLen + 8]uint32) (n,
 		}
 	}
 	for i := from + blocks*blockSize; i < to; i++ {
-		if h := gramAt(b[i:]) * hashMul; t.bitmap[h>>20]>>(h>>14&63)&1 != 0 {
+		if t.may(gramAt(b[i:])) {
 			hits[n] = uint32(i)
 			n++
 		}

@@ -24,7 +24,7 @@ func (l *look) wide(t *text, own span, depth int) {
 	const gap = 4
 	b := t.data
 	end := min(own.end, len(b))
-	for i := own.start; i < end; {
+	for i := own.start; i < end && l.budget >= 0; {
 		k := bytes.IndexByte(b[i:end], 0)
 		if k < 0 {
 			return

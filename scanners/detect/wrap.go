@@ -125,16 +125,17 @@ func (l *look) lines(t *text, own span, joins []int, depth int) {
 	l.joinRun(t, run, truncated && len(run) > 0 && run[0].start <= start, depth)
 	dump.flush()
 	slices.Sort(joins)
-	for i, k := range joins {
-		if i == 0 || k != joins[i-1] {
-			l.joinAt(t, k)
+	done := 0
+	for _, k := range joins {
+		if k >= done {
+			done = l.joinAt(t, k)
 		}
 	}
 }
 
 // joinRun joins lines of equal length and the shorter one behind them.
 func (l *look) joinRun(t *text, run []line, truncated bool, depth int) {
-	if len(run) < 2 {
+	if len(run) < 2 || l.budget < 0 {
 		return
 	}
 	w := run[0].end - run[0].start
@@ -149,8 +150,7 @@ func (l *look) joinRun(t *text, run []line, truncated bool, depth int) {
 		}
 		c.copy(ln.start, ln.end)
 	}
-	if l.budget -= len(c.data); l.budget < 0 {
-		l.e.limited.budget.Add(1)
+	if !l.spend(len(c.data)) {
 		return
 	}
 	l.joined(c, usual)
@@ -160,8 +160,9 @@ func (l *look) joinRun(t *text, run []line, truncated bool, depth int) {
 }
 
 // joinAt joins the line that ends at b[k] with those behind it: as many as are
-// of its length, and one more.
-func (l *look) joinAt(t *text, k int) {
+// of its length, and one more. It returns up to where no other line need be
+// joined with the next.
+func (l *look) joinAt(t *text, k int) (done int) {
 	b := t.data
 	from := bytes.LastIndexByte(b[max(0, k-maxJoin):k], '\n') + 1 + max(0, k-maxJoin)
 	cur := lineAt(b, from)
@@ -170,7 +171,7 @@ func (l *look) joinAt(t *text, k int) {
 	defer l.s.free(c)
 	c.views = with(t.views, "joined")
 	c.openStart = from > 0 && b[from-1] != '\n'
-	for len(c.data) < maxJoin {
+	for {
 		end := cur.end
 		if end > cur.start && (b[end-1] == '\\' || b[end-1] == '=' && end-cur.start <= 76) {
 			end--
@@ -179,17 +180,31 @@ func (l *look) joinAt(t *text, k int) {
 		if cur.next >= len(b) || len(c.cuts) > 0 && cur.end-cur.start != w {
 			break
 		}
+		if len(c.data) >= maxJoin {
+			// What begins in the last third may not end here.
+			done -= maxJoin / 3
+			break
+		}
+		done = cur.next
 		cur = lineAt(b, cur.next)
 		if cur.end == cur.start || !tokenByte[b[cur.start]] || cur.end-cur.start > max(w, minWrap) && w >= minWrap {
 			break
 		}
 		c.cut()
 	}
-	if l.budget -= len(c.data); l.budget < 0 {
-		l.e.limited.budget.Add(1)
-		return
+	if l.spend(len(c.data)) {
+		l.joined(c, false)
 	}
-	l.joined(c, false)
+	return max(done, k+1)
+}
+
+// spend takes n bytes off the budget and reports whether there were as many.
+func (l *look) spend(n int) bool {
+	if l.budget -= n; l.budget < 0 {
+		l.e.limited.budget.Add(1)
+		return false
+	}
+	return true
 }
 
 // joined searches lines that were joined. A match counts where its secret goes
@@ -220,11 +235,10 @@ func (e *Engine) straddles(s *scratch, b []byte, prev, cur line) bool {
 	n := copy(buf[:32], b[max(prev.start, prev.end-32):prev.end])
 	all := buf[:n+copy(buf[n:], b[cur.start:min(cur.end, cur.start+64)])]
 	for i := max(0, n-gramLen+1); i < n && i+gramLen <= len(all); i++ {
-		h := gramAt(all[i:]) * hashMul
-		if e.grams.bitmap[h>>20]>>(h>>14&63)&1 == 0 {
+		g := gramAt(all[i:])
+		if !e.grams.may(g) {
 			continue
 		}
-		g := gramAt(all[i:])
 		for _, x := range e.grams.at(g) {
 			p := &e.anchors[x.anchor]
 			pos := i - int(x.off)
