@@ -48,7 +48,11 @@ func windows(e *Engine, b []byte) []string {
 // everywhere gives them by running every expression over all of the text.
 func everywhere(e *Engine, b []byte) []string {
 	var out []string
+	low := bytes.ToLower(b)
 	for _, r := range e.rules {
+		if len(r.Keywords) > 0 && !slices.ContainsFunc(r.Keywords, func(k string) bool { return bytes.Contains(low, []byte(k)) }) {
+			continue // no match of it would pass the gate
+		}
 		for _, m := range r.Regex.FindAllSubmatchIndex(b, -1) {
 			if e.gated(r, b, m[0], m[1]) {
 				x := r.match(string(b), m, 0)
@@ -70,7 +74,7 @@ func noise(e *Engine, r *rand.Rand, n int) []byte {
 		c := e.rules[r.IntN(len(e.rules))]
 		switch r.IntN(8) {
 		case 0:
-			if l := e.anchors[r.IntN(len(e.anchors))].literals; len(l) > 0 {
+			if l := anchorOf(e, r); len(l) > 0 {
 				b.WriteString(l[r.IntN(len(l))])
 			}
 		case 1:
@@ -95,6 +99,13 @@ func noise(e *Engine, r *rand.Rand, n int) []byte {
 		}
 	}
 	return b.Bytes()
+}
+
+func anchorOf(e *Engine, r *rand.Rand) []string {
+	if len(e.anchors) == 0 {
+		return nil
+	}
+	return e.anchors[r.IntN(len(e.anchors))].literals
 }
 
 func TestWindowsFindWhatWholeTextFinds(t *testing.T) {
@@ -129,24 +140,49 @@ func diff(got, want []string) []string {
 	return out[:min(len(out), 10)]
 }
 
+// FuzzWindows compares a few rules at a time, which the first byte chooses:
+// running all of them over everything takes too long.
 func FuzzWindows(f *testing.F) {
-	set, err := rules.Builtin()
-	if err != nil {
-		f.Fatal(err)
-	}
-	e := New(set)
+	set := builtin(f)
+	var engines []*Engine
 	r := rand.New(rand.NewPCG(3, 4))
-	for range 20 {
-		f.Add(noise(e, r, 512))
+	for some := range slices.Chunk(set.Rules, 8) {
+		e := New(&rules.Set{Rules: some})
+		if len(e.rules) == 0 {
+			continue
+		}
+		for range 3 {
+			f.Add(append([]byte{byte(len(engines))}, noise(e, r, 200)...))
+		}
+		engines = append(engines, e)
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
-		if len(b) > 4096 {
+		if len(b) == 0 || len(b) > 1024 {
 			return
 		}
-		if got, want := windows(e, b), everywhere(e, b); !slices.Equal(got, want) {
+		e := engines[int(b[0])%len(engines)]
+		if got, want := windows(e, b[1:]), everywhere(e, b[1:]); !slices.Equal(got, want) {
 			t.Fatal(diff(got, want))
 		}
 	})
+}
+
+// The same over real text: Go's sources, and what QUELL_CORPUS names.
+func TestWindowsFindWhatWholeFilesFind(t *testing.T) {
+	e := New(builtin(t))
+	files, total := 0, 0
+	each(t, func(name string, b []byte) {
+		files++
+		got, want := windows(e, b), everywhere(e, b)
+		total += len(want)
+		if !slices.Equal(got, want) {
+			t.Errorf("%s: %v", name, diff(got, want))
+		}
+	})
+	t.Logf("%d files, %d matches", files, total)
+	if files < 80 || total < 100 {
+		t.Errorf("only %d files and %d matches", files, total)
+	}
 }
 
 // run scans text as the pool does.
