@@ -32,7 +32,7 @@ func (e *Engine) Limits() map[string]int64 {
 	out := map[string]int64{}
 	for name, n := range map[string]*atomic.Int64{
 		"encoded text was left undecoded: more than 16 MiB would come of one chunk": &e.limited.budget,
-		"a match longer than 32 KiB was cut":                                        &e.limited.long,
+		"what may be a match longer than 32 KiB was cut or left out":                                        &e.limited.long,
 	} {
 		if k := n.Load(); k > 0 {
 			out[name] = k
@@ -106,12 +106,9 @@ func (l *look) run(t *text, w span, depth int) {
 		}
 	}
 	// A run begins where its first group does, or behind a word that a
-	// separator of the other alphabet joins to it. One that the text cuts
-	// begins in any of four phases.
-	starts := append(make([]int, 0, 8), 0)
-	if w.start == 0 && t.inside {
-		starts = append(starts, 1, 2, 3)
-	}
+	// separator of the other alphabet joins to it. One that was cut begins in
+	// any of four phases.
+	starts := append(make([]int, 0, 12), 0, 1, 2, 3)
 	for i, c := range b[:min(len(b)-minEncoded, 64)] {
 		if (c == '_' || c == '-' || c == '/') && len(starts) < cap(starts) {
 			starts = append(starts, i+1)

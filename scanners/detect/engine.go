@@ -124,6 +124,7 @@ type scratch struct {
 	reach  []sliding    // likewise
 	joins  []int        // line ends at which an attempt broke off
 	masked []masked
+	open   []int // where attempts began that the text's end broke off
 	texts  []*text // to be used again
 }
 
@@ -345,6 +346,8 @@ func (e *Engine) hit(s *scratch, b []byte, id uint16, pos, off int) {
 	}
 	if t.may {
 		e.place(s, b, id, pos, t.end)
+	} else if t.stop >= len(b) {
+		s.open = append(s.open, pos)
 	} else {
 		e.broke(s, b, p, pos, off, t.stop)
 	}

@@ -77,6 +77,7 @@ func (l *look) text(t *text, depth int) {
 		at := main.outer(m.start, m.end)
 		return t.fresh(at.start, at.end) || main.touched(m.start, m.end)
 	})
+	l.unfinished(t, main)
 	if len(t.cuts) == 0 {
 		l.secretsObject(main, own)
 	}
@@ -91,6 +92,19 @@ func (l *look) text(t *text, depth int) {
 	if depth < maxDepth {
 		l.decode(main, own, depth)
 	}
+}
+
+// unfinished counts the attempts of the chunk's own part that were still going on
+// where its context ends: had there been more of it, they might have matched.
+func (l *look) unfinished(t, main *text) {
+	if t.parent == nil && l.chunk.To < len(t.data) {
+		for _, pos := range l.s.open {
+			if at := main.owner(pos); at >= l.chunk.From && at < l.chunk.To {
+				l.e.limited.long.Add(1)
+			}
+		}
+	}
+	l.s.open = l.s.open[:0]
 }
 
 // fresh reports whether a match in a derived text tells more than its parent:

@@ -146,6 +146,12 @@ func manglings() []mangling {
 		{"UTF-16BE with a BOM", func(t string) string { return "\xfe\xff" + wideOf("Authorization: Bearer "+all(t)+"\r\n", true) }, "utf-16", 0},
 		{"environment of a process", func(t string) string { return "PATH=/bin\x00HOME=/root\x00TOKEN=" + all(t) + "\x00LANG=C\x00" }, "", 0},
 		{"base64", func(t string) string { return "data " + all(std(t)) + "\n" }, "base64", 0},
+		{"base64, phase 1", func(t string) string { return "data " + all(std(" "+t)) + "\n" }, "base64", 0},
+		{"base64, phase 2", func(t string) string { return "data " + all(std("x:"+t)) + "\n" }, "base64", 0},
+		{"base64 without its beginning", func(t string) string {
+			x := std("line of text: " + t)
+			return "data " + x[:2] + " " + x[2:4] + from + x[4:] + upto + "\n"
+		}, "base64", 0},
 		{"base64 behind other text", func(t string) string { return "data " + all(std("ab "+t)) + "\n" }, "base64", 0},
 		{"base64url, unpadded", func(t string) string {
 			return "data " + all(base64.RawURLEncoding.EncodeToString([]byte(header(t)))) + "\n"
@@ -322,6 +328,35 @@ func TestEveryManglingIsSeenThrough(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A private key goes over many lines, each with a stamp.
+func TestPrivateKeyAcrossStamps(t *testing.T) {
+	e := New(builtin(t))
+	key := "-----BEGIN RSA PRIVATE KEY-----\n" + hard(std(strings.Repeat("0aB1cD2eF3gH4iJ5kL6mN7oP8qR9sT", 20)), "\n", 64) + "\n-----END RSA PRIVATE KEY-----"
+	for _, stamp := range []string{"", ghaStamp, "2024-05-22T12:43:46.962646Z 00O ", "2024-01-01T00:00:00.000000001Z stdout F ", "web-1  | ", "[08:02:41]i:\t\t ", "[2026-05-04T13:55:01.123Z] "} {
+		found := 0
+		b := []byte(stamped(stamp, "x\n"+key+"\ny\n"))
+		for m := range e.Detect(scanners.Chunk{Artifact: &scanners.Artifact{}, Data: b, Line: 1, Column: 1, To: len(b)}) {
+			if m.Rule.ID == "private-key" && m.Secret.Reveal() == key && b[m.Start] == '-' {
+				found++
+			}
+		}
+		if found != 1 {
+			t.Errorf("behind %q: found %d times", stamp, found)
+		}
+	}
+}
+
+// What is longer than a chunk's context is counted, not passed over in silence.
+func TestTooLongIsCounted(t *testing.T) {
+	e := New(builtin(t))
+	key := "-----BEGIN RSA PRIVATE KEY-----\n" + strings.Repeat("0aB1cD2eF3gH4iJ5kL6mN7oP8qR9sT\n", 12000) + "-----END RSA PRIVATE KEY-----\n"
+	text := strings.Repeat("x\n", 200<<10) + key + strings.Repeat("y\n", 200<<10)
+	seen(t, e, text, 0, 0)
+	if len(e.Limits()) != 1 {
+		t.Errorf("%v", e.Limits())
 	}
 }
 
