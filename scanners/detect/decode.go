@@ -32,7 +32,7 @@ func (e *Engine) Limits() map[string]int64 {
 	out := map[string]int64{}
 	for name, n := range map[string]*atomic.Int64{
 		"encoded text was left undecoded: more than 16 MiB would come of one chunk": &e.limited.budget,
-		"what may be a match longer than 32 KiB was cut or left out":                                        &e.limited.long,
+		"what may be a match longer than 32 KiB was cut or left out":                &e.limited.long,
 	} {
 		if k := n.Load(); k > 0 {
 			out[name] = k

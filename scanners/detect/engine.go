@@ -7,7 +7,6 @@ import (
 	"bytes"
 	"regexp/syntax"
 	"slices"
-	"strings"
 	"sync"
 	"unicode/utf8"
 	"unsafe"
@@ -111,62 +110,6 @@ func (e *Engine) Slow() []string {
 		}
 	}
 	return out
-}
-
-// scratch is what one goroutine needs for its search.
-type scratch struct {
-	hits   [blockLen + 8]uint32
-	win    [][]span // by rule
-	gate   []bool
-	act    []int
-	steps  int          // bytes that automatons looked at
-	auto   []*automaton // by anchor, made when first needed
-	reach  []sliding    // likewise
-	joins  []int        // line ends at which an attempt broke off
-	masked []masked
-	open   []int // where attempts began that the text's end broke off
-	texts  []*text // to be used again
-}
-
-func (s *scratch) text() *text {
-	if n := len(s.texts); n > 0 {
-		t := s.texts[n-1]
-		s.texts = s.texts[:n-1]
-		return t
-	}
-	return &text{}
-}
-
-func (s *scratch) automaton(p *placed, id uint16) *automaton {
-	if s.auto[id] == nil {
-		s.auto[id] = newAutomaton(p.rest())
-	}
-	return s.auto[id]
-}
-
-func (s *scratch) free(t *text) { s.texts = append(s.texts, t) }
-
-// raw is one match of a rule's expression: all of it, and the secret's part.
-type raw struct {
-	rule       *compiled
-	start, end int // in text
-	secret     span
-	cookie     string
-	text       []byte
-	confidence rules.Confidence
-	offline    rules.Offline
-	allowed    bool
-	partial    bool
-	claims     []string
-
-	value   []byte
-	place   span   // of the secret, in the chunk
-	pieces  []span // where it stands in more than one
-	owner   int    // the byte of the chunk by which the match belongs to it
-	decoded []string
-	views   []string
-	run     int // which decoded text, 0: none
-	trail   []step
 }
 
 // find calls f for every match of every rule whose literal stands in one of the
@@ -379,45 +322,4 @@ func (e *Engine) place(s *scratch, b []byte, id uint16, pos, end int) {
 		s.act = append(s.act, p.rule)
 	}
 	s.win[p.rule] = append(s.win[p.rule], w)
-}
-
-// match picks the secret out of an expression's groups, with gitleaks' choice:
-// the named group, else the first that is not empty, else all of it.
-func (r *compiled) match(text string, m []int, off int) raw {
-	out := raw{rule: r, start: off + m[0], end: off + m[1], confidence: r.Confidence}
-	for out.end > out.start && text[out.end-1] == '\n' {
-		out.end--
-	}
-	g := 0
-	switch {
-	case r.Cookie != nil:
-		g = 2
-		out.cookie = strings.Clone(text[off+m[2] : off+m[3]])
-		if p := cookiePrefix(text[out.start : off+m[2]]); p != "" {
-			out.cookie = p + out.cookie
-		}
-	case r.SecretGroup > 0:
-		g = r.SecretGroup
-	default:
-		for i := 1; 2*i < len(m); i++ {
-			if m[2*i] >= 0 && m[2*i+1] > m[2*i] {
-				g = i
-				break
-			}
-		}
-	}
-	out.secret = span{out.start, out.end}
-	if g > 0 && m[2*g] >= 0 {
-		out.secret = span{off + m[2*g], off + m[2*g+1]}
-	}
-	return out
-}
-
-func cookiePrefix(s string) string {
-	for _, p := range []string{"__Host-", "__Secure-"} {
-		if strings.HasSuffix(s, p) {
-			return p
-		}
-	}
-	return ""
 }

@@ -1,9 +1,6 @@
 package detect
 
 import (
-	"cmp"
-	"maps"
-	"math"
 	"regexp/syntax"
 	"slices"
 	"strings"
@@ -31,12 +28,6 @@ type anchor struct {
 type placedGram struct {
 	gram uint32
 	off  int16
-}
-
-type extent struct {
-	bytes int
-	loop  *[256]bool // bytes of unbounded repetitions; nil: none
-	all   *[256]bool // every byte that can occur
 }
 
 // minLiteral is the shortest literal worth searching for.
@@ -164,101 +155,6 @@ func program(expr string, branch, elem int) *syntax.Prog {
 		panic("detect: an expression that was analysed does not compile: " + err.Error())
 	}
 	return p
-}
-
-// laterCost is how much rarer an inner literal must be than the first one: its
-// automaton says less, since it sees only the rest of a match.
-const laterCost = 4
-
-// maxGrams bounds what a short literal is expanded to.
-const maxGrams = 8192
-
-// cheapest gives the grams of the literals that occur least, with how often
-// that is expected per byte. Short literals are completed by what may follow
-// them, or by the byte before, which is none of a word.
-func cheapest(lits []string, rest *syntax.Prog, wordBefore bool) ([]placedGram, float64) {
-	var out []placedGram
-	total := 0.0
-	short := false
-	for _, l := range lits {
-		if len(l) < gramLen {
-			short = true
-			break
-		}
-		at, least := 0, 1.0
-		for off := 0; off+gramLen <= len(l); off++ {
-			if p := frequency(gramOf(l[off:])); p < least {
-				at, least = off, p
-			}
-		}
-		out = append(out, placedGram{gramOf(l[at:]), int16(at)})
-		total += least
-	}
-	if !short {
-		return out, total
-	}
-	auto := newAutomaton(rest)
-	set := map[uint32]struct{}{}
-	for c := textStart; c <= afterOther; c++ {
-		g, ok := auto.grams(c, maxGrams)
-		if !ok {
-			return nil, 0
-		}
-		maps.Copy(set, g)
-	}
-	out, total = nil, 0
-	for g := range set {
-		out = append(out, placedGram{g, 0})
-		total += frequency(g)
-	}
-	if !wordBefore {
-		return out, total
-	}
-	heads := map[uint32]struct{}{}
-	for g := range set {
-		heads[g<<8] = struct{}{}
-	}
-	var before []placedGram
-	rare := 0.0
-	for c := range 256 {
-		if word(byte(c)) {
-			continue
-		}
-		for h := range heads {
-			before = append(before, placedGram{h | uint32(c|0x20), -1})
-		}
-	}
-	slices.SortFunc(before, func(a, b placedGram) int { return cmp.Compare(a.gram, b.gram) })
-	before = slices.Compact(before)
-	for _, p := range before {
-		rare += frequency(p.gram)
-	}
-	if rare < total && len(before) <= maxGrams {
-		return before, rare
-	}
-	return out, total
-}
-
-// rarity is -log2 of how often a byte occurs in CI logs and Go sources, with
-// bit 0x20 set, for 0x20-0x3f and 0x60-0x7f.
-const rarity = "" +
-	"\x03\x0a\x08\x09\x0b\x09\x0b\x0a\x08\x06\x06\x0b\x07\x05\x05\x05\x05\x05\x05\x06\x06\x06\x06\x07\x06\x07\x06\x08\x0b\x09\x0a\x0c" +
-	"\x0a\x05\x06\x05\x06\x04\x07\x06\x06\x05\x08\x07\x06\x06\x05\x05\x06\x0a\x05\x05\x05\x06\x07\x08\x07\x08\x08\x07\x09\x08\x0c\x08"
-
-// frequency is how often a gram is expected per byte, its collisions in the
-// bitmap included.
-func frequency(g uint32) float64 {
-	n := 0
-	for range gramLen {
-		switch c := g & 0xff; {
-		case c >= utf8.RuneSelf:
-			n += 12
-		default:
-			n += int(rarity[c&0x1f|c>>1&0x20])
-		}
-		g >>= 8
-	}
-	return math.Ldexp(1, -n) + math.Ldexp(1, -hashBits)
 }
 
 // worth is how well the literals tell places apart: the length of the shortest,
@@ -406,127 +302,4 @@ func zeroWidth(re *syntax.Regexp) bool {
 		return true
 	}
 	return false
-}
-
-// reach is how far the elements can extend.
-func reach(elems []*syntax.Regexp) extent {
-	var loop, all [256]bool
-	x := extent{all: &all}
-	unbounded := false
-	for _, e := range elems {
-		n, u := length(e, &loop)
-		addBytes(e, &all)
-		x.bytes += n
-		unbounded = unbounded || u
-	}
-	if unbounded {
-		x.loop = &loop
-	}
-	return x
-}
-
-// length is the most bytes that re matches outside of unbounded loops, whose
-// bytes it adds to loop.
-func length(re *syntax.Regexp, loop *[256]bool) (n int, unbounded bool) {
-	switch re.Op {
-	case syntax.OpLiteral:
-		for _, r := range re.Rune {
-			n += max(utf8.RuneLen(r), 1)
-			if r < utf8.RuneSelf && re.Flags&syntax.FoldCase != 0 {
-				n += 2 // k and s fold with three-byte runes
-			}
-		}
-	case syntax.OpCharClass:
-		n = 1
-		if k := len(re.Rune); k > 0 && re.Rune[k-1] >= utf8.RuneSelf {
-			n = utf8.UTFMax
-		}
-	case syntax.OpAnyChar, syntax.OpAnyCharNotNL:
-		n = utf8.UTFMax
-	case syntax.OpCapture, syntax.OpQuest:
-		return length(re.Sub[0], loop)
-	case syntax.OpConcat:
-		for _, s := range re.Sub {
-			k, u := length(s, loop)
-			n, unbounded = n+k, unbounded || u
-		}
-	case syntax.OpAlternate:
-		for _, s := range re.Sub {
-			k, u := length(s, loop)
-			n, unbounded = max(n, k), unbounded || u
-		}
-	case syntax.OpStar, syntax.OpPlus:
-		addBytes(re.Sub[0], loop)
-		return 0, true
-	case syntax.OpRepeat:
-		if re.Max < 0 {
-			addBytes(re.Sub[0], loop)
-			return 0, true
-		}
-		n, unbounded = length(re.Sub[0], loop)
-		n *= re.Max
-	}
-	return n, unbounded
-}
-
-// shortest is the fewest bytes that a match of the elements can have.
-func shortest(elems []*syntax.Regexp) int {
-	n := 0
-	for _, e := range elems {
-		switch e.Op {
-		case syntax.OpLiteral:
-			n += len(e.Rune)
-		case syntax.OpCharClass, syntax.OpAnyChar, syntax.OpAnyCharNotNL:
-			n++
-		case syntax.OpConcat, syntax.OpCapture, syntax.OpPlus:
-			n += shortest(e.Sub)
-		case syntax.OpRepeat:
-			n += e.Min * shortest(e.Sub)
-		case syntax.OpAlternate:
-			least := shortest(e.Sub[:1])
-			for i := range e.Sub {
-				least = min(least, shortest(e.Sub[i:i+1]))
-			}
-			n += least
-		}
-	}
-	return n
-}
-
-// addBytes adds every byte that may occur in a match of re.
-func addBytes(re *syntax.Regexp, set *[256]bool) {
-	add := func(lo, hi rune) {
-		for r := lo; r <= hi && r < utf8.RuneSelf; r++ {
-			set[r] = true
-		}
-		if hi >= utf8.RuneSelf {
-			for i := utf8.RuneSelf; i < 256; i++ {
-				set[i] = true
-			}
-		}
-	}
-	switch re.Op {
-	case syntax.OpLiteral:
-		for _, r := range re.Rune {
-			add(r, r)
-			if re.Flags&syntax.FoldCase != 0 {
-				for _, s := range []string{strings.ToLower(string(r)), strings.ToUpper(string(r))} {
-					c, _ := utf8.DecodeRuneInString(s)
-					add(c, c)
-				}
-			}
-		}
-	case syntax.OpCharClass:
-		for i := 0; i+1 < len(re.Rune); i += 2 {
-			add(re.Rune[i], re.Rune[i+1])
-		}
-	case syntax.OpAnyChar:
-		add(0, utf8.MaxRune)
-	case syntax.OpAnyCharNotNL:
-		add(0, '\n'-1)
-		add('\n'+1, utf8.MaxRune)
-	}
-	for _, s := range re.Sub {
-		addBytes(s, set)
-	}
 }
