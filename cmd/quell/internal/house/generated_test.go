@@ -36,8 +36,11 @@ func TestGeneratedProviderTable(t *testing.T) {
 			at = "never: nothing that only reads would tell"
 		}
 		ended, reach := "rotation in Vault", "all sessions of the user"
-		if r.Stateless {
+		switch {
+		case r.Stateless:
 			ended, reach = "its expiry", ""
+		case r.Probe == nil:
+			ended, reach = "found only", ""
 		}
 		for i, v := range r.Revokes {
 			if i == 0 {
