@@ -15,6 +15,7 @@ var alphabets = map[string]string{
 	"base62": base62,
 	"base36": base36,
 	"b64url": base62 + "-_",
+	"b64":    base62 + "+/",
 	"hex":    "0123456789abcdef",
 	"HEX":    "0123456789ABCDEF",
 	"digit":  "0123456789",

@@ -90,7 +90,7 @@ func Load(name string, text []byte) (*Set, error) {
 	lines = headerLines(text, "cookies")
 	for i, t := range f.Cookies {
 		r := &Rule{ID: t.ID, Description: t.Description, Provider: &f.Provider, File: name, Line: at(lines, i), Entropy: t.Entropy,
-			Cookie: &CookieFamily{Names: t.Names, Value: t.Value}, Keywords: lower(trimStars(t.Names))}
+			Cookie: &CookieFamily{Names: t.Names, Value: t.Value}, Keywords: lower(fixedPart(t.Names))}
 		if len(t.Names) == 0 || t.Value == "" {
 			return nil, r.errorf("a cookie family needs names and a value")
 		}
@@ -189,11 +189,7 @@ func (a allowlistTOML) compile() (*config.Allowlist, error) {
 func cookieRegex(names []string, value string) string {
 	var alt []string
 	for _, n := range names {
-		if stem, ok := strings.CutSuffix(n, "*"); ok {
-			alt = append(alt, regexp.QuoteMeta(stem)+`[\w.-]{0,64}`)
-		} else {
-			alt = append(alt, regexp.QuoteMeta(n))
-		}
+		alt = append(alt, strings.ReplaceAll(regexp.QuoteMeta(n), `\*`, `[\w.-]{0,64}`))
 	}
 	return `(?:^|[^\w.%-])(?:__Host-|__Secure-)?(` + strings.Join(alt, "|") + `)` +
 		`(?:[\\]{0,3}["'])?(?:[ ]?(?:=>|[=:])[ ]?|\t|[ ]?,[ ]?[\\]{0,3}["']value[\\]{0,3}["'][ ]?:[ ]?)(?:[\\]{0,3}["'])?` +
@@ -208,10 +204,16 @@ func lower(list []string) []string {
 	return out
 }
 
-func trimStars(list []string) []string {
-	out := make([]string, len(list))
-	for i, s := range list {
-		out[i] = strings.TrimSuffix(s, "*")
+// fixedPart is the longest part of each name without a star: what must stand in
+// the text for the name to be there.
+func fixedPart(names []string) []string {
+	out := make([]string, len(names))
+	for i, n := range names {
+		for _, part := range strings.Split(n, "*") {
+			if len(part) > len(out[i]) {
+				out[i] = part
+			}
+		}
 	}
 	return out
 }

@@ -2,6 +2,8 @@ package rules
 
 import (
 	"regexp"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/zricethezav/gitleaks/v8/config"
@@ -59,7 +61,7 @@ type Rule struct {
 // Specific orders rules that match the same bytes: the higher one is reported.
 func (r *Rule) Specific() int {
 	switch {
-	case r.Provider != nil && r.Confidence == High:
+	case r.Provider != nil && r.Confidence == High && !r.Cookie.pattern():
 		return 4 // a form of its own
 	case r.Provider != nil:
 		return 3 // told by its place
@@ -75,8 +77,14 @@ func (r *Rule) Specific() int {
 // In a rules file it is a [[cookies]] table, since a cookie is found by name
 // and not by an expression that gitleaks could run.
 type CookieFamily struct {
-	Names []string // exact, or with a trailing *
+	Names []string // exact, or with a * for up to 64 bytes of a name
 	Value string   // expression for the whole value as sent
+}
+
+// pattern reports whether a name may begin with anything: a family that knows
+// the whole name knows better.
+func (c *CookieFamily) pattern() bool {
+	return c != nil && slices.ContainsFunc(c.Names, func(n string) bool { return strings.Contains(strings.TrimSuffix(n, "*"), "*") })
 }
 
 // Request is one HTTP request with {variables} in its strings.

@@ -47,8 +47,8 @@ func analyze(expr string) (anchors []anchor, ok bool) {
 	if err != nil {
 		return nil, false
 	}
-	for i, b := range alternatives(re) {
-		a := bestAnchor(flatten(b, nil))
+	for i, b := range branches(re) {
+		a := bestAnchor(b)
 		a.branch = i
 		if len(a.grams) == 0 {
 			return nil, false
@@ -85,6 +85,40 @@ func alternatives(re *syntax.Regexp) []*syntax.Regexp {
 		out = append(out, alternatives(s)...)
 	}
 	return out
+}
+
+// maxExpansion is how often alternatives inside a branch are multiplied out.
+const maxExpansion = 3
+
+// branches lists the elements of each top alternative. One that has no anchor, as
+// where a group of names has none in common, is multiplied out: an anchor for each
+// of the group's own alternatives.
+func branches(re *syntax.Regexp) [][]*syntax.Regexp {
+	var out [][]*syntax.Regexp
+	var add func(elems []*syntax.Regexp, depth int)
+	add = func(elems []*syntax.Regexp, depth int) {
+		if depth < maxExpansion && len(bestAnchor(elems).grams) == 0 {
+			for i, e := range elems {
+				list := alternatives(e)
+				if len(list) < 2 || !slices.ContainsFunc(list, hasLiteral) {
+					continue
+				}
+				for _, a := range list {
+					add(slices.Concat(elems[:i], flatten(a, nil), elems[i+1:]), depth+1)
+				}
+				return
+			}
+		}
+		out = append(out, elems)
+	}
+	for _, b := range alternatives(re) {
+		add(flatten(b, nil), 0)
+	}
+	return out
+}
+
+func hasLiteral(re *syntax.Regexp) bool {
+	return re.Op == syntax.OpLiteral && len(re.Rune) >= minLiteral || slices.ContainsFunc(re.Sub, hasLiteral)
 }
 
 // flatten lists the elements of a concatenation, groups dissolved.
@@ -150,7 +184,7 @@ func program(expr string, branch, elem int) *syntax.Prog {
 	if err != nil {
 		panic("detect: an expression that was analysed does not parse: " + err.Error())
 	}
-	p, err := restOf(flatten(alternatives(re)[branch], nil), elem)
+	p, err := restOf(branches(re)[branch], elem)
 	if err != nil {
 		panic("detect: an expression that was analysed does not compile: " + err.Error())
 	}

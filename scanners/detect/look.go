@@ -2,8 +2,10 @@ package detect
 
 import (
 	"bytes"
+	"cmp"
 	"iter"
 	"slices"
+	"strings"
 
 	"github.com/quellhq/quell/rules"
 	"github.com/quellhq/quell/scanners"
@@ -261,7 +263,8 @@ func resolve(found []raw) []raw {
 		if a.rule.leads != b.rule.leads {
 			return compareBool(b.rule.leads, a.rule.leads)
 		}
-		return len(b.value) - len(a.value)
+		// Nothing may depend on what else stands in the chunk.
+		return cmp.Or(len(b.value)-len(a.value), len(a.decoded)-len(b.decoded), a.place.start-b.place.start, strings.Compare(a.rule.ID, b.rule.ID))
 	})
 	// Which of those that are kept lie where: a chunk may hold thousands.
 	const stretch = 1 << 10
