@@ -184,15 +184,28 @@ func (a allowlistTOML) compile() (*config.Allowlist, error) {
 	return l, l.Validate()
 }
 
+// What may stand between a cookie's name and its value. Quotes may be escaped, as
+// in JSON within JSON.
+const (
+	quote    = `[\\]{0,3}["']`
+	assigned = `(?:` + quote + `)?(?:[ ]?(?:=>|[=:])[ ]?|\t)(?:` + quote + `)?` // headers, jars, maps, command lines
+	paired   = quote + `[ ]?,[ ]?` + quote                                      // arguments of a call, a row
+	// Two members of one object, whatever stands between: HAR, storage states,
+	// dumps of browsers and their drivers, structures of Go.
+	member = quote + `[ ]?,[^{}]{0,200}?["']?[Vv]alue(?:` + quote + `)?[ ]?[:=][ ]?` + quote
+	php    = `["']\](?:[ ]=>[ ]|</td><td class="v">)`
+	jmeter = `" elementType="Cookie">[^<]{0,100}<stringProp name="Cookie\.value">`
+)
+
 // cookieRegex finds name and value as they stand in headers, command lines,
-// jars, storage dumps and code: the name, then =, :, a tab, or the key "value".
+// jars, storage dumps and code.
 func cookieRegex(names []string, value string) string {
 	var alt []string
 	for _, n := range names {
 		alt = append(alt, strings.ReplaceAll(regexp.QuoteMeta(n), `\*`, `[\w.-]{0,64}`))
 	}
 	return `(?:^|[^\w.%-])(?:__Host-|__Secure-)?(` + strings.Join(alt, "|") + `)` +
-		`(?:[\\]{0,3}["'])?(?:[ ]?(?:=>|[=:])[ ]?|\t|[ ]?,[ ]?[\\]{0,3}["']value[\\]{0,3}["'][ ]?:[ ]?)(?:[\\]{0,3}["'])?` +
+		`(?:` + strings.Join([]string{assigned, paired, member, php, jmeter}, "|") + `)` +
 		`(` + value + `)(?:$|[^\w.%+/=-])`
 }
 
