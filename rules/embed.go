@@ -4,7 +4,6 @@ import (
 	"embed"
 	"fmt"
 	"maps"
-	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -110,7 +109,7 @@ func (s *Set) NameCookie(provider, name string) error {
 		c.Cookie = &CookieFamily{Names: append(slices.Clone(r.Cookie.Names), name), Value: r.Cookie.Value}
 		c.Keywords = append(slices.Clone(r.Keywords), strings.ToLower(name))
 		var err error
-		if c.Regex, err = regexp.Compile(cookieRegex(c.Cookie.Names, c.Cookie.Value)); err != nil {
+		if c.Regex, err = NewExpression(cookieRegex(c.Cookie.Names, c.Cookie.Value)); err != nil {
 			return fmt.Errorf("cookie %q: %w", name, err)
 		}
 		s.Rules[i] = &c

@@ -116,7 +116,7 @@ func (r *Rule) matchesWhole(s string) bool {
 	if r.Regex == nil {
 		return false
 	}
-	m := r.Regex.FindStringSubmatch(s)
+	m := r.Regex.Regexp().FindStringSubmatch(s)
 	return m != nil && r.secretOf(m) == s
 }
 

@@ -72,7 +72,7 @@ func fromGitleaks(name string, text []byte) (*Set, error) {
 		g := c.Rules[id]
 		r := &Rule{
 			ID: id, Description: g.Description, Kind: KindAPIKey, Confidence: High, File: name, Line: at(lines, i),
-			Regex: g.Regex, Path: g.Path, SecretGroup: g.SecretGroup, Entropy: g.Entropy, Keywords: g.Keywords,
+			Regex: compiled(g.Regex), Path: g.Path, SecretGroup: g.SecretGroup, Entropy: g.Entropy, Keywords: g.Keywords,
 			Tags: g.Tags, Allowlists: g.Allowlists, SkipReport: g.SkipReport, RequiredNear: g.RequiredRules,
 		}
 		switch {

@@ -121,7 +121,7 @@ func finish(r *Rule, expr, path string, allow []allowlistTOML, d detailTOML, kin
 		return r.errorf("has no id")
 	}
 	var err error
-	if r.Regex, err = regexp.Compile(expr); err != nil {
+	if r.Regex, err = NewExpression(expr); err != nil {
 		return r.errorf("regex: %v", err)
 	}
 	if expr == "" {
@@ -132,8 +132,8 @@ func finish(r *Rule, expr, path string, allow []allowlistTOML, d detailTOML, kin
 			return r.errorf("path: %v", err)
 		}
 	}
-	if r.SecretGroup > r.Regex.NumSubexp() {
-		return r.errorf("secretGroup %d, but the expression has %d groups", r.SecretGroup, r.Regex.NumSubexp())
+	if r.SecretGroup > r.Regex.Groups() {
+		return r.errorf("secretGroup %d, but the expression has %d groups", r.SecretGroup, r.Regex.Groups())
 	}
 	for _, a := range allow {
 		l, err := a.compile()

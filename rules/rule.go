@@ -31,7 +31,7 @@ type Rule struct {
 	Line        int
 
 	// Detection, with gitleaks' meanings.
-	Regex       *regexp.Regexp
+	Regex       *Expression
 	Path        *regexp.Regexp
 	SecretGroup int
 	Entropy     float64

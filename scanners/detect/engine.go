@@ -141,7 +141,7 @@ func (e *Engine) find(s *scratch, b []byte, parts []span, f func(raw)) {
 			w := ws[k]
 			var found [][]int
 			for {
-				found = r.Regex.FindAllStringSubmatchIndex(text[w.start:w.end], -1)
+				found = r.Regex.Regexp().FindAllStringSubmatchIndex(text[w.start:w.end], -1)
 				// What ends at an edge may do so only because the text is cut
 				// there: it is looked at again in a wider window.
 				wider := false

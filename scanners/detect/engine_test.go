@@ -53,7 +53,7 @@ func everywhere(e *Engine, b []byte) []string {
 		if len(r.Keywords) > 0 && !slices.ContainsFunc(r.Keywords, func(k string) bool { return bytes.Contains(low, []byte(k)) }) {
 			continue // no match of it would pass the gate
 		}
-		for _, m := range r.Regex.FindAllSubmatchIndex(b, -1) {
+		for _, m := range r.Regex.Regexp().FindAllSubmatchIndex(b, -1) {
 			if e.gated(r, b, m[0], m[1]) {
 				x := r.match(string(b), m, 0)
 				out = append(out, fmt.Sprint(r.ID, x.start, x.end))
