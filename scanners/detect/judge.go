@@ -5,7 +5,6 @@ import (
 	"math"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -61,7 +60,10 @@ func (e *Engine) judge(m *raw, c scanners.Chunk) bool {
 			return false
 		}
 		if m.offline.State == rules.OfflineUnknown {
-			m.offline = cookieExpiry(line, m)
+			m.offline = ticketExpiry(secret)
+		}
+		if m.offline.State == rules.OfflineUnknown {
+			m.offline = cookieExpiry(line)
 		}
 	}
 	return true
@@ -174,12 +176,10 @@ func placeholder(s string) bool {
 }
 
 var (
-	domainRE  = regexp.MustCompile(`(?i)\bdomain\s?=\s?\.?([a-z0-9.-]+\.[a-z0-9-]+)`)
-	urlRE     = regexp.MustCompile(`(?i)\b(?:https?|wss?|postgres(?:ql)?)://(?:[^\s/@"']{1,256}@)?(\[[0-9a-f:]+\]|[a-z0-9._-]+)(:[0-9]{1,5})?`)
-	hostRE    = regexp.MustCompile(`(?i)\b(?:host|:authority)["']?\s?[:=]\s?["']?([a-z0-9.-]+\.[a-z0-9-]+(?::[0-9]{1,5})?)`)
-	jarRE     = regexp.MustCompile(`^(?:#HttpOnly_)?\.?([A-Za-z0-9.-]+)\t(?:TRUE|FALSE)\t[^\t]*\t(?:TRUE|FALSE)\t([0-9]+)\t`)
-	maxAgeRE  = regexp.MustCompile(`(?i);\s*max-age=(-?[0-9]{1,12})`)
-	expiresRE = regexp.MustCompile(`(?i);\s*expires=([A-Za-z]{3,9}, [^;"']{10,30})`)
+	domainRE = regexp.MustCompile(`(?i)\bdomain\s?=\s?\.?([a-z0-9.-]+\.[a-z0-9-]+)`)
+	urlRE    = regexp.MustCompile(`(?i)\b(?:https?|wss?|postgres(?:ql)?)://(?:[^\s/@"']{1,256}@)?(\[[0-9a-f:]+\]|[a-z0-9._-]+)(:[0-9]{1,5})?`)
+	hostRE   = regexp.MustCompile(`(?i)\b(?:host|:authority)["']?\s?[:=]\s?["']?([a-z0-9.-]+\.[a-z0-9-]+(?::[0-9]{1,5})?)`)
+	jarRE    = regexp.MustCompile(`^(?:#HttpOnly_)?\.?([A-Za-z0-9.-]+)\t(?:TRUE|FALSE)\t[^\t]*\t(?:TRUE|FALSE)\t([0-9]+)\t`)
 )
 
 // claims lists the hosts that the line names, host or host:port.
@@ -210,27 +210,4 @@ func claims(line []byte) []string {
 		}
 	}
 	return out
-}
-
-// cookieExpiry reads the attributes of Set-Cookie and the columns of a
-// Netscape jar. Max-Age counts from when the line was written, which nobody
-// knows: only one that is over at once tells anything.
-func cookieExpiry(line []byte, m *raw) rules.Offline {
-	if j := jarRE.FindSubmatch(line); j != nil {
-		if n, err := strconv.ParseInt(string(j[2]), 10, 64); err == nil && n > 0 && n < 253402300800 {
-			return until(time.Unix(n, 0).UTC())
-		}
-	}
-	if a := maxAgeRE.FindSubmatch(line); a != nil && (a[1][0] == '-' || string(a[1]) == "0") {
-		t := time.Unix(0, 0).UTC()
-		return rules.Offline{State: rules.OfflineExpired, Expires: &t}
-	}
-	if x := expiresRE.FindSubmatch(line); x != nil {
-		for _, layout := range []string{time.RFC1123, "Mon, 02-Jan-2006 15:04:05 MST", "Monday, 02-Jan-06 15:04:05 MST"} {
-			if t, err := time.Parse(layout, strings.TrimSpace(string(x[1]))); err == nil {
-				return until(t.UTC())
-			}
-		}
-	}
-	return rules.Offline{State: rules.OfflineUnknown}
 }
