@@ -49,6 +49,7 @@ type detailTOML struct {
 	Confidence string   `toml:"confidence"`
 	Checksum   string   `toml:"checksum"`
 	Stateless  bool     `toml:"stateless"`
+	Fallback   bool     `toml:"fallback"`
 	Examples   []string `toml:"examples"`
 	Lookalikes []string `toml:"lookalikes"`
 	Probe      *Probe   `toml:"probe"`
@@ -153,7 +154,7 @@ func finish(r *Rule, expr, path string, allow []allowlistTOML, d detailTOML, kin
 	if _, ok := checksums[d.Checksum]; d.Checksum != "" && !ok {
 		return r.errorf("unknown checksum %q", d.Checksum)
 	}
-	r.Checksum, r.Stateless, r.Examples, r.Lookalikes = d.Checksum, d.Stateless, d.Examples, d.Lookalikes
+	r.Checksum, r.Stateless, r.Fallback, r.Examples, r.Lookalikes = d.Checksum, d.Stateless, d.Fallback, d.Examples, d.Lookalikes
 	r.Probe, r.Revokes, r.Cases = d.Probe, d.Revokes, d.Cases
 	return r.validate()
 }

@@ -53,14 +53,19 @@ type Rule struct {
 	// Stateless credentials are accepted until they expire, whatever their
 	// issuer answers to a revocation.
 	Stateless bool
-	Probe     *Probe
-	Revokes   []Revoke
-	Cases     []Case
+	// Fallback rules tell a token by its place alone, whoever issued it: any rule
+	// that knows more goes before.
+	Fallback bool
+	Probe    *Probe
+	Revokes  []Revoke
+	Cases    []Case
 }
 
 // Specific orders rules that match the same bytes: the higher one is reported.
 func (r *Rule) Specific() int {
 	switch {
+	case r.Fallback:
+		return 2
 	case r.Provider != nil && r.Confidence == High && !r.Cookie.pattern():
 		return 4 // a form of its own
 	case r.Provider != nil:

@@ -100,3 +100,72 @@ func TestCookiesAreFoundInEveryCarrier(t *testing.T) {
 	}
 	t.Logf("%d carriers, %d missed", 3*len(cookieCarriers), missed)
 }
+
+// bearerCarriers are the places in which a bearer token leaks.
+var bearerCarriers = map[string]string{
+	"header":                 "Authorization: Bearer VALUE\n",
+	"lower case":             "authorization: bearer VALUE\n",
+	"proxy":                  "Proxy-Authorization: Bearer VALUE\n",
+	"curl -v":                "> Authorization: Bearer VALUE\n",
+	"curl before 8.1":        "* h2h3 [authorization: Bearer VALUE]\n",
+	"curl 8.1":               "* h2 [authorization: Bearer VALUE]\n",
+	"curl from 8.3":          "* [HTTP/2] [1] [authorization: Bearer VALUE]\n",
+	"curl -H":                "curl -H 'Authorization: Bearer VALUE' https://app.example/\n",
+	"curl -H without space":  "curl -H\"Authorization: Bearer VALUE\" https://app.example/\n",
+	"curl --oauth2-bearer":   "curl --oauth2-bearer VALUE https://app.example/\n",
+	"curl config file":       "header = \"Authorization: Bearer VALUE\"\n",
+	"wget":                   "wget --header='Authorization: Bearer VALUE' https://app.example/\n",
+	"HTTPie":                 "http GET app.example 'Authorization:Bearer VALUE'\n",
+	"PowerShell":             "Invoke-RestMethod -Headers @{ Authorization = \"Bearer VALUE\" }\n",
+	"JSON":                   "{\"Authorization\": \"Bearer VALUE\"}\n",
+	"JSON in JSON":           "{\"log\":\"{\\\"authorization\\\":\\\"Bearer VALUE\\\"}\"}\n",
+	"Python dict":            "{'Authorization': 'Bearer VALUE'}\n",
+	"Python bytes":           "b'authorization': b'Bearer VALUE'\n",
+	"Python http.client":     "send: b'GET / HTTP/1.1\\r\\nAuthorization: Bearer VALUE\\r\\n\\r\\n'\n",
+	"Go map":                 "map[Accept:[*/*] Authorization:[Bearer VALUE]]\n",
+	"Java wire log":          "http-outgoing-0 >> \"Authorization: Bearer VALUE[\\r][\\n]\"\n",
+	"Java map":               "{Authorization=Bearer VALUE, Accept=*/*}\n",
+	"axios":                  "  headers: AxiosHeaders { Authorization: 'Bearer VALUE' }\n",
+	"Node, raw header":       "  _header: 'GET / HTTP/1.1\\r\\nAuthorization: Bearer VALUE\\r\\n\\r\\n',\n",
+	"Ruby hash":              "{\"Authorization\"=>\"Bearer VALUE\"}\n",
+	"VCR cassette":           "      Authorization:\n      - Bearer VALUE\n",
+	"HAR header":             "{\"name\": \"Authorization\", \"value\": \"Bearer VALUE\"}\n",
+	"Postman header":         "{\"key\": \"Authorization\", \"value\": \"Bearer VALUE\", \"type\": \"text\"}\n",
+	"Postman auth":           "\"bearer\": [\n  {\n    \"key\": \"token\",\n    \"value\": \"VALUE\",\n    \"type\": \"string\"\n  }\n]\n",
+	"CGI":                    "HTTP_AUTHORIZATION=Bearer VALUE\n",
+	"token response":         "{\"access_token\":\"VALUE\",\"token_type\":\"Bearer\",\"expires_in\":3600}\n",
+	"token response, spaced": "{\n  \"access_token\" : \"VALUE\",\n  \"token_type\" : \"Bearer\"\n}\n",
+	"camel case":             "{\"accessToken\":\"VALUE\",\"refreshToken\":null}\n",
+	"escaped response":       "body: \"{\\\"access_token\\\":\\\"VALUE\\\"}\"\n",
+	"query":                  "GET /api?access_token=VALUE&x=1 HTTP/1.1\n",
+	"fragment":               "https://app.example/cb#access_token=VALUE&expires_in=3600\n",
+	"form body":              "grant_type=x&access_token=VALUE\n",
+	"environment":            "ACCESS_TOKEN=VALUE\n",
+	"set -x":                 "+ curl -H 'Authorization: Bearer VALUE' https://app.example\n",
+	"YAML":                   "access_token: VALUE\n",
+	"websocket":              "wss://app.example/ws?access_token=VALUE\n",
+	"kubeconfig":             "users:\n- name: x\n  user:\n    token: VALUE\n",
+	"X-Auth-Token":           "X-Auth-Token: VALUE\n",
+	"Private-Token":          "PRIVATE-TOKEN: VALUE\n",
+	"git bearer":             "http.extraheader=AUTHORIZATION: bearer VALUE\n",
+	"Token scheme":           "Authorization: Token VALUE\n",
+	"Token token=":           "Authorization: Token token=\"VALUE\"\n",
+}
+
+func TestBearersAreFoundInEveryCarrier(t *testing.T) {
+	e := New(builtin(t))
+	value, err := rules.Generate("{base62:43}", rand.NewChaCha8([32]byte{22}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, shape := range bearerCarriers {
+		ok := false
+		got := seen(t, e, strings.ReplaceAll(shape, "VALUE", value), 0, -1)
+		for _, f := range got {
+			ok = ok || strings.Fields(f)[1] == value
+		}
+		if !ok {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+}

@@ -213,6 +213,7 @@ func (l *look) add(t *text, m raw) {
 			m.views = []string{"log"}
 		}
 	}
+	m.leads = m.rule.leads && m.secret.start == m.start
 	m.text = nil
 	l.found = append(l.found, m)
 }
@@ -260,8 +261,8 @@ func resolve(found []raw) []raw {
 		if n := b.rule.Specific() - a.rule.Specific(); n != 0 {
 			return n
 		}
-		if a.rule.leads != b.rule.leads {
-			return compareBool(b.rule.leads, a.rule.leads)
+		if a.leads != b.leads {
+			return compareBool(b.leads, a.leads)
 		}
 		// Nothing may depend on what else stands in the chunk.
 		return cmp.Or(len(b.value)-len(a.value), len(a.decoded)-len(b.decoded), a.place.start-b.place.start, strings.Compare(a.rule.ID, b.rule.ID))

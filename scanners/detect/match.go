@@ -50,6 +50,7 @@ type raw struct {
 	offline    rules.Offline
 	allowed    bool
 	partial    bool
+	leads      bool // the secret begins with the expression's own literal
 	claims     []string
 
 	value   []byte
