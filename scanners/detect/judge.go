@@ -160,7 +160,7 @@ func entropy(s string) float64 {
 	return h
 }
 
-var placeholders = []string{"xxxx", "****", "....", "example_token", "your-", "your_", "<token", "redacted", "filtered", "masked", "placeholder"}
+var placeholders = []string{"xxxx", "****", "....", "example", "your-", "your_", "<token", "redacted", "filtered", "masked", "placeholder"}
 
 // placeholder knows what people and maskers write in place of a secret.
 func placeholder(s string) bool {
