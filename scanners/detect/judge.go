@@ -160,7 +160,7 @@ func entropy(s string) float64 {
 	return h
 }
 
-var placeholders = []string{"xxxx", "****", "....", "example_token", "your-", "your_", "<token", "redacted", "filtered", "masked", "placeholder"}
+var placeholders = []string{"****", "....", "example_token", "your-", "your_", "<token", "redacted", "filtered", "masked", "placeholder"}
 
 // placeholder knows what people and maskers write in place of a secret.
 func placeholder(s string) bool {
@@ -171,8 +171,12 @@ func placeholder(s string) bool {
 	if len(s) >= 12 && len(distinct) < 6 {
 		return true
 	}
-	if strings.Contains(s, "EXAMPLE") {
-		return true // AWS's documentation writes it into all of its samples
+	// AWS's documentation writes EXAMPLE into all of its samples. In one case
+	// only: a random token may hold any four letters of mixed case.
+	for _, p := range []string{"EXAMPLE", "xxxx", "XXXX"} {
+		if strings.Contains(s, p) {
+			return true
+		}
 	}
 	low := strings.ToLower(s)
 	return slices.ContainsFunc(placeholders, func(p string) bool { return strings.Contains(low, p) })
