@@ -123,3 +123,22 @@ func TestDumpsOfCISecrets(t *testing.T) {
 		}
 	}
 }
+
+// What is looked at again around an escape is a piece of a line: a token that
+// begins there is seen whole, and one that the piece cuts is none.
+func TestPiecesOfLongLines(t *testing.T) {
+	e := New(builtin(t))
+	long := strings.Repeat("0aB1cD2eF3gH4iJ5kL6mN7oP8qR9sT", 100)
+	var got []string
+	for _, f := range found(t, e, `{"x":"\u0041uthorization: bearer `+long+`"}`) {
+		got = append(got, strings.Fields(f)[1])
+	}
+	if !slices.Equal(got, []string{long}) {
+		t.Errorf("%d findings", len(got))
+	}
+	for i := near - 60; i < near+60; i++ {
+		if f := found(t, e, `\u0041`+strings.Repeat("-", i)+" grafana_session="+strings.Repeat("0123456789abcdef", 4)+"\n"); len(f) != 0 {
+			t.Fatalf("behind %d bytes: %v", i, f)
+		}
+	}
+}

@@ -125,6 +125,20 @@ func TestWindowsFindWhatWholeTextFinds(t *testing.T) {
 	}
 }
 
+// Where a window ends nothing ends: the second one only looks like a match there.
+func TestWindowEdgesMatchNothing(t *testing.T) {
+	x, err := rules.NewExpression(`abcd[0-9]{2,6}(?:$|;)`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := New(&rules.Set{Rules: []*rules.Rule{{ID: "x", Regex: x}}})
+	for _, text := range []string{"abcd12;abcd34567890", "abcd12;abcd3456", "abcd12;abcd345678;", "abcd12; abcd34567890 abcd1"} {
+		if got, want := windows(e, []byte(text)), everywhere(e, []byte(text)); !slices.Equal(got, want) {
+			t.Errorf("%s: %v", text, diff(got, want))
+		}
+	}
+}
+
 func diff(got, want []string) []string {
 	var out []string
 	for _, s := range want {

@@ -45,7 +45,7 @@ func (l *look) unescape(t *text, own span, x *escape, depth int) {
 			return
 		}
 		c.copy(from, until)
-		c.openEnd = until < len(b) && b[until] != '\n'
+		c.openEnd = until < len(b) && tokenByte[b[until]]
 		l.decoded(c, x.name, depth)
 		l.s.free(c)
 		c = nil
@@ -67,6 +67,9 @@ func (l *look) unescape(t *text, own span, x *escape, depth int) {
 					end = i + n + k
 				}
 			}
+			// A token that begins here ends here.
+			for limit := min(len(b), end+4*near); end < limit && tokenByte[b[end]]; end++ {
+			}
 			if i >= until {
 				flush()
 				c = l.derive(t)
@@ -74,7 +77,7 @@ func (l *look) unescape(t *text, own span, x *escape, depth int) {
 				if !x.lines {
 					from += bytes.LastIndexByte(b[from:i], '\n') + 1
 				}
-				c.openStart = from > 0 && b[from-1] != '\n'
+				c.openStart = from > 0 && tokenByte[b[from-1]]
 				// What stands before the first is decoded as well.
 				for j := from; j < i; j++ {
 					k := bytes.IndexByte(b[j:i], x.trigger)

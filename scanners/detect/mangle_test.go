@@ -349,6 +349,16 @@ func TestPrivateKeyAcrossStamps(t *testing.T) {
 	}
 }
 
+// The next line's word is no part of a token that its line shows whole.
+func TestWholeTokensAreNotMadeLonger(t *testing.T) {
+	e := New(builtin(t))
+	const token = "ghp_0aB1cD2eF3gH4iJ5kL6mN7"
+	got := seen(t, e, "Authorization: Bearer "+token+"\nnext line of the log\n", 0, -1)
+	if len(got) != 1 || strings.Fields(got[0])[1] != token {
+		t.Errorf("%v", got)
+	}
+}
+
 // What is longer than a chunk's context is counted, not passed over in silence.
 func TestTooLongIsCounted(t *testing.T) {
 	e := New(builtin(t))
