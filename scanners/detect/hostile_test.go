@@ -56,5 +56,10 @@ func TestHostileTextsAreBounded(t *testing.T) {
 		if derived := maxDerived - l.budget; derived > 64*len(b) {
 			t.Errorf("%s: %d bytes are derived of %d", name, derived, len(b))
 		}
+		s := &scratch{}
+		e.find(s, b, []span{{0, len(b)}}, func(raw) {})
+		if s.steps > (maxSteps+1)*len(b) {
+			t.Errorf("%s: automatons look %d times at each byte", name, s.steps/len(b))
+		}
 	}
 }

@@ -353,9 +353,14 @@ func TestPrivateKeyAcrossStamps(t *testing.T) {
 func TestWholeTokensAreNotMadeLonger(t *testing.T) {
 	e := New(builtin(t))
 	const token = "ghp_0aB1cD2eF3gH4iJ5kL6mN7"
-	got := seen(t, e, "Authorization: Bearer "+token+"\nnext line of the log\n", 0, -1)
-	if len(got) != 1 || strings.Fields(got[0])[1] != token {
-		t.Errorf("%v", got)
+	for _, text := range []string{
+		"Authorization: Bearer " + token + "\nnext line of the log\n",
+		`{"log":"Authorization: Bearer ` + token + `\n","stream":"stdout","time":"x"}` + "\n" + `{"log":"next\n","stream":"stdout","time":"x"}` + "\n",
+		"2024-01-01T00:00:00.1Z stdout F Authorization: Bearer " + token + "\n2024-01-01T00:00:00.2Z stdout F next\n",
+	} {
+		if got := seen(t, e, text, 0, -1); len(got) != 1 || strings.Fields(got[0])[1] != token {
+			t.Errorf("%q: %v", text, got)
+		}
 	}
 }
 
