@@ -44,6 +44,8 @@ func TestSecretsInsideBase64(t *testing.T) {
 		"twice":                        {nest(a, 2), []string{fmt.Sprint("github-pat ", a, " 0-", len(nest(a, 2)), " ", chain(2))}},
 		"five times":                   {nest(a, 5), []string{fmt.Sprint("github-pat ", a, " 0-", len(nest(a, 5)), " ", chain(5))}},
 		"six times":                    {nest(a, 6), nil},
+		"gzip, the fifth":              {nest(gz("x "+a+" y"), 4), []string{fmt.Sprint("github-pat ", a, " 0-", len(nest(gz("x "+a+" y"), 4)), " ", chain(4), ">gzip")}},
+		"gzip, the sixth":              {nest(gz("x "+a+" y"), 5), nil},
 		"two in one run":               {std(a + "\n" + b), []string{fmt.Sprint("github-pat ", a, " 0-", len(std(a+"\n"+b)), " base64"), fmt.Sprint("github-pat ", b, " 0-", len(std(a+"\n"+b)), " base64")}},
 		"through a stamp and a colour": {stampText + "\x1b[1m" + one[:20] + "\x1b[0m" + one[20:] + "\n", []string{fmt.Sprint("github-pat ", a, " ", len(stampText)+4, "-", len(stampText)+4+len(one)+4, " base64")}},
 		"noise":                        {strings.Repeat("0aB1cD2eF3gH4iJ5kL6mN7oP8qR9sT", 3), nil},

@@ -22,7 +22,7 @@ func hostile(n int) map[string][]byte {
 		"a", "=", "%", "%25", "%2525252525", `\`, `\\`, `\x41`, `\u0041`, `\"`, "&amp;", "&#x26;", "=3D", "=\n", "'\\''", "''a", "\x00", "a\x00", "\x00a", "A=b\x00", "\b", "a\b",
 		"\x1b", "\x1b[", "\x1b[0m", "\x1b]", "\x1b_", "a\x1b[0mb", "[0m", "[8mha:", "\xef\xbb\xbf", "\xc5\xbf", "\u212a", "\xff",
 		"ghp_abc\n", "ghp_abcd***", "ghp_", "g\nh\np\n_\n", "ghp_0aB1cD2eF3gH4iJ5kL6mN7oP8qR9sT\n", "ghp_0aB1cD2eF3gH4iJ5kL6mN7oP8qR9sT000000 ",
-		"-----BEGIN PRIVATE KEY-----\n", "-----BEGIN PRIVATE KEY", "ey", "eyJhbGciOiJIUzI1NiJ9.ey", "eyJhbGciOiJIUzI1NiJ9.eyJhbGciOiJIUzI1NiJ9.", "token", "token=", "token=abcdefghij0123456789 ", "api_key: ", "password='",
+		"-----BEGIN PRIVATE KEY-----\n", "-----BEGIN PRIVATE KEY", "ey", "-ey", "glpat-", "-glpat-", "hvs.-hvs", "Fe26.2**", "eyJhbGciOiJIUzI1NiJ9.ey", "eyJhbGciOiJIUzI1NiJ9.eyJhbGciOiJIUzI1NiJ9.", "token", "token=", "token=abcdefghij0123456789 ", "api_key: ", "password='",
 		"facebook 1234567890123456|", "kind: Secret\ndata:\n a: b\n", `"github_token"`, `{"github_token":"x"`, `"A":"b",`, "authorization: bearer ", "Set-Cookie: sessionid=", "sessionid=abcdefghijklmnop0123456789; ",
 		"2026-05-03T01:16:34.3352086Z ", "2026-05-03T01:16:34.3352086Z \n", "2024-05-22T12:43:46.962646Z 00O+a\n", "2024-01-01T00:00:00.000000001Z stdout P a\n", `{"log":"a","stream":"stdout"` + "\n", "[a] \n", "a | \n",
 		"00000000: 4141\n", "0000000 041101\n", "0123456789abcdef0123456789abcdef", "H4sIAAAAAAAA/", strings.Repeat("a", 64) + "\n", strings.Repeat("a", 76) + "=\n",
