@@ -87,6 +87,11 @@ func (a *app) doScan(ctx context.Context, k *kit, src scanners.Source) (*scanned
 	for _, c := range res.Credentials {
 		secrets = append(secrets, c.Secret)
 	}
+	for _, f := range res.Findings {
+		if f.Partial {
+			secrets = append(secrets, f.Secret)
+		}
+	}
 	out.redactor = report.NewRedactor(secrets)
 	if !a.offline && err == nil {
 		out.verdicts, out.err = pipeline.Check(ctx, k.prober, res.Credentials)

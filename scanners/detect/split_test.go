@@ -1,0 +1,130 @@
+package detect
+
+import (
+	"bytes"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/quellhq/quell/scanners"
+)
+
+// run scans text as the pool does.
+func run(tb testing.TB, e *Engine, b []byte, from int) []string {
+	tb.Helper()
+	var out []string
+	a := &scanners.Artifact{}
+	k := scanners.NewChunker(e.MaxLen())
+	_, err := k.Each(bytes.NewReader(b), a, func(c scanners.Chunk) error {
+		for m := range e.Detect(c) {
+			l := c.Locate(m.Start, m.End)
+			out = append(out, fmt.Sprint(m.Rule.ID, " ", l.Offset-int64(from), " ", m.Secret.Reveal()))
+		}
+		return nil
+	})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return out
+}
+
+// Padding moves the text over chunk borders: what is found must move along.
+func TestAnyCutFindsTheSame(t *testing.T) {
+	e := New(builtin(t))
+	r := rand.New(rand.NewPCG(5, 6))
+	text := noise(e, r, 24<<10)
+	line := []byte(strings.Repeat("a line of padding that holds nothing at all\n", 40000))
+	text = append([]byte("\n\n"), text...)
+	want := run(t, e, text, 0)
+	if len(want) < 10 {
+		t.Fatalf("only %d findings", len(want))
+	}
+	// Every finding is cut in its middle by each place where a chunk may end.
+	for _, border := range []int{512 << 10, 512<<10 + e.MaxLen(), 512<<10 + 2*e.MaxLen()} {
+		for _, f := range want {
+			var rule string
+			var at int
+			if _, err := fmt.Sscan(f, &rule, &at); err != nil {
+				t.Fatal(err)
+			}
+			pad := border - at - 8
+			before := append(slices.Clone(line[:pad-1]), '\n')
+			if got := run(t, e, append(before, text...), pad); !slices.Equal(got, want) {
+				t.Fatalf("moved by %d: %v", pad, diff(got, want))
+			}
+		}
+	}
+}
+
+// scanned lists what is found of b in one piece or in two, cut at a place.
+func scanned(e *Engine, b []byte, cut int) []string {
+	var out []string
+	add := func(from, to int) {
+		// The context of a real chunk: as much as the detector asks for.
+		start, end := max(0, from-e.MaxLen()), min(len(b), to+e.MaxLen())
+		c := scanners.Chunk{Artifact: &scanners.Artifact{}, Data: b[start:end:end], Offset: int64(start), Line: 1, Column: 1, From: from - start, To: to - start}
+		for m := range e.Detect(c) {
+			out = append(out, fmt.Sprint(m.Rule.ID, " ", start+m.Start, "-", start+m.End, " ", m.Secret.Reveal(), m.Decoded, m.Partial))
+		}
+	}
+	if cut > 0 {
+		add(0, cut)
+	}
+	add(cut, len(b))
+	slices.Sort(out)
+	return out
+}
+
+// FuzzSplit cuts texts of noise and manglings anywhere.
+func FuzzSplit(f *testing.F) {
+	e := New(builtin(f))
+	r := rand.New(rand.NewPCG(9, 10))
+	tok := withSum("ghp_" + "0aB1cD2eF3gH4iJ5kL6mN7oP8qR9sT")
+	for _, m := range manglings() {
+		text, start, end := unmark(m.make(tok))
+		f.Add([]byte(text), (start+end)/2)
+		f.Add(append(noise(e, r, 300), text...), 300+start+r.IntN(40))
+	}
+	f.Fuzz(func(t *testing.T, b []byte, cut int) {
+		if len(b) > 8<<10 || cut < 0 || cut > len(b) {
+			return
+		}
+		if got, want := scanned(e, b, cut), scanned(e, b, 0); !slices.Equal(got, want) {
+			t.Fatal(diff(got, want))
+		}
+	})
+}
+
+// The same of longer texts, with manglings in random order between noise, so
+// that what stands before or after one does not hide it from one chunk.
+func TestAnySplitOfMangledText(t *testing.T) {
+	e := New(builtin(t))
+	r := rand.New(rand.NewPCG(11, 12))
+	tok := withSum("ghp_" + "0aB1cD2eF3gH4iJ5kL6mN7oP8qR9sT")
+	list := manglings()
+	total := 0
+	for range 40 {
+		var b []byte
+		for len(b) < 150<<10 {
+			text, _, _ := unmark(list[r.IntN(len(list))].make(tok))
+			b = append(append(append(b, noise(e, r, r.IntN(3000))...), '\n'), text...)
+			if r.IntN(4) == 0 {
+				b = append(b, strings.Repeat("padding ", r.IntN(5000))...)
+			}
+		}
+		want := scanned(e, b, 0)
+		total += len(want)
+		for range 4 {
+			cut := r.IntN(len(b))
+			if got := scanned(e, b, cut); !slices.Equal(got, want) {
+				t.Fatalf("cut at %d of %d: %v", cut, len(b), diff(got, want))
+			}
+		}
+	}
+	t.Logf("%d findings in texts cut 160 times", total)
+	if total < 1500 {
+		t.Errorf("only %d findings", total)
+	}
+}
