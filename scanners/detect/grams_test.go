@@ -11,7 +11,7 @@ func TestScansAgree(t *testing.T) {
 	e := New(builtin(t))
 	r := rand.New(rand.NewPCG(13, 14))
 	total := 0
-	for n := range 100 {
+	for n := range 100 / fewer {
 		b := noise(e, r, 1+r.IntN(9000))
 		if n%4 == 0 {
 			for range len(b) / 50 {
@@ -34,7 +34,7 @@ func TestScansAgree(t *testing.T) {
 			t.Fatalf("%d places, not %d", len(want), len(naive))
 		}
 	}
-	if total < 2000 {
+	if total < 2000/fewer {
 		t.Errorf("only %d places", total)
 	}
 }

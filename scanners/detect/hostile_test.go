@@ -50,7 +50,7 @@ func BenchmarkHostile(b *testing.B) {
 // and what is derived are counted, not timed.
 func TestHostileTextsAreBounded(t *testing.T) {
 	e := New(builtin(t))
-	for name, b := range hostile(64 << 10) {
+	for name, b := range hostile(64 << 10 / fewer) {
 		l := look{e: e, s: &scratch{}, chunk: scanners.Chunk{Artifact: &scanners.Artifact{}, Data: b, To: len(b)}, budget: maxDerived}
 		l.text(&text{data: bytes.Clone(b)}, 0)
 		if derived := maxDerived - l.budget; derived > 64*len(b) {

@@ -42,7 +42,7 @@ func TestAnyCutFindsTheSame(t *testing.T) {
 		t.Fatalf("only %d findings", len(want))
 	}
 	// Every finding is cut in its middle by each place where a chunk may end.
-	for _, border := range []int{512 << 10, 512<<10 + e.MaxLen(), 512<<10 + 2*e.MaxLen()} {
+	for _, border := range []int{512 << 10, 512<<10 + e.MaxLen(), 512<<10 + 2*e.MaxLen()}[:max(3/fewer, 1)] {
 		for _, f := range want {
 			var rule string
 			var at int
@@ -105,7 +105,7 @@ func TestAnySplitOfMangledText(t *testing.T) {
 	tok := withSum("ghp_" + "0aB1cD2eF3gH4iJ5kL6mN7oP8qR9sT")
 	list := manglings()
 	total := 0
-	for range 40 {
+	for range 40 / fewer {
 		var b []byte
 		for len(b) < 150<<10 {
 			text, _, _ := unmark(list[r.IntN(len(list))].make(tok))
@@ -124,7 +124,7 @@ func TestAnySplitOfMangledText(t *testing.T) {
 		}
 	}
 	t.Logf("%d findings in texts cut 160 times", total)
-	if total < 1500 {
+	if total < 1500/fewer {
 		t.Errorf("only %d findings", total)
 	}
 }
