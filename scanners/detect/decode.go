@@ -93,7 +93,8 @@ func (l *look) runs(t *text, own span, depth int, over []int) {
 // run tries to read one run.
 func (l *look) run(t *text, w span, depth int) {
 	b := t.data[w.start:w.end]
-	if isHex(b) {
+	hexOnly, capitals := digits(b)
+	if hexOnly {
 		c := l.derive(t)
 		defer l.s.free(c)
 		c.data = slices.Grow(c.data, len(b)/2)[:len(b)/2]
@@ -104,6 +105,11 @@ func (l *look) run(t *text, w span, depth int) {
 			l.plain(c, "hex", depth)
 			return
 		}
+	}
+	// Paths and identifiers: base64 of 18 bytes without a capital is one in
+	// 250,000. A hash is all hex, and base64 of text is not.
+	if !capitals || hexOnly {
+		return
 	}
 	// A run begins where its first group does, or behind a word that a
 	// separator of the other alphabet joins to it. One that was cut begins in
@@ -131,13 +137,15 @@ func (l *look) run(t *text, w span, depth int) {
 	}
 }
 
-func isHex(b []byte) bool {
+// digits reports whether all of a run are hex digits, and whether a capital is
+// among them.
+func digits(b []byte) (hexOnly, capitals bool) {
+	hexOnly = true
 	for _, c := range b {
-		if !hexDigit(c) {
-			return false
-		}
+		hexOnly = hexOnly && hexDigit(c)
+		capitals = capitals || c >= 'A' && c <= 'Z'
 	}
-	return true
+	return hexOnly, capitals
 }
 
 // base64 decodes a run of either alphabet, padded or not, into the text, and
