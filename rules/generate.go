@@ -21,6 +21,7 @@ var alphabets = map[string]string{
 	"digit":  "0123456789",
 	"lower":  "abcdefghijklmnopqrstuvwxyz",
 	"alnum":  "abcdefghijklmnopqrstuvwxyz0123456789",
+	"aspnet": "abcdefghijklmnopqrstuvwxyz012345",
 }
 
 var generatorRE = regexp.MustCompile(`\{([A-Za-z0-9]+)(?::([0-9A-Za-z+-]+))?\}`)

@@ -13,6 +13,10 @@ import (
 // genericRule is the one rule of gitleaks that knows no issuer.
 const genericRule = "generic-api-key"
 
+// Generic reports whether the rule is gitleaks' own for anything that is called
+// a key, a secret or a token.
+func (r *Rule) Generic() bool { return r.ID == genericRule }
+
 // Set is a set of rules that are used together.
 type Set struct {
 	Rules []*Rule

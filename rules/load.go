@@ -50,6 +50,8 @@ type detailTOML struct {
 	Checksum   string   `toml:"checksum"`
 	Stateless  bool     `toml:"stateless"`
 	Fallback   bool     `toml:"fallback"`
+	Random     bool     `toml:"random"`
+	Parse      string   `toml:"parse"`
 	Examples   []string `toml:"examples"`
 	Lookalikes []string `toml:"lookalikes"`
 	Probe      *Probe   `toml:"probe"`
@@ -155,6 +157,10 @@ func finish(r *Rule, expr, path string, allow []allowlistTOML, d detailTOML, kin
 		return r.errorf("unknown checksum %q", d.Checksum)
 	}
 	r.Checksum, r.Stateless, r.Fallback, r.Examples, r.Lookalikes = d.Checksum, d.Stateless, d.Fallback, d.Examples, d.Lookalikes
+	r.Random, r.Parse = d.Random, d.Parse
+	if d.Parse != "" && d.Parse != "cookies" {
+		return r.errorf("parse %q: only cookies are parsed", d.Parse)
+	}
 	r.Probe, r.Revokes, r.Cases = d.Probe, d.Revokes, d.Cases
 	return r.validate()
 }

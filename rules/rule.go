@@ -56,21 +56,31 @@ type Rule struct {
 	// Fallback rules tell a token by its place alone, whoever issued it: any rule
 	// that knows more goes before.
 	Fallback bool
-	Probe    *Probe
-	Revokes  []Revoke
-	Cases    []Case
+	// Random asks that the value looks made by dice and not by a person: what
+	// only its name makes a secret is one then.
+	Random bool
+	// Parse "cookies" means that the expression finds where cookies stand, and
+	// that those are told apart by a parser and weighed one by one.
+	Parse   string
+	Probe   *Probe
+	Revokes []Revoke
+	Cases   []Case
 }
 
 // Specific orders rules that match the same bytes: the higher one is reported.
 func (r *Rule) Specific() int {
 	switch {
+	case r.Fallback && r.Random:
+		return 1 // by its name and its looks alone
 	case r.Fallback:
 		return 2
-	case r.Provider != nil && r.Confidence == High && !r.Cookie.pattern():
+	case r.Cookie != nil && r.Confidence == High && !r.Cookie.Pattern():
+		return 5 // a name and a form: what the value is, is one thing, and whose session another
+	case r.Provider != nil && r.Confidence == High && !r.Cookie.Pattern():
 		return 4 // a form of its own
 	case r.Provider != nil:
 		return 3 // told by its place
-	case r.ID == genericRule:
+	case r.Generic():
 		return 0
 	case r.Confidence == Medium:
 		return 1
@@ -86,9 +96,9 @@ type CookieFamily struct {
 	Value string   // expression for the whole value as sent
 }
 
-// pattern reports whether a name may begin with anything: a family that knows
+// Pattern reports whether a name may begin with anything: a family that knows
 // the whole name knows better.
-func (c *CookieFamily) pattern() bool {
+func (c *CookieFamily) Pattern() bool {
 	return c != nil && slices.ContainsFunc(c.Names, func(n string) bool { return strings.Contains(strings.TrimSuffix(n, "*"), "*") })
 }
 

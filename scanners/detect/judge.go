@@ -40,6 +40,15 @@ func (e *Engine) judge(m *raw, c scanners.Chunk) bool {
 	if placeholder(secret) {
 		return false
 	}
+	if m.cookie == "" && (r.Random || r.Provider == nil && !m.rule.leads) && noiseName(m.text, m.start, m.secret.start) {
+		return false
+	}
+	if r.Random && !m.structured && !unguessable(secret) {
+		return false
+	}
+	if r.Generic() && !unguessable(secret) {
+		m.confidence = rules.Low
+	}
 	if !r.ValidChecksum(secret) {
 		m.confidence = min(m.confidence, rules.Medium)
 	}
@@ -55,8 +64,8 @@ func (e *Engine) judge(m *raw, c scanners.Chunk) bool {
 		}
 	}
 	m.claims = claims(line)
-	if r.Cookie != nil {
-		if strings.HasPrefix(secret, "ajax:") {
+	if m.cookie != "" {
+		if strings.HasPrefix(secret, "ajax:") || (r.Fallback || r.Cookie.Pattern()) && rules.NoiseCookie(m.cookie) {
 			return false
 		}
 		if m.offline.State == rules.OfflineUnknown {
@@ -67,6 +76,17 @@ func (e *Engine) judge(m *raw, c scanners.Chunk) bool {
 		}
 	}
 	return true
+}
+
+var identifierRE = regexp.MustCompile(`[\w.-]{2,64}`)
+
+// noiseName reports whether what stands before a value, from the beginning of
+// the name that a match may begin in, calls it as a cookie that lets nobody in.
+func noiseName(b []byte, start, value int) bool {
+	for start > 0 && value-start < 128 && (isLetter(b[start-1]) || isDigit(b[start-1]) || bytes.IndexByte([]byte("_.-"), b[start-1]) >= 0) {
+		start--
+	}
+	return slices.ContainsFunc(identifierRE.FindAll(b[start:value], 16), func(n []byte) bool { return rules.NoiseCookie(string(n)) })
 }
 
 // Elsewhere reports whether a rule does not hold for a path: what judge asks

@@ -179,10 +179,14 @@ func space(c byte) bool { return c == ' ' || c >= '\t' && c <= '\r' }
 // find searches the given parts of t and keeps what judge lets pass.
 func (l *look) find(t *text, parts []span, keep func(*raw) bool) {
 	l.e.find(l.s, t.data, parts, func(m raw) {
+		m.text = t.data
+		if m.rule.Parse != "" {
+			l.cookies(t, &m, keep)
+			return
+		}
 		if !keep(&m) {
 			return
 		}
-		m.text = t.data
 		if l.e.judge(&m, l.chunk) {
 			l.add(t, m)
 		}
@@ -218,7 +222,7 @@ func (l *look) add(t *text, m raw) {
 	l.found = append(l.found, m)
 }
 
-// derive gives a child of t to fill. Its owner calls done.
+// derive gives a child of t to fill, and to free.
 func (l *look) derive(t *text) *text {
 	c := l.s.text()
 	c.reset(t)

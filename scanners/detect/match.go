@@ -50,6 +50,7 @@ type raw struct {
 	offline    rules.Offline
 	allowed    bool
 	partial    bool
+	structured bool // the value is of a form that only a framework makes
 	leads      bool // the secret begins with the expression's own literal
 	claims     []string
 

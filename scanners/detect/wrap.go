@@ -219,7 +219,7 @@ func (l *look) joined(c *text, usual bool) {
 		if usual {
 			return true
 		}
-		if m.rule.Provider == nil && !m.rule.leads {
+		if (m.rule.Provider == nil || m.rule.Random) && !m.rule.leads {
 			return false
 		}
 		at := c.raw(m.secret.start, m.secret.end)

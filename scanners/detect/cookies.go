@@ -1,0 +1,176 @@
+package detect
+
+import (
+	"bytes"
+	"encoding/json"
+	"regexp"
+
+	"github.com/quellhq/quell/rules"
+)
+
+// maxCookies is how far a header is read: browsers send 4 KiB a cookie at most
+// (RFC 6265, 6.1), servers seldom take more than 8 KiB of them all. It may not be
+// more than slack, or a chunk's cut would decide what is found.
+const maxCookies = slack
+
+var (
+	// sessionNameRE is what applications call a cookie that signs in.
+	sessionNameRE = regexp.MustCompile(`(?i)(?:sess(?:ion)?(?:id|[_.-]?token|[_.-]?key)?|sid|auth(?:[_.-]?token)?|jwt|access[_.-]?token|id[_.-]?token|refresh[_.-]?token|remember(?:[_.-]?me|[_.-]?token|[_.-]?user)?|sso|login|token)`)
+	// strongNameRE are those that say so without a doubt.
+	strongNameRE = regexp.MustCompile(`(?i)(?:sess(?:ion)?(?:[_.-]?id|[_.-]?token|[_.-]?key)?$|sess(?:ion)?[_.-]|[_.-]sid$|^sid$|auth|jwt|access[_.-]?token|remember)`)
+	uuidRE       = regexp.MustCompile(`^[0-9a-fA-F]{8}-?(?:[0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}$`)
+	// structureRE are values that a framework made: iron, express, itsdangerous,
+	// Django, ASP.NET Core, gorilla, Fernet, JOSE, Laravel, Rails, Tornado, Plug.
+	structureRE = regexp.MustCompile(`^(?:Fe26\.2\*|s(?:%3A|:)[\w-]{20,}\.[A-Za-z0-9+/%]{40,}|\.?[\w-]{8,}\.[\w-]{6}\.[\w-]{27}$|\.?[\w-]{8,}:[0-9A-Za-z]{6}:[\w-]{27,43}$|CfDJ8[\w-]{60,}|MT[A-Za-z0-9_-]{60,}|gAAAAA[\w-]{60,}|ey[\w-]{10,}\.[\w-]*\.[\w-]{10,}|eyJpdiI6[\w%+/=]{60,}|[A-Za-z0-9+/%]{20,}(?:=|%3D){0,2}--[A-Za-z0-9+/%]{16,}|"?2\|1:0\||SFMyNTY\.g3|BAh[\w%+/=]{20,}--)`)
+)
+
+// crumb is one cookie where it stands.
+type crumb struct {
+	name, value span
+	httpOnly    bool
+}
+
+// cookies tells the cookies at m's place apart and keeps those that look like
+// sessions of an application which no family describes.
+func (l *look) cookies(t *text, m *raw, keep func(*raw) bool) {
+	b := t.data
+	at := b[m.start:m.end]
+	var list []crumb
+	switch {
+	case at[0] == '\t':
+		list = jarRow(b, m.end)
+	case bytes.HasSuffix(at, []byte(" ")) && (at[0]|0x20 == 'a' || at[0]|0x20 == 'r'):
+		list = header(b, m.end, true)
+	case bytes.HasPrefix(bytes.ToLower(at[1:]), []byte("httponly")):
+		list = object(b, m.start)
+	default:
+		set := len(at) > 4 && bytes.EqualFold(at[:4], []byte("set-"))
+		list = header(b, m.end, set)
+	}
+	for _, c := range list {
+		if n, ok := l.crumb(t, m, c); ok && keep(&n) && l.e.judge(&n, l.chunk) {
+			l.add(t, n)
+		}
+	}
+}
+
+// crumb weighs one cookie by its name, its value and its attributes.
+func (l *look) crumb(t *text, m *raw, c crumb) (raw, bool) {
+	name, value := string(t.data[c.name.start:c.name.end]), string(t.data[c.value.start:c.value.end])
+	structured := structureRE.MatchString(value)
+	if len(value) < 20 || !sessionNameRE.MatchString(name) || uuidRE.MatchString(value) && !c.httpOnly {
+		return raw{}, false
+	}
+	n := raw{rule: m.rule, start: c.name.start, end: c.value.end, secret: c.value, cookie: name, text: t.data, confidence: rules.Low, structured: structured}
+	if c.httpOnly || structured || strongNameRE.MatchString(name) {
+		n.confidence = rules.Medium
+	}
+	return n, true
+}
+
+// header reads name=value pairs with semicolons between: all of a Cookie
+// header's, or the one of Set-Cookie with its attributes.
+func header(b []byte, from int, set bool) []crumb {
+	end := min(len(b), from+maxCookies)
+	if i := bytes.IndexByte(b[from:end], '\n'); i >= 0 {
+		end = from + i
+	}
+	var out []crumb
+	for i := from; i < end; {
+		for i < end && (b[i] == ' ' || b[i] == ';') {
+			i++
+		}
+		name := span{i, i}
+		for i < end && nameByte(b[i]) {
+			i++
+		}
+		name.end = i
+		if i == end || b[i] != '=' || name.end == name.start || name.end-name.start > 128 {
+			return out
+		}
+		i++
+		quoted := i < end && b[i] == '"'
+		if quoted {
+			i++
+		}
+		value := span{i, i}
+		for i < end && valueByte(b[i]) {
+			i++
+		}
+		value.end = i
+		out = append(out, crumb{name: name, value: value})
+		if set {
+			// Its attributes may stand on the line in any order.
+			out[0].httpOnly = bytes.Contains(bytes.ToLower(b[i:end]), []byte("httponly"))
+			return out
+		}
+		if quoted && i < end && b[i] == '"' {
+			i++
+		}
+		if i == end || b[i] != ';' {
+			return out
+		}
+	}
+	return out
+}
+
+// nameByte and valueByte: RFC 6265's token and cookie-octet, less what ends a
+// string or a bracket in the texts that quote a header.
+func nameByte(c byte) bool {
+	return c > ' ' && c < 0x7f && bytes.IndexByte([]byte(`=;,"'()<>@[]{}\?`), c) < 0
+}
+
+func valueByte(c byte) bool {
+	return c > ' ' && c < 0x7f && bytes.IndexByte([]byte(`;,"'\<>)]}`), c) < 0
+}
+
+// jarRow reads what follows the fifth field of a Netscape jar's row.
+func jarRow(b []byte, from int) []crumb {
+	end := min(len(b), from+maxCookies)
+	if i := bytes.IndexByte(b[from:end], '\n'); i >= 0 {
+		end = from + i
+	}
+	tab := bytes.IndexByte(b[from:end], '\t')
+	if tab <= 0 || tab > 128 {
+		return nil
+	}
+	c := crumb{name: span{from, from + tab}, value: span{from + tab + 1, from + tab + 1}}
+	for c.value.end < end && valueByte(b[c.value.end]) {
+		c.value.end++
+	}
+	line := bytes.LastIndexByte(b[:from], '\n') + 1
+	c.httpOnly = bytes.HasPrefix(b[line:], []byte("#HttpOnly_"))
+	return []crumb{c}
+}
+
+// object reads the JSON object around a member called httpOnly.
+func object(b []byte, at int) []crumb {
+	from := max(0, at-maxCookies/2)
+	i := bytes.LastIndexByte(b[from:at], '{')
+	j := bytes.IndexByte(b[at:min(len(b), at+maxCookies/2)], '}')
+	if i < 0 || j < 0 {
+		return nil
+	}
+	from += i
+	var o struct {
+		Name     string `json:"name"`
+		Value    string `json:"value"`
+		HTTPOnly bool   `json:"httpOnly"`
+	}
+	obj := b[from : at+j+1]
+	if json.Unmarshal(obj, &o) != nil || o.Name == "" || o.Value == "" {
+		return nil
+	}
+	place := func(s string) span {
+		k := bytes.Index(obj, []byte(`"`+s+`"`))
+		if k < 0 {
+			return span{} // escaped: a view shows it as it is
+		}
+		return span{from + k + 1, from + k + 1 + len(s)}
+	}
+	c := crumb{name: place(o.Name), value: place(o.Value), httpOnly: o.HTTPOnly}
+	if c.name.end == 0 || c.value.end == 0 {
+		return nil
+	}
+	return []crumb{c}
+}
