@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"github.com/quellhq/quell/rules/token"
 )
 
 // Confidence is how sure a finding is before its issuer is asked.
@@ -47,12 +49,13 @@ const (
 	KindRefresh       Kind = "refresh token"
 	KindSessionCookie Kind = "session cookie"
 	KindJWT           Kind = "JWT"
+	KindUnsigned      Kind = "unsigned token" // anybody may write one: who accepts it has a hole
 	KindPassword      Kind = "password"
 	KindPrivateKey    Kind = "private key"
 	KindOther         Kind = "secret"
 )
 
-var kinds = []Kind{KindAPIKey, KindBearer, KindRefresh, KindSessionCookie, KindJWT, KindPassword, KindPrivateKey, KindOther}
+var kinds = []Kind{KindAPIKey, KindBearer, KindRefresh, KindSessionCookie, KindJWT, KindUnsigned, KindPassword, KindPrivateKey, KindOther}
 
 // Location is where a finding stands. Lines and columns count from 1, columns
 // in bytes of the raw line; EndColumn is one past the last byte.
@@ -125,6 +128,8 @@ type Finding struct {
 	// Claims are the hosts that the text around the secret names. They are
 	// claims: nothing is sent to a host for standing here.
 	Claims []string
+	// Token is what a token's own claims tell of who made it.
+	Token *token.Facts
 }
 
 // Credential is one distinct secret value with all its findings.
@@ -137,6 +142,7 @@ type Credential struct {
 	Secret      Secret
 	Cookie      string
 	Claims      []string
+	Token       *token.Facts
 	Offline     Offline
 	Findings    []Finding
 }

@@ -9,6 +9,7 @@ import (
 	"iter"
 
 	"github.com/quellhq/quell/rules"
+	"github.com/quellhq/quell/rules/token"
 )
 
 // A Source yields artifacts lazily. An error concerns one artifact, or a part
@@ -103,6 +104,7 @@ type Match struct {
 	Offline rules.Offline
 	Cookie  string
 	Claims  []string
+	Token   *token.Facts
 	// Allowed is set where a marker in the text asks not to report it.
 	Allowed bool
 }

@@ -53,15 +53,8 @@ func (e *Engine) judge(m *raw, c scanners.Chunk) bool {
 		m.confidence = min(m.confidence, rules.Medium)
 	}
 	m.offline = rules.Offline{State: rules.OfflineUnknown}
-	if strings.HasPrefix(secret, "ey") {
-		if j, err := token.ParseJWT(secret); err == nil {
-			if j.Sample() {
-				return false
-			}
-			m.offline = until(j.Expires)
-		} else if r.Kind == rules.KindJWT {
-			return false
-		}
+	if !m.readToken(secret) {
+		return false
 	}
 	m.claims = claims(line)
 	if m.cookie != "" {
@@ -79,6 +72,36 @@ func (e *Engine) judge(m *raw, c scanners.Chunk) bool {
 }
 
 var identifierRE = regexp.MustCompile(`[\w.-]{2,64}`)
+
+// readToken reads what a token says of itself. It is false for one that is none,
+// or that lets nobody in.
+func (m *raw) readToken(secret string) bool {
+	switch r := m.rule; {
+	case strings.HasPrefix(secret, "e"):
+		if expires, ok := token.ParseJWE(secret); ok {
+			m.offline = until(expires)
+			return true
+		}
+		j, err := token.ParseJWT(secret)
+		if err != nil {
+			return r.Kind != rules.KindJWT && r.Kind != rules.KindUnsigned
+		}
+		if j.Sample() || j.NoCredential() || j.Unsigned() != (r.Kind == rules.KindUnsigned) {
+			return false
+		}
+		if !j.Unsigned() && !j.WholeSignature(secret) {
+			m.confidence = min(m.confidence, rules.Medium)
+		}
+		m.offline, m.token = until(j.Expires), j.Facts()
+	case r.ID == "paseto":
+		expires, ok := token.ParsePASETO(secret)
+		m.offline = until(expires)
+		return ok
+	case r.ID == "macaroon" && strings.HasPrefix(secret, "MDAx"):
+		return token.Macaroon(secret)
+	}
+	return true
+}
 
 // noiseName reports whether what stands before a value, from the beginning of
 // the name that a match may begin in, calls it as a cookie that lets nobody in.

@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"github.com/quellhq/quell/rules"
+	"github.com/quellhq/quell/rules/token"
 )
 
 // scratch is what one goroutine needs for its search.
@@ -53,6 +54,7 @@ type raw struct {
 	structured bool // the value is of a form that only a framework makes
 	leads      bool // the secret begins with the expression's own literal
 	claims     []string
+	token      *token.Facts
 
 	value   []byte
 	place   span   // of the secret, in the chunk

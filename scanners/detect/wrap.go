@@ -39,7 +39,7 @@ func lineEnd(b []byte, i int) int {
 // line break or a mask. The gram stood off bytes behind pos.
 func (e *Engine) broke(s *scratch, b []byte, p *placed, pos, off, stop int) {
 	r := e.rules[p.rule]
-	if r.Provider == nil && !p.leading {
+	if r.Random || r.Provider == nil && !p.leading {
 		return
 	}
 	if off > 0 {
@@ -219,7 +219,7 @@ func (l *look) joined(c *text, usual bool) {
 		if usual {
 			return true
 		}
-		if (m.rule.Provider == nil || m.rule.Random) && !m.rule.leads {
+		if m.rule.Random || m.rule.Provider == nil && !m.rule.leads {
 			return false
 		}
 		at := c.raw(m.secret.start, m.secret.end)
@@ -242,7 +242,7 @@ func (e *Engine) straddles(s *scratch, b []byte, prev, cur line) bool {
 		for _, x := range e.grams.at(g) {
 			p := &e.anchors[x.anchor]
 			pos := i - int(x.off)
-			if x.gram != g || pos < 0 || p.keyword != nil || e.rules[p.rule].Provider == nil && !p.leading {
+			if x.gram != g || pos < 0 || p.keyword != nil || (e.rules[p.rule].Random || e.rules[p.rule].Provider == nil && !p.leading) {
 				continue
 			}
 			if t := s.automaton(p, x.anchor).try(all, pos, classOf(all, pos)); t.may || t.stop >= len(all) && t.stop-n >= gramLen {

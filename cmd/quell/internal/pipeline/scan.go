@@ -109,6 +109,7 @@ func Group(findings []rules.Finding, key rules.FingerprintKey, set *rules.Set) [
 			c.Rule, c.Provider, c.Kind, c.Cookie = f.Rule, f.Provider, f.Kind, f.Cookie
 		}
 		c.Confidence = max(c.Confidence, f.Confidence)
+		c.Token = cmp.Or(c.Token, f.Token)
 		if c.Offline.State == rules.OfflineUnknown {
 			c.Offline = f.Offline
 		}
@@ -181,7 +182,7 @@ func ParseFailOn(s string) (FailOn, error) {
 // FindingEvent renders f; the secret only where reveal is set.
 func FindingEvent(f rules.Finding, key rules.FingerprintKey, red *report.Redactor, set *rules.Set, reveal bool) report.Finding {
 	e := report.Finding{Rule: f.Rule, Provider: f.Provider, Kind: f.Kind, Confidence: f.Confidence, Fingerprint: key.Fingerprint(f.Secret), Redacted: f.Secret.Hint(),
-		Location: red.Location(f.Location), Decoded: append([]string{}, f.Decoded...), Views: f.Views, Partial: f.Partial, Offline: f.Offline, Cookie: f.Cookie}
+		Location: red.Location(f.Location), Decoded: append([]string{}, f.Decoded...), Views: f.Views, Partial: f.Partial, Offline: f.Offline, Cookie: f.Cookie, Token: f.Token}
 	if r := set.Rule(f.Rule); r != nil {
 		e.Description = r.Description
 	}
@@ -194,7 +195,7 @@ func FindingEvent(f rules.Finding, key rules.FingerprintKey, red *report.Redacto
 // CredentialEvent renders c.
 func CredentialEvent(c rules.Credential, red *report.Redactor, sealed string) report.Credential {
 	e := report.Credential{Fingerprint: c.Fingerprint, Rule: c.Rule, Provider: c.Provider, Kind: c.Kind, Confidence: c.Confidence, Redacted: c.Secret.Hint(),
-		Findings: len(c.Findings), Cookie: c.Cookie, Claims: c.Claims, Offline: c.Offline, Sealed: sealed}
+		Findings: len(c.Findings), Cookie: c.Cookie, Claims: c.Claims, Offline: c.Offline, Token: c.Token, Sealed: sealed}
 	for _, f := range c.Findings {
 		e.Locations = append(e.Locations, red.Location(f.Location))
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/quellhq/quell/revokers"
 	"github.com/quellhq/quell/rules"
+	"github.com/quellhq/quell/rules/token"
 )
 
 // Protocol is the version of the JSON lines.
@@ -46,6 +47,7 @@ type Finding struct {
 	Partial     bool             `json:"partial,omitempty"` // masked in part: nothing can be asked about it
 	Offline     rules.Offline    `json:"offline"`
 	Cookie      string           `json:"cookie,omitempty"`
+	Token       *token.Facts     `json:"token,omitempty"` // what the token says of itself: nobody's word
 }
 
 // Credential is a distinct secret with its findings counted.
@@ -61,6 +63,7 @@ type Credential struct {
 	Cookie      string           `json:"cookie,omitempty"`
 	Claims      []string         `json:"claims,omitempty"` // hosts that the text named: nobody's word
 	Offline     rules.Offline    `json:"offline"`
+	Token       *token.Facts     `json:"token,omitempty"`
 	Sealed      string           `json:"sealed,omitempty"` // the value, sealed (age) to the operator's key
 }
 
