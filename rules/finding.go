@@ -145,4 +145,12 @@ type Credential struct {
 	Token       *token.Facts
 	Offline     Offline
 	Findings    []Finding
+
+	// Group is the fingerprint of the member that keeps a session alive, where
+	// several credentials are one; Role is what this one is in it.
+	Group string
+	Role  string
+	// Renewable is set where another of the group makes a new one of it: that it
+	// has expired means little.
+	Renewable bool
 }

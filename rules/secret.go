@@ -33,6 +33,18 @@ func NewSecret(b []byte) Secret {
 	return Secret{p: &box{func() []byte { return c }}}
 }
 
+// JoinSecrets is one secret of several, one after the other: a cookie that was
+// sent in pieces.
+func JoinSecrets(list ...Secret) Secret {
+	var b []byte
+	for _, s := range list {
+		if s.p != nil {
+			b = append(b, s.p.bytes()...)
+		}
+	}
+	return NewSecret(b)
+}
+
 // NewSecretString is NewSecret for a string.
 func NewSecretString(s string) Secret { return NewSecret([]byte(s)) }
 

@@ -85,15 +85,9 @@ func instant(v any) time.Time {
 
 // Sample reports whether the token is one that documentation prints: the one
 // of jwt.io and its kin (sub 1234567890, John Doe), and those of RFC 7519 and
-// RFC 7515 (joe's http://example.com/is_root); and one whose claims are a few
-// small numbers, which says nothing of anybody.
+// RFC 7515 (joe's http://example.com/is_root).
 func (j JWT) Sample() bool {
 	name, _ := j.Claims["name"].(string)
 	_, root := j.Claims["http://example.com/is_root"]
-	numbers := len(j.Claims) > 0 && len(j.Claims) <= 4
-	for _, v := range j.Claims {
-		n, ok := v.(float64)
-		numbers = numbers && ok && n < 1000
-	}
-	return root || numbers || j.Subject == "1234567890" && (name == "John Doe" || name == "") || j.Issuer == "supabase-demo"
+	return root || j.Subject == "1234567890" && (name == "John Doe" || name == "") || j.Issuer == "supabase-demo"
 }

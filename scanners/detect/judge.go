@@ -46,7 +46,7 @@ func (e *Engine) judge(m *raw, c scanners.Chunk) bool {
 	if r.Random && !m.structured && !unguessable(secret) {
 		return false
 	}
-	if r.Generic() && !unguessable(secret) {
+	if r.Generic() && (!unguessable(secret) || notNameRE.Match(m.text[m.start:m.secret.start])) {
 		m.confidence = rules.Low
 	}
 	if !r.ValidChecksum(secret) {
@@ -71,6 +71,9 @@ func (e *Engine) judge(m *raw, c scanners.Chunk) bool {
 	return true
 }
 
+// notNameRE is what the generic rule takes for "auth".
+var notNameRE = regexp.MustCompile(`(?i)^[\w.-]{0,50}author?(?:$|[^i])|^[\w.-]{0,50}authentic`)
+
 var identifierRE = regexp.MustCompile(`[\w.-]{2,64}`)
 
 // readToken reads what a token says of itself. It is false for one that is none,
@@ -84,7 +87,7 @@ func (m *raw) readToken(secret string) bool {
 		}
 		j, err := token.ParseJWT(secret)
 		if err != nil {
-			return r.Kind != rules.KindJWT && r.Kind != rules.KindUnsigned
+			return r.Kind != rules.KindJWT && r.Kind != rules.KindUnsigned && r.ID != "jwe"
 		}
 		if j.Sample() || j.NoCredential() || j.Unsigned() != (r.Kind == rules.KindUnsigned) {
 			return false

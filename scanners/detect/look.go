@@ -256,7 +256,9 @@ func (m *raw) within(run int) (span, bool) {
 }
 
 // resolve keeps one match per place: of those that overlap the most specific,
-// then one that knows the token by its beginning, then the longer, then the one that was read from the raw bytes.
+// then one that knows the token by its beginning, then the longer, then the one
+// that was read from the raw bytes. A fallback with a form says less than one
+// with a name.
 func resolve(found []raw) []raw {
 	slices.SortStableFunc(found, func(a, b raw) int {
 		if a.partial != b.partial {
@@ -266,7 +268,7 @@ func resolve(found []raw) []raw {
 			return n
 		}
 		if a.leads != b.leads {
-			return compareBool(b.leads, a.leads)
+			return compareBool(b.leads, a.leads) * sign(!a.rule.Fallback)
 		}
 		// Nothing may depend on what else stands in the chunk.
 		return cmp.Or(len(b.value)-len(a.value), len(a.decoded)-len(b.decoded), a.place.start-b.place.start, strings.Compare(a.rule.ID, b.rule.ID))
@@ -291,6 +293,13 @@ func resolve(found []raw) []raw {
 	}
 	slices.SortStableFunc(kept, func(a, b raw) int { return a.place.start - b.place.start })
 	return kept
+}
+
+func sign(plus bool) int {
+	if plus {
+		return 1
+	}
+	return -1
 }
 
 func compareBool(a, b bool) int {

@@ -225,7 +225,7 @@ func fromTokens(k *kit, r io.Reader, rule, cookie string) ([]rules.Credential, e
 		if len(found) == 0 {
 			return nil, fmt.Errorf("line %d: no rule knows this form (quell: hint: --rule ID says whose it is)", n+1)
 		}
-		out = append(out, pipeline.Group(found, k.keys.Fingerprint, k.set)...)
+		out = append(out, pipeline.Bind(pipeline.Group(found, k.keys.Fingerprint, k.set), k.keys.Fingerprint)...)
 	}
 	if len(out) == 0 {
 		return nil, errors.New("nothing to check on standard input")

@@ -80,7 +80,7 @@ func (s *Scan) Run(ctx context.Context) (*Result, error) {
 		return cmp.Or(strings.Compare(x.Path, y.Path), strings.Compare(x.Artifact, y.Artifact), cmp.Compare(x.Offset, y.Offset), strings.Compare(a.Rule, b.Rule))
 	})
 	slices.SortFunc(res.Gaps, func(a, b scanners.Gap) int { return strings.Compare(a.Error(), b.Error()) })
-	res.Credentials = Group(res.Findings, s.Key, s.Set)
+	res.Credentials = Bind(Group(res.Findings, s.Key, s.Set), s.Key)
 	if l, ok := s.Detector.(interface{ Limits() map[string]int64 }); ok {
 		res.Limits = l.Limits()
 	}
@@ -159,7 +159,7 @@ type FailOn string
 // Counts reports whether a credential counts under f.
 func (f FailOn) Counts(c rules.Credential, v *revokers.Verdict) bool {
 	live := v != nil && v.Liveness == revokers.Live
-	dead := v != nil && v.Liveness == revokers.Dead || c.Offline.State == rules.OfflineExpired
+	dead := v != nil && v.Liveness == revokers.Dead || c.Offline.State == rules.OfflineExpired && !c.Renewable
 	switch f {
 	case "never":
 		return false
@@ -195,7 +195,7 @@ func FindingEvent(f rules.Finding, key rules.FingerprintKey, red *report.Redacto
 // CredentialEvent renders c.
 func CredentialEvent(c rules.Credential, red *report.Redactor, sealed string) report.Credential {
 	e := report.Credential{Fingerprint: c.Fingerprint, Rule: c.Rule, Provider: c.Provider, Kind: c.Kind, Confidence: c.Confidence, Redacted: c.Secret.Hint(),
-		Findings: len(c.Findings), Cookie: c.Cookie, Claims: c.Claims, Offline: c.Offline, Token: c.Token, Sealed: sealed}
+		Findings: len(c.Findings), Cookie: c.Cookie, Claims: c.Claims, Offline: c.Offline, Token: c.Token, Group: c.Group, Role: c.Role, Renewable: c.Renewable, Sealed: sealed}
 	for _, f := range c.Findings {
 		e.Locations = append(e.Locations, red.Location(f.Location))
 	}

@@ -64,7 +64,10 @@ type Credential struct {
 	Claims      []string         `json:"claims,omitempty"` // hosts that the text named: nobody's word
 	Offline     rules.Offline    `json:"offline"`
 	Token       *token.Facts     `json:"token,omitempty"`
-	Sealed      string           `json:"sealed,omitempty"` // the value, sealed (age) to the operator's key
+	Group       string           `json:"group,omitempty"`     // fingerprint of the member that keeps the session alive
+	Role        string           `json:"role,omitempty"`      // what this one is in its group
+	Renewable   bool             `json:"renewable,omitempty"` // another of the group makes a new one: expired is not over
+	Sealed      string           `json:"sealed,omitempty"`    // the value, sealed (age) to the operator's key
 }
 
 // Verdict is what the issuer said of a credential.

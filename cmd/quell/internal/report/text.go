@@ -75,6 +75,9 @@ func (t *text) flush() {
 			}
 		} else if c.Offline.State == rules.OfflineExpired {
 			state = "expired"
+			if c.Renewable {
+				state = "renewable"
+			}
 		}
 		fmt.Fprintf(t.w, "%-8s %s  %s  %s\n", state, c.Kind, c.Rule, Clean(c.Redacted))
 		if s := t.reveal[c.Fingerprint]; s != "" {
@@ -93,6 +96,16 @@ func (t *text) flush() {
 		}
 		if exp := cmp.Or(v.Expires, c.Offline.Expires); exp != nil {
 			fmt.Fprintf(t.w, "         expires %s\n", exp.Format(time.RFC3339))
+		}
+		if f := c.Token; f != nil && (f.Issuer != "" || f.Type != "") {
+			fmt.Fprintf(t.w, "         says it is %s\n", Clean(strings.TrimSuffix(cmp.Or(f.Type, "a token")+" of "+cmp.Or(f.Issuer, "nobody named"), " of nobody named")))
+		}
+		if c.Group != "" && c.Group != c.Fingerprint {
+			fmt.Fprintf(t.w, "         %s of the session of %s", c.Role, c.Group)
+			if c.Renewable {
+				fmt.Fprint(t.w, ", whose refresh token makes new ones")
+			}
+			fmt.Fprintln(t.w)
 		}
 		if asked && v.Liveness == revokers.Unknown && v.Detail != "" {
 			fmt.Fprintf(t.w, "         %s\n", Clean(v.Detail))
