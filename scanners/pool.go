@@ -20,6 +20,7 @@ import (
 // and several chunks of a long one. The bytes in flight are bounded by the
 // workers, not by the input.
 type Pool struct {
+	Openers  []Opener
 	Detector Detector
 	Workers  int // 0: one per CPU
 }
@@ -113,9 +114,81 @@ func (r *run) artifact(ctx context.Context, a Artifact) {
 	}
 }
 
-// stream looks at the chunks of one artifact: the last one here, which is the
-// only one of most, and the others beside.
+// stream reads one artifact, and then what an opener sees in it.
 func (r *run) stream(ctx context.Context, a Artifact, b io.Reader) error {
+	b, inner := r.opened(b)
+	if err := r.read(ctx, a, b); err != nil || inner == nil {
+		return err
+	}
+	in, err := inner(ctx)
+	if err != nil {
+		r.gap(Gap{Location: a.Location, Err: err})
+	}
+	if len(in.Text) == 0 {
+		return nil
+	}
+	a.Location.Path += "!" + in.Name
+	return r.read(ctx, a, bytes.NewReader(in.Text))
+}
+
+// opened looks at how the bytes begin. Where an opener knows the form, they are
+// kept while they are read, for it to open once they are all there.
+func (r *run) opened(b io.Reader) (io.Reader, func(context.Context) (Inner, error)) {
+	longest := 0
+	for _, o := range r.Openers {
+		longest = max(longest, len(o.Magic))
+	}
+	if longest == 0 {
+		return b, nil
+	}
+	head := make([]byte, longest)
+	n, err := io.ReadFull(b, head)
+	head = head[:n]
+	whole := io.MultiReader(bytes.NewReader(head), b)
+	if err != nil {
+		// A short file, or an error that the reader gives again.
+		if err != io.EOF && err != io.ErrUnexpectedEOF {
+			whole = io.MultiReader(bytes.NewReader(head), failing{err})
+		}
+		return whole, nil
+	}
+	for _, o := range r.Openers {
+		if bytes.HasPrefix(head, o.Magic) {
+			kept := &keeper{max: o.Max}
+			return io.TeeReader(whole, kept), func(ctx context.Context) (Inner, error) {
+				if kept.over {
+					return Inner{}, fmt.Errorf("larger than %d MiB: scanned as it is, not opened", o.Max>>20)
+				}
+				return o.Open(ctx, kept.b)
+			}
+		}
+	}
+	return whole, nil
+}
+
+type failing struct{ err error }
+
+func (f failing) Read([]byte) (int, error) { return 0, f.err }
+
+// keeper holds what is written to it, up to a limit.
+type keeper struct {
+	b    []byte
+	max  int
+	over bool
+}
+
+func (k *keeper) Write(p []byte) (int, error) {
+	if k.over = k.over || len(k.b)+len(p) > k.max; k.over {
+		k.b = nil
+	} else {
+		k.b = append(k.b, p...)
+	}
+	return len(p), nil
+}
+
+// read looks at the chunks of one artifact: the last one here, which is the only
+// one of most, and the others beside.
+func (r *run) read(ctx context.Context, a Artifact, b io.Reader) error {
 	atomic.AddInt64(&r.stats.Artifacts, 1)
 	var beside sync.WaitGroup
 	n, err := r.chunks.Each(contextReader{ctx, b}, &a, func(c Chunk) error {
@@ -149,7 +222,7 @@ func (r *run) chunk(c Chunk) {
 			continue
 		}
 		f := rules.Finding{Rule: m.Rule.ID, Kind: m.Rule.Kind, Confidence: m.Confidence, Secret: m.Secret,
-			Location: c.Locate(m.Start, m.End), Decoded: m.Decoded, Views: m.Views, Partial: m.Partial, Offline: m.Offline, Cookie: m.Cookie, Claims: m.Claims}
+			Location: c.Locate(m.Start, m.End), Decoded: m.Decoded, Views: m.Views, Partial: m.Partial, Offline: m.Offline, Cookie: m.Cookie, Claims: m.Claims, Token: m.Token}
 		for _, p := range m.Pieces {
 			l := c.Locate(p[0], p[1])
 			f.Location.Spans = append(f.Location.Spans, rules.Span{Line: l.Line, Column: l.Column, EndLine: l.EndLine, EndColumn: l.EndColumn})

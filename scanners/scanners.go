@@ -88,6 +88,21 @@ type Chunk struct {
 	From, To int
 }
 
+// Opener shows what a file of a certain form holds and its bytes do not show: it
+// is read as it is, and then what the opener makes of it.
+type Opener struct {
+	Magic []byte // how such a file begins
+	Max   int    // the most bytes that are kept for it
+	Open  func(ctx context.Context, file []byte) (Inner, error)
+}
+
+// Inner is what an opener sees, as text. Its findings stand at PATH!Name. An
+// error beside it says what could not be read.
+type Inner struct {
+	Name string
+	Text []byte
+}
+
 // Match is what a detector saw.
 type Match struct {
 	Rule       *rules.Rule

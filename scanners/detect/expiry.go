@@ -1,7 +1,9 @@
 package detect
 
 import (
+	"bytes"
 	"encoding/base64"
+	"encoding/binary"
 	"encoding/json"
 	"net/url"
 	"regexp"
@@ -19,7 +21,7 @@ func ticketExpiry(value string) rules.Offline {
 	if plain, err := url.PathUnescape(value); err == nil {
 		value = plain
 	}
-	for _, read := range []func(string) time.Time{wordPress, forwardAuth, proxmox, rememberMe, railsMessage, koa} {
+	for _, read := range []func(string) time.Time{wordPress, forwardAuth, proxmox, rememberMe, railsMessage, koa, auth0} {
 		if t := read(value); sane(t) {
 			return until(t)
 		}
@@ -128,6 +130,105 @@ func koa(v string) time.Time {
 		return time.Time{}
 	}
 	return unix(m.Expire.String())
+}
+
+// auth0 is a signed cookie of v1.MessagePack; its session has an expires of the
+// extension type that the format has for times.
+func auth0(v string) time.Time {
+	body, ok := strings.CutPrefix(v, "s:v1.")
+	if !ok {
+		return time.Time{}
+	}
+	body, _, _ = strings.Cut(body, ".")
+	_, after, ok := strings.Cut(unbase64(body), "\xa7expires")
+	switch {
+	case ok && len(after) >= 6 && after[:2] == "\xd6\xff":
+		return time.Unix(int64(binary.BigEndian.Uint32([]byte(after[2:6]))), 0).UTC()
+	case ok && len(after) >= 10 && after[:2] == "\xd7\xff": // nanoseconds in 30 bits, seconds in 34
+		return time.Unix(int64(binary.BigEndian.Uint64([]byte(after[2:10]))&(1<<34-1)), 0).UTC()
+	}
+	return time.Time{}
+}
+
+var (
+	amzRE       = regexp.MustCompile(`X-(?:Amz|Goog)-Date=([0-9]{8}T[0-9]{6}Z)`)
+	amzLifeRE   = regexp.MustCompile(`X-(?:Amz|Goog)-Expires=([0-9]{1,7})`)
+	sasRE       = regexp.MustCompile(`(?:^|&)se=([^&]+)`)
+	copilotRE   = regexp.MustCompile(`;exp=([0-9]{10});`)
+	samlRE      = regexp.MustCompile(`NotOnOrAfter="([^"]{10,40})"`)
+	neighbourRE = regexp.MustCompile(`(?i)["'](?:access_?token_?)?(?:expires_?at|expiry_?date|expiry|expires_?on|expiration)["'][ ]{0,3}:[ ]{0,3}["']?([0-9]{10}(?:[0-9]{3})?|[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]{5,18}(?:Z|[+-][0-9]{2}:?[0-9]{2}))\b`)
+)
+
+// signedExpiry reads the end of what is good for a time only: signed URLs, SAML
+// responses, Copilot's tokens.
+func signedExpiry(rule, value string) rules.Offline {
+	var t time.Time
+	switch rule {
+	case "aws-presigned-url", "gcs-signed-url":
+		from, life := amzRE.FindStringSubmatch(value), amzLifeRE.FindStringSubmatch(value)
+		if from == nil || life == nil {
+			break
+		}
+		n, err := strconv.Atoi(life[1])
+		if at, e := time.Parse("20060102T150405Z", from[1]); err == nil && e == nil {
+			t = at.Add(time.Duration(n) * time.Second)
+		}
+	case "azure-sas":
+		if m := sasRE.FindStringSubmatch(value); m != nil {
+			t = date(m[1])
+		}
+	case "copilot-token":
+		if m := copilotRE.FindStringSubmatch(value); m != nil {
+			t = unix(m[1])
+		}
+	case "saml-response":
+		if plain, err := url.QueryUnescape(strings.ReplaceAll(value, "+", "%2B")); err == nil {
+			value = plain
+		}
+		// The assertion's conditions count, the first that stands there ends first.
+		if m := samlRE.FindStringSubmatch(unbase64(value)); m != nil {
+			t = date(m[1])
+		}
+	}
+	if !sane(t) {
+		return rules.Offline{State: rules.OfflineUnknown}
+	}
+	return until(t)
+}
+
+func date(s string) time.Time {
+	if plain, err := url.QueryUnescape(s); err == nil {
+		s = plain
+	}
+	for _, layout := range []string{time.RFC3339Nano, "2006-01-02T15:04Z", "2006-01-02"} {
+		if t, err := time.Parse(layout, s); err == nil {
+			return t.UTC()
+		}
+	}
+	return time.Time{}
+}
+
+// neighbourExpiry reads the member beside an access token that says when it ends:
+// in the token stores of command-line tools and agents. It looks no further than
+// the object's braces.
+func neighbourExpiry(b []byte, start, end int) rules.Offline {
+	from, to := max(0, start-maxCookies), min(len(b), end+maxCookies)
+	from += bytes.LastIndexByte(b[from:start], '{') + 1
+	if i := bytes.IndexByte(b[end:to], '}'); i >= 0 {
+		to = end + i
+	}
+	m := neighbourRE.FindSubmatch(b[from:to])
+	if m == nil {
+		return rules.Offline{State: rules.OfflineUnknown}
+	}
+	t := unix(string(m[1]))
+	if t.IsZero() {
+		t = date(string(m[1]))
+	}
+	if !sane(t) {
+		return rules.Offline{State: rules.OfflineUnknown}
+	}
+	return until(t)
 }
 
 var (

@@ -56,6 +56,11 @@ func (e *Engine) judge(m *raw, c scanners.Chunk) bool {
 	if !m.readToken(secret) {
 		return false
 	}
+	if m.offline.State == rules.OfflineUnknown && r.Kind == rules.KindBearer {
+		if m.offline = signedExpiry(r.ID, secret); m.offline.State == rules.OfflineUnknown {
+			m.offline = neighbourExpiry(m.text, m.secret.start, m.secret.end)
+		}
+	}
 	m.claims = claims(line)
 	if m.cookie != "" {
 		if strings.HasPrefix(secret, "ajax:") || (r.Fallback || r.Cookie.Pattern()) && rules.NoiseCookie(m.cookie) {

@@ -267,11 +267,8 @@ func resolve(found []raw) []raw {
 		if n := b.rule.Specific() - a.rule.Specific(); n != 0 {
 			return n
 		}
-		if a.leads != b.leads {
-			return compareBool(b.leads, a.leads) * sign(!a.rule.Fallback)
-		}
 		// Nothing may depend on what else stands in the chunk.
-		return cmp.Or(len(b.value)-len(a.value), len(a.decoded)-len(b.decoded), a.place.start-b.place.start, strings.Compare(a.rule.ID, b.rule.ID))
+		return cmp.Or(a.guess()-b.guess(), len(b.value)-len(a.value), len(a.decoded)-len(b.decoded), a.place.start-b.place.start, strings.Compare(a.rule.ID, b.rule.ID))
 	})
 	// Which of those that are kept lie where: a chunk may hold thousands.
 	const stretch = 1 << 10
@@ -295,11 +292,16 @@ func resolve(found []raw) []raw {
 	return kept
 }
 
-func sign(plus bool) int {
-	if plus {
+// guess orders equally specific matches: a beginning that one issuer's tokens
+// have tells most, a form that many use least.
+func (m *raw) guess() int {
+	switch {
+	case !m.leads:
 		return 1
+	case m.rule.Fallback:
+		return 2
 	}
-	return -1
+	return 0
 }
 
 func compareBool(a, b bool) int {

@@ -16,6 +16,7 @@ import (
 	"github.com/quellhq/quell/rules"
 	"github.com/quellhq/quell/scanners"
 	"github.com/quellhq/quell/scanners/detect"
+	"github.com/quellhq/quell/scanners/sqlite"
 )
 
 // Scan is one run over a source.
@@ -45,7 +46,7 @@ func (s *Scan) Run(ctx context.Context) (*Result, error) {
 	start := time.Now()
 	res := &Result{}
 	var mu sync.Mutex
-	p := scanners.Pool{Detector: s.Detector, Workers: s.Workers}
+	p := scanners.Pool{Detector: s.Detector, Workers: s.Workers, Openers: []scanners.Opener{sqlite.Opener()}}
 	var all []*rules.Finding
 	stats, err := p.Run(ctx, s.Source, func(f rules.Finding) {
 		mu.Lock()

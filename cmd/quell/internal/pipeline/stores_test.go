@@ -1,0 +1,45 @@
+package pipeline
+
+import (
+	"context"
+	"database/sql"
+	"path/filepath"
+	"testing"
+
+	"github.com/quellhq/quell/rules"
+	"github.com/quellhq/quell/scanners/detect"
+	"github.com/quellhq/quell/scanners/files"
+)
+
+// A browser's profile that was left in a folder.
+func TestCookieStoresAreOpened(t *testing.T) {
+	dir := t.TempDir()
+	db, err := sql.Open("sqlite", filepath.Join(dir, "cookies.sqlite"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range []string{"CREATE TABLE moz_cookies(name, value, host, path, expiry INTEGER, isSecure INTEGER, isHttpOnly INTEGER)",
+		"INSERT INTO moz_cookies VALUES('grafana_session','5d41402abc4b2a76b9719d911017c592','grafana.acme.example','/',1990000000,1,1)"} {
+		if _, err := db.Exec(s); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	set, err := rules.Builtin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	scan := Scan{Source: files.Source{Name: "path", Targets: []string{dir}}, Detector: detect.New(set), Set: set}
+	res, err := scan.Run(context.Background())
+	if err != nil || len(res.Gaps) > 0 {
+		t.Fatal(err, res.Gaps)
+	}
+	for _, f := range res.Findings {
+		if f.Rule == "grafana-session" && filepath.Base(f.Location.Path) == "cookies.sqlite!Firefox cookies" && f.Offline.State == rules.OfflineUnexpired && len(f.Claims) == 1 && f.Claims[0] == "grafana.acme.example" {
+			return
+		}
+	}
+	t.Errorf("%+v", res.Findings)
+}

@@ -1,0 +1,291 @@
+// Package sqlite shows the rows of SQLite databases: of the cookie stores of
+// browsers (Firefox's cookies.sqlite, the Cookies of Chromium and what is built on
+// it) as the rows of a jar, of any other as they are.
+package sqlite
+
+import (
+	"bytes"
+	"context"
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/pbkdf2"
+	"crypto/sha1"
+	"crypto/sha256"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	engine "modernc.org/sqlite" // registers the driver, and lets a database be read from memory
+
+	"github.com/quellhq/quell/scanners"
+)
+
+const (
+	// maxStore is the largest store that is read: that of a browser which has run
+	// for years has some megabytes.
+	maxStore = 64 << 20
+	// maxCookies are how many of a store are read.
+	maxCookies = 200_000
+	// patience is how long a damaged or hostile store may take.
+	patience = 10 * time.Second
+)
+
+// Opener shows a database's rows. Those of a cookie store become a Netscape
+// jar's, which carry their host, path, end and flags.
+func Opener() scanners.Opener {
+	return scanners.Opener{Magic: []byte("SQLite format 3\x00"), Max: maxStore, Open: open}
+}
+
+func open(ctx context.Context, file []byte) (scanners.Inner, error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	db, err := sql.Open("sqlite", ":memory:")
+	if err != nil {
+		return scanners.Inner{}, err
+	}
+	defer db.Close()
+	conn, err := db.Conn(ctx)
+	if err != nil {
+		return scanners.Inner{}, err
+	}
+	defer conn.Close()
+	// The header's file format 2 means a write-ahead log, which stands in a file of
+	// its own and which a database in memory can't have: the pages are read alone.
+	image := bytes.Clone(file)
+	if len(image) > 20 && image[18] == 2 {
+		image[18], image[19] = 1, 1
+	}
+	if err := conn.Raw(func(c any) error {
+		d, ok := c.(interface{ Deserialize([]byte) error })
+		if !ok {
+			return errors.New("the driver reads no database from memory")
+		}
+		return d.Deserialize(image)
+	}); err != nil {
+		return scanners.Inner{}, fmt.Errorf("cookie store: %w", err)
+	}
+	// A hostile schema may make of a table's name a view that never ends, or call
+	// functions: only tables are read, and nothing of the schema is trusted.
+	for _, p := range []string{"PRAGMA trusted_schema=OFF", "PRAGMA cell_size_check=ON", "PRAGMA query_only=ON"} {
+		if _, err := conn.ExecContext(ctx, p); err != nil {
+			return scanners.Inner{}, fmt.Errorf("cookie store: %w", err)
+		}
+	}
+	for _, s := range []store{firefox, chromium} {
+		var tables int
+		if err := conn.QueryRowContext(ctx, "SELECT count(*) FROM sqlite_master WHERE type='table' AND name=?", s.table).Scan(&tables); err != nil {
+			return scanners.Inner{}, fmt.Errorf("cookie store: %w", plain(err))
+		}
+		if tables == 1 {
+			return s.read(ctx, conn)
+		}
+	}
+	return rows(ctx, conn)
+}
+
+// rows shows the rows of all tables, a line each, with tabs between the values:
+// in the file's pages a value follows the one before it without a byte between,
+// and a long one is cut up.
+func rows(ctx context.Context, conn *sql.Conn) (scanners.Inner, error) {
+	out := scanners.Inner{Name: "rows"}
+	names, err := tables(ctx, conn)
+	if err != nil {
+		return out, err
+	}
+	var text bytes.Buffer
+	for _, name := range names {
+		if err := table(ctx, conn, name, &text); err != nil {
+			return scanners.Inner{Name: out.Name, Text: text.Bytes()}, fmt.Errorf("rows of a database: %w", plain(err))
+		}
+	}
+	out.Text = text.Bytes()
+	return out, nil
+}
+
+func tables(ctx context.Context, conn *sql.Conn) ([]string, error) {
+	r, err := conn.QueryContext(ctx, "SELECT name FROM sqlite_master WHERE type='table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' AND sql NOT LIKE 'CREATE VIRTUAL%' LIMIT 10000")
+	if err != nil {
+		return nil, fmt.Errorf("rows of a database: %w", plain(err))
+	}
+	defer r.Close()
+	var out []string
+	for r.Next() {
+		var name string
+		if err := r.Scan(&name); err != nil {
+			return nil, plain(err)
+		}
+		out = append(out, name)
+	}
+	return out, r.Err()
+}
+
+func table(ctx context.Context, conn *sql.Conn, name string, text *bytes.Buffer) error {
+	r, err := conn.QueryContext(ctx, `SELECT * FROM "`+strings.ReplaceAll(name, `"`, `""`)+`"`)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	columns, err := r.Columns()
+	if err != nil {
+		return err
+	}
+	values, into := make([]sql.RawBytes, len(columns)), make([]any, len(columns))
+	for i := range values {
+		into[i] = &values[i]
+	}
+	for r.Next() {
+		if err := r.Scan(into...); err != nil {
+			return err
+		}
+		for i, v := range values {
+			if i > 0 {
+				text.WriteByte('\t')
+			}
+			text.Write(v)
+		}
+		text.WriteByte('\n')
+		if text.Len() > maxStore {
+			return errTooLong
+		}
+	}
+	return r.Err()
+}
+
+var errTooLong = errors.New("more than 64 MiB of them")
+
+// store is where one kind of browser keeps its cookies.
+type store struct {
+	name, table, query string
+	end                func(int64) int64 // to seconds since 1970, 0: at the browser's end
+}
+
+var (
+	firefox = store{"Firefox cookies", "moz_cookies",
+		"SELECT host, path, isSecure, isHttpOnly, expiry, name, value, NULL FROM moz_cookies LIMIT ?",
+		func(n int64) int64 {
+			if n > 1e11 { // newer ones keep milliseconds
+				return n / 1000
+			}
+			return n
+		}}
+	// Chromium counts microseconds since 1601.
+	chromium = store{"Chromium cookies", "cookies",
+		"SELECT host_key, path, is_secure, is_httponly, expires_utc, name, value, encrypted_value FROM cookies LIMIT ?",
+		func(n int64) int64 {
+			if n == 0 {
+				return 0
+			}
+			return n/1e6 - 11644473600
+		}}
+)
+
+func (s store) read(ctx context.Context, conn *sql.Conn) (scanners.Inner, error) {
+	out := scanners.Inner{Name: s.name}
+	rows, err := conn.QueryContext(ctx, s.query, maxCookies)
+	if err != nil {
+		return out, fmt.Errorf("%s: %w", s.name, plain(err))
+	}
+	defer rows.Close()
+	var text bytes.Buffer
+	locked := 0
+	for rows.Next() {
+		var host, path, name string
+		var value, sealed []byte
+		var secure, httpOnly bool
+		var end int64
+		if err := rows.Scan(&host, &path, &secure, &httpOnly, &end, &name, &value, &sealed); err != nil {
+			return out, fmt.Errorf("%s: a row is not of the browser's form", s.name)
+		}
+		if len(value) == 0 && len(sealed) > 0 {
+			plain, ok := unseal(sealed, host)
+			if !ok {
+				locked++
+				continue
+			}
+			value = plain
+		}
+		prefix := ""
+		if httpOnly {
+			prefix = "#HttpOnly_"
+		}
+		fmt.Fprintf(&text, "%s%s\t%s\t%s\t%s\t%d\t%s\t%s\n", prefix, field(host), flag(strings.HasPrefix(host, ".")), field(path), flag(secure), max(0, s.end(end)), field(name), field(string(value)))
+	}
+	out.Text = text.Bytes()
+	if err := rows.Err(); err != nil {
+		return out, fmt.Errorf("%s: %w", s.name, plain(err))
+	}
+	if locked > 0 {
+		return out, fmt.Errorf("%s: %d are encrypted with a key that is kept elsewhere", s.name, locked)
+	}
+	return out, nil
+}
+
+func flag(b bool) string { return strings.ToUpper(fmt.Sprint(b)) }
+
+// field keeps a value from beginning a column or a row of its own.
+func field(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r == '\t' || r == '\n' || r == '\r' {
+			return ' '
+		}
+		return r
+	}, s)
+}
+
+// Chromium on Linux without a keyring, as in a container, encrypts with a key
+// that everybody knows: components/os_crypt, os_crypt_linux.cc.
+const (
+	sealedBy   = "v10"
+	passphrase = "peanuts"
+	salt       = "saltysalt"
+	iterations = 1
+	keyLength  = 16
+)
+
+// unseal decrypts a value of version v10. From version 24 of the database on,
+// the plain text begins with the SHA-256 of the host.
+func unseal(b []byte, host string) ([]byte, bool) {
+	if !bytes.HasPrefix(b, []byte(sealedBy)) {
+		return nil, false
+	}
+	b = b[len(sealedBy):]
+	key, err := pbkdf2.Key(sha1.New, passphrase, []byte(salt), iterations, keyLength)
+	if err != nil || len(b) == 0 || len(b)%aes.BlockSize != 0 {
+		return nil, false
+	}
+	block, err := aes.NewCipher(key)
+	if err != nil {
+		return nil, false
+	}
+	out := make([]byte, len(b))
+	cipher.NewCBCDecrypter(block, bytes.Repeat([]byte{' '}, aes.BlockSize)).CryptBlocks(out, b)
+	pad := int(out[len(out)-1])
+	if pad == 0 || pad > aes.BlockSize || !bytes.Equal(out[len(out)-pad:], bytes.Repeat([]byte{byte(pad)}, pad)) {
+		return nil, false
+	}
+	out = out[:len(out)-pad]
+	if sum := sha256.Sum256([]byte(host)); bytes.HasPrefix(out, sum[:]) {
+		out = out[len(sum):]
+	}
+	for _, c := range out { // RFC 6265's cookie-octets, and what browsers let pass
+		if c < ' ' || c == 0x7f {
+			return nil, false
+		}
+	}
+	return out, true
+}
+
+// plain keeps what SQLite says on one line, and none of the store's own text.
+func plain(err error) error {
+	var e *engine.Error
+	if errors.As(err, &e) {
+		return fmt.Errorf("SQLite error %d", e.Code())
+	}
+	if errors.Is(err, errTooLong) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, driver.ErrBadConn) {
+		return err
+	}
+	return errors.New("not readable")
+}
