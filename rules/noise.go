@@ -1,7 +1,7 @@
 package rules
 
 import (
-	"regexp"
+	"slices"
 	"strings"
 	"sync"
 )
@@ -25,24 +25,57 @@ var noiseCookies = []struct{ what, names string }{
 		ab.storage.deviceId.* rl_* rudder_* ph_*_posthog __kla_id _vwo_* _vis_opt_* wisepops* drift_* driftt_* fs_uid _fs_* _lr_* _rollupGA* lo_session lo_uid mkjs_* _mkto_trk
 		newrelic* NREUM NRBA_SESSION _sp_id* _sp_ses* snowplow* sessioncam* sentry-* sentryReplaySession *rum_sid* rum_session* BVBRANDSID BVImpl* tk_* _wp_session_analytics
 		_gaexp* _dc_gtm_* __gads __gpi __qca __adroll* test_cookie uid_ad*`},
+	{"of a page, a reader of text or a contract", `*page_token *pagetoken *page-token *nexttoken *next_token *continuation_token *continuationtoken *cancellation_token
+		*cancellationtoken *verification_token *verificationtoken *design_token *lexer_token *syntax_token *special_token *contract_token`},
 	{"a flag or a setting", `logged_in dotcom_user *_expiry __client_uat* wordpress_test_cookie wp-settings-* _zendesk_authenticated auth0.is.authenticated KEYCLOAK_REMEMBER_ME
 		joomla_user_state DSFirstAccess DSLastAccess LastMRH_Session webvpnc webvpncontext oc_cookie* hasSession has_session sessionExists session_timeout* session_expir*
 		*session_start* *sessionstart* *session_count* *tokenexpir* *token_expir* token_type *_login_url *redirect*`},
 }
 
-var noiseRE = sync.OnceValue(func() *regexp.Regexp {
-	var alt []string
-	for _, n := range noiseCookies {
-		for _, name := range strings.Fields(n.names) {
-			alt = append(alt, strings.ReplaceAll(regexp.QuoteMeta(name), `\*`, `.*`))
+// glob is a name with * in it, cut at them.
+type glob []string
+
+func (g glob) match(s string) bool {
+	if !strings.HasPrefix(s, g[0]) {
+		return false
+	}
+	s = s[len(g[0]):]
+	for _, part := range g[1 : len(g)-1] {
+		_, after, ok := strings.Cut(s, part)
+		if !ok {
+			return false
+		}
+		s = after
+	}
+	return strings.HasSuffix(s, g[len(g)-1])
+}
+
+type noiseNames struct {
+	exact map[string]bool
+	globs []glob
+}
+
+var noise = sync.OnceValue(func() noiseNames {
+	n := noiseNames{exact: map[string]bool{}}
+	for _, name := range NoiseCookies() {
+		name = strings.ToLower(name)
+		if strings.Contains(name, "*") {
+			n.globs = append(n.globs, strings.Split(name, "*"))
+		} else {
+			n.exact[name] = true
 		}
 	}
-	return regexp.MustCompile(`(?i)^(?:__Host-|__Secure-)?(?:` + strings.Join(alt, "|") + `)$`)
+	return n
 })
 
 // NoiseCookie reports whether a cookie of this name lets nobody in, whatever
 // its value looks like.
-func NoiseCookie(name string) bool { return noiseRE().MatchString(name) }
+func NoiseCookie(name string) bool {
+	name = strings.ToLower(name)
+	name = strings.TrimPrefix(strings.TrimPrefix(name, "__host-"), "__secure-")
+	n := noise()
+	return n.exact[name] || slices.ContainsFunc(n.globs, func(g glob) bool { return g.match(name) })
+}
 
 // NoiseCookies lists the names that NoiseCookie knows, with * for any part.
 func NoiseCookies() []string {

@@ -13,6 +13,12 @@ import (
 // more than slack, or a chunk's cut would decide what is found.
 const maxCookies = slack
 
+// maxName is the longest name of a cookie that is looked at.
+const maxName = 128
+
+// maxAttributes is how far a cookie's own attributes are looked for.
+const maxAttributes = 512
+
 var (
 	// sessionNameRE is what applications call a cookie that signs in.
 	sessionNameRE = regexp.MustCompile(`(?i)(?:sess(?:ion)?(?:id|[_.-]?token|[_.-]?key)?|sid|auth(?:[_.-]?token)?|jwt|access[_.-]?token|id[_.-]?token|refresh[_.-]?token|remember(?:[_.-]?me|[_.-]?token|[_.-]?user)?|sso|login|token)`)
@@ -36,6 +42,11 @@ func (l *look) cookies(t *text, m *raw, keep func(*raw) bool) {
 	b := t.data
 	at := b[m.start:m.end]
 	var list []crumb
+	// What one header's reading has covered isn't read again from a name in it:
+	// cookie=cookie=… would take quadratic time.
+	if m.end < t.parsed {
+		return
+	}
 	switch {
 	case at[0] == '\t':
 		list = jarRow(b, m.end)
@@ -46,6 +57,9 @@ func (l *look) cookies(t *text, m *raw, keep func(*raw) bool) {
 	default:
 		set := len(at) > 4 && bytes.EqualFold(at[:4], []byte("set-"))
 		list = header(b, m.end, set)
+	}
+	for _, c := range list {
+		t.parsed = max(t.parsed, c.value.end)
 	}
 	for _, c := range list {
 		if n, ok := l.crumb(t, m, c); ok && keep(&n) && l.e.judge(&n, l.chunk) {
@@ -61,7 +75,8 @@ func (l *look) crumb(t *text, m *raw, c crumb) (raw, bool) {
 	if len(value) < 20 || !sessionNameRE.MatchString(name) || uuidRE.MatchString(value) && !c.httpOnly {
 		return raw{}, false
 	}
-	n := raw{rule: m.rule, start: c.name.start, end: c.value.end, secret: c.value, cookie: name, text: t.data, confidence: rules.Low, structured: structured}
+	// It begins where its carrier does: a view may show that alone.
+	n := raw{rule: m.rule, start: min(m.start, c.name.start), end: c.value.end, secret: c.value, cookie: name, text: t.data, confidence: rules.Low, structured: structured}
 	if c.httpOnly || structured || strongNameRE.MatchString(name) {
 		n.confidence = rules.Medium
 	}
@@ -81,11 +96,11 @@ func header(b []byte, from int, set bool) []crumb {
 			i++
 		}
 		name := span{i, i}
-		for i < end && nameByte(b[i]) {
+		for i < min(end, name.start+maxName) && nameByte(b[i]) {
 			i++
 		}
 		name.end = i
-		if i == end || b[i] != '=' || name.end == name.start || name.end-name.start > 128 {
+		if i == end || b[i] != '=' || name.end == name.start {
 			return out
 		}
 		i++
@@ -101,7 +116,7 @@ func header(b []byte, from int, set bool) []crumb {
 		out = append(out, crumb{name: name, value: value})
 		if set {
 			// Its attributes may stand on the line in any order.
-			out[0].httpOnly = bytes.Contains(bytes.ToLower(b[i:end]), []byte("httponly"))
+			out[0].httpOnly = bytes.Contains(bytes.ToLower(b[i:min(end, i+maxAttributes)]), []byte("httponly"))
 			return out
 		}
 		if quoted && i < end && b[i] == '"' {
@@ -121,7 +136,7 @@ func nameByte(c byte) bool {
 }
 
 func valueByte(c byte) bool {
-	return c > ' ' && c < 0x7f && bytes.IndexByte([]byte(`;,"'\<>)]}`), c) < 0
+	return c > ' ' && c < 0x7f && bytes.IndexByte([]byte(`;,"'\<>)[]}`), c) < 0
 }
 
 // jarRow reads what follows the fifth field of a Netscape jar's row.
@@ -131,15 +146,15 @@ func jarRow(b []byte, from int) []crumb {
 		end = from + i
 	}
 	tab := bytes.IndexByte(b[from:end], '\t')
-	if tab <= 0 || tab > 128 {
+	if tab <= 0 || tab > maxName {
 		return nil
 	}
 	c := crumb{name: span{from, from + tab}, value: span{from + tab + 1, from + tab + 1}}
 	for c.value.end < end && valueByte(b[c.value.end]) {
 		c.value.end++
 	}
-	line := bytes.LastIndexByte(b[:from], '\n') + 1
-	c.httpOnly = bytes.HasPrefix(b[line:], []byte("#HttpOnly_"))
+	row := b[max(0, from-maxAttributes):from]
+	c.httpOnly = bytes.HasPrefix(row[bytes.LastIndexByte(row, '\n')+1:], []byte("#HttpOnly_"))
 	return []crumb{c}
 }
 
@@ -158,6 +173,9 @@ func object(b []byte, at int) []crumb {
 		HTTPOnly bool   `json:"httpOnly"`
 	}
 	obj := b[from : at+j+1]
+	if bytes.Count(obj, b[at+1:at+9]) != 1 { // once for each cookie
+		return nil
+	}
 	if json.Unmarshal(obj, &o) != nil || o.Name == "" || o.Value == "" {
 		return nil
 	}

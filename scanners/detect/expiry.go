@@ -217,9 +217,16 @@ func neighbourExpiry(b []byte, start, end int) rules.Offline {
 	if i := bytes.IndexByte(b[end:to], '}'); i >= 0 {
 		to = end + i
 	}
-	m := neighbourRE.FindSubmatch(b[from:to])
-	if m == nil {
-		return rules.Offline{State: rules.OfflineUnknown}
+	// All that it may be called has these letters. Most objects have none.
+	var m [][]byte
+	for at := from; m == nil; {
+		i := bytes.Index(b[at:to], []byte("xpir"))
+		if i < 0 {
+			return rules.Offline{State: rules.OfflineUnknown}
+		}
+		at += i
+		m = neighbourRE.FindSubmatch(b[max(from, at-24):min(to, at+64)])
+		at += len("xpir")
 	}
 	t := unix(string(m[1]))
 	if t.IsZero() {
@@ -244,10 +251,15 @@ var (
 // Netscape jar. Max-Age counts from when the line was written, which nobody
 // knows: only one that is over at once tells anything.
 func cookieExpiry(line []byte) rules.Offline {
-	if j := jarRE.FindSubmatch(line); j != nil {
+	// Most lines have none of it: what each expression needs is looked for first.
+	if bytes.IndexByte(line, '\t') < 0 {
+	} else if j := jarRE.FindSubmatch(line); j != nil {
 		if n, err := strconv.ParseInt(string(j[2]), 10, 64); err == nil && n > 0 && n < 253402300800 {
 			return until(time.Unix(n, 0).UTC())
 		}
+	}
+	if !bytes.Contains(line, []byte("xpir")) && !bytes.Contains(line, []byte("XPIR")) && !bytes.Contains(line, []byte("ge=")) && !bytes.Contains(line, []byte("GE=")) {
+		return rules.Offline{State: rules.OfflineUnknown}
 	}
 	if a := maxAgeRE.FindSubmatch(line); a != nil && (a[1][0] == '-' || string(a[1]) == "0") {
 		t := time.Unix(0, 0).UTC()

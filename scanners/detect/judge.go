@@ -46,7 +46,11 @@ func (e *Engine) judge(m *raw, c scanners.Chunk) bool {
 	if r.Random && !m.structured && !unguessable(secret) {
 		return false
 	}
-	if r.Generic() && (!unguessable(secret) || notNameRE.Match(m.text[m.start:m.secret.start])) {
+	// Who knows a token by its place alone must not take words for one.
+	if r.Fallback && !r.Random && evidence(secret) < 0 {
+		return false
+	}
+	if r.Generic() && (!unguessable(secret) || cacheKeyRE.MatchString(secret) || notNameRE.Match(m.text[m.start:m.secret.start])) {
 		m.confidence = rules.Low
 	}
 	if !r.ValidChecksum(secret) {
@@ -76,8 +80,12 @@ func (e *Engine) judge(m *raw, c scanners.Chunk) bool {
 	return true
 }
 
+// cacheKeyRE is a word and the digest of a lock file: how the caches of CI
+// systems are called.
+var cacheKeyRE = regexp.MustCompile(`^[\w.-]{1,100}-(?:[0-9a-f]{32}|[0-9a-f]{40}|[0-9a-f]{64}|[0-9a-f]{128})(?:-[0-9]{0,12})?$`)
+
 // notNameRE is what the generic rule takes for "auth".
-var notNameRE = regexp.MustCompile(`(?i)^[\w.-]{0,50}author?(?:$|[^i])|^[\w.-]{0,50}authentic`)
+var notNameRE = regexp.MustCompile(`(?i)^[\w.-]{0,50}(?:page|continuation|next)_?token|^[\w.-]{0,50}author?(?:$|[^i])|^[\w.-]{0,50}authentic`)
 
 var identifierRE = regexp.MustCompile(`[\w.-]{2,64}`)
 
@@ -224,7 +232,7 @@ func placeholder(s string) bool {
 	}
 	// AWS's documentation writes EXAMPLE into all of its samples. In one case
 	// only: a random token may hold any four letters of mixed case.
-	for _, p := range []string{"EXAMPLE", "xxxx", "XXXX"} {
+	for _, p := range []string{"EXAMPLE", "xxxx", "XXXX", "0123456789abcdef", "0123456789ABCDEF", "deadbeefdeadbeef"} {
 		if strings.Contains(s, p) {
 			return true
 		}

@@ -8,6 +8,7 @@ import (
 // text is bytes to be searched: a chunk itself, or what was derived from
 // another text, with the place that every byte came from.
 type text struct {
+	parsed int // to where cookies have been told apart
 	data   []byte
 	parent *text     // nil: the chunk
 	segs   []segment // by place; none for the chunk
@@ -45,7 +46,7 @@ const (
 // reset prepares t for what is derived from parent.
 func (t *text) reset(parent *text) {
 	t.parent, t.data, t.segs, t.cuts = parent, t.data[:0], t.segs[:0], t.cuts[:0]
-	t.payloads = t.payloads[:0]
+	t.payloads, t.parsed = t.payloads[:0], 0
 	t.views, t.decoded, t.inside = parent.views, parent.decoded, false
 	t.id, t.openStart, t.openEnd = parent.id, false, false
 }
