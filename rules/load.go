@@ -158,8 +158,8 @@ func finish(r *Rule, expr, path string, allow []allowlistTOML, d detailTOML, kin
 	}
 	r.Checksum, r.Stateless, r.Fallback, r.Examples, r.Lookalikes = d.Checksum, d.Stateless, d.Fallback, d.Examples, d.Lookalikes
 	r.Random, r.Parse = d.Random, d.Parse
-	if d.Parse != "" && d.Parse != "cookies" {
-		return r.errorf("parse %q: only cookies are parsed", d.Parse)
+	if d.Parse != "" && d.Parse != "cookies" && d.Parse != "list" {
+		return r.errorf("parse %q is not cookies or list", d.Parse)
 	}
 	r.Probe, r.Revokes, r.Cases = d.Probe, d.Revokes, d.Cases
 	return r.validate()

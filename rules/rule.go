@@ -59,8 +59,9 @@ type Rule struct {
 	// Random asks that the value looks made by dice and not by a person: what
 	// only its name makes a secret is one then.
 	Random bool
-	// Parse "cookies" means that the expression finds where cookies stand, and
-	// that those are told apart by a parser and weighed one by one.
+	// Parse means that the expression finds where several values stand, which a
+	// parser tells apart and which are weighed one by one: "cookies", or the
+	// strings of a "list".
 	Parse   string
 	Probe   *Probe
 	Revokes []Revoke

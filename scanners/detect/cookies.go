@@ -192,3 +192,43 @@ func object(b []byte, at int) []crumb {
 	}
 	return []crumb{c}
 }
+
+// list weighs the strings of a list that m's place opens.
+func (l *look) list(t *text, m *raw, keep func(*raw) bool) {
+	// The next list has its own place: nothing is read twice, and what is found
+	// doesn't depend on where a chunk begins.
+	b := t.data[:min(len(t.data), m.end+maxCookies)]
+	if i := bytes.Index(b[m.end:], []byte("okens")); i >= 0 {
+		b = b[:m.end+i]
+	}
+	for i := m.end; i < len(b); {
+		quote := b[i]
+		switch {
+		case quote == ' ' || quote == ',' || quote == '\n' || quote == '\r' || quote == '\t':
+			i++
+			continue
+		case quote != '"' && quote != '\'':
+			return
+		}
+		end := bytes.IndexByte(b[i+1:], quote)
+		if end < 0 {
+			return
+		}
+		value := span{i + 1, i + 1 + end}
+		i = value.end + 1
+		if n := value.end - value.start; n < minListed || n > maxListed || bytes.ContainsAny(b[value.start:value.end], " \t\n\\") {
+			continue
+		}
+		n := raw{rule: m.rule, start: min(m.start, value.start), end: value.end, secret: value, text: t.data, confidence: m.rule.Confidence}
+		if keep(&n) && l.e.judge(&n, l.chunk) {
+			l.add(t, n)
+		}
+	}
+}
+
+// A string of a list is taken for a token from ten bytes on, as the value of a
+// name is.
+const (
+	minListed = 10
+	maxListed = 2048
+)

@@ -121,7 +121,10 @@ func (e *Engine) find(s *scratch, b []byte, parts []span, f func(raw)) {
 		s.auto = make([]*automaton, len(e.anchors))
 		s.reach = make([]sliding, len(e.anchors))
 	}
-	clear(s.reach)
+	for _, id := range s.reached {
+		s.reach[id] = sliding{}
+	}
+	s.reached = s.reached[:0]
 	s.steps = 0
 	for _, p := range parts {
 		e.search(s, b, p)
@@ -310,6 +313,9 @@ func (e *Engine) place(s *scratch, b []byte, id uint16, pos, end int) {
 		return
 	}
 	r := &s.reach[id]
+	if !r.used {
+		s.reached = append(s.reached, id)
+	}
 	w := span{r.left(b, pos, p.before), min(len(b), end+edge)}
 	if p.keyword != nil {
 		// A match may be anywhere where the gate lets it pass.

@@ -21,7 +21,7 @@ func ticketExpiry(value string) rules.Offline {
 	if plain, err := url.PathUnescape(value); err == nil {
 		value = plain
 	}
-	for _, read := range []func(string) time.Time{wordPress, forwardAuth, proxmox, rememberMe, railsMessage, koa, auth0} {
+	for _, read := range []func(string) time.Time{wordPress, forwardAuth, proxmox, rememberMe, railsMessage, koa, auth0, iron, dashboard} {
 		if t := read(value); sane(t) {
 			return until(t)
 		}
@@ -130,6 +130,29 @@ func koa(v string) time.Time {
 		return time.Time{}
 	}
 	return unix(m.Expire.String())
+}
+
+// iron is Fe26.2 with eight fields, the sixth of them when it ends, or empty.
+func iron(v string) time.Time {
+	if f := strings.Split(v, "*"); len(f) == 8 && strings.HasPrefix(f[0], "Fe26.") {
+		return unix(f[5])
+	}
+	return time.Time{}
+}
+
+// dashboard is the JWE of Kubernetes' dashboard, as JSON; what is authenticated
+// beside it says when it ends.
+func dashboard(v string) time.Time {
+	var o struct {
+		AAD string `json:"aad"`
+	}
+	var end struct {
+		Exp time.Time `json:"exp"`
+	}
+	if !strings.HasPrefix(v, "{") || json.Unmarshal([]byte(v), &o) != nil || json.Unmarshal([]byte(unbase64(o.AAD)), &end) != nil {
+		return time.Time{}
+	}
+	return end.Exp.UTC()
 }
 
 // auth0 is a signed cookie of v1.MessagePack; its session has an expires of the

@@ -26,6 +26,7 @@ func hostile(n int) map[string][]byte {
 		"facebook 1234567890123456|", "kind: Secret\ndata:\n a: b\n", `"github_token"`, `{"github_token":"x"`, `"A":"b",`, "authorization: bearer ", "Set-Cookie: sessionid=", "sessionid=abcdefghijklmnop0123456789; ",
 		"cookie=", "cookie:", "cookie=sid=q8Zk2mXw71Lp0vB3nT5r;", "set-cookie:sid=q8Zk2mXw71Lp0vB3nT5r", "sid=q8Zk2mXw71Lp0vB3nT5r; cookie:", `"httponly":`, `{"httponly":1,`, `"httponly":1,"a":1,`,
 		"\tTRUE\t/\tTRUE\t0\tsid\tq8Zk2mXw71Lp0vB3nT5r", "curl ", "curl -b ", `{"expires_at":1,"authorization":"Bearer q8Zk2mXw71Lp0vB3nT5r",`, "SAMLResponse=", "se=1&sp=1&", "X-Amz-Signature=", "tid=", "v4.local.", "macaroon=",
+		`tokens:["`, `"tokens":["q8Zk2mXw71Lp0vB3nT5r",`, "Host: a.example\nCookie: sid=q8Zk2mXw71Lp0vB3nT5r\n",
 		"token='q8Zk2mXw71Lp0vB3nT5r' ", "token=q8Zk2mXw71Lp0vB3nT5r ", `token:"{"a":"`,
 		"2026-05-03T01:16:34.3352086Z ", "2026-05-03T01:16:34.3352086Z \n", "2024-05-22T12:43:46.962646Z 00O+a\n", "2024-01-01T00:00:00.000000001Z stdout P a\n", `{"log":"a","stream":"stdout"` + "\n", "[a] \n", "a | \n",
 		"00000000: 4141\n", "0000000 041101\n", "0123456789abcdef0123456789abcdef", "H4sIAAAAAAAA/", strings.Repeat("a", 64) + "\n", strings.Repeat("a", 76) + "=\n",

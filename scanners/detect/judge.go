@@ -65,7 +65,9 @@ func (e *Engine) judge(m *raw, c scanners.Chunk) bool {
 			m.offline = neighbourExpiry(m.text, m.secret.start, m.secret.end)
 		}
 	}
-	m.claims = claims(line)
+	if m.claims = claims(line); len(m.claims) == 0 && (m.cookie != "" || r.Kind == rules.KindBearer || r.Kind == rules.KindJWT) {
+		m.claims = blockClaims(m.text, m.start, m.end)
+	}
 	if m.cookie != "" {
 		if strings.HasPrefix(secret, "ajax:") || (r.Fallback || r.Cookie.Pattern()) && rules.NoiseCookie(m.cookie) {
 			return false
@@ -232,8 +234,14 @@ func placeholder(s string) bool {
 	}
 	// AWS's documentation writes EXAMPLE into all of its samples. In one case
 	// only: a random token may hold any four letters of mixed case.
-	for _, p := range []string{"EXAMPLE", "xxxx", "XXXX", "0123456789abcdef", "0123456789ABCDEF", "deadbeefdeadbeef"} {
+	for _, p := range []string{"EXAMPLE", "xxxx", "XXXX"} {
 		if strings.Contains(s, p) {
+			return true
+		}
+	}
+	// What counts up, or spells a word, is typed; a part of a value may do so too.
+	for _, p := range []string{"0123456789abcdef", "0123456789ABCDEF", "deadbeef", "DEADBEEF"} {
+		if 2*len(p)*strings.Count(s, p) >= len(s) {
 			return true
 		}
 	}
@@ -247,6 +255,28 @@ var (
 	hostRE   = regexp.MustCompile(`(?i)\b(?:host|:authority)["']?\s?[:=]\s?["']?([a-z0-9.-]+\.[a-z0-9-]+(?::[0-9]{1,5})?)`)
 	jarRE    = regexp.MustCompile(`^(?:#HttpOnly_)?\.?([A-Za-z0-9.-]+)\t(?:TRUE|FALSE)\t[^\t]*\t(?:TRUE|FALSE)\t([0-9]+)\t`)
 )
+
+var headerRE = regexp.MustCompile(`(?im)^[^\n]{0,64}?(?:\bhost|:authority)["']?\]?[ ]?[:=][ ]?["']?([a-z0-9.-]+\.[a-z0-9-]+(?::[0-9]{1,5})?)|"url"[ ]?:[ ]?"https?://([a-z0-9.-]+(?::[0-9]{1,5})?)`)
+
+// blockClaims looks for the host in the lines around, where a request's other
+// headers or a HAR entry's address stand: the last before it, else the first after.
+func blockClaims(b []byte, start, end int) []string {
+	for _, part := range [][]byte{b[max(0, start-lineContext):start], b[end:min(len(b), end+lineContext/2)]} {
+		if !bytes.Contains(part, []byte("ost:")) && !bytes.Contains(part, []byte("uthority")) && !bytes.Contains(part, []byte(`"url"`)) {
+			continue
+		}
+		found := headerRE.FindAllSubmatch(part, 8)
+		if len(found) == 0 {
+			continue
+		}
+		m := found[0]
+		if len(part) > 0 && &part[len(part)-1] == &b[max(start-1, 0)] {
+			m = found[len(found)-1]
+		}
+		return []string{strings.ToLower(string(bytes.Join(m[1:], nil)))}
+	}
+	return nil
+}
 
 // claims lists the hosts that the line names, host or host:port.
 func claims(line []byte) []string {

@@ -180,8 +180,12 @@ func space(c byte) bool { return c == ' ' || c >= '\t' && c <= '\r' }
 func (l *look) find(t *text, parts []span, keep func(*raw) bool) {
 	l.e.find(l.s, t.data, parts, func(m raw) {
 		m.text = t.data
-		if m.rule.Parse != "" {
+		switch m.rule.Parse {
+		case "cookies":
 			l.cookies(t, &m, keep)
+			return
+		case "list":
+			l.list(t, &m, keep)
 			return
 		}
 		if !keep(&m) {

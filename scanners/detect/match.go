@@ -9,17 +9,18 @@ import (
 
 // scratch is what one goroutine needs for its search.
 type scratch struct {
-	hits   [blockLen + 8]uint32
-	win    [][]span // by rule
-	gate   []bool
-	act    []int
-	steps  int          // bytes that automatons looked at
-	auto   []*automaton // by anchor, made when first needed
-	reach  []sliding    // likewise
-	joins  []int        // line ends at which an attempt broke off
-	masked []masked
-	open   []int   // where attempts began that the text's end broke off
-	texts  []*text // to be used again
+	hits    [blockLen + 8]uint32
+	win     [][]span // by rule
+	gate    []bool
+	act     []int
+	steps   int          // bytes that automatons looked at
+	auto    []*automaton // by anchor, made when first needed
+	reach   []sliding    // likewise
+	reached []uint16     // those of reach that are not empty
+	joins   []int        // line ends at which an attempt broke off
+	masked  []masked
+	open    []int   // where attempts began that the text's end broke off
+	texts   []*text // to be used again
 }
 
 func (s *scratch) text() *text {

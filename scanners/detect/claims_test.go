@@ -1,0 +1,29 @@
+package detect
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/quellhq/quell/scanners"
+)
+
+func TestHostsOfTheBlockAreClaims(t *testing.T) {
+	e := New(builtin(t))
+	const cookie = "grafana_session=9f86d081884c7d659a2feaa0c55ad015"
+	for text, want := range map[string][]string{
+		"> GET / HTTP/1.1\n> Host: grafana.acme.example\n> Cookie: " + cookie + "\n":                                                                      {"grafana.acme.example"},
+		"* h2h3 [:authority: grafana.acme.example]\n* h2h3 [cookie: " + cookie + "]\n":                                                                    {"grafana.acme.example"},
+		"Host: first.example\nCookie: a=b\n\nGET / HTTP/1.1\nHost: second.example:8443\nCookie: " + cookie + "\n":                                         {"second.example:8443"},
+		"{\n \"request\": {\n  \"url\": \"https://grafana.acme.example/api\",\n  \"headers\": [\n   {\"name\":\"Cookie\",\"value\":\"" + cookie + "\"}\n": {"grafana.acme.example"},
+		"Cookie: " + cookie + "\nHost: after.example\n":                                                                                                   {"after.example"},
+		"Cookie: " + cookie + "\n": nil,
+	} {
+		var got []string
+		for m := range e.Detect(scanners.Chunk{Artifact: &scanners.Artifact{}, Data: []byte(text), Line: 1, Column: 1, To: len(text)}) {
+			got = append(got, m.Claims...)
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("%q: %q, want %q", text, got, want)
+		}
+	}
+}
