@@ -18,6 +18,9 @@ func evidence(s string) float64 { return min(weigh(s), weigh(strings.ToLower(s))
 // after another, are what nobody types.
 func weigh(s string) float64 {
 	var bits float64
+	if hexadecimal(s) {
+		bits = 4 // a person's names have other letters than six
+	}
 	for i := 0; i < len(s); {
 		j := i + 1
 		switch c := s[i]; {
@@ -31,6 +34,9 @@ func weigh(s string) float64 {
 				bits += 0.5 + min(3, 0.25*float64(j-i))
 				if i > 0 && isLetter(s[i-1]) && j < len(s) && isLetter(s[j]) {
 					bits++
+					if j-i >= 4 {
+						bits++
+					}
 				}
 			}
 		case isLetter(c):
@@ -42,6 +48,22 @@ func weigh(s string) float64 {
 		i = j
 	}
 	return bits
+}
+
+// hexadecimal reports ten or more hex digits, figures and letters both.
+func hexadecimal(s string) bool {
+	figures, letters := 0, 0
+	for i := range len(s) {
+		switch c := s[i]; {
+		case isDigit(c):
+			figures++
+		case c >= 'a' && c <= 'f' || c >= 'A' && c <= 'F':
+			letters++
+		default:
+			return false
+		}
+	}
+	return len(s) >= 10 && figures > 0 && letters > 0
 }
 
 // sameWord reports whether the letter at j goes on with the word that begins at
