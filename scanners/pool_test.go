@@ -95,3 +95,53 @@ func TestAPanicConcernsItsArtifactAndQuotesNothing(t *testing.T) {
 		t.Errorf("%v, %v", gaps, err)
 	}
 }
+
+func TestOpeners(t *testing.T) {
+	opener := Opener{Magic: []byte("MAGIC"), Max: 64, Open: func(_ context.Context, file []byte) (Inner, error) {
+		return Inner{Name: "inside", Text: bytes.ToUpper(file)}, nil
+	}}
+	for _, x := range []struct {
+		text  string
+		paths []string
+		gaps  int
+	}{
+		{"MAGIC token\n", []string{"f", "f!inside"}, 0},
+		{"MAGIC" + strings.Repeat(" token", 20), []string{"f"}, 1}, // more than is kept
+		{"MAG", []string{"f"}, 0},
+		{"", []string{"f"}, 0},
+		{"no MAGIC", []string{"f"}, 0},
+	} {
+		d := &seen{}
+		p := Pool{Detector: d, Workers: 1, Openers: []Opener{opener}}
+		gaps := 0
+		_, err := p.Run(context.Background(), single{x.text}, func(rules.Finding) {}, func(Gap) { gaps++ })
+		if err != nil || gaps != x.gaps {
+			t.Errorf("%.20q: %v, %d gaps", x.text, err, gaps)
+		}
+		if x.text == "" {
+			continue
+		}
+		if !slices.Equal(d.paths, x.paths) || d.texts[0] != x.text {
+			t.Errorf("%.20q: %q %.20q", x.text, d.paths, d.texts)
+		}
+	}
+}
+
+// seen notes what it is given.
+type seen struct{ paths, texts []string }
+
+func (s *seen) MaxLen() int { return 1 << 10 }
+func (s *seen) Detect(c Chunk) iter.Seq[Match] {
+	s.paths, s.texts = append(s.paths, c.Artifact.Location.Path), append(s.texts, string(c.Data))
+	return func(func(Match) bool) {}
+}
+
+type single struct{ text string }
+
+func (o single) Artifacts(context.Context) iter.Seq2[Artifact, error] {
+	return func(yield func(Artifact, error) bool) {
+		yield(Artifact{Location: rules.Location{Path: "f"}, Open: func(context.Context) (io.ReadCloser, error) {
+			return io.NopCloser(strings.NewReader(o.text)), nil
+		}}, nil)
+	}
+}

@@ -48,6 +48,22 @@ func TestExpiredBesideARefreshTokenIsNotDead(t *testing.T) {
 	}
 }
 
+func TestWhatIsNoGroup(t *testing.T) {
+	past := time.Now().Add(-time.Hour)
+	got := bind(t, finding("jwt", rules.KindJWT, "", "alone", 0), finding("oauth-refresh-token", rules.KindRefresh, "", "too far", together+100))
+	if got["alone"].Group != "" || got["too far"].Group != "" {
+		t.Errorf("%v", got)
+	}
+	refresh := finding("oauth-refresh-token", rules.KindRefresh, "", "over", 100)
+	refresh.Offline = rules.Offline{State: rules.OfflineExpired, Expires: &past}
+	if got := bind(t, finding("jwt", rules.KindJWT, "", "access", 0), refresh); got["access"].Renewable {
+		t.Error("what has expired renews nothing")
+	}
+	if got := bind(t, finding("nextauth-session", rules.KindSessionCookie, "authjs.session-token.2", "c", 0), finding("nextauth-session", rules.KindSessionCookie, "authjs.session-token.3", "d", 50)); len(got) != 2 {
+		t.Errorf("the first piece is missing: %v", got)
+	}
+}
+
 func TestTheNextAnswerIsAnotherSession(t *testing.T) {
 	got := bind(t, finding("jwt", rules.KindJWT, "", "a1", 0), finding("oauth-refresh-token", rules.KindRefresh, "", "r1", 100),
 		finding("jwt", rules.KindJWT, "", "a2", 1000), finding("oauth-refresh-token", rules.KindRefresh, "", "r2", 1100))
