@@ -2,6 +2,7 @@ package detect
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"regexp"
 
@@ -52,8 +53,12 @@ func (l *look) cookies(t *text, m *raw, keep func(*raw) bool) {
 		list = jarRow(b, m.end)
 	case bytes.HasSuffix(at, []byte(" ")) && (at[0]|0x20 == 'a' || at[0]|0x20 == 'r'):
 		list = header(b, m.end, true)
-	case bytes.HasPrefix(bytes.ToLower(at[1:]), []byte("httponly")):
-		list = object(b, m.start)
+	case at[len(at)-1] == ':' && (at[0] == '"' || at[0] == '\'') && at[1]|0x20 != 'c':
+		list = object(b, m.start, at)
+	case at[len(at)-1] == '(' || at[0] == '$':
+		list = crumbs(b, m.end, 1)
+	case m.end < len(b) && b[m.end] == '{':
+		list = crumbs(b, m.end+1, 64)
 	default:
 		set := len(at) > 4 && bytes.EqualFold(at[:4], []byte("set-"))
 		list = header(b, m.end, set)
@@ -158,8 +163,31 @@ func jarRow(b []byte, from int) []crumb {
 	return []crumb{c}
 }
 
-// object reads the JSON object around a member called httpOnly.
-func object(b []byte, at int) []crumb {
+// pairRE is a name and a value as an object's members, a call's arguments, and
+// the rows of PHP's information page.
+var pairRE = regexp.MustCompile(`^[\s,]{0,40}\\{0,3}["']([^"'\s\\]{1,128})\\{0,3}["']\]?(?:</td><td class="v">|\s{0,4}(?:=>|:|,)\s{0,4}\\{0,3}["'])([^\s"'<,;\\]{1,999})`)
+
+// crumbs reads up to n names and values, one after the other.
+func crumbs(b []byte, from, n int) []crumb {
+	var out []crumb
+	end := min(len(b), from+maxCookies)
+	for i := from; i < end && len(out) < n; {
+		p := pairRE.FindSubmatchIndex(b[i:end])
+		if p == nil {
+			return out
+		}
+		out = append(out, crumb{name: span{i + p[2], i + p[3]}, value: span{i + p[4], i + p[5]}})
+		i += p[1]
+		if i < end && (b[i] == '"' || b[i] == '\'') {
+			i++
+		}
+	}
+	return out
+}
+
+// object reads the JSON object around a member that only cookies have: what
+// stands at at.
+func object(b []byte, at int, member []byte) []crumb {
 	from := max(0, at-maxCookies/2)
 	i := bytes.LastIndexByte(b[from:at], '{')
 	j := bytes.IndexByte(b[at:min(len(b), at+maxCookies/2)], '}')
@@ -169,16 +197,18 @@ func object(b []byte, at int) []crumb {
 	from += i
 	var o struct {
 		Name     string `json:"name"`
+		Key      string `json:"key"` // Insomnia's and tough-cookie's
 		Value    string `json:"value"`
 		HTTPOnly bool   `json:"httpOnly"`
 	}
 	obj := b[from : at+j+1]
-	if bytes.Count(obj, b[at+1:at+9]) != 1 { // once for each cookie
+	if bytes.Count(obj, member) != 1 || !bytes.Contains(obj, []byte(`"value"`)) { // once for each cookie
 		return nil
 	}
-	if json.Unmarshal(obj, &o) != nil || o.Name == "" || o.Value == "" {
+	if json.Unmarshal(obj, &o) != nil || o.Value == "" || o.Name == "" && o.Key == "" {
 		return nil
 	}
+	o.Name = cmp.Or(o.Name, o.Key)
 	place := func(s string) span {
 		k := bytes.Index(obj, []byte(`"`+s+`"`))
 		if k < 0 {

@@ -24,7 +24,7 @@ func hostile(n int) map[string][]byte {
 		"ghp_abc\n", "ghp_abcd***", "ghp_", "g\nh\np\n_\n", "ghp_0aB1cD2eF3gH4iJ5kL6mN7oP8qR9sT\n", "ghp_0aB1cD2eF3gH4iJ5kL6mN7oP8qR9sT000000 ",
 		"-----BEGIN PRIVATE KEY-----\n", "-----BEGIN PRIVATE KEY", "ey", "-ey", "glpat-", "-glpat-", "hvs.-hvs", "Fe26.2**", "eyJhbGciOiJIUzI1NiJ9.ey", "eyJhbGciOiJIUzI1NiJ9.eyJhbGciOiJIUzI1NiJ9.", "token", "token=", "token=abcdefghij0123456789 ", "api_key: ", "password='",
 		"facebook 1234567890123456|", "kind: Secret\ndata:\n a: b\n", `"github_token"`, `{"github_token":"x"`, `"A":"b",`, "authorization: bearer ", "Set-Cookie: sessionid=", "sessionid=abcdefghijklmnop0123456789; ",
-		"cookie=", "cookie:", "cookie=sid=q8Zk2mXw71Lp0vB3nT5r;", "set-cookie:sid=q8Zk2mXw71Lp0vB3nT5r", "sid=q8Zk2mXw71Lp0vB3nT5r; cookie:", `"httponly":`, `{"httponly":1,`, `"httponly":1,"a":1,`,
+		"https://a:q8Zk2mXw71Lp0vB3nT5r@h ", "https://", "https://a:", "machine a login b password q8Zk2mXw71Lp0vB3nT5r\n", "machine ", "cookie=", "cookie:", "cookie=sid=q8Zk2mXw71Lp0vB3nT5r;", "set-cookie:sid=q8Zk2mXw71Lp0vB3nT5r", "sid=q8Zk2mXw71Lp0vB3nT5r; cookie:", `"httponly":`, `{"httponly":1,`, `"httponly":1,"a":1,`,
 		"\tTRUE\t/\tTRUE\t0\tsid\tq8Zk2mXw71Lp0vB3nT5r", "curl ", "curl -b ", `{"expires_at":1,"authorization":"Bearer q8Zk2mXw71Lp0vB3nT5r",`, "SAMLResponse=", "se=1&sp=1&", "X-Amz-Signature=", "tid=", "v4.local.", "macaroon=",
 		`tokens:["`, `"tokens":["q8Zk2mXw71Lp0vB3nT5r",`, "Host: a.example\nCookie: sid=q8Zk2mXw71Lp0vB3nT5r\n",
 		"token='q8Zk2mXw71Lp0vB3nT5r' ", "token=q8Zk2mXw71Lp0vB3nT5r ", `token:"{"a":"`,

@@ -104,6 +104,11 @@ var places = []string{
 	"    headers:\n      Cookie:\n      - %s=%s\n",
 	`"cookies_string": "%s=%s",` + "\n",
 	"2026-11-24T10:11:12.1234567Z \x1b[36;1mCookie: %s=%s\x1b[0m\n",
+	"cy.setCookie('%s', '%s')\n",
+	"web_add_cookie(\"%s=%s; DOMAIN=app.example\");\n",
+	"Set-Cookie3: %s=\"%s\"; path=\"/\"; domain=.app.example; version=0\n",
+	`{"cookies":[{"domain":"","expires":null,"name":"%s","path":"/","secure":false,"value":"%s"}]}` + "\n",
+	`"cookies": {"lang": "en", "%s": "%s"}` + "\n",
 	"HTTP_COOKIE=%s=%s\n",
 	"<RequestsCookieJar[<Cookie %s=%s for app.example/>]>\n",
 }

@@ -60,7 +60,7 @@ func TestUnknownCookiesAreWeighed(t *testing.T) {
 func TestCookiesInCookiesAreReadOnce(t *testing.T) {
 	e := New(builtin(t))
 	const n = 200
-	b := []byte(strings.Repeat("cookie=sid=q8Zk2mXw71Lp0vB3nT5r;", n))
+	b := []byte(strings.Repeat("cookie=sid=q8Zk2mXw71Lp0vB3nT5r;sid=q8Zk2mXw71Lp0vB3nT5r;", n))
 	l := look{e: e, s: &scratch{}, chunk: scanners.Chunk{Artifact: &scanners.Artifact{}, Data: b, To: len(b)}, budget: maxDerived}
 	l.text(&text{data: b}, 0)
 	if len(l.found) > 6*n {
