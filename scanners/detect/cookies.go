@@ -118,6 +118,9 @@ func header(b []byte, from int, set bool) []crumb {
 			i++
 		}
 		value.end = i
+		if i == from+maxCookies {
+			return out // a part of a value is none
+		}
 		out = append(out, crumb{name: name, value: value})
 		if set {
 			// Its attributes may stand on the line in any order.

@@ -15,7 +15,7 @@ import (
 )
 
 // maxLen bounds what a match may need on either side. Longer matches (a
-// private key of more than 16 KiB) may be cut where a chunk ends.
+// private key of more than 32 KiB) may be cut where a chunk ends.
 const maxLen = 32 << 10
 
 // The runes beyond ASCII that fold into it, to s and k: a case-insensitive

@@ -56,6 +56,15 @@ func TestUnknownCookiesAreWeighed(t *testing.T) {
 	}
 }
 
+// What is longer than is read of a header is not reported in part.
+func TestLongCookiesAreNotCut(t *testing.T) {
+	e := New(builtin(t))
+	x := tokens{rand.New(rand.NewPCG(13, 14))}
+	for _, m := range matches(e, "Cookie: acme_sid="+x.of(maxCookies+100)+"; a=b\n") {
+		t.Errorf("%s: %d bytes", m.Rule.ID, m.Secret.Len())
+	}
+}
+
 // A header that names itself in its values is read once.
 func TestCookiesInCookiesAreReadOnce(t *testing.T) {
 	e := New(builtin(t))

@@ -53,7 +53,12 @@ func (s *Source) Attribute(ctx context.Context, findings []*rules.Finding) error
 			l.Notes["kept_by"] = "no commit: a dangling object"
 			continue
 		}
+		// What an opener saw in the blob stands behind a "!".
+		_, inside, opened := strings.Cut(l.Path, "!")
 		l.Path, l.Commit = in.path, in.commit.Hash.String()
+		if opened {
+			l.Path += "!" + inside
+		}
 		w.describe(l, in.commit)
 		if n := w.more[plumbing.NewHash(h)]; n > 0 {
 			l.Notes["also"] = plural(n, "other introduction")

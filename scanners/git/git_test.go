@@ -2,6 +2,7 @@ package git_test
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
@@ -313,5 +314,31 @@ func TestGitFileThatPointsElsewhere(t *testing.T) {
 		if found, gaps := scan(t, d); len(found) != 0 || len(gaps) != 1 {
 			t.Errorf("%s: %d findings, %v", name, len(found), gaps)
 		}
+	}
+}
+
+// What an opener saw in a blob keeps its name behind the path.
+func TestOpenedBlobsKeepTheirPath(t *testing.T) {
+	r := newRepo(t)
+	r.write("profile/cookies.sqlite", "SQLite form")
+	commit := r.commit("x")
+	set, err := rules.Builtin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	opener := scanners.Opener{Magic: []byte("SQLite"), Max: 1 << 10, Open: func(context.Context, []byte) (scanners.Inner, error) {
+		return scanners.Inner{Name: "rows", Text: []byte(line(1))}, nil
+	}}
+	src := &git.Source{Dir: r.dir}
+	p := scanners.Pool{Detector: detect.New(set), Workers: 1, Openers: []scanners.Opener{opener}}
+	var found []*rules.Finding
+	if _, err := p.Run(t.Context(), src, func(f rules.Finding) { found = append(found, &f) }, func(g scanners.Gap) { t.Error(g) }); err != nil {
+		t.Fatal(err)
+	}
+	if err := src.Attribute(t.Context(), found); err != nil {
+		t.Fatal(err)
+	}
+	if len(found) != 1 || found[0].Location.Path != "profile/cookies.sqlite!rows" || found[0].Location.Commit != commit {
+		t.Errorf("%+v", found)
 	}
 }

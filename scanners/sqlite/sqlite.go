@@ -65,19 +65,19 @@ func open(ctx context.Context, file []byte) (scanners.Inner, error) {
 		}
 		return d.Deserialize(image)
 	}); err != nil {
-		return scanners.Inner{}, fmt.Errorf("cookie store: %w", err)
+		return scanners.Inner{}, fmt.Errorf("database: %w", plain(err))
 	}
 	// A hostile schema may make of a table's name a view that never ends, or call
 	// functions: only tables are read, and nothing of the schema is trusted.
 	for _, p := range []string{"PRAGMA trusted_schema=OFF", "PRAGMA cell_size_check=ON", "PRAGMA query_only=ON"} {
 		if _, err := conn.ExecContext(ctx, p); err != nil {
-			return scanners.Inner{}, fmt.Errorf("cookie store: %w", err)
+			return scanners.Inner{}, fmt.Errorf("database: %w", plain(err))
 		}
 	}
 	for _, s := range []store{firefox, chromium} {
 		var tables int
 		if err := conn.QueryRowContext(ctx, "SELECT count(*) FROM sqlite_master WHERE type='table' AND name=?", s.table).Scan(&tables); err != nil {
-			return scanners.Inner{}, fmt.Errorf("cookie store: %w", plain(err))
+			return scanners.Inner{}, fmt.Errorf("database: %w", plain(err))
 		}
 		if tables == 1 {
 			return s.read(ctx, conn)
