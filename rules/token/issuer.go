@@ -87,6 +87,14 @@ func (j JWT) Facts() *Facts {
 	return f
 }
 
+// Host is the host of iss, with a port where there is one: a claim.
+func (j JWT) Host() string {
+	if m := hostRE.FindStringSubmatch(j.Issuer); m != nil {
+		return strings.ToLower(m[1])
+	}
+	return ""
+}
+
 // use tells an access token from the others that look like it: RFC 9068's typ,
 // Cognito's token_use, Keycloak's and Cursor's own.
 func (j JWT) use() string {

@@ -1,11 +1,21 @@
 package detect
 
 import (
+	"math/rand/v2"
 	"slices"
 	"testing"
 
 	"github.com/quellhq/quell/scanners"
 )
+
+func TestTheIssuersHostIsAClaim(t *testing.T) {
+	e := New(builtin(t))
+	x := tokens{rand.New(rand.NewPCG(15, 16))}
+	got := matches(e, "Host: app.example\ntoken: "+x.jwt(`{"iss":"https://SSO.acme.example:8443/realms/prod"}`)+"\n")
+	if len(got) != 1 || !slices.Equal(got[0].Claims, []string{"sso.acme.example:8443"}) {
+		t.Errorf("%+v", got)
+	}
+}
 
 func TestHostsOfTheBlockAreClaims(t *testing.T) {
 	e := New(builtin(t))

@@ -65,7 +65,11 @@ func (e *Engine) judge(m *raw, c scanners.Chunk) bool {
 			m.offline = neighbourExpiry(m.text, m.secret.start, m.secret.end)
 		}
 	}
-	if m.claims = claims(line); len(m.claims) == 0 && (m.cookie != "" || r.Kind == rules.KindBearer || r.Kind == rules.KindJWT) {
+	m.claims = claims(line)
+	if m.issuer != "" && !slices.Contains(m.claims, m.issuer) {
+		m.claims = append(m.claims, m.issuer)
+	}
+	if len(m.claims) == 0 && (m.cookie != "" || r.Kind == rules.KindBearer || r.Kind == rules.KindJWT) {
 		m.claims = blockClaims(m.text, m.start, m.end)
 	}
 	if m.cookie != "" {
@@ -110,7 +114,7 @@ func (m *raw) readToken(secret string) bool {
 		if !j.Unsigned() && !j.WholeSignature(secret) {
 			m.confidence = min(m.confidence, rules.Medium)
 		}
-		m.offline, m.token = until(j.Expires), j.Facts()
+		m.offline, m.token, m.issuer = until(j.Expires), j.Facts(), j.Host()
 	case r.ID == "paseto":
 		expires, ok := token.ParsePASETO(secret)
 		m.offline = until(expires)

@@ -56,6 +56,7 @@ type raw struct {
 	leads      bool // the secret begins with the expression's own literal
 	claims     []string
 	token      *token.Facts
+	issuer     string // host of a token's iss
 
 	value   []byte
 	place   span   // of the secret, in the chunk

@@ -156,7 +156,7 @@ func (a *app) emitScan(k *kit, sink report.Sink, command string, targets []strin
 		switch {
 		case v != nil && v.Liveness == revokers.Live:
 			sum.Live++
-		case v != nil && v.Liveness == revokers.Dead || v == nil && c.Offline.State == rules.OfflineExpired:
+		case v != nil && v.Liveness == revokers.Dead || v == nil && c.Offline.State == rules.OfflineExpired && !c.Renewable:
 			sum.Dead++
 		default:
 			sum.Unknown++

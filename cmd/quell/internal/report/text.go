@@ -98,7 +98,14 @@ func (t *text) flush() {
 			fmt.Fprintf(t.w, "         expires %s\n", exp.Format(time.RFC3339))
 		}
 		if f := c.Token; f != nil && (f.Issuer != "" || f.Type != "") {
-			fmt.Fprintf(t.w, "         says it is %s\n", Clean(strings.TrimSuffix(cmp.Or(f.Type, "a token")+" of "+cmp.Or(f.Issuer, "nobody named"), " of nobody named")))
+			what := cmp.Or(f.Type, "token")
+			if f.Issuer != "" {
+				what += " of " + f.Issuer
+			}
+			fmt.Fprintf(t.w, "         claims: %s\n", Clean(what))
+			if f.Kill != "" {
+				fmt.Fprintf(t.w, "         ended by: %s\n", f.Kill)
+			}
 		}
 		if c.Group != "" && c.Group != c.Fingerprint {
 			fmt.Fprintf(t.w, "         %s of the session of %s", c.Role, c.Group)
