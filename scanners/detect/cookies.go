@@ -161,10 +161,17 @@ func jarRow(b []byte, from int) []crumb {
 	for c.value.end < end && valueByte(b[c.value.end]) {
 		c.value.end++
 	}
+	if c.value.end == from+maxCookies {
+		return nil // a part of a value is none
+	}
 	row := b[max(0, from-maxAttributes):from]
 	c.httpOnly = bytes.HasPrefix(row[bytes.LastIndexByte(row, '\n')+1:], []byte("#HttpOnly_"))
 	return []crumb{c}
 }
+
+// maxPaired is the longest value that pairRE takes: the most that an expression
+// may repeat.
+const maxPaired = 999
 
 // pairRE is a name and a value as an object's members, a call's arguments, and
 // the rows of PHP's information page.
@@ -176,8 +183,8 @@ func crumbs(b []byte, from, n int) []crumb {
 	end := min(len(b), from+maxCookies)
 	for i := from; i < end && len(out) < n; {
 		p := pairRE.FindSubmatchIndex(b[i:end])
-		if p == nil {
-			return out
+		if p == nil || p[5]-p[4] == maxPaired {
+			return out // a part of a value is none
 		}
 		out = append(out, crumb{name: span{i + p[2], i + p[3]}, value: span{i + p[4], i + p[5]}})
 		i += p[1]

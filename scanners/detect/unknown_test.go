@@ -60,8 +60,10 @@ func TestUnknownCookiesAreWeighed(t *testing.T) {
 func TestLongCookiesAreNotCut(t *testing.T) {
 	e := New(builtin(t))
 	x := tokens{rand.New(rand.NewPCG(13, 14))}
-	for _, m := range matches(e, "Cookie: acme_sid="+x.of(maxCookies+100)+"; a=b\n") {
-		t.Errorf("%s: %d bytes", m.Rule.ID, m.Secret.Len())
+	for _, text := range []string{"Cookie: acme_sid=%s; a=b\n", "#HttpOnly_a.example\tFALSE\t/\tTRUE\t0\tacme_sid\t%s\n", "cy.setCookie('acme_sid', '%s')\n"} {
+		for _, m := range matches(e, fmt.Sprintf(text, x.of(maxCookies+100))) {
+			t.Errorf("%s: %d bytes in %.30q", m.Rule.ID, m.Secret.Len(), text)
+		}
 	}
 }
 

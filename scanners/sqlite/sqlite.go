@@ -36,9 +36,21 @@ const (
 // Opener shows a database's rows. Those of a cookie store become a Netscape
 // jar's, which carry their host, path, end and flags.
 func Opener() scanners.Opener {
-	return scanners.Opener{Magic: []byte("SQLite format 3\x00"), Max: maxStore, Open: open}
+	// One at a time: a database is in memory with a copy of SQLite's own and the
+	// text of its rows.
+	turn := make(chan struct{}, 1)
+	return scanners.Opener{Magic: []byte("SQLite format 3\x00"), Max: maxStore, Open: func(ctx context.Context, file []byte) (scanners.Inner, error) {
+		select {
+		case turn <- struct{}{}:
+		case <-ctx.Done():
+			return scanners.Inner{}, ctx.Err()
+		}
+		defer func() { <-turn }()
+		return open(ctx, file)
+	}}
 }
 
+// open reads a database, and may change file.
 func open(ctx context.Context, file []byte) (scanners.Inner, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
@@ -54,16 +66,15 @@ func open(ctx context.Context, file []byte) (scanners.Inner, error) {
 	defer conn.Close()
 	// The header's file format 2 means a write-ahead log, which stands in a file of
 	// its own and which a database in memory can't have: the pages are read alone.
-	image := bytes.Clone(file)
-	if len(image) > 20 && image[18] == 2 {
-		image[18], image[19] = 1, 1
+	if len(file) > 20 && file[18] == 2 {
+		file[18], file[19] = 1, 1
 	}
 	if err := conn.Raw(func(c any) error {
 		d, ok := c.(interface{ Deserialize([]byte) error })
 		if !ok {
 			return errors.New("the driver reads no database from memory")
 		}
-		return d.Deserialize(image)
+		return d.Deserialize(file)
 	}); err != nil {
 		return scanners.Inner{}, fmt.Errorf("database: %w", plain(err))
 	}
