@@ -3,6 +3,7 @@ package detect
 import (
 	"math"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -129,7 +130,7 @@ func unguessable(s string) bool {
 	}
 	if s[0] == '{' { // an object: one of its strings must be it
 		for _, p := range pieceRE.FindAllString(s, 16) {
-			if len(p) >= 16 && !exampleRE.MatchString(p) && evidence(p) >= enough(p) {
+			if len(p) >= 16 && !exampleRE.MatchString(p) && diced(p) {
 				return true
 			}
 		}
@@ -137,11 +138,21 @@ func unguessable(s string) bool {
 	}
 	if len(s)%4 == 0 || len(s) > 20 {
 		if b := unbase64(s); len(b) >= 8 && printable([]byte(b)) {
-			return evidence(b) >= enough(b)
+			return diced(b)
 		}
 	}
-	return evidence(s) >= enough(s)
+	return diced(s)
 }
+
+// diced reports whether a value, or a part of it between separators, has enough
+// evidence: an issuer may put words before what it rolled.
+func diced(s string) bool {
+	return evidence(s) >= enough(s) || slices.ContainsFunc(strings.FieldsFunc(s, func(r rune) bool { return r == '_' || r == '-' || r == '.' }),
+		func(p string) bool { return len(p) >= minDiced && evidence(p) >= enough(p) })
+}
+
+// minDiced is the shortest part that counts by itself: an abbreviation is shorter.
+const minDiced = 16
 
 // enough is the evidence that is asked for: a long text of words has a chance of
 // some by its abbreviations.

@@ -76,6 +76,11 @@ func TestWhatStandsForAValueIsNone(t *testing.T) {
 			t.Errorf("%q is taken for a secret", v)
 		}
 	}
+	for _, v := range []string{"acme_production_service_account_8f3k2l9x0q1z7m4p", "internal-deployment-robot-9f86d081884c7d65"} {
+		if !unguessable(v) {
+			t.Errorf("%q: the words before it hide a token", v)
+		}
+	}
 	if !unguessable(`{"app":"x","key":"8fk2mzq71lp0wv3n"}`) {
 		t.Error("an object with a key in it is not taken for a secret")
 	}

@@ -47,7 +47,7 @@ func (e *Engine) judge(m *raw, c scanners.Chunk) bool {
 		return false
 	}
 	// Who knows a token by its place alone must not take words for one.
-	if r.Fallback && !r.Random && evidence(secret) < 0 {
+	if r.Fallback && !r.Random && evidence(secret) < 0 && !diced(secret) {
 		return false
 	}
 	if r.Generic() && (!unguessable(secret) || cacheKeyRE.MatchString(secret) || notNameRE.Match(m.text[m.start:m.secret.start])) {
