@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/quellhq/quell/rules"
-	"github.com/quellhq/quell/scanners"
 )
 
 // tokens makes values that were never issued.
@@ -81,7 +80,7 @@ func TestAgentsFiles(t *testing.T) {
 		"Cursor's state.vscdb, a row": {"cursorAuth/accessToken\t" + cursor + "\n", map[string]want{cursor: {"jwt", "unknown"}}},
 	} {
 		got := map[string]want{}
-		for m := range e.Detect(scanners.Chunk{Artifact: &scanners.Artifact{}, Data: []byte(f.text), Line: 1, Column: 1, To: len(f.text)}) {
+		for _, m := range matches(e, f.text) {
 			got[m.Secret.Reveal()] = want{m.Rule.ID, m.Offline.State}
 		}
 		for value, w := range f.want {
