@@ -50,6 +50,7 @@ type detailTOML struct {
 	Checksum   string   `toml:"checksum"`
 	Stateless  bool     `toml:"stateless"`
 	Fallback   bool     `toml:"fallback"`
+	Beside     string   `toml:"beside"`
 	Random     bool     `toml:"random"`
 	Parse      string   `toml:"parse"`
 	Examples   []string `toml:"examples"`
@@ -158,6 +159,11 @@ func finish(r *Rule, expr, path string, allow []allowlistTOML, d detailTOML, kin
 	}
 	r.Checksum, r.Stateless, r.Fallback, r.Examples, r.Lookalikes = d.Checksum, d.Stateless, d.Fallback, d.Examples, d.Lookalikes
 	r.Random, r.Parse = d.Random, d.Parse
+	if d.Beside != "" {
+		if r.Beside, err = regexp.Compile(d.Beside); err != nil {
+			return r.errorf("beside: %v", err)
+		}
+	}
 	if d.Parse != "" && d.Parse != "cookies" && d.Parse != "list" {
 		return r.errorf("parse %q is not cookies or list", d.Parse)
 	}
@@ -201,7 +207,7 @@ const (
 	// dumps of browsers and their drivers, structures of Go.
 	member = quote + `[ ]?,[^{}]{0,200}?["']?[Vv]alue(?:` + quote + `)?[ ]?[:=][ ]?` + quote
 	php    = `["']\](?:[ ]=>[ ]|</td><td class="v">)`
-	jmeter = `" elementType="Cookie">[^<]{0,100}<stringProp name="Cookie\.value">`
+	jmeter = `" elementType="Cookie"[^<>]{0,200}>[^<]{0,100}<stringProp name="Cookie\.value">`
 )
 
 // cookieRegex finds name and value as they stand in headers, command lines,

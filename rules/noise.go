@@ -11,7 +11,7 @@ import (
 var noiseCookies = []struct{ what, names string }{
 	{"against forged requests", `csrftoken XSRF-TOKEN _csrf _xsrf *csrf *csrf_token *csrf-token *xsrf* __RequestVerificationToken* __AntiXsrfToken
 		.AspNetCore.Antiforgery.* *antiforgery* _gorilla_csrf splunkweb_csrf_token_* hubspotapi-csrf atl_token ct0 NX-ANTI-CSRF-TOKEN
-		form_key MMCSRF idccsrf saml_csrf_token crumb *anticsrf* csrf* xsrf*`},
+		form_key mage-cache-* MMCSRF idccsrf saml_csrf_token crumb *anticsrf* csrf* xsrf*`},
 	{"the signature beside another cookie", "*.sig"},
 	{"while somebody signs in", `*oauthstate* *oauth_state* *_csrf_* auth_verification nonce.* .AspNetCore.Correlation.* .AspNetCore.OpenIdConnect.Nonce.*
 		OpenIdConnect.nonce.* AUTH_SESSION_ID AUTH_SESSION_ID_LEGACY KC_RESTART SVPNTMPCOOKIE DSSIGNIN did _saml_* *pkce* *code_verifier *code-verifier *-callback-url *.callback-url`},

@@ -56,6 +56,9 @@ type Rule struct {
 	// Fallback rules tell a token by its place alone, whoever issued it: any rule
 	// that knows more goes before.
 	Fallback bool
+	// Beside is what, within a KiB of the match, tells whose it is: the
+	// confidence is one step higher then.
+	Beside *regexp.Regexp
 	// Random asks that the value looks made by dice and not by a person: what
 	// only its name makes a secret is one then.
 	Random bool

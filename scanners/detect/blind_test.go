@@ -66,7 +66,7 @@ func (d dice) uuid() string {
 func pick[T any](d dice, of ...T) T { return of[d.IntN(len(of))] }
 
 func blindPercent(s string) string {
-	return strings.NewReplacer("%", "%25", "+", "%2B", "/", "%2F", "=", "%3D", ":", "%3A", "|", "%7C", "@", "%40", `"`, "%22", "{", "%7B", "}", "%7D", ",", "%2C").Replace(s)
+	return strings.NewReplacer("%", "%25", "+", "%2B", "/", "%2F", "=", "%3D", ":", "%3A", "|", "%7C", "@", "%40", `"`, "%22", "{", "%7B", "}", "%7D", ",", "%2C", ";", "%3B", "[", "%5B", "]", "%5D").Replace(s)
 }
 
 var blindSoon = time.Now().Add(200 * 24 * time.Hour).Unix()
@@ -108,7 +108,8 @@ type blindFamily struct {
 	low    bool
 	host   string
 	cookie func(d dice) (name, value string)
-	beside func(d dice) string // further cookies of the same product, not credentials
+	beside func(d dice) string         // further cookies of the same product, not credentials
+	inside func(value string) []string // what the issuer accepts, where it isn't the cookie
 }
 
 func blindFamilies() []blindFamily {
@@ -143,7 +144,7 @@ func blindFamilies() []blindFamily {
 			body := append([]byte("\x81\xa7session\x82\xa6handle\xc4\x40"), d.bytes(64)...)
 			body = append(body, []byte("\xa7expires\xd6\xff")...)
 			body = append(body, byte(blindSoon>>24), byte(blindSoon>>16), byte(blindSoon>>8), byte(blindSoon))
-			return "s%3Av1." + base64.RawURLEncoding.EncodeToString(body) + "." + d.rawurl(32)
+			return "s%3Av1." + base64.RawURLEncoding.EncodeToString(body) + "." + blindPercent(strings.TrimRight(d.b64(32), "="))
 		}),
 		named("auth0-sdk", "appSession", func(d dice) string {
 			h := base64.RawURLEncoding.EncodeToString(fmt.Appendf(nil, `{"alg":"dir","enc":"A256GCM","iat":%d,"uat":%d,"exp":%d}`, blindSoon-900, blindSoon-800, blindSoon))
@@ -297,6 +298,19 @@ func blindFamilies() []blindFamily {
 		{id: "supabase", cookie: func(d dice) (string, string) {
 			in := `{"access_token":"` + d.jwt("HS256", d.sub()) + `","token_type":"bearer","expires_in":3600,"expires_at":` + fmt.Sprint(blindSoon) + `,"refresh_token":"` + d.alnum(12) + `"}`
 			return "sb-" + d.from(blindLower, 20) + "-auth-token", "base64-" + base64.RawURLEncoding.EncodeToString([]byte(in))
+		}, inside: func(value string) []string {
+			var s struct {
+				Access  string `json:"access_token"`
+				Refresh string `json:"refresh_token"`
+			}
+			b, err := base64.RawURLEncoding.DecodeString(strings.TrimPrefix(value, "base64-"))
+			if err == nil {
+				err = json.Unmarshal(b, &s)
+			}
+			if err != nil {
+				panic(err)
+			}
+			return []string{s.Access, s.Refresh}
 		}},
 		named("clerk", "__session", func(d dice) string {
 			return d.jwt("RS256", map[string]any{"iss": "https://clerk.acme-corp.io", "sid": "sess_" + d.alnum(27), "sts": "active", "sub": "user_" + d.alnum(27)})
@@ -563,7 +577,11 @@ func blindCookies() []blindText {
 			if c.lone(text, beside) && f.id == "twitter" && !strings.Contains(text, host) {
 				continue // forty hex digits and nothing that names X
 			}
-			out = append(out, blindText{f.id + "/" + c.id, text, []string{value}, f.low})
+			want := []string{value}
+			if f.inside != nil {
+				want = f.inside(value)
+			}
+			out = append(out, blindText{f.id + "/" + c.id, text, want, f.low})
 		}
 	}
 	return out

@@ -55,7 +55,7 @@ func (l *look) cookies(t *text, m *raw, keep func(*raw) bool) {
 		list = header(b, m.end, true)
 	case at[len(at)-1] == ':' && (at[0] == '"' || at[0] == '\'') && at[1]|0x20 != 'c':
 		list = object(b, m.start, at)
-	case at[len(at)-1] == '(' || at[0] == '$':
+	case at[len(at)-1] == '(' || at[0] == '$' || at[0] == '<' && at[len(at)-1] == '=':
 		list = crumbs(b, m.end, 1)
 	case m.end < len(b) && b[m.end] == '{':
 		list = crumbs(b, m.end+1, 64)
@@ -173,9 +173,12 @@ func jarRow(b []byte, from int) []crumb {
 // may repeat.
 const maxPaired = 999
 
-// pairRE is a name and a value as an object's members, a call's arguments, and
-// the rows of PHP's information page.
-var pairRE = regexp.MustCompile(`^[\s,]{0,40}\\{0,3}["']([^"'\s\\]{1,128})\\{0,3}["']\]?(?:</td><td class="v">|\s{0,4}(?:=>|:|,)\s{0,4}\\{0,3}["'])([^\s"'<,;\\]{1,999})`)
+// pairRE is a name and a value as an object's members, a call's arguments or the
+// object that is its argument, the rows of PHP's information page, and JMeter's
+// elements.
+var pairRE = regexp.MustCompile(`^[\s,]{0,40}(?:\{\s{0,40}["']?name["']?\s{0,4}:\s{0,4})?\\{0,3}["']([^"'\s\\]{1,128})\\{0,3}["']\]?` +
+	`(?:</td><td class="v">|[ ]elementType="Cookie"[^<>]{0,200}>\s{0,40}<stringProp name="Cookie\.value">|\s{0,4}(?:=>|:|,)\s{0,4}(?:["']?value["']?\s{0,4}:\s{0,4})?\\{0,3}["'])` +
+	`([^\s"'<,;\\]{1,999})`)
 
 // crumbs reads up to n names and values, one after the other.
 func crumbs(b []byte, from, n int) []crumb {

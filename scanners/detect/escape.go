@@ -253,9 +253,14 @@ func worthQuoted(b []byte, i, n int) bool {
 	if b[i+n-1] != '\n' {
 		return b[i+1] == '3' && b[i+2] == 'D'
 	}
-	const longest = 76
-	from := bytes.LastIndexByte(b[max(0, i-longest):i], '\n')
-	return i-max(0, i-longest)-from-1 >= longest-4 && i > 0 && base64Class[b[i-1]]
+	const longest = 76 // with the "="; a longer line is no such text's
+	from := max(0, i-longest)
+	k := bytes.LastIndexByte(b[from:i], '\n')
+	if k < 0 && from > 0 {
+		return false
+	}
+	length := i - (from + k)
+	return length >= longest-3 && length <= longest && base64Class[b[i-1]]
 }
 
 // shellQuote is how a shell's trace writes a quote inside of quotes: '\” and

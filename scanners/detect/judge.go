@@ -37,7 +37,7 @@ func (e *Engine) judge(m *raw, c scanners.Chunk) bool {
 		allowed(r.Allowlists, secret, match, string(line), path, commit, true) {
 		return false
 	}
-	if placeholder(secret) {
+	if placeholder(secret) || slices.Contains(printed, secret) {
 		return false
 	}
 	if m.cookie == "" && (r.Random || r.Provider == nil && !m.rule.leads) && noiseName(m.text, m.start, m.secret.start) {
@@ -55,6 +55,9 @@ func (e *Engine) judge(m *raw, c scanners.Chunk) bool {
 	}
 	if !r.ValidChecksum(secret) {
 		m.confidence = min(m.confidence, rules.Medium)
+	}
+	if r.Beside != nil && m.confidence < rules.High && r.Beside.Match(m.text[max(0, m.start-lineContext):min(len(m.text), m.end+lineContext)]) {
+		m.confidence++
 	}
 	m.offline = rules.Offline{State: rules.OfflineUnknown}
 	if !m.readToken(secret) {
@@ -91,7 +94,7 @@ func (e *Engine) judge(m *raw, c scanners.Chunk) bool {
 var cacheKeyRE = regexp.MustCompile(`^[\w.-]{1,100}-(?:[0-9a-f]{32}|[0-9a-f]{40}|[0-9a-f]{64}|[0-9a-f]{128})(?:-[0-9]{0,12})?$`)
 
 // notNameRE is what the generic rule takes for "auth".
-var notNameRE = regexp.MustCompile(`(?i)^[\w.-]{0,50}(?:page|continuation|next)_?token|^[\w.-]{0,50}author?(?:$|[^i])|^[\w.-]{0,50}authentic`)
+var notNameRE = regexp.MustCompile(`(?i)^[\w.-]{0,50}(?:page|continuation|next)_?token|^[\w.-]{0,50}author?(?:$|[^i])|^[\w.-]{0,50}authentic|^[\w.-]{0,50}site-?_?key|^sec-websocket-`)
 
 var identifierRE = regexp.MustCompile(`[\w.-]{2,64}`)
 
@@ -224,6 +227,9 @@ func entropy(s string) float64 {
 	}
 	return h
 }
+
+// printed are the tokens that RFC 6749, RFC 6750 and OpenID Connect Core print.
+var printed = []string{"mF_9.B5f-4.1JqM", "2YotnFZFEjr1zCsicMWpAA", "tGzv3JOkF0XG5Qx2TlKWIA", "SlAV32hkKG", "8xLOxBtZp8"}
 
 var placeholders = []string{"****", "....", "example_token", "your-", "your_", "<token", "redacted", "filtered", "masked", "placeholder"}
 

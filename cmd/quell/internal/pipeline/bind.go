@@ -81,7 +81,38 @@ func Bind(creds []rules.Credential, key rules.FingerprintKey) []rules.Credential
 			creds[i].Renewable = renews && i != members[0]
 		}
 	}
+	bindSignatures(creds)
 	return creds
+}
+
+// bindSignatures names the cookie that a signature is sent with, and the other way
+// round: a server that signs its cookies takes neither alone.
+func bindSignatures(creds []rules.Credential) {
+	for i := range creds {
+		name, ok := strings.CutSuffix(creds[i].Cookie, ".sig")
+		if !ok {
+			continue
+		}
+		for k := range creds {
+			if creds[k].Cookie == name && beside(creds[i].Findings, creds[k].Findings) {
+				creds[i].Group, creds[i].Role = creds[k].Fingerprint, "signature"
+				creds[k].Group, creds[k].Role = creds[k].Fingerprint, "signed cookie"
+				break
+			}
+		}
+	}
+}
+
+// beside reports whether one of a stands near one of b in the same artifact.
+func beside(a, b []rules.Finding) bool {
+	for _, x := range a {
+		for _, y := range b {
+			if d := x.Location.Offset - y.Location.Offset; placeOf(x.Location) == placeOf(y.Location) && max(d, -d) <= together {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 type place struct{ path, artifact, commit, layer string }

@@ -97,3 +97,16 @@ func TestPiecesOfACookieAreOne(t *testing.T) {
 		t.Errorf("%v", got)
 	}
 }
+
+func TestASignedCookieAndItsSignatureAreOne(t *testing.T) {
+	far := finding("cookie-signature", rules.KindSessionCookie, "koa.sess.sig", "far", 90000)
+	got := bind(t, finding("koa-session", rules.KindSessionCookie, "koa.sess", "value", 10), finding("cookie-signature", rules.KindSessionCookie, "koa.sess.sig", "sig", 90), far,
+		finding("cookie-signature", rules.KindSessionCookie, "session.sig", "another", 95))
+	v, s := got["value"], got["sig"]
+	if v.Group != v.Fingerprint || s.Group != v.Fingerprint || v.Role != "signed cookie" || s.Role != "signature" {
+		t.Errorf("%+v\n%+v", v, s)
+	}
+	if got["far"].Group != "" || got["another"].Group != "" {
+		t.Errorf("%+v", got)
+	}
+}
