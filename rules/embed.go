@@ -32,7 +32,9 @@ func Files() (map[string][]byte, error) {
 // Builtin is gitleaks' default set with quell's own rules over it: one of ours
 // replaces gitleaks' rule of the same id. It is loaded once and must not be
 // changed.
-var Builtin = sync.OnceValues(func() (*Set, error) {
+var Builtin = sync.OnceValues(readBuiltin)
+
+func readBuiltin() (*Set, error) {
 	set, err := fromGitleaks("gitleaks.toml", []byte(config.DefaultConfig))
 	if err != nil {
 		return nil, err
@@ -57,7 +59,7 @@ var Builtin = sync.OnceValues(func() (*Set, error) {
 		}
 	}
 	return set, nil
-})
+}
 
 // Merge takes away the rules that o switches off and adds those of o; a rule with
 // the same id is replaced.

@@ -43,13 +43,18 @@ type run struct {
 	helpers *ants.Pool
 	emit    func(rules.Finding)
 	gap     func(Gap)
+	matched func(rules.Location)
 }
 
 // Run scans src. emit gets findings, gap what could not be read; both may be
 // called by several goroutines at once. The error is ctx's, or the pool's own.
 func (p *Pool) Run(ctx context.Context, src Source, emit func(rules.Finding), gap func(Gap)) (Stats, error) {
 	n := cmp.Or(p.Workers, runtime.GOMAXPROCS(0))
-	r := &run{Pool: p, chunks: NewChunker(p.Detector.MaxLen()), tokens: make(chan struct{}, n), emit: emit, gap: gap}
+	r := &run{Pool: p, chunks: NewChunker(p.Detector.MaxLen()), tokens: make(chan struct{}, n), emit: emit, gap: gap, matched: func(rules.Location) {}}
+	if w, ok := src.(Watcher); ok {
+		r.matched = w.Matched
+		r.gap = func(g Gap) { w.Matched(g.Location); gap(g) }
+	}
 	workers, err := ants.NewPool(n, ants.WithPanicHandler(func(any) {}))
 	if err != nil {
 		return r.stats, fmt.Errorf("scan: %w", err)
@@ -85,6 +90,9 @@ func (p *Pool) Run(ctx context.Context, src Source, emit func(rules.Finding), ga
 		}
 	}
 	wg.Wait()
+	if f, ok := src.(Finisher); ok {
+		f.Finish(ctx, gap)
+	}
 	return r.stats, ctx.Err()
 }
 
@@ -217,6 +225,7 @@ func (r *run) read(ctx context.Context, a Artifact, b io.Reader) error {
 
 func (r *run) chunk(c Chunk) {
 	for m := range r.Detector.Detect(c) {
+		r.matched(c.Artifact.Location)
 		if m.Allowed {
 			atomic.AddInt64(&r.stats.Allowed, 1)
 			continue

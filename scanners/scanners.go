@@ -49,6 +49,27 @@ type Attributor interface {
 	Attribute(ctx context.Context, findings []*rules.Finding) error
 }
 
+// A Watcher is a Source that is told where something was found: also of what a
+// marker suppressed, of what is of too low a confidence to be shown, and of what
+// an opener could not read. Matched may be called by several goroutines at once.
+type Watcher interface {
+	Matched(at rules.Location)
+}
+
+// A Finisher is a Source that has something to do once all its artifacts were
+// read: to say what is missing, to remember what was read.
+type Finisher interface {
+	Finish(ctx context.Context, gap func(Gap))
+}
+
+// Memory keeps what a source wants to know at its next scan. It belongs to one set
+// of rules: what was remembered under another is not recalled. It holds no secret.
+// What can't be kept is not: a memory saves work.
+type Memory interface {
+	Recall(ctx context.Context, key string) ([]byte, bool)
+	Remember(ctx context.Context, key string, value []byte)
+}
+
 // Gap is something that was asked for and not read.
 type Gap struct {
 	Location rules.Location

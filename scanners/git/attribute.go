@@ -1,237 +1,391 @@
 package git
 
 import (
+	"cmp"
 	"context"
+	"fmt"
 	"maps"
 	"path"
-	"strconv"
+	"slices"
 	"strings"
 	"time"
 
-	"github.com/go-git/go-git/v5/plumbing"
-	"github.com/go-git/go-git/v5/plumbing/object"
-
 	"github.com/quellhq/quell/rules"
+	"github.com/quellhq/quell/scanners/git/pack"
 )
 
-// Attribute finds, for the blobs of the findings, the commit that brought each
-// in first, its path, author and date, whether HEAD still has it, and how an
-// unreachable one is kept.
+// Attribute finds, for the objects of the findings, the commits that brought each
+// in at each path, who wrote them and when, the branches and tags that reach them,
+// whether HEAD still has it, and how an unreachable one is kept.
 func (s *Source) Attribute(ctx context.Context, findings []*rules.Finding) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	w := &walk{s: s, want: map[plumbing.Hash]bool{}, trees: map[plumbing.Hash][]place{}, commits: map[plumbing.Hash]*object.Commit{}, first: map[plumbing.Hash]intro{}, more: map[plumbing.Hash]int{}}
+	of := map[*repo][]*rules.Finding{}
 	for _, f := range findings {
-		if h, ok := strings.CutPrefix(f.Location.Artifact, "blob "); ok {
-			w.want[plumbing.NewHash(h)] = true
+		if r := s.repoOf(f.Location); r != nil {
+			of[r] = append(of[r], f)
 		}
 	}
-	if s.store == nil || len(findings) == 0 {
-		return nil
-	}
-	if err := w.run(ctx); err != nil {
-		return err
-	}
-	for _, f := range findings {
-		l := &f.Location
-		l.Notes = maps.Clone(l.Notes)
-		if l.Notes == nil {
-			l.Notes = map[string]string{}
-		}
-		if h, ok := strings.CutPrefix(l.Artifact, "commit "); ok {
-			if c := w.commits[plumbing.NewHash(h)]; c != nil {
-				w.describe(l, c)
-			}
-			continue
-		}
-		h, ok := strings.CutPrefix(l.Artifact, "blob ")
-		if !ok {
-			continue
-		}
-		in, ok := w.first[plumbing.NewHash(h)]
-		if !ok {
-			l.Notes["kept_by"] = "no commit: a dangling object"
-			continue
-		}
-		// What an opener saw in the blob stands behind a "!".
-		_, inside, opened := strings.Cut(l.Path, "!")
-		l.Path, l.Commit = in.path, in.commit.Hash.String()
-		if opened {
-			l.Path += "!" + inside
-		}
-		w.describe(l, in.commit)
-		if n := w.more[plumbing.NewHash(h)]; n > 0 {
-			l.Notes["also"] = plural(n, "other introduction")
-		}
-		if w.inHead[plumbing.NewHash(h)] {
-			l.Notes["in_head"] = "yes"
-		} else {
-			l.Notes["in_head"] = "no"
+	for _, r := range s.repos {
+		if err := r.attribute(ctx, of[r]); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-func plural(n int, what string) string {
-	if n == 1 {
-		return "1 " + what
+func (r *repo) attribute(ctx context.Context, findings []*rules.Finding) error {
+	want := map[id]bool{} // blobs
+	any := false
+	for _, f := range findings {
+		i, ok := r.subject(f)
+		if _, known := r.origins[i]; ok && !known {
+			any = true
+			want[i] = true
+		}
 	}
-	return strconv.Itoa(n) + " " + what + "s"
+	if !any {
+		return nil
+	}
+	a := attribution{repo: r, places: map[int32][]place{}, intro: map[int32][]introduction{}}
+	var err error
+	if a.graph, err = r.graph(ctx, true, func(b []byte) bool { return want[id(b)] }); err != nil {
+		return err
+	}
+	a.wanted = map[int32]bool{}
+	for i := range want {
+		if k := a.n.of([]byte(i)); k >= 0 {
+			a.wanted[k] = true
+		}
+	}
+	a.introduce()
+	a.reach()
+	a.current()
+	for _, f := range findings {
+		i, ok := r.subject(f)
+		if _, known := r.origins[i]; ok && !known {
+			a.tell(&f.Location, i)
+		}
+	}
+	return nil
 }
 
+// subject is the object whose history is a finding's: that of the pointer, where
+// it stands in a large file.
+func (r *repo) subject(f *rules.Finding) (id, bool) {
+	if oid, ok := strings.CutPrefix(f.Location.Artifact, "LFS object "); ok {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		i, ok := r.lfs[oid]
+		return i, ok
+	}
+	if !strings.HasPrefix(f.Location.Artifact, "blob ") && !strings.HasPrefix(f.Location.Artifact, "commit ") && !strings.HasPrefix(f.Location.Artifact, "tag ") {
+		return "", false
+	}
+	return objectOf(f.Location, r.hashLen)
+}
+
+// place is where a wanted blob lies below a tree.
 type place struct {
 	path string
-	blob plumbing.Hash
+	blob int32
 }
 
-type intro struct {
-	commit *object.Commit
+// introduction is a commit that has a blob where none of its parents has it.
+type introduction struct {
+	commit int32
 	path   string
 }
 
-type walk struct {
-	s       *Source
-	want    map[plumbing.Hash]bool
-	trees   map[plumbing.Hash][]place // wanted blobs below a tree
-	commits map[plumbing.Hash]*object.Commit
-	first   map[plumbing.Hash]intro
-	more    map[plumbing.Hash]int
-	reach   map[plumbing.Hash]string // commit -> a ref that reaches it
-	inHead  map[plumbing.Hash]bool
+type attribution struct {
+	*graph
+	repo   *repo
+	wanted map[int32]bool
+	places map[int32][]place // by tree
+	intro  map[int32][]introduction
+	names  []refName
+	by     [][]uint16 // which names reach a commit, the best first
+	inHead map[int32]bool
+	kept   map[id]string // how what no commit has is kept
 }
 
-func (w *walk) run(ctx context.Context) error {
-	for _, h := range w.s.commits {
-		if c, err := object.GetCommit(w.s.store, h); err == nil {
-			w.commits[h] = c
-		}
-	}
-	w.reachable()
-	for _, c := range w.commits {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		here := w.below(c.TreeHash, 0)
-		if len(here) == 0 {
-			continue
-		}
-		old := map[place]bool{}
-		for _, p := range c.ParentHashes {
-			if pc := w.commits[p]; pc != nil {
-				for _, x := range w.below(pc.TreeHash, 0) {
-					old[x] = true
-				}
-			}
-		}
-		for _, x := range here {
-			if old[x] {
-				continue
-			}
-			if have, ok := w.first[x.blob]; ok {
-				w.more[x.blob]++
-				if !before(c, x.path, have) {
-					continue
-				}
-			}
-			w.first[x.blob] = intro{c, x.path}
-		}
-	}
-	w.inHead = map[plumbing.Hash]bool{}
-	if ref, err := w.s.store.Reference(plumbing.HEAD); err == nil {
-		h := ref.Hash()
-		if ref.Type() == plumbing.SymbolicReference {
-			if t, err := w.s.store.Reference(ref.Target()); err == nil {
-				h = t.Hash()
-			}
-		}
-		if c := w.commits[h]; c != nil {
-			for _, x := range w.below(c.TreeHash, 0) {
-				w.inHead[x.blob] = true
-			}
-		}
-	}
-	return nil
-}
-
-// before orders introductions: the earlier commit, then, so that the result
-// does not depend on the order of the store, the smaller id and path.
-func before(c *object.Commit, p string, have intro) bool {
-	if !c.Committer.When.Equal(have.commit.Committer.When) {
-		return c.Committer.When.Before(have.commit.Committer.When)
-	}
-	if c.Hash != have.commit.Hash {
-		return c.Hash.String() < have.commit.Hash.String()
-	}
-	return p < have.path
+// refName is a name that reaches commits, a ref or an entry of a reflog.
+type refName struct {
+	name string
+	log  bool
 }
 
 // maxDepth bounds the nesting of folders: git itself fails at a few thousand.
 const maxDepth = 1024
 
-func (w *walk) below(h plumbing.Hash, depth int) []place {
-	if got, ok := w.trees[h]; ok || depth > maxDepth {
-		return got
-	}
-	w.trees[h] = nil // a damaged tree that holds itself ends here
-	t, err := object.GetTree(w.s.store, h)
-	if err != nil {
+// below lists where the wanted blobs are in a tree.
+func (a *attribution) below(k int32, depth int) []place {
+	if k < 0 || depth > maxDepth {
 		return nil
 	}
+	if got, ok := a.places[k]; ok {
+		return got
+	}
+	a.places[k] = nil // a damaged tree that holds itself ends here
 	var out []place
-	for _, e := range t.Entries {
-		switch {
-		case w.want[e.Hash]:
-			out = append(out, place{e.Name, e.Hash})
-		case !e.Mode.IsFile():
-			for _, x := range w.below(e.Hash, depth+1) {
-				out = append(out, place{path.Join(e.Name, x.path), x.blob})
-			}
+	for _, l := range a.links[k] {
+		name := a.graph.names[l.name]
+		if a.wanted[l.to] {
+			out = append(out, place{name, l.to})
+			continue
+		}
+		for _, x := range a.below(l.to, depth+1) {
+			out = append(out, place{path.Join(name, x.path), x.blob})
 		}
 	}
-	w.trees[h] = out
+	a.places[k] = out
 	return out
 }
 
-// reachable marks the commits that a ref reaches, with that ref's name.
-func (w *walk) reachable() {
-	w.reach = map[plumbing.Hash]string{}
-	refs, err := w.s.store.IterReferences()
-	if err != nil {
-		return
+// introduce finds the commits that brought the wanted blobs, the first one first.
+func (a *attribution) introduce() {
+	for k := range a.all {
+		c := &a.all[k]
+		here := a.below(a.n.of([]byte(c.tree)), 0)
+		if len(here) == 0 {
+			continue
+		}
+		old := map[place]bool{}
+		for _, p := range c.parents {
+			if pk, ok := a.commitOf(p); ok {
+				for _, x := range a.below(a.n.of([]byte(a.all[pk].tree)), 0) {
+					old[x] = true
+				}
+			}
+		}
+		for _, x := range here {
+			if !old[x] {
+				a.intro[x.blob] = append(a.intro[x.blob], introduction{int32(k), x.path})
+			}
+		}
 	}
-	_ = refs.ForEach(func(r *plumbing.Reference) error {
-		if r.Type() != plumbing.HashReference {
-			return nil
-		}
-		h := r.Hash()
-		for range 8 { // a tag of a tag
-			t, err := object.GetTag(w.s.store, h)
-			if err != nil {
-				break
-			}
-			h = t.Target
-		}
-		todo := []plumbing.Hash{h}
-		for len(todo) > 0 {
-			h := todo[len(todo)-1]
-			todo = todo[:len(todo)-1]
-			c := w.commits[h]
-			if c == nil || w.reach[h] != "" {
-				continue
-			}
-			w.reach[h] = r.Name().String()
-			todo = append(todo, c.ParentHashes...)
-		}
-		return nil
-	})
+	for _, list := range a.intro {
+		slices.SortFunc(list, func(x, y introduction) int {
+			c, d := &a.all[x.commit], &a.all[y.commit]
+			return cmp.Or(cmp.Compare(c.when, d.when), strings.Compare(string(c.id), string(d.id)), strings.Compare(x.path, y.path))
+		})
+	}
 }
 
-func (w *walk) describe(l *rules.Location, c *object.Commit) {
-	l.Notes["author"] = c.Author.Name + " <" + c.Author.Email + ">"
-	l.Notes["date"] = c.Author.When.UTC().Format(time.RFC3339)
-	if ref := w.reach[c.Hash]; ref != "" {
-		l.Notes["ref"] = ref
-	} else {
-		l.Notes["kept_by"] = "no ref: the commit is unreachable"
+// rank orders names by what a reader wants to know first.
+func rank(name string) int {
+	for i, pre := range []string{"refs/heads/", "refs/tags/", "refs/remotes/", "refs/stash", "refs/notes/", "refs/pull/", "refs/merge-requests/"} {
+		if strings.HasPrefix(name, pre) {
+			return i
+		}
 	}
+	return 99
+}
+
+// maxNames is how many names that reach a commit are told.
+const maxNames = 8
+
+// reach finds which refs reach each commit, and for the others which entries of
+// reflogs.
+func (a *attribution) reach() {
+	refs := a.repo.refs()
+	slices.SortStableFunc(refs, func(x, y ref) int { return rank(x.name) - rank(y.name) })
+	own := map[int32][]uint16{}
+	put := func(name refName, i id) {
+		i, kind := a.s.tip(i)
+		k, ok := a.commitOf(i)
+		if kind != pack.Commit || !ok || len(a.names) == 1<<16 {
+			return
+		}
+		own[k] = append(own[k], uint16(len(a.names)))
+		a.names = append(a.names, name)
+	}
+	for _, x := range refs {
+		// What HEAD points to has a name of its own, but where it is detached.
+		if base := path.Base(x.name); base == "HEAD" && slices.ContainsFunc(refs, func(y ref) bool { return y.id == x.id && strings.HasPrefix(y.name, "refs/heads/") }) {
+			continue
+		}
+		put(refName{name: x.name}, x.id)
+	}
+	for _, e := range a.repo.reflogs() {
+		put(refName{name: e.name, log: true}, e.id)
+	}
+	a.by = make([][]uint16, len(a.all))
+	// Children before parents.
+	waits := make([]int32, len(a.all))
+	for k := range a.all {
+		for _, p := range a.all[k].parents {
+			if c, ok := a.commitOf(p); ok {
+				waits[c]++
+			}
+		}
+	}
+	var todo []int32
+	for k, n := range waits {
+		if n == 0 {
+			todo = append(todo, int32(k))
+		}
+	}
+	for len(todo) > 0 {
+		k := todo[len(todo)-1]
+		todo = todo[:len(todo)-1]
+		a.by[k] = merged(a.by[k], own[k])
+		for _, p := range a.all[k].parents {
+			if c, ok := a.commitOf(p); ok {
+				a.by[c] = merged(a.by[c], a.by[k])
+				if waits[c]--; waits[c] == 0 {
+					todo = append(todo, c)
+				}
+			}
+		}
+	}
+}
+
+// merged is the union of two sorted lists, cut to what is told and one more.
+func merged(x, y []uint16) []uint16 {
+	if len(y) == 0 {
+		return x
+	}
+	if len(x) == 0 || slices.Equal(x, y) {
+		return y
+	}
+	out := append(slices.Clone(x), y...)
+	slices.Sort(out)
+	out = slices.Compact(out)
+	return out[:min(len(out), maxNames+1)]
+}
+
+// current finds what HEAD has, and how what no commit has is kept.
+func (a *attribution) current() {
+	a.inHead = map[int32]bool{}
+	if i, ok := a.repo.head(); ok {
+		i, _ = a.s.tip(i)
+		if k, ok := a.commitOf(i); ok {
+			for _, x := range a.below(a.n.of([]byte(a.all[k].tree)), 0) {
+				a.inHead[x.blob] = true
+			}
+		}
+	}
+	a.kept = map[id]string{}
+	for _, dir := range a.repo.heads() {
+		x, _ := a.repo.readIndex(dir)
+		for _, f := range x.files {
+			a.kept[f.id] = "index: " + f.path
+		}
+	}
+	for _, x := range a.repo.refs() {
+		a.kept[x.id] = x.name
+		// A tag of a tag is kept by the outer one.
+		for i := x.id; ; {
+			kind, b, err := a.s.get([]byte(i))
+			if err != nil || kind != pack.Tag {
+				break
+			}
+			to, ok := tagTarget(b, a.s.hashLen)
+			if !ok || to == i || a.kept[to] != "" {
+				break
+			}
+			i = to
+			a.kept[i] = x.name
+		}
+	}
+}
+
+// tell writes what is known of an object to a finding's place.
+func (a *attribution) tell(l *rules.Location, i id) {
+	l.Notes = maps.Clone(l.Notes)
+	if l.Notes == nil {
+		l.Notes = map[string]string{}
+	}
+	k := a.n.of([]byte(i))
+	if c, ok := a.at[k]; ok {
+		a.describe(l, c)
+		return
+	}
+	list := a.intro[k]
+	if len(list) == 0 {
+		switch how, ok := a.kept[i]; {
+		case ok && strings.HasPrefix(how, "index: "):
+			l.Path, l.Notes["kept_by"] = strings.TrimPrefix(how, "index: ")+inner(l.Path), "the index: it was staged and never committed"
+		case ok:
+			l.Notes["refs"] = how
+		default:
+			l.Notes["kept_by"] = "nothing: a dangling object"
+		}
+		return
+	}
+	first := list[0]
+	l.Path, l.Commit = first.path+inner(l.Path), a.all[first.commit].id.String()
+	a.describe(l, first.commit)
+	l.Notes["first_exposed"] = at(a.all[first.commit].when)
+	if a.inHead[k] {
+		l.Notes["in_head"] = "yes"
+	} else {
+		l.Notes["in_head"] = "no"
+	}
+	if more := list[1:]; len(more) > 0 {
+		var also []string
+		for _, x := range more[:min(len(more), maxNames)] {
+			also = append(also, x.path+" in "+a.all[x.commit].id.String()[:12])
+		}
+		if n := len(more) - maxNames; n > 0 {
+			also = append(also, fmt.Sprintf("%d more", n))
+		}
+		l.Notes["also"] = strings.Join(also, ", ")
+	}
+}
+
+// inner is what an opener saw in a blob: it stands behind a "!".
+func inner(p string) string {
+	if _, in, ok := strings.Cut(p, "!"); ok {
+		return "!" + in
+	}
+	return ""
+}
+
+func at(seconds int64) string { return time.Unix(seconds, 0).UTC().Format(time.RFC3339) }
+
+func (a *attribution) describe(l *rules.Location, k int32) {
+	about(l, &a.all[k])
+	var refs, logs []string
+	for _, n := range a.by[k] {
+		if a.names[n].log {
+			logs = append(logs, a.names[n].name)
+		} else {
+			refs = append(refs, a.names[n].name)
+		}
+	}
+	switch {
+	case len(refs) > maxNames:
+		l.Notes["refs"] = strings.Join(refs[:maxNames], ", ") + " and others"
+	case len(refs) > 0:
+		l.Notes["refs"] = strings.Join(refs, ", ")
+	case len(logs) > 0:
+		l.Notes["kept_by"] = "no ref, the reflog alone: " + logs[0]
+	default:
+		l.Notes["kept_by"] = "no ref: a dangling commit"
+	}
+}
+
+// about writes who wrote a commit, when, and what its message begins with.
+func about(l *rules.Location, c *commit) {
+	l.Notes["author"] = c.author
+	l.Notes["date"] = c.date.Format(time.RFC3339)
+	if c.subject != "" {
+		l.Notes["subject"] = c.subject
+	}
+}
+
+// place writes an origin that was known beforehand.
+func (r *repo) place(l *rules.Location, from origin) {
+	l.Path = from.path
+	l.Notes = maps.Clone(l.Notes)
+	if l.Notes == nil {
+		l.Notes = map[string]string{}
+	}
+	if from.commit.id == "" {
+		l.Notes["kept_by"] = "the index: it is staged"
+		return
+	}
+	l.Commit = from.commit.id.String()
+	about(l, &from.commit)
+	l.Notes["first_exposed"] = at(from.commit.when)
 }

@@ -6,293 +6,513 @@ package git
 import (
 	"bytes"
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"iter"
+	"maps"
 	"os"
+	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
-
-	"github.com/go-git/go-billy/v5/osfs"
-	"github.com/go-git/go-git/v5/plumbing"
-	"github.com/go-git/go-git/v5/plumbing/cache"
-	"github.com/go-git/go-git/v5/plumbing/format/idxfile"
-	"github.com/go-git/go-git/v5/storage/filesystem"
+	"time"
 
 	"github.com/quellhq/quell/rules"
 	"github.com/quellhq/quell/scanners"
+	"github.com/quellhq/quell/scanners/git/pack"
 )
 
-// MaxObject is the largest object that is read, in bytes: go-git inflates an
-// object of a pack in memory.
-const MaxObject = 1 << 30
+var (
+	errNotFolder    = errors.New("not a folder")
+	errNoRepository = errors.New("not a git repository")
+	errElsewhere    = errors.New(".git names a repository elsewhere; scan that by its own path")
+	errUnknownTree  = errors.New("the repository that .git names does not know this work tree")
+)
 
-// Source yields the objects of the repository at Dir.
+// Objects says which objects are read.
+type Objects string
+
+const (
+	All       Objects = "all"       // all that the store has, whatever keeps it
+	Reachable Objects = "reachable" // from refs, HEADs, reflogs and indexes
+	Refs      Objects = "refs"      // from refs and HEADs
+)
+
+// Source yields the objects of the repository at Dir, or of a bundle.
 type Source struct {
 	Dir string
 
-	// go-git's store is not safe for concurrent reads of one pack.
+	Objects Objects // empty: All
+	// Range is "A..B": what B reaches and A does not.
+	Range string
+	// Since is the committer's date from which commits count; zero: all do.
+	Since time.Time
+	// Branch is the only one that is read.
+	Branch string
+	// Staged is what the index holds and HEAD does not, and nothing else.
+	Staged bool
+	// Worktree adds the files of the work tree that no object holds.
+	Worktree bool
+	// Remote is fetched first, and its copy is read instead of Dir.
+	Remote *Remote
+	// Memory keeps what was read to the end, so that the next scan of all objects
+	// reads only new ones; nil: nothing is kept.
+	Memory scanners.Memory
+
+	repos []*repo
+}
+
+// repo is one repository of those that are read: the one that was named, and the
+// submodules and nested ones in it.
+type repo struct {
+	*repository
+	src  *Source
+	name string // where it lies in the one that was named; empty: that one
+	// want are the objects that are asked for; nil: all.
+	want map[id]bool
+	// origins is where they come from, in modes that know it beforehand.
+	origins map[id]origin
+
 	mu      sync.Mutex
-	store   *filesystem.Storage
-	gitDir  string
-	commits []plumbing.Hash
+	bad     map[string]*trouble // by what is wrong
+	lfs     map[string]id       // pointers: the large file's name -> the blob
+	matched map[id]bool         // objects in which something was found, or not read
+	memory  memory
+}
+
+// origin is where an object was found to come from.
+type origin struct {
+	commit commit
+	path   string
+}
+
+// trouble counts objects that can't be read for one reason.
+type trouble struct {
+	n     int
+	first string
 }
 
 // Artifacts implements scanners.Source.
 func (s *Source) Artifacts(ctx context.Context) iter.Seq2[scanners.Artifact, error] {
 	return func(yield func(scanners.Artifact, error) bool) {
-		dir, err := FindDir(s.Dir)
+		if err := s.Check(); err != nil {
+			yield(scanners.Artifact{}, s.gap("", err))
+			return
+		}
+		dir := s.Dir
+		if s.Remote != nil {
+			var err error
+			if dir, err = s.Remote.Fetch(ctx); err != nil {
+				yield(scanners.Artifact{}, s.gap("fetch", err))
+				return
+			}
+		}
+		if info, err := os.Stat(dir); err == nil && info.Mode().IsRegular() {
+			s.bundle(dir, yield)
+			return
+		}
+		first, err := s.open(dir, "")
 		if err != nil {
 			yield(scanners.Artifact{}, s.gap("", err))
 			return
 		}
-		s.gitDir = dir
-		s.store = filesystem.NewStorageWithOptions(osfs.New(dir), cache.NewObjectLRU(cache.DefaultMaxSize), filesystem.Options{ExclusiveAccess: true, KeepDescriptors: true})
-		if !s.notes(yield) {
+		if !first.artifacts(ctx, yield) || s.partly() {
 			return
 		}
-		for h, err := range s.hashes() {
-			if ctx.Err() != nil {
-				return
-			}
+		for name, dir := range s.nested(ctx, first) {
+			r, err := s.open(dir, name)
 			if err != nil {
-				if !yield(scanners.Artifact{}, err) {
+				if !yield(scanners.Artifact{}, s.gap("nested repository "+name, err)) {
 					return
 				}
 				continue
 			}
-			a, ok, err := s.object(h)
-			if err != nil {
-				err = s.gap("object "+h.String(), err)
-			} else if !ok {
-				continue
-			}
-			if !yield(a, err) {
-				return
-			}
-		}
-		for _, a := range s.files() {
-			if !yield(a, nil) {
+			if !r.artifacts(ctx, yield) {
 				return
 			}
 		}
 	}
+}
+
+// partly reports whether less than all objects is asked for.
+func (s *Source) partly() bool {
+	return s.Range != "" || s.Staged || s.Branch != "" || !s.Since.IsZero()
+}
+
+// Check says what is wrong with the question, before anything is read.
+func (s *Source) Check() error {
+	switch s.Objects {
+	case "", All, Reachable, Refs:
+	default:
+		return fmt.Errorf("objects %q: all, reachable or refs", s.Objects)
+	}
+	modes := 0
+	for _, on := range []bool{s.Range != "", s.Staged, s.Branch != "", !s.Since.IsZero(), s.Objects != "" && s.Objects != All} {
+		if on {
+			modes++
+		}
+	}
+	if modes > 1 && !(modes == 2 && s.Branch != "" && !s.Since.IsZero()) {
+		return errors.New("one of a range, what is staged, a branch, a date or a choice of objects at a time")
+	}
+	return nil
+}
+
+func (s *Source) open(dir, name string) (*repo, error) {
+	x, err := openRepository(dir)
+	if err != nil {
+		return nil, err
+	}
+	r := &repo{repository: x, src: s, name: name, bad: map[string]*trouble{}, lfs: map[string]id{}, matched: map[id]bool{}}
+	s.repos = append(s.repos, r)
+	return r, nil
 }
 
 func (s *Source) gap(artifact string, err error) error {
 	return scanners.Gap{Location: rules.Location{Source: "git", Path: filepath.ToSlash(s.Dir), Artifact: artifact}, Reason: artifact, Err: err}
 }
 
-// notes tells what the store can't hold.
-func (s *Source) notes(yield func(scanners.Artifact, error) bool) bool {
-	if b, err := os.ReadFile(filepath.Join(s.gitDir, "shallow")); err == nil && len(bytes.TrimSpace(b)) > 0 {
-		return yield(scanners.Artifact{}, s.gap("shallow clone", fmt.Errorf("history before %d boundary commits is not here", bytes.Count(b, []byte("\n")))))
+// location is where an artifact of the repository stands.
+func (r *repo) location(artifact string) rules.Location {
+	l := rules.Location{Source: "git", Artifact: artifact}
+	if r.name != "" {
+		l.Notes = map[string]string{"repository": r.name}
+	}
+	return l
+}
+
+func (r *repo) artifacts(ctx context.Context, yield func(scanners.Artifact, error) bool) bool {
+	for _, p := range r.problems {
+		if !yield(scanners.Artifact{}, r.src.gap(p.what, p.err)) {
+			return false
+		}
+	}
+	gaps, err := r.choose(ctx)
+	for _, g := range gaps {
+		if !yield(scanners.Artifact{}, r.src.gap(g.what, g.err)) {
+			return false
+		}
+	}
+	if err != nil {
+		return yield(scanners.Artifact{}, r.src.gap("", err))
+	}
+	if r.src.Range != "" || r.src.Staged {
+		return r.each(yield) && (!r.src.Worktree || r.workFiles(ctx, yield))
+	}
+	if n := r.shallow(); n > 0 && !yield(scanners.Artifact{}, r.src.gap("shallow clone", fmt.Errorf("history before %d boundary commits is not here", n))) {
+		return false
+	}
+	r.remember(ctx)
+	for _, w := range r.walkers() {
+		if !yield(w, nil) {
+			return false
+		}
+	}
+	for _, o := range r.all() {
+		for d := range 256 {
+			ids := o.looseIDs(d)
+			if len(ids) == 0 {
+				continue
+			}
+			if !yield(scanners.Artifact{Location: r.location("loose objects"), Parts: r.looseParts(o, ids)}, nil) {
+				return false
+			}
+		}
+	}
+	if !r.src.partly() {
+		for _, a := range append(r.files(), r.largeFiles()...) {
+			if !yield(a, nil) {
+				return false
+			}
+		}
+	}
+	return !r.src.Worktree || r.workFiles(ctx, yield)
+}
+
+// shallow counts the commits at which a shallow clone ends.
+func (r *repo) shallow() int {
+	b, err := r.readFile("shallow", maxRefFile)
+	if err != nil {
+		return 0
+	}
+	return len(bytes.Fields(b))
+}
+
+// walkers are the artifacts of the packs: as many for each as may run at once.
+func (r *repo) walkers() (out []scanners.Artifact) {
+	var earlier []*pack.Pack
+	for _, o := range r.all() {
+		for _, p := range o.packs {
+			before := slices.Clone(earlier)
+			earlier = append(earlier, p)
+			want := func(i []byte) bool {
+				if r.want != nil && !r.want[id(i)] || r.memory.clean(i) {
+					return false
+				}
+				// What an earlier pack has is read there.
+				return !slices.ContainsFunc(before, func(b *pack.Pack) bool { _, ok := b.Find(i); return ok })
+			}
+			if hits, known := r.memory.pack(p); known {
+				want = func(i []byte) bool { return hits[id(i)] }
+				if len(hits) == 0 {
+					continue
+				}
+				// A few objects are read one by one, without a look at all headers.
+				out = append(out, scanners.Artifact{Location: r.location("pack " + p.Name), Parts: r.single(slices.Sorted(maps.Keys(hits)))})
+				continue
+			}
+			// The first one that runs reads the headers, for all.
+			walk := sync.OnceValue(func() *pack.Walk {
+				v := pack.Visitor{Kinds: []pack.Kind{pack.Commit, pack.Blob, pack.Tag}, Want: want, Bad: r.damaged, Base: r.get}
+				return p.NewWalk(v)
+			})
+			for range maxWalkers {
+				out = append(out, scanners.Artifact{Location: r.location("pack " + p.Name),
+					Parts: func(ctx context.Context, part func(scanners.Artifact, io.Reader) error, _ func(scanners.Gap)) error {
+						return walk().Run(ctx, func(o pack.Object) error { return r.part(o, part) })
+					}})
+			}
+		}
+	}
+	return out
+}
+
+// maxWalkers is how many goroutines share a pack: more than there are processors
+// does no harm, since one that comes late finds nothing to do.
+const maxWalkers = 16
+
+// part scans one object of a pack.
+func (r *repo) part(o pack.Object, part func(scanners.Artifact, io.Reader) error) error {
+	a := r.object(o.Kind, id(o.ID))
+	if o.Data == nil {
+		if err := part(a, o.Stream); err != nil {
+			r.damaged(o.ID, err)
+		}
+		return nil
+	}
+	if o.Kind == pack.Blob {
+		r.pointer(id(o.ID), o.Data)
+	}
+	return part(a, bytes.NewReader(o.Data))
+}
+
+// object is the artifact of an object.
+func (r *repo) object(kind pack.Kind, i id) scanners.Artifact {
+	h := i.String()
+	l := r.location(kind.String() + " " + h)
+	if kind == pack.Commit {
+		l.Commit = h
+	}
+	if from, ok := r.origins[i]; ok {
+		r.place(&l, from)
+	}
+	return scanners.Artifact{Location: l}
+}
+
+// damaged counts an object that can't be read.
+func (r *repo) damaged(i []byte, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	t := r.bad[err.Error()]
+	if t == nil {
+		t = &trouble{first: hex.EncodeToString(i)}
+		r.bad[err.Error()] = t
+	}
+	t.n++
+	r.matched[id(i)] = true
+}
+
+// looseParts scans loose objects.
+func (r *repo) looseParts(o *store, ids []id) func(context.Context, func(scanners.Artifact, io.Reader) error, func(scanners.Gap)) error {
+	return func(ctx context.Context, part func(scanners.Artifact, io.Reader) error, _ func(scanners.Gap)) error {
+		for _, i := range ids {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			if r.want != nil && !r.want[i] || r.memory.clean([]byte(i)) || slices.ContainsFunc(r.all(), func(o *store) bool { return o.packed([]byte(i)) }) {
+				continue
+			}
+			r.looseOne(ctx, o, i, part)
+		}
+		return nil
+	}
+}
+
+func (r *repo) looseOne(ctx context.Context, o *store, i id, part func(scanners.Artifact, io.Reader) error) {
+	kind, size, b, err := o.loose(i)
+	if err != nil {
+		r.damaged([]byte(i), err)
+		return
+	}
+	defer b.Close()
+	if kind == pack.Tree {
+		return
+	}
+	var from io.Reader = b
+	if kind == pack.Blob && size <= maxPointer {
+		text, err := io.ReadAll(b)
+		if err != nil {
+			r.damaged([]byte(i), err)
+		}
+		r.pointer(i, text)
+		from = bytes.NewReader(text)
+	}
+	if err := part(r.object(kind, i), from); err != nil && ctx.Err() == nil {
+		r.damaged([]byte(i), err)
+	}
+}
+
+// single scans objects one by one.
+func (r *repo) single(ids []id) func(context.Context, func(scanners.Artifact, io.Reader) error, func(scanners.Gap)) error {
+	return func(ctx context.Context, part func(scanners.Artifact, io.Reader) error, _ func(scanners.Gap)) error {
+		for _, i := range ids {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			kind, b, err := r.get([]byte(i))
+			if err != nil {
+				r.damaged([]byte(i), err)
+				continue
+			}
+			if kind == pack.Tree {
+				continue
+			}
+			if kind == pack.Blob {
+				r.pointer(i, b)
+			}
+			if err := part(r.object(kind, i), bytes.NewReader(b)); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+}
+
+// each yields what is asked for, where that is a list.
+func (r *repo) each(yield func(scanners.Artifact, error) bool) bool {
+	ids := slices.Sorted(maps.Keys(r.want))
+	for list := range slices.Chunk(ids, 64) {
+		if !yield(scanners.Artifact{Location: r.location("objects"), Parts: r.single(list)}, nil) {
+			return false
+		}
 	}
 	return true
 }
 
-// FindDir finds the store of a repository: a bare one, a work tree's .git
-// folder, or where a linked work tree's .git file points, as long as that is a
-// repository of git's own making.
-func FindDir(dir string) (string, error) {
-	info, err := os.Stat(dir)
-	if err != nil {
-		return "", errors.Unwrap(err)
-	}
-	if !info.IsDir() {
-		return "", errors.New("not a folder")
-	}
-	if isStore(dir) {
-		return dir, nil
-	}
-	dot := filepath.Join(dir, ".git")
-	if isStore(dot) {
-		return dot, nil
-	}
-	b, err := os.ReadFile(dot)
-	if err != nil {
-		return "", errors.New("not a git repository")
-	}
-	rest, ok := strings.CutPrefix(strings.TrimSpace(string(b)), "gitdir: ")
-	if !ok {
-		return "", errors.New("not a git repository")
-	}
-	relative := !filepath.IsAbs(rest)
-	if relative {
-		rest = filepath.Join(dir, rest)
-	}
-	// A .git file in a hostile tree could name any repository of this machine:
-	// a linked work tree is one only if its repository names it too, and a
-	// submodule's store is named relative to it.
-	c, err := os.ReadFile(filepath.Join(rest, "commondir"))
-	switch back, err2 := os.ReadFile(filepath.Join(rest, "gitdir")); {
-	case err == nil && (err2 != nil || !same(strings.TrimSpace(string(back)), dot)):
-		return "", errors.New("the repository that .git names does not know this work tree")
-	case err == nil:
-		rest = filepath.Join(rest, strings.TrimSpace(string(c)))
-	case !relative:
-		return "", errors.New(".git names a repository elsewhere; scan that by its own path")
-	}
-	if !isStore(rest) {
-		return "", errors.New("not a git repository")
-	}
-	return rest, nil
-}
+// plain are the files of the store that hold what objects don't: the
+// configuration with its remotes' URLs and headers, and messages that git keeps
+// while it works.
+var plain = []string{"config", "config.worktree", "FETCH_HEAD", "packed-refs", "description", "COMMIT_EDITMSG", "MERGE_MSG", "SQUASH_MSG", "TAG_EDITMSG", "BISECT_LOG", "info/exclude", "info/attributes"}
 
-func same(a, b string) bool {
-	x, err := os.Stat(a)
-	y, err2 := os.Stat(b)
-	return err == nil && err2 == nil && os.SameFile(x, y)
-}
-
-func isStore(dir string) bool {
-	objects, err := os.Stat(filepath.Join(dir, "objects"))
-	if err != nil || !objects.IsDir() {
-		return false
-	}
-	_, err = os.Stat(filepath.Join(dir, "HEAD"))
-	return err == nil
-}
-
-// hashes lists every object once: the loose ones, then each pack's.
-func (s *Source) hashes() iter.Seq2[plumbing.Hash, error] {
-	return func(yield func(plumbing.Hash, error) bool) {
-		seen := map[plumbing.Hash]bool{}
-		var loose []plumbing.Hash
-		err := s.store.ForEachObjectHash(func(h plumbing.Hash) error {
-			loose = append(loose, h)
-			return nil
-		})
-		if err != nil && !yield(plumbing.ZeroHash, s.gap("loose objects", err)) {
-			return
-		}
-		for _, h := range loose {
-			seen[h] = true
-			if !yield(h, nil) {
-				return
-			}
-		}
-		packs, err := filepath.Glob(filepath.Join(s.gitDir, "objects", "pack", "*.pack"))
-		if err != nil {
-			yield(plumbing.ZeroHash, s.gap("packs", err))
-			return
-		}
-		for _, p := range packs {
-			idx, err := index(strings.TrimSuffix(p, ".pack") + ".idx")
-			if err != nil {
-				if !yield(plumbing.ZeroHash, s.gap("pack "+filepath.Base(p), err)) {
-					return
-				}
-				continue
-			}
-			entries, err := idx.EntriesByOffset()
-			if err != nil {
-				if !yield(plumbing.ZeroHash, s.gap("pack "+filepath.Base(p), err)) {
-					return
-				}
-				continue
-			}
-			for {
-				e, err := entries.Next()
-				if err != nil {
-					break
-				}
-				if seen[e.Hash] {
-					continue
-				}
-				seen[e.Hash] = true
-				if !yield(e.Hash, nil) {
-					return
-				}
-			}
-		}
-	}
-}
-
-func index(path string) (idx *idxfile.MemoryIndex, err error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, errors.New("has no index")
-	}
-	defer f.Close()
-	// go-git's decoder trusts the counts of the file.
-	defer func() {
-		if r := recover(); r != nil {
-			err = errors.New("damaged index")
-		}
-	}()
-	idx = idxfile.NewMemoryIndex()
-	if err := idxfile.NewDecoder(f).Decode(idx); err != nil {
-		return nil, fmt.Errorf("damaged index: %w", err)
-	}
-	return idx, nil
-}
-
-// object makes an artifact of a blob, a commit or a tag. Trees hold names only.
-func (s *Source) object(h plumbing.Hash) (scanners.Artifact, bool, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	o, err := s.read(h)
-	if err != nil {
-		return scanners.Artifact{}, false, err
-	}
-	loc := rules.Location{Source: "git", Artifact: o.Type().String() + " " + h.String()}
-	switch o.Type() {
-	case plumbing.TreeObject:
-		return scanners.Artifact{}, false, nil
-	case plumbing.CommitObject:
-		loc.Commit = h.String()
-		s.commits = append(s.commits, h)
-	}
-	if o.Size() > MaxObject {
-		return scanners.Artifact{}, false, fmt.Errorf("%d bytes: larger than the budget of one object", o.Size())
-	}
-	r, err := o.Reader()
-	if err != nil {
-		return scanners.Artifact{}, false, err
-	}
-	b, err := io.ReadAll(r)
-	_ = r.Close()
-	if err != nil {
-		return scanners.Artifact{}, false, err
-	}
-	return scanners.Artifact{Location: loc, Open: func(context.Context) (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(b)), nil }}, true, nil
-}
-
-// read gets an object; go-git panics on some damaged ones.
-func (s *Source) read(h plumbing.Hash) (o plumbing.EncodedObject, err error) {
-	defer func() {
-		if recover() != nil {
-			err = errors.New("damaged object")
-		}
-	}()
-	return s.store.EncodedObject(plumbing.AnyObject, h)
-}
-
-// files are the plain files of the store that hold what objects don't: the
-// reflogs' messages, and the configuration with its remotes' URLs and headers.
-func (s *Source) files() []scanners.Artifact {
+// files are the plain files of the store, and the messages of its reflogs.
+func (r *repo) files() []scanners.Artifact {
 	var out []scanners.Artifact
 	add := func(path, what string) {
+		if info, err := r.root.Lstat(path); err != nil || !info.Mode().IsRegular() {
+			return
+		}
 		out = append(out, scanners.Artifact{
-			Location: rules.Location{Source: "git", Artifact: what},
-			Open:     func(context.Context) (io.ReadCloser, error) { return os.Open(path) },
+			Location: r.location(what),
+			Open:     func(context.Context) (io.ReadCloser, error) { return r.root.Open(path) },
 		})
 	}
-	for _, name := range []string{"config", "FETCH_HEAD", "packed-refs", "description"} {
-		if info, err := os.Lstat(filepath.Join(s.gitDir, name)); err == nil && info.Mode().IsRegular() {
-			add(filepath.Join(s.gitDir, name), name)
+	for _, dir := range r.heads() {
+		for _, name := range plain {
+			add(own(dir, name), own(dir, name))
 		}
 	}
-	logs := filepath.Join(s.gitDir, "logs")
-	_ = filepath.WalkDir(logs, func(path string, d os.DirEntry, err error) error {
-		if err == nil && d.Type().IsRegular() {
-			rel, _ := filepath.Rel(logs, path)
-			add(path, "reflog "+filepath.ToSlash(rel))
+	for _, f := range r.reflogFiles() {
+		add(f.file, "reflog "+f.name)
+	}
+	for _, dir := range r.heads() {
+		t, err := r.reftable(path.Join(dir, "reftable"))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			r.damaged(nil, fmt.Errorf("names in %s: %w", path.Join(dir, "reftable"), err))
 		}
-		return nil
-	})
+		texts := map[string]*bytes.Buffer{}
+		for _, l := range t.logs {
+			if texts[l.ref] == nil {
+				texts[l.ref] = &bytes.Buffer{}
+			}
+			fmt.Fprintf(texts[l.ref], "%s %s %s\t%s\n", l.old, l.new, l.who, strings.TrimSuffix(l.message, "\n"))
+		}
+		for name, text := range texts {
+			out = append(out, scanners.Artifact{Location: r.location("reflog " + own(dir, name)),
+				Open: func(context.Context) (io.ReadCloser, error) { return io.NopCloser(text), nil }})
+		}
+	}
 	return out
+}
+
+// Matched implements scanners.Watcher.
+func (s *Source) Matched(at rules.Location) {
+	if r := s.repoOf(at); r != nil {
+		if i, ok := objectOf(at, r.hashLen); ok {
+			r.mu.Lock()
+			r.matched[i] = true
+			r.mu.Unlock()
+		}
+	}
+}
+
+func (s *Source) repoOf(at rules.Location) *repo {
+	for _, r := range s.repos {
+		if r.name == at.Notes["repository"] {
+			return r
+		}
+	}
+	return nil
+}
+
+// objectOf is the object that a finding stands in.
+func objectOf(at rules.Location, hashLen int) (id, bool) {
+	_, h, ok := strings.Cut(at.Artifact, " ")
+	if !ok {
+		return "", false
+	}
+	return parseID(h, hashLen)
+}
+
+// Finish implements scanners.Finisher: what could not be read is said once for
+// each reason, and what was read is kept in mind.
+func (s *Source) Finish(ctx context.Context, gap func(scanners.Gap)) {
+	for _, r := range s.repos {
+		r.mu.Lock()
+		for _, why := range slices.Sorted(maps.Keys(r.bad)) {
+			t := r.bad[why]
+			what := fmt.Sprintf("object %s", t.first)
+			if t.n > 1 {
+				what = fmt.Sprintf("%d objects, %s the first", t.n, t.first)
+			} else if t.first == "" {
+				what = "pack"
+			}
+			gap(scanners.Gap{Location: r.location(what), Reason: what, Err: errors.New(why)})
+		}
+		r.mu.Unlock()
+		for _, g := range r.absent(ctx) {
+			gap(scanners.Gap{Location: r.location(g.what), Reason: g.what, Err: g.err})
+		}
+		if ctx.Err() == nil {
+			r.keep(ctx)
+		}
+	}
+}
+
+// Close gives the files back.
+func (s *Source) Close() {
+	for _, r := range s.repos {
+		r.close()
+	}
+	s.repos = nil
+}
+
+// readAll reads what was promised to be n bytes.
+func readAll(r io.Reader, n int64) ([]byte, error) {
+	b := bytes.NewBuffer(make([]byte, 0, min(n, 1<<20)))
+	_, err := io.Copy(b, r)
+	return b.Bytes(), err
 }

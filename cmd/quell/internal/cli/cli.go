@@ -62,6 +62,8 @@ type app struct {
 	recipients []string
 	identity   string
 	quiet      bool
+
+	git gitFlags
 }
 
 // Main runs quell and returns its exit code.

@@ -201,7 +201,7 @@ func (a *app) contain() *cobra.Command {
 		RunE: func(c *cobra.Command, _ []string) error { return errors.New("contain what? log, git, image or path") }}
 	c.PersistentFlags().StringVar(&reason, "break-glass", "", "kill without shown ownership or a sure verdict, for this `REASON`, which is recorded")
 	for _, s := range sources {
-		c.AddCommand(&cobra.Command{Use: s.use, Short: s.short, Args: cobra.MinimumNArgs(1), RunE: func(c *cobra.Command, args []string) error {
+		sub := &cobra.Command{Use: s.use, Short: s.short, Args: cobra.MinimumNArgs(1), RunE: func(c *cobra.Command, args []string) error {
 			if a.policyFile == "" {
 				return errors.New("contain kills without asking again, so its policy must be named (quell: hint: --policy FILE; quell policy init makes one)")
 			}
@@ -209,7 +209,7 @@ func (a *app) contain() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			src, err := s.open(a, args)
+			src, err := s.open(a, k, args)
 			if err != nil {
 				return err
 			}
@@ -261,7 +261,11 @@ func (a *app) contain() *cobra.Command {
 				return exit(code)
 			}
 			return nil
-		}})
+		}}
+		if s.flags != nil {
+			s.flags(a, sub.Flags())
+		}
+		c.AddCommand(sub)
 	}
 	return c
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/quellhq/quell/cmd/quell/internal/config"
 	"github.com/quellhq/quell/cmd/quell/internal/pipeline"
@@ -19,47 +20,46 @@ import (
 	"github.com/quellhq/quell/scanners/cilog"
 	"github.com/quellhq/quell/scanners/detect"
 	"github.com/quellhq/quell/scanners/files"
-	"github.com/quellhq/quell/scanners/git"
 	"github.com/quellhq/quell/scanners/oci"
 )
 
 // sources is the table of what can be scanned.
 var sources = []struct {
 	name, use, short string
-	open             func(a *app, targets []string) (scanners.Source, error)
+	open             func(a *app, k *kit, targets []string) (scanners.Source, error)
+	flags            func(a *app, f *pflag.FlagSet)
 }{
-	{"log", "log TARGET…", "CI logs: files, folders, zips of GitHub Actions, - for standard input", func(a *app, t []string) (scanners.Source, error) {
+	{"log", "log TARGET…", "CI logs: files, folders, zips of GitHub Actions, - for standard input", func(a *app, _ *kit, t []string) (scanners.Source, error) {
 		return cilog.Source{Targets: t, Stdin: a.in}, nil
-	}},
-	{"git", "git DIR", "A repository: every object, not only what diffs show", func(_ *app, t []string) (scanners.Source, error) {
-		if len(t) != 1 {
-			return nil, errors.New("scan git takes one repository")
-		}
-		return &git.Source{Dir: t[0]}, nil
-	}},
-	{"image", "image TARGET…", "Container images: a registry's reference, an OCI layout folder, a docker archive", func(_ *app, t []string) (scanners.Source, error) {
+	}, nil},
+	{"git", "git TARGET", "A repository: every object, not only what diffs show; a folder, a bundle, an https or ssh address", (*app).openGit, (*app).gitFlags},
+	{"image", "image TARGET…", "Container images: a registry's reference, an OCI layout folder, a docker archive", func(_ *app, _ *kit, t []string) (scanners.Source, error) {
 		return &oci.Source{Targets: t}, nil
-	}},
-	{"path", "path TARGET…", "Files and folders, - for standard input", func(a *app, t []string) (scanners.Source, error) {
+	}, nil},
+	{"path", "path TARGET…", "Files and folders, - for standard input", func(a *app, _ *kit, t []string) (scanners.Source, error) {
 		return files.Source{Name: "path", Targets: t, Stdin: a.in}, nil
-	}},
+	}, nil},
 }
 
 func (a *app) scan() *cobra.Command {
 	c := &cobra.Command{Use: "scan", Short: "Find credentials, and ask their issuers whether they are alive; changes nothing", Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return errors.New("scan what? log, git, image or path") }}
 	for _, s := range sources {
-		c.AddCommand(&cobra.Command{Use: s.use, Short: s.short, Args: cobra.MinimumNArgs(1), RunE: func(c *cobra.Command, args []string) error {
+		sub := &cobra.Command{Use: s.use, Short: s.short, Args: cobra.MinimumNArgs(1), RunE: func(c *cobra.Command, args []string) error {
 			k, err := a.kit(mayLackSecrets)
 			if err != nil {
 				return err
 			}
-			src, err := s.open(a, args)
+			src, err := s.open(a, k, args)
 			if err != nil {
 				return err
 			}
 			return a.runScan(c.Context(), k, "scan "+s.name, args, src)
-		}})
+		}}
+		if s.flags != nil {
+			s.flags(a, sub.Flags())
+		}
+		c.AddCommand(sub)
 	}
 	return c
 }

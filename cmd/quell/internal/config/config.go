@@ -25,6 +25,7 @@ import (
 type Dirs struct {
 	State  string // keys, ledger
 	Config string // policy.toml
+	Cache  string // copies of repositories, which may be deleted at any time
 }
 
 // Find reads the environment.
@@ -36,7 +37,7 @@ func Find(getenv func(string) string) (Dirs, error) {
 		}
 		return filepath.Join(home, rel, "quell")
 	}
-	d := Dirs{pick("XDG_STATE_HOME", ".local/state"), pick("XDG_CONFIG_HOME", ".config")}
+	d := Dirs{pick("XDG_STATE_HOME", ".local/state"), pick("XDG_CONFIG_HOME", ".config"), pick("XDG_CACHE_HOME", ".cache")}
 	if home == "" && getenv("XDG_STATE_HOME") == "" {
 		return d, errors.New("neither HOME nor XDG_STATE_HOME is set: there is no place for keys and the ledger")
 	}

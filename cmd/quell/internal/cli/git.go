@@ -1,0 +1,112 @@
+package cli
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"github.com/quellhq/quell/cmd/quell/internal/report"
+	"github.com/quellhq/quell/cmd/quell/internal/store"
+	"github.com/quellhq/quell/scanners"
+	"github.com/quellhq/quell/scanners/git"
+)
+
+// gitFlags choose what of a repository is read.
+type gitFlags struct {
+	objects  string
+	commits  string
+	since    string
+	branch   string
+	staged   bool
+	worktree bool
+}
+
+func (a *app) gitFlags(f *pflag.FlagSet) {
+	f.StringVar(&a.git.objects, "objects", "all", "which objects: all that the store has, those that refs and reflogs reach, or refs alone: all|reachable|refs")
+	f.StringVar(&a.git.commits, "range", "", "only what the commits `A..B` brought")
+	f.StringVar(&a.git.since, "since", "", "only what commits since `DATE` brought: 2026-01-31, RFC 3339, or an age such as 72h")
+	f.StringVar(&a.git.branch, "branch", "", "only what the branch `NAME` reaches")
+	f.BoolVar(&a.git.staged, "staged", false, "only what is staged and not committed")
+	f.BoolVar(&a.git.worktree, "worktree", false, "also the files of the work tree that are not committed")
+}
+
+func (a *app) openGit(k *kit, targets []string) (scanners.Source, error) {
+	if len(targets) != 1 {
+		return nil, errors.New("scan git takes one repository")
+	}
+	s := &git.Source{Dir: targets[0], Objects: git.Objects(a.git.objects), Range: a.git.commits, Branch: a.git.branch, Staged: a.git.staged, Worktree: a.git.worktree}
+	if a.git.since != "" {
+		t, err := parseSince(a.git.since, time.Now())
+		if err != nil {
+			return nil, err
+		}
+		s.Since = t
+	}
+	if err := s.Check(); err != nil {
+		return nil, err
+	}
+	u, remote, err := git.ParseRemote(targets[0])
+	if err != nil {
+		return nil, fmt.Errorf("repository: %w", err)
+	}
+	if remote {
+		home, _ := os.UserHomeDir()
+		s.Remote = &git.Remote{URL: u, Cache: k.dirs.Cache, Getenv: a.getenv, Home: home}
+	}
+	// What is asked for in part is read in no time, and says nothing of the rest.
+	if a.git.commits == "" && !a.git.staged {
+		s.Memory = a.memory(k)
+	}
+	return s, nil
+}
+
+// parseSince reads a date, a time, or how long ago.
+func parseSince(s string, now time.Time) (time.Time, error) {
+	if d, err := time.ParseDuration(s); err == nil && d > 0 {
+		return now.Add(-d), nil
+	}
+	for _, layout := range []string{time.RFC3339, time.DateOnly, "2006-01-02T15:04"} {
+		if t, err := time.Parse(layout, s); err == nil {
+			return t, nil
+		}
+	}
+	return time.Time{}, fmt.Errorf("--since %q: a date (2026-01-31), a time (RFC 3339) or an age (72h)", s)
+}
+
+// memory is what earlier scans under the same rules, by the same build, have read.
+// Without one a scan reads all.
+func (a *app) memory(k *kit) scanners.Memory {
+	notice := func(err error) {
+		k.notices = append(k.notices, report.Notice{Message: "scan state can't be used, so all is read: " + err.Error()})
+	}
+	l, err := a.ledgerAt(k)
+	if err != nil {
+		notice(err)
+		return nil
+	}
+	m, err := l.Memory(scope(k), func(err error) { a.say("scan state could not be kept: %v", err) })
+	if err != nil {
+		notice(err)
+		return nil
+	}
+	return m
+}
+
+var _ scanners.Memory = (*store.Memory)(nil)
+
+// scope names what decides what is found: the rules, and the program itself.
+func scope(k *kit) string {
+	h := sha256.New()
+	fmt.Fprintln(h, Version(), k.set.Digest())
+	if exe, err := os.Executable(); err == nil {
+		if info, err := os.Stat(exe); err == nil {
+			fmt.Fprintln(h, info.Size(), info.ModTime().UnixNano())
+		}
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}

@@ -1,0 +1,34 @@
+package rules
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"hash"
+	"slices"
+
+	"github.com/zricethezav/gitleaks/v8/config"
+)
+
+// Digest is the same for sets that find the same: what was read under one set need
+// not be read again under it.
+func (s *Set) Digest() string {
+	h := sha256.New()
+	for _, r := range s.Rules {
+		fmt.Fprintf(h, "%q %s %v %d %g %q %d %t %t %q %v %q %q\n", r.ID, r.Regex, r.Path, r.SecretGroup, r.Entropy, r.Keywords, r.Confidence, r.Fallback, r.Random, r.Parse, r.Beside, r.Kind, r.Checksum)
+		if r.Cookie != nil {
+			fmt.Fprintf(h, "%q %q\n", r.Cookie.Names, r.Cookie.Value)
+		}
+		digest(h, r.Allowlists)
+	}
+	digest(h, s.Allowlists)
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+func digest(h hash.Hash, lists []*config.Allowlist) {
+	for _, a := range lists {
+		// gitleaks keeps stop words in the order of a map.
+		words := slices.Sorted(slices.Values(a.StopWords))
+		fmt.Fprintf(h, "%v %q %v %v %q %q\n", a.MatchCondition, a.Commits, a.Paths, a.Regexes, a.RegexTarget, words)
+	}
+}

@@ -1,0 +1,73 @@
+package git
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"path"
+	"strings"
+
+	"github.com/quellhq/quell/scanners"
+)
+
+// maxPointer is the largest pointer of Git LFS (its specification: 1,024 bytes).
+const maxPointer = 1024
+
+// pointer notes a blob that stands for a large file (Git LFS).
+func (r *repo) pointer(i id, b []byte) {
+	const first = "version https://git-lfs.github.com/spec/v1\n"
+	if len(b) > maxPointer || len(b) < len(first) || string(b[:len(first)]) != first {
+		return
+	}
+	for line := range strings.Lines(string(b)) {
+		if oid, ok := strings.CutPrefix(strings.TrimSpace(line), "oid sha256:"); ok && len(oid) == 64 {
+			r.mu.Lock()
+			r.lfs[oid] = i
+			r.mu.Unlock()
+			return
+		}
+	}
+}
+
+// largeFiles are the large files that are here.
+func (r *repo) largeFiles() (out []scanners.Artifact) {
+	const top = "lfs/objects"
+	for _, a := range r.list(top) {
+		for _, b := range r.list(path.Join(top, a.Name())) {
+			for _, f := range r.list(path.Join(top, a.Name(), b.Name())) {
+				if p := path.Join(top, a.Name(), b.Name(), f.Name()); f.Type().IsRegular() && len(f.Name()) == 64 {
+					out = append(out, scanners.Artifact{Location: r.location("LFS object " + f.Name()),
+						Open: func(context.Context) (io.ReadCloser, error) { return r.root.Open(p) }})
+				}
+			}
+		}
+	}
+	return out
+}
+
+// absent tells of what the repository promises and does not have.
+func (r *repo) absent(ctx context.Context) (out []problem) {
+	if ctx.Err() != nil || r.src.Range != "" || r.src.Staged {
+		return nil
+	}
+	lost := 0
+	for oid := range r.lfs {
+		if len(oid) != 64 {
+			continue
+		}
+		if _, err := r.root.Stat(path.Join("lfs/objects", oid[:2], oid[2:4], oid)); err != nil {
+			lost++
+		}
+	}
+	if lost > 0 {
+		out = append(out, problem{fmt.Sprintf("%d files of Git LFS", lost), fmt.Errorf("their pointers are here, they are not: fetch them")})
+	}
+	if !r.promisor {
+		return out
+	}
+	// A partial clone: what its trees name and it never fetched.
+	if g, err := r.graph(ctx, true, nil); err == nil && len(g.missing) > 0 {
+		out = append(out, problem{fmt.Sprintf("%d promised objects", len(g.missing)), fmt.Errorf("a partial clone: they are not here")})
+	}
+	return out
+}

@@ -1,0 +1,142 @@
+package git
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"maps"
+	"path/filepath"
+	"slices"
+	"sort"
+
+	"github.com/quellhq/quell/scanners/git/pack"
+)
+
+// memory is what earlier scans of all objects read to the end. An object in which
+// something was found is read again each time: memory saves work, never findings.
+type memory struct {
+	packs map[*pack.Pack]map[id]bool // those that were read whole: their objects with findings
+	seen  []byte                     // ids without findings, sorted
+	size  int                        // of one
+	key   string                     // of seen
+	whole bool                       // nothing is new in the packs
+}
+
+// pack gives the objects with findings of a pack that was read whole.
+func (m *memory) pack(p *pack.Pack) (map[id]bool, bool) {
+	hits, ok := m.packs[p]
+	return hits, ok
+}
+
+// clean reports whether an object was read and nothing was found in it.
+func (m *memory) clean(i []byte) bool {
+	if len(m.seen) == 0 {
+		return false
+	}
+	n := len(m.seen) / m.size
+	k := sort.Search(n, func(k int) bool { return bytes.Compare(m.seen[k*m.size:(k+1)*m.size], i) >= 0 })
+	return k < n && bytes.Equal(m.seen[k*m.size:(k+1)*m.size], i)
+}
+
+func (r *repo) remembers() bool {
+	s := r.src
+	return s.Memory != nil && !s.partly() && (s.Objects == "" || s.Objects == All)
+}
+
+// packKey is a pack's own checksum, which stands at its end.
+func packKey(p *pack.Pack) string { return "git/pack/" + p.Checksum() }
+
+// remember loads what is known of this repository.
+func (r *repo) remember(ctx context.Context) {
+	if !r.remembers() {
+		return
+	}
+	m := &r.memory
+	m.size, m.packs, m.whole = r.hashLen, map[*pack.Pack]map[id]bool{}, true
+	dir, err := filepath.Abs(r.dir)
+	if err != nil {
+		dir = r.dir
+	}
+	sum := sha256.Sum256([]byte(dir))
+	m.key = "git/objects/" + hex.EncodeToString(sum[:])
+	for _, o := range r.all() {
+		for _, p := range o.packs {
+			b, ok := r.src.Memory.Recall(ctx, packKey(p))
+			if !ok {
+				m.whole = false
+				continue
+			}
+			hits := map[id]bool{}
+			for i := range slices.Chunk(b, r.hashLen) {
+				hits[id(i)] = true
+			}
+			m.packs[p] = hits
+		}
+	}
+	if b, ok := r.src.Memory.Recall(ctx, m.key); ok && len(b)%m.size == 0 {
+		m.seen = b
+	}
+}
+
+// keep remembers what was read. What went wrong is read again.
+func (r *repo) keep(ctx context.Context) {
+	if !r.remembers() {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	fresh := false
+	for _, o := range r.all() {
+		for _, p := range o.packs {
+			if _, known := r.memory.packs[p]; known || r.matched[""] {
+				continue
+			}
+			fresh = true
+			var hits []byte
+			for i := range r.matched {
+				if _, ok := p.Find([]byte(i)); ok {
+					hits = append(hits, i...)
+				}
+			}
+			r.src.Memory.Remember(ctx, packKey(p), hits)
+		}
+	}
+	// Packs are made anew from what is there: ids outlive them.
+	ids := map[id]bool{}
+	for _, o := range r.all() {
+		for d := range 256 {
+			for _, i := range o.looseIDs(d) {
+				ids[i] = true
+				fresh = fresh || !r.memory.clean([]byte(i)) && !r.matched[i]
+			}
+		}
+	}
+	if !fresh {
+		return
+	}
+	all := slices.Grow([]byte(nil), len(r.memory.seen))
+	var list []id
+	for i := range maps.Keys(ids) {
+		list = append(list, i)
+	}
+	for _, o := range r.all() {
+		for _, p := range o.packs {
+			for k := range p.Len() {
+				list = append(list, id(p.ID(k)))
+			}
+		}
+	}
+	slices.Sort(list)
+	list = slices.Compact(list)
+	for _, i := range list {
+		hit := r.matched[i]
+		for _, hits := range r.memory.packs {
+			hit = hit || hits[i]
+		}
+		if !hit {
+			all = append(all, i...)
+		}
+	}
+	r.src.Memory.Remember(ctx, r.memory.key, all)
+}

@@ -1,0 +1,131 @@
+package pack
+
+import (
+	"errors"
+	"fmt"
+	"runtime/debug"
+)
+
+// Getter reads single objects of packs. It is for one goroutine.
+type Getter struct {
+	z     inflater
+	delta []byte
+}
+
+// guard makes an error of a fault and of a panic.
+func guard(err *error) func() {
+	old := debug.SetPanicOnFault(true)
+	return func() {
+		debug.SetPanicOnFault(old)
+		if x := recover(); x != nil {
+			*err = fmt.Errorf("the pack could not be read (%T)", x)
+		}
+	}
+}
+
+// Get reads the object at position i of the index. base gives objects that are not
+// in the pack; it may be nil.
+func (g *Getter) Get(p *Pack, i int, base func(id []byte) (Kind, []byte, error)) (kind Kind, data []byte, err error) {
+	defer guard(&err)()
+	off := p.offset(i)
+	var chain []entry
+	for {
+		if off < 0 {
+			return 0, nil, errors.New("its place is outside of the pack")
+		}
+		e, err := p.entryAt(off)
+		if err != nil {
+			return 0, nil, err
+		}
+		if e.size > MaxObject {
+			return 0, nil, tooLarge(e.size)
+		}
+		if e.kind <= Tag {
+			kind = e.kind
+			src, err := p.compressed(e)
+			if err != nil {
+				return 0, nil, err
+			}
+			if data, err = g.z.bytes(nil, src, e.size); err != nil {
+				return 0, nil, err
+			}
+			break
+		}
+		if len(chain) >= p.n {
+			return 0, nil, errors.New("delta of itself")
+		}
+		chain = append(chain, e)
+		if e.kind == ofsDelta {
+			off = e.base
+			continue
+		}
+		if k, ok := p.Find(e.refID); ok {
+			off = p.offset(k)
+			continue
+		}
+		if base == nil {
+			return 0, nil, errors.New("its base is not in the pack")
+		}
+		if kind, data, err = base(e.refID); err != nil {
+			return 0, nil, fmt.Errorf("its base is not in the pack: %w", err)
+		}
+		break
+	}
+	for k := len(chain) - 1; k >= 0; k-- {
+		e := chain[k]
+		src, err := p.compressed(e)
+		if err != nil {
+			return 0, nil, err
+		}
+		if g.delta, err = g.z.bytes(g.delta, src, e.size); err != nil {
+			return 0, nil, err
+		}
+		n, d, err := resultSize(g.delta, len(data))
+		if err != nil {
+			return 0, nil, err
+		}
+		if n > MaxObject {
+			return 0, nil, tooLarge(n)
+		}
+		out := make([]byte, n)
+		if err := apply(out, data, d); err != nil {
+			return 0, nil, err
+		}
+		data = out
+	}
+	return kind, data, nil
+}
+
+// Kind finds out what the object at position i is, from headers alone. A delta of
+// an object that is not in the pack gives 0.
+func (p *Pack) Kind(i int) (kind Kind, err error) {
+	defer guard(&err)()
+	off := p.offset(i)
+	for range p.n + 1 {
+		if off < 0 {
+			return 0, errors.New("its place is outside of the pack")
+		}
+		e, err := p.entryAt(off)
+		switch {
+		case err != nil:
+			return 0, err
+		case e.kind <= Tag:
+			return e.kind, nil
+		case e.kind == ofsDelta:
+			off = e.base
+		default:
+			k, ok := p.Find(e.refID)
+			if !ok {
+				return 0, nil
+			}
+			off = p.offset(k)
+		}
+	}
+	return 0, errors.New("delta of itself")
+}
+
+// compressed gives the bytes that an object's stream is in: as many as it may take,
+// a stored block for each 16 KiB and what writers add, and not all that follows.
+func (p *Pack) compressed(e entry) ([]byte, error) {
+	return p.data.at(e.data, min(p.end-e.data, e.size+e.size>>8+64<<10))
+}

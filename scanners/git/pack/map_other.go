@@ -1,0 +1,61 @@
+//go:build !unix
+
+package pack
+
+import (
+	"errors"
+	"fmt"
+	"os"
+)
+
+// mapping is a file whose bytes are read when they are asked for.
+type mapping struct {
+	f    *os.File
+	from int64
+	n    int64
+}
+
+// skip leaves out what stands before a pack.
+func (m *mapping) skip(n int64) error {
+	if n < 0 || n > m.n {
+		return errors.New("ends before the pack")
+	}
+	m.from, m.n = m.from+n, m.n-n
+	return nil
+}
+
+func openMapping(fs FS, name string) (mapping, error) {
+	f, err := fs.Open(name)
+	if err != nil {
+		return mapping{}, err
+	}
+	info, err := f.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = errors.New("not a regular file")
+	}
+	if err != nil {
+		f.Close()
+		return mapping{}, err
+	}
+	return mapping{f: f, n: info.Size()}, nil
+}
+
+func (m mapping) size() int64 { return m.n }
+
+func (m mapping) at(off, n int64) ([]byte, error) {
+	if off < 0 || n < 0 || off > m.n || n > m.n-off {
+		return nil, fmt.Errorf("ends before byte %d", off+n)
+	}
+	b := make([]byte, n)
+	if n == 0 {
+		return b, nil
+	}
+	_, err := m.f.ReadAt(b, m.from+off)
+	return b, err
+}
+
+func (m mapping) close() {
+	if m.f != nil {
+		m.f.Close()
+	}
+}

@@ -1,0 +1,70 @@
+//go:build unix
+
+package pack
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"syscall"
+)
+
+// mapping is a file's bytes. Where a file can't be mapped its bytes are read.
+type mapping struct {
+	b     []byte // from where the pack begins
+	whole []byte // what is mapped
+}
+
+// skip leaves out what stands before a pack.
+func (m *mapping) skip(n int64) error {
+	if n < 0 || n > int64(len(m.b)) {
+		return errors.New("ends before the pack")
+	}
+	m.b = m.b[n:]
+	return nil
+}
+
+func openMapping(fs FS, name string) (mapping, error) {
+	f, err := fs.Open(name)
+	if err != nil {
+		return mapping{}, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return mapping{}, err
+	}
+	if !info.Mode().IsRegular() {
+		return mapping{}, errors.New("not a regular file")
+	}
+	n := info.Size()
+	if n == 0 {
+		return mapping{}, nil
+	}
+	if n > math.MaxInt {
+		return mapping{}, errors.New("larger than the address space")
+	}
+	if b, err := syscall.Mmap(int(f.Fd()), 0, int(n), syscall.PROT_READ, syscall.MAP_PRIVATE); err == nil {
+		return mapping{b, b}, nil
+	}
+	b, err := io.ReadAll(f)
+	return mapping{b: b}, err
+}
+
+func (m mapping) size() int64 { return int64(len(m.b)) }
+
+// at gives n bytes from off. A file that is cut short while it is read makes their
+// use panic, which guard turns into an error.
+func (m mapping) at(off, n int64) ([]byte, error) {
+	if off < 0 || n < 0 || off > int64(len(m.b)) || n > int64(len(m.b))-off {
+		return nil, fmt.Errorf("ends before byte %d", off+n)
+	}
+	return m.b[off : off+n : off+n], nil
+}
+
+func (m mapping) close() {
+	if m.whole != nil {
+		_ = syscall.Munmap(m.whole)
+	}
+}

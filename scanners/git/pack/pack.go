@@ -1,0 +1,308 @@
+// Package pack reads git's pack files: all objects of one, each inflated once and
+// each delta applied once, in parallel; or one object by its id. It trusts nothing
+// that a file says of itself: what is wrong with one object is that object's
+// error, and the others are read.
+//
+// The formats are those of git's Documentation/gitformat-pack.
+package pack
+
+import (
+	"bytes"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"path"
+	"slices"
+	"sort"
+	"strings"
+)
+
+// Kind is what an object is, by its number in a pack.
+type Kind uint8
+
+const (
+	Commit Kind = 1
+	Tree   Kind = 2
+	Blob   Kind = 3
+	Tag    Kind = 4
+
+	ofsDelta Kind = 6
+	refDelta Kind = 7
+)
+
+var kindNames = [8]string{Commit: "commit", Tree: "tree", Blob: "blob", Tag: "tag"}
+
+// String is git's name of the kind.
+func (k Kind) String() string { return kindNames[k&7] }
+
+// ParseKind reads git's name of a kind.
+func ParseKind(s []byte) (Kind, bool) {
+	for k := Commit; k <= Tag; k++ {
+		if string(s) == kindNames[k] {
+			return k, true
+		}
+	}
+	return 0, false
+}
+
+// MaxObject is the largest object, in bytes, that is kept in memory: one that
+// others are deltas of, or that is a delta itself. git makes no deltas of files over
+// 512 MiB (core.bigFileThreshold). Larger ones are streamed.
+const MaxObject = 512 << 20
+
+// Pack is a pack with its index. It is safe for concurrent use.
+type Pack struct {
+	Name    string // pack-….pack
+	HashLen int    // 20 or 32
+
+	data mapping
+	idx  mapping
+	end  int64 // where the trailer begins
+
+	n      int
+	fan    []byte
+	ids    []byte
+	stride int // from one id to the next
+	crcs   []byte
+	off32  []byte
+	off64  []byte
+}
+
+// FS is where packs are opened: an os.Root, so that no link leads out of it.
+type FS interface {
+	Open(name string) (*os.File, error)
+}
+
+// Open opens the pack called name, which ends in .pack, and the index beside it. An
+// error that wraps ErrNoIndex concerns the index alone: see Index.
+func Open(fs FS, name string, hashLen int) (*Pack, error) {
+	p := &Pack{Name: path.Base(name), HashLen: hashLen}
+	if err := p.open(fs, name); err != nil {
+		p.Close()
+		return nil, err
+	}
+	return p, nil
+}
+
+func (p *Pack) open(fs FS, name string) (err error) {
+	if p.idx, err = openMapping(fs, strings.TrimSuffix(name, ".pack")+".idx"); err != nil {
+		return fmt.Errorf("%w: %w", ErrNoIndex, err)
+	}
+	if err = p.readIndex(); err != nil {
+		return fmt.Errorf("%w: %w", ErrNoIndex, err)
+	}
+	if p.data, err = openMapping(fs, name); err != nil {
+		return err
+	}
+	_, err = p.header()
+	return err
+}
+
+// ErrNoIndex says that a pack has no index that can be read.
+var ErrNoIndex = errors.New("index")
+
+// header checks the pack's first twelve bytes and gives the number of objects.
+func (p *Pack) header() (uint32, error) {
+	size := p.data.size()
+	if size < int64(12+p.HashLen) {
+		return 0, errors.New("pack: too short")
+	}
+	h, err := p.data.at(0, 12)
+	if err != nil {
+		return 0, err
+	}
+	if v := binary.BigEndian.Uint32(h[4:]); string(h[:4]) != "PACK" || v != 2 && v != 3 {
+		return 0, errors.New("pack: not a pack of version 2 or 3")
+	}
+	p.end = size - int64(p.HashLen)
+	return binary.BigEndian.Uint32(h[8:]), nil
+}
+
+// Close gives the files back. No slice of the pack's may be used after.
+func (p *Pack) Close() {
+	p.data.close()
+	p.idx.close()
+}
+
+// readIndex takes an index of version 1 or 2 apart.
+func (p *Pack) readIndex() error {
+	b, err := p.idx.at(0, p.idx.size())
+	if err != nil {
+		return err
+	}
+	h := p.HashLen
+	two := len(b) > 8 && string(b[:4]) == "\xfftOc"
+	if two {
+		if v := binary.BigEndian.Uint32(b[4:]); v != 2 {
+			return fmt.Errorf("version %d is not known", v)
+		}
+		b = b[8:]
+	}
+	if len(b) < 1024+2*h {
+		return errors.New("too short")
+	}
+	p.fan, b = b[:1024], b[1024:len(b)-2*h]
+	var last uint32
+	for i := range 256 {
+		c := binary.BigEndian.Uint32(p.fan[4*i:])
+		if c < last {
+			return errors.New("its counts go backwards")
+		}
+		last = c
+	}
+	p.n = int(last)
+	if !two {
+		if len(b) != p.n*(4+h) {
+			return errors.New("its size is not that of its objects")
+		}
+		p.ids, p.stride, p.off32 = b[min(4, len(b)):], 4+h, b
+		return nil
+	}
+	if len(b) < p.n*(h+8) || (len(b)-p.n*(h+8))%8 != 0 {
+		return errors.New("its size is not that of its objects")
+	}
+	p.ids, b = b[:p.n*h], b[p.n*h:]
+	p.crcs, b = b[:4*p.n], b[4*p.n:]
+	p.off32, p.off64 = b[:4*p.n], b[4*p.n:]
+	p.stride = h
+	return nil
+}
+
+// Checksum is the pack's own, which stands at its end, in hex.
+func (p *Pack) Checksum() string {
+	b, err := p.data.at(p.end, int64(p.HashLen))
+	if err != nil {
+		return ""
+	}
+	return hex.EncodeToString(b)
+}
+
+// Len is how many objects there are.
+func (p *Pack) Len() int { return p.n }
+
+// ID is the id of the object at position i of the index.
+func (p *Pack) ID(i int) []byte { return p.ids[i*p.stride : i*p.stride+p.HashLen] }
+
+// Find gives an object's position in the index.
+func (p *Pack) Find(id []byte) (int, bool) {
+	if p.n == 0 || len(id) != p.HashLen {
+		return 0, false
+	}
+	lo := 0
+	if id[0] > 0 {
+		lo = int(binary.BigEndian.Uint32(p.fan[4*(int(id[0])-1):]))
+	}
+	hi := int(binary.BigEndian.Uint32(p.fan[4*int(id[0]):]))
+	i := lo + sort.Search(hi-lo, func(i int) bool { return bytes.Compare(p.ID(lo+i), id) >= 0 })
+	return i, i < hi && bytes.Equal(p.ID(i), id)
+}
+
+// Prefix lists the ids, at most two, that begin with the hex digits.
+func (p *Pack) Prefix(match func(id []byte) int) (ids [][]byte) {
+	i := sort.Search(p.n, func(i int) bool { return match(p.ID(i)) >= 0 })
+	for ; i < p.n && len(ids) < 2 && match(p.ID(i)) == 0; i++ {
+		ids = append(ids, slices.Clone(p.ID(i)))
+	}
+	return ids
+}
+
+// offset is where the object at position i of the index begins; -1: nowhere.
+func (p *Pack) offset(i int) int64 {
+	if p.stride != p.HashLen { // version 1
+		return p.inside(int64(binary.BigEndian.Uint32(p.off32[i*p.stride:])))
+	}
+	v := binary.BigEndian.Uint32(p.off32[4*i:])
+	if v&(1<<31) == 0 {
+		return p.inside(int64(v))
+	}
+	k := int(v &^ (1 << 31))
+	if 8*k+8 > len(p.off64) {
+		return -1
+	}
+	o := binary.BigEndian.Uint64(p.off64[8*k:])
+	if o >= 1<<62 {
+		return -1
+	}
+	return p.inside(int64(o))
+}
+
+func (p *Pack) inside(off int64) int64 {
+	if off < 12 || off >= p.end {
+		return -1
+	}
+	return off
+}
+
+// entry is an object's header in the pack.
+type entry struct {
+	kind  Kind
+	size  int64  // of what is inflated: the object, or the delta
+	base  int64  // ofsDelta: where the base begins
+	refID []byte // refDelta: the base's id
+	data  int64  // where the zlib stream begins
+}
+
+// maxHeader is the most bytes of an entry's header: ten for the size, ten for an
+// offset or an id of SHA-256.
+const maxHeader = 10 + 32
+
+var errHeader = errors.New("damaged header")
+
+// entryAt reads the header of the object that begins at off.
+func (p *Pack) entryAt(off int64) (entry, error) {
+	b, err := p.data.at(off, min(maxHeader, p.end-off))
+	if err != nil {
+		return entry{}, err
+	}
+	return parseEntry(b, off, p.HashLen)
+}
+
+func parseEntry(b []byte, off int64, hashLen int) (e entry, err error) {
+	if len(b) == 0 {
+		return e, errHeader
+	}
+	c, i := b[0], 1
+	e.kind, e.size = Kind(c>>4&7), int64(c&15)
+	for shift := 4; c&0x80 != 0; shift += 7 {
+		if i == len(b) || shift > 56 {
+			return e, errHeader
+		}
+		c = b[i]
+		i++
+		e.size |= int64(c&0x7f) << shift
+	}
+	switch e.kind {
+	case Commit, Tree, Blob, Tag:
+	case ofsDelta:
+		if i == len(b) {
+			return e, errHeader
+		}
+		c = b[i]
+		i++
+		v := int64(c & 0x7f)
+		for c&0x80 != 0 {
+			if i == len(b) || v >= 1<<54 {
+				return e, errHeader
+			}
+			c = b[i]
+			i++
+			v = (v+1)<<7 | int64(c&0x7f)
+		}
+		if v <= 0 || v > off-12 {
+			return e, errors.New("delta of an object outside of the pack")
+		}
+		e.base = off - v
+	case refDelta:
+		if i+hashLen > len(b) {
+			return e, errHeader
+		}
+		e.refID = b[i : i+hashLen]
+		i += hashLen
+	default:
+		return e, fmt.Errorf("unknown kind %d", e.kind)
+	}
+	e.data = off + int64(i)
+	return e, nil
+}

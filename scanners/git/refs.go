@@ -1,0 +1,288 @@
+package git
+
+import (
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// ref is a name of an object.
+type ref struct {
+	name string
+	id   id
+}
+
+// reflogEntry is what a reflog remembers: a ref pointed to new after message.
+type reflogEntry struct {
+	name string // HEAD@{3}
+	id   id
+	old  id
+}
+
+// repository is a store with the names that are kept beside it.
+type repository struct {
+	*store
+	worktree string // the work tree's folder, empty for a bare one
+	private  string // what is this work tree's own, below the store: "." or worktrees/NAME
+}
+
+// openRepository opens what is at dir: a bare repository, a work tree, or a linked
+// one.
+func openRepository(dir string) (*repository, error) {
+	f, err := find(dir)
+	if err != nil {
+		return nil, err
+	}
+	allowed := dir
+	if f.worktree == "" || !inside(f.common, dir) {
+		allowed = f.common
+	}
+	s, err := openStore(f.common, allowed)
+	if err != nil {
+		return nil, err
+	}
+	return &repository{store: s, worktree: f.worktree, private: f.private}, nil
+}
+
+// heads are the folders that have a HEAD of their own: the main work tree's, and
+// those of the linked ones.
+func (r *repository) heads() []string {
+	out := []string{"."}
+	for _, e := range r.list("worktrees") {
+		if e.IsDir() {
+			out = append(out, path.Join("worktrees", e.Name()))
+		}
+	}
+	return out
+}
+
+// pseudo are the refs that git keeps beside HEAD while it works.
+var pseudo = []string{"HEAD", "ORIG_HEAD", "FETCH_HEAD", "MERGE_HEAD", "CHERRY_PICK_HEAD", "REVERT_HEAD", "REBASE_HEAD", "BISECT_HEAD", "AUTO_MERGE"}
+
+// maxRefFile bounds what is read of one file of names.
+const maxRefFile = 256 << 20
+
+// refs lists all names of objects: branches, tags, remotes', notes, the stash, and
+// what HEAD and its like point to. Each has the name that it is known by.
+func (r *repository) refs() []ref {
+	if r.bundle != nil {
+		return bundleRefs(r.bundle)
+	}
+	byName, syms := map[string]id{}, map[string]string{}
+	if b, err := r.readFile("packed-refs", maxRefFile); err == nil {
+		for line := range strings.Lines(string(b)) {
+			h, name, ok := strings.Cut(strings.TrimSpace(line), " ")
+			if i, good := parseID(h, r.hashLen); ok && good {
+				byName[name] = i
+			}
+		}
+	}
+	for _, dir := range r.heads() {
+		top := path.Join(dir, "refs")
+		if t, err := r.reftable(path.Join(dir, "reftable")); err == nil || len(t.refs) > 0 {
+			for name, i := range t.refs {
+				byName[own(dir, name)] = i
+			}
+			for name, to := range t.syms {
+				syms[own(dir, name)] = to
+			}
+		}
+		_ = fs.WalkDir(r.root.FS(), top, func(p string, d fs.DirEntry, err error) error {
+			if err != nil || !d.Type().IsRegular() {
+				return nil
+			}
+			if b, err := r.readFile(p, 4<<10); err == nil {
+				if i, ok := parseID(strings.TrimSpace(string(b)), r.hashLen); ok {
+					byName[own(dir, strings.TrimPrefix(p, strings.TrimPrefix(dir+"/", "./")))] = i
+				}
+			}
+			return nil
+		})
+	}
+	var out []ref
+	for name, i := range byName {
+		out = append(out, ref{name, i})
+	}
+	for name, to := range syms {
+		if i, ok := byName[to]; ok {
+			out = append(out, ref{name, i})
+		}
+	}
+	for _, dir := range r.heads() {
+		for _, name := range pseudo {
+			b, err := r.readFile(path.Join(dir, name), maxRefFile)
+			if err != nil {
+				continue
+			}
+			for line := range strings.Lines(string(b)) { // FETCH_HEAD has several
+				field := strings.TrimSpace(line)
+				if to, ok := strings.CutPrefix(field, "ref: "); ok {
+					if i, ok := byName[to]; ok {
+						out = append(out, ref{own(dir, name), i})
+					} else if i, ok := byName[own(dir, to)]; ok {
+						out = append(out, ref{own(dir, name), i})
+					}
+					continue
+				}
+				field, _, _ = strings.Cut(field, "\t")
+				if i, ok := parseID(field, r.hashLen); ok {
+					out = append(out, ref{own(dir, name), i})
+				}
+			}
+		}
+	}
+	slices.SortFunc(out, func(a, b ref) int { return strings.Compare(a.name+string(a.id), b.name+string(b.id)) })
+	return out
+}
+
+// own is the name under which a linked work tree's ref is known.
+func own(dir, name string) string {
+	if dir == "." {
+		return name
+	}
+	return path.Join(dir, name)
+}
+
+// head is what HEAD of the work tree that was named points to.
+func (r *repository) head() (i id, ok bool) {
+	name := own(r.private, "HEAD")
+	for _, x := range r.refs() {
+		if x.name == name {
+			i, ok = x.id, true
+		}
+	}
+	return i, ok
+}
+
+// reflogs gives all entries, the newest of each file first.
+func (r *repository) reflogs() (out []reflogEntry) {
+	for _, f := range r.reflogFiles() {
+		b, err := r.readFile(f.file, maxRefFile)
+		if err != nil {
+			continue
+		}
+		var list []reflogEntry
+		for line := range strings.Lines(string(b)) {
+			if len(line) < 4*r.hashLen+2 {
+				continue
+			}
+			from, ok := parseID(line[:2*r.hashLen], r.hashLen)
+			to, ok2 := parseID(line[2*r.hashLen+1:4*r.hashLen+1], r.hashLen)
+			if ok && ok2 {
+				list = append(list, reflogEntry{id: to, old: from})
+			}
+		}
+		slices.Reverse(list)
+		for i := range list {
+			list[i].name = fmt.Sprintf("%s@{%d}", f.name, i)
+		}
+		out = append(out, list...)
+	}
+	for _, dir := range r.heads() {
+		t, _ := r.reftable(path.Join(dir, "reftable"))
+		count := map[string]int{}
+		for _, l := range t.logs {
+			out = append(out, reflogEntry{name: fmt.Sprintf("%s@{%d}", own(dir, l.ref), count[l.ref]), id: l.new, old: l.old})
+			count[l.ref]++
+		}
+	}
+	return out
+}
+
+type reflogFile struct{ file, name string }
+
+func (r *repository) reflogFiles() (out []reflogFile) {
+	for _, dir := range r.heads() {
+		top := path.Join(dir, "logs")
+		_ = fs.WalkDir(r.root.FS(), top, func(p string, d fs.DirEntry, err error) error {
+			if err == nil && d.Type().IsRegular() {
+				out = append(out, reflogFile{p, own(dir, strings.TrimPrefix(p, top+"/"))})
+			}
+			return nil
+		})
+	}
+	return out
+}
+
+// found is where a repository's parts are.
+type found struct{ common, worktree, private string }
+
+// FindDir finds the store of a repository: a bare one, a work tree's .git
+// folder, or where a linked work tree's .git file points, as long as that is a
+// repository of git's own making.
+func FindDir(dir string) (string, error) {
+	f, err := find(dir)
+	return f.common, err
+}
+
+func find(dir string) (found, error) {
+	info, err := os.Stat(dir)
+	if err != nil {
+		if u, ok := err.(*fs.PathError); ok {
+			err = u.Err
+		}
+		return found{}, err
+	}
+	if !info.IsDir() {
+		return found{}, errNotFolder
+	}
+	if isStore(dir) {
+		return found{common: dir, private: "."}, nil
+	}
+	dot := filepath.Join(dir, ".git")
+	if isStore(dot) {
+		if info, err := os.Lstat(dot); err == nil && info.Mode()&os.ModeSymlink != 0 && !inside(dot, dir) {
+			return found{}, errElsewhere
+		}
+		return found{common: dot, worktree: dir, private: "."}, nil
+	}
+	b, err := os.ReadFile(dot)
+	if err != nil {
+		return found{}, errNoRepository
+	}
+	rest, ok := strings.CutPrefix(strings.TrimSpace(string(b)), "gitdir: ")
+	if !ok {
+		return found{}, errNoRepository
+	}
+	relative := !filepath.IsAbs(rest)
+	if relative {
+		rest = filepath.Join(dir, rest)
+	}
+	// A .git file in a hostile tree could name any repository of this machine:
+	// a linked work tree is one only if its repository names it too, and a
+	// submodule's store is named relative to it.
+	c, err := os.ReadFile(filepath.Join(rest, "commondir"))
+	private := "."
+	switch back, err2 := os.ReadFile(filepath.Join(rest, "gitdir")); {
+	case err == nil && (err2 != nil || !same(strings.TrimSpace(string(back)), dot)):
+		return found{}, errUnknownTree
+	case err == nil:
+		private = "worktrees/" + filepath.Base(rest)
+		rest = filepath.Join(rest, strings.TrimSpace(string(c)))
+	case !relative:
+		return found{}, errElsewhere
+	}
+	if !isStore(rest) {
+		return found{}, errNoRepository
+	}
+	return found{common: rest, worktree: dir, private: private}, nil
+}
+
+func same(a, b string) bool {
+	x, err := os.Stat(a)
+	y, err2 := os.Stat(b)
+	return err == nil && err2 == nil && os.SameFile(x, y)
+}
+
+func isStore(dir string) bool {
+	objects, err := os.Stat(filepath.Join(dir, "objects"))
+	if err != nil || !objects.IsDir() {
+		return false
+	}
+	_, err = os.Lstat(filepath.Join(dir, "HEAD"))
+	return err == nil
+}

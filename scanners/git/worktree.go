@@ -1,0 +1,124 @@
+package git
+
+import (
+	"context"
+	"crypto/sha1"
+	"crypto/sha256"
+	"fmt"
+	"hash"
+	"io"
+	"io/fs"
+	"iter"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+
+	"github.com/quellhq/quell/scanners"
+)
+
+// workFiles yields the files of the work tree that no object holds.
+func (r *repo) workFiles(ctx context.Context, yield func(scanners.Artifact, error) bool) bool {
+	if r.worktree == "" {
+		return true
+	}
+	root, err := os.OpenRoot(r.worktree)
+	if err != nil {
+		return yield(scanners.Artifact{}, r.src.gap("work tree", err))
+	}
+	on := true
+	_ = fs.WalkDir(root.FS(), ".", func(p string, d fs.DirEntry, err error) error {
+		switch {
+		case ctx.Err() != nil || !on:
+			return fs.SkipAll
+		case err != nil:
+			on = yield(scanners.Artifact{}, r.src.gap("work tree, "+p, err))
+			return nil
+		case d.IsDir() && p != "." && (d.Name() == ".git" || r.elsewhere(path.Join(p, ".git"))):
+			return fs.SkipDir
+		case !d.Type().IsRegular() || d.Name() == ".git":
+			return nil
+		}
+		if i, err := r.blobID(root, p); err == nil && r.has([]byte(i)) {
+			return nil
+		}
+		l := r.location("work tree")
+		l.Path = p
+		on = yield(scanners.Artifact{Location: l, Open: func(context.Context) (io.ReadCloser, error) { return root.Open(p) }}, nil)
+		return nil
+	})
+	return on
+}
+
+// elsewhere reports whether a folder is another repository's.
+func (r *repo) elsewhere(dot string) bool {
+	_, err := os.Lstat(filepath.Join(r.worktree, dot))
+	return err == nil
+}
+
+// blobID is the id that git would give a file as it is.
+func (r *repo) blobID(root *os.Root, p string) (id, error) {
+	f, err := root.Open(p)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return "", err
+	}
+	var h hash.Hash = sha1.New()
+	if r.hashLen == sha256.Size {
+		h = sha256.New()
+	}
+	fmt.Fprintf(h, "blob %d\x00", info.Size())
+	if _, err := io.Copy(h, f); err != nil {
+		return "", err
+	}
+	return id(h.Sum(nil)), nil
+}
+
+// nested finds the repositories inside of one: its submodules' stores, and those
+// that lie in its work tree.
+func (s *Source) nested(ctx context.Context, r *repo) iter.Seq2[string, string] {
+	return func(yield func(name, dir string) bool) {
+		on := true
+		done := map[string]bool{}
+		each := func(top, prefix string) {
+			_ = filepath.WalkDir(top, func(p string, d fs.DirEntry, err error) error {
+				if !on || ctx.Err() != nil {
+					return fs.SkipAll
+				}
+				if err != nil || !d.IsDir() {
+					return nil
+				}
+				rel, err := filepath.Rel(top, p)
+				if err != nil || rel == "." {
+					return nil
+				}
+				if filepath.Clean(p) == filepath.Clean(r.dir) {
+					return fs.SkipDir
+				}
+				if !isStore(p) {
+					return nil
+				}
+				if real, err := filepath.EvalSymlinks(p); err == nil && !done[real] {
+					done[real] = true
+					name := strings.TrimSuffix(path.Join(prefix, filepath.ToSlash(rel)), "/.git")
+					on = yield(name, p)
+				}
+				// A submodule's own are kept below it.
+				if modules := filepath.Join(p, "modules"); on {
+					if _, err := os.Stat(modules); err == nil {
+						return nil
+					}
+				}
+				return fs.SkipDir
+			})
+		}
+		each(filepath.Join(r.dir, "modules"), "modules")
+		if r.worktree != "" && on {
+			each(r.worktree, "")
+		}
+	}
+}
