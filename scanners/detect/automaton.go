@@ -126,7 +126,6 @@ func (a *automaton) classes() {
 			}
 			class[c] = split[old]
 		}
-		n = compact(&class)
 	}
 	a.sample = make([]byte, compact(&class))
 	for c, k := range class {

@@ -97,11 +97,15 @@ func branches(re *syntax.Regexp) [][]*syntax.Regexp {
 	var out [][]*syntax.Regexp
 	var add func(elems []*syntax.Regexp, depth int)
 	add = func(elems []*syntax.Regexp, depth int) {
-		if depth < maxExpansion && len(bestAnchor(elems).grams) == 0 {
+		if depth < maxExpansion {
 			for i, e := range elems {
 				list := alternatives(e)
 				if len(list) < 2 || !slices.ContainsFunc(list, hasLiteral) {
 					continue
+				}
+				// Asked last: it costs more than all else here.
+				if len(bestAnchor(elems).grams) > 0 {
+					break
 				}
 				for _, a := range list {
 					add(slices.Concat(elems[:i], flatten(a, nil), elems[i+1:]), depth+1)

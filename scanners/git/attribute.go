@@ -33,24 +33,65 @@ func (s *Source) Attribute(ctx context.Context, findings []*rules.Finding) error
 }
 
 func (r *repo) attribute(ctx context.Context, findings []*rules.Finding) error {
-	want := map[id]bool{} // blobs
-	any := false
+	want := map[id]bool{}
 	for _, f := range findings {
-		i, ok := r.subject(f)
-		if _, known := r.origins[i]; ok && !known {
-			any = true
+		if i, ok := r.subject(f); ok && r.origins[i].path == "" {
 			want[i] = true
 		}
 	}
-	if !any {
+	if len(want) == 0 {
 		return nil
 	}
-	a := attribution{repo: r, places: map[int32][]place{}, intro: map[int32][]introduction{}}
+	stories, ok := r.recallStories(ctx, want)
+	if !ok {
+		var err error
+		if stories, err = r.stories(ctx, want); err != nil {
+			return err
+		}
+		r.keepStories(ctx, stories)
+	}
+	for _, f := range findings {
+		i, ok := r.subject(f)
+		if story, told := stories[i.String()]; ok && told && want[i] {
+			story.tell(&f.Location)
+		}
+	}
+	return nil
+}
+
+// story is what is known of an object: of a blob, the first commit that brought it.
+type story struct {
+	Path   string            `json:"path,omitempty"`
+	Commit string            `json:"commit,omitempty"`
+	Notes  map[string]string `json:"notes"`
+}
+
+func (s story) tell(l *rules.Location) {
+	notes := maps.Clone(l.Notes)
+	if notes == nil {
+		notes = map[string]string{}
+	}
+	maps.Copy(notes, s.Notes)
+	l.Notes = notes
+	if s.Path != "" {
+		// What an opener saw in a blob stands behind a "!".
+		_, in, opened := strings.Cut(l.Path, "!")
+		if l.Path = s.Path; opened {
+			l.Path += "!" + in
+		}
+	}
+	if s.Commit != "" {
+		l.Commit = s.Commit
+	}
+}
+
+// stories finds out all that is asked for at once: each tree is read once.
+func (r *repo) stories(ctx context.Context, want map[id]bool) (map[string]story, error) {
+	a := attribution{repo: r, places: map[int32][]place{}, intro: map[int32][]introduction{}, wanted: map[int32]bool{}}
 	var err error
 	if a.graph, err = r.graph(ctx, true, func(b []byte) bool { return want[id(b)] }); err != nil {
-		return err
+		return nil, err
 	}
-	a.wanted = map[int32]bool{}
 	for i := range want {
 		if k := a.n.of([]byte(i)); k >= 0 {
 			a.wanted[k] = true
@@ -59,13 +100,11 @@ func (r *repo) attribute(ctx context.Context, findings []*rules.Finding) error {
 	a.introduce()
 	a.reach()
 	a.current()
-	for _, f := range findings {
-		i, ok := r.subject(f)
-		if _, known := r.origins[i]; ok && !known {
-			a.tell(&f.Location, i)
-		}
+	out := map[string]story{}
+	for i := range want {
+		out[i.String()] = a.story(i)
 	}
-	return nil
+	return out, nil
 }
 
 // subject is the object whose history is a finding's: that of the pointer, where
@@ -289,37 +328,34 @@ func (a *attribution) current() {
 	}
 }
 
-// tell writes what is known of an object to a finding's place.
-func (a *attribution) tell(l *rules.Location, i id) {
-	l.Notes = maps.Clone(l.Notes)
-	if l.Notes == nil {
-		l.Notes = map[string]string{}
-	}
+// story is what is known of an object.
+func (a *attribution) story(i id) story {
+	s := story{Notes: map[string]string{}}
 	k := a.n.of([]byte(i))
 	if c, ok := a.at[k]; ok {
-		a.describe(l, c)
-		return
+		a.describe(&s, c)
+		return s
 	}
 	list := a.intro[k]
 	if len(list) == 0 {
 		switch how, ok := a.kept[i]; {
 		case ok && strings.HasPrefix(how, "index: "):
-			l.Path, l.Notes["kept_by"] = strings.TrimPrefix(how, "index: ")+inner(l.Path), "the index: it was staged and never committed"
+			s.Path, s.Notes["kept_by"] = strings.TrimPrefix(how, "index: "), "the index: it was staged and never committed"
 		case ok:
-			l.Notes["refs"] = how
+			s.Notes["refs"] = how
 		default:
-			l.Notes["kept_by"] = "nothing: a dangling object"
+			s.Notes["kept_by"] = "nothing: a dangling object"
 		}
-		return
+		return s
 	}
 	first := list[0]
-	l.Path, l.Commit = first.path+inner(l.Path), a.all[first.commit].id.String()
-	a.describe(l, first.commit)
-	l.Notes["first_exposed"] = at(a.all[first.commit].when)
+	s.Path, s.Commit = first.path, a.all[first.commit].id.String()
+	a.describe(&s, first.commit)
+	s.Notes["first_exposed"] = at(a.all[first.commit].when)
 	if a.inHead[k] {
-		l.Notes["in_head"] = "yes"
+		s.Notes["in_head"] = "yes"
 	} else {
-		l.Notes["in_head"] = "no"
+		s.Notes["in_head"] = "no"
 	}
 	if more := list[1:]; len(more) > 0 {
 		var also []string
@@ -329,22 +365,15 @@ func (a *attribution) tell(l *rules.Location, i id) {
 		if n := len(more) - maxNames; n > 0 {
 			also = append(also, fmt.Sprintf("%d more", n))
 		}
-		l.Notes["also"] = strings.Join(also, ", ")
+		s.Notes["also"] = strings.Join(also, ", ")
 	}
-}
-
-// inner is what an opener saw in a blob: it stands behind a "!".
-func inner(p string) string {
-	if _, in, ok := strings.Cut(p, "!"); ok {
-		return "!" + in
-	}
-	return ""
+	return s
 }
 
 func at(seconds int64) string { return time.Unix(seconds, 0).UTC().Format(time.RFC3339) }
 
-func (a *attribution) describe(l *rules.Location, k int32) {
-	about(l, &a.all[k])
+func (a *attribution) describe(s *story, k int32) {
+	about(s.Notes, &a.all[k])
 	var refs, logs []string
 	for _, n := range a.by[k] {
 		if a.names[n].log {
@@ -355,22 +384,22 @@ func (a *attribution) describe(l *rules.Location, k int32) {
 	}
 	switch {
 	case len(refs) > maxNames:
-		l.Notes["refs"] = strings.Join(refs[:maxNames], ", ") + " and others"
+		s.Notes["refs"] = strings.Join(refs[:maxNames], ", ") + " and others"
 	case len(refs) > 0:
-		l.Notes["refs"] = strings.Join(refs, ", ")
+		s.Notes["refs"] = strings.Join(refs, ", ")
 	case len(logs) > 0:
-		l.Notes["kept_by"] = "no ref, the reflog alone: " + logs[0]
+		s.Notes["kept_by"] = "no ref, the reflog alone: " + logs[0]
 	default:
-		l.Notes["kept_by"] = "no ref: a dangling commit"
+		s.Notes["kept_by"] = "no ref: a dangling commit"
 	}
 }
 
 // about writes who wrote a commit, when, and what its message begins with.
-func about(l *rules.Location, c *commit) {
-	l.Notes["author"] = c.author
-	l.Notes["date"] = c.date.Format(time.RFC3339)
+func about(notes map[string]string, c *commit) {
+	notes["author"] = c.author
+	notes["date"] = c.date.Format(time.RFC3339)
 	if c.subject != "" {
-		l.Notes["subject"] = c.subject
+		notes["subject"] = c.subject
 	}
 }
 
@@ -386,6 +415,6 @@ func (r *repo) place(l *rules.Location, from origin) {
 		return
 	}
 	l.Commit = from.commit.id.String()
-	about(l, &from.commit)
+	about(l.Notes, &from.commit)
 	l.Notes["first_exposed"] = at(from.commit.when)
 }

@@ -332,10 +332,7 @@ func (r *repo) between(ctx context.Context, not []id, to id) (out []commit, ends
 
 // chooseRange finds what the commits of a range brought.
 func (r *repo) chooseRange(ctx context.Context) ([]problem, error) {
-	from, to, ok := strings.Cut(r.src.Range, "..")
-	if !ok || strings.HasPrefix(to, ".") {
-		return nil, fmt.Errorf("range %q: it is written A..B, what B reaches and A does not", r.src.Range)
-	}
+	from, to, _ := strings.Cut(r.src.Range, "..")
 	r.want, r.origins = map[id]bool{}, map[id]origin{}
 	tip, err := r.revision(to)
 	if err != nil {

@@ -150,6 +150,11 @@ func (s *Source) Check() error {
 	default:
 		return fmt.Errorf("objects %q: all, reachable or refs", s.Objects)
 	}
+	if s.Range != "" {
+		if from, to, ok := strings.Cut(s.Range, ".."); !ok || strings.HasPrefix(to, ".") || from == "" && to == "" {
+			return fmt.Errorf("range %q: it is written A..B, what B reaches and A does not", s.Range)
+		}
+	}
 	modes := 0
 	for _, on := range []bool{s.Range != "", s.Staged, s.Branch != "", !s.Since.IsZero(), s.Objects != "" && s.Objects != All} {
 		if on {
@@ -257,12 +262,10 @@ func (r *repo) walkers() (out []scanners.Artifact) {
 				return !slices.ContainsFunc(before, func(b *pack.Pack) bool { _, ok := b.Find(i); return ok })
 			}
 			if hits, known := r.memory.pack(p); known {
-				want = func(i []byte) bool { return hits[id(i)] }
-				if len(hits) == 0 {
-					continue
-				}
 				// A few objects are read one by one, without a look at all headers.
-				out = append(out, scanners.Artifact{Location: r.location("pack " + p.Name), Parts: r.single(slices.Sorted(maps.Keys(hits)))})
+				for list := range slices.Chunk(slices.Sorted(maps.Keys(hits)), 16) {
+					out = append(out, scanners.Artifact{Location: r.location("pack " + p.Name), Parts: r.single(list)})
+				}
 				continue
 			}
 			// The first one that runs reads the headers, for all.

@@ -5,6 +5,8 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
+	"fmt"
 	"maps"
 	"path/filepath"
 	"slices"
@@ -139,4 +141,69 @@ func (r *repo) keep(ctx context.Context) {
 		}
 	}
 	r.src.Memory.Remember(ctx, r.memory.key, all)
+}
+
+// told are the stories of a repository in one state: as long as nothing is new they
+// need not be found out again.
+type told struct {
+	State   string           `json:"state"`
+	Stories map[string]story `json:"stories"`
+}
+
+func (r *repo) storyKey() string { return r.memory.key + "/stories" }
+
+// state is the same as long as nothing that stories are made of has changed: the
+// objects, the names, the reflogs and the indexes.
+func (r *repo) state() string {
+	h := sha256.New()
+	for _, o := range r.all() {
+		for _, p := range o.packs {
+			fmt.Fprintln(h, packKey(p))
+		}
+		for d := range 256 {
+			for _, i := range o.looseIDs(d) {
+				h.Write([]byte(i))
+			}
+		}
+	}
+	for _, x := range r.refs() {
+		fmt.Fprintln(h, x.name, x.id)
+	}
+	for _, e := range r.reflogs() {
+		fmt.Fprintln(h, e.name, e.id)
+	}
+	for _, dir := range r.heads() {
+		if info, err := r.root.Stat(own(dir, "index")); err == nil {
+			fmt.Fprintln(h, info.Size(), info.ModTime().UnixNano())
+		}
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+// recallStories gives the stories of the last scan where all are there that are
+// asked for, and still true.
+func (r *repo) recallStories(ctx context.Context, want map[id]bool) (map[string]story, bool) {
+	if !r.remembers() || r.memory.key == "" {
+		return nil, false
+	}
+	b, ok := r.src.Memory.Recall(ctx, r.storyKey())
+	var t told
+	if !ok || json.Unmarshal(b, &t) != nil || t.State != r.state() {
+		return nil, false
+	}
+	for i := range want {
+		if _, ok := t.Stories[i.String()]; !ok {
+			return nil, false
+		}
+	}
+	return t.Stories, true
+}
+
+func (r *repo) keepStories(ctx context.Context, stories map[string]story) {
+	if !r.remembers() || r.memory.key == "" {
+		return
+	}
+	if b, err := json.Marshal(told{r.state(), stories}); err == nil {
+		r.src.Memory.Remember(ctx, r.storyKey(), b)
+	}
 }

@@ -86,37 +86,19 @@ func inflateError(err error) error {
 	return fmt.Errorf("inflate: %w", err)
 }
 
-// grow is inflated at once; a larger object's memory is taken as its bytes come,
-// since its header may lie.
-const grow = 4 << 20
+// deflateRatio is the most bytes that deflate makes of one: a header that says more
+// lies.
+const deflateRatio = 1032
 
 // bytes inflates src to size bytes, in buf where it is large enough.
 func (z *inflater) bytes(buf, src []byte, size int64) ([]byte, error) {
-	if size <= int64(cap(buf)) {
-		buf = buf[:size]
-		return buf, z.into(buf, src)
+	if size > deflateRatio*(int64(len(src))+1) {
+		return buf, errSize
 	}
-	if size <= grow {
-		buf = make([]byte, size, size+size/4+512)
-		return buf, z.into(buf, src)
+	if size > int64(cap(buf)) {
+		buf = make([]byte, size, size+min(size/4, 1<<20)+512)
 	}
-	if err := z.reset(src); err != nil {
-		return buf, err
-	}
-	buf = make([]byte, 0, grow)
-	for int64(len(buf)) < size {
-		if len(buf) == cap(buf) {
-			next := make([]byte, len(buf), min(size, 2*int64(cap(buf))))
-			copy(next, buf)
-			buf = next
-		}
-		n, err := io.ReadFull(z.f, buf[len(buf):min(int64(cap(buf)), size)])
-		buf = buf[:len(buf)+n]
-		if err != nil {
-			return buf, inflateError(err)
-		}
-	}
-	return buf, z.finish(adler32.Checksum(buf))
+	return buf[:size], z.into(buf[:size], src)
 }
 
 // stream gives an object's bytes as they are inflated, and checks them at the end.

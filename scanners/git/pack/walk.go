@@ -374,6 +374,10 @@ func (r *runner) root(k int32) (Kind, []byte, error) {
 		r.failBelow(k, err)
 		return 0, nil, nil
 	}
+	if e.size > deflateRatio*(int64(len(src))+1) {
+		r.failBelow(k, errSize)
+		return 0, nil, nil
+	}
 	alone := r.frame(k, e.kind, nil)
 	if e.size > streamFrom && alone.child < 0 && alone.heavy < 0 && r.seen == nil {
 		s, err := r.z.stream(src, e.size)
@@ -388,7 +392,7 @@ func (r *runner) root(k int32) (Kind, []byte, error) {
 		return 0, nil, nil
 	}
 	r.turn(e.size)
-	data, err := r.z.bytes(r.get(min(e.size, grow)), src, e.size)
+	data, err := r.z.bytes(r.get(e.size), src, e.size)
 	if err != nil {
 		r.failBelow(k, err)
 		return 0, nil, nil
@@ -545,7 +549,7 @@ func (r *runner) get(n int64) []byte {
 			return b[:0]
 		}
 	}
-	return make([]byte, 0, n+n/4+512)
+	return make([]byte, 0, n+min(n/4, 1<<20)+512)
 }
 
 func (r *runner) put(b []byte) {

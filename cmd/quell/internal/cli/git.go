@@ -89,7 +89,8 @@ func (a *app) memory(k *kit) scanners.Memory {
 		notice(err)
 		return nil
 	}
-	m, err := l.Memory(scope(k), func(err error) { a.say("scan state could not be kept: %v", err) })
+	key := sha256.Sum256(append([]byte("quell scan memory"), k.keys.Fingerprint[:]...))
+	m, err := l.Memory(scope(k), key[:], func(err error) { a.say("scan state could not be kept: %v", err) })
 	if err != nil {
 		notice(err)
 		return nil

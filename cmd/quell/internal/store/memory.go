@@ -2,15 +2,20 @@ package store
 
 import (
 	"context"
+	"crypto/aes"
+	"crypto/cipher"
 	"time"
 )
 
 // Memory keeps what sources want to know at their next scan, each set of rules for
-// itself. It holds ids of what was read, and no finding.
+// itself: which objects were read, and which commits and paths they come from. It
+// holds no finding, and is encrypted all the same: a path or a commit's message may
+// be what somebody wrote a secret into.
 type Memory struct {
 	l     *Ledger
 	scope string
-	// Failed is told why something could not be kept.
+	seal  cipher.AEAD
+	// failed is told why something could not be kept.
 	failed func(error)
 }
 
@@ -19,29 +24,40 @@ const memorySchema = `CREATE TABLE IF NOT EXISTS memory (scope TEXT NOT NULL, ke
 // forget is how long the memory of another set of rules is kept.
 const forget = 30 * 24 * time.Hour
 
-// Memory opens the memory of one set of rules. failed is told once why something
-// could not be kept.
-func (l *Ledger) Memory(scope string, failed func(error)) (*Memory, error) {
+// Memory opens the memory of one set of rules, under a key of 32 bytes. failed is
+// told once why something could not be kept.
+func (l *Ledger) Memory(scope string, key []byte, failed func(error)) (*Memory, error) {
+	block, err := aes.NewCipher(key)
+	if err != nil {
+		return nil, err
+	}
+	seal, err := cipher.NewGCMWithRandomNonce(block)
+	if err != nil {
+		return nil, err
+	}
 	if _, err := l.db.Exec(memorySchema); err != nil {
 		return nil, err
 	}
-	return &Memory{l, scope, failed}, nil
+	return &Memory{l, scope, seal, failed}, nil
 }
+
+// bound keeps a value from being read under another key or scope.
+func (m *Memory) bound(key string) []byte { return []byte(m.scope + "\x00" + key) }
 
 // Recall implements scanners.Memory.
 func (m *Memory) Recall(ctx context.Context, key string) ([]byte, bool) {
 	var b []byte
 	err := m.l.db.QueryRowContext(ctx, `SELECT value FROM memory WHERE scope = ? AND key = ?`, m.scope, key).Scan(&b)
+	if err == nil {
+		b, err = m.seal.Open(nil, nil, b, m.bound(key))
+	}
 	return b, err == nil
 }
 
 // Remember implements scanners.Memory.
 func (m *Memory) Remember(ctx context.Context, key string, value []byte) {
 	now := time.Now()
-	if value == nil {
-		value = []byte{}
-	}
-	_, err := m.l.db.ExecContext(ctx, `INSERT OR REPLACE INTO memory VALUES (?, ?, ?, ?)`, m.scope, key, now.Unix(), value)
+	_, err := m.l.db.ExecContext(ctx, `INSERT OR REPLACE INTO memory VALUES (?, ?, ?, ?)`, m.scope, key, now.Unix(), m.seal.Seal(nil, nil, value, m.bound(key)))
 	if err == nil {
 		_, err = m.l.db.ExecContext(ctx, `DELETE FROM memory WHERE scope <> ? AND at < ?`, m.scope, now.Add(-forget).Unix())
 	}
