@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -21,6 +22,7 @@ import (
 // workers, not by the input.
 type Pool struct {
 	Openers  []Opener
+	Unpacker Unpacker // nil: files that hold others are read as they are
 	Detector Detector
 	Workers  int // 0: one per CPU
 }
@@ -44,6 +46,7 @@ type run struct {
 	emit    func(rules.Finding)
 	gap     func(Gap)
 	matched func(rules.Location)
+	heads   sync.Pool // for what a file begins with
 }
 
 // Run scans src. emit gets findings, gap what could not be read; both may be
@@ -54,6 +57,9 @@ func (p *Pool) Run(ctx context.Context, src Source, emit func(rules.Finding), ga
 	if w, ok := src.(Watcher); ok {
 		r.matched = w.Matched
 		r.gap = func(g Gap) { w.Matched(g.Location); gap(g) }
+	}
+	if p.Unpacker != nil {
+		r.heads.New = func() any { b := make([]byte, p.Unpacker.Head()); return &b }
 	}
 	workers, err := ants.NewPool(n, ants.WithPanicHandler(func(any) {}))
 	if err != nil {
@@ -106,7 +112,7 @@ func (r *run) caught(at rules.Location) {
 
 func (r *run) artifact(ctx context.Context, a Artifact) {
 	if a.Parts != nil {
-		if err := a.Parts(ctx, func(a Artifact, b io.Reader) error { return r.stream(ctx, a, b) }, r.gap); err != nil && ctx.Err() == nil {
+		if err := a.Parts(ctx, func(a Artifact, b io.Reader) error { return r.unpack(ctx, a, b, nil) }, r.gap); err != nil && ctx.Err() == nil {
 			r.gap(Gap{Location: a.Location, Err: err})
 		}
 		return
@@ -117,9 +123,139 @@ func (r *run) artifact(ctx context.Context, a Artifact) {
 		return
 	}
 	defer b.Close()
-	if err := r.stream(ctx, a, b); err != nil && ctx.Err() == nil {
+	if err := r.unpack(ctx, a, b, nil); err != nil && ctx.Err() == nil {
 		r.gap(Gap{Location: a.Location, Reason: "read to its middle only", Err: err})
 	}
+}
+
+// unpack reads one artifact: what is inside of it, where it holds others, else the
+// artifact as it is. budget is that of the file which it is a part of; nil: it is
+// none's.
+func (r *run) unpack(ctx context.Context, a Artifact, b io.Reader, budget *Budget) error {
+	if r.Unpacker == nil {
+		return r.stream(ctx, a, b)
+	}
+	head := &peeked{r: b, n: r.Unpacker.Head()}
+	var form string
+	if at, ok := b.(io.ReaderAt); ok {
+		buf := r.heads.Get().(*[]byte)
+		n, _ := at.ReadAt(*buf, 0)
+		form = r.Unpacker.Recognise((*buf)[:n], a.Location.Path)
+		r.heads.Put(buf)
+		if form == "" {
+			return r.stream(ctx, a, b)
+		}
+	} else if form = r.Unpacker.Recognise(head.peek(), a.Location.Path); form == "" {
+		return r.stream(ctx, a, head)
+	}
+	atomic.AddInt64(&r.stats.Artifacts, 1)
+	if budget == nil {
+		budget = &Budget{In: head.count}
+	}
+	in := Packed{Name: a.Location.Path, Reader: head}
+	if at, ok := b.(io.ReaderAt); ok {
+		if s, ok := b.(interface{ Stat() (fs.FileInfo, error) }); ok {
+			if info, err := s.Stat(); err == nil && info.Mode().IsRegular() {
+				in.At, in.Size = at, info.Size()
+				budget.In = info.Size
+			}
+		} else if s, ok := b.(interface{ Size() int64 }); ok {
+			in.At, in.Size = at, s.Size()
+			budget.In = s.Size
+		}
+	}
+	inside := func(name string) Artifact {
+		m := a
+		m.Open, m.Parts = nil, nil
+		if name != "" {
+			m.Location.Path += "!" + name
+		}
+		return m
+	}
+	before := budget.Out
+	err := r.Unpacker.Open(ctx, form, in, budget, func(name string, b io.Reader) error {
+		return r.unpack(ctx, inside(name), b, budget)
+	}, func(name string, err error) { r.gap(Gap{Location: inside(name).Location, Err: err}) })
+	if err == nil || ctx.Err() != nil {
+		return ctx.Err()
+	}
+	r.gap(Gap{Location: a.Location, Reason: form, Err: err})
+	opened := budget.Out > before
+	if budget.Depth > 0 && opened {
+		// Whoever holds it decides whether to go on.
+		return nil
+	}
+	if !opened {
+		// What is no such file after all is looked at as it is.
+		switch {
+		case in.At != nil:
+			return r.stream(ctx, a, io.NewSectionReader(in.At, 0, in.Size))
+		case head.rewind():
+			return r.stream(ctx, a, head)
+		}
+	}
+	return nil
+}
+
+// maxRewind is how far a stream can be read again from its beginning, where it was
+// taken for something that it is not.
+const maxRewind = 256 << 10
+
+// peeked is a stream whose beginning was looked at.
+type peeked struct {
+	r     io.Reader
+	n     int    // how much is looked at
+	begin []byte // what was read of the beginning
+	at    int    // how much of it was given out
+	total int64
+	lost  bool // more was read than is kept
+	err   error
+}
+
+func (p *peeked) peek() []byte {
+	p.begin = make([]byte, 0, 512)
+	for len(p.begin) < p.n && p.err == nil {
+		if len(p.begin) == cap(p.begin) {
+			p.begin = append(p.begin, make([]byte, min(p.n, 8*cap(p.begin))-len(p.begin))...)[:len(p.begin)]
+		}
+		var k int
+		k, p.err = p.r.Read(p.begin[len(p.begin):min(cap(p.begin), p.n)])
+		p.begin = p.begin[:len(p.begin)+k]
+	}
+	p.total = int64(len(p.begin))
+	return p.begin
+}
+
+func (p *peeked) Read(b []byte) (int, error) {
+	if p.at < len(p.begin) {
+		n := copy(b, p.begin[p.at:])
+		p.at += n
+		return n, nil
+	}
+	if p.err != nil {
+		return 0, p.err
+	}
+	n, err := p.r.Read(b)
+	p.total += int64(n)
+	p.err = err
+	if !p.lost && len(p.begin)+n <= maxRewind {
+		p.begin = append(p.begin, b[:n]...)
+		p.at = len(p.begin)
+	} else if n > 0 {
+		p.lost = true
+	}
+	return n, err
+}
+
+func (p *peeked) count() int64 { return p.total }
+
+// rewind goes back to the beginning, and reports whether it could.
+func (p *peeked) rewind() bool {
+	if p.lost {
+		return false
+	}
+	p.at = 0
+	return true
 }
 
 // stream reads one artifact, and then what an opener sees in it.

@@ -109,6 +109,38 @@ type Chunk struct {
 	From, To int
 }
 
+// Unpacker opens files that hold others. It is safe for concurrent use.
+type Unpacker interface {
+	// Head is how many bytes of a file's beginning Recognise wants.
+	Head() int
+	// Recognise names the form of a file; empty: it holds no others.
+	Recognise(head []byte, name string) string
+	// Open calls member for each thing inside, in the file's own order; the reader
+	// is valid during the call. What can't be read goes to gap, and the rest is
+	// read. The error ends the file.
+	Open(ctx context.Context, form string, in Packed, b *Budget, member func(name string, r io.Reader) error, gap func(name string, err error)) error
+}
+
+// Packed is a file that holds others.
+type Packed struct {
+	Name   string
+	Reader io.Reader
+	// At reads anywhere in it, where that is possible without keeping it in
+	// memory; Size goes with it.
+	At   io.ReaderAt
+	Size int64
+}
+
+// Budget counts what comes out of one file that is no part of another, with all
+// that is inside of it.
+type Budget struct {
+	Depth   int          // forms within each other
+	Entries int          // things
+	Out     int64        // bytes
+	Kept    int64        // bytes in memory
+	In      func() int64 // bytes of the file that were read until now
+}
+
 // Opener shows what a file of a certain form holds and its bytes do not show: it
 // is read as it is, and then what the opener makes of it.
 type Opener struct {

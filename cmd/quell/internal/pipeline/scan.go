@@ -15,6 +15,7 @@ import (
 	"github.com/quellhq/quell/revokers"
 	"github.com/quellhq/quell/rules"
 	"github.com/quellhq/quell/scanners"
+	"github.com/quellhq/quell/scanners/archive"
 	"github.com/quellhq/quell/scanners/detect"
 	"github.com/quellhq/quell/scanners/sqlite"
 )
@@ -46,7 +47,7 @@ func (s *Scan) Run(ctx context.Context) (*Result, error) {
 	start := time.Now()
 	res := &Result{}
 	var mu sync.Mutex
-	p := scanners.Pool{Detector: s.Detector, Workers: s.Workers, Openers: []scanners.Opener{sqlite.Opener()}}
+	p := scanners.Pool{Detector: s.Detector, Workers: s.Workers, Openers: []scanners.Opener{sqlite.Opener()}, Unpacker: archive.New(archive.DefaultLimits)}
 	var all []*rules.Finding
 	stats, err := p.Run(ctx, s.Source, func(f rules.Finding) {
 		mu.Lock()

@@ -1,0 +1,469 @@
+package archive_test
+
+import (
+	"archive/tar"
+	"archive/zip"
+	"bytes"
+	"context"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"iter"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/andybalholm/brotli"
+	"github.com/cavaliergopher/cpio"
+	"github.com/kdomanski/iso9660"
+	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/s2"
+	"github.com/klauspost/compress/zlib"
+	"github.com/klauspost/compress/zstd"
+	"github.com/pierrec/lz4/v4"
+
+	"github.com/quellhq/quell/rules"
+	"github.com/quellhq/quell/scanners"
+	"github.com/quellhq/quell/scanners/archive"
+	"github.com/quellhq/quell/scanners/detect"
+)
+
+func secret(n int) string {
+	return strings.Map(func(c rune) rune {
+		const a = "0123456789abcdefghijklmnopqrstuvwxyz"
+		return rune(a[(strings.IndexRune(a, c)*7+n*11+5)%36])
+	}, "0123456789abcdefghijklmnopqrstuv")
+}
+
+func cookie(n int) string { return "Cookie: sessionid=" + secret(n) + "\n" }
+
+// one is a source of one file.
+type one struct {
+	name string
+	open func() (io.ReadCloser, error)
+}
+
+func (o one) Artifacts(context.Context) iter.Seq2[scanners.Artifact, error] {
+	return func(yield func(scanners.Artifact, error) bool) {
+		yield(scanners.Artifact{Location: rules.Location{Path: o.name}, Open: func(context.Context) (io.ReadCloser, error) { return o.open() }}, nil)
+	}
+}
+
+// scan gives the findings as "path:line secret", and the gaps.
+func scan(t testing.TB, name string, open func() (io.ReadCloser, error), l archive.Limits) (found []rules.Finding, gaps []string) {
+	t.Helper()
+	set, err := rules.Builtin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var mu sync.Mutex
+	p := scanners.Pool{Detector: detect.New(set), Workers: 1, Unpacker: archive.New(l)}
+	src := one{name, open}
+	if _, err := p.Run(t.Context(), src, func(f rules.Finding) { mu.Lock(); defer mu.Unlock(); found = append(found, f) }, func(g scanners.Gap) {
+		mu.Lock()
+		defer mu.Unlock()
+		gaps = append(gaps, g.Error())
+	}); err != nil {
+		t.Fatal(err)
+	}
+	return found, gaps
+}
+
+// streamed hides that bytes can be read anywhere.
+func streamed(b []byte) func() (io.ReadCloser, error) {
+	return func() (io.ReadCloser, error) { return io.NopCloser(struct{ io.Reader }{bytes.NewReader(b)}), nil }
+}
+
+func onDisk(t testing.TB, b []byte) func() (io.ReadCloser, error) {
+	t.Helper()
+	p := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(p, b, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return func() (io.ReadCloser, error) { return os.Open(p) }
+}
+
+func must[T any](x T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return x
+}
+
+func through(b []byte, w func(io.Writer) io.WriteCloser) []byte {
+	var out bytes.Buffer
+	z := w(&out)
+	must(z.Write(b))
+	if err := z.Close(); err != nil {
+		panic(err)
+	}
+	return out.Bytes()
+}
+
+func gz(b []byte) []byte {
+	return through(b, func(w io.Writer) io.WriteCloser { return gzip.NewWriter(w) })
+}
+
+func tarOf(files ...string) []byte {
+	var b bytes.Buffer
+	w := tar.NewWriter(&b)
+	for i := 0; i < len(files); i += 2 {
+		if err := w.WriteHeader(&tar.Header{Name: files[i], Mode: 0o644, Size: int64(len(files[i+1]))}); err != nil {
+			panic(err)
+		}
+		must(w.Write([]byte(files[i+1])))
+	}
+	_ = w.Close()
+	return b.Bytes()
+}
+
+func zipOf(files ...string) []byte {
+	var b bytes.Buffer
+	w := zip.NewWriter(&b)
+	for i := 0; i < len(files); i += 2 {
+		must(must(w.Create(files[i])).Write([]byte(files[i+1])))
+	}
+	_ = w.Close()
+	return b.Bytes()
+}
+
+func arOf(name, content string) []byte {
+	b := fmt.Appendf([]byte("!<arch>\n"), "%-16s%-12d%-6d%-6d%-8o%-10d`\n%s", name, 0, 0, 0, 0o644, len(content), content)
+	if len(content)%2 == 1 {
+		b = append(b, '\n')
+	}
+	return b
+}
+
+func cpioOf(name, content string) []byte {
+	return through(nil, func(w io.Writer) io.WriteCloser {
+		c := cpio.NewWriter(w)
+		if err := c.WriteHeader(&cpio.Header{Name: name, Mode: 0o100644, Size: int64(len(content))}); err != nil {
+			panic(err)
+		}
+		must(c.Write([]byte(content)))
+		return c
+	})
+}
+
+func rpmOf(header, content string) []byte {
+	b := append([]byte("\xed\xab\xee\xdb"), make([]byte, 92)...)
+	head := func(data string) []byte {
+		h := append([]byte("\x8e\xad\xe8\x01"), make([]byte, 4)...)
+		h = binary.BigEndian.AppendUint32(h, 1)
+		h = binary.BigEndian.AppendUint32(h, uint32(len(data)))
+		return append(append(h, make([]byte, 16)...), data...)
+	}
+	b = append(b, head("sigsig")...)
+	b = append(b, 0, 0)
+	b = append(b, head(header)...)
+	return append(b, gz(cpioOf("usr/bin/x", content))...)
+}
+
+func isoOf(t testing.TB, name, content string) []byte {
+	t.Helper()
+	w, err := iso9660.NewWriter()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Cleanup()
+	if err := w.AddFile(strings.NewReader(content), name); err != nil {
+		t.Fatal(err)
+	}
+	var b bytes.Buffer
+	if err := w.WriteTo(&b, "disk"); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+func pdfOf(content string) []byte {
+	z := through([]byte(content), func(w io.Writer) io.WriteCloser { return zlib.NewWriter(w) })
+	return fmt.Appendf(nil, "%%PDF-1.7\n1 0 obj\n<< /Length %d /Filter /FlateDecode >>\nstream\n%s\nendstream\nendobj\n%%%%EOF\n", len(z), z)
+}
+
+func mozlz4Of(content string) []byte {
+	out := make([]byte, lz4.CompressBlockBound(len(content)))
+	n := must(lz4.CompressBlock([]byte(content), out, nil))
+	return append(binary.LittleEndian.AppendUint32([]byte("mozLz40\x00"), uint32(len(content))), out[:n]...)
+}
+
+// tool makes a file with a program of the system's.
+func tool(t testing.TB, ext string, content string, args ...string) []byte {
+	t.Helper()
+	if _, err := exec.LookPath(args[0]); err != nil {
+		t.Skipf("%s is missing", args[0])
+	}
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "in.txt"), []byte(content), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	c := exec.Command(args[0], args[1:]...)
+	c.Dir = dir
+	if out, err := c.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %v %s", args, err, out)
+	}
+	b, err := os.ReadFile(filepath.Join(dir, "in.txt"+ext))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func TestEachFormIsOpened(t *testing.T) {
+	text := "first line\n" + cookie(0)
+	padded := text + strings.Repeat("a text that is long enough to be worth packing\n", 100)
+	for _, c := range []struct {
+		name string
+		b    func(t *testing.T) []byte
+		path string
+	}{
+		{"x.log.gz", func(*testing.T) []byte { return gz([]byte(text)) }, "x.log.gz!x.log"},
+		{"x.zip", func(*testing.T) []byte { return zipOf("a/b.txt", text) }, "x.zip!a/b.txt"},
+		{"app.jar", func(*testing.T) []byte {
+			return zipOf("META-INF/MANIFEST.MF", "x", "BOOT-INF/lib/in.jar", string(zipOf("application.properties", text)))
+		}, "app.jar!BOOT-INF/lib/in.jar!application.properties"},
+		{"x.tar", func(*testing.T) []byte { return tarOf("d/e.txt", text) }, "x.tar!d/e.txt"},
+		{"x.tgz", func(*testing.T) []byte { return gz(tarOf("d/e.txt", text)) }, "x.tgz!x.tar!d/e.txt"},
+		{"x.zst", func(*testing.T) []byte {
+			return through([]byte(text), func(w io.Writer) io.WriteCloser { return must(zstd.NewWriter(w)) })
+		}, "x.zst!x"},
+		{"x.lz4", func(*testing.T) []byte {
+			return through([]byte(text), func(w io.Writer) io.WriteCloser { return lz4.NewWriter(w) })
+		}, "x.lz4!x"},
+		{"x.sz", func(*testing.T) []byte {
+			return through([]byte(text), func(w io.Writer) io.WriteCloser { return s2.NewWriter(w) })
+		}, "x.sz!x"},
+		{"x.br", func(*testing.T) []byte {
+			return through([]byte(text), func(w io.Writer) io.WriteCloser { return brotli.NewWriter(w) })
+		}, "x.br!x"},
+		{"x.xz", func(t *testing.T) []byte { return tool(t, ".xz", padded, "xz", "in.txt") }, "x.xz!x"},
+		{"x.bz2", func(t *testing.T) []byte { return tool(t, ".bz2", padded, "bzip2", "in.txt") }, "x.bz2!x"},
+		{"x.7z", func(t *testing.T) []byte { return tool(t, ".7z", padded, "7zr", "a", "in.txt.7z", "in.txt") }, "x.7z!in.txt"},
+		{"x.deb", func(*testing.T) []byte { return arOf("data.tar.gz", string(gz(tarOf("./etc/x", text)))) }, "x.deb!data.tar.gz!data.tar!etc/x"},
+		{"x.cpio", func(*testing.T) []byte { return cpioOf("etc/x", text) }, "x.cpio!etc/x"},
+		{"x.rpm", func(*testing.T) []byte { return rpmOf("nothing!", text) }, "x.rpm!(payload)!(content)!usr/bin/x"},
+		{"script.rpm", func(*testing.T) []byte { return rpmOf(text, "nothing") }, "script.rpm!(header)"},
+		{"x.iso", func(t *testing.T) []byte { return isoOf(t, "etc/x.txt", text) }, "x.iso!etc/x.txt"},
+		{"x.crx", func(*testing.T) []byte {
+			return append([]byte("Cr24\x03\x00\x00\x00\x04\x00\x00\x00abcd"), zipOf("bg.js", text)...)
+		}, "x.crx!bg.js"},
+		{"x.pdf", func(*testing.T) []byte {
+			return pdfOf("BT /F1 12 Tf 72 720 Td [(Cookie: sess)-20(ionid=" + secret(0)[:10] + ")5(" + secret(0)[10:] + ")] TJ ET")
+		}, "x.pdf!(stream 1)"},
+		{"recovery.jsonlz4", func(*testing.T) []byte { return mozlz4Of(padded) }, "recovery.jsonlz4!recovery.json"},
+		{"x.docx", func(*testing.T) []byte { return zipOf("word/document.xml", "<w:t>"+text+"</w:t>") }, "x.docx!word/document.xml"},
+		{"no extension", func(*testing.T) []byte { return gz(tarOf("a.zip", string(zipOf("b", text)))) }, "no extension!(content)!a.zip!b"},
+		{"names.tar", func(*testing.T) []byte { return tarOf("Cookie: sessionid="+secret(0), "x") }, "names.tar!(names)"},
+		{"comment.zip", func(*testing.T) []byte {
+			var b bytes.Buffer
+			w := zip.NewWriter(&b)
+			_ = w.SetComment(text)
+			_ = w.Close()
+			return b.Bytes()
+		}, "comment.zip!(names)"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			b := c.b(t)
+			for how, open := range map[string]func() (io.ReadCloser, error){"streamed": streamed(b), "on disk": onDisk(t, b)} {
+				found, gaps := scan(t, c.name, open, archive.DefaultLimits)
+				if len(gaps) > 0 {
+					t.Errorf("%s: %v", how, gaps)
+				}
+				if !slices.ContainsFunc(found, func(f rules.Finding) bool { return f.Location.Path == c.path && f.Secret.Reveal() == secret(0) }) {
+					var paths []string
+					for _, f := range found {
+						paths = append(paths, f.Location.Path+" "+f.Secret.Reveal())
+					}
+					t.Errorf("%s: found in %q, not %q", how, paths, c.path)
+				}
+			}
+		})
+	}
+}
+
+type zeros struct{}
+
+func (zeros) Read(b []byte) (int, error) { clear(b); return len(b), nil }
+
+// repeat writes n bytes of zeros through w.
+func bomb(n int64, w func(io.Writer) io.WriteCloser) []byte {
+	var out bytes.Buffer
+	z := w(&out)
+	must(io.CopyN(z, zeros{}, n))
+	_ = z.Close()
+	return out.Bytes()
+}
+
+func gzw(w io.Writer) io.WriteCloser { return must(gzip.NewWriterLevel(w, 9)) }
+
+// Hostile files: none ends the scan, none takes memory without bound; what stands
+// before the trouble is found, and the trouble is said.
+func TestHostileArchives(t *testing.T) {
+	limits := archive.Limits{Depth: 6, Ratio: 20, Free: 8 << 20, Entries: 2000, Kept: 8 << 20}
+	good := zipOf("first.txt", cookie(0), "second.txt", cookie(1))
+	spoil := func(b []byte, at int, with ...byte) []byte {
+		b = bytes.Clone(b)
+		if at < 0 {
+			at += len(b)
+		}
+		copy(b[at:], with)
+		return b
+	}
+	central := bytes.Index(good, []byte("PK\x01\x02"))
+	many := func(n int) []byte {
+		var b bytes.Buffer
+		w := tar.NewWriter(&b)
+		for i := range n {
+			_ = w.WriteHeader(&tar.Header{Name: fmt.Sprint(i), Size: 0})
+		}
+		_ = w.Close()
+		return b.Bytes()
+	}
+	nest := func(n int, b []byte) []byte {
+		for range n {
+			b = gz(b)
+		}
+		return b
+	}
+	tarWith := func(h tar.Header, content string) []byte {
+		var b bytes.Buffer
+		w := tar.NewWriter(&b)
+		h.Size = int64(len(content))
+		if h.Mode == 0 {
+			h.Mode = 0o644
+		}
+		if err := w.WriteHeader(&h); err != nil {
+			t.Fatal(err)
+		}
+		_, _ = w.Write([]byte(content))
+		_ = w.WriteHeader(&tar.Header{Name: "after.txt", Size: int64(len(cookie(1))), Mode: 0o644})
+		_, _ = w.Write([]byte(cookie(1)))
+		_ = w.Close()
+		return b.Bytes()
+	}
+	for name, c := range map[string]struct {
+		b     []byte
+		want  []int // secrets that are found all the same
+		clean bool  // nothing is wrong with it after all
+	}{
+		"a bomb of gzip":                         {b: bomb(256<<20, gzw)},
+		"a bomb of zstd":                         {b: bomb(256<<20, func(w io.Writer) io.WriteCloser { return must(zstd.NewWriter(w)) })},
+		"a bomb of brotli":                       {b: nil},
+		"a bomb within a bomb":                   {b: gz(bomb(256<<20, gzw))},
+		"a bomb in a zip":                        {b: zipOf("a.txt", cookie(0), "bomb.gz", string(bomb(256<<20, gzw))), want: []int{0}},
+		"a zip of sixteen zips of bombs":         {b: zipOf(slices.Concat(slices.Repeat([]string{"b.zip", string(zipOf("x", string(make([]byte, 8<<20))))}, 16))...)},
+		"seven forms within each other":          {b: nest(7, []byte(cookie(0)))},
+		"five forms within each other":           {b: nest(5, []byte(cookie(0))), want: []int{0}, clean: true},
+		"more entries than are read":             {b: many(3000)},
+		"a path that climbs":                     {b: tarWith(tar.Header{Name: "../../../etc/passwd"}, cookie(0)), want: []int{0, 1}, clean: true},
+		"a path from the root":                   {b: tarWith(tar.Header{Name: "/etc/passwd"}, cookie(0)), want: []int{0, 1}, clean: true},
+		"a path with control characters":         {b: tarWith(tar.Header{Name: "a\x1b[2Jb\nc"}, cookie(0)), want: []int{0, 1}, clean: true},
+		"a symbolic link out of it":              {b: tarWith(tar.Header{Name: "l", Typeflag: tar.TypeSymlink, Linkname: "/etc/shadow"}, ""), want: []int{1}, clean: true},
+		"a hard link out of it":                  {b: tarWith(tar.Header{Name: "l", Typeflag: tar.TypeLink, Linkname: "../../x"}, ""), want: []int{1}, clean: true},
+		"a device":                               {b: tarWith(tar.Header{Name: "dev", Typeflag: tar.TypeBlock}, ""), want: []int{1}, clean: true},
+		"a pipe":                                 {b: tarWith(tar.Header{Name: "fifo", Typeflag: tar.TypeFifo}, ""), want: []int{1}, clean: true},
+		"a tar that is cut":                      {b: tarOf("a", cookie(0), "b", strings.Repeat("x", 5000))[:3000], want: []int{0}},
+		"a tar whose second header is damaged":   {b: spoil(tarOf("a", cookie(0), "b", cookie(1)), 1024+148, '9', '9', '9'), want: []int{0}},
+		"a tar that says a petabyte":             {b: spoil(tarOf("a", cookie(0)), 124, 0x80, 0, 0, 0, 0, 0x04)},
+		"a gzip that is cut":                     {b: gz([]byte(cookie(0) + strings.Repeat("text and more text", 1000)))[:60]},
+		"a gzip with a wrong checksum":           {b: spoil(gz([]byte(cookie(0))), -8, 1, 2, 3, 4), want: []int{0}},
+		"a gzip with garbage behind it":          {b: append(gz([]byte(cookie(0))), "garbage"...), want: []int{0}},
+		"a zip without its end":                  {b: good[:len(good)-30]},
+		"a zip whose end lies":                   {b: spoil(good, -6, 0xff, 0xff, 0xff, 0x7f)},
+		"a zip with a thousand entries said":     {b: spoil(good, -12, 0xe8, 3, 0xe8, 3)},
+		"a zip entry with a wrong method":        {b: spoil(good, central+10, 0x63), want: []int{1}},
+		"a zip entry that is encrypted":          {b: spoil(good, central+8, 1), want: []int{1}},
+		"a zip entry that says other sizes":      {b: spoil(good, central+24, 0xff, 0xff), want: []int{0, 1}},
+		"a zip entry with a wrong checksum":      {b: spoil(good, central+16, 1, 2, 3, 4), want: []int{0, 1}},
+		"a zip entry that begins elsewhere":      {b: spoil(good, central+42, 0xff, 0xff), want: []int{1}},
+		"a 7z of nothing":                        {b: append([]byte("7z\xbc\xaf\x27\x1c\x00\x04"), bytes.Repeat([]byte{0xff}, 60)...)},
+		"a rar of nothing":                       {b: append([]byte("Rar!\x1a\x07\x01\x00"), bytes.Repeat([]byte{0xff}, 60)...)},
+		"an xz of nothing":                       {b: append([]byte("\xfd7zXZ\x00"), bytes.Repeat([]byte{0xff}, 60)...)},
+		"an lzip that asks for half a gigabyte":  {b: append([]byte("LZIP\x01\x1d"), bytes.Repeat([]byte{0}, 60)...)},
+		"a zstd that asks for a window of 2 GiB": {b: []byte{0x28, 0xb5, 0x2f, 0xfd, 0x00, 0xa8, 1, 0, 0}},
+		"an lz4 of nothing":                      {b: append([]byte("\x04\x22\x4d\x18"), bytes.Repeat([]byte{0xff}, 60)...)},
+		"an ar whose size is a word":             {b: append([]byte("!<arch>\n"), bytes.Repeat([]byte("x"), 60)...)},
+		"an ar that says more than it has":       {b: spoil(arOf("a", cookie(0)), 56, '9', '9', '9', '9', '9'), want: []int{0}},
+		"a cpio that says a gigabyte":            {b: spoil(cpioOf("a", cookie(0)), 54, []byte("40000000")...)},
+		"an rpm of nothing":                      {b: append([]byte("\xed\xab\xee\xdb"), bytes.Repeat([]byte{0xff}, 300)...)},
+		"a crx without a zip":                    {b: []byte("Cr24\x03\x00\x00\x00\xff\xff\xff\x7fabcd")},
+		"an iso that is cut":                     {b: isoOf(t, "a.txt", cookie(0))[:34000]},
+		"a store of windows that lies":           {b: append([]byte("mozLz40\x00\xff\xff\xff\x7f"), 1, 2, 3)},
+		"a large zip within a stream":            {b: tarOf("first.txt", cookie(0), "big.zip", string(zipOf("x", cookie(1)))+strings.Repeat("x", 9<<20)), want: []int{0}},
+		"a pdf that is cut":                      {b: pdfOf("(" + cookie(0) + ") Tj")[:90], clean: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if c.b == nil {
+				c.b = bomb(256<<20, func(w io.Writer) io.WriteCloser { return brotli.NewWriterLevel(w, 5) })
+			}
+			var before, after runtime.MemStats
+			runtime.GC()
+			runtime.ReadMemStats(&before)
+			path := "f"
+			if strings.Contains(name, "brotli") {
+				path = "f.br"
+			}
+			found, gaps := scan(t, path, streamed(c.b), limits)
+			runtime.ReadMemStats(&after)
+			if used := int64(after.Sys) - int64(before.Sys); used > 700<<20 {
+				t.Errorf("%d MiB more of memory", used>>20)
+			}
+			for _, n := range c.want {
+				if !slices.ContainsFunc(found, func(f rules.Finding) bool { return f.Secret.Reveal() == secret(n) }) {
+					t.Errorf("secret %d is lost", n)
+				}
+			}
+			if c.clean != (len(gaps) == 0) {
+				t.Errorf("said: %.300q", gaps)
+			}
+			for _, f := range found {
+				if strings.ContainsAny(f.Location.Path, "\n\x1b") || strings.Contains(f.Location.Path, "..") {
+					t.Errorf("path %q", f.Location.Path)
+				}
+			}
+			for _, g := range gaps {
+				if strings.Contains(g, secret(0)) || strings.Contains(g, secret(1)) {
+					t.Errorf("a gap quotes a secret: %s", g)
+				}
+			}
+		})
+	}
+}
+
+// What only begins as an archive is looked at as it is.
+func TestWhatIsNoArchiveAfterAll(t *testing.T) {
+	for _, magic := range []string{"\x1f\x8b\x08", "PK\x03\x04", "7z\xbc\xaf\x27\x1c", "\x28\xb5\x2f\xfd", "BZh91AY&SY"} {
+		text := magic + "\n" + cookie(0) + strings.Repeat("and more text\n", 100)
+		found, gaps := scan(t, "f", streamed([]byte(text)), archive.DefaultLimits)
+		if len(found) != 1 || len(gaps) != 1 {
+			t.Errorf("%q: %d findings, %q", magic, len(found), gaps)
+		}
+	}
+}
+
+func FuzzOpen(f *testing.F) {
+	for _, b := range [][]byte{gz([]byte("text")), zipOf("a", "b"), tarOf("a", "b"), arOf("a", "b"), cpioOf("a", "b"), rpmOf("h", "c"), pdfOf("(x) Tj"), mozlz4Of(strings.Repeat("text ", 20))} {
+		f.Add(b)
+	}
+	o := archive.New(archive.Limits{Depth: 3, Ratio: 100, Free: 1 << 20, Entries: 100, Kept: 1 << 20})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		form := o.Recognise(b[:min(len(b), o.Head())], "f")
+		if form == "" {
+			return
+		}
+		budget := &scanners.Budget{In: func() int64 { return int64(len(b)) }}
+		_ = o.Open(t.Context(), form, scanners.Packed{Name: "f", Reader: bytes.NewReader(b)}, budget, func(_ string, r io.Reader) error {
+			_, err := io.Copy(io.Discard, r)
+			return err
+		}, func(string, error) {})
+		if budget.Out > 2<<20+100*int64(len(b)) {
+			t.Errorf("%d bytes of %d", budget.Out, len(b))
+		}
+	})
+}
