@@ -63,7 +63,8 @@ type app struct {
 	identity   string
 	quiet      bool
 
-	git gitFlags
+	git      gitFlags
+	platform string
 }
 
 // Main runs quell and returns its exit code.

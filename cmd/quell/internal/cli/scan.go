@@ -33,9 +33,11 @@ var sources = []struct {
 		return cilog.Source{Targets: t, Stdin: a.in}, nil
 	}, nil},
 	{"git", "git TARGET", "A repository: every object, not only what diffs show; a folder, a bundle, an https or ssh address", (*app).openGit, (*app).gitFlags},
-	{"image", "image TARGET…", "Container images: a registry's reference, an OCI layout folder, a docker archive", func(_ *app, _ *kit, t []string) (scanners.Source, error) {
-		return &oci.Source{Targets: t}, nil
-	}, nil},
+	{"image", "image TARGET…", "Container images: a registry's reference or pattern (registry.example/team/*), an OCI layout, an archive", func(a *app, k *kit, t []string) (scanners.Source, error) {
+		return &oci.Source{Targets: t, Platform: a.platform, Memory: a.memory(k)}, nil
+	}, func(a *app, f *pflag.FlagSet) {
+		f.StringVar(&a.platform, "platform", "", "only this `PLATFORM` of an image for several, as linux/arm64 (default all)")
+	}},
 	{"path", "path TARGET…", "Files and folders, - for standard input", func(a *app, _ *kit, t []string) (scanners.Source, error) {
 		return files.Source{Name: "path", Targets: t, Stdin: a.in}, nil
 	}, nil},

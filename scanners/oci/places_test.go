@@ -1,0 +1,607 @@
+package oci_test
+
+import (
+	"archive/tar"
+	"archive/zip"
+	"bytes"
+	"context"
+	"database/sql"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	"github.com/google/go-containerregistry/pkg/registry"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/layout"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/v1/static"
+	"github.com/google/go-containerregistry/pkg/v1/tarball"
+	"github.com/google/go-containerregistry/pkg/v1/types"
+	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/zstd"
+	_ "modernc.org/sqlite"
+
+	"github.com/quellhq/quell/rules"
+	"github.com/quellhq/quell/scanners"
+	"github.com/quellhq/quell/scanners/archive"
+	"github.com/quellhq/quell/scanners/detect"
+	"github.com/quellhq/quell/scanners/oci"
+	"github.com/quellhq/quell/scanners/sqlite"
+)
+
+// wanted is where a planted secret has to be said to stand.
+type wanted struct {
+	what     string
+	artifact string // the beginning of its name
+	path     string
+	layer    int               // which one, from 1; 0: none
+	notes    map[string]string // a part of each
+	// only says in which forms there is such a place; nil: in all.
+	only []string
+}
+
+func tarOf(t testing.TB, headers ...any) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	w := tar.NewWriter(&b)
+	for i := 0; i < len(headers); i += 2 {
+		h, ok := headers[i].(tar.Header)
+		if !ok {
+			h = tar.Header{Name: headers[i].(string)}
+		}
+		content := headers[i+1].(string)
+		h.Mode, h.Size = 0o644, int64(len(content))
+		if err := w.WriteHeader(&h); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.Write([]byte(content)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_ = w.Close()
+	return b.Bytes()
+}
+
+func gz(b []byte) []byte {
+	var out bytes.Buffer
+	z := gzip.NewWriter(&out)
+	_, _ = z.Write(b)
+	_ = z.Close()
+	return out.Bytes()
+}
+
+func zst(b []byte) []byte {
+	z, err := zstd.NewWriter(nil)
+	if err != nil {
+		panic(err)
+	}
+	return z.EncodeAll(b, nil)
+}
+
+func jar(name, content string) string {
+	var b bytes.Buffer
+	w := zip.NewWriter(&b)
+	f, err := w.Create(name)
+	if err != nil {
+		panic(err)
+	}
+	_, _ = f.Write([]byte(content))
+	_ = w.Close()
+	return b.String()
+}
+
+func database(t testing.TB, value string) string {
+	t.Helper()
+	p := filepath.Join(t.TempDir(), "x.db")
+	db, err := sql.Open("sqlite", p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := db.Exec(`CREATE TABLE log (id INTEGER PRIMARY KEY, line TEXT)`); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := db.Exec(`INSERT INTO log (line) VALUES (?)`, value); err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	b, err := os.ReadFile(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+// plant makes an index of two platforms with a secret in each place where an image
+// keeps bytes.
+func plant(t testing.TB) (v1.ImageIndex, v1.Image, map[int]wanted) {
+	t.Helper()
+	want := map[int]wanted{}
+	n := -1
+	put := func(w wanted) string {
+		n++
+		want[n] = w
+		return cookie(n)
+	}
+	wide := func(s string) string {
+		out := []byte{0xff, 0xfe}
+		for _, c := range []byte(s) {
+			out = append(out, c, 0)
+		}
+		return string(out)
+	}
+	first := tarOf(t,
+		"app/deleted.txt", put(wanted{what: "a file that a later layer deletes", path: "app/deleted.txt", layer: 1, notes: map[string]string{"deleted": "by layer", "created_by": "step 0"}})+"\n",
+		"app/over.txt", put(wanted{what: "one that it overwrites", path: "app/over.txt", layer: 1, notes: map[string]string{"overwritten": "by layer"}})+"\n",
+		"etc/dir/a", put(wanted{what: "one in a folder that it empties", path: "etc/dir/a", layer: 1, notes: map[string]string{"deleted": "by layer"}})+"\n",
+		"app/stays.txt", "\n"+put(wanted{what: "one that stays", path: "app/stays.txt", layer: 1, notes: map[string]string{"layer_index": "0", "platform": "linux/amd64"}})+"\n",
+		"lib/app.jar", jar("BOOT-INF/application.yml", put(wanted{what: "a jar", path: "lib/app.jar!BOOT-INF/application.yml", layer: 1})+"\n"),
+		"var/log/old.gz", string(gz([]byte(put(wanted{what: "a compressed log", path: "var/log/old.gz!old", layer: 1})+"\n"))),
+		"var/db/state", database(t, put(wanted{what: "a row of a database", path: "var/db/state!", layer: 1})),
+		"srv/wide.txt", wide(put(wanted{what: "a file in UTF-16", path: "srv/wide.txt", layer: 1})+"\n"),
+		"opt/"+put(wanted{what: "a file's name", path: "(names)", layer: 1}), "x",
+		tar.Header{Name: "opt/pax", PAXRecords: map[string]string{"SCHILY.xattr.user.note": put(wanted{what: "a pax header", path: "(names)", layer: 1})}}, "x",
+	)
+	second := tarOf(t, "app/.wh.deleted.txt", "", "app/over.txt", "clean\n", "etc/dir/.wh..wh..opq", "",
+		"root/.git/config", "[http]\n\textraheader = "+put(wanted{what: "a zstd layer", path: "root/.git/config", layer: 2})+"\n")
+	third := tarOf(t, "plain.txt", put(wanted{what: "a layer that is not compressed", path: "plain.txt", layer: 3})+"\n")
+	img := mutate.MediaType(v1.Image(empty.Image), types.OCIManifestSchema1)
+	img = mutate.ConfigMediaType(img, types.OCIConfigJSON)
+	for i, l := range []v1.Layer{static.NewLayer(gz(first), types.OCILayer), static.NewLayer(zst(second), types.OCILayerZStd), static.NewLayer(third, types.OCIUncompressedLayer)} {
+		a := mutate.Addendum{Layer: l, History: v1.History{CreatedBy: fmt.Sprintf("step %d", i)}}
+		if i == 0 {
+			a.Annotations = map[string]string{"note": put(wanted{what: "a layer's annotation", artifact: "image manifest", only: []string{"layout", "archive", "registry"}})}
+		}
+		var err error
+		if img, err = mutate.Append(img, a); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cfg, err := img.ConfigFile()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg = cfg.DeepCopy()
+	config := func(what string) string { return put(wanted{what: what, artifact: "image config"}) }
+	cfg.Author = config("the author")
+	cfg.Config.Env = []string{"HEADERS=" + config("the environment")}
+	cfg.Config.Labels = map[string]string{"note": config("a label")}
+	cfg.Config.Cmd = []string{"curl", "-H", config("the command")}
+	cfg.Config.Entrypoint = []string{"curl", "-H", config("the entry point")}
+	cfg.Config.OnBuild = []string{"RUN curl -H '" + config("a trigger") + "'"}
+	cfg.Config.Healthcheck = &v1.HealthConfig{Test: []string{"CMD", "curl", "-H", config("the health check")}}
+	cfg.Config.User = config("any other field")
+	cfg.History = append(cfg.History, v1.History{CreatedBy: "|1 HEADERS=" + config("a build argument") + " /bin/sh -c make", EmptyLayer: true},
+		v1.History{Comment: config("a comment of the history"), EmptyLayer: true})
+	cfg.OS, cfg.Architecture = "linux", "amd64"
+	if img, err = mutate.ConfigFile(img, cfg); err != nil {
+		t.Fatal(err)
+	}
+	oci := []string{"layout", "archive", "registry"}
+	img = mutate.Annotations(img, map[string]string{"note": put(wanted{what: "a manifest's annotation", artifact: "image manifest", only: oci})}).(v1.Image)
+
+	arm, err := mutate.AppendLayers(mutate.MediaType(v1.Image(empty.Image), types.OCIManifestSchema1), static.NewLayer(gz(tarOf(t, "arm.txt", put(wanted{what: "another platform", path: "arm.txt", layer: 9, notes: map[string]string{"platform": "linux/arm64"}, only: oci})+"\n")), types.OCILayer))
+	if err != nil {
+		t.Fatal(err)
+	}
+	wasm, err := mutate.AppendLayers(mutate.MediaType(v1.Image(empty.Image), types.OCIManifestSchema1),
+		static.NewLayer([]byte("\x00asm\x01\x00\x00\x00"+put(wanted{what: "a module of WebAssembly", layer: 9, only: oci})+"\n"), "application/wasm"),
+		static.NewLayer(gz(tarOf(t, "chart/values.yaml", put(wanted{what: "a Helm chart", path: "chart/values.yaml", layer: 9, only: oci})+"\n")), "application/vnd.cncf.helm.chart.content.v1.tar+gzip"),
+		static.NewLayer([]byte(`{"_type":"https://in-toto.io/Statement/v1","note":"`+put(wanted{what: "an attestation", layer: 9, only: oci})+`"}`), "application/vnd.in-toto+json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	nested := mutate.AppendManifests(empty.Index, mutate.IndexAddendum{Add: wasm})
+	idx := mutate.AppendManifests(empty.Index,
+		mutate.IndexAddendum{Add: img, Descriptor: v1.Descriptor{Platform: &v1.Platform{OS: "linux", Architecture: "amd64"}}},
+		mutate.IndexAddendum{Add: arm, Descriptor: v1.Descriptor{Platform: &v1.Platform{OS: "linux", Architecture: "arm64"}, Annotations: map[string]string{"note": put(wanted{what: "a descriptor's annotation", artifact: "image index", only: oci})}}},
+		mutate.IndexAddendum{Add: nested})
+	idx = mutate.Annotations(idx, map[string]string{"note": put(wanted{what: "an index's annotation", artifact: "image index", only: oci})}).(v1.ImageIndex)
+	return idx, img, want
+}
+
+// scanWith runs a source of the caller's as a scan does.
+func scanWith(t testing.TB, src *oci.Source) ([]*rules.Finding, []scanners.Gap, scanners.Stats) {
+	t.Helper()
+	set, err := rules.Builtin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var mu sync.Mutex
+	var found []*rules.Finding
+	var gaps []scanners.Gap
+	p := scanners.Pool{Detector: detect.New(set), Openers: []scanners.Opener{sqlite.Opener()}, Unpacker: archive.New(archive.DefaultLimits)}
+	stats, err := p.Run(t.Context(), src, func(f rules.Finding) { mu.Lock(); found = append(found, &f); mu.Unlock() }, func(g scanners.Gap) { mu.Lock(); gaps = append(gaps, g); mu.Unlock() })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := src.Attribute(t.Context(), found); err != nil {
+		t.Fatal(err)
+	}
+	return found, gaps, stats
+}
+
+func missing(found []*rules.Finding, n int, w wanted, layers []string) string {
+	why := "not found"
+	for _, f := range found {
+		if f.Secret.Reveal() != secret(n) {
+			continue
+		}
+		l := f.Location
+		switch {
+		case !strings.HasPrefix(l.Artifact, w.artifact):
+			why = fmt.Sprintf("in %q, not %q", l.Artifact, w.artifact)
+		case !strings.HasPrefix(l.Path, w.path):
+			why = fmt.Sprintf("path %q, not %q", l.Path, w.path)
+		case (w.layer > 0) != (l.Layer != ""), w.layer > 0 && w.layer <= len(layers) && l.Layer != layers[w.layer-1]:
+			why = fmt.Sprintf("layer %q", l.Layer)
+		default:
+			for k, v := range w.notes {
+				if !strings.Contains(l.Notes[k], v) {
+					return fmt.Sprintf("%s is %q, not %q", k, l.Notes[k], v)
+				}
+			}
+			return ""
+		}
+	}
+	return why
+}
+
+// tarFolder writes a folder as a tar.
+func tarFolder(t testing.TB, dir, file string) {
+	t.Helper()
+	f, err := os.Create(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	w := tar.NewWriter(f)
+	if err := w.AddFS(os.DirFS(dir)); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestASecretInEachPlace(t *testing.T) {
+	idx, img, want := plant(t)
+	if len(want) < 24 {
+		t.Fatalf("only %d places", len(want))
+	}
+	dir := t.TempDir()
+	lay, ociTar, docker := filepath.Join(dir, "layout"), filepath.Join(dir, "oci.tar"), filepath.Join(dir, "docker.tar")
+	if _, err := layout.Write(lay, idx); err != nil {
+		t.Fatal(err)
+	}
+	tarFolder(t, lay, ociTar)
+	tag, err := name.NewTag("example.com/app:1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := tarball.WriteToFile(docker, tag, img); err != nil {
+		t.Fatal(err)
+	}
+	srv := httptest.NewServer(registry.New())
+	defer srv.Close()
+	ref, err := name.ParseReference(strings.TrimPrefix(srv.URL, "http://") + "/acme/app:1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := remote.WriteIndex(ref, idx); err != nil {
+		t.Fatal(err)
+	}
+	list, err := img.Layers()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var layers []string
+	for _, l := range list {
+		d, err := l.Digest()
+		if err != nil {
+			t.Fatal(err)
+		}
+		layers = append(layers, d.String())
+	}
+	for kind, target := range map[string]string{"layout": lay, "archive": ociTar, "docker": docker, "registry": ref.String()} {
+		found, gaps, _ := scanWith(t, &oci.Source{Targets: []string{target}})
+		for _, g := range gaps {
+			t.Errorf("%s: %v", kind, g)
+		}
+		n := 0
+		for k, w := range want {
+			if w.only != nil && !slices.Contains(w.only, kind) {
+				continue
+			}
+			n++
+			in := layers
+			if kind == "docker" {
+				in, w.notes = nil, nil // its layers have no digest but their name's
+			}
+			if why := missing(found, k, w, in); why != "" {
+				t.Errorf("%s: %s: %s", kind, w.what, why)
+			}
+		}
+		t.Logf("%s: %d places", kind, n)
+	}
+	// One platform alone.
+	found, gaps, _ := scanWith(t, &oci.Source{Targets: []string{lay}, Platform: "linux/arm64"})
+	if len(gaps) > 0 || missing(found, 3, wanted{}, nil) != "not found" {
+		t.Errorf("the other platform is read: %v", gaps)
+	}
+}
+
+func TestWhatIsAttachedToAnImage(t *testing.T) {
+	srv := httptest.NewServer(registry.New(registry.WithReferrersSupport(true)))
+	defer srv.Close()
+	host := strings.TrimPrefix(srv.URL, "http://")
+	ref, err := name.ParseReference(host + "/acme/app:1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	img, err := mutate.AppendLayers(empty.Image, layer(t, "a.txt", cookie(0)+"\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := remote.Write(ref, img); err != nil {
+		t.Fatal(err)
+	}
+	desc, err := remote.Head(ref)
+	if err != nil {
+		t.Fatal(err)
+	}
+	attach := func(n int) v1.Image {
+		a, err := mutate.AppendLayers(mutate.MediaType(v1.Image(empty.Image), types.OCIManifestSchema1), static.NewLayer([]byte(`{"note":"`+cookie(n)+`"}`), "application/spdx+json"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return a
+	}
+	sbom := mutate.Subject(attach(1), *desc).(v1.Image)
+	d, err := sbom.Digest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := remote.Write(ref.Context().Digest(d.String()), sbom); err != nil {
+		t.Fatal(err)
+	}
+	if err := remote.Write(ref.Context().Tag("sha256-"+desc.Digest.Hex+".sig"), attach(2)); err != nil {
+		t.Fatal(err)
+	}
+	found, gaps, _ := scanWith(t, &oci.Source{Targets: []string{ref.String()}})
+	if len(gaps) > 0 {
+		t.Error(gaps)
+	}
+	for n := range 3 {
+		if why := missing(found, n, wanted{}, nil); strings.HasPrefix(why, "not found") {
+			t.Errorf("%d: %s", n, why)
+		}
+	}
+}
+
+func TestARegistryIsReadByAPattern(t *testing.T) {
+	srv := httptest.NewServer(registry.New())
+	defer srv.Close()
+	host := strings.TrimPrefix(srv.URL, "http://")
+	for i, repo := range []string{"team/a:1", "team/a:2", "team/b:1", "other/c:1"} {
+		ref, err := name.ParseReference(host + "/" + repo)
+		if err != nil {
+			t.Fatal(err)
+		}
+		img, err := mutate.AppendLayers(empty.Image, layer(t, "f.txt", cookie(i)+"\n"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if img, err = mutate.CreatedAt(img, v1.Time{Time: time.Unix(1_700_000_000+int64(i)*1000, 0)}); err != nil {
+			t.Fatal(err)
+		}
+		if err := remote.Write(ref, img); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var order []string
+	for a, err := range (&oci.Source{Targets: []string{host + "/team/*"}}).Artifacts(t.Context()) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.HasPrefix(a.Location.Artifact, "image manifest") {
+			order = append(order, a.Location.Artifact)
+		}
+	}
+	if len(order) != 3 {
+		t.Errorf("%d images", len(order))
+	}
+	found, gaps, _ := scanWith(t, &oci.Source{Targets: []string{host + "/team/*"}})
+	if len(gaps) > 0 {
+		t.Error(gaps)
+	}
+	for n := range 4 {
+		if got := missing(found, n, wanted{path: "f.txt", layer: 9}, nil) == ""; got != (n < 3) {
+			t.Errorf("%d found: %v", n, got)
+		}
+	}
+	if !slices.ContainsFunc(found, func(f *rules.Finding) bool { return strings.Contains(f.Location.Notes["image"], "team/b:1") }) {
+		t.Error("no finding names its image")
+	}
+	if _, gaps, _ := scanWith(t, &oci.Source{Targets: []string{host + "/nobody/*"}}); len(gaps) != 1 {
+		t.Errorf("%v", gaps)
+	}
+}
+
+// shelf is a memory for tests.
+type shelf struct {
+	mu sync.Mutex
+	m  map[string][]byte
+}
+
+func (s *shelf) Recall(_ context.Context, k string) ([]byte, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	b, ok := s.m[k]
+	return b, ok
+}
+
+func (s *shelf) Remember(_ context.Context, k string, v []byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.m[k] = bytes.Clone(v)
+}
+
+// The second image shares all layers but one: the others are not read again, and
+// what was found is found again.
+func TestTheSecondImageCostsWhatIsNew(t *testing.T) {
+	fetched := map[string]int{}
+	var mu sync.Mutex
+	reg := registry.New()
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.Contains(r.URL.Path, "/blobs/") && r.Method == http.MethodGet {
+			mu.Lock()
+			fetched[r.URL.Path[strings.LastIndexByte(r.URL.Path, '/')+1:]]++
+			mu.Unlock()
+		}
+		reg.ServeHTTP(w, r)
+	}))
+	defer srv.Close()
+	host := strings.TrimPrefix(srv.URL, "http://")
+	base := layer(t, "clean.txt", "nothing here\n", "app/later.txt", "x\n")
+	leaky := layer(t, "app/leak.txt", cookie(0)+"\n")
+	over := layer(t, "app/leak.txt", "gone\n")
+	write := func(tag string, layers ...v1.Layer) name.Reference {
+		ref, err := name.ParseReference(host + "/app:" + tag)
+		if err != nil {
+			t.Fatal(err)
+		}
+		img, err := mutate.AppendLayers(empty.Image, layers...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := remote.Write(ref, img); err != nil {
+			t.Fatal(err)
+		}
+		return ref
+	}
+	one, two := write("1", base, leaky, over), write("2", base, leaky, over, layer(t, "new.txt", cookie(1)+"\n"))
+	m := &shelf{m: map[string][]byte{}}
+	count := func(l v1.Layer) int {
+		d, err := l.Digest()
+		if err != nil {
+			t.Fatal(err)
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		return fetched[d.String()]
+	}
+	w := wanted{path: "app/leak.txt", layer: 9, notes: map[string]string{"overwritten": "by layer"}}
+	found, _, _ := scanWith(t, &oci.Source{Targets: []string{one.String()}, Memory: m})
+	if why := missing(found, 0, w, nil); why != "" {
+		t.Error(why)
+	}
+	found, _, _ = scanWith(t, &oci.Source{Targets: []string{two.String()}, Memory: m})
+	if why := missing(found, 0, w, nil); why != "" {
+		t.Errorf("again: %s", why)
+	}
+	if missing(found, 1, wanted{path: "new.txt", layer: 9}, nil) != "" {
+		t.Error("the new layer is not read")
+	}
+	if count(base) != 1 || count(over) != 1 || count(leaky) != 2 {
+		t.Errorf("the clean layers were fetched %d and %d times, the leaky one %d", count(base), count(over), count(leaky))
+	}
+}
+
+// Bad images: an error for what is wrong, and the rest is read.
+func TestHostileImages(t *testing.T) {
+	good := static.NewLayer(gz(tarOf(t, "good.txt", cookie(0)+"\n")), types.OCILayer)
+	bomb := func() []byte {
+		var b bytes.Buffer
+		z, _ := gzip.NewWriterLevel(&b, 9)
+		w := tar.NewWriter(z)
+		_ = w.WriteHeader(&tar.Header{Name: "zeros", Size: 64 << 20, Mode: 0o644})
+		_, _ = io.CopyN(w, zeros{}, 64<<20)
+		_ = w.Close()
+		_ = z.Close()
+		return b.Bytes()
+	}
+	climb := tarOf(t, "../../etc/passwd", cookie(1)+"\n", "/abs.txt", cookie(2)+"\n")
+	whole := gz(tarOf(t, "a.txt", cookie(3)+"\n", "b.txt", strings.Repeat("text", 100000)))
+	for name, c := range map[string]struct {
+		layer v1.Layer
+		want  []int
+		clean bool
+	}{
+		"a path that climbs":      {layer: static.NewLayer(gz(climb), types.OCILayer), want: []int{1, 2}, clean: true},
+		"a layer that is cut":     {layer: static.NewLayer(whole[:len(whole)-20], types.OCILayer), want: []int{3}},
+		"a layer of no form":      {layer: static.NewLayer([]byte("no tar at all, "+cookie(3)+"\n"), types.OCILayer), want: []int{3}, clean: true},
+		"a wrong media type":      {layer: static.NewLayer(whole, types.OCILayerZStd), want: []int{3}, clean: true},
+		"an encrypted layer":      {layer: static.NewLayer([]byte("xxxx"), "application/vnd.oci.image.layer.v1.tar+gzip+encrypted")},
+		"an empty layer":          {layer: static.NewLayer(nil, types.OCILayer), clean: true},
+		"a bomb":                  {layer: static.NewLayer(bomb(), types.OCILayer)},
+		"a header that is no tar": {layer: static.NewLayer(gz(append(tarOf(t, "a.txt", cookie(3)+"\n")[:1024], bytes.Repeat([]byte("x"), 2048)...)), types.OCILayer), want: []int{3}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			img, err := mutate.AppendLayers(mutate.MediaType(v1.Image(empty.Image), types.OCIManifestSchema1), c.layer, good)
+			if err != nil {
+				t.Fatal(err)
+			}
+			dir := t.TempDir()
+			if _, err := layout.Write(dir, mutate.AppendManifests(empty.Index, mutate.IndexAddendum{Add: img})); err != nil {
+				t.Fatal(err)
+			}
+			found, gaps, _ := scanWith(t, &oci.Source{Targets: []string{dir}, Free: 4 << 20})
+			for _, n := range append(c.want, 0) {
+				if why := missing(found, n, wanted{layer: 9}, nil); why != "" {
+					t.Errorf("secret %d: %s", n, why)
+				}
+			}
+			if c.clean != (len(gaps) == 0) {
+				t.Errorf("said: %v", gaps)
+			}
+		})
+	}
+	// A blob that is not what its digest says, one that is gone, one that nobody names.
+	img, err := mutate.AppendLayers(empty.Image, good)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	if _, err := layout.Write(dir, mutate.AppendManifests(empty.Index, mutate.IndexAddendum{Add: img})); err != nil {
+		t.Fatal(err)
+	}
+	d, err := good.Digest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	blob := filepath.Join(dir, "blobs/sha256", d.Hex)
+	if err := os.WriteFile(blob, gz(tarOf(t, "other.txt", cookie(4)+"\n")), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	stray := strings.Repeat("ab", 32)
+	if err := os.WriteFile(filepath.Join(dir, "blobs/sha256", stray), []byte(cookie(5)+"\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	found, gaps, _ := scanWith(t, &oci.Source{Targets: []string{dir}})
+	if len(gaps) != 2 || missing(found, 4, wanted{path: "other.txt", layer: 9}, nil) != "" || missing(found, 5, wanted{artifact: "blob sha256:" + stray, layer: 9}, nil) != "" {
+		t.Errorf("%d findings, %v", len(found), gaps)
+	}
+	if err := os.Remove(blob); err != nil {
+		t.Fatal(err)
+	}
+	if _, gaps, _ = scanWith(t, &oci.Source{Targets: []string{dir}}); !slices.ContainsFunc(gaps, func(g scanners.Gap) bool { return strings.Contains(g.Error(), "is not here") }) {
+		t.Errorf("%v", gaps)
+	}
+}
+
+type zeros struct{}
+
+func (zeros) Read(b []byte) (int, error) { clear(b); return len(b), nil }
