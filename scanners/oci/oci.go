@@ -208,14 +208,8 @@ func (v *visit) archive() error {
 			return nil
 		}
 		var parts []part
-		for _, l := range m.Layers {
-			// A layer has no digest here: its name in the archive is one, or stands for it.
-			sum := sha256.Sum256([]byte(v.target + "\x00" + l))
-			h := v1.Hash{Algorithm: "sha256", Hex: hex.EncodeToString(sum[:])}
-			if d, err := v1.NewHash("sha256:" + strings.TrimSuffix(path.Base(l), ".tar")); err == nil {
-				h = d
-			}
-			parts = append(parts, part{d: v1.Descriptor{Digest: h}, named: l})
+		for i, l := range m.Layers {
+			parts = append(parts, part{d: v1.Descriptor{Digest: savedDigest(l, i, config)}, named: l})
 		}
 		if !v.parts(v1.Hash{}, strings.Join(m.RepoTags, ", "), "", config, parts) {
 			return nil
@@ -230,6 +224,25 @@ func (v *visit) archive() error {
 		}
 	}
 	return nil
+}
+
+// savedDigest is what a layer of an archive of docker save is known by: the digest
+// that its name is, else that of its content, by the config; else one of its name.
+func savedDigest(file string, i int, config []byte) v1.Hash {
+	base := strings.TrimSuffix(strings.TrimSuffix(path.Base(file), ".gz"), ".tar")
+	if h, err := v1.NewHash("sha256:" + strings.TrimPrefix(base, "sha256:")); err == nil {
+		return h
+	}
+	var c struct {
+		RootFS struct {
+			DiffIDs []v1.Hash `json:"diff_ids"`
+		} `json:"rootfs"`
+	}
+	if json.Unmarshal(config, &c) == nil && i < len(c.RootFS.DiffIDs) {
+		return c.RootFS.DiffIDs[i]
+	}
+	sum := sha256.Sum256([]byte(file))
+	return v1.Hash{Algorithm: "sha256", Hex: hex.EncodeToString(sum[:])}
 }
 
 // reference reads an image of a registry, and what is attached to it.

@@ -6,8 +6,10 @@ import (
 	"bytes"
 	"context"
 	"database/sql"
+	"encoding/base64"
 	"fmt"
 	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -151,6 +153,9 @@ func plant(t testing.TB) (v1.ImageIndex, v1.Image, map[int]wanted) {
 		"var/log/old.gz", string(gz([]byte(put(wanted{what: "a compressed log", path: "var/log/old.gz!old", layer: 1})+"\n"))),
 		"var/db/state", database(t, put(wanted{what: "a row of a database", path: "var/db/state!", layer: 1})),
 		"srv/wide.txt", wide(put(wanted{what: "a file in UTF-16", path: "srv/wide.txt", layer: 1})+"\n"),
+		"opt/pkg.tgz", string(gz(tarOf(t, "in/x.txt", put(wanted{what: "an archive within the layer", path: "opt/pkg.tgz!pkg.tar!in/x.txt", layer: 1})+"\n"))),
+		"opt/encoded", base64.StdEncoding.EncodeToString([]byte(put(wanted{what: "an encoded text", path: "opt/encoded", layer: 1})))+"\n",
+		tar.Header{Name: "opt/link", Typeflag: tar.TypeSymlink, Linkname: put(wanted{what: "a link's target", path: "(names)", layer: 1})}, "",
 		"opt/"+put(wanted{what: "a file's name", path: "(names)", layer: 1}), "x",
 		tar.Header{Name: "opt/pax", PAXRecords: map[string]string{"SCHILY.xattr.user.note": put(wanted{what: "a pax header", path: "(names)", layer: 1})}}, "x",
 	)
@@ -182,7 +187,9 @@ func plant(t testing.TB) (v1.ImageIndex, v1.Image, map[int]wanted) {
 	cfg.Config.Entrypoint = []string{"curl", "-H", config("the entry point")}
 	cfg.Config.OnBuild = []string{"RUN curl -H '" + config("a trigger") + "'"}
 	cfg.Config.Healthcheck = &v1.HealthConfig{Test: []string{"CMD", "curl", "-H", config("the health check")}}
-	cfg.Config.User = config("any other field")
+	cfg.Config.User = config("the user")
+	cfg.Config.WorkingDir = config("the folder")
+	cfg.Config.Volumes = map[string]struct{}{config("a volume"): {}}
 	cfg.History = append(cfg.History, v1.History{CreatedBy: "|1 HEADERS=" + config("a build argument") + " /bin/sh -c make", EmptyLayer: true},
 		v1.History{Comment: config("a comment of the history"), EmptyLayer: true})
 	cfg.OS, cfg.Architecture = "linux", "amd64"
@@ -259,6 +266,13 @@ func missing(found []*rules.Finding, n int, w wanted, layers []string) string {
 	return why
 }
 
+func must[T any](x T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return x
+}
+
 // tarFolder writes a folder as a tar.
 func tarFolder(t testing.TB, dir, file string) {
 	t.Helper()
@@ -294,7 +308,7 @@ func TestASecretInEachPlace(t *testing.T) {
 	if err := tarball.WriteToFile(docker, tag, img); err != nil {
 		t.Fatal(err)
 	}
-	srv := httptest.NewServer(registry.New())
+	srv := httptest.NewServer(registry.New(registry.Logger(log.New(io.Discard, "", 0))))
 	defer srv.Close()
 	ref, err := name.ParseReference(strings.TrimPrefix(srv.URL, "http://") + "/acme/app:1")
 	if err != nil {
@@ -315,7 +329,15 @@ func TestASecretInEachPlace(t *testing.T) {
 		}
 		layers = append(layers, d.String())
 	}
-	for kind, target := range map[string]string{"layout": lay, "archive": ociTar, "docker": docker, "registry": ref.String()} {
+	again, err := tarball.ImageFromPath(docker, &tag)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var saved []string
+	for _, l := range must(again.Layers()) {
+		saved = append(saved, must(l.Digest()).String())
+	}
+	for kind, target := range map[string]string{"registry": ref.String(), "layout": lay, "archive": ociTar, "docker": docker} {
 		found, gaps, _ := scanWith(t, &oci.Source{Targets: []string{target}})
 		for _, g := range gaps {
 			t.Errorf("%s: %v", kind, g)
@@ -328,13 +350,18 @@ func TestASecretInEachPlace(t *testing.T) {
 			n++
 			in := layers
 			if kind == "docker" {
-				in, w.notes = nil, nil // its layers have no digest but their name's
+				// Its layers are written anew: what matters is which one it is.
+				in = saved
+				delete(w.notes, "platform")
 			}
 			if why := missing(found, k, w, in); why != "" {
 				t.Errorf("%s: %s: %s", kind, w.what, why)
 			}
 		}
 		t.Logf("%s: %d places", kind, n)
+		if n < 24 {
+			t.Errorf("%s: only %d places", kind, n)
+		}
 	}
 	// One platform alone.
 	found, gaps, _ := scanWith(t, &oci.Source{Targets: []string{lay}, Platform: "linux/arm64"})
@@ -344,7 +371,7 @@ func TestASecretInEachPlace(t *testing.T) {
 }
 
 func TestWhatIsAttachedToAnImage(t *testing.T) {
-	srv := httptest.NewServer(registry.New(registry.WithReferrersSupport(true)))
+	srv := httptest.NewServer(registry.New(registry.WithReferrersSupport(true), registry.Logger(log.New(io.Discard, "", 0))))
 	defer srv.Close()
 	host := strings.TrimPrefix(srv.URL, "http://")
 	ref, err := name.ParseReference(host + "/acme/app:1")
@@ -392,7 +419,7 @@ func TestWhatIsAttachedToAnImage(t *testing.T) {
 }
 
 func TestARegistryIsReadByAPattern(t *testing.T) {
-	srv := httptest.NewServer(registry.New())
+	srv := httptest.NewServer(registry.New(registry.Logger(log.New(io.Discard, "", 0))))
 	defer srv.Close()
 	host := strings.TrimPrefix(srv.URL, "http://")
 	for i, repo := range []string{"team/a:1", "team/a:2", "team/b:1", "other/c:1"} {
@@ -464,7 +491,7 @@ func (s *shelf) Remember(_ context.Context, k string, v []byte) {
 func TestTheSecondImageCostsWhatIsNew(t *testing.T) {
 	fetched := map[string]int{}
 	var mu sync.Mutex
-	reg := registry.New()
+	reg := registry.New(registry.Logger(log.New(io.Discard, "", 0)))
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.Contains(r.URL.Path, "/blobs/") && r.Method == http.MethodGet {
 			mu.Lock()
