@@ -46,8 +46,11 @@ func (r *repo) remembers() bool {
 	return s.Memory != nil && !s.partly() && (s.Objects == "" || s.Objects == All)
 }
 
-// packKey is a pack's own checksum, which stands at its end.
-func packKey(p *pack.Pack) string { return "git/pack/" + p.Checksum() }
+// packKey names a pack of this repository: what another repository calls its packs
+// is its own word.
+func (r *repo) packKey(p *pack.Pack) string {
+	return r.memory.key + "/pack/" + p.Checksum() + "/" + p.Stamp()
+}
 
 // remember loads what is known of this repository.
 func (r *repo) remember(ctx context.Context) {
@@ -64,7 +67,7 @@ func (r *repo) remember(ctx context.Context) {
 	m.key = "git/objects/" + hex.EncodeToString(sum[:])
 	for _, o := range r.all() {
 		for _, p := range o.packs {
-			b, ok := r.src.Memory.Recall(ctx, packKey(p))
+			b, ok := r.src.Memory.Recall(ctx, r.packKey(p))
 			if !ok {
 				m.whole = false
 				continue
@@ -101,7 +104,7 @@ func (r *repo) keep(ctx context.Context) {
 					hits = append(hits, i...)
 				}
 			}
-			r.src.Memory.Remember(ctx, packKey(p), hits)
+			r.src.Memory.Remember(ctx, r.packKey(p), hits)
 		}
 	}
 	// Packs are made anew from what is there: ids outlive them.
@@ -158,7 +161,7 @@ func (r *repo) state() string {
 	h := sha256.New()
 	for _, o := range r.all() {
 		for _, p := range o.packs {
-			fmt.Fprintln(h, packKey(p))
+			fmt.Fprintln(h, r.packKey(p))
 		}
 		for d := range 256 {
 			for _, i := range o.looseIDs(d) {

@@ -517,7 +517,10 @@ func history(config []byte, n int) []string {
 // else the file that it is.
 func (s *Source) blob(b blobs, d v1.Descriptor, loc rules.Location, have *layer, named string) scanners.Artifact {
 	return scanners.Artifact{Location: loc, Parts: func(ctx context.Context, part func(scanners.Artifact, io.Reader) error, gap func(scanners.Gap)) error {
-		if s.recall(ctx, d.Digest, have) {
+		// What is remembered of a digest must have been read under it: the names in
+		// an archive of docker save are nobody's word.
+		sure := named == "" && d.Digest.Algorithm == "sha256"
+		if sure && s.recall(ctx, d.Digest, have) {
 			return nil
 		}
 		var r io.ReadCloser
@@ -542,7 +545,7 @@ func (s *Source) blob(b blobs, d v1.Descriptor, loc rules.Location, have *layer,
 		if err == nil {
 			err = sum.finish()
 		}
-		if err == nil {
+		if err == nil && sure {
 			s.keep(ctx, d.Digest, have)
 		}
 		return err

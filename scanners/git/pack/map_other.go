@@ -10,9 +10,10 @@ import (
 
 // mapping is a file whose bytes are read when they are asked for.
 type mapping struct {
-	f    *os.File
-	from int64
-	n    int64
+	stamp string
+	f     *os.File
+	from  int64
+	n     int64
 }
 
 // skip leaves out what stands before a pack.
@@ -37,7 +38,7 @@ func openMapping(fs FS, name string) (mapping, error) {
 		f.Close()
 		return mapping{}, err
 	}
-	return mapping{f: f, n: info.Size()}, nil
+	return mapping{f: f, n: info.Size(), stamp: fmt.Sprint(info.Size(), "/", info.ModTime().UnixNano())}, nil
 }
 
 func (m mapping) size() int64 { return m.n }

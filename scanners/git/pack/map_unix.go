@@ -12,6 +12,7 @@ import (
 
 // mapping is a file's bytes. Where a file can't be mapped its bytes are read.
 type mapping struct {
+	stamp string
 	b     []byte // from where the pack begins
 	whole []byte // what is mapped
 }
@@ -39,6 +40,7 @@ func openMapping(fs FS, name string) (mapping, error) {
 		return mapping{}, errors.New("not a regular file")
 	}
 	n := info.Size()
+	stamp := fmt.Sprint(n, "/", info.ModTime().UnixNano())
 	if n == 0 {
 		return mapping{}, nil
 	}
@@ -46,10 +48,10 @@ func openMapping(fs FS, name string) (mapping, error) {
 		return mapping{}, errors.New("larger than the address space")
 	}
 	if b, err := syscall.Mmap(int(f.Fd()), 0, int(n), syscall.PROT_READ, syscall.MAP_PRIVATE); err == nil {
-		return mapping{b, b}, nil
+		return mapping{b: b, whole: b, stamp: stamp}, nil
 	}
 	b, err := io.ReadAll(f)
-	return mapping{b: b}, err
+	return mapping{b: b, stamp: stamp}, err
 }
 
 func (m mapping) size() int64 { return int64(len(m.b)) }

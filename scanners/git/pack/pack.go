@@ -179,6 +179,10 @@ func (p *Pack) Checksum() string {
 	return hex.EncodeToString(b)
 }
 
+// Stamp tells one state of the pack's file from another: its size and when it was
+// written.
+func (p *Pack) Stamp() string { return p.data.stamp }
+
 // Len is how many objects there are.
 func (p *Pack) Len() int { return p.n }
 
