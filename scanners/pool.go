@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -166,7 +167,7 @@ func (r *run) unpack(ctx context.Context, a Artifact, b io.Reader, budget *Budge
 	}
 	inside := func(name string) Artifact {
 		m := a
-		m.Open, m.Parts = nil, nil
+		m.Open, m.Parts, m.Beside = nil, nil, nil
 		if name != "" {
 			m.Location.Path += "!" + name
 		}
@@ -260,7 +261,7 @@ func (p *peeked) rewind() bool {
 
 // stream reads one artifact, and then what an opener sees in it.
 func (r *run) stream(ctx context.Context, a Artifact, b io.Reader) error {
-	b, inner := r.opened(b)
+	b, inner := r.opened(a, b)
 	if err := r.read(ctx, a, b); err != nil || inner == nil {
 		return err
 	}
@@ -272,12 +273,13 @@ func (r *run) stream(ctx context.Context, a Artifact, b io.Reader) error {
 		return nil
 	}
 	a.Location.Path += "!" + in.Name
+	a.where = in.Where
 	return r.read(ctx, a, bytes.NewReader(in.Text))
 }
 
 // opened looks at how the bytes begin. Where an opener knows the form, they are
 // kept while they are read, for it to open once they are all there.
-func (r *run) opened(b io.Reader) (io.Reader, func(context.Context) (Inner, error)) {
+func (r *run) opened(a Artifact, b io.Reader) (io.Reader, func(context.Context) (Inner, error)) {
 	longest := 0
 	for _, o := range r.Openers {
 		longest = max(longest, len(o.Magic))
@@ -303,11 +305,30 @@ func (r *run) opened(b io.Reader) (io.Reader, func(context.Context) (Inner, erro
 				if kept.over {
 					return Inner{}, fmt.Errorf("larger than %d MiB: scanned as it is, not opened", o.Max>>20)
 				}
-				return o.Open(ctx, kept.b)
+				return o.Open(ctx, kept.b, beside(a, o.Max))
 			}
 		}
 	}
 	return whole, nil
+}
+
+// beside reads what stands beside an artifact.
+func beside(a Artifact, most int) func(string) ([]byte, error) {
+	if a.Beside == nil {
+		return nil
+	}
+	return func(suffix string) ([]byte, error) {
+		f, err := a.Beside(suffix)
+		if err != nil {
+			return nil, err
+		}
+		defer f.Close()
+		b, err := io.ReadAll(io.LimitReader(f, int64(most)+1))
+		if err == nil && len(b) > most {
+			err = fmt.Errorf("larger than %d MiB", most>>20)
+		}
+		return b, err
+	}
 }
 
 type failing struct{ err error }
@@ -374,6 +395,14 @@ func (r *run) chunk(c Chunk) {
 		}
 		if m.Rule.Provider != nil {
 			f.Provider = m.Rule.Provider.ID
+		}
+		if w := c.Artifact.where; w != nil {
+			notes := maps.Clone(f.Location.Notes)
+			if notes == nil {
+				notes = map[string]string{}
+			}
+			notes["row"] = w(f.Location.Line)
+			f.Location.Notes = notes
 		}
 		r.emit(f)
 	}

@@ -97,7 +97,7 @@ func TestAPanicConcernsItsArtifactAndQuotesNothing(t *testing.T) {
 }
 
 func TestOpeners(t *testing.T) {
-	opener := Opener{Magic: []byte("MAGIC"), Max: 64, Open: func(_ context.Context, file []byte) (Inner, error) {
+	opener := Opener{Magic: []byte("MAGIC"), Max: 64, Open: func(_ context.Context, file []byte, _ func(string) ([]byte, error)) (Inner, error) {
 		return Inner{Name: "inside", Text: bytes.ToUpper(file)}, nil
 	}}
 	for _, x := range []struct {

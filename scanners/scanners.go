@@ -36,6 +36,12 @@ type Artifact struct {
 	// Open returns the bytes. It is called at most once, by one goroutine.
 	Open func(ctx context.Context) (io.ReadCloser, error)
 
+	// Beside opens a file that stands beside this one, called as it is with suffix
+	// behind; nil: nothing is known of what stands beside.
+	Beside func(suffix string) (io.ReadCloser, error)
+
+	where func(line int) string // of what an opener made: Inner.Where
+
 	// Parts is set instead of Open for a container. It calls part for each
 	// member in turn; the reader is valid during the call. An error of part
 	// ends the walk; one of a member goes to gap and the walk goes on.
@@ -146,7 +152,8 @@ type Budget struct {
 type Opener struct {
 	Magic []byte // how such a file begins
 	Max   int    // the most bytes that are kept for it
-	Open  func(ctx context.Context, file []byte) (Inner, error)
+	// Open may call beside for a file that stands beside it; nil: there is none.
+	Open func(ctx context.Context, file []byte, beside func(suffix string) ([]byte, error)) (Inner, error)
 }
 
 // Inner is what an opener sees, as text. Its findings stand at PATH!Name. An
@@ -154,6 +161,9 @@ type Opener struct {
 type Inner struct {
 	Name string
 	Text []byte
+	// Where says in the file's own words what a line shows, as "table log, row 7";
+	// nil: nothing more than the line.
+	Where func(line int) string
 }
 
 // Match is what a detector saw.

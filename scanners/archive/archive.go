@@ -57,6 +57,8 @@ func forms() []form {
 		{name: "iso", at: 0x8001, magic: "CD001", seeks: true, open: uniso},
 		{name: "mozlz4", magic: "mozLz40\x00", open: unmozlz4},
 		{name: "pdf", magic: "%PDF-", seeks: true, open: pdfText},
+		{name: "git bundle", magic: "# v2 git bundle\n", seeks: true, open: unbundle},
+		{name: "git bundle", magic: "# v3 git bundle\n", seeks: true, open: unbundle},
 		{name: "tar", known: oldTar, open: untar},
 	}
 }

@@ -193,6 +193,34 @@ func mozlz4Of(content string) []byte {
 	return append(binary.LittleEndian.AppendUint32([]byte("mozLz40\x00"), uint32(len(content))), out[:n]...)
 }
 
+// bundleOf makes a git bundle of one file, whose later version is a delta.
+func bundleOf(t *testing.T, content string) []byte {
+	t.Helper()
+	if _, err := exec.LookPath("git"); err != nil {
+		t.Skip("git is missing")
+	}
+	dir := t.TempDir()
+	git := func(args ...string) {
+		t.Helper()
+		c := exec.Command("git", args...)
+		c.Dir = dir
+		c.Env = append(os.Environ(), "GIT_CONFIG_GLOBAL=/dev/null", "GIT_AUTHOR_NAME=a", "GIT_AUTHOR_EMAIL=a@e.com", "GIT_COMMITTER_NAME=a", "GIT_COMMITTER_EMAIL=a@e.com")
+		if out, err := c.CombinedOutput(); err != nil {
+			t.Fatalf("git %v: %v %s", args, err, out)
+		}
+	}
+	git("init", "-q", "-b", "main")
+	for _, text := range []string{strings.Repeat("a line that stays\n", 200), strings.Repeat("a line that stays\n", 200) + content} {
+		if err := os.WriteFile(filepath.Join(dir, "f.txt"), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		git("add", "-A")
+		git("commit", "-q", "-m", "x")
+	}
+	git("bundle", "create", "-q", "x.bundle", "--all")
+	return must(os.ReadFile(filepath.Join(dir, "x.bundle")))
+}
+
 // tool makes a file with a program of the system's.
 func tool(t testing.TB, ext string, content string, args ...string) []byte {
 	t.Helper()
@@ -259,6 +287,7 @@ func TestEachFormIsOpened(t *testing.T) {
 		{"recovery.jsonlz4", func(*testing.T) []byte { return mozlz4Of(padded) }, "recovery.jsonlz4!recovery.json"},
 		{"x.docx", func(*testing.T) []byte { return zipOf("word/document.xml", "<w:t>"+text+"</w:t>") }, "x.docx!word/document.xml"},
 		{"no extension", func(*testing.T) []byte { return gz(tarOf("a.zip", string(zipOf("b", text)))) }, "no extension!(content)!a.zip!b"},
+		{"export.tar", func(t *testing.T) []byte { return tarOf("project.bundle", string(bundleOf(t, text))) }, "export.tar!project.bundle!blob "},
 		{"names.tar", func(*testing.T) []byte { return tarOf("Cookie: sessionid="+secret(0), "x") }, "names.tar!(names)"},
 		{"comment.zip", func(*testing.T) []byte {
 			var b bytes.Buffer
@@ -275,7 +304,9 @@ func TestEachFormIsOpened(t *testing.T) {
 				if len(gaps) > 0 {
 					t.Errorf("%s: %v", how, gaps)
 				}
-				if !slices.ContainsFunc(found, func(f rules.Finding) bool { return f.Location.Path == c.path && f.Secret.Reveal() == secret(0) }) {
+				if !slices.ContainsFunc(found, func(f rules.Finding) bool {
+					return (f.Location.Path == c.path || strings.HasSuffix(c.path, " ") && strings.HasPrefix(f.Location.Path, c.path)) && f.Secret.Reveal() == secret(0)
+				}) {
 					var paths []string
 					for _, f := range found {
 						paths = append(paths, f.Location.Path+" "+f.Secret.Reveal())

@@ -41,6 +41,8 @@ type File struct {
 	Source string
 	Path   string // as reported
 	Open   func() (io.ReadCloser, error)
+	// Beside opens the file called as this one with suffix behind; nil: standard input.
+	Beside func(suffix string) (io.ReadCloser, error)
 }
 
 // Artifact makes the file an artifact of its own.
@@ -48,6 +50,7 @@ func (f File) Artifact() scanners.Artifact {
 	return scanners.Artifact{
 		Location: rules.Location{Source: f.Source, Path: f.Path},
 		Open:     func(context.Context) (io.ReadCloser, error) { return f.Open() },
+		Beside:   f.Beside,
 	}
 }
 
@@ -109,18 +112,22 @@ func (s Source) walk(ctx context.Context, target string, yield func(File, error)
 }
 
 func (s Source) file(path string) File {
-	return File{Source: s.Name, Path: filepath.ToSlash(path), Open: func() (io.ReadCloser, error) {
-		// Not blocking: a pipe put in the place of a file must not hang the scan.
-		f, err := os.OpenFile(path, os.O_RDONLY|nonblock, 0)
-		if err != nil {
-			return nil, plain(err)
-		}
-		if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
-			_ = f.Close()
-			return nil, errors.Join(err, fmt.Errorf("not a regular file"))
-		}
-		return f, nil
-	}}
+	return File{Source: s.Name, Path: filepath.ToSlash(path), Open: func() (io.ReadCloser, error) { return regular(path) },
+		Beside: func(suffix string) (io.ReadCloser, error) { return regular(path + suffix) }}
+}
+
+// regular opens a regular file, and nothing else.
+func regular(path string) (io.ReadCloser, error) {
+	// Not blocking: a pipe put in the place of a file must not hang the scan.
+	f, err := os.OpenFile(path, os.O_RDONLY|nonblock, 0)
+	if err != nil {
+		return nil, plain(err)
+	}
+	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
+		_ = f.Close()
+		return nil, errors.Join(err, fmt.Errorf("not a regular file"))
+	}
+	return f, nil
 }
 
 // plain drops the path of an error: a Gap names it already.

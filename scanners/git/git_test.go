@@ -342,7 +342,7 @@ func TestOpenedBlobsKeepTheirPath(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	opener := scanners.Opener{Magic: []byte("SQLite"), Max: 1 << 10, Open: func(context.Context, []byte) (scanners.Inner, error) {
+	opener := scanners.Opener{Magic: []byte("SQLite"), Max: 1 << 10, Open: func(context.Context, []byte, func(string) ([]byte, error)) (scanners.Inner, error) {
 		return scanners.Inner{Name: "rows", Text: []byte(line(1))}, nil
 	}}
 	src := &git.Source{Dir: r.dir}

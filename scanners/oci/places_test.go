@@ -151,7 +151,7 @@ func plant(t testing.TB) (v1.ImageIndex, v1.Image, map[int]wanted) {
 		"app/stays.txt", "\n"+put(wanted{what: "one that stays", path: "app/stays.txt", layer: 1, notes: map[string]string{"layer_index": "0", "platform": "linux/amd64"}})+"\n",
 		"lib/app.jar", jar("BOOT-INF/application.yml", put(wanted{what: "a jar", path: "lib/app.jar!BOOT-INF/application.yml", layer: 1})+"\n"),
 		"var/log/old.gz", string(gz([]byte(put(wanted{what: "a compressed log", path: "var/log/old.gz!old", layer: 1})+"\n"))),
-		"var/db/state", database(t, put(wanted{what: "a row of a database", path: "var/db/state!", layer: 1})),
+		"var/db/state", database(t, put(wanted{what: "a row of a database", path: "var/db/state!rows", layer: 1, notes: map[string]string{"row": "table log, row 1"}})),
 		"srv/wide.txt", wide(put(wanted{what: "a file in UTF-16", path: "srv/wide.txt", layer: 1})+"\n"),
 		"opt/pkg.tgz", string(gz(tarOf(t, "in/x.txt", put(wanted{what: "an archive within the layer", path: "opt/pkg.tgz!pkg.tar!in/x.txt", layer: 1})+"\n"))),
 		"opt/encoded", base64.StdEncoding.EncodeToString([]byte(put(wanted{what: "an encoded text", path: "opt/encoded", layer: 1})))+"\n",

@@ -15,6 +15,8 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -39,13 +41,18 @@ func Opener() scanners.Opener {
 	// One at a time: a database is in memory with a copy of SQLite's own and the
 	// text of its rows.
 	turn := make(chan struct{}, 1)
-	return scanners.Opener{Magic: []byte("SQLite format 3\x00"), Max: maxStore, Open: func(ctx context.Context, file []byte) (scanners.Inner, error) {
+	return scanners.Opener{Magic: []byte("SQLite format 3\x00"), Max: maxStore, Open: func(ctx context.Context, file []byte, beside func(string) ([]byte, error)) (scanners.Inner, error) {
 		select {
 		case turn <- struct{}{}:
 		case <-ctx.Done():
 			return scanners.Inner{}, ctx.Err()
 		}
 		defer func() { <-turn }()
+		if beside != nil {
+			if log, err := beside("-wal"); err == nil {
+				file = replay(file, log)
+			}
+		}
 		return open(ctx, file)
 	}}
 }
@@ -106,14 +113,50 @@ func rows(ctx context.Context, conn *sql.Conn) (scanners.Inner, error) {
 	if err != nil {
 		return out, err
 	}
-	var text bytes.Buffer
+	var text shown
+	out.Where = text.where
 	for _, name := range names {
-		if err := table(ctx, conn, name, &text); err != nil {
-			return scanners.Inner{Name: out.Name, Text: text.Bytes()}, fmt.Errorf("rows of a database: %w", plain(err))
+		err := text.table(ctx, conn, name)
+		out.Text = text.Bytes()
+		if err != nil {
+			return out, fmt.Errorf("rows of a database: %w", plain(err))
 		}
 	}
-	out.Text = text.Bytes()
 	return out, nil
+}
+
+// shown is rows as lines, with what is needed to tell which line is which row.
+type shown struct {
+	bytes.Buffer
+	lines  int
+	tables []shownTable
+}
+
+type shownTable struct {
+	name string
+	// Of each row: the line that it begins with, and its id; without ids they are
+	// counted.
+	first []int32
+	ids   []int64
+}
+
+// where is the row that a line shows.
+func (s *shown) where(line int) string {
+	for i := len(s.tables) - 1; i >= 0; i-- {
+		t := &s.tables[i]
+		if len(t.first) == 0 || int(t.first[0]) > line {
+			continue
+		}
+		k, exact := slices.BinarySearch(t.first, int32(line))
+		if !exact {
+			k--
+		}
+		if t.ids == nil {
+			return fmt.Sprintf("table %s, row number %d", t.name, k+1)
+		}
+		return fmt.Sprintf("table %s, row %d", t.name, t.ids[k])
+	}
+	return ""
 }
 
 func tables(ctx context.Context, conn *sql.Conn) ([]string, error) {
@@ -133,9 +176,14 @@ func tables(ctx context.Context, conn *sql.Conn) ([]string, error) {
 	return out, r.Err()
 }
 
-func table(ctx context.Context, conn *sql.Conn, name string, text *bytes.Buffer) error {
-	r, err := conn.QueryContext(ctx, `SELECT * FROM "`+strings.ReplaceAll(name, `"`, `""`)+`"`)
-	if err != nil {
+func (s *shown) table(ctx context.Context, conn *sql.Conn, name string) error {
+	quoted := `"` + strings.ReplaceAll(name, `"`, `""`) + `"`
+	s.tables = append(s.tables, shownTable{name: name})
+	t := &s.tables[len(s.tables)-1]
+	r, err := conn.QueryContext(ctx, `SELECT rowid, * FROM `+quoted)
+	if err == nil {
+		t.ids = []int64{}
+	} else if r, err = conn.QueryContext(ctx, `SELECT * FROM `+quoted); err != nil { // WITHOUT ROWID
 		return err
 	}
 	defer r.Close()
@@ -151,14 +199,22 @@ func table(ctx context.Context, conn *sql.Conn, name string, text *bytes.Buffer)
 		if err := r.Scan(into...); err != nil {
 			return err
 		}
-		for i, v := range values {
-			if i > 0 {
-				text.WriteByte('\t')
-			}
-			text.Write(v)
+		t.first = append(t.first, int32(s.lines+1))
+		row := values
+		if t.ids != nil {
+			id, _ := strconv.ParseInt(string(row[0]), 10, 64)
+			t.ids, row = append(t.ids, id), row[1:]
 		}
-		text.WriteByte('\n')
-		if text.Len() > maxStore {
+		for i, v := range row {
+			if i > 0 {
+				s.WriteByte('\t')
+			}
+			s.Write(v)
+			s.lines += bytes.Count(v, []byte{'\n'})
+		}
+		s.WriteByte('\n')
+		s.lines++
+		if s.Len() > maxStore {
 			return errTooLong
 		}
 	}

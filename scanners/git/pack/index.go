@@ -25,25 +25,29 @@ func Index(fs FS, name string, hashLen int, base func(id []byte) (Kind, []byte, 
 }
 
 // IndexAt is Index for a pack that begins in the middle of a file.
-func IndexAt(fs FS, name string, from int64, hashLen int, base func(id []byte) (Kind, []byte, error)) (p *Pack, err error) {
-	p = &Pack{Name: path.Base(name), HashLen: hashLen}
+func IndexAt(fs FS, name string, from int64, hashLen int, base func(id []byte) (Kind, []byte, error)) (*Pack, error) {
+	p := &Pack{Name: path.Base(name), HashLen: hashLen}
+	var err error
+	if p.data, err = openMapping(fs, name); err != nil {
+		return nil, err
+	}
+	if err := p.data.skip(from); err != nil {
+		p.Close()
+		return nil, err
+	}
+	return index(p, base)
+}
+
+// index makes the index of a pack that has none.
+func index(p *Pack, base func(id []byte) (Kind, []byte, error)) (_ *Pack, err error) {
 	defer func() {
 		if x := recover(); x != nil {
 			err = fmt.Errorf("the pack could not be read (%T)", x)
 		}
-		if err != nil && p != nil && p.ids == nil {
-			p.Close()
-			p = nil
-		}
 	}()
-	if p.data, err = openMapping(fs, name); err != nil {
-		return nil, err
-	}
-	if err = p.data.skip(from); err != nil {
-		return nil, err
-	}
 	n, err := p.header()
 	if err != nil {
+		p.Close()
 		return nil, err
 	}
 	offs, err := p.sequence(n)
@@ -59,6 +63,11 @@ func IndexAt(fs FS, name string, from int64, hashLen int, base func(id []byte) (
 		err = fmt.Errorf("%d of its %d objects can't be read", lost, n)
 	}
 	return p, err
+}
+
+// IndexBytes is Index for a pack that is in memory.
+func IndexBytes(b []byte, hashLen int) (p *Pack, err error) {
+	return index(&Pack{Name: "pack", HashLen: hashLen, data: inMemory(b)}, nil)
 }
 
 // sequence finds where the objects begin, by inflating each. Where one is damaged

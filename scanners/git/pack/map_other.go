@@ -47,6 +47,9 @@ func (m mapping) at(off, n int64) ([]byte, error) {
 	if off < 0 || n < 0 || off > m.n || n > m.n-off {
 		return nil, fmt.Errorf("ends before byte %d", off+n)
 	}
+	if m.b != nil {
+		return m.b[m.from+off : m.from+off+n : m.from+off+n], nil
+	}
 	b := make([]byte, n)
 	if n == 0 {
 		return b, nil
@@ -60,3 +63,5 @@ func (m mapping) close() {
 		m.f.Close()
 	}
 }
+
+func inMemory(b []byte) mapping { return mapping{b: b, n: int64(len(b))} }

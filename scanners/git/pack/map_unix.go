@@ -70,3 +70,5 @@ func (m mapping) close() {
 		_ = syscall.Munmap(m.whole)
 	}
 }
+
+func inMemory(b []byte) mapping { return mapping{b: b} }

@@ -1,0 +1,73 @@
+package sqlite
+
+import "encoding/binary"
+
+// replay puts into a database what its write-ahead log holds of finished
+// transactions, as SQLite does when it opens both (its documentation: The WAL File
+// Format). A log that does not fit, or its part from the first damaged frame on, is
+// left out: its bytes are looked at as they are in any case.
+func replay(file, log []byte) []byte {
+	const head, frame = 32, 24
+	if len(log) < head {
+		return file
+	}
+	var order binary.ByteOrder
+	switch binary.BigEndian.Uint32(log) {
+	case 0x377f0682:
+		order = binary.LittleEndian
+	case 0x377f0683:
+		order = binary.BigEndian
+	default:
+		return file
+	}
+	page := int(binary.BigEndian.Uint32(log[8:]))
+	if page < 512 || page > 65536 || page&(page-1) != 0 {
+		return file
+	}
+	s1, s2 := checksum(order, log[:24], 0, 0)
+	if s1 != binary.BigEndian.Uint32(log[24:]) || s2 != binary.BigEndian.Uint32(log[28:]) {
+		return file
+	}
+	salt := string(log[16:24])
+	type write struct {
+		at   int
+		data []byte
+	}
+	var open []write
+	for f := log[head:]; len(f) >= frame+page; f = f[frame+page:] {
+		s1, s2 = checksum(order, f[:8], s1, s2)
+		s1, s2 = checksum(order, f[frame:frame+page], s1, s2)
+		if string(f[8:16]) != salt || s1 != binary.BigEndian.Uint32(f[16:]) || s2 != binary.BigEndian.Uint32(f[20:]) {
+			break
+		}
+		n := int(binary.BigEndian.Uint32(f))
+		if n < 1 || n > maxStore/page {
+			break
+		}
+		open = append(open, write{(n - 1) * page, f[frame : frame+page]})
+		if size := int(binary.BigEndian.Uint32(f[4:])); size > 0 { // a commit
+			if size > maxStore/page {
+				break
+			}
+			if want := size * page; want > len(file) {
+				file = append(file, make([]byte, want-len(file))...)
+			}
+			for _, w := range open {
+				if w.at+page <= len(file) {
+					copy(file[w.at:], w.data)
+				}
+			}
+			open = open[:0]
+		}
+	}
+	return file
+}
+
+// checksum is the log's own, over pairs of words.
+func checksum(order binary.ByteOrder, b []byte, s1, s2 uint32) (uint32, uint32) {
+	for ; len(b) >= 8; b = b[8:] {
+		s1 += order.Uint32(b) + s2
+		s2 += order.Uint32(b[4:]) + s1
+	}
+	return s1, s2
+}
