@@ -54,6 +54,10 @@ type Source struct {
 	Targets []string
 	// Platform is the only one that is read of an index, as linux/arm64; empty: all.
 	Platform string
+	// Stdin is what the target - means: an archive of either form.
+	Stdin io.Reader
+	// Socket is the daemon's that docker-daemon:IMAGE asks; empty: Docker's own place.
+	Socket string
 	// Free is how many bytes a layer may inflate to, however small it is; 0: two GiB.
 	Free int64
 	// Memory keeps which layers were read to the end and held nothing; nil: none.
@@ -120,6 +124,14 @@ type visit struct {
 // open finds out what the target is.
 func (v *visit) open() error {
 	t := v.target
+	if t == "-" {
+		v.stream(func(context.Context) (io.ReadCloser, error) { return io.NopCloser(v.s.Stdin), nil })
+		return nil
+	}
+	if image, ok := strings.CutPrefix(t, daemonPrefix); ok {
+		v.stream(v.s.daemon(image))
+		return nil
+	}
 	info, err := os.Stat(t)
 	switch {
 	case err == nil && info.IsDir():
@@ -229,7 +241,7 @@ func (v *visit) archive() error {
 // savedDigest is what a layer of an archive of docker save is known by: the digest
 // that its name is, else that of its content, by the config; else one of its name.
 func savedDigest(file string, i int, config []byte) v1.Hash {
-	base := strings.TrimSuffix(strings.TrimSuffix(path.Base(file), ".gz"), ".tar")
+	base, _, _ := strings.Cut(path.Base(file), ".")
 	if h, err := v1.NewHash("sha256:" + strings.TrimPrefix(base, "sha256:")); err == nil {
 		return h
 	}

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -363,8 +364,64 @@ func TestASecretInEachPlace(t *testing.T) {
 			t.Errorf("%s: only %d places", kind, n)
 		}
 	}
+	// As a stream, and from a daemon.
+	for kind, file := range map[string]string{"a stream of docker save": docker, "a stream of a layout": ociTar} {
+		f, err := os.Open(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		found, gaps, _ := scanWith(t, &oci.Source{Targets: []string{"-"}, Stdin: f})
+		for _, g := range gaps {
+			t.Errorf("%s: %v", kind, g)
+		}
+		for k, w := range want {
+			if w.only != nil && file == docker {
+				continue
+			}
+			if w.what == "an attestation" {
+				w.layer = 0 // a document like the others
+			}
+			if w.layer == 0 {
+				w.artifact = "image document"
+			}
+			in := layers
+			if file == docker {
+				in = saved
+				delete(w.notes, "platform")
+			}
+			if why := missing(found, k, w, in); why != "" {
+				t.Errorf("%s: %s: %s", kind, w.what, why)
+			}
+		}
+	}
+	socket := filepath.Join(dir, "docker.sock")
+	l, err := net.Listen("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	daemon := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/images/example.com/app:1/get" {
+			w.WriteHeader(http.StatusNotFound)
+			_, _ = io.WriteString(w, `{"message":"No such image"}`)
+			return
+		}
+		http.ServeFile(w, r, docker)
+	})}
+	go func() { _ = daemon.Serve(l) }()
+	defer daemon.Close()
+	found, gaps, _ := scanWith(t, &oci.Source{Targets: []string{"docker-daemon:example.com/app:1"}, Socket: socket})
+	if why := missing(found, 0, wanted{path: "app/deleted.txt", layer: 1}, saved); why != "" || len(gaps) > 0 {
+		t.Errorf("daemon: %s %v", why, gaps)
+	}
+	if _, gaps, _ = scanWith(t, &oci.Source{Targets: []string{"docker-daemon:nobody"}, Socket: socket}); len(gaps) != 1 || !strings.Contains(gaps[0].Error(), "No such image") {
+		t.Errorf("%v", gaps)
+	}
+	if _, gaps, _ = scanWith(t, &oci.Source{Targets: []string{"docker-daemon:x"}, Socket: filepath.Join(dir, "none")}); len(gaps) != 1 || !strings.Contains(gaps[0].Error(), "no daemon") {
+		t.Errorf("%v", gaps)
+	}
 	// One platform alone.
-	found, gaps, _ := scanWith(t, &oci.Source{Targets: []string{lay}, Platform: "linux/arm64"})
+	found, gaps, _ = scanWith(t, &oci.Source{Targets: []string{lay}, Platform: "linux/arm64"})
 	if len(gaps) > 0 || missing(found, 3, wanted{}, nil) != "not found" {
 		t.Errorf("the other platform is read: %v", gaps)
 	}

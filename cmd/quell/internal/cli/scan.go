@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -33,8 +34,8 @@ var sources = []struct {
 		return cilog.Source{Targets: t, Stdin: a.in}, nil
 	}, nil},
 	{"git", "git TARGET", "A repository: every object, not only what diffs show; a folder, a bundle, an https or ssh address", (*app).openGit, (*app).gitFlags},
-	{"image", "image TARGET…", "Container images: a registry's reference or pattern (registry.example/team/*), an OCI layout, an archive", func(a *app, k *kit, t []string) (scanners.Source, error) {
-		return &oci.Source{Targets: t, Platform: a.platform, Memory: a.memory(k)}, nil
+	{"image", "image TARGET…", "Container images: a registry's reference or pattern (registry.example/team/*), an OCI layout, an archive, - for standard input, docker-daemon:IMAGE", func(a *app, k *kit, t []string) (scanners.Source, error) {
+		return &oci.Source{Targets: t, Stdin: a.in, Socket: strings.TrimPrefix(a.getenv("DOCKER_HOST"), "unix://"), Platform: a.platform, Memory: a.memory(k)}, nil
 	}, func(a *app, f *pflag.FlagSet) {
 		f.StringVar(&a.platform, "platform", "", "only this `PLATFORM` of an image for several, as linux/arm64 (default all)")
 	}},

@@ -1,0 +1,186 @@
+package oci
+
+import (
+	"archive/tar"
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"path"
+	"strings"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/quellhq/quell/rules"
+	"github.com/quellhq/quell/scanners"
+)
+
+// daemonPrefix names an image of the daemon that runs on this machine.
+const daemonPrefix = "docker-daemon:"
+
+// stream reads images that come as one archive in its own order, of either form:
+// standard input, and what a daemon gives. Nothing of it is kept but its documents;
+// which layer belongs where is told once all of it was read.
+func (v *visit) stream(open func(context.Context) (io.ReadCloser, error)) {
+	s := v.s
+	loc := rules.Location{Source: "image", Artifact: "archive " + v.target}
+	v.emit(scanners.Artifact{Location: loc, Parts: func(ctx context.Context, part func(scanners.Artifact, io.Reader) error, gap func(scanners.Gap)) error {
+		r, err := open(ctx)
+		if err != nil {
+			return err
+		}
+		defer r.Close()
+		docs := map[string][]byte{}
+		layers := map[string]bool{}
+		for t := tar.NewReader(r); ; {
+			h, err := t.Next()
+			if err == io.EOF {
+				break
+			}
+			if err != nil {
+				return errors.Join(fmt.Errorf("archive of images: %w", err), s.arrange(docs))
+			}
+			if h.Typeflag != tar.TypeReg {
+				continue
+			}
+			name := path.Clean(strings.TrimPrefix(h.Name, "/"))
+			begin := make([]byte, 1)
+			n, _ := io.ReadFull(t, begin)
+			whole := io.MultiReader(bytes.NewReader(begin[:n]), t)
+			if n == 1 && (begin[0] == '{' || begin[0] == '[') && h.Size <= maxDocument {
+				b, err := io.ReadAll(whole)
+				if err != nil {
+					gap(scanners.Gap{Location: loc, Reason: name, Err: err})
+				}
+				docs[name] = b
+				if err := part(document("image document", name, b), bytes.NewReader(b)); err != nil {
+					return err
+				}
+				continue
+			}
+			id := savedDigest(name, 0, nil)
+			s.mu.Lock()
+			have := s.layers[id]
+			if have == nil {
+				have = &layer{whiteout: map[string]bool{}}
+				s.layers[id] = have
+			}
+			s.mu.Unlock()
+			layers[name] = true
+			l := rules.Location{Source: "image", Artifact: "layer " + id.String(), Layer: id.String()}
+			if err := s.content(&verified{r: whole}, l, have, part, gap); err != nil {
+				if ctx.Err() != nil {
+					return err
+				}
+				gap(scanners.Gap{Location: l, Reason: l.Artifact, Err: err})
+			}
+		}
+		if len(docs) == 0 && len(layers) == 0 {
+			return errors.New("no archive of images: it is empty")
+		}
+		return s.arrange(docs)
+	}}, nil)
+}
+
+// arrange finds out from an archive's documents which image each layer is of.
+func (s *Source) arrange(docs map[string][]byte) error {
+	place := func(label, platform string, config []byte, ids []v1.Hash) {
+		by := history(config, len(ids))
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		for i, id := range ids {
+			if have := s.layers[id]; have != nil {
+				have.uses = append(have.uses, use{name: label, index: i, platform: platform, createdBy: by[i], above: ids[i+1:]})
+			}
+		}
+	}
+	var images []saved
+	if b, ok := docs["manifest.json"]; ok {
+		if json.Unmarshal(b, &images) != nil {
+			return errors.New("no archive of images: its manifest.json is damaged")
+		}
+	}
+	for _, m := range images {
+		var ids []v1.Hash
+		for _, l := range m.Layers {
+			ids = append(ids, savedDigest(path.Clean(l), 0, nil))
+		}
+		place(strings.Join(m.RepoTags, ", "), "", docs[path.Clean(m.Config)], ids)
+	}
+	if len(images) > 0 {
+		return nil
+	}
+	if _, ok := docs["index.json"]; !ok {
+		return errors.New("no archive of images: it has neither an index.json nor a manifest.json")
+	}
+	for _, b := range docs {
+		var m manifest
+		if json.Unmarshal(b, &m) != nil || len(m.Layers) == 0 {
+			continue
+		}
+		var ids []v1.Hash
+		for _, d := range m.Layers {
+			ids = append(ids, d.Digest)
+		}
+		var config []byte
+		if m.Config != nil {
+			config = docs[path.Join("blobs", m.Config.Digest.Algorithm, m.Config.Digest.Hex)]
+		}
+		sum := sha256.Sum256(b)
+		place("", platformOf(docs, hex.EncodeToString(sum[:])), config, ids)
+	}
+	return nil
+}
+
+// platformOf is what an index says of the manifest with the digest.
+func platformOf(docs map[string][]byte, digest string) string {
+	for _, b := range docs {
+		var m manifest
+		if json.Unmarshal(b, &m) != nil {
+			continue
+		}
+		for _, d := range m.Manifests {
+			if d.Digest.Hex == digest && d.Platform != nil {
+				return d.Platform.String()
+			}
+		}
+	}
+	return ""
+}
+
+// daemon asks the Docker daemon on this machine for an image, as docker save does
+// (Docker Engine API, ImageGet). Only its socket is spoken to: what DOCKER_HOST names
+// on another machine is not.
+func (s *Source) daemon(image string) func(context.Context) (io.ReadCloser, error) {
+	return func(ctx context.Context) (io.ReadCloser, error) {
+		socket := s.Socket
+		if socket == "" {
+			socket = "/var/run/docker.sock"
+		}
+		c := &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return (&net.Dialer{}).DialContext(ctx, "unix", socket)
+		}}}
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://docker/images/"+url.PathEscape(image)+"/get", nil)
+		if err != nil {
+			return nil, err
+		}
+		resp, err := c.Do(req)
+		if err != nil {
+			return nil, fmt.Errorf("no daemon answers at %s", socket)
+		}
+		if resp.StatusCode != http.StatusOK {
+			defer resp.Body.Close()
+			var m struct{ Message string }
+			_ = json.NewDecoder(io.LimitReader(resp.Body, 4<<10)).Decode(&m)
+			return nil, clean(fmt.Errorf("the daemon answers %d %s", resp.StatusCode, m.Message))
+		}
+		return resp.Body, nil
+	}
+}
