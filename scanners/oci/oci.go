@@ -56,6 +56,10 @@ type Source struct {
 	Platform string
 	// Stdin is what the target - means: an archive of either form.
 	Stdin io.Reader
+	// Mirrors are registries, with a prefix or without, that are asked before others.
+	Mirrors map[string]string
+	// Forge is where the API of the registry's forge is; empty: at its own place.
+	Forge string
 	// Socket is the daemon's that docker-daemon:IMAGE asks; empty: Docker's own place.
 	Socket string
 	// Free is how many bytes a layer may inflate to, however small it is; 0: two GiB.
@@ -259,13 +263,11 @@ func savedDigest(file string, i int, config []byte) v1.Hash {
 
 // reference reads an image of a registry, and what is attached to it.
 func (v *visit) reference(ref name.Reference) error {
-	opts := options(v.ctx)
-	d, err := remote.Get(ref, opts...)
+	at, d, err := v.s.get(v.ctx, ref)
 	if err != nil {
 		return clean(err)
 	}
-	r := repository{ref.Context(), opts}
-	v.b = r
+	v.b = repository{at.Context(), options(v.ctx)}
 	v.manifest(d.Manifest, "", ref.String())
 	return nil
 }
@@ -282,9 +284,9 @@ func (v *visit) registry(prefix string) error {
 		return err
 	}
 	opts := options(v.ctx)
-	repos, err := remote.Catalog(v.ctx, reg, opts...)
+	repos, err := v.repositories(reg, below)
 	if err != nil {
-		return fmt.Errorf("its repositories can't be listed: %w", clean(err))
+		return err
 	}
 	type image struct {
 		ref     name.Reference
@@ -292,9 +294,6 @@ func (v *visit) registry(prefix string) error {
 	}
 	var list []image
 	for _, repo := range repos {
-		if !strings.HasPrefix(repo, below) {
-			continue
-		}
 		r, err := name.NewRepository(host + "/" + repo)
 		if err != nil {
 			v.emit(scanners.Artifact{Location: rules.Location{Artifact: "repository " + repo}}, err)

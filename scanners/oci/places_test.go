@@ -689,3 +689,61 @@ func TestHostileImages(t *testing.T) {
 type zeros struct{}
 
 func (zeros) Read(b []byte) (int, error) { clear(b); return len(b), nil }
+
+// A registry without a catalog: its forge is asked for the owner's packages.
+func TestPackagesOfAForge(t *testing.T) {
+	reg := registry.New(registry.Logger(log.New(io.Discard, "", 0)))
+	pages := 0
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case r.URL.Path == "/v2/_catalog":
+			w.WriteHeader(http.StatusUnauthorized)
+		case r.URL.Path == "/api/v1/packages/team" && r.URL.Query().Get("type") == "container":
+			pages++
+			if r.URL.Query().Get("page") == "1" {
+				list := make([]string, 50)
+				for i := range list {
+					list[i] = `{"name":"app","version":"1"}`
+				}
+				_, _ = io.WriteString(w, "["+strings.Join(list, ",")+"]")
+				return
+			}
+			_, _ = io.WriteString(w, `[{"name":"tool","version":"1"}]`)
+		case strings.HasPrefix(r.URL.Path, "/api/"):
+			w.WriteHeader(http.StatusNotFound)
+		default:
+			reg.ServeHTTP(w, r)
+		}
+	}))
+	defer srv.Close()
+	host := strings.TrimPrefix(srv.URL, "http://")
+	for i, repo := range []string{"team/app:1", "team/tool:1"} {
+		ref := must(name.ParseReference(host + "/" + repo))
+		if err := remote.Write(ref, must(mutate.AppendLayers(empty.Image, layer(t, "f.txt", cookie(i)+"\n")))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	found, gaps, _ := scanWith(t, &oci.Source{Targets: []string{host + "/team/*"}})
+	if len(gaps) > 0 || pages != 2 {
+		t.Errorf("%d pages, %v", pages, gaps)
+	}
+	for n := range 2 {
+		if why := missing(found, n, wanted{path: "f.txt", layer: 9}, nil); why != "" {
+			t.Errorf("%d: %s", n, why)
+		}
+	}
+	if _, gaps, _ := scanWith(t, &oci.Source{Targets: []string{host + "/nobody/*"}}); len(gaps) != 1 || !strings.Contains(gaps[0].Error(), "no such owner") {
+		t.Errorf("%v", gaps)
+	}
+	// A mirror is asked first, and what it lacks is fetched from its registry.
+	mirror := httptest.NewServer(registry.New(registry.Logger(log.New(io.Discard, "", 0))))
+	defer mirror.Close()
+	at := strings.TrimPrefix(mirror.URL, "http://")
+	if err := remote.Write(must(name.ParseReference(at+"/cache/team/app:1")), must(mutate.AppendLayers(empty.Image, layer(t, "m.txt", cookie(7)+"\n")))); err != nil {
+		t.Fatal(err)
+	}
+	m := map[string]string{host: at + "/cache"}
+	if found, gaps, _ := scanWith(t, &oci.Source{Targets: []string{host + "/team/app:1", host + "/team/tool:1"}, Mirrors: m}); len(gaps) > 0 || missing(found, 7, wanted{layer: 9}, nil) != "" || missing(found, 1, wanted{layer: 9}, nil) != "" {
+		t.Errorf("mirror: %v", gaps)
+	}
+}

@@ -65,6 +65,7 @@ type app struct {
 
 	git      gitFlags
 	platform string
+	mirrors  map[string]string
 }
 
 // Main runs quell and returns its exit code.

@@ -35,9 +35,10 @@ var sources = []struct {
 	}, nil},
 	{"git", "git TARGET", "A repository: every object, not only what diffs show; a folder, a bundle, an https or ssh address", (*app).openGit, (*app).gitFlags},
 	{"image", "image TARGET…", "Container images: a registry's reference or pattern (registry.example/team/*), an OCI layout, an archive, - for standard input, docker-daemon:IMAGE", func(a *app, k *kit, t []string) (scanners.Source, error) {
-		return &oci.Source{Targets: t, Stdin: a.in, Socket: strings.TrimPrefix(a.getenv("DOCKER_HOST"), "unix://"), Platform: a.platform, Memory: a.memory(k)}, nil
+		return &oci.Source{Targets: t, Stdin: a.in, Socket: strings.TrimPrefix(a.getenv("DOCKER_HOST"), "unix://"), Platform: a.platform, Mirrors: a.mirrors, Memory: a.memory(k)}, nil
 	}, func(a *app, f *pflag.FlagSet) {
 		f.StringVar(&a.platform, "platform", "", "only this `PLATFORM` of an image for several, as linux/arm64 (default all)")
+		f.StringToStringVar(&a.mirrors, "mirror", nil, "ask `REGISTRY=MIRROR[/PREFIX]` first (repeatable)")
 	}},
 	{"path", "path TARGET…", "Files and folders, - for standard input", func(a *app, _ *kit, t []string) (scanners.Source, error) {
 		return files.Source{Name: "path", Targets: t, Stdin: a.in}, nil
