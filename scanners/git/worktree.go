@@ -92,26 +92,21 @@ func (s *Source) nested(ctx context.Context, r *repo) iter.Seq2[string, string] 
 				if err != nil || !d.IsDir() {
 					return nil
 				}
-				rel, err := filepath.Rel(top, p)
-				if err != nil || rel == "." {
-					return nil
-				}
 				if filepath.Clean(p) == filepath.Clean(r.dir) {
 					return fs.SkipDir
 				}
-				if !isStore(p) {
+				// A store is known by this folder: most trees have none.
+				if d.Name() != "objects" || !isStore(filepath.Dir(p)) {
 					return nil
 				}
-				if real, err := filepath.EvalSymlinks(p); err == nil && !done[real] {
-					done[real] = true
-					name := strings.TrimSuffix(path.Join(prefix, filepath.ToSlash(rel)), "/.git")
-					on = yield(name, p)
+				dir := filepath.Dir(p)
+				rel, err := filepath.Rel(top, dir)
+				if err != nil || rel == "." {
+					return nil
 				}
-				// A submodule's own are kept below it.
-				if modules := filepath.Join(p, "modules"); on {
-					if _, err := os.Stat(modules); err == nil {
-						return nil
-					}
+				if real, err := filepath.EvalSymlinks(dir); err == nil && !done[real] {
+					done[real] = true
+					on = yield(strings.TrimSuffix(path.Join(prefix, filepath.ToSlash(rel)), "/.git"), dir)
 				}
 				return fs.SkipDir
 			})

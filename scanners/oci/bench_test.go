@@ -1,0 +1,84 @@
+package oci_test
+
+import (
+	"bytes"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime"
+	"testing"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/layout"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/static"
+	"github.com/google/go-containerregistry/pkg/v1/types"
+	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/zstd"
+
+	"github.com/quellhq/quell/rules"
+	"github.com/quellhq/quell/scanners"
+	"github.com/quellhq/quell/scanners/archive"
+	"github.com/quellhq/quell/scanners/detect"
+	"github.com/quellhq/quell/scanners/oci"
+)
+
+// BenchmarkLayer inflates a layer, and scans it: the tar that QUELL_LAYER names, else
+// Go's sources. GOMAXPROCS=1 compares processors' time.
+func BenchmarkLayer(b *testing.B) {
+	var plain []byte
+	if file := os.Getenv("QUELL_LAYER"); file != "" {
+		var err error
+		if plain, err = os.ReadFile(file); err != nil {
+			b.Fatal(err)
+		}
+	} else {
+		var parts []any
+		files, _ := filepath.Glob(filepath.Join(runtime.GOROOT(), "src/net/*/*.go"))
+		for _, f := range files {
+			text, err := os.ReadFile(f)
+			if err != nil {
+				b.Fatal(err)
+			}
+			parts = append(parts, f, string(text))
+		}
+		plain = tarOf(b, parts...)
+	}
+	set, err := rules.Builtin()
+	if err != nil {
+		b.Fatal(err)
+	}
+	for _, f := range []struct {
+		name  string
+		layer []byte
+		media types.MediaType
+		open  func(io.Reader) io.Reader
+	}{
+		{"gzip", gz(plain), types.OCILayer, func(r io.Reader) io.Reader { return must(gzip.NewReader(r)) }},
+		{"zstd", zst(plain), types.OCILayerZStd, func(r io.Reader) io.Reader { return must(zstd.NewReader(r, zstd.WithDecoderConcurrency(1))) }},
+	} {
+		b.Run(f.name+"/inflate", func(b *testing.B) {
+			b.SetBytes(int64(len(plain)))
+			for b.Loop() {
+				if _, err := io.Copy(io.Discard, f.open(bytes.NewReader(f.layer))); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+		dir := b.TempDir()
+		img := must(mutate.AppendLayers(mutate.MediaType(v1.Image(empty.Image), types.OCIManifestSchema1), static.NewLayer(f.layer, f.media)))
+		if _, err := layout.Write(dir, mutate.AppendManifests(empty.Index, mutate.IndexAddendum{Add: img})); err != nil {
+			b.Fatal(err)
+		}
+		p := scanners.Pool{Detector: detect.New(set), Workers: 1, Unpacker: archive.New(archive.DefaultLimits)}
+		b.Run(f.name+"/scan", func(b *testing.B) {
+			b.SetBytes(int64(len(plain)))
+			for b.Loop() {
+				if _, err := p.Run(b.Context(), &oci.Source{Targets: []string{dir}}, func(rules.Finding) {}, func(scanners.Gap) {}); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
