@@ -5,20 +5,16 @@ import (
 	"bytes"
 	"fmt"
 	"io"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
 
-	"github.com/google/go-containerregistry/pkg/name"
-	"github.com/google/go-containerregistry/pkg/registry"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/layout"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
-	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 
 	"github.com/quellhq/quell/rules"
@@ -87,8 +83,6 @@ func image(t *testing.T) v1.Image {
 	return mutate.Annotations(img, map[string]string{"note": cookie(8)}).(v1.Image)
 }
 
-const secrets = 9
-
 func scan(t *testing.T, targets ...string) (map[string]rules.Finding, []scanners.Gap) {
 	t.Helper()
 	set, err := rules.Builtin()
@@ -111,62 +105,6 @@ func scan(t *testing.T, targets ...string) (map[string]rules.Finding, []scanners
 		out[f.Secret.Reveal()] = *f
 	}
 	return out, gaps
-}
-
-func TestEveryPlaceOfAnImage(t *testing.T) {
-	img := image(t)
-	dir := t.TempDir()
-	lay, archive := filepath.Join(dir, "layout"), filepath.Join(dir, "image.tar")
-	if _, err := layout.Write(lay, mutate.AppendManifests(empty.Index, mutate.IndexAddendum{Add: img})); err != nil {
-		t.Fatal(err)
-	}
-	tag, err := name.NewTag("example.com/app:1")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := tarball.WriteToFile(archive, tag, img); err != nil {
-		t.Fatal(err)
-	}
-	srv := httptest.NewServer(registry.New())
-	defer srv.Close()
-	ref, err := name.ParseReference(strings.TrimPrefix(srv.URL, "http://") + "/acme/app:1")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := remote.Write(ref, img); err != nil {
-		t.Fatal(err)
-	}
-	layers, err := img.Layers()
-	if err != nil {
-		t.Fatal(err)
-	}
-	first, err := layers[0].Digest()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for kind, target := range map[string]string{"layout": lay, "archive": archive, "registry": ref.String()} {
-		found, gaps := scan(t, target)
-		if len(gaps) > 0 {
-			t.Errorf("%s: %v", kind, gaps)
-		}
-		for n := range secrets {
-			if _, ok := found[secret(n)]; !ok && (n != 8 || kind != "archive") { // a docker archive has no annotations
-				t.Errorf("%s: secret %d is not found", kind, n)
-			}
-		}
-		for n, want := range map[int]struct{ path, note string }{0: {"app/deleted.txt", "deleted"}, 1: {"app/over.txt", "overwritten"}, 2: {"etc/dir/a", "deleted"}, 3: {"app/stays.txt", ""}} {
-			l := found[secret(n)].Location
-			if l.Path != want.path || l.Notes["layer_index"] != "0" || l.Notes["created_by"] != "step 0" || want.note != "" && l.Notes[want.note] == "" || want.note == "" && l.Notes["deleted"]+l.Notes["overwritten"] != "" {
-				t.Errorf("%s: secret %d: %+v", kind, n, l)
-			}
-			if kind != "archive" && l.Layer != first.String() {
-				t.Errorf("%s: secret %d is in layer %s", kind, n, l.Layer)
-			}
-		}
-		if l := found[secret(3)].Location; l.Line != 2 || l.Column != 19 {
-			t.Errorf("%s: at %d:%d", kind, l.Line, l.Column)
-		}
-	}
 }
 
 // Layers that images share are read once.

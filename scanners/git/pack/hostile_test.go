@@ -361,3 +361,29 @@ func TestFlippedBytes(t *testing.T) {
 		}
 	}
 }
+
+// An object whose bytes are not those that the index was made of is said, and read
+// all the same where it is whole.
+func TestTheIndexsChecksumsAreCompared(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir, []object{{kind: Blob, data: []byte("one")}, {kind: Blob, data: []byte("two")}})
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer root.Close()
+	p, err := Open(root, "pack-x.pack", 20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	said, got := 0, 0
+	w := p.NewWalk(Visitor{Kinds: []Kind{Blob}, Bad: func(_ []byte, err error) {
+		if strings.Contains(err.Error(), "bytes are not those") {
+			said++
+		}
+	}})
+	if err := w.Run(t.Context(), func(Object) error { got++; return nil }); err != nil || said != 2 || got != 2 {
+		t.Errorf("%d said, %d read, %v", said, got, err)
+	}
+}
