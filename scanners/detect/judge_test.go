@@ -29,3 +29,16 @@ func TestRandomTokensAreFound(t *testing.T) {
 		t.Errorf("%d of %d pairs", missed, n)
 	}
 }
+
+// What standards print is nobody's.
+func TestPrintedTokensAreNone(t *testing.T) {
+	e := New(builtin(t))
+	for _, text := range []string{
+		"curl -H \"Authorization: Bearer mF_9.B5f-4.1JqM\" https://api.example/v1/things\n",                                // RFC 6750
+		`{"access_token":"2YotnFZFEjr1zCsicMWpAA","token_type":"example","refresh_token":"tGzv3JOkF0XG5Qx2TlKWIA"}` + "\n", // RFC 6749
+	} {
+		if got := seen(t, e, text, 0, -1); len(got) > 0 {
+			t.Errorf("%q: %v", text, got)
+		}
+	}
+}

@@ -135,11 +135,8 @@ func (r *repo) keep(ctx context.Context) {
 	slices.Sort(list)
 	list = slices.Compact(list)
 	for _, i := range list {
-		hit := r.matched[i]
-		for _, hits := range r.memory.packs {
-			hit = hit || hits[i]
-		}
-		if !hit {
+		// What was found before was read again, and found.
+		if !r.matched[i] {
 			all = append(all, i...)
 		}
 	}

@@ -420,6 +420,32 @@ func TestARangeSaysWhoBroughtWhat(t *testing.T) {
 	}
 }
 
+// A blob that comes and goes: the first commit that brought it, and the others at
+// each path; commits that only keep it are none.
+func TestWhoBroughtABlobAgain(t *testing.T) {
+	r := newRepo(t)
+	r.write("a.txt", line(0))
+	first := r.commit("first")
+	r.write("other.txt", "x\n")
+	r.commit("keeps it")
+	r.git("rm", "-q", "a.txt")
+	r.commit("removes it")
+	r.write("b/again.txt", line(0))
+	second := r.commit("brings it again")
+	r.write("other.txt", "y\n")
+	r.commit("keeps it too")
+	found, _ := run(t, &git.Source{Dir: r.dir})
+	w := expectation{path: "a.txt", commit: first, notes: map[string]string{"also": "b/again.txt in " + second[:12], "in_head": "yes"}}
+	if why := missing(found, 0, w); why != "" {
+		t.Error(why)
+	}
+	for _, f := range found {
+		if also := f.Location.Notes["also"]; f.Secret.Reveal() == secret(0) && also != "" && also != "b/again.txt in "+second[:12] {
+			t.Errorf("also: %s", also)
+		}
+	}
+}
+
 func TestARangeThatEndsInAShallowClone(t *testing.T) {
 	r := newRepo(t)
 	for n := range 4 {

@@ -604,6 +604,31 @@ func TestTheSecondImageCostsWhatIsNew(t *testing.T) {
 	}
 }
 
+// What an archive of docker save calls a layer is its own word: it neither uses nor
+// makes the memory of a digest.
+func TestAnArchiveCantSpeakForADigest(t *testing.T) {
+	leaky := static.NewLayer(gz(tarOf(t, "leak.txt", cookie(0)+"\n")), types.OCILayer)
+	id := must(leaky.Digest())
+	dir := t.TempDir()
+	liar := filepath.Join(dir, "liar.tar")
+	if err := os.WriteFile(liar, tarOf(t, id.Hex+".tar", string(tarOf(t, "clean.txt", "nothing\n")), "c.json", `{"rootfs":{}}`,
+		"manifest.json", `[{"Config":"c.json","RepoTags":["x:1"],"Layers":["`+id.Hex+`.tar"]}]`), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	m := &shelf{m: map[string][]byte{}}
+	if _, gaps, _ := scanWith(t, &oci.Source{Targets: []string{liar}, Memory: m}); len(gaps) > 0 {
+		t.Fatal(gaps)
+	}
+	lay := filepath.Join(dir, "layout")
+	if _, err := layout.Write(lay, mutate.AppendManifests(empty.Index, mutate.IndexAddendum{Add: must(mutate.AppendLayers(empty.Image, leaky))})); err != nil {
+		t.Fatal(err)
+	}
+	found, _, _ := scanWith(t, &oci.Source{Targets: []string{lay}, Memory: m})
+	if why := missing(found, 0, wanted{path: "leak.txt", layer: 9}, nil); why != "" {
+		t.Error(why)
+	}
+}
+
 // Bad images: an error for what is wrong, and the rest is read.
 func TestHostileImages(t *testing.T) {
 	good := static.NewLayer(gz(tarOf(t, "good.txt", cookie(0)+"\n")), types.OCILayer)

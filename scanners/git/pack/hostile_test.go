@@ -387,3 +387,49 @@ func TestTheIndexsChecksumsAreCompared(t *testing.T) {
 		t.Errorf("%d said, %d read, %v", said, got, err)
 	}
 }
+
+// Deltas that name their base by its id, in a pack without an index: before it and
+// behind it, and of a base that is elsewhere.
+func TestAPackWithoutAnIndexAndDeltasByID(t *testing.T) {
+	id := func(b string) []byte {
+		sum := sha1.Sum(fmt.Appendf(nil, "blob %d\x00%s", len(b), b))
+		return sum[:]
+	}
+	const base, made = "a base that is here", "a base that is here, and more"
+	delta := slices.Concat(size(len(base)), size(len(made)), []byte{0x90, byte(len(base)), byte(len(made) - len(base))}, []byte(", and more"))
+	again := slices.Concat(size(len(made)), size(4), []byte{0x90, 1, 3}, []byte("end"))
+	dir := t.TempDir()
+	write(t, dir, []object{
+		{kind: refDelta, refID: id(base), data: delta}, {kind: Blob, data: []byte(base)},
+		{kind: refDelta, refID: id(made), data: again}, {kind: refDelta, refID: id("elsewhere"), data: slices.Concat(size(9), size(2), []byte{2, 'o', 'k'})},
+	})
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer root.Close()
+	for _, elsewhere := range []bool{true, false} {
+		p, err := Index(root, "pack-x.pack", 20, func(i []byte) (Kind, []byte, error) {
+			if elsewhere && bytes.Equal(i, id("elsewhere")) {
+				return Blob, []byte("elsewhere"), nil
+			}
+			return 0, nil, errors.New("not here")
+		})
+		if (err == nil) != elsewhere || p == nil {
+			t.Fatalf("%v", err)
+		}
+		want := []string{base, made, "aend"}
+		if elsewhere {
+			want = append(want, "ok")
+		}
+		for _, b := range want {
+			if _, ok := p.Find(id(b)); !ok {
+				t.Errorf("%q is not there", b)
+			}
+		}
+		if p.Len() != len(want) {
+			t.Errorf("%d objects", p.Len())
+		}
+		p.Close()
+	}
+}
