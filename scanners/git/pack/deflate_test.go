@@ -105,3 +105,23 @@ func FuzzInflate(f *testing.F) {
 		}
 	})
 }
+
+// Codes that no writer makes are refused, as zlib refuses them.
+func TestCodesThatAreNoneAreRefused(t *testing.T) {
+	var table [litEnough]code
+	for name, c := range map[string]struct {
+		lens []uint8
+		ok   bool
+	}{
+		"complete":           {[]uint8{1, 2, 2}, true},
+		"one symbol":         {[]uint8{0, 1}, true},
+		"none":               {[]uint8{0, 0}, true},
+		"incomplete":         {[]uint8{2, 2, 2}, false},
+		"one of two bits":    {[]uint8{2}, false},
+		"more than there is": {[]uint8{1, 1, 1}, false},
+	} {
+		if err := build(table[:], c.lens, litBits, litSymbol); (err == nil) != c.ok {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
