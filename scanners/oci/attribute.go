@@ -1,0 +1,76 @@
+package oci
+
+import (
+	"context"
+	"maps"
+	"path"
+	"strconv"
+	"strings"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/quellhq/quell/rules"
+)
+
+// Attribute labels findings with the layer's place, the command that made it,
+// and what a later layer did to the file.
+func (s *Source) Attribute(_ context.Context, findings []*rules.Finding) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, f := range findings {
+		id, err := v1.NewHash(f.Location.Layer)
+		have := s.layers[id]
+		if err != nil || have == nil {
+			continue
+		}
+		n := maps.Clone(f.Location.Notes)
+		if n == nil {
+			n = map[string]string{}
+		}
+		if len(have.uses) == 0 {
+			continue
+		}
+		u := have.uses[0]
+		n["layer_index"] = strconv.Itoa(u.index)
+		if u.createdBy != "" {
+			n["created_by"] = u.createdBy
+		}
+		if u.platform != "" {
+			n["platform"] = u.platform
+		}
+		if u.name != "" {
+			n["image"] = u.name
+		}
+		if len(have.uses) > 1 {
+			n["images"] = strconv.Itoa(len(have.uses))
+		}
+		for _, above := range u.above {
+			if how := s.layers[above].gone(f.Location.Path); how != "" {
+				n[how] = "by layer " + above.String()
+				break
+			}
+		}
+		f.Location.Notes = n
+	}
+	return nil
+}
+
+func (l *layer) gone(file string) string {
+	if l == nil {
+		return ""
+	}
+	// What is inside of a file goes with it; a name may hold a "!" too.
+	outer, _, inside := strings.Cut(file, "!")
+	if inside && !l.whiteout["="+file] && !l.whiteout[file] {
+		file = outer
+	}
+	if l.whiteout["="+file] {
+		return "overwritten"
+	}
+	for p := file; p != "." && p != "/"; p = path.Dir(p) {
+		if l.whiteout[p] || l.whiteout[path.Dir(p)+"/"] {
+			return "deleted"
+		}
+	}
+	return ""
+}

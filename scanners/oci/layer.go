@@ -1,0 +1,260 @@
+package oci
+
+import (
+	"archive/tar"
+	"bufio"
+	"bytes"
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash"
+	"hash/maphash"
+	"io"
+	"path"
+	"strconv"
+	"strings"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/zstd"
+
+	"github.com/quellhq/quell/rules"
+	"github.com/quellhq/quell/scanners"
+	"github.com/quellhq/quell/scanners/archive"
+)
+
+// blob is a layer's artifact: its files, where it is a tar, however it is compressed;
+// else the file that it is.
+func (s *Source) blob(b blobs, d v1.Descriptor, loc rules.Location, have *layer, named string) scanners.Artifact {
+	return scanners.Artifact{Location: loc, Parts: func(ctx context.Context, part func(scanners.Artifact, io.Reader) error, gap func(scanners.Gap)) error {
+		// What is remembered of a digest must have been read under it: the names in
+		// an archive of docker save are nobody's word.
+		sure := named == "" && d.Digest.Algorithm == "sha256"
+		if sure && s.recall(ctx, d.Digest, have) {
+			return nil
+		}
+		var r io.ReadCloser
+		var err error
+		if t, ok := b.(*tarFile); ok && named != "" {
+			r, err = t.named(named)
+		} else {
+			r, err = b.open(ctx, d)
+		}
+		if err != nil {
+			if len(d.URLs) > 0 {
+				err = fmt.Errorf("%w, and it is kept elsewhere, where it is not fetched from", err)
+			}
+			return clean(err)
+		}
+		defer r.Close()
+		sum := &verified{r: r, want: d.Digest}
+		if named != "" {
+			sum.want = v1.Hash{}
+		}
+		err = s.content(sum, loc, have, part, gap)
+		if err == nil {
+			err = sum.finish()
+		}
+		if err == nil && sure {
+			s.keep(ctx, d.Digest, have)
+		}
+		return err
+	}}
+}
+
+// verified compares what was read with a digest.
+type verified struct {
+	r    io.Reader
+	want v1.Hash
+	n    int64
+	h    hash.Hash
+}
+
+func (v *verified) Read(b []byte) (int, error) {
+	n, err := v.r.Read(b)
+	v.n += int64(n)
+	if v.want.Algorithm == "sha256" {
+		if v.h == nil {
+			v.h = sha256.New()
+		}
+		v.h.Write(b[:n])
+	}
+	return n, err
+}
+
+// finish reads what is left, and says whether the digest is right.
+func (v *verified) finish() error {
+	if _, err := io.Copy(io.Discard, v); err != nil {
+		return err
+	}
+	if v.h != nil && hex.EncodeToString(v.h.Sum(nil)) != v.want.Hex {
+		return errors.New("its bytes are not those of its digest")
+	}
+	return nil
+}
+
+// content reads a blob as a layer, or as a file.
+func (s *Source) content(r *verified, loc rules.Location, have *layer, part func(scanners.Artifact, io.Reader) error, gap func(scanners.Gap)) error {
+	in := bufio.NewReaderSize(r, 64<<10)
+	head, _ := in.Peek(512)
+	var plain io.Reader = in
+	switch {
+	case bytes.HasPrefix(head, []byte("\x1f\x8b")):
+		z, err := gzip.NewReader(in)
+		if err != nil {
+			return fmt.Errorf("damaged layer: %w", err)
+		}
+		defer z.Close()
+		plain = z
+	case bytes.HasPrefix(head, []byte("\x28\xb5\x2f\xfd")):
+		z, err := zstd.NewReader(in, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(128<<20))
+		if err != nil {
+			return fmt.Errorf("damaged layer: %w", err)
+		}
+		defer z.Close()
+		plain = z
+	}
+	if plain != io.Reader(in) {
+		a := readAhead(&limit{r: plain, in: &r.n, n: MaxLayer, free: cmp.Or(s.Free, 2<<30)})
+		defer a.Close()
+		in = bufio.NewReaderSize(a, 64<<10)
+		head, _ = in.Peek(512)
+	}
+	if !isTar(head) {
+		if err := part(scanners.Artifact{Location: loc}, in); err != nil {
+			return err
+		}
+		return nil
+	}
+	return s.walk(tar.NewReader(in), loc, have, part, gap)
+}
+
+// isTar knows a tar by its header's checksum, and an empty one.
+func isTar(head []byte) bool {
+	if len(head) < 512 {
+		return false
+	}
+	sum, any := int64(0), false
+	for i, c := range head {
+		any = any || c != 0
+		if i >= 148 && i < 156 {
+			c = ' '
+		}
+		sum += int64(c)
+	}
+	want, err := strconv.ParseInt(strings.Trim(string(head[148:156]), " \x00"), 8, 64)
+	return !any || err == nil && sum == want
+}
+
+// Whiteouts, by the OCI image specification: .wh.NAME removes NAME from the
+// layers below, .wh..wh..opq all that they have in its folder.
+const (
+	whiteoutPrefix = ".wh."
+	opaque         = ".wh..wh..opq"
+)
+
+func (s *Source) walk(t *tar.Reader, loc rules.Location, have *layer, part func(scanners.Artifact, io.Reader) error, gap func(scanners.Gap)) error {
+	var names bytes.Buffer
+	tell := func() error {
+		if names.Len() == 0 {
+			return nil
+		}
+		l := loc
+		l.Path = "(names)"
+		text := bytes.Clone(names.Bytes())
+		names.Reset()
+		return part(scanners.Artifact{Location: l}, bytes.NewReader(text))
+	}
+	var small []byte
+	for {
+		h, err := t.Next()
+		if err == io.EOF {
+			return tell()
+		}
+		if err != nil {
+			return errors.Join(fmt.Errorf("damaged layer: %w", err), tell())
+		}
+		names.WriteString(strings.Join(archive.TarWords(h), "\t") + "\n")
+		if names.Len() > 256<<10 {
+			if err := tell(); err != nil {
+				return err
+			}
+		}
+		file := strings.TrimPrefix(path.Clean("/"+h.Name), "/")
+		if base := path.Base(file); strings.HasPrefix(base, whiteoutPrefix) {
+			gone := path.Join(path.Dir(file), strings.TrimPrefix(base, whiteoutPrefix))
+			if base == opaque {
+				gone = path.Dir(file) + "/"
+			}
+			s.mu.Lock()
+			have.whiteout[gone] = true
+			s.mu.Unlock()
+			continue
+		}
+		if h.Typeflag == tar.TypeDir {
+			continue
+		}
+		s.mu.Lock()
+		have.whiteout["="+file] = true // overwritten below
+		s.mu.Unlock()
+		if h.Typeflag != tar.TypeReg && h.Typeflag != tar.TypeGNUSparse {
+			continue
+		}
+		l := loc
+		l.Path = file
+		var in io.Reader = t
+		var id uint64
+		if h.Size <= maxSmall {
+			if small, err = readInto(small, t, h.Size); err != nil {
+				gap(scanners.Gap{Location: l, Reason: "read to its middle only", Err: err})
+				if err := part(scanners.Artifact{Location: l}, bytes.NewReader(small)); err != nil {
+					return err
+				}
+				return fmt.Errorf("damaged layer: %w", err)
+			}
+			// Some rules look at the path as well.
+			id = maphash.Comparable(s.seed, contentAt{file, maphash.Bytes(s.seed, small)})
+			s.mu.Lock()
+			known := s.clean[id]
+			s.mu.Unlock()
+			if known {
+				continue
+			}
+			in = bytes.NewReader(small)
+		}
+		before := have.hits.Load()
+		if err := part(scanners.Artifact{Location: l}, in); err != nil {
+			if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+				return err
+			}
+			gap(scanners.Gap{Location: l, Reason: "read to its middle only", Err: err})
+			return fmt.Errorf("damaged layer: %w", err)
+		}
+		if h.Size <= maxSmall && have.hits.Load() == before {
+			s.mu.Lock()
+			s.clean[id] = true
+			s.mu.Unlock()
+		}
+	}
+}
+
+// maxSmall is how large a file may be that is looked at once, wherever it stands:
+// one chunk, of which all is known when it was read.
+const maxSmall = 256 << 10
+
+// contentAt is a file's path and a hash of what it holds.
+type contentAt struct {
+	path    string
+	content uint64
+}
+
+func readInto(b []byte, r io.Reader, n int64) ([]byte, error) {
+	if int64(cap(b)) < n {
+		b = make([]byte, n, max(n, 64<<10))
+	}
+	k, err := io.ReadFull(r, b[:n])
+	return b[:k], err
+}

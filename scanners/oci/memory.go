@@ -1,0 +1,79 @@
+package oci
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"maps"
+	"slices"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/klauspost/compress/zstd"
+
+	"github.com/quellhq/quell/rules"
+)
+
+// Matched implements scanners.Watcher.
+func (s *Source) Matched(at rules.Location) {
+	id, err := v1.NewHash(at.Layer)
+	if err != nil {
+		return
+	}
+	s.mu.Lock()
+	have := s.layers[id]
+	s.mu.Unlock()
+	if have != nil {
+		have.hits.Add(1)
+	}
+}
+
+// remembered is what is kept of a layer in which nothing was found: the paths that
+// it puts something at, or takes away.
+type remembered struct {
+	Paths []string `json:"paths"`
+}
+
+func layerKey(d v1.Hash) string { return "image/layer/" + d.String() }
+
+// recall reports whether a layer was read before, to its end, and held nothing.
+func (s *Source) recall(ctx context.Context, d v1.Hash, have *layer) bool {
+	if s.Memory == nil {
+		return false
+	}
+	b, ok := s.Memory.Recall(ctx, layerKey(d))
+	if !ok {
+		return false
+	}
+	var m remembered
+	z, err := zstd.NewReader(bytes.NewReader(b), zstd.WithDecoderConcurrency(1))
+	if err != nil {
+		return false
+	}
+	defer z.Close()
+	if json.NewDecoder(z).Decode(&m) != nil {
+		return false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, p := range m.Paths {
+		have.whiteout[p] = true
+	}
+	return true
+}
+
+func (s *Source) keep(ctx context.Context, d v1.Hash, have *layer) {
+	if s.Memory == nil || have.hits.Load() > 0 || ctx.Err() != nil {
+		return
+	}
+	s.mu.Lock()
+	m := remembered{slices.Sorted(maps.Keys(have.whiteout))}
+	s.mu.Unlock()
+	var out bytes.Buffer
+	z, err := zstd.NewWriter(&out, zstd.WithEncoderConcurrency(1))
+	if err != nil {
+		return
+	}
+	if json.NewEncoder(z).Encode(m) == nil && z.Close() == nil {
+		s.Memory.Remember(ctx, layerKey(d), out.Bytes())
+	}
+}
