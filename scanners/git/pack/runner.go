@@ -1,0 +1,325 @@
+package pack
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"slices"
+)
+
+// runner is one goroutine's part of a walk.
+type runner struct {
+	*Walk
+	ctx    context.Context
+	object func(Object) error
+	z      inflater
+	delta  []byte
+	free   [][]byte
+	held   bool // the turn for large objects
+}
+
+// frame is an object whose children are being made.
+type frame struct {
+	k     int32
+	kind  Kind
+	data  []byte
+	child int32 // the next one
+	heavy int32 // comes last: its tree is the deepest
+}
+
+// stopped is object's error, which ends the walk.
+type stopped struct{ error }
+
+// tree reads a root and all that is made of it.
+func (r *runner) tree(root int32) (err error) {
+	defer func() {
+		if r.held {
+			<-r.large
+			r.held = false
+		}
+		if x := recover(); x != nil {
+			r.z, r.free = inflater{}, nil
+			r.failBelow(root, fmt.Errorf("the pack could not be read (%T)", x))
+		}
+	}()
+	kind, data, err := r.root(root)
+	if err != nil || data == nil {
+		return err
+	}
+	stack := []frame{r.frame(root, kind, data)}
+	for len(stack) > 0 {
+		top := &stack[len(stack)-1]
+		c := r.step(top)
+		if c < 0 {
+			r.put(top.data)
+			stack = stack[:len(stack)-1]
+			continue
+		}
+		out, err := r.child(c, top.data)
+		if err != nil {
+			r.failBelow(c, err)
+			continue
+		}
+		kind := top.kind
+		if top.child < 0 && top.heavy < 0 {
+			// The base is not needed any more: a chain takes two buffers.
+			r.put(top.data)
+			stack = stack[:len(stack)-1]
+		}
+		if err := r.visit(c, kind, out, nil); err != nil {
+			return err
+		}
+		f := r.frame(c, kind, out)
+		if f.child < 0 && f.heavy < 0 {
+			r.put(out)
+			continue
+		}
+		kept := int64(len(out))
+		for _, f := range stack {
+			kept += int64(len(f.data))
+		}
+		if kept > maxKept {
+			for x := r.step(&f); x >= 0; x = r.step(&f) {
+				r.failBelow(x, errors.New("what it is made of is too large to keep"))
+			}
+			r.put(out)
+			continue
+		}
+		stack = append(stack, f)
+	}
+	return nil
+}
+
+// root reads an object that is no delta, or one of another pack's object. data is
+// nil where nothing is made of it.
+func (r *runner) root(k int32) (Kind, []byte, error) {
+	e, err := r.p.entryAt(r.off[k])
+	if err != nil {
+		r.failBelow(k, err)
+		return 0, nil, nil
+	}
+	if e.kind == refDelta {
+		if r.v.Base == nil {
+			r.failBelow(k, errors.New("its base is not in the pack"))
+			return 0, nil, nil
+		}
+		kind, base, err := r.v.Base(e.refID)
+		if err != nil {
+			r.failBelow(k, fmt.Errorf("its base is not in the pack: %w", err))
+			return 0, nil, nil
+		}
+		if !slices.Contains(r.v.Kinds, kind) {
+			return 0, nil, nil
+		}
+		data, err := r.child(k, base)
+		if err != nil {
+			r.failBelow(k, err)
+			return 0, nil, nil
+		}
+		return kind, data, r.visit(k, kind, data, nil)
+	}
+	src, err := r.source(k, e)
+	if err != nil {
+		r.failBelow(k, err)
+		return 0, nil, nil
+	}
+	if e.size > deflateRatio*(int64(len(src))+1) {
+		r.failBelow(k, errSize)
+		return 0, nil, nil
+	}
+	alone := r.frame(k, e.kind, nil)
+	if e.size > streamFrom && alone.child < 0 && alone.heavy < 0 && r.seen == nil {
+		s, err := r.z.stream(src, e.size)
+		if err != nil {
+			r.fail(k, err)
+			return 0, nil, nil
+		}
+		return e.kind, nil, r.visit(k, e.kind, nil, &sized{s, e.size})
+	}
+	if e.size > MaxObject {
+		r.failBelow(k, tooLarge(e.size))
+		return 0, nil, nil
+	}
+	r.turn(e.size)
+	data, err := r.z.bytes(r.get(e.size), src, e.size)
+	if err != nil {
+		r.failBelow(k, err)
+		return 0, nil, nil
+	}
+	return e.kind, data, r.visit(k, e.kind, data, nil)
+}
+
+func tooLarge(n int64) error {
+	return fmt.Errorf("%d bytes: larger than the %d MiB that are kept of one object", n, MaxObject>>20)
+}
+
+// sized is a stream with its size.
+type sized struct {
+	io.Reader
+	size int64
+}
+
+// source gives an object's compressed bytes, up to where the next one begins.
+func (r *runner) source(k int32, e entry) ([]byte, error) {
+	end := r.p.end
+	if int(k)+1 < len(r.off) {
+		end = r.off[k+1]
+	}
+	if e.data >= end {
+		return nil, errHeader
+	}
+	b, err := r.p.data.at(r.off[k], end-r.off[k])
+	if err != nil {
+		return nil, err
+	}
+	if r.p.crcs != nil {
+		i := 4 * int(r.pos[k])
+		want := uint32(r.p.crcs[i])<<24 | uint32(r.p.crcs[i+1])<<16 | uint32(r.p.crcs[i+2])<<8 | uint32(r.p.crcs[i+3])
+		if crc32.ChecksumIEEE(b) != want {
+			// Read all the same: what inflates whole is looked at.
+			r.v.bad(r.id(k), errors.New("its bytes are not those that the index was made of"))
+		}
+	}
+	return b[e.data-r.off[k]:], nil
+}
+
+// child makes the object k of its base.
+func (r *runner) child(k int32, base []byte) ([]byte, error) {
+	e, err := r.p.entryAt(r.off[k])
+	if err != nil {
+		return nil, err
+	}
+	src, err := r.source(k, e)
+	if err != nil {
+		return nil, err
+	}
+	if e.size > MaxObject {
+		return nil, tooLarge(e.size)
+	}
+	if r.delta, err = r.z.bytes(r.delta, src, e.size); err != nil {
+		return nil, err
+	}
+	n, d, err := resultSize(r.delta, len(base))
+	if err != nil {
+		return nil, err
+	}
+	if n > MaxObject {
+		return nil, tooLarge(n)
+	}
+	r.turn(n)
+	out := r.get(n)[:n]
+	if err := apply(out, base, d); err != nil {
+		r.put(out)
+		return nil, err
+	}
+	return out, nil
+}
+
+// turn waits until no other goroutine holds a large object.
+func (r *runner) turn(n int64) {
+	if n >= largeFrom && !r.held {
+		r.large <- struct{}{}
+		r.held = true
+	}
+}
+
+// visit hands an object out.
+func (r *runner) visit(k int32, kind Kind, data []byte, s *sized) error {
+	r.done[k] = true
+	size := int64(len(data))
+	if s != nil {
+		size = s.size
+	}
+	if r.total.Add(size) > 1<<30+maxRatio*r.p.end {
+		return stopped{errors.New("all objects together are too large for a pack of its size: the rest is not read")}
+	}
+	if r.seen != nil {
+		r.seen(k, kind, data)
+		return nil
+	}
+	id := r.id(k)
+	if r.v.Want != nil && !r.v.Want(id) {
+		return nil
+	}
+	o := Object{ID: id, Kind: kind, Size: size, Data: data}
+	if s != nil {
+		o.Stream = s
+	} else if data == nil {
+		o.Data = []byte{}
+	}
+	if err := r.object(o); err != nil {
+		return stopped{err}
+	}
+	return r.ctx.Err()
+}
+
+func (s stopped) Unwrap() error { return s.error }
+
+// frame begins with an object's children.
+func (r *runner) frame(k int32, kind Kind, data []byte) frame {
+	f := frame{k: k, kind: kind, data: data, child: none, heavy: none}
+	for c := r.first[k]; c >= 0; c = r.sib[c] {
+		if !r.needed[c] || r.done[c] {
+			continue
+		}
+		if f.heavy < 0 || r.depth[c] > r.depth[f.heavy] {
+			f.heavy = c
+		}
+	}
+	f.child = r.light(r.first[k], f.heavy)
+	return f
+}
+
+// light finds the next needed child that is not the heavy one.
+func (r *runner) light(c, heavy int32) int32 {
+	for c >= 0 && (c == heavy || !r.needed[c] || r.done[c]) {
+		c = r.sib[c]
+	}
+	return c
+}
+
+// step gives the next child, or none.
+func (r *runner) step(f *frame) int32 {
+	c := f.child
+	if c >= 0 {
+		f.child = r.light(r.sib[c], f.heavy)
+		return c
+	}
+	c, f.heavy = f.heavy, none
+	return c
+}
+
+// get and put keep buffers to be used again.
+func (r *runner) get(n int64) []byte {
+	for i := len(r.free) - 1; i >= 0; i-- {
+		if b := r.free[i]; int64(cap(b)) >= n {
+			r.free[i] = r.free[len(r.free)-1]
+			r.free = r.free[:len(r.free)-1]
+			return b[:0]
+		}
+	}
+	return make([]byte, 0, n+min(n/4, 1<<20)+512)
+}
+
+func (r *runner) put(b []byte) {
+	const most, largest = 32, 4 << 20
+	if cap(b) > largest || cap(b) == 0 {
+		return
+	}
+	if len(r.free) < most {
+		r.free = append(r.free, b)
+		return
+	}
+	// The smallest one goes.
+	i := 0
+	for k := range r.free {
+		if cap(r.free[k]) < cap(r.free[i]) {
+			i = k
+		}
+	}
+	if cap(r.free[i]) < cap(b) {
+		r.free[i] = b
+	}
+}

@@ -1,0 +1,271 @@
+package git
+
+import (
+	"container/heap"
+	"context"
+	"errors"
+	"fmt"
+	"path"
+	"strings"
+
+	"github.com/quellhq/quell/scanners/git/pack"
+)
+
+// byDate is the queue of a walk through history: the newest commit first.
+type byDate []commit
+
+func (q byDate) Len() int           { return len(q) }
+func (q byDate) Less(i, j int) bool { return q[i].when > q[j].when }
+func (q byDate) Swap(i, j int)      { q[i], q[j] = q[j], q[i] }
+func (q *byDate) Push(x any)        { *q = append(*q, x.(commit)) }
+func (q *byDate) Pop() any {
+	c := (*q)[len(*q)-1]
+	*q = (*q)[:len(*q)-1]
+	return c
+}
+
+// slop is how many more commits are looked at once only old ones are left in the
+// queue: clocks differ. git takes five; each costs one object.
+const slop = 64
+
+// between lists the commits that to reaches and none of not does, and those that
+// the history here ends at.
+func (r *repo) between(ctx context.Context, not []id, to id) (out []commit, ends []commit, err error) {
+	const seen, old = 1, 2
+	state := map[id]int{}
+	q := &byDate{}
+	load := func(i id, flags int) error {
+		had, known := state[i]
+		state[i] = had | flags
+		if known && had|flags == had {
+			return nil
+		}
+		kind, b, err := r.get([]byte(i))
+		if err != nil {
+			return err
+		}
+		if kind != pack.Commit {
+			return fmt.Errorf("a %s, not a commit", kind)
+		}
+		// One that turns out to be old is walked once more, to tell its parents.
+		heap.Push(q, parseCommit(i, b, r.hashLen))
+		return nil
+	}
+	for _, i := range not {
+		if err := load(i, seen|old); err != nil {
+			return nil, nil, err
+		}
+	}
+	if err := load(to, seen); err != nil {
+		return nil, nil, err
+	}
+	shallow := map[id]bool{}
+	if b, err := r.readFile("shallow", maxRefFile); err == nil {
+		for _, f := range strings.Fields(string(b)) {
+			if i, ok := parseID(f, r.hashLen); ok {
+				shallow[i] = true
+			}
+		}
+	}
+	walked := map[id]int{}
+	var order []commit
+	fresh := 1 // how many of the queue are not old
+	left := slop
+	oldest := int64(1 << 62)
+	for q.Len() > 0 {
+		if err := ctx.Err(); err != nil {
+			return nil, nil, err
+		}
+		fresh = 0
+		for _, c := range *q {
+			if state[c.id]&old == 0 {
+				fresh++
+			}
+		}
+		if fresh == 0 && (*q)[0].when < oldest {
+			if left--; left < 0 {
+				break
+			}
+		}
+		c := heap.Pop(q).(commit)
+		flags := state[c.id]
+		if walked[c.id] == flags {
+			continue
+		}
+		if walked[c.id] == 0 {
+			order = append(order, c)
+		}
+		walked[c.id] = flags
+		if flags&old == 0 {
+			oldest = min(oldest, c.when)
+		}
+		for _, p := range c.parents {
+			if err := load(p, seen|flags&old); err != nil && !shallow[c.id] && !errors.Is(err, errMissing) {
+				return nil, nil, err
+			}
+		}
+	}
+	for _, c := range order {
+		if state[c.id]&old != 0 {
+			continue
+		}
+		out = append(out, c)
+		for _, p := range c.parents {
+			if shallow[c.id] || !r.has([]byte(p)) {
+				ends = append(ends, c)
+				break
+			}
+		}
+	}
+	return out, ends, nil
+}
+
+// chooseRange finds what the commits of a range brought.
+func (r *repo) chooseRange(ctx context.Context) ([]problem, error) {
+	from, to, _ := strings.Cut(r.src.Range, "..")
+	r.want, r.origins = map[id]bool{}, map[id]origin{}
+	tip, err := r.revision(to)
+	if err != nil {
+		return []problem{{"range " + r.src.Range, err}}, nil
+	}
+	var problems []problem
+	var not []id
+	// A push that makes a branch names no commit before it: forty zeros.
+	if strings.Trim(from, "0") != "" || from == "" {
+		base, err := r.revision(from)
+		if err == nil {
+			base, _ = r.tip(base)
+			not = append(not, base)
+		} else {
+			problems = append(problems, problem{"range " + r.src.Range, fmt.Errorf("%w: all that %s reaches is read instead", err, to)})
+		}
+	}
+	if i, kind := r.tip(tip); i != tip {
+		if kind != pack.Commit {
+			return problems, fmt.Errorf("%s: a %s, not a commit", to, kind)
+		}
+		r.want[tip] = true // a tag's own message
+		tip = i
+	}
+	commits, ends, err := r.between(ctx, not, tip)
+	if err != nil {
+		return append(problems, problem{"range " + r.src.Range, err}), nil
+	}
+	for _, c := range ends {
+		problems = append(problems, problem{"range " + r.src.Range, fmt.Errorf("history before %s is not here: fetch it", c.id)})
+	}
+	// The oldest first: it is the one that brought a blob.
+	for k := len(commits) - 1; k >= 0; k-- {
+		c := commits[k]
+		r.want[c.id] = true
+		var parents []id
+		for _, p := range c.parents {
+			if _, b, err := r.get([]byte(p)); err == nil {
+				parents = append(parents, parseCommit(p, b, r.hashLen).tree)
+			}
+		}
+		// What only moved isn't new.
+		moved := map[id]bool{}
+		brought := map[id]string{}
+		if err := r.diff(ctx, parents, c.tree, "", moved, brought, 0); err != nil {
+			problems = append(problems, problem{"commit " + c.id.String(), err})
+		}
+		for i, p := range brought {
+			if _, known := r.origins[i]; known || moved[i] {
+				continue
+			}
+			if !r.has([]byte(i)) {
+				problems = append(problems, problem{"object " + i.String(), errMissing})
+				continue
+			}
+			r.want[i] = true
+			r.origins[i] = origin{c, p}
+		}
+	}
+	return problems, nil
+}
+
+// diff lists the blobs of a tree that none of the other trees has at the same path,
+// and those that they have in their place.
+func (r *repo) diff(ctx context.Context, olds []id, tree id, dir string, gone map[id]bool, brought map[id]string, depth int) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if depth > maxDepth {
+		return errors.New("folders too deep")
+	}
+	_, b, err := r.get([]byte(tree))
+	if err != nil {
+		return fmt.Errorf("tree %s: %w", tree, err)
+	}
+	var before []map[string]entry
+	for _, o := range olds {
+		m := map[string]entry{}
+		if _, b, err := r.get([]byte(o)); err == nil {
+			for _, e := range entries(b, r.hashLen) {
+				m[e.name] = e
+			}
+		}
+		before = append(before, m)
+	}
+	here := map[string]bool{}
+	for _, e := range entries(b, r.hashLen) {
+		here[e.name] = true
+		same := false
+		var below []id
+		for _, m := range before {
+			o, ok := m[e.name]
+			switch {
+			case ok && o.id == e.id:
+				same = true
+			case ok && o.isTree():
+				below = append(below, o.id)
+			case ok:
+				gone[o.id] = true
+			}
+		}
+		p := path.Join(dir, e.name)
+		switch {
+		case same || e.isLink():
+		case e.isTree():
+			if err := r.diff(ctx, below, e.id, p, gone, brought, depth+1); err != nil {
+				return err
+			}
+		default:
+			if _, ok := brought[e.id]; !ok {
+				brought[e.id] = p
+			}
+			for _, o := range below {
+				r.under(o, gone, depth+1)
+			}
+		}
+	}
+	for _, m := range before {
+		for name, e := range m {
+			switch {
+			case here[name]:
+			case e.isTree():
+				r.under(e.id, gone, depth+1)
+			default:
+				gone[e.id] = true
+			}
+		}
+	}
+	return nil
+}
+
+// under lists all blobs of a tree.
+func (r *repo) under(tree id, out map[id]bool, depth int) {
+	_, b, err := r.get([]byte(tree))
+	if err != nil || depth > maxDepth {
+		return
+	}
+	for _, e := range entries(b, r.hashLen) {
+		switch {
+		case e.isTree():
+			r.under(e.id, out, depth+1)
+		case !e.isLink():
+			out[e.id] = true
+		}
+	}
+}
