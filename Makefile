@@ -11,6 +11,7 @@ build:
 # the tests that need none of them run.
 test:
 	go vet ./...
+	GOOS=windows go build -o /dev/null ./cmd/quell
 	mkdir -p $(QUELL_TOOLS)
 	testdata/servers/install.sh packages node
 	nice testdata/servers/install.sh vault gitea > $(QUELL_TOOLS)/install.log 2>&1 & pid=$$!; \

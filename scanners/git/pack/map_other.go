@@ -12,6 +12,7 @@ import (
 type mapping struct {
 	stamp string
 	f     *os.File
+	b     []byte // instead of a file
 	from  int64
 	n     int64
 }
