@@ -454,11 +454,15 @@ func (r *repo) files() []scanners.Artifact {
 // Matched implements scanners.Watcher.
 func (s *Source) Matched(at rules.Location) {
 	if r := s.repoOf(at); r != nil {
-		if i, ok := objectOf(at, r.hashLen); ok {
-			r.mu.Lock()
-			r.matched[i] = true
-			r.mu.Unlock()
+		i, ok := objectOf(at, r.hashLen)
+		if !ok && !strings.HasPrefix(at.Artifact, "pack ") && at.Artifact != "loose objects" {
+			return // a file of the store, which is read each time
 		}
+		// Without an object it is a pack that was not read to its end, and nobody
+		// knows which of its objects were.
+		r.mu.Lock()
+		r.matched[i] = true
+		r.mu.Unlock()
 	}
 }
 

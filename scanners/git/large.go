@@ -23,6 +23,7 @@ func (r *repo) pointer(i id, b []byte) {
 		if oid, ok := strings.CutPrefix(strings.TrimSpace(line), "oid sha256:"); ok && len(oid) == 64 {
 			r.mu.Lock()
 			r.lfs[oid] = i
+			r.matched[i] = true // to be known at the next scan too
 			r.mu.Unlock()
 			return
 		}

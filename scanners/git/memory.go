@@ -91,10 +91,13 @@ func (r *repo) keep(ctx context.Context) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.matched[""] {
+		return // something ended before its end
+	}
 	fresh := false
 	for _, o := range r.all() {
 		for _, p := range o.packs {
-			if _, known := r.memory.packs[p]; known || r.matched[""] {
+			if _, known := r.memory.packs[p]; known {
 				continue
 			}
 			fresh = true

@@ -6,7 +6,9 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
+	"iter"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -726,6 +728,56 @@ func TestTheSecondScanReadsWhatIsNew(t *testing.T) {
 	for k, v := range m {
 		if bytes.Contains(v, []byte(secret(0))) {
 			t.Errorf("%s holds a secret", k)
+		}
+	}
+}
+
+// broken is a repository of which a pack can't be read to its end.
+type broken struct {
+	*git.Source
+	on bool
+}
+
+func (b broken) Artifacts(ctx context.Context) iter.Seq2[scanners.Artifact, error] {
+	return func(yield func(scanners.Artifact, error) bool) {
+		for a, err := range b.Source.Artifacts(ctx) {
+			if b.on && a.Parts != nil {
+				a.Parts = func(context.Context, func(scanners.Artifact, io.Reader) error, func(scanners.Gap)) error {
+					return errors.New("ends early")
+				}
+			}
+			if !yield(a, err) {
+				return
+			}
+		}
+	}
+}
+
+// What was not read is not remembered as read, nor what is missing as told.
+func TestWhatIsIncompleteStaysSo(t *testing.T) {
+	r := newRepo(t)
+	r.write("leak.txt", line(0))
+	r.write("large.bin", "version https://git-lfs.github.com/spec/v1\noid sha256:"+strings.Repeat("ab", 32)+"\nsize 60\n")
+	r.commit("x")
+	r.git("repack", "-q", "-a", "-d")
+	m := shelf{}
+	scan := func(on bool) (found []*rules.Finding, gaps []scanners.Gap) {
+		t.Helper()
+		src := &git.Source{Dir: r.dir, Memory: m}
+		defer src.Close()
+		p := scanners.Pool{Detector: detector(t), Workers: 1}
+		if _, err := p.Run(t.Context(), broken{src, on}, func(f rules.Finding) { found = append(found, &f) }, func(g scanners.Gap) { gaps = append(gaps, g) }); err != nil {
+			t.Fatal(err)
+		}
+		return found, gaps
+	}
+	if found, gaps := scan(true); len(gaps) == 0 || len(found) != 0 {
+		t.Fatalf("%d findings, %v", len(found), gaps)
+	}
+	for range 3 {
+		found, gaps := scan(false)
+		if len(found) != 1 || len(gaps) != 1 || !strings.Contains(gaps[0].Error(), "Git LFS") {
+			t.Errorf("%d findings, %v", len(found), gaps)
 		}
 	}
 }
