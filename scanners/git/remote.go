@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	nethttp "net/http"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -16,6 +17,7 @@ import (
 	gogit "github.com/go-git/go-git/v5"
 	"github.com/go-git/go-git/v5/config"
 	"github.com/go-git/go-git/v5/plumbing/transport"
+	"github.com/go-git/go-git/v5/plumbing/transport/client"
 	"github.com/go-git/go-git/v5/plumbing/transport/http"
 )
 
@@ -71,6 +73,15 @@ func (r Remote) Fetch(ctx context.Context) (string, error) {
 	if err := os.MkdirAll(filepath.Dir(dir), 0o700); err != nil {
 		return "", err
 	}
+	// go-git would go on at whatever host a redirect names, credential and all.
+	strict := http.NewClient(&nethttp.Client{CheckRedirect: func(req *nethttp.Request, via []*nethttp.Request) error {
+		if req.URL.Host != via[0].URL.Host || req.URL.Scheme != via[0].URL.Scheme || len(via) > 5 {
+			return errRedirect
+		}
+		return nil
+	}})
+	client.InstallProtocol("https", strict)
+	client.InstallProtocol("http", strict)
 	repo, err := gogit.PlainOpen(dir)
 	if errors.Is(err, gogit.ErrRepositoryNotExists) {
 		if repo, err = gogit.PlainInit(dir, true); err == nil {
@@ -89,6 +100,8 @@ func (r Remote) Fetch(ctx context.Context) (string, error) {
 	}
 	return dir, err
 }
+
+var errRedirect = errors.New("it redirects to another host: name the repository's address there")
 
 const everything = config.RefSpec("+refs/*:refs/*")
 

@@ -154,3 +154,26 @@ func TestFileAddress(t *testing.T) {
 		t.Errorf("%d findings, %v", len(found), gaps)
 	}
 }
+
+// A credential is for the host that was named, wherever that one sends us.
+func TestRedirectsDontTakeTheTokenElsewhere(t *testing.T) {
+	r := newRepo(t)
+	r.write("a.txt", line(0))
+	r.commit("x")
+	const token = "the-token-of-the-forge"
+	asked := 0
+	other := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked++ }))
+	defer other.Close()
+	forge := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, other.URL+r.URL.RequestURI(), http.StatusFound)
+	}))
+	defer forge.Close()
+	u, err := url.Parse(forge.URL + "/a.git")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, gaps := run(t, &git.Source{Dir: u.String(), Remote: &git.Remote{URL: u, Cache: t.TempDir(), Getenv: func(string) string { return token }}})
+	if asked > 0 || len(gaps) != 1 || !strings.Contains(gaps[0].Error(), "redirects to another host") {
+		t.Errorf("the other host was asked %d times, %v", asked, gaps)
+	}
+}
