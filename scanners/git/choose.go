@@ -14,8 +14,10 @@ func (r *repo) choose(ctx context.Context) ([]problem, error) {
 	switch {
 	case s.Staged:
 		return nil, r.chooseStaged()
+	case s.Release != "":
+		return r.chooseRelease(ctx)
 	case s.Range != "":
-		return r.chooseRange(ctx)
+		return r.chooseRange(ctx, s.Range, s.Not)
 	case s.Branch != "" || !s.Since.IsZero() || s.Objects == Reachable || s.Objects == Refs:
 		return r.chooseReachable(ctx)
 	}

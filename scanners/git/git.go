@@ -49,6 +49,14 @@ type Source struct {
 	Objects Objects // empty: All
 	// Range is "A..B": what B reaches and A does not.
 	Range string
+	// Not are more commits whose history a range leaves out.
+	Not []string
+	// Release is a tag, or a commit, whose range begins at the tags before it.
+	Release string
+	// Upstream has what a range needs and a shallow or partial clone has not: just
+	// that is fetched, into its Cache for as long as the source is open. nil: it is
+	// said to be missing.
+	Upstream *Remote
 	// Since is the committer's date from which commits count; zero: all do.
 	Since time.Time
 	// Branch is the only one that is read.
@@ -63,7 +71,9 @@ type Source struct {
 	// reads only new ones; nil: nothing is kept.
 	Memory scanners.Memory
 
-	repos []*repo
+	repos   []*repo
+	fetched []string // folders of what the upstream sent
+	notices []string
 }
 
 // repo is one repository of those that are read: the one that was named, and the
@@ -82,6 +92,8 @@ type repo struct {
 	lfs     map[string]id       // pointers: the large file's name -> the blob
 	matched map[id]bool         // objects in which something was found, or not read
 	memory  memory
+
+	complete bool // all commits that matter were fetched: a shallow boundary is none
 }
 
 // origin is where an object was found to come from.
@@ -140,8 +152,11 @@ func (s *Source) Artifacts(ctx context.Context) iter.Seq2[scanners.Artifact, err
 
 // partly reports whether less than all objects is asked for.
 func (s *Source) partly() bool {
-	return s.Range != "" || s.Staged || s.Branch != "" || !s.Since.IsZero()
+	return s.ranged() || s.Staged || s.Branch != "" || !s.Since.IsZero()
 }
+
+// ranged reports whether a list of commits is asked for.
+func (s *Source) ranged() bool { return s.Range != "" || s.Release != "" }
 
 // Check says what is wrong with the question, before anything is read.
 func (s *Source) Check() error {
@@ -156,13 +171,13 @@ func (s *Source) Check() error {
 		}
 	}
 	modes := 0
-	for _, on := range []bool{s.Range != "", s.Staged, s.Branch != "", !s.Since.IsZero(), s.Objects != "" && s.Objects != All} {
+	for _, on := range []bool{s.Range != "", s.Release != "", s.Staged, s.Branch != "", !s.Since.IsZero(), s.Objects != "" && s.Objects != All} {
 		if on {
 			modes++
 		}
 	}
 	if modes > 1 && !(modes == 2 && s.Branch != "" && !s.Since.IsZero()) {
-		return errors.New("one of a range, what is staged, a branch, a date or a choice of objects at a time")
+		return errors.New("one of a range, a release, what is staged, a branch, a date or a choice of objects at a time")
 	}
 	return nil
 }
@@ -205,10 +220,10 @@ func (r *repo) artifacts(ctx context.Context, yield func(scanners.Artifact, erro
 	if err != nil {
 		return yield(scanners.Artifact{}, r.src.gap("", err))
 	}
-	if r.src.Range != "" || r.src.Staged {
+	if r.src.ranged() || r.src.Staged {
 		return r.each(yield) && (!r.src.Worktree || r.workFiles(ctx, yield))
 	}
-	if n := r.shallow(); n > 0 && !yield(scanners.Artifact{}, r.src.gap("shallow clone", fmt.Errorf("history before %d boundary commits is not here", n))) {
+	if n := len(r.boundaries()); n > 0 && !yield(scanners.Artifact{}, r.src.gap("shallow clone", fmt.Errorf("history before %d boundary commits is not here", n))) {
 		return false
 	}
 	r.remember(ctx)
@@ -236,15 +251,6 @@ func (r *repo) artifacts(ctx context.Context, yield func(scanners.Artifact, erro
 		}
 	}
 	return !r.src.Worktree || r.workFiles(ctx, yield)
-}
-
-// shallow counts the commits at which a shallow clone ends.
-func (r *repo) shallow() int {
-	b, err := r.readFile("shallow", maxRefFile)
-	if err != nil {
-		return 0
-	}
-	return len(bytes.Fields(b))
 }
 
 // walkers are the artifacts of the packs: as many for each as may run at once.
@@ -515,7 +521,16 @@ func (s *Source) Close() {
 		r.close()
 	}
 	s.repos = nil
+	for _, dir := range s.fetched {
+		_ = os.RemoveAll(dir)
+	}
+	s.fetched = nil
 }
+
+func (s *Source) notice(text string) { s.notices = append(s.notices, text) }
+
+// Notices are what the reader of the result should know and is not missing.
+func (s *Source) Notices() []string { return s.notices }
 
 // readAll reads what was promised to be n bytes.
 func readAll(r io.Reader, n int64) ([]byte, error) {

@@ -59,14 +59,7 @@ func (r *repo) between(ctx context.Context, not []id, to id) (out []commit, ends
 	if err := load(to, seen); err != nil {
 		return nil, nil, err
 	}
-	shallow := map[id]bool{}
-	if b, err := r.readFile("shallow", maxRefFile); err == nil {
-		for _, f := range strings.Fields(string(b)) {
-			if i, ok := parseID(f, r.hashLen); ok {
-				shallow[i] = true
-			}
-		}
-	}
+	shallow := r.boundaries()
 	walked := map[id]int{}
 	var order []commit
 	fresh := 1 // how many of the queue are not old
@@ -120,13 +113,57 @@ func (r *repo) between(ctx context.Context, not []id, to id) (out []commit, ends
 	return out, ends, nil
 }
 
+// boundaries are the commits at which a shallow clone ends.
+func (r *repo) boundaries() map[id]bool {
+	out := map[id]bool{}
+	if b, err := r.readFile("shallow", maxRefFile); err == nil {
+		for _, f := range strings.Fields(string(b)) {
+			if i, ok := parseID(f, r.hashLen); ok {
+				out[i] = true
+			}
+		}
+	}
+	return out
+}
+
 // chooseRange finds what the commits of a range brought.
-func (r *repo) chooseRange(ctx context.Context) ([]problem, error) {
-	from, to, _ := strings.Cut(r.src.Range, "..")
+func (r *repo) chooseRange(ctx context.Context, span string, not []string) ([]problem, error) {
+	problems, err := r.localRange(ctx, span, not)
+	if len(problems) == 0 || err != nil || r.src.Upstream == nil {
+		return problems, err
+	}
+	// Something is not here: the upstream has it.
+	from, to, _ := strings.Cut(span, "..")
+	tip, err := r.revision(to)
+	if i, ok := r.fullID(to); ok {
+		tip, err = i, nil
+	}
+	if err != nil {
+		return problems, nil
+	}
+	var bases []id
+	for _, name := range append([]string{from}, not...) {
+		if i, ok := r.fullID(name); ok && strings.Trim(name, "0") != "" {
+			bases = append(bases, i)
+		} else if i, err := r.revision(name); err == nil && name != "" {
+			i, _ = r.tip(i)
+			bases = append(bases, i)
+		}
+	}
+	fetched, err := r.fetchRange(ctx, span, tip, bases)
+	if err != nil {
+		return append(problems, problem{"range " + span, err}), nil
+	}
+	return fetched, nil
+}
+
+// localRange is chooseRange with what is here.
+func (r *repo) localRange(ctx context.Context, span string, others []string) ([]problem, error) {
+	from, to, _ := strings.Cut(span, "..")
 	r.want, r.origins = map[id]bool{}, map[id]origin{}
 	tip, err := r.revision(to)
 	if err != nil {
-		return []problem{{"range " + r.src.Range, err}}, nil
+		return []problem{{"range " + span, err}}, nil
 	}
 	var problems []problem
 	var not []id
@@ -137,7 +174,15 @@ func (r *repo) chooseRange(ctx context.Context) ([]problem, error) {
 			base, _ = r.tip(base)
 			not = append(not, base)
 		} else {
-			problems = append(problems, problem{"range " + r.src.Range, fmt.Errorf("%w: all that %s reaches is read instead", err, to)})
+			problems = append(problems, problem{"range " + span, fmt.Errorf("%w: all that %s reaches is read instead", err, to)})
+		}
+	}
+	for _, name := range others {
+		if base, err := r.revision(name); err == nil {
+			base, _ = r.tip(base)
+			not = append(not, base)
+		} else {
+			problems = append(problems, problem{"range " + span, fmt.Errorf("without %w", err)})
 		}
 	}
 	if i, kind := r.tip(tip); i != tip {
@@ -149,15 +194,24 @@ func (r *repo) chooseRange(ctx context.Context) ([]problem, error) {
 	}
 	commits, ends, err := r.between(ctx, not, tip)
 	if err != nil {
-		return append(problems, problem{"range " + r.src.Range, err}), nil
+		return append(problems, problem{"range " + span, err}), nil
 	}
 	for _, c := range ends {
-		problems = append(problems, problem{"range " + r.src.Range, fmt.Errorf("history before %s is not here: fetch it", c.id)})
+		problems = append(problems, problem{"range " + span, fmt.Errorf("history before %s is not here: fetch it", c.id)})
 	}
+	return append(problems, r.brought(ctx, commits, nil)...), nil
+}
+
+// brought adds what the commits, the newest first, brought to what is asked for.
+// fresh, where it is set, knows what is new: of the rest nothing need be here.
+func (r *repo) brought(ctx context.Context, commits []commit, fresh func(id) bool) (problems []problem) {
 	// The oldest first: it is the one that brought a blob.
 	for k := len(commits) - 1; k >= 0; k-- {
 		c := commits[k]
 		r.want[c.id] = true
+		if fresh != nil && !fresh(c.tree) {
+			continue
+		}
 		var parents []id
 		for _, p := range c.parents {
 			if _, b, err := r.get([]byte(p)); err == nil {
@@ -165,13 +219,12 @@ func (r *repo) chooseRange(ctx context.Context) ([]problem, error) {
 			}
 		}
 		// What only moved isn't new.
-		moved := map[id]bool{}
-		brought := map[id]string{}
-		if err := r.diff(ctx, parents, c.tree, "", moved, brought, 0); err != nil {
+		d := &difference{repo: r, fresh: fresh, gone: map[id]bool{}, brought: map[id]string{}}
+		if err := d.walk(ctx, parents, c.tree, "", 0); err != nil {
 			problems = append(problems, problem{"commit " + c.id.String(), err})
 		}
-		for i, p := range brought {
-			if _, known := r.origins[i]; known || moved[i] {
+		for i, p := range d.brought {
+			if _, known := r.origins[i]; known || d.gone[i] {
 				continue
 			}
 			if !r.has([]byte(i)) {
@@ -182,34 +235,42 @@ func (r *repo) chooseRange(ctx context.Context) ([]problem, error) {
 			r.origins[i] = origin{c, p}
 		}
 	}
-	return problems, nil
+	return problems
 }
 
-// diff lists the blobs of a tree that none of the other trees has at the same path,
+// difference is what a commit's tree has that its parents' have not.
+type difference struct {
+	*repo
+	fresh   func(id) bool // knows what may be new; nil: anything
+	gone    map[id]bool   // what the parents have where this one differs
+	brought map[id]string // blobs, with their paths
+}
+
+// walk lists the blobs of a tree that none of the other trees has at the same path,
 // and those that they have in their place.
-func (r *repo) diff(ctx context.Context, olds []id, tree id, dir string, gone map[id]bool, brought map[id]string, depth int) error {
+func (d *difference) walk(ctx context.Context, olds []id, tree id, dir string, depth int) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
 	if depth > maxDepth {
 		return errors.New("folders too deep")
 	}
-	_, b, err := r.get([]byte(tree))
+	_, b, err := d.get([]byte(tree))
 	if err != nil {
 		return fmt.Errorf("tree %s: %w", tree, err)
 	}
 	var before []map[string]entry
 	for _, o := range olds {
 		m := map[string]entry{}
-		if _, b, err := r.get([]byte(o)); err == nil {
-			for _, e := range entries(b, r.hashLen) {
+		if _, b, err := d.get([]byte(o)); err == nil {
+			for _, e := range entries(b, d.hashLen) {
 				m[e.name] = e
 			}
 		}
 		before = append(before, m)
 	}
 	here := map[string]bool{}
-	for _, e := range entries(b, r.hashLen) {
+	for _, e := range entries(b, d.hashLen) {
 		here[e.name] = true
 		same := false
 		var below []id
@@ -221,22 +282,22 @@ func (r *repo) diff(ctx context.Context, olds []id, tree id, dir string, gone ma
 			case ok && o.isTree():
 				below = append(below, o.id)
 			case ok:
-				gone[o.id] = true
+				d.gone[o.id] = true
 			}
 		}
 		p := path.Join(dir, e.name)
 		switch {
-		case same || e.isLink():
+		case same || e.isLink() || d.fresh != nil && !d.fresh(e.id):
 		case e.isTree():
-			if err := r.diff(ctx, below, e.id, p, gone, brought, depth+1); err != nil {
+			if err := d.walk(ctx, below, e.id, p, depth+1); err != nil {
 				return err
 			}
 		default:
-			if _, ok := brought[e.id]; !ok {
-				brought[e.id] = p
+			if _, ok := d.brought[e.id]; !ok {
+				d.brought[e.id] = p
 			}
 			for _, o := range below {
-				r.under(o, gone, depth+1)
+				d.under(o, depth+1)
 			}
 		}
 	}
@@ -245,27 +306,27 @@ func (r *repo) diff(ctx context.Context, olds []id, tree id, dir string, gone ma
 			switch {
 			case here[name]:
 			case e.isTree():
-				r.under(e.id, gone, depth+1)
+				d.under(e.id, depth+1)
 			default:
-				gone[e.id] = true
+				d.gone[e.id] = true
 			}
 		}
 	}
 	return nil
 }
 
-// under lists all blobs of a tree.
-func (r *repo) under(tree id, out map[id]bool, depth int) {
-	_, b, err := r.get([]byte(tree))
+// under marks all blobs of a tree that is there no more.
+func (d *difference) under(tree id, depth int) {
+	_, b, err := d.get([]byte(tree))
 	if err != nil || depth > maxDepth {
 		return
 	}
-	for _, e := range entries(b, r.hashLen) {
+	for _, e := range entries(b, d.hashLen) {
 		switch {
 		case e.isTree():
-			r.under(e.id, out, depth+1)
+			d.under(e.id, depth+1)
 		case !e.isLink():
-			out[e.id] = true
+			d.gone[e.id] = true
 		}
 	}
 }

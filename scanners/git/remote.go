@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	nethttp "net/http"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -73,13 +72,7 @@ func (r Remote) Fetch(ctx context.Context) (string, error) {
 	if err := os.MkdirAll(filepath.Dir(dir), 0o700); err != nil {
 		return "", err
 	}
-	// go-git would go on at whatever host a redirect names, credential and all.
-	strict := http.NewClient(&nethttp.Client{CheckRedirect: func(req *nethttp.Request, via []*nethttp.Request) error {
-		if req.URL.Host != via[0].URL.Host || req.URL.Scheme != via[0].URL.Scheme || len(via) > 5 {
-			return errRedirect
-		}
-		return nil
-	}})
+	strict := httpTransport()
 	client.InstallProtocol("https", strict)
 	client.InstallProtocol("http", strict)
 	repo, err := gogit.PlainOpen(dir)
@@ -95,10 +88,8 @@ func (r Remote) Fetch(ctx context.Context) (string, error) {
 	switch {
 	case errors.Is(err, gogit.NoErrAlreadyUpToDate), errors.Is(err, transport.ErrEmptyRemoteRepository):
 		return dir, nil
-	case errors.Is(err, transport.ErrAuthenticationRequired), errors.Is(err, transport.ErrAuthorizationFailed), errors.Is(err, transport.ErrRepositoryNotFound):
-		return "", fmt.Errorf("%w (quell: hint: a token in QUELL_GIT_TOKEN, ~/.netrc or ~/.git-credentials)", err)
 	}
-	return dir, err
+	return dir, explain(err)
 }
 
 var errRedirect = errors.New("it redirects to another host: name the repository's address there")

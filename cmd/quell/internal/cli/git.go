@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"net/url"
 	"os"
 	"time"
 
@@ -20,6 +21,8 @@ import (
 type gitFlags struct {
 	objects  string
 	commits  string
+	release  string
+	upstream string
 	since    string
 	branch   string
 	staged   bool
@@ -29,6 +32,8 @@ type gitFlags struct {
 func (a *app) gitFlags(f *pflag.FlagSet) {
 	f.StringVar(&a.git.objects, "objects", "all", "which objects: all that the store has, those that refs and reflogs reach, or refs alone: all|reachable|refs")
 	f.StringVar(&a.git.commits, "range", "", "only what the commits `A..B` brought")
+	f.StringVar(&a.git.release, "release", "", "only what the tag `TAG` brought since the tags before it")
+	f.StringVar(&a.git.upstream, "upstream", "", "fetch what a range or a release needs and a shallow clone lacks from `URL`")
 	f.StringVar(&a.git.since, "since", "", "only what commits since `DATE` brought: 2026-01-31, RFC 3339, or an age such as 72h")
 	f.StringVar(&a.git.branch, "branch", "", "only what the branch `NAME` reaches")
 	f.BoolVar(&a.git.staged, "staged", false, "only what is staged and not committed")
@@ -39,7 +44,7 @@ func (a *app) openGit(k *kit, targets []string) (scanners.Source, error) {
 	if len(targets) != 1 {
 		return nil, errors.New("scan git takes one repository")
 	}
-	s := &git.Source{Dir: targets[0], Objects: git.Objects(a.git.objects), Range: a.git.commits, Branch: a.git.branch, Staged: a.git.staged, Worktree: a.git.worktree}
+	s := &git.Source{Dir: targets[0], Objects: git.Objects(a.git.objects), Range: a.git.commits, Release: a.git.release, Branch: a.git.branch, Staged: a.git.staged, Worktree: a.git.worktree}
 	if a.git.since != "" {
 		t, err := parseSince(a.git.since, time.Now())
 		if err != nil {
@@ -50,19 +55,37 @@ func (a *app) openGit(k *kit, targets []string) (scanners.Source, error) {
 	if err := s.Check(); err != nil {
 		return nil, err
 	}
+	if a.git.upstream != "" {
+		if a.git.commits == "" && a.git.release == "" {
+			return nil, errors.New("--upstream goes with --range or --release")
+		}
+		u, remote, err := git.ParseRemote(a.git.upstream)
+		if err == nil && !remote {
+			err = errors.New("not an address")
+		}
+		if err != nil {
+			return nil, fmt.Errorf("upstream: %w", err)
+		}
+		s.Upstream = a.upstream(k, u)
+	}
 	u, remote, err := git.ParseRemote(targets[0])
 	if err != nil {
 		return nil, fmt.Errorf("repository: %w", err)
 	}
 	if remote {
-		home, _ := os.UserHomeDir()
-		s.Remote = &git.Remote{URL: u, Cache: k.dirs.Cache, Getenv: a.getenv, Home: home}
+		s.Remote = a.upstream(k, u)
 	}
 	// What is asked for in part is read in no time, and says nothing of the rest.
-	if a.git.commits == "" && !a.git.staged {
+	if a.git.commits == "" && a.git.release == "" && !a.git.staged {
 		s.Memory = a.memory(k)
 	}
 	return s, nil
+}
+
+// upstream is a repository elsewhere.
+func (a *app) upstream(k *kit, u *url.URL) *git.Remote {
+	home, _ := os.UserHomeDir()
+	return &git.Remote{URL: u, Cache: k.dirs.Cache, Getenv: a.getenv, Home: home}
 }
 
 // parseSince reads a date, a time, or how long ago.

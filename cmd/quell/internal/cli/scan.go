@@ -83,6 +83,14 @@ func (a *app) doScan(ctx context.Context, k *kit, src scanners.Source) (*scanned
 	}
 	s := pipeline.Scan{Source: src, Detector: detect.New(k.set), Set: k.set, Key: k.keys.Fingerprint, Confidence: least}
 	res, err := s.Run(ctx)
+	if n, ok := src.(interface{ Notices() []string }); ok {
+		for _, text := range n.Notices() {
+			k.notices = append(k.notices, report.Notice{Message: text})
+		}
+	}
+	if c, ok := src.(interface{ Close() }); ok {
+		c.Close()
+	}
 	if res == nil {
 		return nil, err
 	}
