@@ -86,7 +86,7 @@ func open(f files.File, part func(scanners.Artifact, io.Reader) error, gap func(
 			gap(scanners.Gap{Location: loc, Reason: "damaged zip, its raw bytes were scanned", Err: err})
 			return part(whole, io.NewSectionReader(at, 0, size))
 		}
-		return archive(z, f.Path, part, gap)
+		return Zip(z, f.Path, part, gap)
 	case bytes.HasPrefix(magic, []byte{0x1f, 0x8b}):
 		z, err := gzip.NewReader(head)
 		if err != nil {
@@ -122,10 +122,10 @@ var (
 	jobName  = regexp.MustCompile(`^-?[0-9]+_([^/]+)\.txt$`)
 )
 
-// archive scans the members, step files first. A job's own file repeats its
-// steps: lines that were scanned before are blanked, so that each is looked at
+// Zip scans the members of the archive of a run's logs, step files first; name is
+// where it lies. A job's own file repeats its steps: lines that were scanned before are blanked, so that each is looked at
 // once and what the steps lack is still seen, at its right place.
-func archive(z *zip.Reader, name string, part func(scanners.Artifact, io.Reader) error, gap func(scanners.Gap)) error {
+func Zip(z *zip.Reader, name string, part func(scanners.Artifact, io.Reader) error, gap func(scanners.Gap)) error {
 	type member struct {
 		*zip.File
 		job, step string

@@ -139,16 +139,25 @@ func (r *repo) chooseRange(ctx context.Context, span string, not []string) ([]pr
 		tip, err = i, nil
 	}
 	if err != nil {
-		return problems, nil
+		if tip, err = r.src.elsewhere(ctx, to); err != nil {
+			return append(problems, problem{"range " + span, fmt.Errorf("fetch what is missing: %w", err)}), nil
+		}
 	}
 	var bases []id
-	for _, name := range append([]string{from}, not...) {
-		if i, ok := r.fullID(name); ok && strings.Trim(name, "0") != "" {
-			bases = append(bases, i)
-		} else if i, err := r.revision(name); err == nil && name != "" {
-			i, _ = r.tip(i)
-			bases = append(bases, i)
+	for k, name := range append([]string{from}, not...) {
+		if strings.Trim(name, "0") == "" && (name != "" || k > 0) {
+			continue
 		}
+		i, ok := r.fullID(name)
+		if !ok {
+			var err error
+			if i, err = r.revision(name); err == nil {
+				i, _ = r.tip(i)
+			} else if i, err = r.src.elsewhere(ctx, name); err != nil {
+				return append(problems, problem{"range " + span, fmt.Errorf("fetch what is missing: %w", err)}), nil
+			}
+		}
+		bases = append(bases, i)
 	}
 	fetched, err := r.fetchRange(ctx, span, tip, bases)
 	if err != nil {

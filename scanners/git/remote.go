@@ -23,9 +23,11 @@ import (
 // Remote is a repository that is fetched before it is read.
 type Remote struct {
 	URL *url.URL
-	// Cache is where its copy is kept: bare, with all refs, also those of pull and
-	// merge requests and of notes, and what earlier fetches brought.
+	// Cache is where its copy is kept: bare, and with what earlier fetches brought.
 	Cache string
+	// Refs are patterns of the names that are fetched, as refs/heads/*; nil: all, also
+	// those of pull and merge requests and of notes.
+	Refs []string
 	// Getenv and Home are where credentials are looked for.
 	Getenv func(string) string
 	Home   string
@@ -67,7 +69,14 @@ func (r Remote) Fetch(ctx context.Context) (string, error) {
 	if r.URL.Scheme == "file" {
 		return filepath.FromSlash(r.URL.Path), nil
 	}
-	sum := sha256.Sum256([]byte(r.URL.Redacted()))
+	specs := []config.RefSpec{everything}
+	if r.Refs != nil {
+		specs = nil
+		for _, p := range r.Refs {
+			specs = append(specs, config.RefSpec("+"+p+":"+p))
+		}
+	}
+	sum := sha256.Sum256([]byte(r.URL.Redacted() + strings.Join(r.Refs, "\x00")))
 	dir := filepath.Join(r.Cache, "git", hex.EncodeToString(sum[:8]))
 	if err := os.MkdirAll(filepath.Dir(dir), 0o700); err != nil {
 		return "", err
@@ -78,13 +87,13 @@ func (r Remote) Fetch(ctx context.Context) (string, error) {
 	repo, err := gogit.PlainOpen(dir)
 	if errors.Is(err, gogit.ErrRepositoryNotExists) {
 		if repo, err = gogit.PlainInit(dir, true); err == nil {
-			_, err = repo.CreateRemote(&config.RemoteConfig{Name: "origin", URLs: []string{r.URL.String()}, Fetch: []config.RefSpec{everything}})
+			_, err = repo.CreateRemote(&config.RemoteConfig{Name: "origin", URLs: []string{r.URL.String()}, Fetch: specs})
 		}
 	}
 	if err != nil {
 		return "", fmt.Errorf("its copy: %w", err)
 	}
-	err = repo.FetchContext(ctx, &gogit.FetchOptions{RemoteURL: r.URL.String(), RefSpecs: []config.RefSpec{everything}, Auth: r.auth(), Tags: gogit.NoTags, Force: true})
+	err = repo.FetchContext(ctx, &gogit.FetchOptions{RemoteURL: r.URL.String(), RefSpecs: specs, Auth: r.auth(), Tags: gogit.NoTags, Force: true})
 	switch {
 	case errors.Is(err, gogit.NoErrAlreadyUpToDate), errors.Is(err, transport.ErrEmptyRemoteRepository):
 		return dir, nil

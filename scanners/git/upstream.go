@@ -166,8 +166,8 @@ func (r *repo) fetchRange(ctx context.Context, span string, tip id, bases []id) 
 	return append(problems, r.brought(ctx, commits, fresh)...), nil
 }
 
-// tags lists the commits that the remote's tags name.
-func (r Remote) tags(ctx context.Context) (out []id, err error) {
+// names lists what the remote's names stand for; an annotated tag for what it names.
+func (r Remote) names(ctx context.Context) (map[string]id, error) {
 	ep, err := transport.NewEndpoint(r.URL.String())
 	if err != nil {
 		return nil, err
@@ -181,15 +181,31 @@ func (r Remote) tags(ctx context.Context) (out []id, err error) {
 	if err != nil {
 		return nil, explain(err)
 	}
+	out := map[string]id{}
 	for name, h := range refs.References {
-		if strings.HasPrefix(name, "refs/tags/") {
-			if to, ok := refs.Peeled[name]; ok {
-				h = to
-			}
-			out = append(out, id(h[:]))
+		if to, ok := refs.Peeled[name]; ok {
+			h = to
 		}
+		out[name] = id(h[:])
 	}
 	return out, nil
+}
+
+// elsewhere finds what a name that means nothing here stands for in the upstream.
+func (s *Source) elsewhere(ctx context.Context, name string) (id, error) {
+	names, err := s.Upstream.names(ctx)
+	if err != nil {
+		return "", err
+	}
+	if branch, ok := strings.CutPrefix(name, "refs/remotes/origin/"); ok {
+		name = "refs/heads/" + branch
+	}
+	for _, pre := range []string{"", "refs/tags/", "refs/heads/"} {
+		if i, ok := names[pre+name]; ok {
+			return i, nil
+		}
+	}
+	return "", fmt.Errorf("%s: no such branch or tag in the upstream", name)
 }
 
 // chooseRelease finds what the commits brought that a tag reaches and no tag before
@@ -217,9 +233,11 @@ func (r *repo) chooseRelease(ctx context.Context) ([]problem, error) {
 	var problems []problem
 	if !all && r.src.Upstream != nil {
 		// Which tag is before which is told by commits alone: no tree, no blob.
-		tags, err := r.src.Upstream.tags(ctx)
-		for _, i := range tags {
-			tagged[i] = true
+		names, err := r.src.Upstream.names(ctx)
+		for name, i := range names {
+			if strings.HasPrefix(name, "refs/tags/") {
+				tagged[i] = true
+			}
 		}
 		var x *store
 		if err == nil {

@@ -57,12 +57,15 @@ type app struct {
 	ruleFiles  []string
 	offline    bool
 	confidence string
+	allow      string
+	noMarkers  bool
 	failOn     string
 	reveal     bool
 	recipients []string
 	identity   string
 	quiet      bool
 
+	ignore   func(rules.Finding) bool
 	git      gitFlags
 	platform string
 	mirrors  map[string]string
@@ -119,11 +122,13 @@ func (a *app) root() *cobra.Command {
 	f.BoolVar(&a.offline, "offline", false, "send nothing to anybody")
 	f.StringVar(&a.confidence, "confidence", "medium", "the least confidence that is shown: low|medium|high")
 	f.StringVar(&a.failOn, "fail-on", "suspect", "what makes exit code 1: never|live|suspect|found")
+	f.StringVar(&a.allow, "allow", "", "a reviewed `FILE` of findings and gaps that are accepted, each with a reason and a last day")
+	f.BoolVar(&a.noMarkers, "no-markers", false, "report what quell:allow and gitleaks:allow in the text suppress")
 	f.BoolVar(&a.reveal, "reveal", false, "print secrets to standard output or --output")
 	f.StringArrayVar(&a.recipients, "recipient", nil, "age public `KEY` that values are sealed to (default this installation's)")
 	f.StringVar(&a.identity, "identity", "", "age identity `FILE` that opens sealed values")
 	f.BoolVar(&a.quiet, "quiet", false, "no talk on standard error")
-	c.AddCommand(a.scan(), a.check(), a.plan(), a.apply(), a.contain(), a.recheck(), a.ledger(), a.policy(), a.rules(), a.demo())
+	c.AddCommand(a.scan(), a.check(), a.plan(), a.apply(), a.contain(), a.recheck(), a.ledger(), a.policy(), a.rules(), a.action(), a.demo())
 	return c
 }
 

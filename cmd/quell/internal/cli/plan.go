@@ -195,6 +195,36 @@ func (a *app) actor() string {
 	return "unknown"
 }
 
+// end plans and applies what a scan found, closes the sink and gives the exit code.
+func (a *app) end(ctx context.Context, k *kit, res *scanned, sink report.Sink, sum report.Summary, reason string) (int, error) {
+	if res.verdicts == nil {
+		res.verdicts = make([]revokers.Verdict, len(res.Credentials))
+	}
+	p, err := a.makePlan(ctx, k, res.Credentials, res.verdicts, reason)
+	if err != nil {
+		return 0, err
+	}
+	b, err := plan.Sign(p, k.keys.Sign)
+	if err != nil {
+		return 0, err
+	}
+	keys, err := k.trusted(nil)
+	if err != nil {
+		return 0, err
+	}
+	p, id, err := plan.Verify(b, keys, k.policy.MaxAge(), time.Now())
+	if err != nil {
+		return 0, err
+	}
+	code, err := a.runApply(ctx, k, p, id, sink, sum)
+	// What was killed is known to be dead now and counts no more; what could not be
+	// read still does.
+	if err == nil && code == exitClean && len(res.Gaps) > 0 {
+		code = exitIncomplete
+	}
+	return code, err
+}
+
 func (a *app) contain() *cobra.Command {
 	var reason string
 	c := &cobra.Command{Use: "contain", Short: "Scan, plan and apply in one go, under a policy file", Args: cobra.NoArgs,
@@ -229,33 +259,9 @@ func (a *app) contain() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if res.verdicts == nil {
-				res.verdicts = make([]revokers.Verdict, len(res.Credentials))
-			}
-			p, err := a.makePlan(c.Context(), k, res.Credentials, res.verdicts, reason)
+			code, err := a.end(c.Context(), k, res, sink, sum, reason)
 			if err != nil {
 				return err
-			}
-			b, err := plan.Sign(p, k.keys.Sign)
-			if err != nil {
-				return err
-			}
-			keys, err := k.trusted(nil)
-			if err != nil {
-				return err
-			}
-			p, id, err := plan.Verify(b, keys, k.policy.MaxAge(), time.Now())
-			if err != nil {
-				return err
-			}
-			code, err := a.runApply(c.Context(), k, p, id, sink, sum)
-			if err != nil {
-				return err
-			}
-			// What was killed is known to be dead now and counts no more; what
-			// could not be read still does.
-			if code == exitClean && len(res.Gaps) > 0 {
-				code = exitIncomplete
 			}
 			if code != exitClean {
 				return exit(code)

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/quellhq/quell/cmd/quell/internal/allow"
 	"github.com/quellhq/quell/cmd/quell/internal/config"
 	"github.com/quellhq/quell/cmd/quell/internal/pipeline"
 	"github.com/quellhq/quell/cmd/quell/internal/report"
@@ -76,20 +77,32 @@ type scanned struct {
 	err      error // an interruption
 }
 
-func (a *app) doScan(ctx context.Context, k *kit, src scanners.Source) (*scanned, error) {
+func (a *app) doScan(ctx context.Context, k *kit, sources ...scanners.Source) (*scanned, error) {
 	least, ok := rules.ParseConfidence(a.confidence)
 	if !ok {
 		return nil, fmt.Errorf("--confidence %q is not low, medium or high", a.confidence)
 	}
-	s := pipeline.Scan{Source: src, Detector: detect.New(k.set), Set: k.set, Key: k.keys.Fingerprint, Confidence: least}
-	res, err := s.Run(ctx)
-	if n, ok := src.(interface{ Notices() []string }); ok {
-		for _, text := range n.Notices() {
-			k.notices = append(k.notices, report.Notice{Message: text})
+	var list *allow.List
+	if a.allow != "" {
+		var err error
+		if list, err = allow.Load(a.allow); err != nil {
+			return nil, err
+		}
+		for _, why := range list.Expired(time.Now()) {
+			k.notices = append(k.notices, report.Notice{Message: "an entry of the allow-list has expired: " + why})
 		}
 	}
-	if c, ok := src.(interface{ Close() }); ok {
-		c.Close()
+	s := pipeline.Scan{Sources: sources, Allow: list, NoMarkers: a.noMarkers, Ignore: a.ignore, Detector: detect.New(k.set), Set: k.set, Key: k.keys.Fingerprint, Confidence: least}
+	res, err := s.Run(ctx)
+	for _, src := range sources {
+		if n, ok := src.(interface{ Notices() []string }); ok {
+			for _, text := range n.Notices() {
+				k.notices = append(k.notices, report.Notice{Message: text})
+			}
+		}
+		if c, ok := src.(interface{ Close() }); ok {
+			c.Close()
+		}
 	}
 	if res == nil {
 		return nil, err
@@ -177,6 +190,9 @@ func (a *app) emitScan(k *kit, sink report.Sink, command string, targets []strin
 	}
 	for _, g := range res.Gaps {
 		emit(report.Notice{Message: res.redactor.String(g.Error()), Path: res.redactor.String(g.Location.Path), Incomplete: true})
+	}
+	for _, why := range slices.Sorted(maps.Keys(res.Accepted)) {
+		emit(report.Notice{Message: res.redactor.String(fmt.Sprintf("%d things were not read, which is accepted: %s", res.Accepted[why], why))})
 	}
 	for _, what := range slices.Sorted(maps.Keys(res.Limits)) {
 		emit(report.Notice{Message: fmt.Sprintf("%s (%d times)", what, res.Limits[what])})

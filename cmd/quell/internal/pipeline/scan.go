@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/quellhq/quell/cmd/quell/internal/allow"
 	"github.com/quellhq/quell/cmd/quell/internal/report"
 	"github.com/quellhq/quell/revokers"
 	"github.com/quellhq/quell/rules"
@@ -20,14 +21,18 @@ import (
 	"github.com/quellhq/quell/scanners/sqlite"
 )
 
-// Scan is one run over a source.
+// Scan is one run over sources, one after the other.
 type Scan struct {
-	Source     scanners.Source
+	Sources    []scanners.Source
 	Detector   scanners.Detector
 	Workers    int
 	Set        *rules.Set
 	Key        rules.FingerprintKey
 	Confidence rules.Confidence // the least that is reported
+	Allow      *allow.List      // what is accepted; nil: nothing is
+	NoMarkers  bool             // markers in the text suppress nothing
+	// Ignore reports a finding that is none: what the run itself put there.
+	Ignore func(rules.Finding) bool
 }
 
 // Result is what a scan found.
@@ -39,6 +44,7 @@ type Result struct {
 	Hidden      int
 	Partial     int              // findings of which a masker left only a part
 	Limits      map[string]int64 // how often the detector stopped at a limit, by what it says of it
+	Accepted    map[string]int   // gaps that are accepted, by the reason
 	Took        time.Duration
 }
 
@@ -47,29 +53,52 @@ func (s *Scan) Run(ctx context.Context) (*Result, error) {
 	start := time.Now()
 	res := &Result{}
 	var mu sync.Mutex
-	p := scanners.Pool{Detector: s.Detector, Workers: s.Workers, Openers: []scanners.Opener{sqlite.Opener()}, Unpacker: archive.New(archive.DefaultLimits)}
+	p := scanners.Pool{Detector: s.Detector, Workers: s.Workers, NoMarkers: s.NoMarkers, Openers: []scanners.Opener{sqlite.Opener()}, Unpacker: archive.New(archive.DefaultLimits)}
 	var all []*rules.Finding
-	stats, err := p.Run(ctx, s.Source, func(f rules.Finding) {
+	gap := func(g scanners.Gap) {
 		mu.Lock()
 		defer mu.Unlock()
-		all = append(all, &f)
-	}, func(g scanners.Gap) {
-		mu.Lock()
-		defer mu.Unlock()
+		if why, ok := s.Allow.AcceptsGap(g.Error(), start); ok {
+			if res.Accepted == nil {
+				res.Accepted = map[string]int{}
+			}
+			res.Accepted[why]++
+			return
+		}
 		res.Gaps = append(res.Gaps, g)
-	})
-	res.Stats = stats
-	if a, ok := s.Source.(scanners.Attributor); ok && len(all) > 0 {
-		if e := a.Attribute(ctx, all); e != nil {
-			res.Gaps = append(res.Gaps, scanners.Gap{Reason: "findings are without their origin", Err: e})
+	}
+	var err error
+	for _, src := range s.Sources {
+		var found []*rules.Finding
+		var stats scanners.Stats
+		stats, err = p.Run(ctx, src, func(f rules.Finding) {
+			mu.Lock()
+			defer mu.Unlock()
+			found = append(found, &f)
+		}, gap)
+		res.Stats.Artifacts += stats.Artifacts
+		res.Stats.Bytes += stats.Bytes
+		res.Stats.Allowed += stats.Allowed
+		if a, ok := src.(scanners.Attributor); ok && len(found) > 0 {
+			if e := a.Attribute(ctx, found); e != nil {
+				gap(scanners.Gap{Reason: "findings are without their origin", Err: e})
+			}
+		}
+		all = append(all, found...)
+		if err != nil {
+			break
 		}
 	}
 	for _, f := range all {
-		if detect.Elsewhere(s.Set, f.Rule, f.Location.Path) {
+		if detect.Elsewhere(s.Set, f.Rule, f.Location.Path) || s.Ignore != nil && s.Ignore(*f) {
 			continue
 		}
 		if f.Confidence < s.Confidence {
 			res.Hidden++
+			continue
+		}
+		if s.Allow.Accepts(*f, s.Key.Fingerprint(f.Secret), start) {
+			res.Stats.Allowed++
 			continue
 		}
 		if f.Partial {

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/quellhq/quell/rules"
+	"github.com/quellhq/quell/scanners"
 	"github.com/quellhq/quell/scanners/detect"
 	"github.com/quellhq/quell/scanners/files"
 )
@@ -31,7 +32,7 @@ func TestCookieStoresAreOpened(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	scan := Scan{Source: files.Source{Name: "path", Targets: []string{dir}}, Detector: detect.New(set), Set: set}
+	scan := Scan{Sources: []scanners.Source{files.Source{Name: "path", Targets: []string{dir}}}, Detector: detect.New(set), Set: set}
 	res, err := scan.Run(context.Background())
 	if err != nil || len(res.Gaps) > 0 {
 		t.Fatal(err, res.Gaps)

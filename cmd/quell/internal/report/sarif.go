@@ -4,7 +4,9 @@ import (
 	"bufio"
 	"encoding/json"
 	"net/url"
+	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/quellhq/quell/rules"
 )
@@ -76,10 +78,14 @@ func (s *sarif) Close() error {
 		if where == "" {
 			where = f.Location.Artifact
 		}
+		// Code scanning shows what stands in a file of the repository, and nothing else.
+		inside := f.Location.Source == "git" && f.Location.Path != "" && f.Location.Notes["repository"] == "" && !strings.Contains(where, "!") ||
+			f.Location.Source == "path" && filepath.IsLocal(filepath.FromSlash(where)) && !strings.Contains(where, "!") && !strings.HasPrefix(where, "actions-run/")
 		results[i] = object{
 			"ruleId": f.Rule, "ruleIndex": slices.Index(ids, f.Rule), "level": level,
 			"message":             object{"text": text},
 			"partialFingerprints": object{"quell/v1": f.Fingerprint},
+			"properties":          object{"inRepository": inside},
 			"locations": []object{{"physicalLocation": object{
 				"artifactLocation": object{"uri": (&url.URL{Path: where}).EscapedPath()},
 				"region":           object{"startLine": f.Location.Line, "startColumn": f.Location.Column, "endLine": f.Location.EndLine, "endColumn": f.Location.EndColumn},

@@ -257,7 +257,7 @@ func (t *text) summary(s Summary) {
 		fmt.Fprintf(t.w, "%d findings of lower confidence are not shown (--confidence low)\n", s.Hidden)
 	}
 	if s.Allowed > 0 {
-		fmt.Fprintf(t.w, "%d findings are suppressed by markers in the text\n", s.Allowed)
+		fmt.Fprintf(t.w, "%d findings are suppressed by markers in the text or by the allow-list\n", s.Allowed)
 	}
 	if s.Incomplete > 0 {
 		fmt.Fprintf(t.w, "INCOMPLETE: %d things could not be read; this is not a clean result\n", s.Incomplete)

@@ -48,9 +48,14 @@ CREATE TRIGGER IF NOT EXISTS ledger_no_delete BEFORE DELETE ON ledger BEGIN SELE
 CREATE TABLE IF NOT EXISTS sealed (incident TEXT PRIMARY KEY, rule TEXT NOT NULL, cookie TEXT NOT NULL, value TEXT NOT NULL) STRICT;
 `
 
+// Remote reports whether a state is kept by a server, and outlives any machine.
+func Remote(path string) bool {
+	return strings.HasPrefix(path, "postgres://") || strings.HasPrefix(path, "postgresql://")
+}
+
 // Open opens or makes the ledger at path.
 func Open(path string) (*Ledger, error) {
-	if strings.HasPrefix(path, "postgres://") || strings.HasPrefix(path, "postgresql://") {
+	if Remote(path) {
 		return nil, errors.New("ledger: a PostgreSQL ledger is not built yet; name a file")
 	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {

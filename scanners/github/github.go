@@ -1,0 +1,436 @@
+// Package github is the source for what GitHub keeps of workflow runs: the logs of
+// all attempts, and artifacts.
+package github
+
+import (
+	"archive/zip"
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"path"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/google/go-github/v88/github"
+
+	"github.com/quellhq/quell/rules"
+	"github.com/quellhq/quell/scanners"
+	"github.com/quellhq/quell/scanners/cilog"
+)
+
+// API is GitHub's REST interface.
+type API struct {
+	*github.Client
+	Owner, Repo string
+	// Wait sleeps between attempts; nil: time does.
+	Wait func(ctx context.Context, d time.Duration) error
+
+	storage *http.Client
+}
+
+// NewAPI opens the interface at base, as GITHUB_API_URL names it, for a repository
+// OWNER/NAME. An empty token asks as nobody.
+func NewAPI(base, token, repository string) (*API, error) {
+	owner, repo, ok := strings.Cut(repository, "/")
+	if !ok || !plain(owner) || !plain(repo) {
+		return nil, fmt.Errorf("%q is not OWNER/NAME", repository)
+	}
+	u, err := url.Parse(base)
+	if err != nil || u.Host == "" || !private(u) {
+		return nil, fmt.Errorf("%q is not an https address", base)
+	}
+	// A redirect to another host would take the token along: none is followed.
+	client := &http.Client{Timeout: 5 * time.Minute, CheckRedirect: func(req *http.Request, via []*http.Request) error {
+		if req.URL.Host != via[0].URL.Host || req.URL.Scheme != via[0].URL.Scheme || len(via) > 5 {
+			return http.ErrUseLastResponse
+		}
+		return nil
+	}}
+	base = strings.TrimSuffix(base, "/") + "/"
+	opts := []github.ClientOptionsFunc{github.WithHTTPClient(client), github.WithURLs(&base, &base), github.WithUserAgent("quell")}
+	if token != "" {
+		opts = append(opts, github.WithAuthToken(token))
+	}
+	c, err := github.NewClient(opts...)
+	if err != nil {
+		return nil, err
+	}
+	return &API{Client: c, Owner: owner, Repo: repo, storage: &http.Client{CheckRedirect: func(req *http.Request, via []*http.Request) error {
+		if !private(req.URL) || len(via) > 5 {
+			return errors.New("a redirect to plain http")
+		}
+		return nil
+	}}}, nil
+}
+
+// private reports whether nobody on the way can read what is sent: https, or this
+// machine.
+func private(u *url.URL) bool {
+	ip := net.ParseIP(u.Hostname())
+	return u.Scheme == "https" || u.Scheme == "http" && (u.Hostname() == "localhost" || ip != nil && ip.IsLoopback())
+}
+
+// plain reports whether s is made of what names on GitHub are made of.
+func plain(s string) bool {
+	return s != "" && s != "." && s != ".." && strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.") == ""
+}
+
+// tries is how often a question is asked that the server was too busy to answer.
+const tries = 4
+
+// maxWait is the longest that a server's wish to wait is heeded.
+const maxWait = time.Minute
+
+// Again calls f until it is answered: throttling and faults of the server are asked
+// again, after the time that the server names.
+func (a *API) Again(ctx context.Context, f func() error) error {
+	for n := 1; ; n++ {
+		err := f()
+		wait, busy := busy(err)
+		if !busy || n == tries || wait > maxWait {
+			return err
+		}
+		if wait == 0 {
+			wait = time.Duration(1<<n) * time.Second
+		}
+		sleep := a.Wait
+		if sleep == nil {
+			sleep = pause
+		}
+		if err := sleep(ctx, wait); err != nil {
+			return err
+		}
+	}
+}
+
+func pause(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func busy(err error) (time.Duration, bool) {
+	var limit *github.RateLimitError
+	var abuse *github.AbuseRateLimitError
+	var answer *github.ErrorResponse
+	switch {
+	case errors.As(err, &limit):
+		return time.Until(limit.Rate.Reset.Time), true
+	case errors.As(err, &abuse):
+		if abuse.RetryAfter != nil {
+			return *abuse.RetryAfter, true
+		}
+		return 0, true
+	case errors.As(err, &answer):
+		return 0, answer.Response.StatusCode >= 500 || answer.Response.StatusCode == http.StatusTooManyRequests
+	case errors.Is(err, errBusy):
+		return 0, true
+	}
+	return 0, false
+}
+
+var errBusy = errors.New("the server is busy")
+
+// Source yields the logs of a run, and what it uploaded.
+type Source struct {
+	API *API
+	Run int64
+	// Attempt is the run's last one. All before it are read too.
+	Attempt int
+	// Running says that the run goes on: of its last attempt, the jobs that have
+	// ended are read one by one.
+	Running bool
+	// Uploads adds the artifacts that the run uploaded.
+	Uploads bool
+	// Temp is a folder for what is read; it is emptied again.
+	Temp string
+
+	mu      sync.Mutex
+	notices []string
+}
+
+// Notices are what the reader should know of the run.
+func (s *Source) Notices() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.notices
+}
+
+func (s *Source) notice(format string, args ...any) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.notices = append(s.notices, fmt.Sprintf(format, args...))
+}
+
+// Artifacts implements scanners.Source.
+func (s *Source) Artifacts(ctx context.Context) iter.Seq2[scanners.Artifact, error] {
+	return func(yield func(scanners.Artifact, error) bool) { s.all(ctx, yield) }
+}
+
+func (s *Source) all(ctx context.Context, yield func(scanners.Artifact, error) bool) {
+	root := "actions-run/" + strconv.FormatInt(s.Run, 10)
+	last := s.Attempt
+	if s.Running {
+		last--
+	}
+	for n := 1; n <= last; n++ {
+		if !yield(s.attempt(fmt.Sprintf("%s/attempt-%d", root, n), n), nil) {
+			return
+		}
+	}
+	if s.Running && !s.jobs(ctx, fmt.Sprintf("%s/attempt-%d", root, s.Attempt), yield) {
+		return
+	}
+	if s.Uploads {
+		s.uploads(ctx, root, yield)
+	}
+}
+
+func gap(name string, err error) scanners.Gap {
+	return scanners.Gap{Location: rules.Location{Source: "log", Path: name}, Err: err}
+}
+
+// attempt is the zip with all logs of one attempt.
+func (s *Source) attempt(name string, n int) scanners.Artifact {
+	return scanners.Artifact{Location: rules.Location{Source: "log", Path: name},
+		Parts: func(ctx context.Context, part func(scanners.Artifact, io.Reader) error, gap func(scanners.Gap)) error {
+			f, err := s.fetch(ctx, func() (*url.URL, *github.Response, error) {
+				return s.API.Actions.GetWorkflowRunAttemptLogs(ctx, s.API.Owner, s.API.Repo, s.Run, n, 0)
+			})
+			if err != nil {
+				return err
+			}
+			defer f.Close()
+			info, err := f.Stat()
+			if err != nil {
+				return err
+			}
+			z, err := zip.NewReader(f, info.Size())
+			if err != nil {
+				return fmt.Errorf("damaged zip: %w", err)
+			}
+			return cilog.Zip(z, name, part, gap)
+		}}
+}
+
+// ended is in the last lines of a log that is whole: the runner's last step.
+var ended = []byte("Cleaning up orphan processes")
+
+// jobs are the logs of the jobs of a run that goes on.
+func (s *Source) jobs(ctx context.Context, root string, yield func(scanners.Artifact, error) bool) bool {
+	running := 0
+	list := s.API.Actions.ListWorkflowJobsAttemptIter(ctx, s.API.Owner, s.API.Repo, s.Run, int64(s.Attempt), &github.ListOptions{PerPage: 100})
+	for j, err := range list {
+		if err != nil {
+			return yield(scanners.Artifact{}, gap(root, Explain(err)))
+		}
+		switch {
+		case j.GetStatus() != "completed":
+			running++
+			continue
+		case j.GetConclusion() == "skipped":
+			continue
+		}
+		name := path.Join(root, clean(j.GetName())+".txt")
+		a := scanners.Artifact{Location: rules.Location{Source: "log", Path: name, Job: j.GetName(), Notes: map[string]string{"url": j.GetHTMLURL()}},
+			Open: func(ctx context.Context) (io.ReadCloser, error) { return s.job(ctx, j, name) }}
+		if !yield(a, nil) {
+			return false
+		}
+	}
+	if running > 1 { // one of them is this one
+		s.notice("%s: %d jobs have not ended, and their logs are not read", root, running-1)
+	}
+	return true
+}
+
+// job fetches a job's log. Just after the job's end GitHub has only its beginning.
+func (s *Source) job(ctx context.Context, j *github.WorkflowJob, name string) (io.ReadCloser, error) {
+	for n := 1; ; n++ {
+		f, err := s.fetch(ctx, func() (*url.URL, *github.Response, error) {
+			return s.API.Actions.GetWorkflowJobLogs(ctx, s.API.Owner, s.API.Repo, j.GetID(), 0)
+		})
+		if err != nil {
+			return nil, err
+		}
+		if f.tail(ended) {
+			return f, nil
+		}
+		if n == tries || j.GetConclusion() == "cancelled" {
+			s.notice("%s: has no end: the job may have written more", name)
+			return f, nil
+		}
+		_ = f.Close()
+		sleep := s.API.Wait
+		if sleep == nil {
+			sleep = pause
+		}
+		if err := sleep(ctx, time.Duration(n)*2*time.Second); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// uploads are the artifacts of the run.
+func (s *Source) uploads(ctx context.Context, root string, yield func(scanners.Artifact, error) bool) {
+	for u, err := range s.API.Actions.ListWorkflowRunArtifactsIter(ctx, s.API.Owner, s.API.Repo, s.Run, &github.ListOptions{PerPage: 100}) {
+		if err != nil {
+			yield(scanners.Artifact{}, gap(root+"/artifacts", Explain(err)))
+			return
+		}
+		name := path.Join(root, "artifacts", clean(u.GetName()))
+		if u.GetExpired() {
+			s.notice("%s: has expired", name)
+			continue
+		}
+		a := scanners.Artifact{Location: rules.Location{Source: "path", Path: name}, Open: func(ctx context.Context) (io.ReadCloser, error) {
+			return s.fetch(ctx, func() (*url.URL, *github.Response, error) {
+				return s.API.Actions.DownloadArtifact(ctx, s.API.Owner, s.API.Repo, u.GetID(), 0)
+			})
+		}}
+		if !yield(a, nil) {
+			return
+		}
+	}
+}
+
+// clean makes one part of a path of a name: jobs and artifacts are called anything.
+func clean(name string) string {
+	name = strings.Map(func(r rune) rune {
+		if r == '/' || r == '\\' || r < ' ' || r == 0x7f {
+			return '_'
+		}
+		return r
+	}, name)
+	if name == "" || name == "." || name == ".." {
+		return "_"
+	}
+	return name
+}
+
+// MaxDownload is how many bytes of one log or artifact are fetched.
+const MaxDownload = 32 << 30
+
+// fetched is a file that is gone once it is closed.
+type fetched struct{ *os.File }
+
+func (f fetched) Close() error {
+	err := f.File.Close()
+	return errors.Join(err, os.Remove(f.Name()))
+}
+
+// tail reports whether what stands in the last 4 KiB.
+func (f fetched) tail(what []byte) bool {
+	info, err := f.Stat()
+	if err != nil {
+		return false
+	}
+	b := make([]byte, min(4<<10, info.Size()))
+	_, err = f.ReadAt(b, info.Size()-int64(len(b)))
+	return err == nil && bytes.Contains(b, what)
+}
+
+// fetch asks where something is kept, which is told for a minute, and brings it. The
+// address is a credential by itself: no error names it.
+func (s *Source) fetch(ctx context.Context, where func() (*url.URL, *github.Response, error)) (fetched, error) {
+	var out fetched
+	err := s.API.Again(ctx, func() error {
+		u, res, err := where()
+		if err != nil {
+			if res != nil && res.StatusCode >= 500 {
+				return errBusy
+			}
+			if res != nil && (res.StatusCode == http.StatusNotFound || res.StatusCode == http.StatusGone) {
+				return errGone
+			}
+			return Explain(err)
+		}
+		if !private(u) {
+			return errors.New("it is kept at a plain http address")
+		}
+		out, err = s.download(ctx, u)
+		return err
+	})
+	return out, err
+}
+
+var errGone = errors.New("is gone: deleted, expired, or never there")
+
+func (s *Source) download(ctx context.Context, u *url.URL) (fetched, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
+	if err != nil {
+		return fetched{}, errors.New("it is kept at an address that can't be read")
+	}
+	res, err := s.API.storage.Do(req)
+	if err != nil {
+		return fetched{}, Explain(err)
+	}
+	defer res.Body.Close()
+	switch {
+	case res.StatusCode >= 500 || res.StatusCode == http.StatusTooManyRequests:
+		return fetched{}, errBusy
+	case res.StatusCode != http.StatusOK:
+		return fetched{}, fmt.Errorf("the storage answers %d", res.StatusCode)
+	}
+	f, err := os.CreateTemp(s.Temp, "fetched-*")
+	if err != nil {
+		return fetched{}, err
+	}
+	out := fetched{f}
+	n, err := io.Copy(f, io.LimitReader(bufio.NewReader(res.Body), MaxDownload+1))
+	switch {
+	case err == nil && n > MaxDownload:
+		err = fmt.Errorf("larger than %d bytes", int64(MaxDownload))
+	case err == nil && res.ContentLength >= 0 && n != res.ContentLength:
+		err = io.ErrUnexpectedEOF
+	case err == nil:
+		_, err = f.Seek(0, io.SeekStart)
+	}
+	if err != nil {
+		_ = out.Close()
+		return fetched{}, Explain(err)
+	}
+	return out, nil
+}
+
+// Explain takes addresses out of an error, since they may hold a signature, and says
+// what a refusal of GitHub's means.
+func Explain(err error) error {
+	var answer *github.ErrorResponse
+	var at *url.Error
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &answer):
+		code := answer.Response.StatusCode
+		hint := ""
+		switch code {
+		case http.StatusUnauthorized:
+			hint = " (quell: hint: github-token is no token, or has expired)"
+		case http.StatusForbidden, http.StatusNotFound:
+			hint = " (quell: hint: the job's permissions may lack it)"
+		}
+		if code >= 500 || code == http.StatusTooManyRequests {
+			return fmt.Errorf("GitHub answers %d: %w", code, errBusy)
+		}
+		return fmt.Errorf("GitHub answers %d%s", code, hint)
+	case errors.As(err, &at):
+		return at.Err
+	}
+	return err
+}

@@ -1,0 +1,410 @@
+// Package githubtest is GitHub's REST interface as far as quell uses it, in memory and
+// on loopback. Each request, and each answer of its own, is checked against the
+// document that GitHub publishes of the interface.
+package githubtest
+
+import (
+	"archive/zip"
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/getkin/kin-openapi/openapi3"
+	"github.com/getkin/kin-openapi/openapi3filter"
+	"github.com/getkin/kin-openapi/routers"
+	"github.com/getkin/kin-openapi/routers/gorillamux"
+	"github.com/klauspost/compress/gzip"
+)
+
+// Server is a GitHub with one repository.
+type Server struct {
+	*httptest.Server
+	Owner, Repo string
+	Token       string
+	// Login is who the token's person is; empty: the token is a job's own.
+	Login string
+	// Deny are the permissions that the token lacks: actions, contents, issues,
+	// security-events, as read or write: "actions:write".
+	Deny []string
+
+	Jobs      []Job
+	Logs      map[int]map[string]string // by attempt: the members of the zip
+	Artifacts []Artifact
+	Files     map[string]string // "REF:PATH" -> content
+	Git       http.Handler      // /OWNER/REPO, as git asks for it
+
+	mu       sync.Mutex
+	Comments []Comment
+	Sarifs   []Sarif
+	Deleted  []int64 // runs whose logs were deleted
+	// Busy is how often the next requests are answered with 503.
+	Busy int
+	// Asked are the requests, as METHOD PATH.
+	Asked []string
+
+	t      testing.TB
+	router routers.Router
+	log    map[int64]string
+}
+
+// Job is one of the current attempt.
+type Job struct {
+	ID         int64
+	Name       string
+	Status     string
+	Conclusion string
+	Log        []string // what is answered, one after the other; the last one stays
+}
+
+// Artifact is what a run uploaded.
+type Artifact struct {
+	ID      int64
+	Name    string
+	Expired bool
+	Members map[string]string
+}
+
+// Comment is one on a pull request.
+type Comment struct {
+	ID          int64
+	Issue       int
+	Login, Type string
+	Body        string
+}
+
+// Sarif is an upload, unpacked.
+type Sarif struct {
+	Ref, SHA string
+	Doc      map[string]any
+}
+
+// New starts a server that ends with the test.
+func New(t testing.TB, owner, repo, token string) *Server {
+	t.Helper()
+	_, file, _, _ := runtime.Caller(0)
+	doc, err := openapi3.NewLoader().LoadFromFile(filepath.Join(filepath.Dir(file), "../../../testdata/contracts/github.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	doc.Servers = openapi3.Servers{{URL: "/"}}
+	s := &Server{Owner: owner, Repo: repo, Token: token, t: t, Logs: map[int]map[string]string{}, Files: map[string]string{}}
+	if s.router, err = gorillamux.NewRouter(doc); err != nil {
+		t.Fatal(err)
+	}
+	s.Server = httptest.NewServer(s)
+	t.Cleanup(s.Close)
+	return s
+}
+
+// ServeHTTP implements http.Handler.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if s.Git != nil && strings.HasPrefix(r.URL.Path, "/"+s.Owner+"/"+s.Repo+"/") {
+		s.Git.ServeHTTP(w, r)
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if strings.HasPrefix(r.URL.Path, "/storage/") {
+		s.storage(w, r)
+		return
+	}
+	s.Asked = append(s.Asked, r.Method+" "+r.URL.Path)
+	if s.Busy > 0 {
+		s.Busy--
+		w.WriteHeader(http.StatusServiceUnavailable)
+		return
+	}
+	body, _ := io.ReadAll(r.Body)
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	// A file's path may have any number of parts, which the router does not know.
+	find := r
+	if pre := fmt.Sprintf("/repos/%s/%s/contents/", s.Owner, s.Repo); strings.HasPrefix(r.URL.Path, pre) {
+		find = r.Clone(r.Context())
+		find.URL.Path, find.URL.RawPath = pre+"path", ""
+	}
+	route, params, err := s.router.FindRoute(find)
+	in := &openapi3filter.RequestValidationInput{Request: find, Route: route, PathParams: params, Options: &openapi3filter.Options{AuthenticationFunc: openapi3filter.NoopAuthenticationFunc}}
+	if err == nil {
+		err = openapi3filter.ValidateRequest(r.Context(), in)
+	}
+	if err != nil {
+		s.t.Errorf("%s %s is not as GitHub documents it: %v", r.Method, r.URL.Path, err)
+		w.WriteHeader(http.StatusBadRequest)
+		return
+	}
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	rec := httptest.NewRecorder()
+	s.answer(rec, r, params)
+	res := rec.Result()
+	sent := rec.Body.Bytes()
+	check := &openapi3filter.ResponseValidationInput{RequestValidationInput: in, Status: res.StatusCode, Header: res.Header, Body: io.NopCloser(bytes.NewReader(sent)), Options: &openapi3filter.Options{AuthenticationFunc: openapi3filter.NoopAuthenticationFunc}}
+	if res.StatusCode < 400 {
+		if err := openapi3filter.ValidateResponse(r.Context(), check); err != nil {
+			s.t.Errorf("the fake's own answer to %s %s is not as GitHub documents it: %v", r.Method, r.URL.Path, err)
+		}
+	}
+	for k, v := range res.Header {
+		w.Header()[k] = v
+	}
+	w.WriteHeader(res.StatusCode)
+	_, _ = w.Write(sent)
+}
+
+func reply(w http.ResponseWriter, status int, v any) {
+	w.Header().Set("Content-Type", "application/json; charset=utf-8")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(v)
+}
+
+func refuse(w http.ResponseWriter, status int, message string) {
+	reply(w, status, map[string]string{"message": message, "documentation_url": "https://docs.github.com/rest"})
+}
+
+// storage is where logs and artifacts are kept: addresses with a signature, and no
+// place for a token.
+func (s *Server) storage(w http.ResponseWriter, r *http.Request) {
+	if r.Header.Get("Authorization") != "" {
+		s.t.Error("the token was sent to the storage")
+	}
+	if r.URL.Query().Get("sig") != "signature-of-the-storage" {
+		w.WriteHeader(http.StatusForbidden)
+		return
+	}
+	kind, id, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/storage/"), "/")
+	n, _ := strconv.ParseInt(id, 10, 64)
+	switch kind {
+	case "attempt":
+		_, _ = w.Write(zipped(s.Logs[int(n)]))
+	case "artifact":
+		for _, a := range s.Artifacts {
+			if a.ID == n {
+				_, _ = w.Write(zipped(a.Members))
+			}
+		}
+	case "job":
+		_, _ = io.WriteString(w, s.log[n])
+	}
+}
+
+func zipped(members map[string]string) []byte {
+	var b bytes.Buffer
+	z := zip.NewWriter(&b)
+	var names []string
+	for n := range members {
+		names = append(names, n)
+	}
+	slices.Sort(names)
+	for _, n := range names {
+		f, _ := z.Create(n)
+		_, _ = io.WriteString(f, members[n])
+	}
+	_ = z.Close()
+	return b.Bytes()
+}
+
+func (s *Server) moved(w http.ResponseWriter, kind string, id int64) {
+	w.Header().Set("Location", fmt.Sprintf("%s/storage/%s/%d?sig=signature-of-the-storage", s.URL, kind, id))
+	w.WriteHeader(http.StatusFound)
+}
+
+func (s *Server) may(w http.ResponseWriter, what string) bool {
+	if slices.Contains(s.Deny, what) || strings.HasSuffix(what, ":write") && slices.Contains(s.Deny, strings.TrimSuffix(what, "write")+"read") {
+		refuse(w, http.StatusForbidden, "Resource not accessible by integration")
+		return false
+	}
+	return true
+}
+
+func (s *Server) answer(w http.ResponseWriter, r *http.Request, params map[string]string) {
+	if got := r.Header.Get("Authorization"); got != "Bearer "+s.Token {
+		refuse(w, http.StatusUnauthorized, "Bad credentials")
+		return
+	}
+	num := func(name string) int64 { n, _ := strconv.ParseInt(params[name], 10, 64); return n }
+	path := strings.TrimPrefix(r.URL.Path, fmt.Sprintf("/repos/%s/%s/", s.Owner, s.Repo))
+	switch {
+	case path == "/user":
+		if s.Login == "" {
+			refuse(w, http.StatusForbidden, "Resource not accessible by integration")
+			return
+		}
+		s.t.Error("the fake has no person to tell of")
+	case strings.HasSuffix(path, "/jobs"):
+		if s.may(w, "actions:read") {
+			reply(w, http.StatusOK, s.jobs(num("run_id"), num("attempt_number")))
+		}
+	case strings.HasPrefix(path, "actions/jobs/"):
+		if !s.may(w, "actions:read") {
+			return
+		}
+		for k := range s.Jobs {
+			j := &s.Jobs[k]
+			if j.ID == num("job_id") && len(j.Log) > 0 {
+				if s.log == nil {
+					s.log = map[int64]string{}
+				}
+				s.log[j.ID] = j.Log[0]
+				if len(j.Log) > 1 {
+					j.Log = j.Log[1:]
+				}
+				s.moved(w, "job", j.ID)
+				return
+			}
+		}
+		refuse(w, http.StatusNotFound, "Not Found")
+	case r.Method == http.MethodDelete && strings.HasSuffix(path, "/logs"):
+		if s.may(w, "actions:write") {
+			s.Deleted = append(s.Deleted, num("run_id"))
+			w.WriteHeader(http.StatusNoContent)
+		}
+	case strings.HasSuffix(path, "/logs"):
+		if !s.may(w, "actions:read") {
+			return
+		}
+		n := num("attempt_number")
+		if s.Logs[int(n)] == nil || slices.Contains(s.Deleted, num("run_id")) {
+			refuse(w, http.StatusNotFound, "Not Found")
+			return
+		}
+		s.moved(w, "attempt", n)
+	case strings.HasSuffix(path, "/artifacts"):
+		if s.may(w, "actions:read") {
+			reply(w, http.StatusOK, s.artifacts())
+		}
+	case strings.HasPrefix(path, "actions/artifacts/"):
+		if s.may(w, "actions:read") {
+			s.moved(w, "artifact", num("artifact_id"))
+		}
+	case strings.HasPrefix(path, "contents/"):
+		s.content(w, strings.TrimPrefix(path, "contents/"), r.URL.Query().Get("ref"))
+	case strings.HasPrefix(path, "issues/"):
+		s.comments(w, r, path, params)
+	case path == "code-scanning/sarifs":
+		s.sarif(w, r)
+	default:
+		refuse(w, http.StatusNotFound, "Not Found")
+	}
+}
+
+func (s *Server) jobs(run, attempt int64) any {
+	list := []any{}
+	for _, j := range s.Jobs {
+		var conclusion, completed any
+		if j.Status == "completed" {
+			conclusion, completed = j.Conclusion, "2026-11-01T10:10:00Z"
+		}
+		list = append(list, map[string]any{"id": j.ID, "run_id": run, "run_url": s.URL, "run_attempt": attempt, "node_id": "n", "head_sha": strings.Repeat("a", 40), "url": s.URL, "html_url": s.URL + "/job/" + strconv.FormatInt(j.ID, 10),
+			"status": j.Status, "conclusion": conclusion, "created_at": "2026-11-01T10:00:00Z", "started_at": "2026-11-01T10:00:00Z", "completed_at": completed, "name": j.Name, "steps": []any{},
+			"check_run_url": s.URL, "labels": []string{"ubuntu-latest"}, "runner_id": 1, "runner_name": "r", "runner_group_id": 1, "runner_group_name": "g", "workflow_name": "w", "head_branch": "main"})
+	}
+	return map[string]any{"total_count": len(list), "jobs": list}
+}
+
+func (s *Server) artifacts() any {
+	list := []any{}
+	for _, a := range s.Artifacts {
+		list = append(list, map[string]any{"id": a.ID, "node_id": "n", "name": a.Name, "size_in_bytes": 1, "url": s.URL, "archive_download_url": s.URL, "expired": a.Expired,
+			"created_at": "2026-11-01T10:00:00Z", "expires_at": "2027-01-01T10:00:00Z", "updated_at": "2026-11-01T10:00:00Z"})
+	}
+	return map[string]any{"total_count": len(list), "artifacts": list}
+}
+
+func (s *Server) content(w http.ResponseWriter, path, ref string) {
+	if !s.may(w, "contents:read") {
+		return
+	}
+	text, ok := s.Files[ref+":"+path]
+	if !ok {
+		refuse(w, http.StatusNotFound, "Not Found")
+		return
+	}
+	reply(w, http.StatusOK, map[string]any{"type": "file", "encoding": "base64", "size": len(text), "name": filepath.Base(path), "path": path, "content": base64.StdEncoding.EncodeToString([]byte(text)),
+		"sha": strings.Repeat("b", 40), "url": s.URL, "git_url": s.URL, "html_url": s.URL, "download_url": s.URL, "_links": map[string]string{"git": s.URL, "self": s.URL, "html": s.URL}})
+}
+
+func (s *Server) comments(w http.ResponseWriter, r *http.Request, path string, params map[string]string) {
+	shown := func(c Comment) map[string]any {
+		user := map[string]any{"login": c.Login, "type": c.Type, "id": 1, "node_id": "n", "site_admin": false}
+		for _, k := range []string{"avatar_url", "url", "html_url", "followers_url", "following_url", "gists_url", "starred_url", "subscriptions_url", "organizations_url", "repos_url", "events_url", "received_events_url"} {
+			user[k] = s.URL
+		}
+		user["gravatar_id"] = ""
+		return map[string]any{"id": c.ID, "node_id": "n", "url": s.URL, "html_url": s.URL, "issue_url": s.URL, "body": c.Body, "user": user, "author_association": "NONE", "created_at": "2026-11-01T10:00:00Z", "updated_at": "2026-11-01T10:00:00Z"}
+	}
+	if r.Method == http.MethodGet {
+		list := []any{}
+		issue, _ := strconv.Atoi(params["issue_number"])
+		for _, c := range s.Comments {
+			if c.Issue == issue {
+				list = append(list, shown(c))
+			}
+		}
+		reply(w, http.StatusOK, list)
+		return
+	}
+	if !s.may(w, "issues:write") {
+		return
+	}
+	var in struct {
+		Body string `json:"body"`
+	}
+	_ = json.NewDecoder(r.Body).Decode(&in)
+	if len(in.Body) > 65536 {
+		refuse(w, http.StatusUnprocessableEntity, "Body is too long")
+		return
+	}
+	if r.Method == http.MethodPatch {
+		id, _ := strconv.ParseInt(params["comment_id"], 10, 64)
+		for k := range s.Comments {
+			if s.Comments[k].ID == id {
+				s.Comments[k].Body = in.Body
+				reply(w, http.StatusOK, shown(s.Comments[k]))
+				return
+			}
+		}
+		refuse(w, http.StatusNotFound, "Not Found")
+		return
+	}
+	issue, _ := strconv.Atoi(params["issue_number"])
+	c := Comment{ID: int64(100 + len(s.Comments)), Issue: issue, Login: "github-actions[bot]", Type: "Bot", Body: in.Body}
+	s.Comments = append(s.Comments, c)
+	w.Header().Set("Location", s.URL)
+	reply(w, http.StatusCreated, shown(c))
+}
+
+func (s *Server) sarif(w http.ResponseWriter, r *http.Request) {
+	if !s.may(w, "security-events:write") {
+		return
+	}
+	var in struct {
+		SHA   string `json:"commit_sha"`
+		Ref   string `json:"ref"`
+		Sarif string `json:"sarif"`
+	}
+	_ = json.NewDecoder(r.Body).Decode(&in)
+	b, err := base64.StdEncoding.DecodeString(in.Sarif)
+	var doc map[string]any
+	if err == nil {
+		var z *gzip.Reader
+		if z, err = gzip.NewReader(bytes.NewReader(b)); err == nil {
+			err = json.NewDecoder(z).Decode(&doc)
+		}
+	}
+	if err != nil {
+		refuse(w, http.StatusBadRequest, "the SARIF is not gzipped and base64-encoded JSON")
+		return
+	}
+	s.Sarifs = append(s.Sarifs, Sarif{Ref: in.Ref, SHA: in.SHA, Doc: doc})
+	reply(w, http.StatusAccepted, map[string]string{"id": "47177e22-5596-11eb-80a1-c1e54ef945c6", "url": s.URL})
+}
