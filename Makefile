@@ -14,7 +14,7 @@ test:
 	GOOS=windows go build -o /dev/null ./cmd/quell
 	mkdir -p $(QUELL_TOOLS)
 	testdata/servers/install.sh packages node
-	nice testdata/servers/install.sh vault gitea > $(QUELL_TOOLS)/install.log 2>&1 & pid=$$!; \
+	nice testdata/servers/install.sh vault gitea runner > $(QUELL_TOOLS)/install.log 2>&1 & pid=$$!; \
 	{ go test -race $$(go list ./... | grep -v internal/realtest) && \
 	  GODEBUG=cpu.avx512vbmi=off go test ./scanners/detect; }; status=$$?; \
 	wait $$pid || { cat $(QUELL_TOOLS)/install.log; exit 1; }; \

@@ -138,6 +138,9 @@ func (r *repo) chooseRange(ctx context.Context, span string, not []string) ([]pr
 	if i, ok := r.fullID(to); ok {
 		tip, err = i, nil
 	}
+	if from == to {
+		return nil, nil // what is there already brings nothing
+	}
 	if err != nil {
 		if tip, err = r.src.elsewhere(ctx, to); err != nil {
 			return append(problems, problem{"range " + span, fmt.Errorf("fetch what is missing: %w", err)}), nil

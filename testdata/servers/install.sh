@@ -18,7 +18,7 @@ packages() {
   DEBIAN_FRONTEND=noninteractive $sudo apt-get install -y -q --no-install-recommends "${missing[@]}"
 }
 
-node() { (cd "$here/node" && [ -d node_modules/oidc-provider ] || (cd "$here/node" && npm ci --silent)); }
+node() { (cd "$here/node" && [ -d node_modules/@octokit/webhooks-examples ] || (cd "$here/node" && npm ci --silent)); }
 
 # Vault 1.21.1 is the newest release whose own sdk was published as a module.
 vault() {
@@ -49,7 +49,13 @@ gitea() {
   chmod -R u+w,a+rX "$dir"
 }
 
-if [ $# -eq 0 ]; then set -- packages node vault gitea; fi
+# What runs and reads workflows: a runner without GitHub, and a linter.
+runner() {
+  [ -x "$tools/act-v0.2.89/act" ] || GOBIN="$tools/act-v0.2.89" go install github.com/nektos/act@v0.2.89
+  [ -x "$tools/actionlint-v1.7.12/actionlint" ] || GOBIN="$tools/actionlint-v1.7.12" go install github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
+}
+
+if [ $# -eq 0 ]; then set -- packages node vault gitea runner; fi
 for step in "$@"; do
   began=$(date +%s); ("$step"); echo "$step ready in $(($(date +%s) - began)) s"
 done

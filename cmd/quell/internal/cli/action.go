@@ -155,7 +155,7 @@ func (j *job) run(ctx context.Context) error {
 		return errors.New("input delete-log goes with kill: apply: what was in a log stands in its ledger before it is deleted")
 	}
 	if kill == "apply" {
-		j.state = j.in.Ledger
+		j.state, j.stateByEnv = j.in.Ledger, true
 	}
 	j.offline, j.failOn, j.confidence, j.recipients, j.noMarkers = judge.Offline, judge.FailOn, j.in.Confidence, j.in.Recipients, j.d.Stranger != ""
 	if j.noMarkers {

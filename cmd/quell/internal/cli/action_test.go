@@ -130,3 +130,226 @@ func TestActionReadsWhatTheEventBrought(t *testing.T) {
 		})
 	}
 }
+
+func event(t *testing.T, r *githubtest.Repository, name string) githubtest.Event {
+	t.Helper()
+	for _, e := range r.Events() {
+		if e.Name == name {
+			return e
+		}
+	}
+	t.Fatalf("no event %q", name)
+	return githubtest.Event{}
+}
+
+// What can't be fetched is never green.
+func TestActionSaysWhatItCouldNotRead(t *testing.T) {
+	s, r := forge(t)
+	lost := map[string]string{"GITHUB_SERVER_URL": "http://127.0.0.1:1", "INPUT_FAIL-ON": "never", "INPUT_VERIFY": "off"}
+	for _, name := range []string{"a push, shallow", "a new branch, shallow", "a forced push, shallow", "a fork's pull request on the base", "a pull request without a checkout", "a schedule, shallow", "a release, shallow", "by hand, without a checkout"} {
+		e := event(t, r, name)
+		o := act(t, s, e, r.Fill(e, nil), lost)
+		if o.code != exitIncomplete || o.output["incomplete"] == "0" || !strings.Contains(o.log, "::error title=quell%3A incomplete::") || !strings.Contains(o.summary, "### Not read") {
+			t.Errorf("%s: exit code %d, %v\n%s\n%s", name, o.code, o.output, o.log, o.summary)
+		}
+	}
+	// What is here needs no server.
+	e := event(t, r, "a push, whole")
+	if o := act(t, s, e, r.Fill(e, nil), lost); o.code != exitClean {
+		t.Errorf("exit code %d\n%s", o.code, o.log)
+	}
+	e = event(t, r, "a push, shallow")
+	e.Payload["before"] = ""
+	if o := act(t, s, e, r.Fill(e, nil), nil); o.code != exitFailed || !strings.Contains(o.log, "::error title=quell::event: the base of push is no commit") {
+		t.Errorf("a payload without a base: exit code %d\n%s", o.code, o.log)
+	}
+}
+
+// A stranger's pull request asks nobody, heeds no marker, and is told of where the
+// token may.
+func TestActionOnAStrangersPullRequest(t *testing.T) {
+	s, r := forge(t)
+	e := event(t, r, "a fork's pull request, shallow")
+	o := act(t, s, e, r.Fill(e, nil), map[string]string{"INPUT_VERIFY": "on", "INPUT_FAIL-ON": "found", "INPUT_KILL": "apply"})
+	if o.code != exitFindings || !strings.Contains(o.log, "not asked") || !strings.Contains(o.summary, "no issuer is asked, since the pull request comes from a fork") || !strings.Contains(o.summary, "nothing is killed on pull%5Frequest") && !strings.Contains(o.summary, "nothing is killed on pull_request") {
+		t.Errorf("exit code %d\n%s\n%s", o.code, o.log, o.summary)
+	}
+	if len(s.Comments) != 1 || s.Comments[0].Issue != 7 || !strings.Contains(s.Comments[0].Body, "## quell: leaked credentials") {
+		t.Errorf("%+v", s.Comments)
+	}
+	// A token that may not write says so, and nothing else changes.
+	s.Deny = []string{"issues:write"}
+	o = act(t, s, e, r.Fill(e, nil), map[string]string{"INPUT_FAIL-ON": "found"})
+	if o.code != exitFindings || !strings.Contains(o.log, "::warning title=quell::the result stands, and could not be told everywhere%3A") && !strings.Contains(o.log, "::warning title=quell::the result stands, and could not be told everywhere:") {
+		t.Errorf("exit code %d\n%s", o.code, o.log)
+	}
+}
+
+func TestActionKeepsOneComment(t *testing.T) {
+	s, r := forge(t)
+	// Anybody may copy the marker.
+	s.Comments = []githubtest.Comment{{ID: 1, Issue: 8, Login: "mallory", Type: "User", Body: "<!-- quell: this comment is kept up to date -->\nall is well"}}
+	e := event(t, r, "a pull request, shallow")
+	clean := map[string]string{"INPUT_FAIL-ON": "never", "INPUT_VERIFY": "off"}
+	if act(t, s, e, r.Fill(e, nil), clean); len(s.Comments) != 1 {
+		t.Errorf("a comment about nothing: %+v", s.Comments)
+	}
+	found := map[string]string{"INPUT_FAIL-ON": "found", "INPUT_VERIFY": "off"}
+	for range 2 {
+		act(t, s, e, r.Fill(e, nil), found)
+	}
+	if len(s.Comments) != 2 || !strings.Contains(s.Comments[1].Body, "leaked credentials") || s.Comments[0].Body[len(s.Comments[0].Body)-4:] != "well" {
+		t.Errorf("%+v", s.Comments)
+	}
+	act(t, s, e, r.Fill(e, nil), clean)
+	if len(s.Comments) != 2 || !strings.Contains(s.Comments[1].Body, "none that fails the job") {
+		t.Errorf("%+v", s.Comments)
+	}
+	found["INPUT_PR-COMMENT"] = "false"
+	asked := len(s.Asked)
+	if act(t, s, e, r.Fill(e, nil), found); len(s.Asked) != asked {
+		t.Errorf("asked without need: %v", s.Asked[asked:])
+	}
+}
+
+func TestActionFilesSarif(t *testing.T) {
+	s, r := forge(t)
+	e := event(t, r, "a push, whole")
+	env := map[string]string{"INPUT_FAIL-ON": "never", "INPUT_VERIFY": "off", "INPUT_UPLOAD-SARIF": "true"}
+	o := act(t, s, e, r.Fill(e, nil), env)
+	if o.code != 0 || len(s.Sarifs) != 1 || s.Sarifs[0].Ref != "refs/heads/main" || s.Sarifs[0].SHA != e.SHA {
+		t.Fatalf("exit code %d, %d uploads\n%s", o.code, len(s.Sarifs), o.log)
+	}
+	b, _ := json.Marshal(s.Sarifs[0].Doc)
+	if n := strings.Count(string(b), `"primaryLocationLineHash":"`); n != 2 {
+		t.Errorf("%d hashes: %s", n, b)
+	}
+	s.Deny = []string{"security-events:write"}
+	if o := act(t, s, e, r.Fill(e, nil), env); o.code != 0 || !strings.Contains(o.log, "::warning title=quell::") {
+		t.Errorf("a refused upload: exit code %d\n%s", o.code, o.log)
+	}
+}
+
+// Configuration comes from the base, never from what is brought.
+func TestActionHeedsTheBaseAlone(t *testing.T) {
+	s, r := forge(t)
+	e := event(t, r, "a pull request, shallow")
+	allow := "version = 1\n[[finding]]\npath = 'src/*'\nreason = 'made up'\nexpires = 2999-01-01\n"
+	env := map[string]string{"INPUT_FAIL-ON": "found", "INPUT_VERIFY": "off", "INPUT_ALLOW": ".github/quell-allow.toml"}
+	checkout := e.Checkout
+	e.Checkout = func(dir string) {
+		checkout(dir)
+		_ = os.MkdirAll(filepath.Join(dir, ".github"), 0o700)
+		_ = os.WriteFile(filepath.Join(dir, ".github/quell-allow.toml"), []byte(allow), 0o600)
+	}
+	if o := act(t, s, e, r.Fill(e, nil), env); o.code != exitFailed || !strings.Contains(o.log, "input allow") {
+		t.Errorf("a file that the base has not: exit code %d\n%s", o.code, o.log)
+	}
+	s.Files[r.At["f3"]+":.github/quell-allow.toml"] = allow
+	if o := act(t, s, e, r.Fill(e, nil), env); o.code != exitFailed {
+		t.Errorf("a file that the head has: exit code %d", o.code)
+	}
+	s.Files[r.At["c5"]+":.github/quell-allow.toml"] = allow
+	if o := act(t, s, e, r.Fill(e, nil), env); o.code != exitClean || !strings.Contains(o.summary, "are suppressed") {
+		t.Errorf("a file that the base has: exit code %d\n%s", o.code, o.log)
+	}
+	for _, bad := range []string{"../../etc/passwd", "/etc/passwd", ""} {
+		env["INPUT_ALLOW"] = bad
+		if o := act(t, s, e, r.Fill(e, nil), env); bad != "" && o.code != exitFailed {
+			t.Errorf("%q: exit code %d", bad, o.code)
+		}
+	}
+}
+
+func TestActionReadsLogs(t *testing.T) {
+	s, r := forge(t)
+	log := func(n int) string {
+		return "2026-11-01T10:00:00.0000000Z " + githubtest.Cookie(n) + "\n2026-11-01T10:00:01.0000000Z Cleaning up orphan processes\n"
+	}
+	s.Logs = map[int]map[string]string{1: {"0_build.txt": log(30)}, 2: {"0_build.txt": log(31)}}
+	s.Artifacts = []githubtest.Artifact{{ID: 1, Name: "dist", Members: map[string]string{"env.txt": githubtest.Cookie(32)}}}
+	s.Jobs = []githubtest.Job{{ID: 1, Name: "build", Status: "completed", Conclusion: "success", Log: []string{log(33)}}, {ID: 2, Name: "quell", Status: "in_progress"}}
+	run := githubtest.Event{Event: "workflow_run", Ref: "refs/heads/main", SHA: r.At["c5"], Checkout: func(string) {}, Payload: map[string]any{
+		"workflow_run": map[string]any{"id": 55, "run_attempt": 2, "event": "push", "head_repository": map[string]any{"id": 1}}}}
+	env := map[string]string{"INPUT_FAIL-ON": "found", "INPUT_VERIFY": "off"}
+	o := act(t, s, run, r.Fill(run, nil), env)
+	slices.Sort(o.places)
+	want := []string{"actions-run/55/artifacts/dist!env.txt", "actions-run/55/attempt-1!0_build.txt", "actions-run/55/attempt-2!0_build.txt"}
+	if o.code != exitFindings || !slices.Equal(o.places, want) {
+		t.Errorf("exit code %d, %q\n%s", o.code, o.places, o.log)
+	}
+	e := event(t, r, "a push of a commit that is there")
+	env["INPUT_SCAN"] = "git, logs"
+	o = act(t, s, e, r.Fill(e, nil), env)
+	if o.code != exitFindings || !slices.Equal(o.places, []string{"actions-run/99/attempt-1/build.txt"}) {
+		t.Errorf("of the run itself: exit code %d, %q\n%s", o.code, o.places, o.log)
+	}
+	s.Deny = []string{"actions:read"}
+	if o := act(t, s, e, r.Fill(e, nil), env); o.code != exitIncomplete || !strings.Contains(o.log, "permissions") {
+		t.Errorf("without permission: exit code %d\n%s", o.code, o.log)
+	}
+}
+
+func TestActionReadsPaths(t *testing.T) {
+	s, r := forge(t)
+	e := event(t, r, "a push, whole")
+	o := act(t, s, e, r.Fill(e, nil), map[string]string{"INPUT_FAIL-ON": "found", "INPUT_VERIFY": "off", "INPUT_PATH": "src/c0.txt\nsrc/c1.txt"})
+	if o.code != exitFindings || !slices.Equal(o.places, []string{"src/c0.txt", "src/c1.txt"}) || !strings.Contains(o.log, "file=src/c0.txt,line=1") {
+		t.Errorf("exit code %d, %q\n%s", o.code, o.places, o.log)
+	}
+	o = act(t, s, e, r.Fill(e, nil), map[string]string{"INPUT_VERIFY": "off", "INPUT_PATH": "none"})
+	if o.code != exitIncomplete {
+		t.Errorf("a folder that is not there: exit code %d\n%s", o.code, o.log)
+	}
+}
+
+// The checkout keeps the job's token in the clone's configuration. It is no leak.
+func TestActionKnowsItsOwnToken(t *testing.T) {
+	s, r := forge(t)
+	s.Token = "ghs_" + strings.Repeat("aB3dE5gH7j", 3) + "kLmN12"
+	e := event(t, r, "a schedule, whole")
+	checkout := e.Checkout
+	config := func(token string) {
+		e.Checkout = func(dir string) {
+			checkout(dir)
+			githubtest.Git(t, dir, "config", "http."+s.URL+"/.extraheader", "AUTHORIZATION: bearer "+token)
+		}
+	}
+	env := map[string]string{"INPUT_FAIL-ON": "never", "INPUT_VERIFY": "off", "INPUT_GITHUB-TOKEN": s.Token}
+	config(s.Token)
+	if o := act(t, s, e, r.Fill(e, nil), env); slices.Contains(o.places, "") {
+		t.Errorf("its own is found\n%s", o.log)
+	}
+	config("ghs_" + strings.Repeat("zY9xW8vU7t", 3) + "sRqP65")
+	if o := act(t, s, e, r.Fill(e, nil), env); !slices.Contains(o.places, "") {
+		t.Errorf("another's is not found\n%s", o.log)
+	}
+}
+
+func TestActionRefusesToKill(t *testing.T) {
+	s, r := forge(t)
+	e := event(t, r, "a push, whole")
+	s.Files[e.SHA+":policy.toml"] = "version = 1\n"
+	key := strings.Repeat("ab", 32)
+	for name, env := range map[string]map[string]string{
+		"no policy":                {"INPUT_KILL": "apply", "INPUT_FINGERPRINT-KEY": key, "INPUT_LEDGER": "postgres://db/x"},
+		"no ledger":                {"INPUT_KILL": "apply", "INPUT_FINGERPRINT-KEY": key, "INPUT_POLICY": "policy.toml"},
+		"a ledger on the runner":   {"INPUT_KILL": "apply", "INPUT_FINGERPRINT-KEY": key, "INPUT_POLICY": "policy.toml", "INPUT_LEDGER": "/var/lib/quell.db"},
+		"a ledger in the checkout": {"INPUT_KILL": "apply", "INPUT_FINGERPRINT-KEY": key, "INPUT_POLICY": "policy.toml", "INPUT_LEDGER": "ledger.db", "RUNNER_ENVIRONMENT": "self-hosted"},
+		"no key":                   {"INPUT_KILL": "apply", "INPUT_LEDGER": "postgres://db/x", "INPUT_POLICY": "policy.toml"},
+		"nobody is asked":          {"INPUT_KILL": "plan", "INPUT_POLICY": "policy.toml", "INPUT_VERIFY": "off"},
+		"a plan without a policy":  {"INPUT_KILL": "plan"},
+		"a log without a ledger":   {"INPUT_DELETE-LOG": "true"},
+	} {
+		if o := act(t, s, e, r.Fill(e, nil), env); o.code != exitFailed || !strings.Contains(o.log, "::error title=quell::input ") {
+			t.Errorf("%s: exit code %d\n%s", name, o.code, o.log)
+		}
+	}
+}
+
+func TestActionOutsideOfAJob(t *testing.T) {
+	var out, errw bytes.Buffer
+	if code := Run(t.Context(), []string{"action"}, strings.NewReader(""), &out, &errw, func(string) string { return "" }); code != exitFailed || !strings.Contains(errw.String(), "quell scan") {
+		t.Errorf("exit code %d, %s", code, errw.String())
+	}
+}

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/url"
 	"os"
 	"os/signal"
 	"runtime/debug"
@@ -64,6 +65,7 @@ type app struct {
 	recipients []string
 	identity   string
 	quiet      bool
+	stateByEnv bool // state came by the environment
 
 	ignore   func(rules.Finding) bool
 	git      gitFlags
@@ -114,7 +116,7 @@ func (a *app) root() *cobra.Command {
 	c.CompletionOptions.HiddenDefaultCmd = true
 	f := c.PersistentFlags()
 	f.StringVar(&a.policyFile, "policy", "", "policy `FILE` (default "+"$XDG_CONFIG_HOME/quell/policy.toml)")
-	f.StringVar(&a.state, "state", "", "ledger and scan state: a `FILE` (default below $XDG_STATE_HOME/quell)")
+	f.StringVar(&a.state, "state", "", "ledger and scan state: a `FILE` or postgres:// address (default $QUELL_STATE, or below $XDG_STATE_HOME/quell)")
 	f.StringVar(&a.format, "format", "text", "format of standard output: "+strings.Join(report.Formats(), "|"))
 	f.StringVar(&a.output, "output", "-", "write the result to `FILE` instead of standard output")
 	f.StringArrayVar(&a.reports, "report", nil, "also write a report, `FORMAT=FILE` (repeatable)")
@@ -249,6 +251,14 @@ func (k *kit) addRules(file string) error {
 
 func (a *app) ledgerAt(k *kit) (*store.Ledger, error) {
 	path := a.state
+	if u, err := url.Parse(path); path != "" && !a.stateByEnv && err == nil && store.Remote(path) {
+		if _, has := u.User.Password(); has {
+			return nil, errors.New("--state: a password in an argument would stand in the list of processes (quell: hint: QUELL_STATE, PGPASSWORD or ~/.pgpass)")
+		}
+	}
+	if path == "" {
+		path = a.getenv("QUELL_STATE")
+	}
 	if path == "" {
 		path = k.dirs.LedgerFile()
 	}

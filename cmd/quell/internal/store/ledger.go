@@ -32,9 +32,11 @@ type Entry struct {
 	Hash     string          `json:"hash"` // over this entry and the one before: a chain
 }
 
-// Ledger is a SQLite file. Every Append is durable when it returns.
+// Ledger is a SQLite file, or tables of a PostgreSQL database. Every Append is durable
+// when it returns.
 type Ledger struct {
-	db *sql.DB
+	db     *sql.DB
+	server bool // PostgreSQL
 }
 
 const schema = `
@@ -56,7 +58,7 @@ func Remote(path string) bool {
 // Open opens or makes the ledger at path.
 func Open(path string) (*Ledger, error) {
 	if Remote(path) {
-		return nil, errors.New("ledger: a PostgreSQL ledger is not built yet; name a file")
+		return openServer(path)
 	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return nil, fmt.Errorf("ledger: %w", err)
@@ -73,7 +75,7 @@ func Open(path string) (*Ledger, error) {
 		return nil, fmt.Errorf("ledger %s: %w", path, err)
 	}
 	_ = os.Chmod(path, 0o600)
-	return &Ledger{db}, nil
+	return &Ledger{db: db}, nil
 }
 
 // Close closes the file.
@@ -94,12 +96,18 @@ func (l *Ledger) Append(ctx context.Context, e Entry, body any) error {
 		return fmt.Errorf("ledger: %w", err)
 	}
 	defer tx.Rollback() //nolint:errcheck // after Commit it does nothing
+	if l.server {
+		// One appends at a time, or two entries would follow the same one.
+		if _, err := tx.ExecContext(ctx, `SELECT pg_advisory_xact_lock($1)`, appendLock); err != nil {
+			return fmt.Errorf("ledger: %w", err)
+		}
+	}
 	var prev string
 	if err := tx.QueryRow(`SELECT hash FROM ledger ORDER BY id DESC LIMIT 1`).Scan(&prev); err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return fmt.Errorf("ledger: %w", err)
 	}
 	h := link(prev, at, e.Incident, e.Type, e.Actor, e.Run, string(b))
-	if _, err := tx.Exec(`INSERT INTO ledger(at, incident, type, actor, run, body, hash) VALUES (?,?,?,?,?,?,?)`, at, e.Incident, e.Type, e.Actor, e.Run, string(b), h); err != nil {
+	if _, err := tx.Exec(l.q(`INSERT INTO ledger(at, incident, type, actor, run, body, hash) VALUES (?,?,?,?,?,?,?)`), at, e.Incident, e.Type, e.Actor, e.Run, string(b), h); err != nil {
 		return fmt.Errorf("ledger: %w", err)
 	}
 	if err := tx.Commit(); err != nil {
@@ -117,7 +125,7 @@ func link(prev string, fields ...string) string {
 // Incident gives the entries of one incident in order; a prefix of its id
 // suffices where it is unique. An empty id gives all entries.
 func (l *Ledger) Incident(ctx context.Context, id string) ([]Entry, error) {
-	rows, err := l.db.QueryContext(ctx, `SELECT id, at, incident, type, actor, run, body, hash FROM ledger WHERE substr(incident, 1, ?) = ? ORDER BY id`, len(id), id)
+	rows, err := l.db.QueryContext(ctx, l.q(`SELECT id, at, incident, type, actor, run, body, hash FROM ledger WHERE substr(incident, 1, ?) = ? ORDER BY id`), len(id), id)
 	if err != nil {
 		return nil, fmt.Errorf("ledger: %w", err)
 	}
@@ -156,7 +164,7 @@ func (l *Ledger) Verify(ctx context.Context) (int64, error) {
 // Keep stores a sealed credential, so that it can be asked about later. It
 // stands outside of the ledger and can be purged.
 func (l *Ledger) Keep(ctx context.Context, incident, rule, cookie, sealed string) error {
-	_, err := l.db.ExecContext(ctx, `INSERT INTO sealed VALUES (?,?,?,?) ON CONFLICT(incident) DO UPDATE SET value = excluded.value`, incident, rule, cookie, sealed)
+	_, err := l.db.ExecContext(ctx, l.q(`INSERT INTO sealed VALUES (?,?,?,?) ON CONFLICT(incident) DO UPDATE SET value = excluded.value`), incident, rule, cookie, sealed)
 	if err != nil {
 		return fmt.Errorf("ledger: %w", err)
 	}

@@ -35,7 +35,7 @@ func (l *Ledger) Memory(scope string, key []byte, failed func(error)) (*Memory, 
 	if err != nil {
 		return nil, err
 	}
-	if _, err := l.db.Exec(memorySchema); err != nil {
+	if _, err := l.db.Exec(map[bool]string{false: memorySchema, true: serverMemory}[l.server]); err != nil {
 		return nil, err
 	}
 	return &Memory{l, scope, seal, failed}, nil
@@ -47,7 +47,7 @@ func (m *Memory) bound(key string) []byte { return []byte(m.scope + "\x00" + key
 // Recall implements scanners.Memory.
 func (m *Memory) Recall(ctx context.Context, key string) ([]byte, bool) {
 	var b []byte
-	err := m.l.db.QueryRowContext(ctx, `SELECT value FROM memory WHERE scope = ? AND key = ?`, m.scope, key).Scan(&b)
+	err := m.l.db.QueryRowContext(ctx, m.l.q(`SELECT value FROM memory WHERE scope = ? AND key = ?`), m.scope, key).Scan(&b)
 	if err == nil {
 		b, err = m.seal.Open(nil, nil, b, m.bound(key))
 	}
@@ -57,9 +57,9 @@ func (m *Memory) Recall(ctx context.Context, key string) ([]byte, bool) {
 // Remember implements scanners.Memory.
 func (m *Memory) Remember(ctx context.Context, key string, value []byte) {
 	now := time.Now()
-	_, err := m.l.db.ExecContext(ctx, `INSERT OR REPLACE INTO memory VALUES (?, ?, ?, ?)`, m.scope, key, now.Unix(), m.seal.Seal(nil, nil, value, m.bound(key)))
+	_, err := m.l.db.ExecContext(ctx, m.l.q(`INSERT INTO memory VALUES (?, ?, ?, ?) ON CONFLICT(scope, key) DO UPDATE SET at = excluded.at, value = excluded.value`), m.scope, key, now.Unix(), m.seal.Seal(nil, nil, value, m.bound(key)))
 	if err == nil {
-		_, err = m.l.db.ExecContext(ctx, `DELETE FROM memory WHERE scope <> ? AND at < ?`, m.scope, now.Add(-forget).Unix())
+		_, err = m.l.db.ExecContext(ctx, m.l.q(`DELETE FROM memory WHERE scope <> ? AND at < ?`), m.scope, now.Add(-forget).Unix())
 	}
 	if err != nil && m.failed != nil {
 		m.failed(err)

@@ -1,0 +1,233 @@
+package realtest
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/quellhq/quell/scanners/github/githubtest"
+)
+
+// workflow is what a user writes, and a look at what came of it.
+const workflow = `on: [push, pull_request, pull_request_target, merge_group, schedule, workflow_dispatch, workflow_run, release]
+jobs:
+  quell:
+    runs-on: ubuntu-latest
+    steps:
+      - uses: actions/checkout@v5
+      - uses: quellhq/quell@0123456789012345678901234567890123456789
+        id: quell
+        with:
+          fail-on: ${{ env.FAIL_ON }}
+          verify: 'off'
+      - if: always()
+        env:
+          REPORT: ${{ steps.quell.outputs.report }}
+          CODE: ${{ steps.quell.outputs.exit-code }}
+        run: |
+          echo "$CODE" > "$KEEP/code"
+          cp "$REPORT" "$KEEP/report.jsonl"
+`
+
+// theAction is the Action as a user's workflow gets it: the files of the repository,
+// with the release that they name where it was fetched before.
+func theAction(t *testing.T, cache string) string {
+	t.Helper()
+	top, err := filepath.Abs("../../../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	for f := range strings.SplitSeq(strings.TrimRight(command(t, nil, top, "git", "ls-files", "-z", "-co", "--exclude-standard"), "\x00"), "\x00") {
+		b, err := os.ReadFile(filepath.Join(top, f))
+		if err != nil {
+			continue
+		}
+		if err := os.MkdirAll(filepath.Dir(filepath.Join(dir, f)), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, f), b, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	binary := filepath.Join(t.TempDir(), "quell")
+	command(t, []string{"CGO_ENABLED=0", "GOFLAGS=-trimpath -buildvcs=false"}, dir, "go", "build", "-o", binary, "./cmd/quell")
+	b, err := os.ReadFile(binary)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sum := sha256.Sum256(b)
+	sources := strings.TrimSpace(command(t, nil, dir, need(t, "node"), "--input-type=module", "-e", "import {sourceDigest} from './.github/action/main.mjs'; console.log(sourceDigest('.'))"))
+	release, _ := json.Marshal(map[string]any{"version": "0.0.0", "sources": sources, "sha256": map[string]string{runtime.GOOS + "-" + runtime.GOARCH: hex.EncodeToString(sum[:])}})
+	if err := os.WriteFile(filepath.Join(dir, ".github/action/release.json"), release, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	kept := filepath.Join(cache, "act", "tool_cache")
+	if err := os.MkdirAll(kept, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(kept, "quell-"+hex.EncodeToString(sum[:])), b, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// examples are the payloads that GitHub publishes, by event and action.
+func examples(t *testing.T) func(event, action string) map[string]any {
+	t.Helper()
+	b, err := os.ReadFile(need(t, filepath.Join(servers, "node/node_modules/@octokit/webhooks-examples/api.github.com/index.json")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []struct {
+		Name     string
+		Examples []map[string]any
+	}
+	if err := json.Unmarshal(b, &all); err != nil {
+		t.Fatal(err)
+	}
+	return func(event, action string) map[string]any {
+		if event == "pull_request_target" {
+			event = "pull_request" // GitHub: the same payload
+		}
+		for _, e := range all {
+			for _, x := range e.Examples {
+				if e.Name == event && (action == "" || x["action"] == action) {
+					return x
+				}
+			}
+		}
+		if event != "schedule" { // of which there is none
+			t.Errorf("GitHub publishes no example of %s %s", event, action)
+		}
+		return nil
+	}
+}
+
+// A runner for workflows, without GitHub and without containers, runs the Action for
+// each event. What was read is what git says that the event brought.
+func TestActionInARunner(t *testing.T) {
+	act := tools(t, "act-v0.2.89/act")
+	example := examples(t)
+	cache := t.TempDir()
+	dir := theAction(t, cache)
+	s := githubtest.New(t, "o", "r", "ghs_the-token-of-the-job")
+	r := githubtest.NewRepository(t, s)
+	flows := t.TempDir()
+	for name, text := range map[string]string{"quell.yml": workflow, "no-checkout.yml": strings.Replace(workflow, "      - uses: actions/checkout@v5\n", "", 1)} {
+		if err := os.WriteFile(filepath.Join(flows, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ran := 0
+	run := func(t *testing.T, e githubtest.Event, env ...string) (code string, commits, paths []string, log string) {
+		t.Helper()
+		work, keep := t.TempDir(), t.TempDir()
+		e.Checkout(work)
+		// For act, to check out is to copy what is here.
+		flow := filepath.Join(flows, "quell.yml")
+		if _, err := os.Stat(filepath.Join(work, ".git")); err != nil {
+			flow = filepath.Join(flows, "no-checkout.yml")
+		}
+		payload := filepath.Join(keep, "event.json")
+		if err := os.WriteFile(payload, r.Fill(e, example(e.Event, e.Example)), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		args := []string{e.Event, "-W", flow, "-e", payload, "-P", "ubuntu-latest=-self-hosted", "--local-repository", "quellhq/quell@0123456789012345678901234567890123456789=" + dir,
+			"-s", "GITHUB_TOKEN=" + s.Token, "--env", "GITHUB_REPOSITORY=o/r", "--env", "GITHUB_REF=" + e.Ref, "--env", "SHA_REF=" + e.SHA, "--env", "GITHUB_RUN_ID=99", "--env", "KEEP=" + keep}
+		for _, kv := range append([]string{"GITHUB_SERVER_URL=" + s.URL, "GITHUB_API_URL=" + s.URL, "FAIL_ON=never"}, env...) {
+			args = append(args, "--env", kv)
+		}
+		c := exec.Command(act, args...)
+		c.Dir = work
+		// What act keeps of itself is kept here; Go's own folders stay.
+		c.Env = append(os.Environ(), "XDG_CACHE_HOME="+cache, "XDG_CONFIG_HOME="+t.TempDir(), "GOCACHE="+strings.TrimSpace(command(t, nil, "", "go", "env", "GOCACHE")), "GITHUB_ACTIONS=", "DO_NOT_TRACK=1")
+		out, _ := c.CombinedOutput()
+		ran++
+		log = string(out)
+		b, err := os.ReadFile(filepath.Join(keep, "code"))
+		if err != nil {
+			t.Fatalf("%v\n%s", err, tail(log))
+		}
+		report, _ := os.ReadFile(filepath.Join(keep, "report.jsonl"))
+		for l := range strings.Lines(string(report)) {
+			var f struct {
+				Type     string
+				Location struct{ Commit, Path string }
+			}
+			if json.Unmarshal([]byte(l), &f) == nil && f.Type == "finding" {
+				paths = append(paths, f.Location.Path)
+				if f.Location.Commit != "" && !slices.Contains(commits, f.Location.Commit) {
+					commits = append(commits, f.Location.Commit)
+				}
+			}
+		}
+		slices.Sort(commits)
+		slices.Sort(paths)
+		for n := range 40 {
+			if secret := strings.TrimPrefix(githubtest.Cookie(n), "Cookie: sessionid="); strings.Contains(log+string(report), secret) {
+				t.Error("a secret stands in the log or the report")
+			}
+		}
+		return strings.TrimSpace(string(b)), commits, paths, log
+	}
+	for _, e := range r.Events() {
+		t.Run(e.Name, func(t *testing.T) {
+			code, commits, _, log := run(t, e)
+			want := r.Brought(e)
+			if code != fmt.Sprint(e.Exit) || !slices.Equal(commits, want) && len(commits)+len(want) > 0 {
+				t.Errorf("exit code %s; read %d commits, git says %d\n%s", code, len(commits), len(want), tail(log))
+			}
+		})
+	}
+	shallow := func(name string) githubtest.Event {
+		for _, e := range r.Events() {
+			if e.Name == name {
+				return e
+			}
+		}
+		t.Fatal(name)
+		return githubtest.Event{}
+	}
+	t.Run("a finished run's logs", func(t *testing.T) {
+		s.Logs[1] = map[string]string{"0_build.txt": stamp + githubtest.Cookie(30) + "\n"}
+		e := githubtest.Event{Event: "workflow_run", Example: "completed", Ref: "refs/heads/main", SHA: r.At["c5"], Checkout: func(string) {},
+			Payload: map[string]any{"workflow_run": map[string]any{"id": 55, "run_attempt": 1, "event": "push", "head_repository": map[string]any{"id": 1}}}}
+		code, _, paths, log := run(t, e, "FAIL_ON=found")
+		if code != "1" || !slices.Equal(paths, []string{"actions-run/55/attempt-1!0_build.txt"}) {
+			t.Errorf("exit code %s, %q\n%s", code, paths, tail(log))
+		}
+	})
+	t.Run("a leak fails the job", func(t *testing.T) {
+		code, _, _, log := run(t, shallow("a push, shallow"), "FAIL_ON=found")
+		if code != "1" || !strings.Contains(log, "Job failed") {
+			t.Errorf("exit code %s\n%s", code, tail(log))
+		}
+	})
+	t.Run("a server that is not there is never green", func(t *testing.T) {
+		code, _, _, log := run(t, shallow("a push, shallow"), "GITHUB_SERVER_URL=http://127.0.0.1:1")
+		if code != "4" || !strings.Contains(log, "Job failed") {
+			t.Errorf("exit code %s\n%s", code, tail(log))
+		}
+	})
+	t.Run("without a release it is built", func(t *testing.T) {
+		if err := os.Remove(filepath.Join(dir, ".github/action/release.json")); err != nil {
+			t.Fatal(err)
+		}
+		code, commits, _, log := run(t, shallow("a pull request, shallow"))
+		if want := r.Brought(shallow("a pull request, shallow")); code != "0" || !slices.Equal(commits, want) {
+			t.Errorf("exit code %s, %d commits\n%s", code, len(commits), tail(log))
+		}
+	})
+	if ran < 14 {
+		t.Errorf("only %d cases", ran)
+	}
+}
