@@ -63,6 +63,9 @@ type Source struct {
 	Branch string
 	// Staged is what the index holds and HEAD does not, and nothing else.
 	Staged bool
+	// Index is the file that Staged reads, where it is not the work tree's own: while
+	// git commit -a runs its hook, what will be committed stands in another.
+	Index string
 	// Worktree adds the files of the work tree that no object holds.
 	Worktree bool
 	// Remote is fetched first, and its copy is read instead of Dir.

@@ -19,16 +19,22 @@ type staged struct {
 // stagedIndex is the index with what it remembers of trees: folders whose tree is
 // known to be what the index says.
 type stagedIndex struct {
-	files []staged
-	trees map[string]id
+	files   []staged
+	folders []staged // of a sparse index
+	trees   map[string]id
 }
 
 var errIndex = errors.New("damaged index")
 
-// readIndex reads versions 2 to 4 (git's Documentation/gitformat-index).
+// readIndex reads the index of a work tree.
 func (r *repository) readIndex(dir string) (stagedIndex, error) {
+	return r.readIndexFile(path.Join(dir, "index"))
+}
+
+// readIndexFile reads versions 2 to 4 (git's Documentation/gitformat-index).
+func (r *repository) readIndexFile(name string) (stagedIndex, error) {
 	out := stagedIndex{trees: map[string]id{}}
-	b, err := r.readFile(path.Join(dir, "index"), 1<<30)
+	b, err := r.readFile(name, 1<<30)
 	if err != nil {
 		return out, err
 	}
@@ -84,6 +90,11 @@ func (r *repository) readIndex(dir string) (stagedIndex, error) {
 			rest = rest[size:]
 		}
 		last = f.path
+		if f.mode == 0o40000 {
+			// A sparse index names a folder outside of the cone by its tree.
+			out.folders = append(out.folders, f)
+			continue
+		}
 		out.files = append(out.files, f)
 	}
 	for len(rest) >= 8 {
@@ -96,8 +107,6 @@ func (r *repository) readIndex(dir string) (stagedIndex, error) {
 			cachedTrees(rest[8:8+size], "", h, out.trees, 0)
 		case "link":
 			return out, errors.New("a split index, of which a part is kept elsewhere")
-		case "sdir":
-			return out, errors.New("a sparse index, which names folders and not their files")
 		}
 		rest = rest[8+size:]
 	}

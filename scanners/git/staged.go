@@ -1,8 +1,11 @@
 package git
 
 import (
+	"errors"
 	"fmt"
 	"path"
+	"path/filepath"
+	"strings"
 
 	"github.com/quellhq/quell/scanners/git/pack"
 )
@@ -10,8 +13,14 @@ import (
 // chooseStaged finds what the index holds and HEAD does not.
 func (r *repo) chooseStaged() error {
 	x, err := r.readIndex(r.private)
+	if r.src.Index != "" {
+		x, err = r.readIndexOf(r.src.Index)
+	}
 	if err != nil {
 		return fmt.Errorf("index: %w", err)
+	}
+	for _, f := range x.folders {
+		x.trees[strings.TrimSuffix(f.path, "/")] = f.id
 	}
 	r.want, r.origins = map[id]bool{}, map[id]origin{}
 	committed := map[string]id{}
@@ -29,7 +38,42 @@ func (r *repo) chooseStaged() error {
 		r.want[f.id] = true
 		r.origins[f.id] = origin{path: f.path}
 	}
+	for _, f := range x.folders {
+		dir := strings.TrimSuffix(f.path, "/")
+		if _, ok := committed[dir+"/"]; ok || cachedAbove(committed, dir) {
+			continue
+		}
+		inside := map[string]id{}
+		r.flatten(f.id, dir, nil, inside, 0)
+		for p, i := range inside {
+			if committed[p] != i {
+				r.want[i] = true
+				r.origins[i] = origin{path: p}
+			}
+		}
+	}
 	return nil
+}
+
+// readIndexOf reads the index that git names to a hook: one that is being made, in the
+// repository's own folder.
+func (r *repo) readIndexOf(file string) (stagedIndex, error) {
+	abs, err := filepath.Abs(file)
+	if err != nil {
+		return stagedIndex{}, err
+	}
+	if abs, err = filepath.EvalSymlinks(abs); err != nil {
+		return stagedIndex{}, errors.New("the index that GIT_INDEX_FILE names is not there")
+	}
+	top, err := filepath.Abs(r.dir)
+	if err == nil {
+		top, err = filepath.EvalSymlinks(top)
+	}
+	rel, err2 := filepath.Rel(top, abs)
+	if err != nil || err2 != nil || !filepath.IsLocal(rel) {
+		return stagedIndex{}, errors.New("the index that GIT_INDEX_FILE names lies outside of the repository's folder")
+	}
+	return r.readIndexFile(filepath.ToSlash(rel))
 }
 
 // flatten lists the files of a tree, but not of folders of which the index

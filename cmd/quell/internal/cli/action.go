@@ -156,6 +156,11 @@ func (j *job) run(ctx context.Context) error {
 	}
 	if kill == "apply" {
 		j.state, j.stateByEnv = j.in.Ledger, true
+		led, err := store.Open(j.in.Ledger)
+		if err != nil {
+			return fmt.Errorf("input ledger: %w", err)
+		}
+		_ = led.Close()
 	}
 	j.offline, j.failOn, j.confidence, j.recipients, j.noMarkers = judge.Offline, judge.FailOn, j.in.Confidence, j.in.Recipients, j.d.Stranger != ""
 	if j.noMarkers {
@@ -194,7 +199,14 @@ func (j *job) run(ctx context.Context) error {
 		return errors.Join(err, log.Close())
 	}
 	code, err := j.scanAndKill(ctx, k, kill, fail, sources, sink)
-	if err = errors.Join(err, log.Close()); err != nil {
+	if err != nil {
+		// What was found is not lost with it.
+		_ = sink.Close()
+		_ = log.Close()
+		j.tell(ctx, files, exitFailed)
+		return err
+	}
+	if err := log.Close(); err != nil {
 		return err
 	}
 	j.tell(ctx, files, code)

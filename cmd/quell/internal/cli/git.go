@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/url"
 	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/spf13/pflag"
@@ -44,7 +45,7 @@ func (a *app) openGit(k *kit, targets []string) (scanners.Source, error) {
 	if len(targets) != 1 {
 		return nil, errors.New("scan git takes one repository")
 	}
-	s := &git.Source{Dir: targets[0], Objects: git.Objects(a.git.objects), Range: a.git.commits, Release: a.git.release, Branch: a.git.branch, Staged: a.git.staged, Worktree: a.git.worktree}
+	s := &git.Source{Dir: targets[0], Objects: git.Objects(a.git.objects), Range: a.git.commits, Release: a.git.release, Branch: a.git.branch, Staged: a.git.staged, Index: a.indexFile(targets[0]), Worktree: a.git.worktree}
 	if a.git.since != "" {
 		t, err := parseSince(a.git.since, time.Now())
 		if err != nil {
@@ -80,6 +81,19 @@ func (a *app) openGit(k *kit, targets []string) (scanners.Source, error) {
 		s.Memory = a.memory(k)
 	}
 	return s, nil
+}
+
+// indexFile is what GIT_INDEX_FILE names, which git sets for its hooks. It is relative
+// to the top of the work tree, where hooks are run.
+func (a *app) indexFile(dir string) string {
+	f := a.getenv("GIT_INDEX_FILE")
+	if f == "" || !a.git.staged {
+		return ""
+	}
+	if !filepath.IsAbs(f) {
+		f = filepath.Join(dir, f)
+	}
+	return f
 }
 
 // upstream is a repository elsewhere.

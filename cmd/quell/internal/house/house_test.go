@@ -179,11 +179,18 @@ func isPackage(o *ast.Object) bool {
 	return ok && s != nil
 }
 
-// The product never starts a program.
+// double is a server for tests. It lies outside of test files, since several packages
+// use it.
+const double = "scanners/github/githubtest"
+
+// The product never starts a program, and holds no double.
 func TestNothingIsExecuted(t *testing.T) {
 	for _, f := range sources(t) {
+		if strings.HasPrefix(f.path, double+"/") {
+			continue
+		}
 		for _, i := range f.ast.Imports {
-			if p := strings.Trim(i.Path.Value, `"`); p == "os/exec" || p == "plugin" {
+			if p := strings.Trim(i.Path.Value, `"`); p == "os/exec" || p == "plugin" || p == "testing" && !strings.HasPrefix(f.path, "cmd/quell/internal/rulestest/") || p == module+"/"+double {
 				t.Errorf("%s imports %s", f.path, p)
 			}
 		}

@@ -1,6 +1,7 @@
 package realtest
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -13,6 +14,8 @@ import (
 	"strings"
 	"testing"
 
+	gha "github.com/quellhq/quell/cmd/quell/internal/action"
+	"github.com/quellhq/quell/cmd/quell/internal/cli"
 	"github.com/quellhq/quell/scanners/github/githubtest"
 )
 
@@ -229,5 +232,145 @@ func TestActionInARunner(t *testing.T) {
 	})
 	if ran < 14 {
 		t.Errorf("only %d cases", ran)
+	}
+}
+
+// What GitHub publishes of events is understood, whatever the action.
+func TestPublishedPayloads(t *testing.T) {
+	var all []struct {
+		Name     string
+		Examples []map[string]any
+	}
+	b, err := os.ReadFile(need(t, filepath.Join(servers, "node/node_modules/@octokit/webhooks-examples/api.github.com/index.json")))
+	if err == nil {
+		err = json.Unmarshal(b, &all)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	read := map[string]int{}
+	for _, e := range all {
+		for n, x := range e.Examples {
+			file := filepath.Join(t.TempDir(), "event.json")
+			text, _ := json.Marshal(x)
+			if err := os.WriteFile(file, text, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			for _, name := range map[string][]string{"pull_request": {"pull_request", "pull_request_target"}}[e.Name] {
+				if _, err := gha.Decide(gha.Env{Event: name, Payload: file, SHA: strings.Repeat("a", 40)}); err != nil {
+					t.Errorf("%s %d: %v", name, n, err)
+				}
+			}
+			d, err := gha.Decide(gha.Env{Event: e.Name, Payload: file, SHA: strings.Repeat("a", 40)})
+			if err != nil {
+				t.Errorf("%s %d: %v", e.Name, n, err)
+			}
+			if d.What == "" {
+				t.Errorf("%s %d: nothing is said of what is read", e.Name, n)
+			}
+			read[e.Name]++
+		}
+	}
+	if len(read) < 50 || read["push"] < 5 || read["pull_request"] < 20 || read["workflow_run"] < 3 || read["merge_group"] < 1 {
+		t.Errorf("%v", read)
+	}
+}
+
+// A session leaks into the log of a build. The Action that runs after it finds it, ends
+// it at the application, proves that it is dead, deletes the log, and keeps the story in
+// PostgreSQL, which outlives the runner.
+func TestActionKills(t *testing.T) {
+	need(t, "git")
+	app := webapps(t)[0]
+	port := freePort(t)
+	app.start(t, port)
+	origin := "http://127.0.0.1:" + port
+	session := func() string {
+		b := newBrowser(t)
+		app.signIn(b, origin)
+		return b.cookie(origin+app.probe, app.cookie)
+	}
+	leaked, control := session(), session()
+	db := postgres(t)
+	ledger := "postgres://admin:made-up-root@127.0.0.1:" + db + "/postgres?sslmode=disable"
+
+	s := githubtest.New(t, "o", "r", "ghs_the-token-of-the-job")
+	r := githubtest.NewRepository(t, s)
+	s.Logs[1] = map[string]string{"0_build.txt": stamp + "> Cookie: " + app.cookie + "=" + leaked + "\n" + stamp + "Cleaning up orphan processes\n"}
+	s.Files[r.At["c5"]+":.github/quell-policy.toml"] = fmt.Sprintf("version = 1\n[[instance]]\nprovider = %q\nurl = %q\nown = true\nprobe_path = %q\nlogout_path = %q\ncontrol = \"env:CONTROL\"\nsettle = \"1s\"\n", app.provider, origin, app.probe, app.logout)
+	e := githubtest.Event{Event: "workflow_run", Ref: "refs/heads/main", SHA: r.At["c5"], Checkout: func(string) {},
+		Payload: map[string]any{"workflow_run": map[string]any{"id": 55, "run_attempt": 1, "event": "push", "head_repository": map[string]any{"id": 1}}}}
+	run := func(more map[string]string) (int, string, string) {
+		temp := t.TempDir()
+		file := func(name string, b []byte) string {
+			p := filepath.Join(temp, name)
+			if err := os.WriteFile(p, b, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			return p
+		}
+		env := map[string]string{"GITHUB_EVENT_NAME": e.Event, "GITHUB_EVENT_PATH": file("event.json", r.Fill(e, nil)), "GITHUB_REPOSITORY": "o/r", "GITHUB_REF": e.Ref, "GITHUB_SHA": e.SHA, "GITHUB_ACTOR": "alice",
+			"GITHUB_SERVER_URL": s.URL, "GITHUB_API_URL": s.URL, "GITHUB_WORKSPACE": t.TempDir(), "GITHUB_RUN_ID": "99", "GITHUB_OUTPUT": file("output", nil), "GITHUB_STEP_SUMMARY": file("summary", nil), "RUNNER_TEMP": temp, "RUNNER_ENVIRONMENT": "github-hosted",
+			"INPUT_GITHUB-TOKEN": s.Token, "INPUT_POLICY": ".github/quell-policy.toml", "INPUT_LEDGER": ledger, "INPUT_FINGERPRINT-KEY": strings.Repeat("ab", 32), "INPUT_KILL": "apply", "INPUT_DELETE-LOG": "true", "CONTROL": control}
+		for k, v := range more {
+			env[k] = v
+		}
+		var out, errw bytes.Buffer
+		code := cli.Run(t.Context(), []string{"action"}, strings.NewReader(""), &out, &errw, func(k string) string { return env[k] })
+		summary, _ := os.ReadFile(env["GITHUB_STEP_SUMMARY"])
+		output, _ := os.ReadFile(env["GITHUB_OUTPUT"])
+		all := out.String() + errw.String() + string(summary) + string(output)
+		_ = filepath.WalkDir(temp, func(p string, d os.DirEntry, err error) error {
+			if err == nil && d.Type().IsRegular() {
+				b, _ := os.ReadFile(p)
+				all += string(b)
+			}
+			return nil
+		})
+		for _, secret := range []string{leaked, control, "made-up-root", s.Token} {
+			if strings.Contains(all, secret) {
+				t.Error("a secret stands in what the run leaves")
+			}
+		}
+		return code, out.String() + errw.String(), string(summary) + string(output)
+	}
+	// A stranger's run: nothing is asked, killed or deleted.
+	head := e.Payload["workflow_run"].(map[string]any)
+	head["head_repository"] = map[string]any{"id": 2}
+	if code, log, summary := run(nil); !strings.Contains(log, "not asked") || len(s.Deleted) != 0 || !strings.Contains(summary, "nothing is killed where the run is of a pull request from a fork") {
+		t.Errorf("a stranger's: exit code %d\n%s\n%s", code, log, summary)
+	}
+	head["head_repository"] = map[string]any{"id": 1}
+	// A plan says what would be done.
+	if code, log, summary := run(map[string]string{"INPUT_KILL": "plan", "INPUT_DELETE-LOG": "false"}); code != 1 || !strings.Contains(log, "LIVE") || !strings.Contains(summary, "### Ended, or to be ended") {
+		t.Errorf("a plan: exit code %d\n%s\n%s", code, log, summary)
+	}
+	code, log, summary := run(nil)
+	if code != 0 || !strings.Contains(log, "CONFIRMED") || !strings.Contains(summary, "killed, proven dead") || !strings.Contains(summary, "killed and proven dead") {
+		t.Errorf("exit code %d\n%s\n%s", code, log, summary)
+	}
+	if !slices.Equal(s.Deleted, []int64{55}) || !strings.Contains(summary, "deleted, and gone") {
+		t.Errorf("deleted %v\n%s", s.Deleted, summary)
+	}
+	status := func(value string) int {
+		return newBrowser(t).do("GET", origin+app.probe, nil, "Cookie", app.cookie+"="+value).status
+	}
+	if status(leaked) == 200 || status(control) != 200 {
+		t.Errorf("the leaked one answers %d, the control %d", status(leaked), status(control))
+	}
+	// Another machine tells the story.
+	o := newOperator(t)
+	o.env["QUELL_STATE"] = ledger
+	o.env["QUELL_FINGERPRINT_KEY"] = strings.Repeat("ab", 32)
+	story := o.quell(0, "ledger", "--format", "jsonl")
+	for _, want := range []string{"github:alice", "Confirmed", "delete the run's logs", "deleted, and gone", "actions-run/55"} {
+		if !strings.Contains(story, want) {
+			t.Errorf("the ledger does not tell of %s:\n%s", want, story)
+		}
+	}
+	o.quell(0, "ledger", "--verify")
+	// A password in an argument would be seen by everybody on the machine.
+	if out := o.quell(2, "ledger", "--state", ledger); strings.Contains(out, "made-up-root") {
+		t.Error(out)
 	}
 }

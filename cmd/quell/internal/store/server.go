@@ -15,13 +15,13 @@ import (
 	_ "github.com/jackc/pgx/v5/stdlib" // the driver "pgx"
 )
 
-// appendLock is the number that whoever appends holds; any would do.
-const appendLock = 0x7175656c6c // "quell"
+// appendLock is the number that whoever appends holds; any would do. It is "quell".
+const appendLock = 487_300_885_612
 
 // serverSchema is schema in PostgreSQL's words. Two machines that start at once must
 // not both make the tables, hence the lock.
 const serverSchema = `
-SELECT pg_advisory_xact_lock(0x7175656c6c);
+SELECT pg_advisory_xact_lock(487300885612);
 CREATE TABLE IF NOT EXISTS ledger (
 	id BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
 	at TEXT NOT NULL, incident TEXT NOT NULL, type TEXT NOT NULL, actor TEXT NOT NULL, run TEXT NOT NULL, body TEXT NOT NULL, hash TEXT NOT NULL

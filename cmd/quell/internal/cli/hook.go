@@ -1,0 +1,137 @@
+package cli
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/go-git/go-git/v5/config"
+	"github.com/spf13/cobra"
+
+	"github.com/quellhq/quell/scanners/git"
+)
+
+// hookMark is in the hooks that quell made.
+const hookMark = "# Made by quell hook install."
+
+func (a *app) hook() *cobra.Command {
+	c := &cobra.Command{Use: "hook", Short: "A git hook that looks at what is staged before it is committed", Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error { return errors.New("hook what? install, uninstall or run") }}
+	dir := "."
+	install := &cobra.Command{Use: "install", Short: "Make the repository's pre-commit hook", Args: cobra.NoArgs, RunE: func(*cobra.Command, []string) error { return a.hookInstall(dir) }}
+	uninstall := &cobra.Command{Use: "uninstall", Short: "Remove the hook that quell made", Args: cobra.NoArgs, RunE: func(*cobra.Command, []string) error { return a.hookUninstall(dir) }}
+	for _, x := range []*cobra.Command{install, uninstall} {
+		x.Flags().StringVar(&dir, "repository", ".", "the repository at `DIR`")
+	}
+	run := &cobra.Command{Use: "run", Short: "What the hook runs: look at what is staged, ask nobody, say nothing where there is nothing", Args: cobra.NoArgs,
+		Long: `What the hook runs: look at what is staged, ask nobody, say nothing where there is nothing.
+
+All that is shown stops the commit, whatever --fail-on is by default. To commit what
+is no secret, mark its line with quell:allow.`,
+		RunE: func(c *cobra.Command, _ []string) error {
+			a.git.staged, a.offline = true, true
+			if !c.Flags().Changed("fail-on") {
+				a.failOn = "found"
+			}
+			k, err := a.kit(mayLackSecrets)
+			if err != nil {
+				return err
+			}
+			src, err := a.openGit(k, []string{"."})
+			if err != nil {
+				return err
+			}
+			// A commit that is fine is made in silence.
+			out := a.out
+			var kept bytes.Buffer
+			if a.output == "-" {
+				a.out = &kept
+			}
+			err = a.runScan(c.Context(), k, "hook run", []string{"."}, src)
+			if err != nil {
+				_, _ = out.Write(kept.Bytes())
+				var code exit
+				if errors.As(err, &code) && int(code) == exitFindings {
+					a.say("the commit is stopped; a line that holds no secret is marked with quell:allow")
+				}
+			}
+			return err
+		}}
+	c.AddCommand(install, uninstall, run)
+	return c
+}
+
+// hookFile is where a repository's pre-commit hook lies. A setting that leads git to
+// other hooks is an error that says so.
+func hookFile(dir string) (string, error) {
+	store, err := git.FindDir(dir)
+	if err != nil {
+		return "", fmt.Errorf("%s: %w", dir, err)
+	}
+	for _, scope := range []func() (*config.Config, error){
+		func() (*config.Config, error) {
+			f, err := os.Open(filepath.Join(store, "config"))
+			if err != nil {
+				return nil, err
+			}
+			defer f.Close()
+			return config.ReadConfig(f)
+		},
+		func() (*config.Config, error) { return config.LoadConfig(config.GlobalScope) },
+		func() (*config.Config, error) { return config.LoadConfig(config.SystemScope) },
+	} {
+		c, err := scope()
+		if err != nil || c.Raw == nil {
+			continue
+		}
+		if p := c.Raw.Section("core").Option("hooksPath"); p != "" {
+			return "", fmt.Errorf("core.hooksPath leads git to %s: put the line \"quell hook run\" into the pre-commit hook there", p)
+		}
+	}
+	return filepath.Join(store, "hooks", "pre-commit"), nil
+}
+
+func (a *app) hookInstall(dir string) error {
+	file, err := hookFile(dir)
+	if err != nil {
+		return fmt.Errorf("hook: %w", err)
+	}
+	if b, err := os.ReadFile(file); err == nil && !strings.Contains(string(b), hookMark) {
+		return fmt.Errorf("hook: %s is there already: put the line \"quell hook run\" into it", file)
+	}
+	exe, err := os.Executable()
+	if err != nil {
+		return fmt.Errorf("hook: %w", err)
+	}
+	text := "#!/bin/sh\n" + hookMark + "\nexec '" + strings.ReplaceAll(filepath.ToSlash(exe), "'", `'\''`) + "' hook run\n"
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+		return fmt.Errorf("hook: %w", err)
+	}
+	if err := write(file, []byte(text)); err != nil {
+		return fmt.Errorf("hook: %w", err)
+	}
+	if err := os.Chmod(file, 0o755); err != nil {
+		return fmt.Errorf("hook: %w", err)
+	}
+	a.say("%s looks at what is staged from now on", file)
+	return nil
+}
+
+func (a *app) hookUninstall(dir string) error {
+	file, err := hookFile(dir)
+	if err != nil {
+		return fmt.Errorf("hook: %w", err)
+	}
+	b, err := os.ReadFile(file)
+	if err != nil || !strings.Contains(string(b), hookMark) {
+		return fmt.Errorf("hook: %s is none that quell made", file)
+	}
+	if err := os.Remove(file); err != nil {
+		return fmt.Errorf("hook: %w", err)
+	}
+	a.say("%s is gone", file)
+	return nil
+}
