@@ -24,10 +24,21 @@ bench:
 	GOMAXPROCS=1 go test -run '^$$' -bench . ./...
 	testdata/bench.sh
 
+# What a release is made with, into ./bin.
+release-tools:
+	GOBIN=$(CURDIR)/bin go install github.com/goreleaser/goreleaser/v2@v2.16.0
+	GOBIN=$(CURDIR)/bin go install github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.9.0
+
+# make release VERSION=1.2.3 builds all binaries and names their checksums for the
+# Action. Commit what it writes, and tag that commit v1.2.3.
+release: release-tools
+	PATH="$(CURDIR)/bin:$$PATH" VERSION=$(VERSION) goreleaser build --clean --snapshot
+	node .github/action/release.mjs write $(VERSION) dist
+
 docs:
 	go test ./cmd/quell/internal/house -run Generated -update
 
 clean:
-	rm -rf bin
+	rm -rf bin dist
 
-.PHONY: build test bench docs clean
+.PHONY: build test bench docs release release-tools clean

@@ -134,8 +134,14 @@ func (a *app) root() *cobra.Command {
 	return c
 }
 
-// Version is the module's, as the build recorded it.
+// version is a release's, which the linker writes here.
+var version string
+
+// Version is the release's, or the module's as the build recorded it.
 func Version() string {
+	if version != "" {
+		return version
+	}
 	if b, ok := debug.ReadBuildInfo(); ok && b.Main.Version != "" {
 		return b.Main.Version
 	}

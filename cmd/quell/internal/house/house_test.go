@@ -198,7 +198,7 @@ func TestNothingIsExecuted(t *testing.T) {
 }
 
 func TestTopLevelIsAsAgreed(t *testing.T) {
-	agreed := []string{"cmd", "scanners", "revokers", "rules", "testdata", "action.yml", "go.mod", "go.sum", "Makefile", "README.md", "LICENSE", "SECURITY.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs", "bin", "quell"}
+	agreed := []string{"cmd", "scanners", "revokers", "rules", "testdata", "action.yml", "go.mod", "go.sum", "Makefile", "README.md", "LICENSE", "SECURITY.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs", "bin", "dist", "quell"}
 	list, err := os.ReadDir(top)
 	if err != nil {
 		t.Fatal(err)
