@@ -167,8 +167,8 @@ func (r *Repository) history() {
 	r.ref("refs/heads/gh-readonly-queue/main/pr-8", r.commit("queued", r.At["c5"], r.At["f3"]))
 }
 
-// checkout is actions/checkout with fetch-depth 1, or 0 for all.
-func (r *Repository) checkout(commit string, depth int) func(string) {
+// Checkout is actions/checkout with fetch-depth 1, or 0 for all.
+func (r *Repository) Checkout(commit string, depth int) func(string) {
 	return func(dir string) {
 		Git(r.t, dir, "init", "-q", "-b", "main")
 		Git(r.t, dir, "remote", "add", "origin", fmt.Sprintf("%s/%s/%s", r.s.URL, r.s.Owner, r.s.Repo))
@@ -191,7 +191,7 @@ func (r *Repository) Events() []Event {
 	push := func(name, ref, before, after string, depth int, more map[string]any, commits ...string) Event {
 		p := map[string]any{"ref": ref, "before": before, "after": after, "created": before == none, "forced": false, "deleted": false}
 		maps.Copy(p, more)
-		return Event{Name: name, Event: "push", Ref: ref, SHA: r.Git("rev-parse", after+"^{commit}"), Payload: p, Checkout: r.checkout(r.Git("rev-parse", after+"^{commit}"), depth), Commits: commits}
+		return Event{Name: name, Event: "push", Ref: ref, SHA: r.Git("rev-parse", after+"^{commit}"), Payload: p, Checkout: r.Checkout(r.Git("rev-parse", after+"^{commit}"), depth), Commits: commits}
 	}
 	pull := func(name, event string, number int, head string, fork bool, checkout func(string), sha, ref string) Event {
 		repo := map[string]any{"id": 1}
@@ -216,18 +216,18 @@ func (r *Repository) Events() []Event {
 		push("a forced push whose past is lost", "refs/heads/rewritten", strings.Repeat("ab", 20), at("n2"), 1, map[string]any{"forced": true}, at("n2")),
 		push("a tag, whole", "refs/tags/v2", none, r.Git("rev-parse", "v2"), 0, nil, at("c5"), "^"+at("c1")),
 		push("a tag, shallow", "refs/tags/v2", none, r.Git("rev-parse", "v2"), 1, nil, at("c5"), "^"+at("c1")),
-		pull("a pull request, whole", "pull_request", 8, "f3", false, r.checkout(at("test-merge-8"), 0), at("test-merge-8"), "refs/pull/8/merge"),
-		pull("a pull request, shallow", "pull_request", 8, "f3", false, r.checkout(at("test-merge-8"), 1), at("test-merge-8"), "refs/pull/8/merge"),
-		pull("a fork's pull request, shallow", "pull_request", 7, "p2", true, r.checkout(at("test-merge"), 1), at("test-merge"), "refs/pull/7/merge"),
-		pull("a fork's pull request on the base", "pull_request_target", 7, "p2", true, r.checkout(at("c5"), 1), at("c5"), main),
+		pull("a pull request, whole", "pull_request", 8, "f3", false, r.Checkout(at("test-merge-8"), 0), at("test-merge-8"), "refs/pull/8/merge"),
+		pull("a pull request, shallow", "pull_request", 8, "f3", false, r.Checkout(at("test-merge-8"), 1), at("test-merge-8"), "refs/pull/8/merge"),
+		pull("a fork's pull request, shallow", "pull_request", 7, "p2", true, r.Checkout(at("test-merge"), 1), at("test-merge"), "refs/pull/7/merge"),
+		pull("a fork's pull request on the base", "pull_request_target", 7, "p2", true, r.Checkout(at("c5"), 1), at("c5"), main),
 		pull("a pull request without a checkout", "pull_request", 8, "f3", false, func(string) {}, at("test-merge-8"), "refs/pull/8/merge"),
-		{Name: "a merge group, shallow", Event: "merge_group", Example: "checks_requested", Ref: "refs/heads/gh-readonly-queue/main/pr-8", SHA: at("queued"), Checkout: r.checkout(at("queued"), 1), Commits: []string{at("queued"), "^" + at("c5")},
+		{Name: "a merge group, shallow", Event: "merge_group", Example: "checks_requested", Ref: "refs/heads/gh-readonly-queue/main/pr-8", SHA: at("queued"), Checkout: r.Checkout(at("queued"), 1), Commits: []string{at("queued"), "^" + at("c5")},
 			Payload: map[string]any{"merge_group": map[string]any{"head_sha": at("queued"), "base_sha": at("c5")}}},
-		{Name: "a schedule, whole", Event: "schedule", Ref: main, SHA: at("c5"), Checkout: r.checkout(at("c5"), 0), Commits: everything},
-		{Name: "a schedule, shallow", Event: "schedule", Ref: main, SHA: at("c5"), Checkout: r.checkout(at("c5"), 1), Commits: everything},
+		{Name: "a schedule, whole", Event: "schedule", Ref: main, SHA: at("c5"), Checkout: r.Checkout(at("c5"), 0), Commits: everything},
+		{Name: "a schedule, shallow", Event: "schedule", Ref: main, SHA: at("c5"), Checkout: r.Checkout(at("c5"), 1), Commits: everything},
 		{Name: "by hand, without a checkout", Event: "workflow_dispatch", Ref: main, SHA: at("c5"), Checkout: func(string) {}, Commits: everything},
-		{Name: "a release, shallow", Event: "release", Example: "published", Ref: "refs/tags/v2", SHA: at("c5"), Checkout: r.checkout(at("c5"), 1), Commits: []string{at("c5"), "^" + at("c1")}, Payload: map[string]any{"release": map[string]any{"tag_name": "v2"}}},
-		{Name: "a branch that was deleted", Event: "push", Ref: main, SHA: at("c5"), Checkout: r.checkout(at("c5"), 1), Payload: map[string]any{"ref": "refs/heads/x", "before": at("c5"), "after": none, "deleted": true}},
+		{Name: "a release, shallow", Event: "release", Example: "published", Ref: "refs/tags/v2", SHA: at("c5"), Checkout: r.Checkout(at("c5"), 1), Commits: []string{at("c5"), "^" + at("c1")}, Payload: map[string]any{"release": map[string]any{"tag_name": "v2"}}},
+		{Name: "a branch that was deleted", Event: "push", Ref: main, SHA: at("c5"), Checkout: r.Checkout(at("c5"), 1), Payload: map[string]any{"ref": "refs/heads/x", "before": at("c5"), "after": none, "deleted": true}},
 	}
 	return list
 }

@@ -109,6 +109,8 @@ func New(t testing.TB, owner, repo, token string) *Server {
 
 // ServeHTTP implements http.Handler.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	// With .git and without, as GitHub does.
+	r.URL.Path = strings.Replace(r.URL.Path, "/"+s.Owner+"/"+s.Repo+".git/", "/"+s.Owner+"/"+s.Repo+"/", 1)
 	if s.Git != nil && strings.HasPrefix(r.URL.Path, "/"+s.Owner+"/"+s.Repo+"/") {
 		s.Git.ServeHTTP(w, r)
 		return

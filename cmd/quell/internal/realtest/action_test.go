@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"slices"
 	"strings"
@@ -372,5 +373,49 @@ func TestActionKills(t *testing.T) {
 	// A password in an argument would be seen by everybody on the machine.
 	if out := o.quell(2, "ledger", "--state", ledger); strings.Contains(out, "made-up-root") {
 		t.Error(out)
+	}
+}
+
+// The workflows of the repository, and those that the docs print, are clean.
+func TestWorkflowsAreLinted(t *testing.T) {
+	lint := tools(t, "actionlint-v1.7.12/actionlint")
+	top, err := filepath.Abs("../../../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	list, err := filepath.Glob(filepath.Join(top, ".github/workflows/*.yml"))
+	if err != nil || len(list) < 2 {
+		t.Fatalf("%v, %v", list, err)
+	}
+	command(t, nil, top, append([]string{lint, "-shellcheck=", "-pyflakes="}, list...)...)
+	pinned := regexp.MustCompile(`uses: (\./|[^\s@]+@[0-9a-f]{40} # v[0-9.]+)\n`)
+	for _, f := range list {
+		b, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n, m := strings.Count(string(b), "uses:"), len(pinned.FindAllString(string(b), -1)); n != m {
+			t.Errorf("%s: %d of %d actions are named by a commit and its version", filepath.Base(f), m, n)
+		}
+	}
+	docs, err := os.ReadFile(filepath.Join(top, "docs/action.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	linted := 0
+	for _, m := range regexp.MustCompile("(?s)```yaml\n(.*?)```").FindAllStringSubmatch(string(docs), -1) {
+		text := strings.ReplaceAll(m[1], "<commit>", strings.Repeat("a", 40))
+		if !strings.Contains(text, "jobs:") || !strings.HasPrefix(text, "on:") && !strings.HasPrefix(text, "name:") {
+			continue
+		}
+		c := exec.Command(lint, "-shellcheck=", "-pyflakes=", "-")
+		c.Dir, c.Stdin = top, strings.NewReader(text)
+		if out, err := c.CombinedOutput(); err != nil {
+			t.Errorf("%s\n%s", text, out)
+		}
+		linted++
+	}
+	if linted < 2 {
+		t.Errorf("%d workflows of the docs", linted)
 	}
 }
