@@ -132,6 +132,33 @@ func (r *Repository) commit(name string, parents ...string) string {
 	return r.At[name]
 }
 
+// Evil is a commit with a file for each hostile name, and a hostile message, on top of
+// another. A file's cookie is numbered from 100.
+func (r *Repository) Evil(parent string) string {
+	r.t.Helper()
+	index := filepath.Join(r.dir, "index-of-the-test")
+	_ = os.Remove(index)
+	run := func(stdin string, args ...string) string {
+		c := exec.Command("git", args...)
+		c.Dir, c.Stdin = r.dir, strings.NewReader(stdin)
+		c.Env = append(os.Environ(), "GIT_CONFIG_GLOBAL=/dev/null", "GIT_INDEX_FILE="+index, "GIT_AUTHOR_NAME=::error::evil", "GIT_AUTHOR_EMAIL=<script>evil@x", "GIT_COMMITTER_NAME=evil", "GIT_COMMITTER_EMAIL=evil@x")
+		out, err := c.Output()
+		if err != nil {
+			r.t.Fatalf("git %v: %v %s", args, err, out)
+		}
+		return strings.TrimSpace(string(out))
+	}
+	run("", "read-tree", parent)
+	var list strings.Builder
+	for n, name := range Hostile() {
+		name = strings.Trim(strings.NewReplacer("\x00", "", "../", "", "://", "", "//", "", "/", "\u2215").Replace(name), "/")
+		blob := run(Cookie(100+n)+"\n", "hash-object", "-w", "--stdin")
+		fmt.Fprintf(&list, "100644 %s\t%s\x00", blob, name)
+	}
+	run(list.String(), "update-index", "-z", "--index-info")
+	return run("", "commit-tree", run("", "write-tree"), "-p", parent, "-m", strings.ReplaceAll(strings.Join(Hostile(), "\n"), "\x00", "")+"\n"+Cookie(99))
+}
+
 func (r *Repository) ref(name, commit string) { r.Git("update-ref", name, commit) }
 
 func (r *Repository) history() {

@@ -16,18 +16,8 @@ import (
 	"github.com/quellhq/quell/cmd/quell/internal/report"
 	"github.com/quellhq/quell/revokers"
 	"github.com/quellhq/quell/rules"
+	"github.com/quellhq/quell/scanners/github/githubtest"
 )
-
-// What people put into branch names, file names, commit messages and logs. Each holds
-// the word evil, so that it is seen where it should not be.
-var hostile = []string{
-	"::error::evil", "::set-output name=live::evil", "::add-mask::evil", "::stop-commands::evil", "\n::error::evil", "\r\n::warning file=a::evil", "  ::notice::evil", "\t::debug::evil",
-	"a\n::set-env name=PATH::evil", "##[error]evil", "##[set-env name=PATH;]evil", "x ##[command]evil", "##[add-path]evil", "a,line=1::evil", "a:b,title=evil::c", "%0A::error::evil", "%250A::error::evil", "a%0D%0Aevil",
-	"<script>evil()</script>", "<img src=x onerror=evil()>", "<a href=\"javascript:evil()\">x</a>", "</code></td></tr></table><h1>evil</h1>", "<!-- evil", "--> evil", "<details open>evil", "&lt;b&gt;evil&#60;", "<style>*{evil}</style>",
-	"`evil`", "``evil", "`<b>evil</b>`", "evil` <b>x</b> `", "| evil | x |", "a|b|evil", "\\| evil", "\\`evil\\`", "[evil](https://evil.example)", "![evil](https://evil.example/x.png)", "https://evil.example/evil", "www.evil.example", "evil@evil.example",
-	"@evil", "#1 evil", "GH-1 evil", "**evil**", "__evil__", "~~evil~~", "# evil", "\n# evil\n", "- [ ] evil", "> evil", "$(evil)", "`$(evil)`", "${{ github.token }}evil", "evil;rm -rf /", "evil && id", "'evil'\"", "\x1b[31mevil\x1b[0m", "\x1b]8;;https://evil.example\x07evil", "\u202eevil", "evil\u200b", "evil\x00", "evil\xff", "\u2028::error::evil", "evil\u0085::error::x",
-	"]evil(", ")evil(x", "../../evil", "/etc/evil", "a\tb evil", "evil ", " evil", "<evil", "evil<br>x", "~evil~", "evil\\", "%60evil", "https:evil", "<https://evil.example>", "\u00a0::error::evil", "$evil$", "$$evil$$", ":evil:", "```\nevil\n```", "\n\n<h1>evil</h1>\n\n", "evil\r::error::x", "mailto:evil@x.example",
-}
 
 // evilResult says each of the strings in every place where a stranger's text may stand.
 func evilResult(s string) *Result {
@@ -51,11 +41,11 @@ func evilResult(s string) *Result {
 var commandRE = regexp.MustCompile(`^::(error|warning|notice) ((?:(?:file|line|title)=[^,:\n]*,?)+)::([^\n]*)$`)
 
 func TestNoCommandIsInjected(t *testing.T) {
-	if len(hostile) < 40 {
-		t.Fatal(len(hostile))
+	if len(githubtest.Hostile()) < 40 {
+		t.Fatal(len(githubtest.Hostile()))
 	}
 	want := strings.Count(evilResult("harmless").Commands(), "\n")
-	for _, s := range hostile {
+	for _, s := range githubtest.Hostile() {
 		out := evilResult(s).Commands()
 		if strings.Contains(out, "\r") || strings.Contains(out, "\x00") || strings.Contains(out, "##[") && !strings.Contains(s, "##[") {
 			t.Errorf("%q: %q", s, out)
@@ -103,7 +93,7 @@ func TestNoMarkupIsInjected(t *testing.T) {
 		return out
 	}
 	want := count(render(evilResult("harmless").Markdown()))
-	for _, s := range hostile {
+	for _, s := range githubtest.Hostile() {
 		page := render(evilResult(s).Markdown())
 		if got := count(page); !equal(got, want) {
 			t.Errorf("%q: the page is made of %v, not %v\n%s", s, got, want, page)
@@ -141,39 +131,8 @@ func equal(a, b map[string]int) bool {
 	return true
 }
 
-// runner is how the runner looks for commands in what a step prints: a line that begins
-// with two colons after blanks, and the older form anywhere in it.
-type runner struct {
-	stopped  string
-	commands []string
-}
-
-func (r *runner) line(l string) {
-	t := strings.TrimSpace(l)
-	if r.stopped != "" {
-		if t == "::"+r.stopped+"::" {
-			r.stopped = ""
-		}
-		return
-	}
-	if tok, ok := strings.CutPrefix(t, "::stop-commands::"); ok {
-		r.stopped = tok
-		return
-	}
-	if strings.HasPrefix(t, "::") || strings.Contains(t, "##[") {
-		r.commands = append(r.commands, t)
-	}
-}
-
-// feed splits as the runner does: at line feeds, and at carriage returns too.
-func (r *runner) feed(text string) {
-	for _, l := range strings.FieldsFunc(text, func(c rune) bool { return c == '\n' || c == '\r' }) {
-		r.line(l)
-	}
-}
-
 func TestTheLogHoldsNoCommand(t *testing.T) {
-	for _, s := range hostile {
+	for _, s := range githubtest.Hostile() {
 		var out bytes.Buffer
 		log := NewLog(&out, "token")
 		sink, err := report.New("text", log, nil)
@@ -193,19 +152,19 @@ func TestTheLogHoldsNoCommand(t *testing.T) {
 		if err := log.Close(); err != nil {
 			t.Fatal(err)
 		}
-		listens := &runner{}
-		listens.feed(out.String())
-		if len(listens.commands) > 0 || listens.stopped != "" {
-			t.Errorf("%q: %q, stopped %q", s, listens.commands, listens.stopped)
+		listens := &githubtest.Runner{}
+		listens.Feed(out.String())
+		if len(listens.Commands) > 0 || listens.Stopped != "" {
+			t.Errorf("%q: %q, stopped %q", s, listens.Commands, listens.Stopped)
 		}
 		// One that does not know stop-commands. What Close wrote last is ours.
 		text := strings.TrimSuffix(strings.TrimPrefix(out.String(), "::stop-commands::token\n"), "::token::\n")
-		deaf := &runner{}
+		deaf := &githubtest.Runner{}
 		for l := range strings.Lines(text) {
-			deaf.line(l)
+			deaf.Line(l)
 		}
-		if len(deaf.commands) > 0 || deaf.stopped != "" {
-			t.Errorf("%q: a runner that does not listen sees %q, %q", s, deaf.commands, deaf.stopped)
+		if len(deaf.Commands) > 0 || deaf.Stopped != "" {
+			t.Errorf("%q: a runner that does not listen sees %q, %q", s, deaf.Commands, deaf.Stopped)
 		}
 	}
 }
@@ -225,7 +184,7 @@ func TestCodeKeepsWhatItCan(t *testing.T) {
 }
 
 func FuzzMarkdown(f *testing.F) {
-	for _, s := range hostile {
+	for _, s := range githubtest.Hostile() {
 		f.Add(s)
 	}
 	md := goldmark.New(goldmark.WithExtensions(extension.GFM), goldmark.WithRendererOptions(html.WithUnsafe()))

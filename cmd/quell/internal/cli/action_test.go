@@ -353,3 +353,40 @@ func TestActionOutsideOfAJob(t *testing.T) {
 		t.Errorf("exit code %d, %s", code, errw.String())
 	}
 }
+
+// Names and messages of a real commit, in everything that a job leaves.
+func TestActionOnHostileNames(t *testing.T) {
+	s, r := forge(t)
+	evil := r.Evil(r.At["c5"])
+	e := githubtest.Event{Event: "push", Ref: "refs/heads/::error::evil", SHA: evil, Checkout: r.Checkout(evil, 0), Payload: map[string]any{"ref": "refs/heads/::error::evil", "before": r.At["c5"], "after": evil}}
+	o := act(t, s, e, r.Fill(e, nil), map[string]string{"INPUT_FAIL-ON": "found", "INPUT_VERIFY": "off", "INPUT_UPLOAD-SARIF": "true"})
+	if o.code != exitFindings || len(o.places) < 40 {
+		t.Fatalf("exit code %d, %d places\n%s", o.code, len(o.places), o.log)
+	}
+	runner := &githubtest.Runner{}
+	runner.Feed(o.log)
+	for _, c := range runner.Commands {
+		if !strings.HasPrefix(c, "::error file=") && !strings.HasPrefix(c, "::error title=leaked") && !strings.HasPrefix(c, "::notice title=quell::") || strings.Contains(strings.SplitN(c, "::", 3)[1], "evil::") {
+			t.Errorf("%q", c)
+		}
+	}
+	if runner.Stopped != "" || len(runner.Commands) > 11 {
+		t.Errorf("%d commands, stopped %q", len(runner.Commands), runner.Stopped)
+	}
+	// The table's rows are as many as are shown, and nothing stands outside of code.
+	rows := 0
+	for l := range strings.Lines(o.summary) {
+		if strings.HasPrefix(l, "| `") {
+			rows++
+			if n := strings.Count(l, " | "); n != 3 {
+				t.Errorf("%d cells in %q", n+1, l)
+			}
+		}
+	}
+	if rows != 50 || !strings.Contains(o.summary, "more stand in the report") {
+		t.Errorf("%d rows", rows)
+	}
+	if len(s.Sarifs) != 1 {
+		t.Errorf("%d uploads", len(s.Sarifs))
+	}
+}

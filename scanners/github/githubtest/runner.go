@@ -1,0 +1,35 @@
+package githubtest
+
+import "strings"
+
+// Runner is how the runner of GitHub Actions looks for commands in what a step prints: a line that begins
+// with two colons after blanks, and the older form anywhere in it.
+type Runner struct {
+	Stopped  string
+	Commands []string
+}
+
+// Line is one line of what a step prints.
+func (r *Runner) Line(l string) {
+	t := strings.TrimSpace(l)
+	if r.Stopped != "" {
+		if t == "::"+r.Stopped+"::" {
+			r.Stopped = ""
+		}
+		return
+	}
+	if tok, ok := strings.CutPrefix(t, "::stop-commands::"); ok {
+		r.Stopped = tok
+		return
+	}
+	if strings.HasPrefix(t, "::") || strings.Contains(t, "##[") {
+		r.Commands = append(r.Commands, t)
+	}
+}
+
+// Feed splits as the runner does: at line feeds, and at carriage returns too.
+func (r *Runner) Feed(text string) {
+	for _, l := range strings.FieldsFunc(text, func(c rune) bool { return c == '\n' || c == '\r' }) {
+		r.Line(l)
+	}
+}
