@@ -22,6 +22,8 @@ type Result struct {
 	Counted  map[string]bool // fingerprints of what fails the job, before anything was killed
 	Prefix   string          // where in the workspace the repository is
 	Plan     string          // the file of the plan
+	TrustKey string          // the public key that the plan is signed with
+	Sealed   bool            // values are sealed to somebody's key, and not to this run's
 
 	Credentials []report.Credential
 	Partial     []report.Finding
@@ -298,7 +300,11 @@ func (r *Result) steps(b *strings.Builder) {
 		return
 	}
 	b.WriteString("\n### What to do\n\n")
-	b.WriteString("1. End what is alive before anything else. On a machine of yours: `quell plan REPORT --output plan.json`, read it, `quell apply plan.json`. The report is the file that the output `report` names; it holds the values sealed to the keys of the input `recipients`.\n")
+	if r.Sealed {
+		b.WriteString("1. End what is alive before anything else. On a machine of yours: `quell plan REPORT --output plan.json`, read it, `quell apply plan.json`. The report is the file that the output `report` names; its values are sealed to the recipients.\n")
+	} else {
+		b.WriteString("1. End what is alive before anything else, at its issuer or with `quell scan` and `quell plan` on a machine of yours. With the input `recipients` the file of the output `report` would hold the values, sealed.\n")
+	}
 	b.WriteString("2. Give its users a new one. `quell rules explain RULE` says who issues it and how it is ended.\n")
 	b.WriteString("3. Then see to the place where it leaked. A commit that removes it, or a rewritten history, ends nothing: it was seen.\n")
 	b.WriteString("4. What is no secret: a line with `quell:allow`, or an entry of the file that the input `allow` names, on the default branch.\n")
@@ -309,6 +315,15 @@ func (r *Result) kills(b *strings.Builder) {
 	if len(r.Actions) == 0 {
 		return
 	}
+	defer func() {
+		switch {
+		case r.Plan == "":
+		case r.Sealed:
+			fmt.Fprintf(b, "\nThe plan is the file that the output `plan` names. Who holds the key of a recipient applies it: `quell apply plan.json --identity KEY --trust-key %s`\n", r.TrustKey)
+		default:
+			b.WriteString("\nThe plan's values are sealed to this run alone: name the input `recipients`, and somebody can apply it.\n")
+		}
+	}()
 	b.WriteString("\n### Ended, or to be ended\n\n| what | credential | at | outcome | why |\n|---|---|---|---|---|\n")
 	for k, a := range r.Actions {
 		if k == maxRows {

@@ -2,7 +2,9 @@ package cli
 
 import (
 	"context"
+	"crypto/ed25519"
 	"crypto/rand"
+	"encoding/base64"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -173,6 +175,7 @@ func (j *job) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	r.Sealed = len(j.in.Recipients) > 0 || len(k.policy.Recipients) > 0
 	fail, err := pipeline.ParseFailOn(j.failOn)
 	if err != nil {
 		return err
@@ -265,6 +268,7 @@ func (j *job) planFor(ctx context.Context, k *kit, res *scanned, sink report.Sin
 		return err
 	}
 	j.result.Plan = filepath.Join(j.temp, "plan.json")
+	j.result.TrustKey = base64.StdEncoding.EncodeToString(k.keys.Sign.Public().(ed25519.PublicKey))
 	return write(j.result.Plan, b)
 }
 

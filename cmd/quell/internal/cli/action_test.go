@@ -11,6 +11,11 @@ import (
 	"strings"
 	"testing"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/layout"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+
 	"github.com/quellhq/quell/scanners/github/githubtest"
 )
 
@@ -388,5 +393,47 @@ func TestActionOnHostileNames(t *testing.T) {
 	}
 	if len(s.Sarifs) != 1 {
 		t.Errorf("%d uploads", len(s.Sarifs))
+	}
+}
+
+func TestActionReadsImages(t *testing.T) {
+	s, r := forge(t)
+	e := event(t, r, "a push, whole")
+	checkout := e.Checkout
+	e.Checkout = func(dir string) {
+		checkout(dir)
+		img, err := mutate.Config(empty.Image, v1.Config{Env: []string{"SESSION=" + strings.TrimPrefix(githubtest.Cookie(35), "Cookie: ")}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		l, err := layout.Write(filepath.Join(dir, "image"), empty.Index)
+		if err == nil {
+			err = l.AppendImage(img)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	o := act(t, s, e, r.Fill(e, nil), map[string]string{"INPUT_FAIL-ON": "found", "INPUT_VERIFY": "off", "INPUT_SCAN": "git, image", "INPUT_IMAGE": "image"})
+	if o.code != exitFindings || len(o.places) != 3 || len(o.findings) != 2 || !strings.Contains(o.log, "image config sha256") {
+		t.Errorf("exit code %d, %q\n%s", o.code, o.places, o.log)
+	}
+}
+
+// A plan of a job can be applied elsewhere, by who holds a recipient's key.
+func TestActionPlans(t *testing.T) {
+	s, r := forge(t)
+	e := event(t, r, "a push, whole")
+	e.Checkout = func(string) {}
+	s.Files[e.SHA+":policy.toml"] = "version = 1\n"
+	env := map[string]string{"INPUT_FAIL-ON": "never", "INPUT_KILL": "plan", "INPUT_POLICY": "policy.toml"}
+	o := act(t, s, e, r.Fill(e, nil), env)
+	if o.code != exitClean || !strings.Contains(o.summary, "### Ended, or to be ended") || !strings.Contains(o.summary, "sealed to this run alone") {
+		t.Errorf("exit code %d\n%s\n%s", o.code, o.log, o.summary)
+	}
+	env["INPUT_RECIPIENTS"] = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p"
+	o = act(t, s, e, r.Fill(e, nil), env)
+	if b, err := os.ReadFile(o.output["plan"]); o.code != exitClean || err != nil || len(b) == 0 || !strings.Contains(o.summary, "--trust-key ") {
+		t.Errorf("exit code %d, %v\n%s\n%s", o.code, err, o.log, o.summary)
 	}
 }
