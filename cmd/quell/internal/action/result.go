@@ -146,6 +146,8 @@ func (r *Result) place(l rules.Location) string {
 		return strings.TrimSuffix(link, ")") + fmt.Sprintf("#L%d)", line)
 	case l.Source == "git" && l.Commit != "":
 		return Link("message of "+l.Commit[:min(12, len(l.Commit))], repo, "commit", l.Commit)
+	case strings.HasPrefix(l.Notes["url"], r.Env.Server+"/") && !strings.ContainsAny(l.Notes["url"], "() \n"):
+		return "[" + Code(fmt.Sprintf("%s:%d", l.Path, l.Line)) + "](" + l.Notes["url"] + ")"
 	case strings.HasPrefix(l.Path, "actions-run/"):
 		run, _, _ := strings.Cut(strings.TrimPrefix(l.Path, "actions-run/"), "/")
 		return Link(fmt.Sprintf("%s:%d", l.Path, l.Line), repo, "actions/runs", run)
