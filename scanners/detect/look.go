@@ -124,12 +124,27 @@ func (t *text) fresh(start, end int) bool {
 func (t *text) hidden() []span {
 	var out []span
 	b := t.parent.data
+	last, line := 0, 0 // the first line's end at or behind the last payload, as far as is known
 	for _, p := range t.payloads {
-		from, to := max(0, p.start-near), min(len(b), p.end+near)
-		from += bytes.LastIndexByte(b[from:p.start], '\n') + 1
-		if i := bytes.IndexByte(b[p.end:to], '\n'); i >= 0 {
-			to = p.end + i
+		to := min(len(b), p.end+near)
+		if p.end < last || line < p.end {
+			line = p.end
 		}
+		last = p.end
+		if line < to && b[line] != '\n' {
+			if i := bytes.IndexByte(b[line:to], '\n'); i >= 0 {
+				line += i
+			} else {
+				line = to
+			}
+		}
+		to = min(to, line)
+		if n := len(out); n > 0 && p.start <= out[n-1].end {
+			out[n-1].end = max(out[n-1].end, to)
+			continue
+		}
+		from := max(0, p.start-near)
+		from += bytes.LastIndexByte(b[from:p.start], '\n') + 1
 		if n := len(out); n > 0 && from <= out[n-1].end {
 			out[n-1].end = max(out[n-1].end, to)
 		} else {

@@ -1,6 +1,10 @@
 package detect
 
-import "bytes"
+import (
+	"bytes"
+	"encoding/binary"
+	"math/bits"
+)
 
 // minWide is the shortest UTF-16 string worth a look, in characters.
 const minWide = 12
@@ -25,14 +29,8 @@ func (l *look) wide(t *text, own span, depth int) {
 	b := t.data
 	end := min(own.end, len(b))
 	for i := own.start; i < end && l.budget >= 0; {
-		k := bytes.IndexByte(b[i:end], 0)
-		if k < 0 {
+		if i = betweenNULs(b, i, end); i >= end {
 			return
-		}
-		i += k
-		if i+3 >= len(b) || b[i+2] != 0 || b[i+1] == 0 {
-			i++
-			continue
 		}
 		// The characters stand at i+1, i+3, …, and before i if one is there.
 		at := i + 1
@@ -73,6 +71,38 @@ func (l *look) wide(t *text, own span, depth int) {
 		l.s.free(c)
 		i = max(at, i+1)
 	}
+}
+
+// betweenNULs finds the first byte from i on, and before end, that is a NUL with another
+// one two bytes on, a third byte behind that and none in between; end: there is none.
+func betweenNULs(b []byte, i, end int) int {
+	for i+8 <= len(b) && i < end {
+		w := binary.LittleEndian.Uint64(b[i:])
+		const low = 0x7f7f7f7f7f7f7f7f
+		nul := ^((w&low + low) | w | low) // the high bit of each byte that is a NUL
+		if nul == 0 {
+			k := bytes.IndexByte(b[i+8:], 0)
+			if k < 0 {
+				return end
+			}
+			i += 8 + k
+			continue
+		}
+		// The last two bytes' neighbours are the next word's.
+		if hit := nul &^ (nul >> 8) & (nul >> 16); hit != 0 {
+			if i += bits.TrailingZeros64(hit) / 8; i+3 < len(b) {
+				return min(i, end)
+			}
+			return end
+		}
+		i += 6
+	}
+	for ; i < end; i++ {
+		if i+3 < len(b) && b[i] == 0 && b[i+1] != 0 && b[i+2] == 0 {
+			return i
+		}
+	}
+	return end
 }
 
 func textByte(c byte) bool {

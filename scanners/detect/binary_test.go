@@ -1,0 +1,60 @@
+package detect
+
+import (
+	"bytes"
+	"math/rand/v2"
+	"slices"
+	"testing"
+)
+
+// What is quick on programs finds what the plain way finds.
+func TestQuickWaysEqualPlainOnes(t *testing.T) {
+	d := rand.New(rand.NewPCG(3, 9))
+	for range 20000 {
+		b := make([]byte, d.IntN(60))
+		for k := range b {
+			b[k] = "\x00\x00\x00\x01aé\x80\xff"[d.IntN(8)]
+		}
+		from, end := d.IntN(len(b)+1), d.IntN(len(b)+1)
+		want := end
+		for i := from; i < end; i++ {
+			if i+3 < len(b) && b[i] == 0 && b[i+1] != 0 && b[i+2] == 0 {
+				want = i
+				break
+			}
+		}
+		if got := betweenNULs(b, from, end); got != want && !(from >= end && got >= end) {
+			t.Fatalf("%q from %d to %d: %d, not %d", b, from, end, got, want)
+		}
+	}
+	for range 2000 {
+		b := bytes.Repeat([]byte{'x'}, 1+d.IntN(20000))
+		for range d.IntN(30) {
+			b[d.IntN(len(b))] = '\n'
+		}
+		text := &text{parent: &text{data: b}}
+		for range d.IntN(20) {
+			from := d.IntN(len(b))
+			text.payloads = append(text.payloads, span{from, min(len(b), from+d.IntN(50))})
+		}
+		if d.IntN(3) > 0 {
+			slices.SortFunc(text.payloads, func(a, b span) int { return a.start - b.start })
+		}
+		var want []span
+		for _, p := range text.payloads {
+			from, to := max(0, p.start-near), min(len(b), p.end+near)
+			from += bytes.LastIndexByte(b[from:p.start], '\n') + 1
+			if i := bytes.IndexByte(b[p.end:to], '\n'); i >= 0 {
+				to = p.end + i
+			}
+			if n := len(want); n > 0 && from <= want[n-1].end {
+				want[n-1].end = max(want[n-1].end, to)
+			} else {
+				want = append(want, span{from, to})
+			}
+		}
+		if got := text.hidden(); !slices.Equal(got, want) {
+			t.Fatalf("%v: %v, not %v", text.payloads, got, want)
+		}
+	}
+}
