@@ -52,26 +52,30 @@ var lengthExtra = [29]uint8{0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3
 var distBase = [30]uint16{1, 2, 3, 4, 5, 7, 9, 13, 17, 25, 33, 49, 65, 97, 129, 193, 257, 385, 513, 769, 1025, 1537, 2049, 3073, 4097, 6145, 8193, 12289, 16385, 24577}
 var distExtra = [30]uint8{0, 0, 0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7, 8, 8, 9, 9, 10, 10, 11, 11, 12, 12, 13, 13}
 
-func litSymbol(s int) code {
-	switch {
-	case s < 256:
-		return isLiteral | code(s)<<16
-	case s == 256:
-		return isEnd
-	case s-257 < len(lengthBase):
-		return code(lengthExtra[s-257])<<5 | code(lengthBase[s-257])<<16
-	}
-	return 0
-}
+// The entries of the symbols of each alphabet, without the bits of their codes. 0: it
+// stands for nothing.
+var litSymbols, distSymbols, preSymbols = alphabets()
 
-func distSymbol(s int) code {
-	if s >= len(distBase) {
-		return 0
+func alphabets() (lit, dist, pre []code) {
+	lit, dist, pre = make([]code, 288), make([]code, 32), make([]code, 19)
+	for s := range lit {
+		switch {
+		case s < 256:
+			lit[s] = isLiteral | code(s)<<16
+		case s == 256:
+			lit[s] = isEnd
+		case s-257 < len(lengthBase):
+			lit[s] = code(lengthExtra[s-257])<<5 | code(lengthBase[s-257])<<16
+		}
 	}
-	return code(distExtra[s])<<5 | code(distBase[s])<<16
+	for s := range distBase {
+		dist[s] = code(distExtra[s])<<5 | code(distBase[s])<<16
+	}
+	for s := range pre {
+		pre[s] = isLiteral | code(s)<<16
+	}
+	return lit, dist, pre
 }
-
-func preSymbol(s int) code { return isLiteral | code(s)<<16 }
 
 // fixed are the tables of blocks with fixed codes.
 var fixed = sync.OnceValue(func() *deflate {
@@ -89,16 +93,17 @@ var fixed = sync.OnceValue(func() *deflate {
 			l[i] = 8
 		}
 	}
-	_ = build(d.lit[:], l[:], litBits, litSymbol)
+	_ = build(d.lit[:], l[:], litBits, litSymbols)
 	for i := range 32 {
 		l[i] = 5
 	}
-	_ = build(d.dist[:], l[:32], distBits, distSymbol)
+	_ = build(d.dist[:], l[:32], distBits, distSymbols)
 	return d
 })
 
 // build fills a table for codes of the given lengths.
-func build(table []code, lens []uint8, tableBits uint, symbol func(int) code) error {
+// A symbol's entry, without its bits, stands in symbols.
+func build(table []code, lens []uint8, tableBits uint, symbols []code) error {
 	var count [16]int
 	longest := uint(0)
 	for _, n := range lens {
@@ -106,7 +111,6 @@ func build(table []code, lens []uint8, tableBits uint, symbol func(int) code) er
 		longest = max(longest, uint(n))
 	}
 	count[0] = 0
-	clear(table)
 	left := 1
 	for n := 1; n < 16; n++ {
 		left = left<<1 - count[n]
@@ -118,21 +122,32 @@ func build(table []code, lens []uint8, tableBits uint, symbol func(int) code) er
 	if left > 0 && longest > 1 {
 		return errDeflate
 	}
-	var next [16]int
+	if left > 0 {
+		clear(table) // a complete one fills all that is looked up
+	}
+	var next, first [16]int
 	for n := 1; n < 15; n++ {
 		next[n+1] = (next[n] + count[n]) << 1
+		first[n+1] = first[n] + count[n]
+	}
+	// The symbols in the order of their codes: those of one subtable come one after
+	// another.
+	var order [288]uint16
+	for s, l := range lens {
+		if l != 0 {
+			order[first[l]] = uint16(s)
+			first[l]++
+		}
 	}
 	used := 1 << tableBits
 	subStart, subPrefix, subBits := 0, -1, uint(0)
-	// In the order of codes, those of one subtable come one after another.
+	at := 0
 	for n := uint(1); n <= longest; n++ {
-		for s, l := range lens {
-			if uint(l) != n {
-				continue
-			}
+		for range count[n] {
 			c := next[n]
 			next[n]++
-			e := symbol(s)
+			e := symbols[order[at]]
+			at++
 			reversed := int(bits.Reverse16(uint16(c)) >> (16 - n))
 			if n <= tableBits {
 				if e != 0 {
@@ -282,7 +297,7 @@ func (d *deflate) dynamic(r *bitReader) error {
 		}
 		pre[order[i]] = uint8(r.take(3))
 	}
-	if err := build(d.pre[:], pre[:], lenBits, preSymbol); err != nil {
+	if err := build(d.pre[:], pre[:], lenBits, preSymbols); err != nil {
 		return err
 	}
 	lens := d.lens[:nlit+ndist]
@@ -325,10 +340,10 @@ func (d *deflate) dynamic(r *bitReader) error {
 	if lens[256] == 0 {
 		return errDeflate // the block could not end
 	}
-	if err := build(d.lit[:], lens[:nlit], litBits, litSymbol); err != nil {
+	if err := build(d.lit[:], lens[:nlit], litBits, litSymbols); err != nil {
 		return err
 	}
-	return build(d.dist[:], lens[nlit:], distBits, distSymbol)
+	return build(d.dist[:], lens[nlit:], distBits, distSymbols)
 }
 
 // block decodes one block behind dst[:o], and gives where it ends.

@@ -120,7 +120,7 @@ func TestCodesThatAreNoneAreRefused(t *testing.T) {
 		"one of two bits":    {[]uint8{2}, false},
 		"more than there is": {[]uint8{1, 1, 1}, false},
 	} {
-		if err := build(table[:], c.lens, litBits, litSymbol); (err == nil) != c.ok {
+		if err := build(table[:], c.lens, litBits, litSymbols); (err == nil) != c.ok {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

@@ -174,10 +174,11 @@ func (r *runner) source(k int32, e entry) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	r.z.checked = false
 	if r.p.crcs != nil {
 		i := 4 * int(r.pos[k])
 		want := uint32(r.p.crcs[i])<<24 | uint32(r.p.crcs[i+1])<<16 | uint32(r.p.crcs[i+2])<<8 | uint32(r.p.crcs[i+3])
-		if crc32.ChecksumIEEE(b) != want {
+		if r.z.checked = crc32.ChecksumIEEE(b) == want; !r.z.checked {
 			// Read all the same: what inflates whole is looked at.
 			r.v.bad(r.id(k), errors.New("its bytes are not those that the index was made of"))
 		}
