@@ -5,6 +5,8 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
+
+	"github.com/quellhq/quell/scanners"
 )
 
 // What is quick on programs finds what the plain way finds.
@@ -55,6 +57,32 @@ func TestQuickWaysEqualPlainOnes(t *testing.T) {
 		}
 		if got := text.hidden(); !slices.Equal(got, want) {
 			t.Fatalf("%v: %v, not %v", text.payloads, got, want)
+		}
+	}
+}
+
+// Programs hold long rows of bytes that continue no rune.
+func TestRowsOfContinuationBytes(t *testing.T) {
+	e := New(builtin(t))
+	for _, n := range []int{0, 1, 2, 3, 4, 5, 50, 200, 5000} {
+		for _, r := range []string{"\u212a", "\u017f"} {
+			row := bytes.Repeat([]byte{0x80}, n)
+			for _, b := range [][]byte{append(slices.Clone(row), r...), append([]byte(r), row...), append(append(slices.Clone(row), r...), row...)} {
+				for range e.Detect(scanners.Chunk{Artifact: &scanners.Artifact{}, Data: b, Line: 1, Column: 1, To: len(b)}) {
+					t.Error("a match in nothing")
+				}
+			}
+		}
+	}
+	for _, c := range []struct {
+		b    string
+		i, w int
+	}{{"", 0, 0}, {"aé", 2, 1}, {"a\u212a", 3, 1}, {"a\U0001f511", 4, 1}, {"\x80\x80\x80\x80\x80", 4, 4}, {"a\x80\x80\x80\x80", 4, 4}, {"abc", 2, 2}} {
+		if c.b == "" {
+			continue
+		}
+		if got := runeStart([]byte(c.b), c.i); got != c.w {
+			t.Errorf("%q at %d: %d, not %d", c.b, c.i, got, c.w)
 		}
 	}
 }

@@ -2,6 +2,7 @@ package detect
 
 import (
 	"slices"
+	"unicode/utf8"
 )
 
 type span struct{ start, end int }
@@ -62,10 +63,12 @@ func (s *sliding) left(b []byte, pos int, x extent) int {
 // runeStart moves back to where a rune begins: a window must not begin within
 // one.
 func runeStart(b []byte, i int) int {
-	for i > 0 && b[i]&0xc0 == 0x80 {
-		i--
+	for k := i; k > 0 && k > i-utf8.UTFMax; k-- {
+		if b[k]&0xc0 != 0x80 {
+			return k
+		}
 	}
-	return i
+	return i // no rune is that long: each of these bytes is by itself
 }
 
 func (s *sliding) right(b []byte, pos int, x extent) int {

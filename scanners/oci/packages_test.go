@@ -10,22 +10,28 @@ import (
 	"testing"
 
 	"github.com/google/go-containerregistry/pkg/name"
+
+	"github.com/quellhq/quell/scanners/contracttest"
 )
 
 // GitHub's list of packages: of an organisation, else of a person.
 func TestPackagesOfGitHub(t *testing.T) {
 	var asked []string
-	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	pkg := func(id int, name string) string {
+		return fmt.Sprintf(`{"id":%d,"name":%q,"package_type":"container","url":"https://api.github.example/x","html_url":"https://github.example/x","version_count":1,"visibility":"private","created_at":"2026-01-01T00:00:00Z","updated_at":"2026-01-01T00:00:00Z"}`, id, name)
+	}
+	srv := httptest.NewServer(contracttest.Handler(t, "github.json", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		asked = append(asked, r.URL.Path+"?"+r.URL.Query().Get("package_type"))
 		switch r.URL.Path {
 		case "/orgs/acme/packages", "/users/alice/packages":
-			_, _ = io.WriteString(w, `[{"id":1,"name":"app","package_type":"container"},{"id":2,"name":"tools/cli","package_type":"container"}]`)
+			w.Header().Set("Content-Type", "application/json")
+			_, _ = io.WriteString(w, "["+pkg(1, "app")+","+pkg(2, "tools/cli")+"]")
 		case "/orgs/slow/packages":
 			w.WriteHeader(http.StatusTooManyRequests)
 		default:
 			w.WriteHeader(http.StatusNotFound)
 		}
-	}))
+	})))
 	defer srv.Close()
 	reg, err := name.NewRegistry("ghcr.io")
 	if err != nil {

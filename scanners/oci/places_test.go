@@ -38,6 +38,7 @@ import (
 	"github.com/quellhq/quell/rules"
 	"github.com/quellhq/quell/scanners"
 	"github.com/quellhq/quell/scanners/archive"
+	"github.com/quellhq/quell/scanners/contracttest"
 	"github.com/quellhq/quell/scanners/detect"
 	"github.com/quellhq/quell/scanners/oci"
 	"github.com/quellhq/quell/scanners/sqlite"
@@ -400,14 +401,15 @@ func TestASecretInEachPlace(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	daemon := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	daemon := &http.Server{Handler: contracttest.Handler(t, "docker.json", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path != "/images/example.com/app:1/get" {
 			w.WriteHeader(http.StatusNotFound)
 			_, _ = io.WriteString(w, `{"message":"No such image"}`)
 			return
 		}
+		w.Header().Set("Content-Type", "application/x-tar")
 		http.ServeFile(w, r, docker)
-	})}
+	}))}
 	go func() { _ = daemon.Serve(l) }()
 	defer daemon.Close()
 	found, gaps, _ := scanWith(t, &oci.Source{Targets: []string{"docker-daemon:example.com/app:1"}, Socket: socket})

@@ -13,18 +13,15 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"testing"
 
-	"github.com/getkin/kin-openapi/openapi3"
-	"github.com/getkin/kin-openapi/openapi3filter"
-	"github.com/getkin/kin-openapi/routers"
-	"github.com/getkin/kin-openapi/routers/gorillamux"
 	"github.com/klauspost/compress/gzip"
+
+	"github.com/quellhq/quell/scanners/contracttest"
 )
 
 // Server is a GitHub with one repository.
@@ -53,9 +50,9 @@ type Server struct {
 	// Asked are the requests, as METHOD PATH.
 	Asked []string
 
-	t      testing.TB
-	router routers.Router
-	log    map[int64]string
+	t   testing.TB
+	api http.Handler
+	log map[int64]string
 }
 
 // Job is one of the current attempt.
@@ -92,16 +89,8 @@ type Sarif struct {
 // New starts a server that ends with the test.
 func New(t testing.TB, owner, repo, token string) *Server {
 	t.Helper()
-	_, file, _, _ := runtime.Caller(0)
-	doc, err := openapi3.NewLoader().LoadFromFile(filepath.Join(filepath.Dir(file), "../../../testdata/contracts/github.json"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	doc.Servers = openapi3.Servers{{URL: "/"}}
 	s := &Server{Owner: owner, Repo: repo, Token: token, t: t, Logs: map[int]map[string]string{}, Files: map[string]string{}}
-	if s.router, err = gorillamux.NewRouter(doc); err != nil {
-		t.Fatal(err)
-	}
+	s.api = contracttest.Handler(t, "github.json", http.HandlerFunc(s.answer))
 	s.Server = httptest.NewServer(s)
 	t.Cleanup(s.Close)
 	return s
@@ -127,40 +116,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusServiceUnavailable)
 		return
 	}
-	body, _ := io.ReadAll(r.Body)
-	r.Body = io.NopCloser(bytes.NewReader(body))
-	// A file's path may have any number of parts, which the router does not know.
-	find := r
-	if pre := fmt.Sprintf("/repos/%s/%s/contents/", s.Owner, s.Repo); strings.HasPrefix(r.URL.Path, pre) {
-		find = r.Clone(r.Context())
-		find.URL.Path, find.URL.RawPath = pre+"path", ""
-	}
-	route, params, err := s.router.FindRoute(find)
-	in := &openapi3filter.RequestValidationInput{Request: find, Route: route, PathParams: params, Options: &openapi3filter.Options{AuthenticationFunc: openapi3filter.NoopAuthenticationFunc}}
-	if err == nil {
-		err = openapi3filter.ValidateRequest(r.Context(), in)
-	}
-	if err != nil {
-		s.t.Errorf("%s %s is not as GitHub documents it: %v", r.Method, r.URL.Path, err)
-		w.WriteHeader(http.StatusBadRequest)
-		return
-	}
-	r.Body = io.NopCloser(bytes.NewReader(body))
-	rec := httptest.NewRecorder()
-	s.answer(rec, r, params)
-	res := rec.Result()
-	sent := rec.Body.Bytes()
-	check := &openapi3filter.ResponseValidationInput{RequestValidationInput: in, Status: res.StatusCode, Header: res.Header, Body: io.NopCloser(bytes.NewReader(sent)), Options: &openapi3filter.Options{AuthenticationFunc: openapi3filter.NoopAuthenticationFunc}}
-	if res.StatusCode < 400 {
-		if err := openapi3filter.ValidateResponse(r.Context(), check); err != nil {
-			s.t.Errorf("the fake's own answer to %s %s is not as GitHub documents it: %v", r.Method, r.URL.Path, err)
-		}
-	}
-	for k, v := range res.Header {
-		w.Header()[k] = v
-	}
-	w.WriteHeader(res.StatusCode)
-	_, _ = w.Write(sent)
+	s.api.ServeHTTP(w, r)
 }
 
 func reply(w http.ResponseWriter, status int, v any) {
@@ -228,12 +184,12 @@ func (s *Server) may(w http.ResponseWriter, what string) bool {
 	return true
 }
 
-func (s *Server) answer(w http.ResponseWriter, r *http.Request, params map[string]string) {
+func (s *Server) answer(w http.ResponseWriter, r *http.Request) {
 	if got := r.Header.Get("Authorization"); got != "Bearer "+s.Token {
 		refuse(w, http.StatusUnauthorized, "Bad credentials")
 		return
 	}
-	num := func(name string) int64 { n, _ := strconv.ParseInt(params[name], 10, 64); return n }
+	num := func(name string) int64 { n, _ := strconv.ParseInt(r.PathValue(name), 10, 64); return n }
 	path := strings.TrimPrefix(r.URL.Path, fmt.Sprintf("/repos/%s/%s/", s.Owner, s.Repo))
 	switch {
 	case path == "/user":
@@ -291,7 +247,7 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request, params map[strin
 	case strings.HasPrefix(path, "contents/"):
 		s.content(w, strings.TrimPrefix(path, "contents/"), r.URL.Query().Get("ref"))
 	case strings.HasPrefix(path, "issues/"):
-		s.comments(w, r, path, params)
+		s.comments(w, r)
 	case path == "code-scanning/sarifs":
 		s.sarif(w, r)
 	default:
@@ -335,7 +291,7 @@ func (s *Server) content(w http.ResponseWriter, path, ref string) {
 		"sha": strings.Repeat("b", 40), "url": s.URL, "git_url": s.URL, "html_url": s.URL, "download_url": s.URL, "_links": map[string]string{"git": s.URL, "self": s.URL, "html": s.URL}})
 }
 
-func (s *Server) comments(w http.ResponseWriter, r *http.Request, path string, params map[string]string) {
+func (s *Server) comments(w http.ResponseWriter, r *http.Request) {
 	shown := func(c Comment) map[string]any {
 		user := map[string]any{"login": c.Login, "type": c.Type, "id": 1, "node_id": "n", "site_admin": false}
 		for _, k := range []string{"avatar_url", "url", "html_url", "followers_url", "following_url", "gists_url", "starred_url", "subscriptions_url", "organizations_url", "repos_url", "events_url", "received_events_url"} {
@@ -346,7 +302,7 @@ func (s *Server) comments(w http.ResponseWriter, r *http.Request, path string, p
 	}
 	if r.Method == http.MethodGet {
 		list := []any{}
-		issue, _ := strconv.Atoi(params["issue_number"])
+		issue, _ := strconv.Atoi(r.PathValue("issue_number"))
 		for _, c := range s.Comments {
 			if c.Issue == issue {
 				list = append(list, shown(c))
@@ -367,7 +323,7 @@ func (s *Server) comments(w http.ResponseWriter, r *http.Request, path string, p
 		return
 	}
 	if r.Method == http.MethodPatch {
-		id, _ := strconv.ParseInt(params["comment_id"], 10, 64)
+		id, _ := strconv.ParseInt(r.PathValue("comment_id"), 10, 64)
 		for k := range s.Comments {
 			if s.Comments[k].ID == id {
 				s.Comments[k].Body = in.Body
@@ -378,7 +334,7 @@ func (s *Server) comments(w http.ResponseWriter, r *http.Request, path string, p
 		refuse(w, http.StatusNotFound, "Not Found")
 		return
 	}
-	issue, _ := strconv.Atoi(params["issue_number"])
+	issue, _ := strconv.Atoi(r.PathValue("issue_number"))
 	c := Comment{ID: int64(100 + len(s.Comments)), Issue: issue, Login: "github-actions[bot]", Type: "Bot", Body: in.Body}
 	s.Comments = append(s.Comments, c)
 	w.Header().Set("Location", s.URL)
