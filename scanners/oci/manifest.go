@@ -83,7 +83,7 @@ func (v *visit) manifest(raw []byte, platform, label string) bool {
 			if !v.emit(scanners.Artifact{Location: rules.Location{Artifact: "image config " + m.Config.Digest.String()}}, clean(err)) {
 				return false
 			}
-		} else if !v.emit(document("image config", m.Config.Digest.String(), config), nil) {
+		} else if !v.emit(configOf(m.Config.Digest.String(), label, platform, config), nil) {
 			return false
 		}
 	}
@@ -189,6 +189,25 @@ func document(what, name string, raw []byte) scanners.Artifact {
 		Location: rules.Location{Source: "image", Artifact: what + " " + name},
 		Open:     func(context.Context) (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(raw)), nil },
 	}
+}
+
+// configOf is an image's configuration, with the image and the platform that it is of;
+// where no index says the platform, the configuration does.
+func configOf(name, label, platform string, raw []byte) scanners.Artifact {
+	a := document("image config", name, raw)
+	var c struct{ OS, Architecture, Variant string }
+	if platform == "" && json.Unmarshal(raw, &c) == nil && c.OS != "" && c.Architecture != "" {
+		platform = v1.Platform{OS: c.OS, Architecture: c.Architecture, Variant: c.Variant}.String()
+	}
+	for k, v := range map[string]string{"image": label, "platform": platform} {
+		if v != "" {
+			if a.Location.Notes == nil {
+				a.Location.Notes = map[string]string{}
+			}
+			a.Location.Notes[k] = v
+		}
+	}
+	return a
 }
 
 // history gives the command that made each layer, where the config tells.

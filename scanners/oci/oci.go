@@ -209,7 +209,7 @@ func (v *visit) archive() error {
 		config, err := t.read(m.Config)
 		if err != nil {
 			v.emit(scanners.Artifact{Location: rules.Location{Artifact: "image config " + m.Config}}, err)
-		} else if !v.emit(document("image config", m.Config, config), nil) {
+		} else if !v.emit(configOf(m.Config, strings.Join(m.RepoTags, ", "), "", config), nil) {
 			return nil
 		}
 		var parts []part

@@ -1,9 +1,15 @@
 package realtest
 
 import (
+	"encoding/base64"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -131,5 +137,104 @@ func TestImagesOfRealTools(t *testing.T) {
 	found, gaps := scanImage(t, filepath.Join(dir, "enc"))
 	if len(gaps) == 0 || found[session(3)].Artifact == "" || !strings.Contains(gaps[0].Error(), "encrypted") {
 		t.Errorf("encrypted: %v", gaps)
+	}
+}
+
+// multi makes an image for two platforms with buildah, and gives its layout: a nested
+// index, as buildah writes it.
+func multi(t *testing.T) string {
+	need(t, "buildah")
+	dir := mkdir(t)
+	env := []string{"STORAGE_DRIVER=vfs"}
+	b := func(args ...string) string {
+		t.Helper()
+		return strings.TrimSpace(command(t, env, dir, append([]string{"buildah", "--root", filepath.Join(dir, "root"), "--runroot", filepath.Join(dir, "run")}, args...)...))
+	}
+	b("manifest", "create", "app")
+	for n, arch := range []string{"amd64", "arm64"} {
+		if err := os.WriteFile(filepath.Join(dir, "f"), []byte("Cookie: sessionid="+session(10+n)+"\n"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		c := b("from", "--arch", arch, "scratch")
+		b("copy", "-q", c, "f", "/etc/session")
+		b("config", "--arch", arch, "--os", "linux", "--env", "HEADERS=Cookie: sessionid="+session(20+n), "--history-comment", "Cookie: sessionid="+session(30+n), c)
+		b("commit", "-q", c, "app-"+arch)
+		b("manifest", "add", "app", "localhost/app-"+arch)
+	}
+	b("manifest", "push", "-q", "--all", "app", "oci:"+filepath.Join(dir, "oci")+":app")
+	return filepath.Join(dir, "oci")
+}
+
+// Each platform of an image that buildah made, or the one that is asked for.
+func TestAnImageForTwoPlatforms(t *testing.T) {
+	dir := multi(t)
+	found, gaps := scanImage(t, dir)
+	if len(gaps) > 0 {
+		t.Error(gaps)
+	}
+	for n, platform := range []string{"linux/amd64", "linux/arm64"} {
+		file, env := found[session(10+n)], found[session(20+n)]
+		if file.Path != "etc/session" || file.Layer == "" || file.Notes["platform"] != platform || !strings.HasPrefix(env.Artifact, "image config ") || env.Notes["platform"] != platform {
+			t.Errorf("%s: %+v, %+v", platform, file, env)
+		}
+	}
+	set, err := rules.Builtin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var only []string
+	p := scanners.Pool{Detector: detect.New(set), Workers: 1}
+	if _, err := p.Run(t.Context(), &oci.Source{Targets: []string{dir}, Platform: "linux/arm64"}, func(f rules.Finding) { only = append(only, f.Secret.Reveal()) }, func(g scanners.Gap) { t.Error(g) }); err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Contains(only, session(11)) || slices.Contains(only, session(10)) || slices.Contains(only, session(20)) {
+		t.Errorf("one platform alone: %d findings", len(only))
+	}
+}
+
+// A forge's own registry: Gitea's, by its catalog, and by its list of packages where a
+// registry has no catalog for us.
+func TestRegistryOfGitea(t *testing.T) {
+	need(t, "skopeo")
+	dir := layered(t)
+	u := gitea(t)
+	host := strings.TrimPrefix(u, "http://")
+	for _, repo := range []string{"app", "tool"} {
+		command(t, nil, dir, "skopeo", "--insecure-policy", "copy", "-q", "--dest-tls-verify=false", "--dest-creds", "root1:"+giteaPassword, "oci:oci:app", "docker://"+host+"/root1/"+repo+":1")
+	}
+	login := func(host string) {
+		t.Helper()
+		conf := t.TempDir()
+		text := fmt.Sprintf(`{"auths":{%q:{"auth":%q}}}`, host, base64.StdEncoding.EncodeToString([]byte("root1:"+giteaPassword)))
+		if err := os.WriteFile(filepath.Join(conf, "config.json"), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		t.Setenv("DOCKER_CONFIG", conf)
+	}
+	to, err := url.Parse(u)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// A registry that lists nothing, as GitHub's: the forge's API is asked.
+	pass := httputil.NewSingleHostReverseProxy(to)
+	var asked []string
+	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked = append(asked, r.URL.Path)
+		if r.URL.Path == "/v2/_catalog" {
+			w.WriteHeader(http.StatusForbidden)
+			return
+		}
+		pass.ServeHTTP(w, r)
+	}))
+	defer front.Close()
+	for name, at := range map[string]string{"by its catalog": host, "by its packages": strings.TrimPrefix(front.URL, "http://")} {
+		login(at)
+		found, gaps := scanImage(t, at+"/root1/*")
+		if l := found[session(0)]; len(gaps) > 0 || l.Path != "app/.env" || !strings.HasPrefix(l.Notes["deleted"], "by layer sha256:") {
+			t.Errorf("%s: %v, %+v", name, gaps, l)
+		}
+	}
+	if !slices.Contains(asked, "/api/v1/packages/root1") {
+		t.Errorf("%v", asked)
 	}
 }
