@@ -50,14 +50,19 @@ func (l *look) unescape(t *text, own span, x *escape, depth int) {
 		l.s.free(c)
 		c = nil
 	}
-	for i := own.start; i < min(own.end, len(b)) && l.budget >= 0; i++ {
-		k := bytes.IndexByte(b[i:min(own.end, len(b))], x.trigger)
+	end := min(own.end, len(b))
+	for i := own.start; i < end && l.budget >= 0; i++ {
+		k := bytes.IndexByte(b[i:end], x.trigger)
 		if k < 0 {
 			break
 		}
 		i += k
 		size, n := x.at(b, i, &out)
 		if n == 0 {
+			// Of a row of NULs only the first one may end something.
+			for x.trigger == 0 && i+1 < end && b[i+1] == 0 {
+				i++
+			}
 			continue
 		}
 		if x.calls == nil || x.calls(b, i, n) {
@@ -286,11 +291,14 @@ func shellQuote(b []byte, i int, out *[4]byte) (int, int) {
 // begins with a name and "=".
 func nulField(b []byte, i int, out *[4]byte) (int, int) {
 	const longest = 64
+	if i == 0 || b[i-1] == 0 {
+		return 0, 0
+	}
 	k := i + 1
 	for k < len(b) && k < i+longest && word(b[k]) {
 		k++
 	}
-	if i == 0 || b[i-1] == 0 || k < i+2 || k >= len(b) || b[k] != '=' && (b[k] != 0 || k < i+9) {
+	if k < i+2 || k >= len(b) || b[k] != '=' && (b[k] != 0 || k < i+9) {
 		return 0, 0
 	}
 	out[0] = '\n'
