@@ -34,6 +34,7 @@ type Engine struct {
 	// atStart are the anchors whose grams begin before the literal: at the
 	// text's start there is nothing before.
 	atStart []uint16
+	slow    []int // rules that are run around their keywords, or always
 	scratch sync.Pool
 	limited limited
 }
@@ -76,6 +77,9 @@ func New(set *rules.Set) *Engine {
 		c := &compiled{Rule: r, slow: x.Slow}
 		c.always = x.Slow && (len(r.Keywords) == 0 || slices.ContainsFunc(r.Keywords, func(k string) bool { return len(k) < gramLen }))
 		e.rules = append(e.rules, c)
+		if c.slow {
+			e.slow = append(e.slow, i)
+		}
 		for n, a := range x.Anchors {
 			p := placed{rule: i, literals: a.Literals, before: a.Before.extent(), after: a.After.extent(), leading: a.Leading, least: a.Least}
 			if x.Slow {
@@ -104,10 +108,8 @@ func (e *Engine) MaxLen() int { return maxLen }
 // over all text that holds one of their keywords.
 func (e *Engine) Slow() []string {
 	var out []string
-	for _, r := range e.rules {
-		if r.slow {
-			out = append(out, r.ID)
-		}
+	for _, i := range e.slow {
+		out = append(out, e.rules[i].ID)
 	}
 	return out
 }
@@ -129,8 +131,8 @@ func (e *Engine) find(s *scratch, b []byte, parts []span, f func(raw)) {
 	for _, p := range parts {
 		e.search(s, b, p)
 	}
-	for i, r := range e.rules {
-		if r.slow && (s.gate[i] || r.always) {
+	for _, i := range e.slow {
+		if s.gate[i] || e.rules[i].always {
 			s.gate[i] = false
 			s.win[i] = append(s.win[i][:0], span{0, len(b)})
 			s.act = append(s.act, i)
