@@ -237,7 +237,7 @@ func inflater(b []byte) func(io.Reader) (io.ReadCloser, string, error) {
 // escape and backspace, and nearly no bytes that are not UTF-8 (a run may be cut
 // within a rune).
 func printable(b []byte) bool {
-	bad := 0
+	bad, most := 0, 1+len(b)/64
 	for i := 0; i < len(b); {
 		if c := b[i]; c >= ' ' && c < 0x7f {
 			i++
@@ -246,11 +246,13 @@ func printable(b []byte) bool {
 		r, n := utf8.DecodeRune(b[i:])
 		switch {
 		case r == utf8.RuneError && n == 1:
-			bad++
+			if bad++; bad > most {
+				return false
+			}
 		case r < ' ' && r != '\n' && r != '\r' && r != '\t' && r != esc && r != '\b' || r == 0x7f:
 			return false
 		}
 		i += n
 	}
-	return bad <= 1+len(b)/64
+	return true
 }
