@@ -43,6 +43,9 @@ func Content(ctx context.Context, api *github.API, file, at string) ([]byte, err
 // marker is in the one comment that is quell's on a pull request.
 const marker = "<!-- quell: this comment is kept up to date -->"
 
+// maxComment is below GitHub's bound on a comment, 65,536 characters.
+const maxComment = 65_000
+
 // Comment puts text into quell's comment on a pull request, which it makes once there
 // is something to say. It never changes anybody else's: a marker can be copied.
 func Comment(ctx context.Context, api *github.API, number int, text string, needed bool) error {
@@ -64,6 +67,9 @@ func Comment(ctx context.Context, api *github.API, number int, text string, need
 		return nil
 	}
 	body := marker + "\n" + text
+	if len(body) > maxComment {
+		body = body[:strings.LastIndexByte(body[:maxComment], '\n')] + "\n\nThe rest stands in the job's summary.\n"
+	}
 	err := api.Again(ctx, func() error {
 		var err error
 		if mine != 0 {
@@ -213,7 +219,7 @@ func first(result map[string]any) (file string, line int) {
 	uri, _ := artifact["uri"].(string)
 	start, _ := region["startLine"].(float64)
 	file, err := url.PathUnescape(uri)
-	if err != nil || file != path.Clean(file) || path.IsAbs(file) {
+	if err != nil || file != path.Clean(file) || !filepath.IsLocal(filepath.FromSlash(file)) {
 		return "", 0
 	}
 	return file, int(start)

@@ -117,6 +117,8 @@ func (j *job) surround() {
 			if j.in.FingerprintKey != "" {
 				return j.in.FingerprintKey
 			}
+		case "QUELL_STATE":
+			return "" // the input ledger is the only one
 		case "QUELL_GIT_TOKEN":
 			return j.in.Token
 		case "GITHUB_TOKEN":
