@@ -1,8 +1,10 @@
 package pack
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"runtime/debug"
 )
 
@@ -29,6 +31,9 @@ func (g *Getter) Get(p *Pack, i int, base func(id []byte) (Kind, []byte, error))
 	defer guard(&err)()
 	off := p.offset(i)
 	var chain []entry
+	var offs []int64
+	// As in a walk: what the index's checksum says is whole is whole.
+	whole := func(err error, off int64) bool { return err == nil || errors.Is(err, errAdler) && p.sound(off) }
 	for {
 		if off < 0 {
 			return 0, nil, errors.New("its place is outside of the pack")
@@ -46,7 +51,7 @@ func (g *Getter) Get(p *Pack, i int, base func(id []byte) (Kind, []byte, error))
 			if err != nil {
 				return 0, nil, err
 			}
-			if data, err = g.z.bytes(nil, src, e.size); err != nil {
+			if data, err = g.z.bytes(nil, src, e.size); !whole(err, off) {
 				return 0, nil, err
 			}
 			break
@@ -54,7 +59,7 @@ func (g *Getter) Get(p *Pack, i int, base func(id []byte) (Kind, []byte, error))
 		if len(chain) >= p.n {
 			return 0, nil, errors.New("delta of itself")
 		}
-		chain = append(chain, e)
+		chain, offs = append(chain, e), append(offs, off)
 		if e.kind == ofsDelta {
 			off = e.base
 			continue
@@ -77,7 +82,7 @@ func (g *Getter) Get(p *Pack, i int, base func(id []byte) (Kind, []byte, error))
 		if err != nil {
 			return 0, nil, err
 		}
-		if g.delta, err = g.z.bytes(g.delta, src, e.size); err != nil {
+		if g.delta, err = g.z.bytes(g.delta, src, e.size); !whole(err, offs[k]) {
 			return 0, nil, err
 		}
 		n, d, err := resultSize(g.delta, len(data))
@@ -94,6 +99,28 @@ func (g *Getter) Get(p *Pack, i int, base func(id []byte) (Kind, []byte, error))
 		data = out
 	}
 	return kind, data, nil
+}
+
+// sound reports whether the bytes of the object at an offset are those that the index
+// was made of. It looks at all offsets for where they end: it is asked of damage alone.
+func (p *Pack) sound(off int64) bool {
+	if p.crcs == nil {
+		return false
+	}
+	at, end := -1, p.end
+	for i := range p.n {
+		switch o := p.offset(i); {
+		case o == off:
+			at = i
+		case o > off:
+			end = min(end, o)
+		}
+	}
+	if at < 0 {
+		return false
+	}
+	b, err := p.data.at(off, end-off)
+	return err == nil && crc32.ChecksumIEEE(b) == binary.BigEndian.Uint32(p.crcs[4*at:])
 }
 
 // Kind finds out what the object at position i is, from headers alone. A delta of

@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -431,5 +432,116 @@ func TestAPackWithoutAnIndexAndDeltasByID(t *testing.T) {
 			t.Errorf("%d objects", p.Len())
 		}
 		p.Close()
+	}
+}
+
+// grown is a delta that makes n bytes of a base of n bytes: all new.
+func grown(n int, c byte) []byte {
+	out := append(size(n), size(n)...)
+	for left := n; left > 0; left -= 100 {
+		k := min(left, 100)
+		out = append(append(out, byte(k)), bytes.Repeat([]byte{c}, k)...)
+	}
+	return out
+}
+
+// A tree of deltas each of which is needed until its last child is made is cut where
+// it takes too much memory, and what is cut off is said.
+func TestBasesThatAreTooMuchToKeep(t *testing.T) {
+	dir := t.TempDir()
+	// Two of each, so that a branch's base is needed while the first one is read.
+	const all = 31
+	objs := []object{{kind: Blob, data: bytes.Repeat([]byte{'a'}, 1000)}}
+	for k := 1; k < all; k++ {
+		objs = append(objs, object{kind: ofsDelta, base: (k - 1) / 2, data: grown(1000, byte('a'+k))})
+	}
+	write(t, dir, objs)
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer root.Close()
+	p, err := Open(root, "pack-x.pack", 20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	walk := func(kept int64) (got, bad int) {
+		w := p.NewWalk(Visitor{Kinds: []Kind{Blob}, Bad: func(_ []byte, err error) {
+			if strings.Contains(err.Error(), "too large to keep") || strings.Contains(err.Error(), "delta of an object that can't be read") {
+				bad++
+			}
+		}})
+		w.kept = kept
+		if err := w.Run(t.Context(), func(Object) error { got++; return nil }); err != nil {
+			t.Error(err)
+		}
+		return got, bad
+	}
+	if got, bad := walk(maxKept); got != all || bad != 0 {
+		t.Errorf("%d read, %d not", got, bad)
+	}
+	last := all
+	for _, kept := range []int64{2500, 1500, 500} {
+		got, bad := walk(kept)
+		if got+bad != all || bad == 0 || got >= last {
+			t.Errorf("with %d bytes: %d read, %d not", kept, got, bad)
+		}
+		last = got
+	}
+}
+
+// What the index's checksum covers is read, in bulk and one by one, though the sum over
+// what comes out is wrong; without it, it is damaged.
+func TestTheIndexsChecksumIsEnough(t *testing.T) {
+	bad := zipped([]byte("content"))
+	bad[len(bad)-1] ^= 1
+	delta := append(append(size(7), size(4)...), 4, 'n', 'e', 'w', '!')
+	badDelta := zipped(delta)
+	badDelta[len(badDelta)-1] ^= 1
+	objs := []object{{kind: Blob, raw: bad, size: 7}, {kind: ofsDelta, base: 0, raw: badDelta, size: int64(len(delta))}, {kind: Blob, data: []byte("good")}}
+	dir := t.TempDir()
+	write(t, dir, objs)
+	if got, said := read(t, dir); len(got) != 1 || len(said) != 2 {
+		t.Errorf("with other checksums: %d read, %q", len(got), said)
+	}
+	// The index as index-pack would have made it, had it not looked.
+	packed, err := os.ReadFile(filepath.Join(dir, "pack-x.pack"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	idx, err := os.ReadFile(filepath.Join(dir, "pack-x.idx"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer root.Close()
+	p, err := Open(root, "pack-x.pack", 20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	crcs := 8 + 1024 + 20*len(objs)
+	var at []int
+	for i := range objs {
+		at = append(at, int(p.offset(i)))
+	}
+	p.Close()
+	for i, from := range at {
+		end := len(packed) - 20
+		for _, o := range at {
+			if o > from {
+				end = min(end, o)
+			}
+		}
+		binary.BigEndian.PutUint32(idx[crcs+4*i:], crc32.ChecksumIEEE(packed[from:end]))
+	}
+	if err := os.WriteFile(filepath.Join(dir, "pack-x.idx"), idx, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if got, said := read(t, dir); len(got) != 3 || len(said) != 0 {
+		t.Errorf("%d read, %q", len(got), said)
 	}
 }

@@ -51,7 +51,7 @@ func index(p *Pack, base func(id []byte) (Kind, []byte, error)) (_ *Pack, err er
 		return nil, err
 	}
 	offs, err := p.sequence(n)
-	w := &Walk{p: p, large: make(chan struct{}, 1)}
+	w := &Walk{p: p, large: make(chan struct{}, 1), kept: maxKept}
 	w.off = offs
 	w.pos = make([]int32, len(offs))
 	for k := range offs {

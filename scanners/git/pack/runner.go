@@ -80,7 +80,7 @@ func (r *runner) tree(root int32) (err error) {
 		for _, f := range stack {
 			kept += int64(len(f.data))
 		}
-		if kept > maxKept {
+		if kept > r.kept {
 			for x := r.step(&f); x >= 0; x = r.step(&f) {
 				r.failBelow(x, errors.New("what it is made of is too large to keep"))
 			}

@@ -17,7 +17,8 @@ const (
 	// largeFrom is the size from which one object is read at a time, whatever the
 	// number of goroutines.
 	largeFrom = 32 << 20
-	// maxKept is how much of one delta tree's bases is kept at a time.
+	// maxKept is how much of one delta tree's bases is kept at a time, where nothing
+	// else is said.
 	maxKept = 1 << 30
 	// maxRatio is how often a pack's own size all its objects may have together,
 	// beyond a GiB. That of histories with much in common is some hundreds.
@@ -68,6 +69,7 @@ type Walk struct {
 	next  atomic.Int64
 	total atomic.Int64
 	large chan struct{}
+	kept  int64 // maxKept
 	// seen is called with each object that is read, wanted or not.
 	seen func(k int32, kind Kind, data []byte)
 }
@@ -76,7 +78,7 @@ const none = int32(-1)
 
 // NewWalk reads all headers of a pack.
 func (p *Pack) NewWalk(v Visitor) *Walk {
-	w := &Walk{p: p, v: v, large: make(chan struct{}, 1)}
+	w := &Walk{p: p, v: v, large: make(chan struct{}, 1), kept: maxKept}
 	w.sort()
 	if n, err := p.header(); err == nil && int64(n) != int64(p.n) {
 		v.bad(nil, fmt.Errorf("it says that it holds %d objects, and its index lists %d", n, p.n))
