@@ -3,8 +3,6 @@
 package allow
 
 import (
-	"bytes"
-	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -13,6 +11,7 @@ import (
 	"github.com/bmatcuk/doublestar/v4"
 	"github.com/pelletier/go-toml/v2"
 
+	"github.com/quellhq/quell/cmd/quell/internal/config"
 	"github.com/quellhq/quell/rules"
 )
 
@@ -59,20 +58,8 @@ func Parse(name string, b []byte) (*List, error) {
 		return nil, fmt.Errorf("%s: larger than %d bytes", name, MaxBytes)
 	}
 	l := &List{}
-	d := toml.NewDecoder(bytes.NewReader(b))
-	d.DisallowUnknownFields()
-	if err := d.Decode(l); err != nil {
-		var strict *toml.StrictMissingError
-		var dec *toml.DecodeError
-		switch {
-		case errors.As(err, &strict) && len(strict.Errors) > 0:
-			row, _ := strict.Errors[0].Position()
-			return nil, fmt.Errorf("%s:%d: unknown key %q", name, row, strings.Join(strict.Errors[0].Key(), "."))
-		case errors.As(err, &dec):
-			row, _ := dec.Position()
-			return nil, fmt.Errorf("%s:%d: %s", name, row, strings.TrimPrefix(dec.Error(), "toml: "))
-		}
-		return nil, fmt.Errorf("%s: %w", name, err)
+	if err := config.ReadTOML(name, b, l); err != nil {
+		return nil, err
 	}
 	if l.Version != 1 {
 		return nil, fmt.Errorf("%s: version %d is not 1, the only one that this quell knows", name, l.Version)

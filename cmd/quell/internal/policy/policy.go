@@ -3,7 +3,6 @@
 package policy
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"net/url"
@@ -11,8 +10,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-
-	"github.com/pelletier/go-toml/v2"
 
 	"github.com/quellhq/quell/cmd/quell/internal/config"
 	"github.com/quellhq/quell/revokers"
@@ -88,20 +85,8 @@ func Load(path string, named bool) (*Policy, error) {
 // Parse reads a policy.
 func Parse(name string, b []byte) (*Policy, error) {
 	p := &Policy{}
-	d := toml.NewDecoder(bytes.NewReader(b))
-	d.DisallowUnknownFields()
-	if err := d.Decode(p); err != nil {
-		var strict *toml.StrictMissingError
-		var dec *toml.DecodeError
-		switch {
-		case errors.As(err, &strict) && len(strict.Errors) > 0:
-			row, _ := strict.Errors[0].Position()
-			return nil, fmt.Errorf("%s:%d: unknown key %q", name, row, strings.Join(strict.Errors[0].Key(), "."))
-		case errors.As(err, &dec):
-			row, _ := dec.Position()
-			return nil, fmt.Errorf("%s:%d: %s", name, row, strings.TrimPrefix(dec.Error(), "toml: "))
-		}
-		return nil, fmt.Errorf("%s: %w", name, err)
+	if err := config.ReadTOML(name, b, p); err != nil {
+		return nil, err
 	}
 	if p.Version != 1 {
 		return nil, fmt.Errorf("%s: version %d is not 1, the only one that this quell knows", name, p.Version)
