@@ -211,6 +211,16 @@ func (r *Repository) Checkout(commit string, depth int) func(string) {
 	}
 }
 
+// withoutBlobs is actions/checkout with a filter: all commits and trees, and of files
+// what is checked out, which here is nothing.
+func (r *Repository) withoutBlobs(commit string) func(string) {
+	return func(dir string) {
+		Git(r.t, r.dir, "config", "uploadpack.allowFilter", "true")
+		Git(r.t, dir, "-c", "protocol.file.allow=always", "clone", "-q", "--no-checkout", "--filter=blob:none", "file://"+r.dir, ".")
+		Git(r.t, dir, "update-ref", "--no-deref", "HEAD", commit)
+	}
+}
+
 // Events are the cases.
 func (r *Repository) Events() []Event {
 	at := func(n string) string { return r.At[n] }
@@ -233,6 +243,8 @@ func (r *Repository) Events() []Event {
 	list := []Event{
 		push("a push, whole", main, at("c3"), at("c5"), 0, nil, at("c5"), "^"+at("c3")),
 		push("a push, shallow", main, at("c3"), at("c5"), 1, nil, at("c5"), "^"+at("c3")),
+		{Name: "a push, without blobs", Event: "push", Ref: main, SHA: at("c5"), Checkout: r.withoutBlobs(at("c5")), Commits: []string{at("c5"), "^" + at("c3")}, Payload: map[string]any{"ref": main, "before": at("c3"), "after": at("c5"), "forced": false, "created": false, "deleted": false}},
+		{Name: "a schedule, without blobs", Event: "schedule", Ref: main, SHA: at("c5"), Checkout: r.withoutBlobs(at("c5")), Commits: everything},
 		push("a push with a merge in it, shallow", "refs/heads/feature", at("f1"), at("f3"), 1, nil, at("f3"), "^"+at("f1")),
 		push("a push of a commit that is there", main, at("c5"), at("c5"), 1, nil, at("c5"), "^"+at("c5")),
 		push("a new branch, whole", "refs/heads/feature", none, at("f3"), 0, nil, at("f3"), "^"+at("c5")),
