@@ -91,7 +91,7 @@ func TestRecipes(t *testing.T) {
 		{"a push", "GitLab", whole, 1, gitlab("main", r.At["c3"], whole, ""), 2},
 		{"a new branch", "GitLab", feature, 1, gitlab("feature", none, feature, ""), 3},
 		{"a merge request", "GitLab", feature, 1, gitlab("", none, feature, whole), 3},
-		{"a schedule", "GitLab", whole, 1, gitlab("main", none, whole, ""), 17},
+		{"a schedule", "GitLab", whole, 1, gitlab("main", none, whole, ""), 16},
 		{"a push", "Jenkins", whole, 0, map[string]string{"GIT_PREVIOUS_COMMIT": r.At["c3"], "GIT_COMMIT": whole}, 2},
 		{"a pull request", "Jenkins", feature, 0, map[string]string{"CHANGE_TARGET": "main", "GIT_COMMIT": feature}, 3},
 		{"the first build", "Jenkins", whole, 0, map[string]string{"GIT_COMMIT": whole}, 13},

@@ -122,7 +122,11 @@ func (r *Repository) commit(name string, parents ...string) string {
 	if len(parents) > 0 {
 		run("", "read-tree", parents[0])
 	}
-	blob := run(Cookie(r.n)+"\n", "hash-object", "-w", "--stdin")
+	text := Cookie(r.n)
+	if name == "p1" {
+		text += " quell:allow" // as a stranger would have it
+	}
+	blob := run(text+"\n", "hash-object", "-w", "--stdin")
 	run("", "update-index", "--add", "--cacheinfo", "100644,"+blob+",src/"+name+".txt")
 	args := []string{"commit-tree", run("", "write-tree"), "-m", name}
 	for _, p := range parents {

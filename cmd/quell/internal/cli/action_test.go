@@ -258,6 +258,18 @@ func TestActionHeedsTheBaseAlone(t *testing.T) {
 	if o := act(t, s, e, r.Fill(e, nil), env); o.code != exitClean || !strings.Contains(o.summary, "are suppressed") {
 		t.Errorf("a file that the base has: exit code %d\n%s", o.code, o.log)
 	}
+	// The policy is the default branch's, on whatever branch.
+	e = event(t, r, "a new branch, whole")
+	e.Checkout = func(string) {}
+	plan := map[string]string{"INPUT_FAIL-ON": "never", "INPUT_KILL": "plan", "INPUT_POLICY": "policy.toml"}
+	s.Files[e.SHA+":policy.toml"] = "version = 1\n"
+	if o := act(t, s, e, r.Fill(e, nil), plan); o.code != exitFailed || !strings.Contains(o.log, "input policy") {
+		t.Errorf("a policy of the branch: exit code %d\n%s", o.code, o.log)
+	}
+	s.Files["main:policy.toml"] = "version = 1\n"
+	if o := act(t, s, e, r.Fill(e, nil), plan); o.code != exitClean {
+		t.Errorf("a policy of the default branch: exit code %d\n%s", o.code, o.log)
+	}
 	for _, bad := range []string{"../../etc/passwd", "/etc/passwd", ""} {
 		env["INPUT_ALLOW"] = bad
 		if o := act(t, s, e, r.Fill(e, nil), env); bad != "" && o.code != exitFailed {
