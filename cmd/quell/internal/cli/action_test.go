@@ -426,7 +426,12 @@ func TestActionReadsImages(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	o := act(t, s, e, r.Fill(e, nil), map[string]string{"INPUT_FAIL-ON": "found", "INPUT_VERIFY": "off", "INPUT_SCAN": "git, image", "INPUT_IMAGE": "image"})
+	// What is remembered of an image is the job's own, whatever the machine's state is.
+	elsewhere := filepath.Join(t.TempDir(), "state.db")
+	o := act(t, s, e, r.Fill(e, nil), map[string]string{"INPUT_FAIL-ON": "found", "INPUT_VERIFY": "off", "INPUT_SCAN": "git, image", "INPUT_IMAGE": "image", "QUELL_STATE": elsewhere})
+	if _, err := os.Stat(elsewhere); err == nil {
+		t.Error("the machine's own state was used")
+	}
 	if o.code != exitFindings || len(o.places) != 3 || len(o.findings) != 2 || !strings.Contains(o.log, "image config sha256") {
 		t.Errorf("exit code %d, %q\n%s", o.code, o.places, o.log)
 	}
