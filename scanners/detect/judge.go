@@ -20,7 +20,7 @@ import (
 func (e *Engine) judge(m *raw, c scanners.Chunk) bool {
 	secret := string(m.text[m.secret.start:m.secret.end])
 	line := lineOf(m.text, m.start, m.end)
-	m.allowed = bytes.Contains(line, []byte("gitleaks:allow")) || bytes.Contains(line, []byte("quell:allow"))
+	m.allowed = marked(line)
 	r := m.rule.Rule
 	path := c.Artifact.Location.Path
 	if r.Path != nil && path != "" && !r.Path.MatchString(path) {
@@ -170,6 +170,11 @@ func until(t time.Time) rules.Offline {
 // lineContext bounds what is looked at of a match's line on either side: one of a
 // minified file may be megabytes long, and hold thousands of matches.
 const lineContext = 1024
+
+// marked reports whether a line asks not to be reported.
+func marked(line []byte) bool {
+	return bytes.Contains(line, []byte("gitleaks:allow")) || bytes.Contains(line, []byte("quell:allow"))
+}
 
 func lineOf(b []byte, start, end int) []byte {
 	from, to := max(0, start-lineContext), min(len(b), end+lineContext)

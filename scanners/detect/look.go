@@ -206,7 +206,7 @@ func (l *look) find(t *text, parts []span, keep func(*raw) bool) {
 		if !keep(&m) {
 			return
 		}
-		if l.e.judge(&m, l.chunk) {
+		if l.e.judge(&m, l.chunk) && !(m.rule.ID == kubernetesSecret && l.kubernetes(t, m)) {
 			l.add(t, m)
 		}
 	})
