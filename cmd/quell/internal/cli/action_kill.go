@@ -1,0 +1,141 @@
+package cli
+
+import (
+	"context"
+	"crypto/ed25519"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/quellhq/quell/cmd/quell/internal/action"
+	"github.com/quellhq/quell/cmd/quell/internal/pipeline"
+	"github.com/quellhq/quell/cmd/quell/internal/plan"
+	"github.com/quellhq/quell/cmd/quell/internal/report"
+	"github.com/quellhq/quell/cmd/quell/internal/store"
+	"github.com/quellhq/quell/revokers"
+	"github.com/quellhq/quell/rules"
+	"github.com/quellhq/quell/scanners"
+)
+
+func (j *job) scanAndKill(ctx context.Context, k *kit, kill string, fail pipeline.FailOn, sources []scanners.Source, sink report.Sink) (int, error) {
+	res, err := j.doScan(ctx, k, sources...)
+	if err != nil {
+		return 0, err
+	}
+	counted := map[string]bool{}
+	for i, c := range res.Credentials {
+		var v *revokers.Verdict
+		if res.verdicts != nil {
+			v = &res.verdicts[i]
+		}
+		counted[c.Fingerprint] = fail.Counts(c, v)
+	}
+	j.result.Counted = counted
+	sum, code, err := j.emitScan(k, sink, "action "+j.env.Event, j.result.Sources, res, fail)
+	if err != nil {
+		return 0, err
+	}
+	switch {
+	case kill == "plan" && res.err == nil:
+		if err := j.planFor(ctx, k, res, sink); err != nil {
+			return 0, err
+		}
+	case kill == "apply" && res.err == nil:
+		if code, err = j.end(ctx, k, res, sink, sum, ""); err != nil {
+			return 0, err
+		}
+		return code, j.deleteLog(ctx, k, res)
+	}
+	sum.ExitCode = code
+	return code, errors.Join(sink.Emit(sum), sink.Close())
+}
+
+// planFor writes what would be done, for whoever holds the keys of the recipients.
+func (j *job) planFor(ctx context.Context, k *kit, res *scanned, sink report.Sink) error {
+	p, err := j.makePlan(ctx, k, res.Credentials, res.verdicts, "")
+	if err != nil {
+		return err
+	}
+	for _, it := range p.Items {
+		if err := sink.Emit(pipeline.ActionOf(it)); err != nil {
+			return err
+		}
+	}
+	b, err := plan.Sign(p, k.keys.Sign)
+	if err != nil {
+		return err
+	}
+	j.result.Plan = filepath.Join(j.temp, "plan.json")
+	j.result.TrustKey = base64.StdEncoding.EncodeToString(k.keys.Sign.Public().(ed25519.PublicKey))
+	return write(j.result.Plan, b)
+}
+
+// durable reports whether a ledger outlives the job.
+func (j *job) durable(ledger string) bool {
+	if store.Remote(ledger) {
+		return true
+	}
+	if j.env.Hosted || !filepath.IsAbs(ledger) {
+		return false
+	}
+	for _, dir := range []string{j.env.Workspace, j.env.Temp} {
+		if rel, err := filepath.Rel(dir, ledger); err == nil && filepath.IsLocal(rel) {
+			return false
+		}
+	}
+	return true
+}
+
+// deleteLog deletes the logs of the finished run that credentials leaked into, once the
+// ledger tells what was in them, and looks that they are gone.
+func (j *job) deleteLog(ctx context.Context, k *kit, res *scanned) error {
+	if !j.in.DeleteLog || j.d.Run == 0 {
+		return nil
+	}
+	var leaked []rules.Credential
+	for _, c := range res.Credentials {
+		if slices.ContainsFunc(c.Findings, func(f rules.Finding) bool { return f.Location.Source == "log" }) {
+			leaked = append(leaked, c)
+		}
+	}
+	if len(leaked) == 0 {
+		return nil
+	}
+	led, err := j.ledgerAt(k)
+	if err != nil {
+		return err
+	}
+	defer led.Close()
+	record := func(kind string, body any) error {
+		for _, c := range leaked {
+			e := store.Entry{At: time.Now(), Incident: c.Fingerprint, Type: kind, Actor: j.actor(), Run: fmt.Sprintf("actions-run/%d", j.d.Run)}
+			if err := led.Append(ctx, e, body); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	for _, c := range leaked {
+		var at []rules.Location
+		for _, f := range c.Findings {
+			at = append(at, res.redactor.Location(f.Location))
+		}
+		e := store.Entry{At: time.Now(), Incident: c.Fingerprint, Type: "intent", Actor: j.actor(), Run: fmt.Sprintf("actions-run/%d", j.d.Run)}
+		if err := led.Append(ctx, e, map[string]any{"action": "delete the run's logs", "found_at": at}); err != nil {
+			return err
+		}
+	}
+	gone, err := action.DeleteLogs(ctx, j.api, j.d.Run, j.d.Attempt)
+	outcome := "deleted, and gone"
+	switch {
+	case err != nil:
+		outcome = err.Error()
+	case !gone:
+		outcome = "deleted by GitHub's word, and still there"
+	}
+	j.result.Why = append(j.result.Why, "the logs of the run: "+outcome)
+	return record("receipt", map[string]any{"action": "delete the run's logs", "outcome": outcome})
+}
