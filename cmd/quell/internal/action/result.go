@@ -23,6 +23,7 @@ type Result struct {
 	Prefix   string          // where in the workspace the repository is
 	Plan     string          // the file of the plan
 	TrustKey string          // the public key that the plan is signed with
+	Failed   string          // why there is no whole result; empty: there is one
 	Sealed   bool            // values are sealed to somebody's key, and not to this run's
 
 	Credentials []report.Credential
@@ -187,6 +188,10 @@ func (r *Result) headline() string {
 		say(n-min(n, s.Live), "of high confidence, not known to be dead")
 	}
 	switch {
+	case r.Failed != "" && len(parts) == 0:
+		return "no result, the run did not end"
+	case r.Failed != "":
+		parts = append(parts, "and the run did not end")
 	case len(parts) == 0 && s.Incomplete > 0:
 		return "incomplete: not all could be read"
 	case len(parts) == 0 && len(r.Credentials) > 0:
@@ -218,10 +223,14 @@ func (r *Result) Markdown() string {
 		}
 	}
 	fmt.Fprintf(&b, "Read: %s (%s). %d artifacts, %d bytes.\n\n", what, Code(r.Env.Event), r.Summary.Artifacts, r.Summary.Bytes)
-	for _, w := range r.Why {
-		fmt.Fprintf(&b, "- %s\n", Code(w))
+	why := r.Why
+	if r.Failed != "" {
+		why = append([]string{r.Failed}, why...)
 	}
-	if len(r.Why) > 0 {
+	for _, w := range why {
+		fmt.Fprintf(&b, "- %s\n", Code(cut(w, 400)))
+	}
+	if len(why) > 0 {
 		b.WriteString("\n")
 	}
 	if len(r.Credentials) > 0 {

@@ -196,11 +196,15 @@ func (j *job) run(ctx context.Context) error {
 		// What was found is not lost with it.
 		_ = sink.Close()
 		_ = log.Close()
+		r.Failed = err.Error()
 		j.tell(ctx, files, exitFailed)
 		return err
 	}
 	if err := log.Close(); err != nil {
 		return err
+	}
+	if code == exitInterrupted {
+		r.Failed = "interrupted"
 	}
 	j.tell(ctx, files, code)
 	if code != exitClean {

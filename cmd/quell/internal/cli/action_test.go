@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"os"
 	"os/exec"
@@ -44,6 +45,11 @@ type outcome struct {
 // act runs the Action in process as a runner would.
 func act(t *testing.T, s *githubtest.Server, e githubtest.Event, payload []byte, env map[string]string) outcome {
 	t.Helper()
+	return actWith(t.Context(), t, s, e, payload, env)
+}
+
+func actWith(ctx context.Context, t *testing.T, s *githubtest.Server, e githubtest.Event, payload []byte, env map[string]string) outcome {
+	t.Helper()
 	temp, work := t.TempDir(), t.TempDir()
 	e.Checkout(work)
 	file := func(name string, b []byte) string {
@@ -64,7 +70,7 @@ func act(t *testing.T, s *githubtest.Server, e githubtest.Event, payload []byte,
 	t.Chdir(work)
 	var out, errw bytes.Buffer
 	o := outcome{output: map[string]string{}}
-	o.code = Run(t.Context(), []string{"action"}, strings.NewReader(""), &out, &errw, func(k string) string { return vars[k] })
+	o.code = Run(ctx, []string{"action"}, strings.NewReader(""), &out, &errw, func(k string) string { return vars[k] })
 	o.log = out.String() + errw.String()
 	b, _ := os.ReadFile(vars["GITHUB_STEP_SUMMARY"])
 	o.summary = string(b)
@@ -452,5 +458,30 @@ func TestActionPlans(t *testing.T) {
 	o = act(t, s, e, r.Fill(e, nil), env)
 	if b, err := os.ReadFile(o.output["plan"]); o.code != exitClean || err != nil || len(b) == 0 || !strings.Contains(o.summary, "--trust-key ") {
 		t.Errorf("exit code %d, %v\n%s\n%s", o.code, err, o.log, o.summary)
+	}
+}
+
+// A run that failed or was broken off says so everywhere, and nowhere that nothing was
+// found.
+func TestActionThatDoesNotEnd(t *testing.T) {
+	s, r := forge(t)
+	e := event(t, r, "a pull request, shallow")
+	s.Files[r.At["c5"]+":allow.toml"] = "version = 9\n"
+	o := act(t, s, e, r.Fill(e, nil), map[string]string{"INPUT_VERIFY": "off", "INPUT_ALLOW": "allow.toml"})
+	if o.code != exitFailed || strings.Contains(o.summary, "nothing found") || !strings.Contains(o.summary, "## quell: no result") || !strings.Contains(o.log, "::error title=quell::") {
+		t.Errorf("failed: exit code %d\n%s\n%s", o.code, o.log, o.summary)
+	}
+	for _, c := range s.Comments {
+		if strings.Contains(c.Body, "nothing found") {
+			t.Error(c.Body)
+		}
+	}
+	// Broken off before anything was read, with all of it there.
+	e = event(t, r, "a push, whole")
+	ctx, stop := context.WithCancel(t.Context())
+	stop()
+	o = actWith(ctx, t, s, e, r.Fill(e, nil), map[string]string{"INPUT_VERIFY": "off"})
+	if o.code != exitInterrupted || strings.Contains(o.summary, "nothing found") || !strings.Contains(o.summary, "- `interrupted`") || o.output["incomplete"] == "0" {
+		t.Errorf("broken off: exit code %d, %v\n%s\n%s", o.code, o.output, o.log, o.summary)
 	}
 }

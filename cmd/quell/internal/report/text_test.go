@@ -3,6 +3,9 @@ package report
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -50,5 +53,32 @@ func TestHostileTextReachesNoTerminal(t *testing.T) {
 				t.Errorf("%s is no JSON", format)
 			}
 		}
+	}
+}
+
+// A report is written into no file that a link in its place leads to.
+func TestReportsFollowNoLinks(t *testing.T) {
+	dir := t.TempDir()
+	other := filepath.Join(dir, "other")
+	if err := os.WriteFile(other, []byte("untouched"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, link := range []string{"r.sarif", "r.sarif.partial"} {
+		if err := os.Symlink(other, filepath.Join(dir, link)); err != nil {
+			t.Skip(err)
+		}
+	}
+	s, err := File("jsonl", filepath.Join(dir, "r.sarif"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(s.Emit(Notice{Message: "x"}), s.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if b, err := os.ReadFile(other); err != nil || string(b) != "untouched" {
+		t.Errorf("%q, %v", b, err)
+	}
+	if b, err := os.ReadFile(filepath.Join(dir, "r.sarif")); err != nil || len(b) == 0 {
+		t.Errorf("%q, %v", b, err)
 	}
 }
