@@ -290,7 +290,9 @@ func TestActionReadsLogs(t *testing.T) {
 		return "2026-11-01T10:00:00.0000000Z " + githubtest.Cookie(n) + "\n2026-11-01T10:00:01.0000000Z Cleaning up orphan processes\n"
 	}
 	s.Logs = map[int]map[string]string{1: {"0_build.txt": log(30)}, 2: {"0_build.txt": log(31)}}
-	s.Artifacts = []githubtest.Artifact{{ID: 1, Name: "dist", Members: map[string]string{"env.txt": githubtest.Cookie(32)}}}
+	// A name may quote what leaked, and is told where there is nothing to read.
+	quoted := strings.TrimPrefix(githubtest.Cookie(30), "Cookie: sessionid=")
+	s.Artifacts = []githubtest.Artifact{{ID: 1, Name: "dist", Members: map[string]string{"env.txt": githubtest.Cookie(32)}}, {ID: 2, Name: quoted, Expired: true}}
 	s.Jobs = []githubtest.Job{{ID: 1, Name: "build", Status: "completed", Conclusion: "success", Log: []string{log(33)}}, {ID: 2, Name: "quell", Status: "in_progress"}}
 	run := githubtest.Event{Event: "workflow_run", Ref: "refs/heads/main", SHA: r.At["c5"], Checkout: func(string) {}, Payload: map[string]any{
 		"workflow_run": map[string]any{"id": 55, "run_attempt": 2, "event": "push", "head_repository": map[string]any{"id": 1}}}}

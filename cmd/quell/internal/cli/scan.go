@@ -161,6 +161,7 @@ func (a *app) emitScan(k *kit, sink report.Sink, command string, targets []strin
 	}
 	emit(report.Config{Protocol: report.Protocol, Version: Version(), Command: command, Targets: shown, Offline: a.offline, Rules: len(k.set.Rules), At: time.Now().UTC()})
 	for _, n := range k.notices {
+		n.Message, n.Path = res.redactor.String(n.Message), res.redactor.String(n.Path)
 		emit(n)
 	}
 	sum := report.Summary{Artifacts: res.Stats.Artifacts, Bytes: res.Stats.Bytes, Findings: len(res.Findings), Credentials: len(res.Credentials),
