@@ -199,6 +199,13 @@ func (a *automaton) try(b []byte, pos int, prev prevByte) attempt {
 			t = a.step(s, int(b[i]))
 			a.next[k] = t
 		}
+		if t&^accept == maybe && b[i] != plain && !folding(b[i:]) {
+			// Its first byte alone looks like that of a rune that folds.
+			if k = s*n + int32(a.class[plain]); a.next[k] == 0 {
+				a.next[k] = a.step(s, plain)
+			}
+			t = a.next[k]
+		}
 		if t&accept != 0 {
 			if end < 0 {
 				limit = min(limit, i+longestLook)
@@ -374,5 +381,17 @@ func beyondASCII(in *syntax.Inst, c byte) bool {
 	return folds && (c == longSFirst || c == kelvinFirst)
 }
 
-// The first bytes of ſ and of the Kelvin sign in UTF-8.
-const longSFirst, kelvinFirst = 0xc5, 0xe2
+// The first bytes of ſ and of the Kelvin sign in UTF-8, and a byte beyond ASCII
+// that is neither.
+const longSFirst, kelvinFirst, plain = 0xc5, 0xe2, 0xff
+
+// folding reports whether b may begin with a rune that folds into ASCII.
+func folding(b []byte) bool {
+	switch b[0] {
+	case longSFirst:
+		return len(b) < 2 || b[1] == 0xbf
+	case kelvinFirst:
+		return len(b) < 2 || b[1] == 0x84 && (len(b) < 3 || b[2] == 0xaa)
+	}
+	return false
+}

@@ -45,6 +45,8 @@ type compiled struct {
 	// always is set where no keyword says when to run a slow one.
 	always bool
 	leads  bool // a match begins with the expression's own literal
+	// matcher finds a match whose beginning is known; nil: Go's regexp does.
+	matcher func() *matcher
 }
 
 // placed is an anchor, or a keyword that opens the gate of a slow rule.
@@ -55,6 +57,7 @@ type placed struct {
 	before, after extent
 	leading       bool
 	least         int
+	head          head
 	rest          func() *syntax.Prog
 }
 
@@ -76,12 +79,14 @@ func New(set *rules.Set) *Engine {
 		x := t.Rules[i]
 		c := &compiled{Rule: r, slow: x.Slow}
 		c.always = x.Slow && (len(r.Keywords) == 0 || slices.ContainsFunc(r.Keywords, func(k string) bool { return len(k) < gramLen }))
+		c.matcher = sync.OnceValue(func() *matcher { return newMatcher(r.Regex.String()) })
 		e.rules = append(e.rules, c)
 		if c.slow {
 			e.slow = append(e.slow, i)
 		}
 		for n, a := range x.Anchors {
-			p := placed{rule: i, literals: a.Literals, before: a.Before.extent(), after: a.After.extent(), leading: a.Leading, least: a.Least}
+			p := placed{rule: i, literals: a.Literals, before: a.Before.extent(), after: a.After.extent(), leading: a.Leading, least: a.Least,
+				head: a.Head.head()}
 			if x.Slow {
 				p.keyword = []byte(r.Keywords[n])
 			}
@@ -118,7 +123,7 @@ func (e *Engine) Slow() []string {
 // parts of b.
 func (e *Engine) find(s *scratch, b []byte, parts []span, f func(raw)) {
 	if len(s.win) == 0 {
-		s.win = make([][]span, len(e.rules))
+		s.win = make([][]window, len(e.rules))
 		s.gate = make([]bool, len(e.rules))
 		s.auto = make([]*automaton, len(e.anchors))
 		s.reach = make([]sliding, len(e.anchors))
@@ -127,43 +132,32 @@ func (e *Engine) find(s *scratch, b []byte, parts []span, f func(raw)) {
 		s.reach[id] = sliding{}
 	}
 	s.reached = s.reached[:0]
-	s.steps = 0
+	s.steps, s.open = 0, s.open[:0]
 	for _, p := range parts {
 		e.search(s, b, p)
 	}
 	for _, i := range e.slow {
 		if s.gate[i] || e.rules[i].always {
 			s.gate[i] = false
-			s.win[i] = append(s.win[i][:0], span{0, len(b)})
+			s.win[i] = append(s.win[i][:0], window{span: span{0, len(b)}})
 			s.act = append(s.act, i)
 		}
 	}
 	text := unsafe.String(unsafe.SliceData(b), len(b))
 	for _, i := range s.act {
 		r := e.rules[i]
-		ws := merge(s.win[i])
-		for k := 0; k < len(ws); k++ {
-			w := ws[k]
-			var found [][]int
-			for {
-				found = r.Regex.Regexp().FindAllStringSubmatchIndex(text[w.start:w.end], -1)
-				// What ends at an edge may do so only because the text is cut
-				// there: it is looked at again in a wider window.
-				wider := false
-				if n := len(found); n > 0 && w.end < len(b) && found[n-1][1] == w.end-w.start {
-					w.end, wider = min(len(b), w.end+2*longestLook), true
+		s.groups = merge(s.win[i], s.groups[:0])
+		for k := 0; k < len(s.groups); k++ {
+			if s.groups[k].clear && e.direct(s, r, b, &s.groups[k]) {
+				for _, m := range s.direct {
+					if e.gated(r, b, m[0], m[1]) {
+						f(r.match(text, m, 0))
+					}
 				}
-				if len(found) > 0 && w.start > 0 && found[0][0] == 0 {
-					w.start, wider = runeStart(b, max(0, w.start-2*longestLook)), true
-				}
-				for k+1 < len(ws) && ws[k+1].start <= w.end {
-					k++
-					w.end, wider = max(w.end, ws[k].end), true
-				}
-				if !wider {
-					break
-				}
+				continue
 			}
+			w, found := span{}, [][]int(nil)
+			w, k, found = r.inWindow(b, text, s.groups, k)
 			for _, m := range found {
 				if e.gated(r, b, w.start+m[0], w.start+m[1]) {
 					f(r.match(text, m, w.start))
@@ -173,6 +167,57 @@ func (e *Engine) find(s *scratch, b []byte, parts []span, f func(raw)) {
 		s.win[i] = s.win[i][:0]
 	}
 	s.act = s.act[:0]
+}
+
+// inWindow runs the rule's expression in the k-th group. That may have to be made
+// wider: it returns the window, and the last group that is in it.
+func (r *compiled) inWindow(b []byte, text string, groups []group, k int) (w span, last int, found [][]int) {
+	w = groups[k].span
+	for {
+		found = r.Regex.Regexp().FindAllStringSubmatchIndex(text[w.start:w.end], -1)
+		// What ends at an edge may do so only because the text is cut there:
+		// it is looked at again in a wider window.
+		wider := false
+		if n := len(found); n > 0 && w.end < len(b) && found[n-1][1] == w.end-w.start {
+			w.end, wider = min(len(b), w.end+2*longestLook), true
+		}
+		if len(found) > 0 && w.start > 0 && found[0][0] == 0 {
+			w.start, wider = runeStart(b, max(0, w.start-2*longestLook)), true
+		}
+		for k+1 < len(groups) && groups[k+1].start <= w.end {
+			k++
+			w.end, wider = max(w.end, groups[k].end), true
+		}
+		if !wider {
+			return w, k, found
+		}
+	}
+}
+
+// direct finds the matches of a group of which all is clear, and leaves them in
+// the scratch. It reports false where it can't after all.
+func (e *Engine) direct(s *scratch, r *compiled, b []byte, g *group) bool {
+	m := r.matcher()
+	if m == nil {
+		return false
+	}
+	s.direct, s.slots = s.direct[:0], s.slots[:0]
+	slices.SortFunc(g.windows, func(a, b window) int { return a.from - b.from })
+	from := 0
+	for _, w := range g.windows {
+		if w.pos < from {
+			continue
+		}
+		found := m.match(&s.ways, b, max(from, w.from))
+		if found == nil {
+			return false
+		}
+		n := len(s.slots)
+		s.slots = append(s.slots, found...)
+		s.direct = append(s.direct, s.slots[n:])
+		from = found[1]
+	}
+	return true
 }
 
 // search opens windows where a match may be whose literal stands in a part of b.
@@ -326,8 +371,12 @@ func (e *Engine) place(s *scratch, b []byte, id uint16, pos, end int) {
 	} else if end < 0 {
 		w.end = r.right(b, pos, p.after)
 	}
+	from, clear := pos, end >= 0
+	if clear {
+		from, clear = p.start(b, pos)
+	}
 	if len(s.win[p.rule]) == 0 {
 		s.act = append(s.act, p.rule)
 	}
-	s.win[p.rule] = append(s.win[p.rule], w)
+	s.win[p.rule] = append(s.win[p.rule], window{w, pos, from, clear})
 }

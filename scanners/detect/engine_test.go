@@ -40,7 +40,7 @@ func theirs(tb testing.TB) *rules.Set {
 // windows gives all raw matches, rule and place, as the engine finds them.
 func windows(e *Engine, b []byte) []string {
 	var out []string
-	e.find(&scratch{}, b, []span{{0, len(b)}}, func(m raw) { out = append(out, fmt.Sprint(m.rule.ID, m.start, m.end)) })
+	e.find(&scratch{}, b, []span{{0, len(b)}}, func(m raw) { out = append(out, fmt.Sprint(m.rule.ID, m.start, m.end, m.secret)) })
 	slices.Sort(out)
 	return out
 }
@@ -56,7 +56,7 @@ func everywhere(e *Engine, b []byte) []string {
 		for _, m := range r.Regex.Regexp().FindAllSubmatchIndex(b, -1) {
 			if e.gated(r, b, m[0], m[1]) {
 				x := r.match(string(b), m, 0)
-				out = append(out, fmt.Sprint(r.ID, x.start, x.end))
+				out = append(out, fmt.Sprint(r.ID, x.start, x.end, x.secret))
 			}
 		}
 	}

@@ -23,6 +23,7 @@ type anchor struct {
 	leading bool
 	// least is the fewest bytes that a match has from the literal on.
 	least int
+	head  head
 }
 
 type placedGram struct {
@@ -168,7 +169,7 @@ func bestAnchor(elems []*syntax.Regexp) anchor {
 			continue
 		}
 		bestCost = cost
-		best = anchor{elem: i, literals: lits, grams: grams, before: reach(elems[:i]), after: reach(elems[i:]), leading: lead, least: shortest(elems[i:])}
+		best = anchor{elem: i, literals: lits, grams: grams, before: reach(elems[:i]), after: reach(elems[i:]), leading: lead, least: shortest(elems[i:]), head: headOf(elems[:i])}
 	}
 	return best
 }

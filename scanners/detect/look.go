@@ -106,7 +106,6 @@ func (l *look) unfinished(t, main *text) {
 			}
 		}
 	}
-	l.s.open = l.s.open[:0]
 }
 
 // fresh reports whether a match in a derived text tells more than its parent:

@@ -10,7 +10,11 @@ import (
 // scratch is what one goroutine needs for its search.
 type scratch struct {
 	hits    [blockLen + 8]uint32
-	win     [][]span // by rule
+	win     [][]window // by rule
+	groups  []group
+	ways    ways
+	direct  [][]int // matches that were found directly, and what they lie in
+	slots   []int
 	gate    []bool
 	act     []int
 	steps   int          // bytes that automatons looked at

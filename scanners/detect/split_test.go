@@ -128,3 +128,13 @@ func TestAnySplitOfMangledText(t *testing.T) {
 		t.Errorf("only %d findings", total)
 	}
 }
+
+// What breaks off at the end of joined lines is no match that a chunk cut: nothing
+// is left out here.
+func TestNothingIsSaidToBeCut(t *testing.T) {
+	e := New(builtin(t))
+	run(t, e, []byte(strings.Repeat("fetching with ghp_0123456789abcdef\nABC\n\n", 50000)), 0)
+	if limits := e.Limits(); len(limits) > 0 {
+		t.Error(limits)
+	}
+}

@@ -36,6 +36,13 @@ type storedAnchor struct {
 	Before, After storedExtent
 	Leading       bool
 	Least         int
+	Head          storedHead
+}
+
+type storedHead struct {
+	Known, Folds bool
+	Class        []byte
+	Most         int
 }
 
 type storedExtent struct {
@@ -97,7 +104,7 @@ func build(set []*rules.Rule) *tables {
 			}
 		}
 		for _, a := range anchors {
-			x.Anchors = append(x.Anchors, storedAnchor{a.literals, a.branch, a.elem, a.before.store(), a.after.store(), a.leading, a.least})
+			x.Anchors = append(x.Anchors, storedAnchor{a.literals, a.branch, a.elem, a.before.store(), a.after.store(), a.leading, a.least, storedHead{a.head.known, a.head.folds, members(a.head.class), a.head.most}})
 			for _, g := range a.grams {
 				grams[gramEntry{gram: g.gram, anchor: uint16(n), off: g.off}] = struct{}{}
 			}
@@ -120,6 +127,8 @@ func (x storedExtent) extent() extent {
 	}
 	return out
 }
+
+func (x storedHead) head() head { return head{x.Known, x.Folds, set(x.Class), x.Most} }
 
 func members(set *[256]bool) []byte {
 	if set == nil {

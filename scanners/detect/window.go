@@ -103,19 +103,36 @@ func word(c byte) bool {
 	return c == '_' || c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z'
 }
 
-// merge joins windows that touch: a search in one of them then sees the same
-// matches as a search over all.
-func merge(ws []span) []span {
-	if len(ws) < 2 {
-		return ws
-	}
-	slices.SortFunc(ws, func(a, b span) int { return a.start - b.start })
-	out := ws[:1]
-	for _, w := range ws[1:] {
-		if last := &out[len(out)-1]; w.start <= last.end {
-			last.end = max(last.end, w.end)
+// window is where a rule's expression is to be run, because of a literal that
+// stands there.
+type window struct {
+	span
+	pos int // of the literal
+	// A match is known to begin at from and to go through the literal, if that is
+	// clear.
+	from  int
+	clear bool
+}
+
+// group is windows that touch: a search in their span sees the same matches as
+// a search over all.
+type group struct {
+	span
+	windows []window
+	clear   bool // all of them are
+}
+
+// merge sorts windows and groups them, into out.
+func merge(ws []window, out []group) []group {
+	slices.SortFunc(ws, func(a, b window) int { return a.start - b.start })
+	first := len(out)
+	for i, w := range ws {
+		if n := len(out); n > first && w.start <= out[n-1].end {
+			g := &out[n-1]
+			g.end, g.clear = max(g.end, w.end), g.clear && w.clear
+			g.windows = g.windows[:len(g.windows)+1]
 		} else {
-			out = append(out, w)
+			out = append(out, group{w.span, ws[i : i+1], w.clear})
 		}
 	}
 	return out

@@ -1,0 +1,459 @@
+package detect
+
+import (
+	"regexp/syntax"
+	"unicode/utf8"
+)
+
+// matcher runs an expression at a place where a match is known to begin, as it
+// is where an automaton has come to an end: it goes the expression's ways in
+// their order, the first that leads through is the match that Go's regexp
+// gives. Loops over a class are one step each. What it can't tell (a byte beyond
+// ASCII that may belong to a rune of the expression, too many ways) it says, and
+// Go's regexp is asked.
+type matcher struct {
+	ops   []op
+	slots int // two for each group, and for all of the match
+}
+
+type op struct {
+	kind opKind
+	lazy bool
+	// next is where a jump goes to, and the way that a split tries first.
+	next, other int
+	n           int // least, of a loop; slot
+	most        int // of a loop
+	set         *classSet
+	lit, fold   []byte // fold is or-ed to the text's bytes before they are compared
+}
+
+type opKind uint8
+
+const (
+	opMatch opKind = iota
+	opLit
+	opSet
+	opLoop
+	opSplit
+	opJump
+	opSave
+	opAssert
+)
+
+// classSet says of each byte whether a class takes it.
+type classSet [256]uint8
+
+const (
+	outside = iota
+	inside
+	folded  // it begins a rune that folds into ASCII, or another one that the class does not take
+	unclear // it may be in a rune that the class takes
+)
+
+// unclear reports whether what begins at b[i], which isn't inside, may belong to
+// a rune of the class.
+func (s *classSet) unclear(b []byte, i int) bool {
+	return s[b[i]] == unclear || s[b[i]] == folded && folding(b[i:])
+}
+
+// maxOps bounds a matcher's size: repeated groups are written out.
+const maxOps = 4000
+
+// newMatcher gives nil where the expression has what a matcher lacks.
+func newMatcher(expr string) *matcher {
+	re, err := syntax.Parse(expr, syntax.Perl)
+	if err != nil {
+		return nil
+	}
+	m := &matcher{slots: 2 * (re.MaxCap() + 1)}
+	if !m.add(re) {
+		return nil
+	}
+	m.ops = append(m.ops, op{kind: opMatch})
+	return m
+}
+
+func (m *matcher) add(re *syntax.Regexp) bool {
+	if len(m.ops) > maxOps {
+		return false
+	}
+	if zeroWidth(re) {
+		m.ops = append(m.ops, op{kind: opAssert, n: int(re.Op)})
+		return true
+	}
+	if set := single(re); set != nil {
+		m.ops = append(m.ops, op{kind: opSet, set: set})
+		return true
+	}
+	switch re.Op {
+	case syntax.OpEmptyMatch:
+		return true
+	case syntax.OpLiteral:
+		return m.literal(re)
+	case syntax.OpCapture:
+		m.ops = append(m.ops, op{kind: opSave, n: 2 * re.Cap})
+		ok := m.add(re.Sub[0])
+		m.ops = append(m.ops, op{kind: opSave, n: 2*re.Cap + 1})
+		return ok
+	case syntax.OpConcat:
+		for _, s := range re.Sub {
+			if !m.add(s) {
+				return false
+			}
+		}
+		return true
+	case syntax.OpAlternate:
+		return m.alternate(re.Sub)
+	case syntax.OpStar:
+		return m.repeat(re, 0, -1)
+	case syntax.OpPlus:
+		return m.repeat(re, 1, -1)
+	case syntax.OpQuest:
+		return m.repeat(re, 0, 1)
+	case syntax.OpRepeat:
+		return m.repeat(re, re.Min, re.Max)
+	}
+	return false
+}
+
+func (m *matcher) literal(re *syntax.Regexp) bool {
+	o := op{kind: opLit}
+	for _, r := range re.Rune {
+		if r >= utf8.RuneSelf {
+			return false
+		}
+		c, fold := byte(r), byte(0)
+		if re.Flags&syntax.FoldCase != 0 && letter(c) {
+			c, fold = c|0x20, 0x20
+		}
+		o.lit, o.fold = append(o.lit, c), append(o.fold, fold)
+	}
+	m.ops = append(m.ops, o)
+	return true
+}
+
+func letter(c byte) bool { return c|0x20 >= 'a' && c|0x20 <= 'z' }
+
+func (m *matcher) alternate(list []*syntax.Regexp) bool {
+	var ends []int
+	for i, s := range list {
+		split := len(m.ops)
+		if i+1 < len(list) {
+			m.ops = append(m.ops, op{kind: opSplit, next: split + 1})
+		}
+		if !m.add(s) {
+			return false
+		}
+		if i+1 < len(list) {
+			ends = append(ends, len(m.ops))
+			m.ops = append(m.ops, op{kind: opJump})
+			m.ops[split].other = len(m.ops)
+		}
+	}
+	for _, k := range ends {
+		m.ops[k].next = len(m.ops)
+	}
+	return true
+}
+
+// repeat adds what is taken from least to most times; most is negative where it
+// has no bound.
+func (m *matcher) repeat(re *syntax.Regexp, least, most int) bool {
+	sub, lazy := re.Sub[0], re.Flags&syntax.NonGreedy != 0
+	if set := single(sub); set != nil {
+		m.ops = append(m.ops, op{kind: opLoop, set: set, n: least, most: most, lazy: lazy})
+		return true
+	}
+	if most < 0 && shortest([]*syntax.Regexp{sub}) == 0 {
+		return false // it could go round without end
+	}
+	for range least {
+		if !m.add(sub) {
+			return false
+		}
+	}
+	split := func() int {
+		k := len(m.ops)
+		m.ops = append(m.ops, op{kind: opSplit, next: k + 1, lazy: lazy})
+		return k
+	}
+	if most < 0 {
+		k := split()
+		ok := m.add(sub)
+		m.ops = append(m.ops, op{kind: opJump, next: k})
+		m.ops[k].other = len(m.ops)
+		return ok
+	}
+	var splits []int
+	for range most - least {
+		splits = append(splits, split())
+		if !m.add(sub) {
+			return false
+		}
+	}
+	for _, k := range splits {
+		m.ops[k].other = len(m.ops)
+	}
+	return true
+}
+
+// single is the set of what takes one rune, and nil for anything else.
+func single(re *syntax.Regexp) *classSet {
+	var s classSet
+	add := func(lo, hi rune) {
+		for r := lo; r <= min(hi, utf8.RuneSelf-1); r++ {
+			s[r] = inside
+		}
+		if lo == hi && (lo == longS || lo == kelvin) {
+			first := utf8.AppendRune(nil, lo)[0]
+			s[first] = max(s[first], folded)
+		} else if hi >= utf8.RuneSelf {
+			for c := utf8.RuneSelf; c < len(s); c++ {
+				s[c] = unclear
+			}
+		}
+	}
+	switch re.Op {
+	case syntax.OpLiteral:
+		if len(re.Rune) != 1 || re.Rune[0] >= utf8.RuneSelf {
+			return nil
+		}
+		add(re.Rune[0], re.Rune[0])
+		if c := byte(re.Rune[0]); re.Flags&syntax.FoldCase != 0 && letter(c) {
+			s[c|0x20], s[c&^0x20] = inside, inside
+			if c|0x20 == 's' || c|0x20 == 'k' {
+				s[longSFirst], s[kelvinFirst] = folded, folded
+			}
+		}
+	case syntax.OpCharClass:
+		for i := 0; i+1 < len(re.Rune); i += 2 {
+			add(re.Rune[i], re.Rune[i+1])
+		}
+	case syntax.OpAnyChar:
+		add(0, utf8.MaxRune)
+	case syntax.OpAnyCharNotNL:
+		add(0, '\n'-1)
+		add('\n'+1, utf8.MaxRune)
+	default:
+		return nil
+	}
+	return &s
+}
+
+// way is a choice that was left open: where to go on if the one taken leads
+// nowhere.
+type way struct {
+	kind    wayKind
+	op      int
+	pos     int // in the text; the slot's old value
+	stretch int // how far a loop may give back, or go on; the slot
+}
+
+type wayKind uint8
+
+const (
+	waySplit wayKind = iota
+	wayGreedy
+	wayLazy
+	waySlot
+)
+
+// ways is what a matcher remembers while it runs.
+type ways struct {
+	open  []way
+	slots []int
+}
+
+// maxWays bounds how many steps one match may take; sixteen bytes of a loop are one.
+const maxWays = 1 << 14
+
+// match runs from b[at] on. It gives the groups as Go's regexp does, and nil
+// where it can't tell, or nothing matches.
+func (m *matcher) match(w *ways, b []byte, at int) []int {
+	w.open = w.open[:0]
+	w.slots = w.slots[:0]
+	for range m.slots {
+		w.slots = append(w.slots, -1)
+	}
+	pos, pc := at, 0
+	for steps := 0; steps < maxWays; steps++ {
+		o := &m.ops[pc]
+		ok := true
+		switch o.kind {
+		case opMatch:
+			w.slots[0], w.slots[1] = at, pos
+			return w.slots
+		case opLit:
+			if ok = pos+len(o.lit) <= len(b); !ok {
+				break
+			}
+			for i, c := range o.lit {
+				if d := b[pos+i]; d|o.fold[i] != c {
+					if o.fold[i] != 0 && folding(b[pos+i:]) {
+						return nil
+					}
+					ok = false
+					break
+				}
+			}
+			pos, pc = pos+len(o.lit), pc+1
+		case opSet:
+			ok = pos < len(b) && o.set[b[pos]] == inside
+			if !ok && pos < len(b) && o.set.unclear(b, pos) {
+				return nil
+			}
+			pos, pc = pos+1, pc+1
+		case opLoop:
+			to := len(b)
+			if o.most >= 0 {
+				to = min(to, pos+o.most)
+			}
+			end := pos
+			for end < to && o.set[b[end]] == inside {
+				end++
+			}
+			steps += (end - pos) / 16
+			if end < to && o.set.unclear(b, end) {
+				return nil
+			}
+			least := pos + o.n
+			if ok = end >= least; !ok {
+				break
+			}
+			pc++
+			if o.lazy {
+				if pos = least; end > least {
+					w.open = append(w.open, way{wayLazy, pc, least, end})
+				}
+			} else if pos = end; end > least {
+				w.open = append(w.open, way{wayGreedy, pc, end, least})
+			}
+		case opSplit:
+			if o.lazy {
+				w.open = append(w.open, way{kind: waySplit, op: o.next, pos: pos})
+				pc = o.other
+			} else {
+				w.open = append(w.open, way{kind: waySplit, op: o.other, pos: pos})
+				pc = o.next
+			}
+		case opJump:
+			pc = o.next
+		case opSave:
+			w.open = append(w.open, way{kind: waySlot, pos: w.slots[o.n], stretch: o.n})
+			w.slots[o.n] = pos
+			pc++
+		case opAssert:
+			ok = holds(syntax.Op(o.n), b, pos)
+			pc++
+		}
+		if ok {
+			continue
+		}
+		if pc, pos = w.back(); pc < 0 {
+			return nil
+		}
+	}
+	return nil
+}
+
+// back goes to the last choice that is open; the operation is negative where
+// none is.
+func (w *ways) back() (op, pos int) {
+	for n := len(w.open) - 1; n >= 0; n-- {
+		x := &w.open[n]
+		switch x.kind {
+		case waySlot:
+			w.slots[x.stretch] = x.pos
+			continue
+		case waySplit:
+			w.open = w.open[:n]
+			return x.op, x.pos
+		case wayGreedy:
+			x.pos--
+		case wayLazy:
+			x.pos++
+		}
+		op, pos = x.op, x.pos
+		if x.pos == x.stretch {
+			w.open = w.open[:n]
+		} else {
+			w.open = w.open[:n+1]
+		}
+		return op, pos
+	}
+	w.open = w.open[:0]
+	return -1, 0
+}
+
+// holds reports whether an assertion is true between b[i-1] and b[i].
+func holds(assertion syntax.Op, b []byte, i int) bool {
+	atWord := (i > 0 && word(b[i-1])) != (i < len(b) && word(b[i]))
+	switch assertion {
+	case syntax.OpWordBoundary:
+		return atWord
+	case syntax.OpNoWordBoundary:
+		return !atWord
+	case syntax.OpBeginLine:
+		return i == 0 || b[i-1] == '\n'
+	case syntax.OpEndLine:
+		return i == len(b) || b[i] == '\n'
+	case syntax.OpBeginText:
+		return i == 0
+	}
+	return i == len(b) // OpEndText
+}
+
+// head is what an expression takes before an anchor's literal: nothing, or up to
+// most bytes of one class. Then the first match through the literal begins at a
+// place that is known.
+type head struct {
+	known bool
+	folds bool // the class takes runes beyond ASCII too
+	class *[256]bool
+	most  int
+}
+
+// headOf tells it from the elements before the literal.
+func headOf(elems []*syntax.Regexp) head {
+	h := head{known: true, class: new([256]bool)}
+	for len(elems) > 0 && zeroWidth(elems[len(elems)-1]) {
+		elems = elems[:len(elems)-1]
+	}
+	if len(elems) == 0 {
+		return h
+	}
+	e := elems[0]
+	switch {
+	case len(elems) > 1:
+		return head{}
+	case e.Op == syntax.OpQuest:
+		h.most = 1
+	case e.Op == syntax.OpRepeat && e.Min == 0 && e.Max > 0:
+		h.most = e.Max
+	default:
+		return head{}
+	}
+	set := single(e.Sub[0])
+	if set == nil {
+		return head{}
+	}
+	for c, in := range set {
+		h.class[c] = in == inside
+		h.folds = h.folds || in > inside
+	}
+	return h
+}
+
+// start is where the first match begins that goes through the literal at b[pos].
+// ok is false where that isn't clear.
+func (p *placed) start(b []byte, pos int) (start int, ok bool) {
+	if !p.head.known {
+		return pos, false
+	}
+	least := max(0, pos-p.head.most)
+	start = pos
+	for start > least && p.head.class[b[start-1]] {
+		start--
+	}
+	return start, start == least || !p.head.folds || b[start-1] < utf8.RuneSelf
+}
