@@ -6,6 +6,7 @@ import (
 	"math"
 	"regexp/syntax"
 	"slices"
+	"strings"
 	"unicode/utf8"
 )
 
@@ -27,6 +28,9 @@ func cheapest(lits []string, rest *syntax.Prog, wordBefore bool) ([]placedGram, 
 		if len(l) < gramLen {
 			short = true
 			break
+		}
+		if slices.ContainsFunc(lits, func(p string) bool { return p != l && strings.HasPrefix(l, p) }) {
+			continue // where it stands the shorter one does
 		}
 		at, least := 0, 1.0
 		for off := 0; off+gramLen <= len(l); off++ {
@@ -91,15 +95,20 @@ const rarity = "" +
 // frequency is how often a gram is expected per byte, its collisions in the
 // bitmap included.
 func frequency(g uint32) float64 {
-	n := 0
+	n := 0.0
+	before := byte(0)
 	for range gramLen {
-		switch c := g & 0xff; {
+		c := byte(g)
+		switch {
 		case c >= utf8.RuneSelf:
 			n += 12
+		case letter(before) && letter(c):
+			n += math.Log2('z'-'a'+1) - float64(int(follows[int(before-'a')*26+int(c-'a')])-'Q')/4
 		default:
-			n += int(rarity[c&0x1f|c>>1&0x20])
+			n += float64(rarity[c&0x1f|c>>1&0x20])
 		}
+		before = c
 		g >>= 8
 	}
-	return math.Ldexp(1, -n) + math.Ldexp(1, -hashBits)
+	return math.Exp2(-n) + math.Ldexp(1, -hashBits)
 }

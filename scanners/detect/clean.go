@@ -13,7 +13,8 @@ import "bytes"
 func (t *text) clean(p *text) bool {
 	b := p.data
 	t.reset(p)
-	marks := marker{b: b}
+	marks := marker{b: b, list: p.seen.marks}
+	lines, pipes := p.seen.lines, p.seen.pipes
 	from := 0 // what is not copied yet
 	glue := false
 	var service []byte // the line before's
@@ -22,12 +23,21 @@ func (t *text) clean(p *text) bool {
 		from = max(from, i+n)
 	}
 	for i := 0; i < len(b); {
+		for len(lines) > 0 && int(lines[0]) < i {
+			lines = lines[1:]
+		}
 		end := len(b)
-		if k := bytes.IndexByte(b[i:], '\n'); k >= 0 {
-			end = i + k + 1
+		if len(lines) > 0 {
+			end = int(lines[0]) + 1
 		}
 		x := stamp(b[i:end])
-		name := serviceName(b[i+x.len : end])
+		name := []byte(nil)
+		for len(pipes) > 0 && int(pipes[0]) < i+x.len {
+			pipes = pipes[1:]
+		}
+		if len(pipes) > 0 && int(pipes[0]) < min(end, i+x.len+longestService) || i+x.len < end && b[i+x.len] == '[' {
+			name = serviceName(b[i+x.len : end])
+		}
 		if len(name) > 0 && (bytes.Equal(name, service) || bytes.HasPrefix(unstamped(b[end:]), name)) {
 			x.len += len(name)
 		}
@@ -96,12 +106,10 @@ const minPayload = 24
 
 var bom = []byte("\xef\xbb\xbf")
 
-// marker finds the bytes at which something to remove may begin. It remembers
-// where the next of each is, so that all of them cost one pass.
+// marker goes through the places at which something to remove may begin.
 type marker struct {
-	b  []byte
-	at [4]int // of ESC, BOM's first byte, backspace, "["; -1: not looked for yet
-	ok bool
+	b    []byte
+	list []uint32
 	// How far there is no end of a control string, and of a note: a text of
 	// their beginnings alone is then looked through once, and not once for each.
 	noString, noNote int
@@ -134,22 +142,15 @@ func stringEnd(b []byte) int {
 	return end
 }
 
+// next is the first place from i on at which something to remove may begin.
 func (m *marker) next(i int) int {
-	if !m.ok {
-		m.ok = true
-		m.at = [4]int{-1, -1, -1, -1}
+	for len(m.list) > 0 && int(m.list[0]) < i {
+		m.list = m.list[1:]
 	}
-	least := len(m.b)
-	for k, c := range [4]byte{esc, bom[0], '\b', '['} {
-		if m.at[k] < i {
-			m.at[k] = len(m.b)
-			if n := bytes.IndexByte(m.b[min(i, len(m.b)):], c); n >= 0 {
-				m.at[k] = i + n
-			}
-		}
-		least = min(least, m.at[k])
+	if len(m.list) == 0 {
+		return len(m.b)
 	}
-	return least
+	return int(m.list[0])
 }
 
 // len is how much of what begins at i is to be removed, or 0.

@@ -53,7 +53,7 @@ var base64Class = func() (t [256]bool) {
 func (l *look) decode(t *text, own span, depth int) {
 	l.runs(t, own, depth, nil)
 	for i := range escapes {
-		l.unescape(t, own, &escapes[i], depth)
+		l.unescape(t, own, i, depth)
 	}
 	l.wide(t, own, depth)
 }
@@ -61,32 +61,20 @@ func (l *look) decode(t *text, own span, depth int) {
 // runs looks into the runs of base64 and hex digits that lie in a part of t; if
 // over is given, into those only that go over one of these places.
 func (l *look) runs(t *text, own span, depth int, over []int) {
-	b := t.data
-	for i := own.start; i+minEncoded <= len(b) && i < own.end && l.budget >= 0; {
-		// A run of the least length has a byte at every place of that distance.
-		k := i + minEncoded - 1
-		if !base64Class[b[k]] {
-			i = k + 1
+	for _, w := range t.seen.runs {
+		if w.end <= own.start {
 			continue
 		}
-		start, end := k, k+1
-		for start > 0 && base64Class[b[start-1]] && (start > i || i == own.start) {
-			start--
-		}
-		for end < len(b) && base64Class[b[end]] {
-			end++
-		}
-		i = end + 1
-		if end-start < minEncoded {
-			continue
+		if w.start >= own.end || l.budget < 0 {
+			return
 		}
 		if over != nil {
-			n, _ := slices.BinarySearch(over, start)
-			if n == len(over) || over[n] >= end {
+			n, _ := slices.BinarySearch(over, w.start)
+			if n == len(over) || over[n] >= w.end {
 				continue
 			}
 		}
-		l.run(t, span{start, end}, depth)
+		l.run(t, w, depth)
 	}
 }
 
@@ -123,7 +111,7 @@ func (l *look) run(t *text, w span, depth int) {
 	c := l.derive(t)
 	defer l.s.free(c)
 	for _, s := range starts {
-		if !c.base64(b[s:]) {
+		if hopeless(b[s:]) || !c.base64(b[s:]) {
 			continue
 		}
 		to := w.end
@@ -148,9 +136,44 @@ func digits(b []byte) (hexOnly, capitals bool) {
 	return hexOnly, capitals
 }
 
+// sextets are the values of both alphabets' digits.
+var sextets = func() (t [256]byte) {
+	for i, c := range []byte("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/") {
+		t[c] = byte(i)
+	}
+	t['-'], t['_'] = t['+'], t['/']
+	return t
+}()
+
+// unreadable marks the bytes that no text has; a NUL may be half of a character.
+var unreadable = func() (t [256]bool) {
+	for c := range t {
+		t[c] = c > 0 && c < ' ' || c == 0x7f
+	}
+	for _, c := range []byte{'\n', '\r', '\t', esc, '\b'} {
+		t[c] = false
+	}
+	return t
+}()
+
+// hopeless reports whether a run of base64 decodes to nothing that is read, by the
+// first bytes: most long words do.
+func hopeless(run []byte) bool {
+	for i := 0; i+4 <= min(len(run), 32); i += 4 {
+		v := uint32(sextets[run[i]])<<18 | uint32(sextets[run[i+1]])<<12 | uint32(sextets[run[i+2]])<<6 | uint32(sextets[run[i+3]])
+		a, b, c := byte(v>>16), byte(v>>8), byte(v)
+		if i == 0 && inflatable[a] {
+			return false
+		}
+		if unreadable[a] || unreadable[b] || unreadable[c] {
+			return true
+		}
+	}
+	return false
+}
+
 // base64 decodes a run of either alphabet, padded or not, into the text, and
-// reports false where the result is nothing to be read: most long words decode
-// to noise.
+// reports false where the result is nothing to be read.
 func (t *text) base64(run []byte) bool {
 	if len(run)%4 == 1 {
 		run = run[:len(run)-1]
@@ -205,6 +228,9 @@ func (l *look) plain(c *text, step string, depth int) {
 	g.put(out, 0, len(c.data), whole)
 	l.decoded(g, name, depth+1)
 }
+
+// inflatable marks the first bytes of what an inflater reads.
+var inflatable = [256]bool{0x1f: true, 0x78: true, 0x28: true}
 
 // inflater tells compressed bytes by how they begin: gzip (RFC 1952), zlib (RFC
 // 1950) and Zstandard (RFC 8878).

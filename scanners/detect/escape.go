@@ -21,7 +21,10 @@ type escape struct {
 	lines bool
 }
 
-var escapes = []escape{
+// escapeCount is how many encodings of single characters there are.
+const escapeCount = 6
+
+var escapes = [escapeCount]escape{
 	{name: "percent", trigger: '%', at: percent},
 	{name: "escape", trigger: '\\', at: backslash, calls: worthBackslash},
 	{name: "html", trigger: '&', at: entity},
@@ -34,8 +37,9 @@ var escapes = []escape{
 const near = 2 << 10
 
 // unescape searches the neighbourhoods of what is encoded in a part of t.
-func (l *look) unescape(t *text, own span, x *escape, depth int) {
-	b := t.data
+func (l *look) unescape(t *text, own span, k int, depth int) {
+	b, x := t.data, &escapes[k]
+	places := t.seen.escapes[k]
 	var out [4]byte
 	var c *text
 	from := 0   // what is not copied yet
@@ -51,18 +55,17 @@ func (l *look) unescape(t *text, own span, x *escape, depth int) {
 		c = nil
 	}
 	end := min(own.end, len(b))
-	for i := own.start; i < end && l.budget >= 0; i++ {
-		k := bytes.IndexByte(b[i:end], x.trigger)
-		if k < 0 {
+	done := own.start
+	for _, place := range after(places, own.start) {
+		i := int(place)
+		if i < done {
+			continue
+		}
+		if i >= end || l.budget < 0 {
 			break
 		}
-		i += k
 		size, n := x.at(b, i, &out)
 		if n == 0 {
-			// Of a row of NULs only the first one may end something.
-			for x.trigger == 0 && i+1 < end && b[i+1] == 0 {
-				i++
-			}
 			continue
 		}
 		if x.calls == nil || x.calls(b, i, n) {
@@ -84,15 +87,16 @@ func (l *look) unescape(t *text, own span, x *escape, depth int) {
 				}
 				c.openStart = from > 0 && tokenByte[b[from-1]]
 				// What stands before the first is decoded as well.
-				for j := from; j < i; j++ {
-					k := bytes.IndexByte(b[j:i], x.trigger)
-					if k < 0 {
+				for _, place := range after(places, from) {
+					j := int(place)
+					if j >= i {
 						break
 					}
-					j += k
+					if j < from {
+						continue
+					}
 					if s, n := x.at(b, j, &out); n > 0 && j+n <= i {
 						c.replace(out[:s], &from, j, n)
-						j += n - 1
 					}
 				}
 				size, n = x.at(b, i, &out)
@@ -103,7 +107,7 @@ func (l *look) unescape(t *text, own span, x *escape, depth int) {
 			c.replace(out[:size], &from, i, n)
 			until = max(until, i+n)
 		}
-		i += n - 1
+		done = i + n
 	}
 	flush()
 }

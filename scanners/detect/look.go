@@ -32,8 +32,9 @@ func (e *Engine) Detect(c scanners.Chunk) iter.Seq[scanners.Match] {
 		s := e.scratch.Get().(*scratch)
 		defer e.scratch.Put(s)
 		l := look{e: e, s: s, chunk: c, budget: maxDerived}
-		t := text{data: c.Data, inside: c.Offset > 0}
-		l.text(&t, 0)
+		s.chunk = text{data: c.Data, inside: c.Offset > 0, seen: s.chunk.seen}
+		l.text(&s.chunk, 0)
+		s.chunk.data = nil
 		for _, m := range resolve(l.found) {
 			if m.owner < c.From || (m.owner >= c.To && c.To < len(c.Data)) {
 				continue
@@ -62,8 +63,11 @@ func (m *raw) out() scanners.Match {
 func (l *look) text(t *text, depth int) {
 	main := l.s.text()
 	defer l.s.free(main)
+	t.seen.take(t.data)
 	if !main.clean(t) {
 		main = t
+	} else {
+		main.seen.take(main.data)
 	}
 	own := span{0, len(main.data)}
 	if t.parent == nil {

@@ -25,6 +25,7 @@ type scratch struct {
 	masked  []masked
 	open    []int   // where attempts began that the text's end broke off
 	texts   []*text // to be used again
+	chunk   text
 }
 
 func (s *scratch) text() *text {

@@ -44,3 +44,55 @@ func (t *gramTable) scan(b []byte, from, to int, hits *[blockLen + 8]uint32) (n,
 	}
 	return n, max(to, from)
 }
+
+// blockMasks are what surveyMasks tells of a block.
+type blockMasks struct {
+	patterns [patternCount]uint64 // only where any is not zero
+	any      uint64
+	// by the bits of surveyTables' last
+	digits, breaks, controls uint64
+}
+
+//go:noescape
+func surveyMasks(tables *[4][128]byte, b *byte, blocks int, masks *blockMasks)
+
+// blocks surveys whole blocks of b and returns how far: 0 where the processor can't.
+func (s *survey) blocks(b []byte) int {
+	s.words = s.words[:0]
+	if !haveVBMI {
+		return 0
+	}
+	const most = 16
+	var masks [most]blockMasks
+	i := 0
+	for {
+		n := min((len(b)-i-2)/blockSize, most)
+		if n <= 0 {
+			return i
+		}
+		surveyMasks(&surveyTables, &b[i], n, &masks[0])
+		for k := range masks[:n] {
+			m := &masks[k]
+			s.words = append(s.words, m.digits)
+			for x := m.breaks; x != 0; x &= x - 1 {
+				s.lines = append(s.lines, uint32(i+bits.TrailingZeros64(x)))
+			}
+			controls := m.controls
+			if m.any != 0 {
+				controls |= m.patterns[atBracket]
+				for x := m.patterns[atPipe]; x != 0; x &= x - 1 {
+					s.pipes = append(s.pipes, uint32(i+bits.TrailingZeros64(x)))
+				}
+				for p := range s.escapes {
+					for x := m.patterns[p]; x != 0; x &= x - 1 {
+						s.escapes[p] = append(s.escapes[p], uint32(i+bits.TrailingZeros64(x)))
+					}
+				}
+			}
+			for ; controls != 0; controls &= controls - 1 {
+				s.marks = append(s.marks, uint32(i+bits.TrailingZeros64(controls)))
+			}
+			i += blockSize
+		}
+	}
+}

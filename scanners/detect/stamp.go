@@ -26,14 +26,13 @@ func stamp(b []byte) lineMark {
 	if len(b) < 8 {
 		return lineMark{}
 	}
-	if bytes.HasPrefix(b, bom) {
+	switch c := b[0]; {
+	case c == bom[0] && bytes.HasPrefix(b, bom):
 		m := stamp(b[len(bom):])
 		if m.len > 0 {
 			m.len += len(bom)
 		}
 		return m
-	}
-	switch c := b[0]; {
 	case digit(c):
 		return clock(b)
 	case c == '[':
@@ -178,12 +177,14 @@ func dockerJSON(b []byte) lineMark {
 	return m
 }
 
+// longestService bounds a service's name with what sets it off.
+const longestService = 64
+
 // serviceName is `name-1  | ` of docker compose, or `[name] ` of Tekton and of
 // Jenkins' parallel branches. A text may begin like that: it is a prefix only
 // where a line beside it has the same.
 func serviceName(b []byte) []byte {
-	const longest = 64
-	b = b[:min(len(b), longest)]
+	b = b[:min(len(b), longestService)]
 	i := 0
 	if len(b) > 0 && b[0] == '[' {
 		i = bytes.IndexByte(b, ']')

@@ -8,6 +8,7 @@ import (
 // text is bytes to be searched: a chunk itself, or what was derived from
 // another text, with the place that every byte came from.
 type text struct {
+	seen   survey
 	parsed int // to where cookies have been told apart
 	data   []byte
 	parent *text     // nil: the chunk

@@ -77,13 +77,18 @@ func lineAt(b []byte, i int) line {
 	if k := bytes.IndexByte(b[i:], '\n'); k >= 0 {
 		l.end, l.next = i+k, i+k+1
 	}
+	l.trim(b)
+	return l
+}
+
+// trim leaves out indentation and what stands before the line break.
+func (l *line) trim(b []byte) {
 	for l.end > l.start && (b[l.end-1] == '\r' || b[l.end-1] == ' ') {
 		l.end--
 	}
 	for l.start < l.end && (b[l.start] == ' ' || b[l.start] == '\t') {
 		l.start++
 	}
-	return l
 }
 
 // lines looks at the line breaks of t: where lines are to be joined they are,
@@ -95,12 +100,19 @@ func (l *look) lines(t *text, own span, joins []int, depth int) {
 	var prev line
 	end := min(len(b), own.end+maxJoin)
 	start := own.start
-	if k := bytes.IndexByte(b[start:end], '\n'); k >= 0 && start > 0 {
-		start += k + 1
+	breaks := after(t.seen.lines, start)
+	if len(breaks) > 0 && int(breaks[0]) < end && start > 0 {
+		start = int(breaks[0]) + 1
+		breaks = breaks[1:]
 	}
 	truncated := start > 0 || t.inside
 	for i := start; i < end; {
-		cur := lineAt(b, i)
+		cur := line{span{i, len(b)}, len(b)}
+		if len(breaks) > 0 {
+			cur.end, cur.next = int(breaks[0]), int(breaks[0])+1
+			breaks = breaks[1:]
+		}
+		cur.trim(b)
 		n, m := cur.end-cur.start, prev.end-prev.start
 		joined := false
 		if n > 0 && m > 0 && tokenByte[b[prev.end-1]] && tokenByte[b[cur.start]] {
@@ -155,6 +167,7 @@ func (l *look) joinRun(t *text, run []line, truncated bool, depth int) {
 	}
 	l.joined(c, usual)
 	if depth < maxDepth {
+		c.seen.take(c.data)
 		l.runs(c, span{0, len(c.data)}, depth, c.cuts)
 	}
 }

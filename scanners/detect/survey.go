@@ -1,0 +1,258 @@
+package detect
+
+import (
+	"bytes"
+	"math/bits"
+	"slices"
+)
+
+// survey is what one pass over a text notes for all that looks at it afterwards:
+// where lines end, where something may begin that a view takes away or a decoder
+// reads, and which runs of base64 digits are long enough. All lists are in order.
+// What looks at a place decides; a survey only leaves out where nothing is.
+type survey struct {
+	lines   []uint32 // line breaks
+	marks   []uint32 // what a marker may remove
+	pipes   []uint32 // " | "
+	escapes [escapeCount][]uint32
+	runs    []span // of base64Class, minEncoded or more
+	words   []uint64
+}
+
+// pattern is what a place looks like at which something may begin: a byte, and
+// what may stand behind it.
+type pattern struct {
+	first        byte
+	second, then func(c byte) bool // nil: any
+}
+
+// The patterns, in the order of the masks' bits: those of escapes first, as they
+// are listed there.
+const (
+	atBracket = escapeCount + iota
+	atPipe
+	patternCount
+)
+
+var patterns = [patternCount]pattern{
+	{'%', hexDigit, hexDigit},
+	{'\\', func(c byte) bool { return escapable[c] }, nil},
+	{'&', func(c byte) bool { return c == '#' || letter(c) }, nil},
+	{'=', func(c byte) bool { return c == '\r' || c == '\n' || digit(c) || c >= 'A' && c <= 'F' }, nil},
+	{'\'', func(c byte) bool { return c == '\'' || c == '"' || c == '\\' }, nil},
+	{0, word, nil},
+	atBracket: {'[', func(c byte) bool { return digit(c) || c == ';' }, nil},
+	atPipe:    {' ', func(c byte) bool { return c == '|' }, func(c byte) bool { return c == ' ' }},
+}
+
+// escapable marks what may stand behind a backslash; see backslash.
+var escapable = func() (t [256]bool) {
+	for c := range simpleEscapes {
+		t[c] = true
+	}
+	for _, c := range []byte("xuU0123") {
+		t[c] = true
+	}
+	return t
+}()
+
+// The bits of what is told by one byte.
+const (
+	ofBase64 = 1 << iota
+	isBreak
+	isControl // ESC and backspace
+)
+
+// surveyTables say of each byte below 0x80 which patterns it can be the first, the
+// second and the third byte of, and which bits of its own it has.
+var surveyTables = func() (t [4][128]byte) {
+	for c := range byte(128) {
+		for i, p := range patterns {
+			if c == p.first {
+				t[0][c] |= 1 << i
+			}
+			if p.second == nil || p.second(c) {
+				t[1][c] |= 1 << i
+			}
+			if p.then == nil || p.then(c) {
+				t[2][c] |= 1 << i
+			}
+		}
+		if base64Class[c] {
+			t[3][c] |= ofBase64
+		}
+		switch c {
+		case '\n':
+			t[3][c] |= isBreak
+		case esc, '\b':
+			t[3][c] |= isControl
+		}
+	}
+	return t
+}()
+
+func (s *survey) reset() {
+	s.lines, s.marks, s.pipes, s.runs = s.lines[:0], s.marks[:0], s.pipes[:0], s.runs[:0]
+	for i := range s.escapes {
+		s.escapes[i] = s.escapes[i][:0]
+	}
+}
+
+// note files a place at which the patterns of the mask may begin.
+func (s *survey) note(i int, mask byte) {
+	for ; mask != 0; mask &= mask - 1 {
+		switch k := bits.TrailingZeros8(mask); k {
+		case atBracket:
+			s.marks = append(s.marks, uint32(i))
+		case atPipe:
+			s.pipes = append(s.pipes, uint32(i))
+		default:
+			s.escapes[k] = append(s.escapes[k], uint32(i))
+		}
+	}
+}
+
+// take surveys b.
+func (s *survey) take(b []byte) {
+	s.reset()
+	i := s.blocks(b)
+	if i == 0 && len(b) >= smallText {
+		s.scalar(b)
+		return
+	}
+	// The rest, or a text that is too small for anything else.
+	for from := i; i < len(b); i++ {
+		if (i-from)%64 == 0 {
+			s.words = append(s.words, 0)
+		}
+		c := b[i]
+		if c >= 0x80 {
+			if c == bom[0] {
+				s.marks = append(s.marks, uint32(i))
+			}
+			continue
+		}
+		one := surveyTables[3][c]
+		s.words[len(s.words)-1] |= uint64(one&ofBase64) << ((i - from) % 64)
+		switch {
+		case one&isBreak != 0:
+			s.lines = append(s.lines, uint32(i))
+		case one&isControl != 0:
+			s.marks = append(s.marks, uint32(i))
+		}
+		if m := surveyTables[0][c]; m != 0 {
+			if i+1 < len(b) {
+				m &= surveyTables[1][b[i+1]&0x7f]
+			}
+			s.note(i, m)
+		}
+	}
+	s.longRuns(b)
+}
+
+// smallText is where the search for each byte by itself begins to be worth it.
+const smallText = 512
+
+// longRuns finds the runs in the words of a bit for each byte.
+func (s *survey) longRuns(b []byte) {
+	const needed = minEncoded
+	for k, done := 0, 0; k < len(s.words); k++ {
+		lo, hi := s.words[k], uint64(0)
+		if k+1 < len(s.words) {
+			hi = s.words[k+1]
+		}
+		// Each step keeps the bits at which twice as many set ones begin.
+		lo, hi = lo&(lo>>1|hi<<63), hi&(hi>>1)
+		lo, hi = lo&(lo>>2|hi<<62), hi&(hi>>2)
+		lo, hi = lo&(lo>>4|hi<<60), hi&(hi>>4)
+		if lo == 0 {
+			continue
+		}
+		lo, hi = lo&(lo>>8|hi<<56), hi&(hi>>8)
+		lo &= lo>>(needed-16) | hi<<(64-(needed-16))
+		for lo != 0 {
+			start := k*64 + bits.TrailingZeros64(lo)
+			if start < done {
+				lo &= lo - 1
+				continue
+			}
+			end := start + needed
+			for end < len(b) && base64Class[b[end]] {
+				end++
+			}
+			s.runs = append(s.runs, span{start, end})
+			done = end + 1
+			if done >= (k+1)*64 {
+				break
+			}
+			lo &= ^uint64(0) << (done % 64)
+		}
+	}
+}
+
+// scalar surveys a text by looking for each byte by itself.
+func (s *survey) scalar(b []byte) {
+	each := func(c byte, f func(i int)) {
+		for i := 0; i < len(b); i++ {
+			k := bytes.IndexByte(b[i:], c)
+			if k < 0 {
+				return
+			}
+			i += k
+			f(i)
+		}
+	}
+	mark := func(i int) { s.marks = append(s.marks, uint32(i)) }
+	each('\n', func(i int) { s.lines = append(s.lines, uint32(i)) })
+	each(esc, mark)
+	each('\b', mark)
+	each(bom[0], mark)
+	for k, p := range patterns {
+		if k == atPipe {
+			each('|', func(i int) {
+				if i > 0 && b[i-1] == ' ' {
+					s.note(i-1, 1<<k)
+				}
+			})
+			continue
+		}
+		for i := 0; i < len(b); i++ {
+			n := bytes.IndexByte(b[i:], p.first)
+			if n < 0 {
+				break
+			}
+			i += n
+			if i+1 == len(b) || surveyTables[1][b[i+1]&0x7f]>>k&1 != 0 {
+				s.note(i, 1<<k)
+			}
+			for p.first == 0 && i+1 < len(b) && b[i+1] == 0 {
+				i++ // of a row of NULs only the last one is worth a look
+			}
+		}
+	}
+	slices.Sort(s.marks)
+	for i := minEncoded - 1; i < len(b); {
+		// A run of the least length has a byte at every place of that distance.
+		if !base64Class[b[i]] {
+			i += minEncoded
+			continue
+		}
+		start, end := i, i+1
+		for start > 0 && base64Class[b[start-1]] {
+			start--
+		}
+		for end < len(b) && base64Class[b[end]] {
+			end++
+		}
+		if end-start >= minEncoded {
+			s.runs = append(s.runs, span{start, end})
+		}
+		i = end + minEncoded
+	}
+}
+
+// after is the part of a list from the first place on that is i or more.
+func after(list []uint32, i int) []uint32 {
+	k, _ := slices.BinarySearch(list, uint32(max(i, 0)))
+	return list[k:]
+}
