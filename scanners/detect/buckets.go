@@ -5,15 +5,20 @@ import (
 	"slices"
 )
 
-// Grams are put into sixteen buckets so that few places of ordinary text look,
-// byte by byte, as if they belonged to one: the byte at each of the four places
-// must be one that some gram of the bucket has there.
+// Grams are put into buckets so that few places of ordinary text look, byte by
+// byte, as if they belonged to one: the byte at each of the four places must be one
+// that some gram of the bucket has there.
 
-const bucketCount = 16
+const bucketCount = 24
 
-// byteSet is a set of 7-bit bytes and how often they occur, all together.
+// buckets say of each byte below 0x80 which of eight buckets it can belong to at
+// each of the four places, and so for the next eight.
+type buckets [bucketCount / 8 * gramLen][128]byte
+
+// byteSet is how many of a bucket's grams have each 7-bit byte at a place, and how
+// often those bytes occur in text, all together.
 type byteSet struct {
-	in     [128]bool
+	n      [128]int
 	weight float64
 }
 
@@ -35,7 +40,7 @@ func (k *bucket) added(gram uint32) float64 {
 	for p := range k {
 		c := byte(gram>>(8*p)) & 0x7f
 		x := k[p].weight
-		if !k[p].in[c] {
+		if k[p].n[c] == 0 {
 			x += frequencyOf(c)
 		}
 		w *= x
@@ -43,11 +48,16 @@ func (k *bucket) added(gram uint32) float64 {
 	return w
 }
 
-func (k *bucket) add(gram uint32) {
+// count adds a gram, or takes one away.
+func (k *bucket) count(gram uint32, by int) {
 	for p := range k {
-		if c := byte(gram>>(8*p)) & 0x7f; !k[p].in[c] {
-			k[p].in[c] = true
-			k[p].weight += frequencyOf(c)
+		c := byte(gram>>(8*p)) & 0x7f
+		s := &k[p]
+		if s.n[c] == 0 {
+			s.weight += frequencyOf(c)
+		}
+		if s.n[c] += by; s.n[c] == 0 {
+			s.weight -= frequencyOf(c)
 		}
 	}
 }
@@ -60,27 +70,44 @@ func (k *bucket) weight() float64 {
 	return w
 }
 
-// bucketTables puts each gram where it adds least, the most frequent ones first.
-func bucketTables(grams []uint32) (out [2 * gramLen][128]byte) {
-	var buckets [bucketCount]bucket
-	grams = slices.Clone(grams)
+// bucketRounds is how often each gram is asked where it adds least.
+const bucketRounds = 8
+
+// bucketTables puts each gram where it adds least, the most frequent ones first,
+// and goes over all of them again: where the first ones belong shows with the last.
+func bucketTables(entries []gramEntry) (out buckets) {
+	var grams []uint32
+	for _, e := range entries {
+		grams = append(grams, e.gram)
+	}
 	slices.SortFunc(grams, func(a, b uint32) int {
 		return cmp.Or(cmp.Compare(frequency(b), frequency(a)), cmp.Compare(a, b))
 	})
-	for _, g := range slices.Compact(grams) {
-		best, least := 0, 0.0
-		for i := range buckets {
-			more := buckets[i].added(g) - buckets[i].weight()
-			if i == 0 || more < least {
-				best, least = i, more
+	grams = slices.Compact(grams)
+	all := make([]bucket, bucketCount)
+	var weights [bucketCount]float64
+	in := make([]int, len(grams))
+	for round := range bucketRounds {
+		for i, g := range grams {
+			if k := in[i]; round > 0 {
+				all[k].count(g, -1)
+				weights[k] = all[k].weight()
 			}
+			best, least := 0, 0.0
+			for k := range all {
+				if more := all[k].added(g) - weights[k]; k == 0 || more < least {
+					best, least = k, more
+				}
+			}
+			in[i] = best
+			all[best].count(g, 1)
+			weights[best] = all[best].weight()
 		}
-		buckets[best].add(g)
 	}
-	for i := range buckets {
+	for i := range all {
 		for p := range gramLen {
-			for c, in := range buckets[i][p].in {
-				if !in {
+			for c, n := range all[i][p].n {
+				if n == 0 {
 					continue
 				}
 				// Folding set bit 0x20: both bytes look alike.

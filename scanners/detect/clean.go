@@ -30,7 +30,10 @@ func (t *text) clean(p *text) bool {
 		if len(lines) > 0 {
 			end = int(lines[0]) + 1
 		}
-		x := stamp(b[i:end])
+		var x lineMark
+		if mayStamp[b[i]] {
+			x = stamp(b[i:end])
+		}
 		name := []byte(nil)
 		for len(pipes) > 0 && int(pipes[0]) < i+x.len {
 			pipes = pipes[1:]

@@ -90,7 +90,7 @@ func New(set *rules.Set) *Engine {
 			if x.Slow {
 				p.keyword = []byte(r.Keywords[n])
 			}
-			p.rest = sync.OnceValue(func() *syntax.Prog { return program(r.Regex.String(), a.Branch, a.Elem) })
+			p.rest = sync.OnceValue(func() *syntax.Prog { return program(r.Regex.String(), a.Path, a.Elem) })
 			e.anchors = append(e.anchors, p)
 			c.leads = c.leads || p.leading
 		}
@@ -102,7 +102,11 @@ func New(set *rules.Set) *Engine {
 			e.atStart = append(e.atStart, x.Anchor)
 		}
 	}
-	e.grams = newGramTable(grams)
+	var b buckets
+	for i := range b {
+		copy(b[i][:], t.Buckets[i*len(b[i]):])
+	}
+	e.grams = newGramTable(grams, b)
 	return e
 }
 
@@ -239,7 +243,9 @@ func (e *Engine) search(s *scratch, b []byte, part span) {
 		}
 		from = next
 	}
-	e.folded(s, b, part)
+	if !s.ascii {
+		e.folded(s, b, part)
+	}
 }
 
 // folded looks for literals that are written with one of the two runes, in the

@@ -32,7 +32,7 @@ type gramTable struct {
 	first  []uint32                   // by rank: the hash's entries; one more at the end
 	list   []gramEntry
 	// buckets are for the look at many places at once; see buckets.go.
-	buckets [2 * gramLen][128]byte
+	buckets buckets
 }
 
 type gramEntry struct {
@@ -53,8 +53,8 @@ func (s gramSet) sorted() []gramEntry {
 }
 
 // newGramTable makes a table of sorted entries.
-func newGramTable(sorted []gramEntry) *gramTable {
-	t := &gramTable{list: sorted}
+func newGramTable(sorted []gramEntry, b buckets) *gramTable {
+	t := &gramTable{list: sorted, buckets: b}
 	last := uint32(1 << hashBits)
 	for i, e := range t.list {
 		h := gramHash(e.gram)
@@ -65,11 +65,6 @@ func newGramTable(sorted []gramEntry) *gramTable {
 		}
 	}
 	t.first = append(t.first, uint32(len(t.list)))
-	grams := make([]uint32, len(t.list))
-	for i, e := range t.list {
-		grams[i] = e.gram
-	}
-	t.buckets = bucketTables(grams)
 	n := uint32(0)
 	for i, w := range t.bitmap {
 		t.rank[i] = n

@@ -14,8 +14,9 @@ import (
 type anchor struct {
 	literals      []string // lower case
 	before, after extent
-	// branch and elem are where in the expression the literal stands.
-	branch, elem int
+	// path and elem are where in the expression the literal stands.
+	path []int
+	elem int
 	// grams are what to search for: one of them stands in every match, off
 	// bytes behind the literal's first.
 	grams []placedGram
@@ -48,9 +49,9 @@ func analyze(expr string) (anchors []anchor, ok bool) {
 	if err != nil {
 		return nil, false
 	}
-	for i, b := range branches(re) {
-		a := bestAnchor(b)
-		a.branch = i
+	for _, b := range branches(re) {
+		a := bestAnchor(b.elems)
+		a.path = b.path
 		if len(a.grams) == 0 {
 			return nil, false
 		}
@@ -91,14 +92,22 @@ func alternatives(re *syntax.Regexp) []*syntax.Regexp {
 // maxExpansion is how often alternatives inside a branch are multiplied out.
 const maxExpansion = 3
 
+// branch is one way through an expression's alternatives: the top one's number,
+// then for each that was multiplied out its element's and its own number.
+type branch struct {
+	elems []*syntax.Regexp
+	path  []int
+}
+
 // branches lists the elements of each top alternative. One that has no anchor, as
 // where a group of names has none in common, is multiplied out: an anchor for each
 // of the group's own alternatives.
-func branches(re *syntax.Regexp) [][]*syntax.Regexp {
-	var out [][]*syntax.Regexp
-	var add func(elems []*syntax.Regexp, depth int)
-	add = func(elems []*syntax.Regexp, depth int) {
-		if depth < maxExpansion {
+func branches(re *syntax.Regexp) []branch {
+	var out []branch
+	var add func(b branch)
+	add = func(b branch) {
+		elems := b.elems
+		if len(b.path) < 1+2*maxExpansion {
 			for i, e := range elems {
 				list := alternatives(e)
 				if len(list) < 2 || !slices.ContainsFunc(list, hasLiteral) {
@@ -108,18 +117,24 @@ func branches(re *syntax.Regexp) [][]*syntax.Regexp {
 				if len(bestAnchor(elems).grams) > 0 {
 					break
 				}
-				for _, a := range list {
-					add(slices.Concat(elems[:i], flatten(a, nil), elems[i+1:]), depth+1)
+				for k := range list {
+					add(b.into(i, k))
 				}
 				return
 			}
 		}
-		out = append(out, elems)
+		out = append(out, b)
 	}
-	for _, b := range alternatives(re) {
-		add(flatten(b, nil), 0)
+	for i, a := range alternatives(re) {
+		add(branch{flatten(a, nil), []int{i}})
 	}
 	return out
+}
+
+// into puts the k-th alternative of an element in the element's place.
+func (b branch) into(elem, k int) branch {
+	a := alternatives(b.elems[elem])[k]
+	return branch{slices.Concat(b.elems[:elem], flatten(a, nil), b.elems[elem+1:]), append(slices.Clone(b.path), elem, k)}
 }
 
 func hasLiteral(re *syntax.Regexp) bool {
@@ -184,12 +199,16 @@ func restOf(elems []*syntax.Regexp, i int) (*syntax.Prog, error) {
 }
 
 // program is what an expression asks for from an anchor's literal on.
-func program(expr string, branch, elem int) *syntax.Prog {
+func program(expr string, path []int, elem int) *syntax.Prog {
 	re, err := syntax.Parse(expr, syntax.Perl)
 	if err != nil {
 		panic("detect: an expression that was analysed does not parse: " + err.Error())
 	}
-	p, err := restOf(branches(re)[branch], elem)
+	b := branch{elems: flatten(alternatives(re)[path[0]], nil)}
+	for path = path[1:]; len(path) > 0; path = path[2:] {
+		b = b.into(path[0], path[1])
+	}
+	p, err := restOf(b.elems, elem)
 	if err != nil {
 		panic("detect: an expression that was analysed does not compile: " + err.Error())
 	}

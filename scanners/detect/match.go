@@ -17,6 +17,7 @@ type scratch struct {
 	slots   []int
 	gate    []bool
 	act     []int
+	ascii   bool         // the text is known to have nothing beyond
 	steps   int          // bytes that automatons looked at
 	auto    []*automaton // by anchor, made when first needed
 	reach   []sliding    // likewise

@@ -12,7 +12,7 @@ import (
 var haveVBMI = cpu.X86.HasAVX512F && cpu.X86.HasAVX512BW && cpu.X86.HasAVX512VBMI
 
 //go:noescape
-func bucketMasks(tables *[2 * gramLen][128]byte, b *byte, blocks int, masks *uint64)
+func bucketMasks(tables *buckets, b *byte, blocks int, masks *uint64)
 
 const blockSize = 64
 
@@ -50,7 +50,8 @@ type blockMasks struct {
 	patterns [patternCount]uint64 // only where any is not zero
 	any      uint64
 	// by the bits of surveyTables' last
-	digits, breaks, controls uint64
+	digits, breaks, controls, nuls uint64
+	beyond                         uint64 // ASCII
 }
 
 //go:noescape
@@ -65,15 +66,19 @@ func (s *survey) blocks(b []byte) int {
 	const most = 16
 	var masks [most]blockMasks
 	i := 0
+	var nuls, beyond uint64
 	for {
 		n := min((len(b)-i-2)/blockSize, most)
 		if n <= 0 {
+			s.nuls, s.ascii = nuls != 0, beyond == 0
 			return i
 		}
 		surveyMasks(&surveyTables, &b[i], n, &masks[0])
 		for k := range masks[:n] {
 			m := &masks[k]
 			s.words = append(s.words, m.digits)
+			nuls |= m.nuls
+			beyond |= m.beyond
 			for x := m.breaks; x != 0; x &= x - 1 {
 				s.lines = append(s.lines, uint32(i+bits.TrailingZeros64(x)))
 			}

@@ -1,59 +1,79 @@
 #include "textflag.h"
 
-// func bucketMasks(tables *[2 * gramLen][128]byte, b *byte, blocks int, masks *uint64)
+// func bucketMasks(tables *buckets, b *byte, blocks int, masks *uint64)
 //
 // For each block of 64 bytes, and for each place in it, the buckets that the
-// place's four bytes can belong to: two VPERMI2B lookups a byte, of eight buckets
-// each, in tables of 128 entries (the eighth bit of a byte is not looked at). A
-// place whose buckets are not empty sets its bit in the block's mask. Three bytes
-// behind the last block are read.
+// place's four bytes can belong to: a VPERMI2B lookup a byte for eight buckets each,
+// in tables of 128 entries (the eighth bit of a byte is not looked at). A place
+// whose buckets are not empty sets its bit in the block's mask. Three bytes behind
+// the last block are read.
 TEXT ·bucketMasks(SB), NOSPLIT, $0-32
 	MOVQ tables+0(FP), AX
 	MOVQ b+8(FP), SI
 	MOVQ blocks+16(FP), CX
 	MOVQ masks+24(FP), DI
-	VMOVDQU64 0(AX), Z16
-	VMOVDQU64 64(AX), Z17
-	VMOVDQU64 128(AX), Z18
-	VMOVDQU64 192(AX), Z19
-	VMOVDQU64 256(AX), Z20
-	VMOVDQU64 320(AX), Z21
-	VMOVDQU64 384(AX), Z22
-	VMOVDQU64 448(AX), Z23
-	VMOVDQU64 512(AX), Z24
-	VMOVDQU64 576(AX), Z25
-	VMOVDQU64 640(AX), Z26
-	VMOVDQU64 704(AX), Z27
-	VMOVDQU64 768(AX), Z28
-	VMOVDQU64 832(AX), Z29
-	VMOVDQU64 896(AX), Z30
-	VMOVDQU64 960(AX), Z31
+	VMOVDQU64 0(AX), Z8
+	VMOVDQU64 64(AX), Z9
+	VMOVDQU64 128(AX), Z10
+	VMOVDQU64 192(AX), Z11
+	VMOVDQU64 256(AX), Z12
+	VMOVDQU64 320(AX), Z13
+	VMOVDQU64 384(AX), Z14
+	VMOVDQU64 448(AX), Z15
+	VMOVDQU64 512(AX), Z16
+	VMOVDQU64 576(AX), Z17
+	VMOVDQU64 640(AX), Z18
+	VMOVDQU64 704(AX), Z19
+	VMOVDQU64 768(AX), Z20
+	VMOVDQU64 832(AX), Z21
+	VMOVDQU64 896(AX), Z22
+	VMOVDQU64 960(AX), Z23
+	VMOVDQU64 1024(AX), Z24
+	VMOVDQU64 1088(AX), Z25
+	VMOVDQU64 1152(AX), Z26
+	VMOVDQU64 1216(AX), Z27
+	VMOVDQU64 1280(AX), Z28
+	VMOVDQU64 1344(AX), Z29
+	VMOVDQU64 1408(AX), Z30
+	VMOVDQU64 1472(AX), Z31
 
 loop:
 	TESTQ CX, CX
 	JZ    done
 	VMOVDQU64 0(SI), Z0
+	VPERMI2B Z9, Z8, Z0
 	VMOVDQU64 1(SI), Z1
-	VMOVDQU64 2(SI), Z2
+	VPERMI2B Z11, Z10, Z1
+	VPANDQ Z1, Z0, Z0
+	VMOVDQU64 2(SI), Z1
+	VPERMI2B Z13, Z12, Z1
+	VPANDQ Z1, Z0, Z0
+	VMOVDQU64 3(SI), Z1
+	VPERMI2B Z15, Z14, Z1
+	VPANDQ Z1, Z0, Z0
+	VMOVDQU64 0(SI), Z2
+	VPERMI2B Z17, Z16, Z2
+	VMOVDQU64 1(SI), Z3
+	VPERMI2B Z19, Z18, Z3
+	VPANDQ Z3, Z2, Z2
+	VMOVDQU64 2(SI), Z3
+	VPERMI2B Z21, Z20, Z3
+	VPANDQ Z3, Z2, Z2
 	VMOVDQU64 3(SI), Z3
-	VMOVDQA64 Z0, Z4
-	VMOVDQA64 Z1, Z5
-	VMOVDQA64 Z2, Z6
-	VMOVDQA64 Z3, Z7
-	VPERMI2B Z17, Z16, Z0
-	VPERMI2B Z19, Z18, Z1
-	VPERMI2B Z21, Z20, Z2
 	VPERMI2B Z23, Z22, Z3
+	VPANDQ Z3, Z2, Z2
+	VMOVDQU64 0(SI), Z4
 	VPERMI2B Z25, Z24, Z4
+	VMOVDQU64 1(SI), Z5
 	VPERMI2B Z27, Z26, Z5
-	VPERMI2B Z29, Z28, Z6
-	VPERMI2B Z31, Z30, Z7
-	VPANDQ Z0, Z1, Z0
-	VPANDQ Z2, Z3, Z2
-	VPANDQ Z0, Z2, Z0
-	VPANDQ Z4, Z5, Z4
-	VPANDQ Z6, Z7, Z6
-	VPANDQ Z4, Z6, Z4
+	VPANDQ Z5, Z4, Z4
+	VMOVDQU64 2(SI), Z5
+	VPERMI2B Z29, Z28, Z5
+	VPANDQ Z5, Z4, Z4
+	VMOVDQU64 3(SI), Z5
+	VPERMI2B Z31, Z30, Z5
+	VPANDQ Z5, Z4, Z4
+	VPORQ  Z0, Z2, Z0
 	VPORQ  Z0, Z4, Z0
 	VPTESTMB Z0, Z0, K1
 	KMOVQ K1, (DI)
@@ -70,9 +90,9 @@ done:
 //
 // For each block of 64 bytes: a mask for each of the eight patterns (tables 0 to 2
 // looked up with a place's byte and the two behind it), one of the places that
-// have any, and one for each of three bits of table 3. Bytes beyond ASCII have
-// none, but for a byte-order mark's first, which counts as a control character.
-// Two bytes behind the last block are read.
+// have any, one for each of four bits of table 3, and one of the bytes beyond ASCII.
+// Those have no bit in the others, but for a byte-order mark's first, which counts
+// as a control character. Two bytes behind the last block are read.
 TEXT ·surveyMasks(SB), NOSPLIT, $0-32
 	MOVQ tables+0(FP), AX
 	MOVQ b+8(FP), SI
@@ -112,6 +132,7 @@ next:
 	VMOVDQU64 1(SI), Z1
 	VMOVDQU64 2(SI), Z2
 	VPMOVB2M Z0, K2
+	KMOVQ K2, 104(DI)
 	KNOTQ K2, K2
 	VPCMPEQB Z24, Z0, K3
 	VMOVDQA64 Z0, Z3
@@ -151,8 +172,10 @@ single:
 	VPTESTMB Z10, Z3, K2, K1
 	KORQ  K1, K3, K1
 	KMOVQ K1, 88(DI)
+	VPTESTMB Z11, Z3, K2, K1
+	KMOVQ K1, 96(DI)
 	ADDQ $64, SI
-	ADDQ $96, DI
+	ADDQ $112, DI
 	DECQ CX
 	JMP  next
 

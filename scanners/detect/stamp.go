@@ -45,6 +45,14 @@ func stamp(b []byte) lineMark {
 	return lineMark{}
 }
 
+// mayStamp marks what a line with something before its text begins with.
+var mayStamp = func() (t [256]bool) {
+	for c := range t {
+		t[c] = digit(byte(c)) || c == '[' || c == '{' || c == 'S' || c == int(bom[0])
+	}
+	return t
+}()
+
 func digit(c byte) bool { return c >= '0' && c <= '9' }
 
 // shaped reports whether b begins with the shape: 0 stands for a digit.

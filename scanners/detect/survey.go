@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"math/bits"
 	"slices"
+	"unicode/utf8"
 )
 
 // survey is what one pass over a text notes for all that looks at it afterwards:
@@ -17,6 +18,8 @@ type survey struct {
 	escapes [escapeCount][]uint32
 	runs    []span // of base64Class, minEncoded or more
 	words   []uint64
+	nuls    bool // there are any
+	ascii   bool // there is nothing beyond
 }
 
 // pattern is what a place looks like at which something may begin: a byte, and
@@ -61,6 +64,7 @@ const (
 	ofBase64 = 1 << iota
 	isBreak
 	isControl // ESC and backspace
+	isNUL
 )
 
 // surveyTables say of each byte below 0x80 which patterns it can be the first, the
@@ -86,6 +90,8 @@ var surveyTables = func() (t [4][128]byte) {
 			t[3][c] |= isBreak
 		case esc, '\b':
 			t[3][c] |= isControl
+		case 0:
+			t[3][c] |= isNUL
 		}
 	}
 	return t
@@ -96,6 +102,7 @@ func (s *survey) reset() {
 	for i := range s.escapes {
 		s.escapes[i] = s.escapes[i][:0]
 	}
+	s.nuls, s.ascii = false, true
 }
 
 // note files a place at which the patterns of the mask may begin.
@@ -126,7 +133,8 @@ func (s *survey) take(b []byte) {
 			s.words = append(s.words, 0)
 		}
 		c := b[i]
-		if c >= 0x80 {
+		if c >= utf8.RuneSelf {
+			s.ascii = false
 			if c == bom[0] {
 				s.marks = append(s.marks, uint32(i))
 			}
@@ -139,6 +147,8 @@ func (s *survey) take(b []byte) {
 			s.lines = append(s.lines, uint32(i))
 		case one&isControl != 0:
 			s.marks = append(s.marks, uint32(i))
+		case one&isNUL != 0:
+			s.nuls = true
 		}
 		if m := surveyTables[0][c]; m != 0 {
 			if i+1 < len(b) {
@@ -202,6 +212,7 @@ func (s *survey) scalar(b []byte) {
 			f(i)
 		}
 	}
+	s.nuls, s.ascii = bytes.IndexByte(b, 0) >= 0, false
 	mark := func(i int) { s.marks = append(s.marks, uint32(i)) }
 	each('\n', func(i int) { s.lines = append(s.lines, uint32(i)) })
 	each(esc, mark)

@@ -22,6 +22,7 @@ type tables struct {
 	Digest  [sha256.Size]byte
 	Rules   []analyzed
 	Entries []storedEntry
+	Buckets []byte
 }
 
 // analyzed is one rule's analysis.
@@ -32,7 +33,8 @@ type analyzed struct {
 
 type storedAnchor struct {
 	Literals      []string
-	Branch, Elem  int
+	Path          []int
+	Elem          int
 	Before, After storedExtent
 	Leading       bool
 	Least         int
@@ -104,7 +106,7 @@ func build(set []*rules.Rule) *tables {
 			}
 		}
 		for _, a := range anchors {
-			x.Anchors = append(x.Anchors, storedAnchor{a.literals, a.branch, a.elem, a.before.store(), a.after.store(), a.leading, a.least, storedHead{a.head.known, a.head.folds, members(a.head.class), a.head.most}})
+			x.Anchors = append(x.Anchors, storedAnchor{a.literals, a.path, a.elem, a.before.store(), a.after.store(), a.leading, a.least, storedHead{a.head.known, a.head.folds, members(a.head.class), a.head.most}})
 			for _, g := range a.grams {
 				grams[gramEntry{gram: g.gram, anchor: uint16(n), off: g.off}] = struct{}{}
 			}
@@ -112,8 +114,12 @@ func build(set []*rules.Rule) *tables {
 		}
 		t.Rules = append(t.Rules, x)
 	}
-	for _, e := range grams.sorted() {
+	sorted := grams.sorted()
+	for _, e := range sorted {
 		t.Entries = append(t.Entries, storedEntry{e.gram, e.anchor, e.off})
+	}
+	for _, set := range bucketTables(sorted) {
+		t.Buckets = append(t.Buckets, set[:]...)
 	}
 	return t
 }
