@@ -8,11 +8,12 @@ import (
 )
 
 // automaton decides whether a match of an anchor's rest may begin at a place.
-// It is a DFA over bytes, built while it runs: exact for ASCII, and on any
-// other byte that the expression could take it says "may". One goroutine uses
-// it.
+// It is a DFA over bytes, built while it runs, in which a rune beyond ASCII is one
+// byte. Where the expression tells such runes apart it says "may". One goroutine
+// uses it.
 type automaton struct {
 	prog   *syntax.Prog
+	runes  []beyond   // by instruction
 	class  [256]uint8 // bytes that no instruction tells apart
 	sample []byte     // one byte of each class
 	next   []int32    // by state and class: a state + first, or an outcome
@@ -32,7 +33,7 @@ type dstate struct {
 // Outcomes of a step. Zero is "not computed yet".
 const (
 	dead   = 1
-	maybe  = 2 // a rune beyond ASCII: whether it is taken is left to the expression
+	maybe  = 2 // whether a rune beyond ASCII is taken is left to the expression
 	first  = 3
 	accept = 1 << 24 // beside an outcome: a match ends before the byte
 )
@@ -63,7 +64,11 @@ func classOf(b []byte, pos int) prevByte {
 const maxStates = 2000
 
 func newAutomaton(p *syntax.Prog) *automaton {
-	a := &automaton{prog: p, mark: make([]uint32, len(p.Inst))}
+	a := &automaton{prog: p, mark: make([]uint32, len(p.Inst)), runes: make([]beyond, len(p.Inst))}
+	for i := range p.Inst {
+		in := &p.Inst[i]
+		a.runes[i] = beyondASCII(in.Op, in.Rune, syntax.Flags(in.Arg))
+	}
 	a.classes()
 	a.reset()
 	return a
@@ -189,22 +194,19 @@ func (a *automaton) try(b []byte, pos int, prev prevByte) attempt {
 	n := int32(len(a.sample))
 	end, limit := -1, len(b)
 	for i := pos; i < limit; i++ {
-		k := s*n + int32(a.class[b[i]])
+		c, size := b[i], 1
+		if c >= utf8.RuneSelf {
+			c, size = runeAt(b[i:])
+		}
+		k := s*n + int32(a.class[c])
 		t := a.next[k]
 		if t == 0 {
 			if len(a.states) >= maxStates {
 				a.reset()
 				return attempt{may: true, end: -1, stop: i}
 			}
-			t = a.step(s, int(b[i]))
+			t = a.step(s, int(c))
 			a.next[k] = t
-		}
-		if t&^accept == maybe && b[i] != plain && !folding(b[i:]) {
-			// Its first byte alone looks like that of a rune that folds.
-			if k = s*n + int32(a.class[plain]); a.next[k] == 0 {
-				a.next[k] = a.step(s, plain)
-			}
-			t = a.next[k]
 		}
 		if t&accept != 0 {
 			if end < 0 {
@@ -220,6 +222,7 @@ func (a *automaton) try(b []byte, pos int, prev prevByte) attempt {
 			return attempt{may: true, end: -1, stop: i}
 		}
 		s = t - first
+		i += size - 1
 	}
 	if limit < len(b) {
 		return attempt{may: true, end: -1, stop: limit}
@@ -254,7 +257,7 @@ func (a *automaton) grams(prev prevByte, limit int) (out map[uint32]struct{}, ok
 				a.next[int(s)*len(a.sample)+k] = t
 			}
 			switch {
-			case t&accept != 0, t == maybe && c != longSFirst && c != kelvinFirst:
+			case t&accept != 0, c >= utf8.RuneSelf && t != dead && c != longSFirst && c != kelvinFirst:
 				return false
 			case t == dead || t == maybe:
 				continue
@@ -333,12 +336,16 @@ func (a *automaton) step(s int32, c int) int32 {
 	for _, pc := range runes {
 		in := &a.prog.Inst[pc]
 		if c >= utf8.RuneSelf {
-			if beyondASCII(in, byte(c)) {
+			switch k := a.runes[pc]; {
+			case k == someRunes, c != plain && k != noRunes:
 				return maybe | flag
+			case k != allRunes:
+				continue
 			}
+		} else if !in.MatchRune(rune(c)) {
 			continue
 		}
-		if in.MatchRune(rune(c)) && a.mark[in.Out] != a.gen {
+		if a.mark[in.Out] != a.gen {
 			a.mark[in.Out] = a.gen
 			next = append(next, in.Out)
 		}
@@ -356,42 +363,58 @@ func (a *automaton) step(s int32, c int) int32 {
 	return a.state(next, prev) + first | flag
 }
 
-// beyondASCII reports whether an instruction may take a rune whose UTF-8 begins
-// with, or goes on with, the byte c. Of the two runes that fold into ASCII only
-// the first byte is looked for: no expression takes them alone.
-func beyondASCII(in *syntax.Inst, c byte) bool {
-	switch in.Op {
-	case syntax.InstRuneAny, syntax.InstRuneAnyNotNL:
-		return true
+// beyond says which runes beyond ASCII something takes.
+type beyond uint8
+
+const (
+	noRunes  beyond = iota
+	folds           // of those that fold into ASCII one or both, or none
+	allRunes        // all, with or without those that fold
+	someRunes
+)
+
+// beyondASCII tells it of a class's pairs of runes, of a lone rune, and of any rune.
+func beyondASCII(op syntax.InstOp, runes []rune, flags syntax.Flags) beyond {
+	switch {
+	case op == syntax.InstRuneAny || op == syntax.InstRuneAnyNotNL:
+		return allRunes
+	case len(runes) == 1 && runes[0] >= utf8.RuneSelf:
+		return someRunes
+	case len(runes) == 1 && flags&syntax.FoldCase != 0:
+		return folds
 	}
-	folds := syntax.Flags(in.Arg)&syntax.FoldCase != 0 && len(in.Rune) == 1
-	for i := 0; i < len(in.Rune); i++ {
-		r := in.Rune[i]
-		if r < utf8.RuneSelf {
+	out, next := noRunes, rune(utf8.RuneSelf)
+	for i := 0; i+1 < len(runes); i += 2 {
+		lo, hi := max(runes[i], utf8.RuneSelf), runes[i+1]
+		switch {
+		case hi < utf8.RuneSelf:
 			continue
-		}
-		// Classes are pairs; a lone folding rune stands twice.
-		if pair := i | 1; (r == longS || r == kelvin) && pair < len(in.Rune) && in.Rune[pair] == r && in.Rune[pair&^1] == r {
-			folds = true
-			i = pair
+		case lo == hi && foldsToASCII(lo):
+			out = max(out, folds)
 			continue
+		case lo > next && (lo > next+1 || !foldsToASCII(next)):
+			return someRunes
 		}
-		return true
+		out, next = allRunes, hi+1
 	}
-	return folds && (c == longSFirst || c == kelvinFirst)
+	if out == allRunes && next <= utf8.MaxRune {
+		return someRunes
+	}
+	return out
 }
 
-// The first bytes of ſ and of the Kelvin sign in UTF-8, and a byte beyond ASCII
-// that is neither.
+func foldsToASCII(r rune) bool { return r == longS || r == kelvin }
+
+// The first bytes of ſ and of the Kelvin sign in UTF-8, and a byte that stands for
+// all other runes beyond ASCII.
 const longSFirst, kelvinFirst, plain = 0xc5, 0xe2, 0xff
 
-// folding reports whether b may begin with a rune that folds into ASCII.
-func folding(b []byte) bool {
-	switch b[0] {
-	case longSFirst:
-		return len(b) < 2 || b[1] == 0xbf
-	case kelvinFirst:
-		return len(b) < 2 || b[1] == 0x84 && (len(b) < 3 || b[2] == 0xaa)
+// runeAt decodes the rune beyond ASCII that b begins with. first is its first byte
+// if it folds into ASCII, else plain.
+func runeAt(b []byte) (first byte, size int) {
+	r, n := utf8.DecodeRune(b)
+	if foldsToASCII(r) {
+		return b[0], n
 	}
-	return false
+	return plain, n
 }

@@ -19,7 +19,7 @@ type dumper struct {
 // line adds a row, or ends the dump where l is none.
 func (d *dumper) line(l line) {
 	b := d.t.data[l.start:l.end]
-	if len(b) < 10 || !hexDigit(b[0]) {
+	if len(b) < 10 || !hexDigit(b[0]) || !hexDigit(b[minAddress-1]) {
 		d.flush()
 		return
 	}
@@ -85,6 +85,9 @@ func (a address) plus(n int, want address) address {
 	return next
 }
 
+// minAddress is how many digits an address has at least.
+const minAddress = 6
+
 type dumpedRow struct {
 	address address
 	bytes   []dumpedByte
@@ -102,7 +105,7 @@ func dumpRow(b []byte) (row dumpedRow, ok bool) {
 	for i < len(b) && hexDigit(b[i]) {
 		i++
 	}
-	if i < 6 || i > 16 || i+3 >= len(b) {
+	if i < minAddress || i > 16 || i+3 >= len(b) {
 		return row, false
 	}
 	xxd := b[i] == ':'

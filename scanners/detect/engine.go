@@ -97,7 +97,8 @@ func New(set *rules.Set) *Engine {
 	}
 	grams := make([]gramEntry, len(t.Entries))
 	for i, x := range t.Entries {
-		grams[i] = gramEntry{x.Gram, x.Anchor, x.Off}
+		grams[i] = gramEntry{gram: x.Gram, anchor: x.Anchor, off: x.Off}
+		grams[i].behead(e.anchors[x.Anchor].literals)
 		if x.Off < 0 && !slices.Contains(e.atStart, x.Anchor) {
 			e.atStart = append(e.atStart, x.Anchor)
 		}
@@ -235,9 +236,11 @@ func (e *Engine) search(s *scratch, b []byte, part span) {
 		n, next := e.grams.scan(b, from, part.end, &s.hits)
 		for _, pos := range s.hits[:n] {
 			g := gramAt(b[pos:])
-			for _, x := range e.grams.at(g) {
-				if x.gram == g {
-					e.hit(s, b, x.anchor, int(pos)-int(x.off), int(x.off))
+			list := e.grams.at(g)
+			for i := range list {
+				x := &list[i]
+				if at := int(pos) - int(x.off); x.gram == g && !x.misses(b, at) {
+					e.hit(s, b, x.anchor, at, int(x.off))
 				}
 			}
 		}

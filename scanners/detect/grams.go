@@ -1,6 +1,7 @@
 package detect
 
 import (
+	"bytes"
 	"cmp"
 	"encoding/binary"
 	"maps"
@@ -39,7 +40,57 @@ type gramEntry struct {
 	gram   uint32
 	anchor uint16
 	off    int16 // where the gram stands from the anchor's literal on
+	// The literal's first eight bytes, folded, as far as the mask goes: those that
+	// all literals have which the gram is of.
+	head, mask uint64
 }
+
+const fold8 = fold4<<32 | fold4
+
+// behead notes how the literals begin which the entry's gram is of.
+func (e *gramEntry) behead(literals []string) {
+	first := true
+	for _, l := range literals {
+		if k := int(e.off); k < 0 || k+gramLen > len(l) || gramOf(l[k:]) != e.gram {
+			continue
+		}
+		var b [8]byte
+		n := copy(b[:], l)
+		head, mask := binary.LittleEndian.Uint64(b[:])|fold8, ^uint64(0)>>(64-8*n)
+		if first {
+			e.head, e.mask, first = head, mask, false
+		}
+		// Up to the first byte that differs.
+		if d := (e.head ^ head) & e.mask; d != 0 {
+			mask &= 1<<(bits.TrailingZeros64(d)&^7) - 1
+		}
+		e.mask &= mask
+	}
+}
+
+// misses reports whether none of the entry's literals stands at b[pos], and nothing
+// shows why: a line break in it, or what may be one, or a mask.
+func (e *gramEntry) misses(b []byte, pos int) bool {
+	if pos < 0 || pos+8 > len(b) {
+		return false
+	}
+	d := (binary.LittleEndian.Uint64(b[pos:]) | fold8 ^ e.head) & e.mask
+	if d == 0 || cuts[b[pos+bits.TrailingZeros64(d)/8]] {
+		return false
+	}
+	return e.off <= 0 || bytes.IndexByte(b[pos:pos+int(e.off)], '\n') < 0
+}
+
+// cuts marks the bytes at which a literal may have been cut: see lineEnd and masks.
+var cuts = func() (t [256]bool) {
+	for _, c := range []byte("\\=\r\n*") {
+		t[c] = true
+	}
+	for _, m := range masks {
+		t[m[0]] = true
+	}
+	return t
+}()
 
 type gramSet map[gramEntry]struct{}
 

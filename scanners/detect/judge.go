@@ -33,8 +33,8 @@ func (e *Engine) judge(m *raw, c scanners.Chunk) bool {
 	commit := c.Artifact.Location.Commit
 	// gitleaks' path list names places where its own broad rules are noisy;
 	// a provider's token is one wherever it stands.
-	if allowed(e.set.Allowlists, secret, match, string(line), path, commit, r.Provider == nil) ||
-		allowed(r.Allowlists, secret, match, string(line), path, commit, true) {
+	if allowed(r.Allowlists, secret, match, string(line), path, commit, true) ||
+		allowed(e.set.Allowlists, secret, match, string(line), path, commit, r.Provider == nil) {
 		return false
 	}
 	if placeholder(secret) || slices.Contains(printed, secret) {
@@ -194,23 +194,17 @@ func allowed(lists []*config.Allowlist, secret, match, line, path, commit string
 		case "line":
 			target = line
 		}
-		byRegex := a.RegexAllowed(target)
-		byWord, _ := a.ContainsStopWord(secret)
-		byPath := paths && a.PathAllowed(path)
-		byCommit, _ := a.CommitAllowed(commit)
+		byWord := func() bool { ok, _ := a.ContainsStopWord(secret); return ok }
+		byRegex := func() bool { return a.RegexAllowed(target) }
+		byCommit := func() bool { ok, _ := a.CommitAllowed(commit); return ok }
+		byPath := func() bool { return paths && a.PathAllowed(path) }
 		if a.MatchCondition != config.AllowlistMatchAnd {
-			if byRegex || byWord || byPath || byCommit {
+			if byWord() || byRegex() || byCommit() || byPath() {
 				return true
 			}
 			continue
 		}
-		all := true
-		for _, t := range []struct {
-			asked, holds bool
-		}{{len(a.Regexes) > 0, byRegex}, {len(a.StopWords) > 0, byWord}, {len(a.Paths) > 0, byPath}, {len(a.Commits) > 0, byCommit}} {
-			all = all && (!t.asked || t.holds)
-		}
-		if all {
+		if (len(a.StopWords) == 0 || byWord()) && (len(a.Regexes) == 0 || byRegex()) && (len(a.Commits) == 0 || byCommit()) && (len(a.Paths) == 0 || byPath()) {
 			return true
 		}
 	}

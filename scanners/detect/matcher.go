@@ -2,6 +2,7 @@ package detect
 
 import (
 	"regexp/syntax"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -47,13 +48,63 @@ const (
 	outside = iota
 	inside
 	folded  // it begins a rune that folds into ASCII, or another one that the class does not take
+	taken   // it is of a rune that the class takes, if it isn't one of those
 	unclear // it may be in a rune that the class takes
 )
 
 // unclear reports whether what begins at b[i], which isn't inside, may belong to
-// a rune of the class.
+// a rune of the class that can't be told.
 func (s *classSet) unclear(b []byte, i int) bool {
-	return s[b[i]] == unclear || s[b[i]] == folded && folding(b[i:])
+	switch s[b[i]] {
+	case unclear:
+		return true
+	case folded, taken:
+		first, _ := runeAt(b[i:])
+		return first != plain
+	}
+	return false
+}
+
+// run is how far a class's loop goes from b[at] on, at most times, and where it has
+// gone least times: negative if it doesn't get there. runes says whether there are
+// some beyond ASCII, and ok that all of it is clear.
+func (s *classSet) run(b []byte, at, least, most int) (end, low int, runes, ok bool) {
+	to := len(b)
+	if most >= 0 {
+		to = min(to, at+most)
+	}
+	end = at
+	for end < to && s[b[end]] == inside {
+		end++
+	}
+	if end == to || s[b[end]] != taken {
+		low = at + least
+		if end < low {
+			low = -1
+		}
+		return end, low, false, end == to || !s.unclear(b, end)
+	}
+	n := end - at
+	low = -1
+	if n >= least {
+		low = at + least
+	}
+	for end < len(b) && n != most {
+		size := 1
+		if s[b[end]] == taken {
+			var first byte
+			if first, size = runeAt(b[end:]); first != plain {
+				return 0, 0, false, false
+			}
+		} else if s[b[end]] != inside {
+			break
+		}
+		end += size
+		if n++; n == least {
+			low = end
+		}
+	}
+	return end, low, true, end == len(b) || n == most || !s.unclear(b, end)
 }
 
 // maxOps bounds a matcher's size: repeated groups are written out.
@@ -200,42 +251,42 @@ func (m *matcher) repeat(re *syntax.Regexp, least, most int) bool {
 // single is the set of what takes one rune, and nil for anything else.
 func single(re *syntax.Regexp) *classSet {
 	var s classSet
-	add := func(lo, hi rune) {
-		for r := lo; r <= min(hi, utf8.RuneSelf-1); r++ {
-			s[r] = inside
-		}
-		if lo == hi && (lo == longS || lo == kelvin) {
-			first := utf8.AppendRune(nil, lo)[0]
-			s[first] = max(s[first], folded)
-		} else if hi >= utf8.RuneSelf {
-			for c := utf8.RuneSelf; c < len(s); c++ {
-				s[c] = unclear
-			}
-		}
-	}
+	var runes []rune
 	switch re.Op {
 	case syntax.OpLiteral:
 		if len(re.Rune) != 1 || re.Rune[0] >= utf8.RuneSelf {
 			return nil
 		}
-		add(re.Rune[0], re.Rune[0])
-		if c := byte(re.Rune[0]); re.Flags&syntax.FoldCase != 0 && letter(c) {
-			s[c|0x20], s[c&^0x20] = inside, inside
-			if c|0x20 == 's' || c|0x20 == 'k' {
-				s[longSFirst], s[kelvinFirst] = folded, folded
+		runes = []rune{re.Rune[0], re.Rune[0]}
+		if c := re.Rune[0]; re.Flags&syntax.FoldCase != 0 {
+			for r := unicode.SimpleFold(c); r != c; r = unicode.SimpleFold(r) {
+				runes = append(runes, r, r)
 			}
 		}
 	case syntax.OpCharClass:
-		for i := 0; i+1 < len(re.Rune); i += 2 {
-			add(re.Rune[i], re.Rune[i+1])
-		}
+		runes = re.Rune
 	case syntax.OpAnyChar:
-		add(0, utf8.MaxRune)
+		runes = []rune{0, utf8.MaxRune}
 	case syntax.OpAnyCharNotNL:
-		add(0, '\n'-1)
-		add('\n'+1, utf8.MaxRune)
+		runes = []rune{0, '\n' - 1, '\n' + 1, utf8.MaxRune}
 	default:
 		return nil
+	}
+	for i := 0; i+1 < len(runes); i += 2 {
+		for r := runes[i]; r <= min(runes[i+1], utf8.RuneSelf-1); r++ {
+			s[r] = inside
+		}
+	}
+	kind := map[beyond]uint8{noRunes: outside, allRunes: taken, someRunes: unclear}[beyondASCII(syntax.InstRune, runes, 0)]
+	for c := utf8.RuneSelf; c < len(s); c++ {
+		s[c] = kind
+	}
+	if kind == outside {
+		for i := 0; i+1 < len(runes); i += 2 {
+			if foldsToASCII(runes[i]) {
+				s[utf8.AppendRune(nil, runes[i])[0]] = folded
+			}
+		}
 	}
 	return &s
 }
@@ -255,6 +306,9 @@ const (
 	waySplit wayKind = iota
 	wayGreedy
 	wayLazy
+	// Where there are runes beyond ASCII, the same.
+	wayGreedyRunes
+	wayLazyRunes
 	waySlot
 )
 
@@ -289,8 +343,10 @@ func (m *matcher) match(w *ways, b []byte, at int) []int {
 			}
 			for i, c := range o.lit {
 				if d := b[pos+i]; d|o.fold[i] != c {
-					if o.fold[i] != 0 && folding(b[pos+i:]) {
-						return nil
+					if first := byte(plain); d >= utf8.RuneSelf && o.fold[i] != 0 {
+						if first, _ = runeAt(b[pos+i:]); first != plain {
+							return nil
+						}
 					}
 					ok = false
 					break
@@ -298,35 +354,38 @@ func (m *matcher) match(w *ways, b []byte, at int) []int {
 			}
 			pos, pc = pos+len(o.lit), pc+1
 		case opSet:
-			ok = pos < len(b) && o.set[b[pos]] == inside
-			if !ok && pos < len(b) && o.set.unclear(b, pos) {
+			size := 1
+			switch {
+			case pos == len(b):
+				ok = false
+			case o.set[b[pos]] == inside:
+			case o.set.unclear(b, pos):
 				return nil
+			case o.set[b[pos]] == taken:
+				_, size = runeAt(b[pos:])
+			default:
+				ok = false
 			}
-			pos, pc = pos+1, pc+1
+			pos, pc = pos+size, pc+1
 		case opLoop:
-			to := len(b)
-			if o.most >= 0 {
-				to = min(to, pos+o.most)
-			}
-			end := pos
-			for end < to && o.set[b[end]] == inside {
-				end++
+			end, least, runes, clear := o.set.run(b, pos, o.n, o.most)
+			if !clear {
+				return nil
 			}
 			steps += (end - pos) / 16
-			if end < to && o.set.unclear(b, end) {
-				return nil
-			}
-			least := pos + o.n
-			if ok = end >= least; !ok {
+			if ok = least >= 0; !ok {
 				break
 			}
 			pc++
-			if o.lazy {
-				if pos = least; end > least {
-					w.open = append(w.open, way{wayLazy, pc, least, end})
-				}
-			} else if pos = end; end > least {
-				w.open = append(w.open, way{wayGreedy, pc, end, least})
+			x := way{wayGreedy, pc, end, least}
+			if pos = end; o.lazy {
+				x, pos = way{wayLazy, pc, least, end}, least
+			}
+			if runes {
+				x.kind += wayGreedyRunes - wayGreedy
+			}
+			if end > least {
+				w.open = append(w.open, x)
 			}
 		case opSplit:
 			if o.lazy {
@@ -349,7 +408,7 @@ func (m *matcher) match(w *ways, b []byte, at int) []int {
 		if ok {
 			continue
 		}
-		if pc, pos = w.back(); pc < 0 {
+		if pc, pos = w.back(b); pc < 0 {
 			return nil
 		}
 	}
@@ -358,7 +417,7 @@ func (m *matcher) match(w *ways, b []byte, at int) []int {
 
 // back goes to the last choice that is open; the operation is negative where
 // none is.
-func (w *ways) back() (op, pos int) {
+func (w *ways) back(b []byte) (op, pos int) {
 	for n := len(w.open) - 1; n >= 0; n-- {
 		x := &w.open[n]
 		switch x.kind {
@@ -372,6 +431,12 @@ func (w *ways) back() (op, pos int) {
 			x.pos--
 		case wayLazy:
 			x.pos++
+		case wayGreedyRunes:
+			_, n := utf8.DecodeLastRune(b[x.stretch:x.pos])
+			x.pos -= n
+		case wayLazyRunes:
+			_, n := utf8.DecodeRune(b[x.pos:])
+			x.pos += n
 		}
 		op, pos = x.op, x.pos
 		if x.pos == x.stretch {

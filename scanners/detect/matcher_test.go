@@ -46,6 +46,7 @@ func FuzzMatcher(f *testing.F) {
 	for _, x := range []string{`a{0,3}?(b|ab)+c?`, `(?i)(k|s+?)\b[^c]{2,}(c*)`, `\Ba*?(?:b(a|c){1,3})?$`, `(?m)^(a|b*c)+?$`, `(?:a|(b)){2,4}`, `([ab]{0,2}?)([bc]{1,}?)c`} {
 		f.Add(x, "abcabc kſK\ncab-a\u212abc")
 	}
+	f.Add(`a[^b]{1,9}?(.)[^c]{2}`, "aé€\xe2\x82c\xf0\x9fſ")
 	f.Fuzz(func(t *testing.T, expr, text string) {
 		if len(expr) > 60 || len(text) > 200 {
 			return
@@ -87,8 +88,13 @@ func TestMatcherAndRunes(t *testing.T) {
 		{`(?i)a[a-z]+`, "ab\u201c", true}, // its first byte is the Kelvin sign's
 		{`(?i)a[a-z]+`, "abſ", false},
 		{`(?i)akk`, "ak\u212a", false},
-		{`a[^b]+`, "aé", false},
-		{`a.`, "a\xff", false},
+		{`a[^b]+`, "aé", true},
+		{`a[^b]{3}`, "aéé\xff", true},
+		{`a([^b]{1,9})[^b]([^b]{2})`, "aé€\xe2\x82c\xf0\x9f", true},
+		{`a([^b]{1,9}?)[^b]([^b]{2})c`, "aé€\xe2\x82c\xf0\x9f", true},
+		{`(?i)a[^k]+`, "aéſ", false},
+		{`a.`, "a\xff", true},
+		{`a[à-ü]`, "aé", false},
 	} {
 		got := newMatcher(c.expr).match(&ways{}, []byte(c.text), 0)
 		if want := regexp.MustCompile(c.expr).FindStringSubmatchIndex(c.text); got != nil != c.told || c.told && !slices.Equal(got, want) {

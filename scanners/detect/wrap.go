@@ -244,6 +244,14 @@ func (l *look) joined(c *text, usual bool) {
 // straddles reports whether a literal stands on both sides of the break between
 // two lines, with a token behind it.
 func (e *Engine) straddles(s *scratch, b []byte, prev, cur line) bool {
+	// Most have no gram there: the three bytes on either side say so.
+	if k, n := prev.end-prev.start, cur.end-cur.start; k >= gramLen-1 && n >= gramLen-1 {
+		var six [2 * (gramLen - 1)]byte
+		copy(six[copy(six[:], b[prev.end-(gramLen-1):prev.end]):], b[cur.start:])
+		if !e.grams.may(gramAt(six[0:])) && !e.grams.may(gramAt(six[1:])) && !e.grams.may(gramAt(six[2:])) {
+			return false
+		}
+	}
 	var buf [2 * 64]byte
 	n := copy(buf[:32], b[max(prev.start, prev.end-32):prev.end])
 	all := buf[:n+copy(buf[n:], b[cur.start:min(cur.end, cur.start+64)])]
