@@ -246,7 +246,7 @@ func (e *Engine) search(s *scratch, b []byte, part span) {
 		}
 		from = next
 	}
-	if !s.ascii {
+	if !s.unfolded {
 		e.folded(s, b, part)
 	}
 }

@@ -196,7 +196,7 @@ func space(c byte) bool { return c == ' ' || c >= '\t' && c <= '\r' }
 
 // find searches the given parts of t and keeps what judge lets pass.
 func (l *look) find(t *text, parts []span, keep func(*raw) bool) {
-	l.s.ascii = t.seen.ascii
+	l.s.unfolded = t.seen.unfolded
 	l.e.find(l.s, t.data, parts, func(m raw) {
 		m.text = t.data
 		switch m.rule.Parse {

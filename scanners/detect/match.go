@@ -9,24 +9,24 @@ import (
 
 // scratch is what one goroutine needs for its search.
 type scratch struct {
-	hits    [blockLen + 8]uint32
-	win     [][]window // by rule
-	groups  []group
-	ways    ways
-	direct  [][]int // matches that were found directly, and what they lie in
-	slots   []int
-	gate    []bool
-	act     []int
-	ascii   bool         // the text is known to have nothing beyond
-	steps   int          // bytes that automatons looked at
-	auto    []*automaton // by anchor, made when first needed
-	reach   []sliding    // likewise
-	reached []uint16     // those of reach that are not empty
-	joins   []int        // line ends at which an attempt broke off
-	masked  []masked
-	open    []int   // where attempts began that the text's end broke off
-	texts   []*text // to be used again
-	chunk   text
+	hits     [blockLen + 8]uint32
+	win      [][]window // by rule
+	groups   []group
+	ways     ways
+	direct   [][]int // matches that were found directly, and what they lie in
+	slots    []int
+	gate     []bool
+	act      []int
+	unfolded bool         // the text is known to have no rune that folds into ASCII
+	steps    int          // bytes that automatons looked at
+	auto     []*automaton // by anchor, made when first needed
+	reach    []sliding    // likewise
+	reached  []uint16     // those of reach that are not empty
+	joins    []int        // line ends at which an attempt broke off
+	masked   []masked
+	open     []int   // where attempts began that the text's end broke off
+	texts    []*text // to be used again
+	chunk    text
 }
 
 func (s *scratch) text() *text {

@@ -51,7 +51,7 @@ type blockMasks struct {
 	any      uint64
 	// by the bits of surveyTables' last
 	digits, breaks, controls, nuls uint64
-	beyond                         uint64 // ASCII
+	folding                        uint64 // the first two bytes of a rune that folds into ASCII
 }
 
 //go:noescape
@@ -66,11 +66,11 @@ func (s *survey) blocks(b []byte) int {
 	const most = 16
 	var masks [most]blockMasks
 	i := 0
-	var nuls, beyond uint64
+	var nuls, folding uint64
 	for {
 		n := min((len(b)-i-2)/blockSize, most)
 		if n <= 0 {
-			s.nuls, s.ascii = nuls != 0, beyond == 0
+			s.nuls, s.unfolded = nuls != 0, folding == 0
 			return i
 		}
 		surveyMasks(&surveyTables, &b[i], n, &masks[0])
@@ -78,7 +78,7 @@ func (s *survey) blocks(b []byte) int {
 			m := &masks[k]
 			s.words = append(s.words, m.digits)
 			nuls |= m.nuls
-			beyond |= m.beyond
+			folding |= m.folding
 			for x := m.breaks; x != 0; x &= x - 1 {
 				s.lines = append(s.lines, uint32(i+bits.TrailingZeros64(x)))
 			}

@@ -90,9 +90,9 @@ done:
 //
 // For each block of 64 bytes: a mask for each of the eight patterns (tables 0 to 2
 // looked up with a place's byte and the two behind it), one of the places that
-// have any, one for each of four bits of table 3, and one of the bytes beyond ASCII.
-// Those have no bit in the others, but for a byte-order mark's first, which counts
-// as a control character. Two bytes behind the last block are read.
+// have any, one for each of four bits of table 3, and one of where ſ (C5 BF) or the
+// Kelvin sign (E2 84 AA) may begin. Bytes beyond ASCII have no bit in the others, but
+// for a byte-order mark's first, which counts as a control character. Two bytes behind the last block are read.
 TEXT ·surveyMasks(SB), NOSPLIT, $0-32
 	MOVQ tables+0(FP), AX
 	MOVQ b+8(FP), SI
@@ -124,6 +124,14 @@ TEXT ·surveyMasks(SB), NOSPLIT, $0-32
 	VPBROADCASTB AX, Z15
 	MOVL $0xef, AX
 	VPBROADCASTB AX, Z24
+	MOVL $0xc5, AX
+	VPBROADCASTB AX, Z25
+	MOVL $0xbf, AX
+	VPBROADCASTB AX, Z26
+	MOVL $0xe2, AX
+	VPBROADCASTB AX, Z27
+	MOVL $0x84, AX
+	VPBROADCASTB AX, Z28
 
 next:
 	TESTQ CX, CX
@@ -131,8 +139,13 @@ next:
 	VMOVDQU64 0(SI), Z0
 	VMOVDQU64 1(SI), Z1
 	VMOVDQU64 2(SI), Z2
+	VPCMPEQB Z25, Z0, K1
+	VPCMPEQB Z26, Z1, K1, K1
+	VPCMPEQB Z27, Z0, K2
+	VPCMPEQB Z28, Z1, K2, K2
+	KORQ  K1, K2, K1
+	KMOVQ K1, 104(DI)
 	VPMOVB2M Z0, K2
-	KMOVQ K2, 104(DI)
 	KNOTQ K2, K2
 	VPCMPEQB Z24, Z0, K3
 	VMOVDQA64 Z0, Z3

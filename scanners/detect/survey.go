@@ -19,7 +19,8 @@ type survey struct {
 	runs    []span // of base64Class, minEncoded or more
 	words   []uint64
 	nuls    bool // there are any
-	ascii   bool // there is nothing beyond
+	// unfolded: there is none of the two runes that fold into ASCII.
+	unfolded bool
 }
 
 // pattern is what a place looks like at which something may begin: a byte, and
@@ -102,7 +103,7 @@ func (s *survey) reset() {
 	for i := range s.escapes {
 		s.escapes[i] = s.escapes[i][:0]
 	}
-	s.nuls, s.ascii = false, true
+	s.nuls, s.unfolded = false, true
 }
 
 // note files a place at which the patterns of the mask may begin.
@@ -134,7 +135,9 @@ func (s *survey) take(b []byte) {
 		}
 		c := b[i]
 		if c >= utf8.RuneSelf {
-			s.ascii = false
+			if c == longSFirst || c == kelvinFirst {
+				s.unfolded = false
+			}
 			if c == bom[0] {
 				s.marks = append(s.marks, uint32(i))
 			}
@@ -212,7 +215,7 @@ func (s *survey) scalar(b []byte) {
 			f(i)
 		}
 	}
-	s.nuls, s.ascii = bytes.IndexByte(b, 0) >= 0, false
+	s.nuls, s.unfolded = bytes.IndexByte(b, 0) >= 0, foldingRune(b) < 0
 	mark := func(i int) { s.marks = append(s.marks, uint32(i)) }
 	each('\n', func(i int) { s.lines = append(s.lines, uint32(i)) })
 	each(esc, mark)

@@ -1,0 +1,95 @@
+package detect
+
+import (
+	"bytes"
+	"math/rand/v2"
+	"slices"
+	"testing"
+)
+
+// A survey, taken either way, leaves nothing out that looking at every byte finds.
+func TestSurveysLeaveNothingOut(t *testing.T) {
+	r := rand.New(rand.NewPCG(21, 22))
+	pieces := []string{"a", "Zz09+/-_", "%2F", "%g1", `\n`, `\u0041`, `\`, "&amp;", "&#65;", "&", "=3D", "=\r\n", "=\n", "=", `'\''`, `'"'"'`, "''", "\x00", "\x00A=b", "\x00\x00",
+		"\x1b[31m", "[0m", "[", "\b", "\xef\xbb\xbf", "\xef", "ſ", "\u212a", "\xe2", "\xc5", "é", " | ", "|", " ", "\n", "\r\n", "0123456789abcdefABCDEF++", "x.y"}
+	places := 0
+	for n := range 3000 / fewer {
+		var b []byte
+		for size := r.IntN(90 + n%1500); len(b) < size; {
+			p := pieces[r.IntN(len(pieces))]
+			for range 1 + r.IntN(3)*r.IntN(3) {
+				b = append(b, p...)
+			}
+		}
+		var whole, scalar survey
+		whole.take(b)
+		scalar.reset()
+		scalar.scalar(b)
+		for _, s := range []*survey{&whole, &scalar} {
+			places += checkSurvey(t, s, b)
+			if t.Failed() {
+				t.Fatalf("in %q", b)
+			}
+		}
+	}
+	if places < 10000/fewer {
+		t.Errorf("only %d places", places)
+	}
+}
+
+func checkSurvey(t *testing.T, s *survey, b []byte) int {
+	var lines []uint32
+	places := 0
+	has := func(what string, list []uint32, i int) {
+		places++
+		if _, ok := slices.BinarySearch(list, uint32(i)); !ok {
+			t.Errorf("%s at %d is not in %v", what, i, list)
+		}
+	}
+	m := marker{b: b}
+	var out [4]byte
+	for i, c := range b {
+		if c == '\n' {
+			lines = append(lines, uint32(i))
+		}
+		if slices.Contains([]byte{esc, '\b', '[', bom[0]}, c) && m.len(i) > 0 {
+			has("a mark", s.marks, i)
+		}
+		if bytes.HasPrefix(b[i:], []byte(" | ")) {
+			has("a pipe", s.pipes, i)
+		}
+		for k, x := range escapes {
+			if c != x.trigger {
+				continue
+			}
+			if _, n := x.at(b, i, &out); n > 0 {
+				has(x.name, s.escapes[k], i)
+			}
+		}
+	}
+	var runs []span
+	for i := 0; i < len(b); i++ {
+		start := i
+		for i < len(b) && base64Class[b[i]] {
+			i++
+		}
+		if i-start >= minEncoded {
+			runs = append(runs, span{start, i})
+		}
+	}
+	if !slices.Equal(lines, s.lines) || !slices.Equal(runs, s.runs) {
+		t.Errorf("lines %v, not %v; runs %v, not %v", s.lines, lines, s.runs, runs)
+	}
+	if s.nuls != (bytes.IndexByte(b, 0) >= 0) || s.unfolded && foldingRune(b) >= 0 {
+		t.Errorf("NULs: %v; nothing that folds: %v", s.nuls, s.unfolded)
+	}
+	// What isn't a trigger must not be taken for one.
+	for k, list := range s.escapes {
+		for _, i := range list {
+			if b[i] != escapes[k].trigger {
+				t.Errorf("%s at %d, which is %q", escapes[k].name, i, b[i])
+			}
+		}
+	}
+	return places
+}
