@@ -205,7 +205,7 @@ func (l *look) joinAt(t *text, k int) (done int) {
 		}
 		c.cut()
 	}
-	if l.spend(len(c.data)) {
+	if len(c.cuts) > 0 && l.spend(len(c.data)) {
 		l.joined(c, false)
 	}
 	return max(done, k+1)
