@@ -34,7 +34,11 @@ func cheapest(lits []string, rest *syntax.Prog, wordBefore bool) ([]placedGram, 
 		}
 		at, least := 0, 1.0
 		for off := 0; off+gramLen <= len(l); off++ {
-			if p := frequency(gramOf(l[off:])); p < least {
+			p := frequency(gramOf(l[off:]))
+			if l[off:off+gramLen] == strings.Repeat(l[off:off+1], gramLen) {
+				p = max(p, oneByte) // encoded zeros, lines of dashes
+			}
+			if p < least {
 				at, least = off, p
 			}
 		}
@@ -91,6 +95,9 @@ func cheapest(lits []string, rest *syntax.Prog, wordBefore bool) ([]placedGram, 
 const rarity = "" +
 	"\x03\x0a\x08\x09\x0b\x09\x0b\x0a\x08\x06\x06\x0b\x07\x05\x05\x05\x05\x05\x05\x06\x06\x06\x06\x07\x06\x07\x06\x08\x0b\x09\x0a\x0c" +
 	"\x0a\x05\x06\x05\x06\x04\x07\x06\x06\x05\x08\x07\x06\x06\x05\x05\x06\x0a\x05\x05\x05\x06\x07\x08\x07\x08\x08\x07\x09\x08\x0c\x08"
+
+// oneByte is how often a gram of one byte is expected at least.
+const oneByte = 1.0 / 512
 
 // frequency is how often a gram is expected per byte, its collisions in the
 // bitmap included.

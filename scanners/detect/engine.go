@@ -58,6 +58,7 @@ type placed struct {
 	leading       bool
 	least         int
 	head          head
+	needle        [2][]byte // nil: none
 	rest          func() *syntax.Prog
 }
 
@@ -86,7 +87,7 @@ func New(set *rules.Set) *Engine {
 		}
 		for n, a := range x.Anchors {
 			p := placed{rule: i, literals: a.Literals, before: a.Before.extent(), after: a.After.extent(), leading: a.Leading, least: a.Least,
-				head: a.Head.head()}
+				head: a.Head.head(), needle: halves(a.Needle)}
 			if x.Slow {
 				p.keyword = []byte(r.Keywords[n])
 			}
@@ -132,11 +133,16 @@ func (e *Engine) find(s *scratch, b []byte, parts []span, f func(raw)) {
 		s.gate = make([]bool, len(e.rules))
 		s.auto = make([]*automaton, len(e.anchors))
 		s.reach = make([]sliding, len(e.anchors))
+		s.sought = make([]sought, len(e.anchors))
 	}
 	for _, id := range s.reached {
 		s.reach[id] = sliding{}
 	}
 	s.reached = s.reached[:0]
+	for _, id := range s.seeking {
+		s.sought[id] = sought{}
+	}
+	s.seeking = s.seeking[:0]
 	s.steps, s.open = 0, s.open[:0]
 	for _, p := range parts {
 		e.search(s, b, p)
@@ -339,6 +345,9 @@ func (e *Engine) hit(s *scratch, b []byte, id uint16, pos, off int) {
 		if len(b)-pos >= len(p.keyword) && bytes.EqualFold(b[pos:pos+len(p.keyword)], p.keyword) {
 			e.place(s, b, id, pos, -1)
 		}
+		return
+	}
+	if p.needle[0] != nil && !s.within(p, id, b, pos) {
 		return
 	}
 	t := attempt{may: true, end: -1}

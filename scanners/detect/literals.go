@@ -25,6 +25,8 @@ type anchor struct {
 	// least is the fewest bytes that a match has from the literal on.
 	least int
 	head  head
+	// needle is a literal that stands behind, if there is a long one.
+	needle string
 }
 
 type placedGram struct {
@@ -184,7 +186,7 @@ func bestAnchor(elems []*syntax.Regexp) anchor {
 			continue
 		}
 		bestCost = cost
-		best = anchor{elem: i, literals: lits, grams: grams, before: reach(elems[:i]), after: reach(elems[i:]), leading: lead, least: shortest(elems[i:]), head: headOf(elems[:i])}
+		best = anchor{elem: i, literals: lits, grams: grams, before: reach(elems[:i]), after: reach(elems[i:]), leading: lead, least: shortest(elems[i:]), head: headOf(elems[:i]), needle: needleOf(elems[i+1:])}
 	}
 	return best
 }

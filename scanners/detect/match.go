@@ -22,6 +22,8 @@ type scratch struct {
 	auto     []*automaton // by anchor, made when first needed
 	reach    []sliding    // likewise
 	reached  []uint16     // those of reach that are not empty
+	sought   []sought     // by anchor
+	seeking  []uint16     // those of sought that are not empty
 	joins    []int        // line ends at which an attempt broke off
 	masked   []masked
 	open     []int   // where attempts began that the text's end broke off

@@ -39,6 +39,7 @@ type storedAnchor struct {
 	Leading       bool
 	Least         int
 	Head          storedHead
+	Needle        string
 }
 
 type storedHead struct {
@@ -106,7 +107,7 @@ func build(set []*rules.Rule) *tables {
 			}
 		}
 		for _, a := range anchors {
-			x.Anchors = append(x.Anchors, storedAnchor{a.literals, a.path, a.elem, a.before.store(), a.after.store(), a.leading, a.least, storedHead{a.head.known, a.head.folds, members(a.head.class), a.head.most}})
+			x.Anchors = append(x.Anchors, storedAnchor{a.literals, a.path, a.elem, a.before.store(), a.after.store(), a.leading, a.least, storedHead{a.head.known, a.head.folds, members(a.head.class), a.head.most}, a.needle})
 			for _, g := range a.grams {
 				grams[gramEntry{gram: g.gram, anchor: uint16(n), off: g.off}] = struct{}{}
 			}
