@@ -93,8 +93,12 @@ func noise(e *Engine, r *rand.Rand, n int) []byte {
 		case 3:
 			b.WriteString("\xff\x00é€")
 		default:
+			fold := r.IntN(20) == 0
 			for range r.IntN(60) {
 				b.WriteByte(alphabet[r.IntN(len(alphabet))])
+				if fold && r.IntN(20) == 0 {
+					b.WriteString([]string{"ſ", "\u212a"}[r.IntN(2)])
+				}
 			}
 		}
 	}
@@ -106,6 +110,31 @@ func anchorOf(e *Engine, r *rand.Rand) []string {
 		return nil
 	}
 	return e.anchors[r.IntN(len(e.anchors))].literals
+}
+
+// Where what comes before a literal may be of the match before, the next match
+// begins behind that; a rune that folds may stand in any class of letters.
+func TestMatchesSideBySide(t *testing.T) {
+	for expr, texts := range map[string][]string{
+		`[\w=]{0,10}?key=[0-9]{2}`:            {"xkey=12key=34", "key=12=key=34key=5", "akey=1bkey=23", "ékey=12=key=34"},
+		`(?i)[\w=]{0,10}?key=[a-z]{2,9};`:     {"xkey=ab;key=cſd;", "xKey=\u212ab; ſkey=ab;", "ſkey=ab;\u212aey=ab;"},
+		`(?:[a-z]{0,30}?token=|qq=)[0-9]{2,}`: {"qq=12token=34", "aqq=12 btoken=3qq=456token=78", "tokentoken=12qq=34"},
+	} {
+		x, err := rules.NewExpression(expr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		e := New(&rules.Set{Rules: []*rules.Rule{{ID: "x", Regex: x}}})
+		for _, text := range texts {
+			got, want := windows(e, []byte(text)), everywhere(e, []byte(text))
+			if !slices.Equal(got, want) {
+				t.Errorf("%s in %q: %v", expr, text, diff(got, want))
+			}
+			if len(want) == 0 {
+				t.Errorf("%s matches nothing in %q", expr, text)
+			}
+		}
+	}
 }
 
 func TestWindowsFindWhatWholeTextFinds(t *testing.T) {

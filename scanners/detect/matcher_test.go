@@ -91,6 +91,8 @@ func TestMatcherAndRunes(t *testing.T) {
 		{`a[^b]+`, "aé", true},
 		{`a[^b]{3}`, "aéé\xff", true},
 		{`a([^b]{1,9})[^b]([^b]{2})`, "aé€\xe2\x82c\xf0\x9f", true},
+		{`a([^b]{1,9})[^b]`, "aéé€€", true},
+		{`a([^b]{1,9})[^b]{2}b`, "aéé€€b", true},
 		{`a([^b]{1,9}?)[^b]([^b]{2})c`, "aé€\xe2\x82c\xf0\x9f", true},
 		{`(?i)a[^k]+`, "aéſ", false},
 		{`a.`, "a\xff", true},

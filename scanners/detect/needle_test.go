@@ -35,6 +35,13 @@ func TestNeedles(t *testing.T) {
 	if found < 100/fewer {
 		t.Errorf("only %d matches", found)
 	}
+	// The second one's needle over the end of what was looked through for the first.
+	for k := range 400 {
+		b := []byte("https://example.com/a " + strings.Repeat(".", k) + " https://example.com/a?X-Amz-Signature=0123456789abcdef" + strings.Repeat(".", 800))
+		if got := windows(e, b); len(got) != 1 {
+			t.Errorf("%d: %v", k, got)
+		}
+	}
 	url := "https://bucket.example.com/key?" + strings.Repeat("p=1&", 20) + "X-Amz-Signature=0123456789abcdef "
 	far := strings.Repeat("no signature here\n", 500)
 	if got := windows(e, []byte(far+url+far+url+far)); len(got) != 2 {
