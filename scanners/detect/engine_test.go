@@ -118,6 +118,7 @@ func TestMatchesSideBySide(t *testing.T) {
 	for expr, texts := range map[string][]string{
 		`[\w=]{0,10}?key=[0-9]{2}`:            {"xkey=12key=34", "key=12=key=34key=5", "akey=1bkey=23", "ékey=12=key=34"},
 		`(?i)[\w=]{0,10}?key=[a-z]{2,9};`:     {"xkey=ab;key=cſd;", "xKey=\u212ab; ſkey=ab;", "ſkey=ab;\u212aey=ab;"},
+		`key=[^;]{3};`:                        {"key=ééé;key=€é€;key=\xe2\x82€;"},
 		`(?:[a-z]{0,30}?token=|qq=)[0-9]{2,}`: {"qq=12token=34", "aqq=12 btoken=3qq=456token=78", "tokentoken=12qq=34"},
 	} {
 		x, err := rules.NewExpression(expr)
@@ -133,6 +134,22 @@ func TestMatchesSideBySide(t *testing.T) {
 			if len(want) == 0 {
 				t.Errorf("%s matches nothing in %q", expr, text)
 			}
+		}
+	}
+}
+
+// A letter of the name is the Kelvin sign: the rest of the text has no such rune.
+func TestALiteralWithARuneThatFolds(t *testing.T) {
+	e := New(builtin(t))
+	line := `token = "q8Zr3vXb1Lw6Tk9Pd2Fh5Jm7"`
+	plain := run(t, e, []byte(line), 0)
+	if len(plain) != 1 {
+		t.Fatal(plain)
+	}
+	for _, before := range []string{"", strings.Repeat("a line without one\n", 50)} {
+		got := run(t, e, []byte(before+strings.Replace(line, "k", "\u212a", 1)), len(before)+len("\u212a")-1)
+		if !slices.Equal(got, plain) {
+			t.Errorf("%v, not %v", got, plain)
 		}
 	}
 }

@@ -64,6 +64,19 @@ func (f *fixed) Read(b []byte) (int, error) {
 	return len(b), nil
 }
 
+// The longest name of a service that is one, and one that is longer.
+func TestNamesOfServices(t *testing.T) {
+	for n, want := range map[int]string{3: "a\nb\n", 40: "a\nb\n", longestService - 3: "a\nb\n", longestService: ""} {
+		name := strings.Repeat("s", n) + " | "
+		in := text{data: []byte(name + "a\n" + name + "b\n")}
+		in.seen.take(in.data)
+		var v text
+		if got := v.clean(&in); got != (want != "") || got && string(v.data) != want {
+			t.Errorf("%d: %v %q", n, got, v.data)
+		}
+	}
+}
+
 // Every byte of a derived text came from the place that it names, and places
 // only grow.
 func FuzzClean(f *testing.F) {
@@ -72,8 +85,10 @@ func FuzzClean(f *testing.F) {
 	f.Add([]byte("2024-01-01T00:00:00.000000000Z stdout P ab\n2024-01-01T00:00:00.000000000Z stdout F cd\nx\b\by"))
 	f.Add([]byte(`{"log":"ab","stream":"stdout","time":"x"}` + "\n" + `{"log":"cd\n","stream":"stdout","time":"x"}` + "\n"))
 	f.Fuzz(func(t *testing.T, b []byte) {
+		in := text{data: b}
+		in.seen.take(b)
 		var v text
-		if !v.clean(&text{data: b}) {
+		if !v.clean(&in) {
 			return
 		}
 		last := -1
