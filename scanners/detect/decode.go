@@ -55,9 +55,7 @@ func (l *look) decode(t *text, own span, depth int) {
 	for i := range escapes {
 		l.unescape(t, own, i, depth)
 	}
-	if t.seen.nuls {
-		l.wide(t, own, depth)
-	}
+	l.wide(t, own, depth)
 }
 
 // runs looks into the runs of base64 and hex digits that lie in a part of t; if

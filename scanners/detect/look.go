@@ -158,13 +158,13 @@ func (t *text) hidden() []span {
 }
 
 // apart searches the lines in which something was removed between two bytes
-// that are not white space once more, with a space there: a colour may set a
+// that are no white space once more, with a space there: a colour may set a
 // token off from the word before it, as well as cut it.
 func (l *look) apart(t *text, own span) {
 	b := t.data
 	for i := 0; i < len(t.cuts); {
 		k := t.cuts[i]
-		if k < own.start || k >= own.end || k == 0 || space(b[k-1]) || space(b[k]) {
+		if k < own.start || k >= own.end || !t.close(k) {
 			i++
 			continue
 		}
@@ -174,10 +174,11 @@ func (l *look) apart(t *text, own span) {
 			to = k + n
 		}
 		c := l.derive(t)
+		c.seen.unfolded = t.seen.unfolded
 		c.openStart, c.openEnd = from > 0 && b[from-1] != '\n', to < len(b) && b[to] != '\n'
 		at := from
 		for ; i < len(t.cuts) && t.cuts[i] < to; i++ {
-			if k := t.cuts[i]; k > from && !space(b[k-1]) && !space(b[k]) {
+			if k := t.cuts[i]; k > from && t.close(k) {
 				c.copy(at, k)
 				c.cut()
 				c.put([]byte{' '}, k, k, whole)
@@ -190,6 +191,13 @@ func (l *look) apart(t *text, own span) {
 		l.s.joins = l.s.joins[:0]
 		l.s.free(c)
 	}
+}
+
+// close reports whether a space between the text's bytes before and behind k would
+// set something off: beside white space and other control characters, as programs
+// have them, all is set off.
+func (t *text) close(k int) bool {
+	return k > 0 && k < len(t.data) && t.data[k-1] > ' ' && t.data[k] > ' ' && t.data[k-1] != 0x7f && t.data[k] != 0x7f
 }
 
 func space(c byte) bool { return c == ' ' || c >= '\t' && c <= '\r' }

@@ -66,7 +66,7 @@ func (s *survey) blocks(b []byte) int {
 	const most = 16
 	var masks [most]blockMasks
 	i := 0
-	var nuls, folding uint64
+	var nuls, folding, before uint64 // the NULs of all, of the block before
 	for {
 		n := min((len(b)-i-2)/blockSize, most)
 		if n <= 0 {
@@ -78,6 +78,14 @@ func (s *survey) blocks(b []byte) int {
 			m := &masks[k]
 			s.words = append(s.words, m.digits)
 			nuls |= m.nuls
+			if before|m.nuls != 0 {
+				for x := before &^ (before>>1 | m.nuls<<63) & (before>>2 | m.nuls<<62); x != 0; x &= x - 1 {
+					s.wides = append(s.wides, uint32(i-blockSize+bits.TrailingZeros64(x)))
+				}
+				// A NUL behind another one ends nothing.
+				m.patterns[nulPattern] &^= m.nuls<<1 | before>>63
+				before = m.nuls
+			}
 			folding |= m.folding
 			for x := m.breaks; x != 0; x &= x - 1 {
 				s.lines = append(s.lines, uint32(i+bits.TrailingZeros64(x)))

@@ -18,7 +18,8 @@ type survey struct {
 	escapes [escapeCount][]uint32
 	runs    []span // of base64Class, minEncoded or more
 	words   []uint64
-	nuls    bool // there are any
+	nuls    bool     // there are any
+	wides   []uint32 // a NUL, another byte and a NUL, as UTF-16 has them
 	// unfolded: there is none of the two runes that fold into ASCII.
 	unfolded bool
 }
@@ -29,6 +30,9 @@ type pattern struct {
 	first        byte
 	second, then func(c byte) bool // nil: any
 }
+
+// nulPattern is the number of the escape that begins with a NUL.
+const nulPattern = 5
 
 // The patterns, in the order of the masks' bits: those of escapes first, as they
 // are listed there.
@@ -99,7 +103,7 @@ var surveyTables = func() (t [4][128]byte) {
 }()
 
 func (s *survey) reset() {
-	s.lines, s.marks, s.pipes, s.runs = s.lines[:0], s.marks[:0], s.pipes[:0], s.runs[:0]
+	s.lines, s.marks, s.pipes, s.runs, s.wides = s.lines[:0], s.marks[:0], s.pipes[:0], s.runs[:0], s.wides[:0]
 	for i := range s.escapes {
 		s.escapes[i] = s.escapes[i][:0]
 	}
@@ -128,6 +132,9 @@ func (s *survey) take(b []byte) {
 		s.scalar(b)
 		return
 	}
+	if s.nuls {
+		s.wide(b, max(0, i-64), i)
+	}
 	// The rest, or a text that is too small for anything else.
 	for from := i; i < len(b); i++ {
 		if (i-from)%64 == 0 {
@@ -152,6 +159,7 @@ func (s *survey) take(b []byte) {
 			s.marks = append(s.marks, uint32(i))
 		case one&isNUL != 0:
 			s.nuls = true
+			s.wide(b, i, i+1)
 		}
 		if m := surveyTables[0][c]; m != 0 {
 			if i+1 < len(b) {
@@ -161,6 +169,15 @@ func (s *survey) take(b []byte) {
 		}
 	}
 	s.longRuns(b)
+}
+
+// wide notes the places from one to another where UTF-16 may be.
+func (s *survey) wide(b []byte, from, to int) {
+	for i := from; i < to && i+2 < len(b); i++ {
+		if b[i] == 0 && b[i+1] != 0 && b[i+2] == 0 {
+			s.wides = append(s.wides, uint32(i))
+		}
+	}
 }
 
 // smallText is where the search for each byte by itself begins to be worth it.
@@ -216,6 +233,11 @@ func (s *survey) scalar(b []byte) {
 		}
 	}
 	s.nuls, s.unfolded = bytes.IndexByte(b, 0) >= 0, foldingRune(b) < 0
+	for i := 0; i+3 < len(b); i++ {
+		if i = betweenNULs(b, i, len(b)); i < len(b) {
+			s.wides = append(s.wides, uint32(i))
+		}
+	}
 	mark := func(i int) { s.marks = append(s.marks, uint32(i)) }
 	each('\n', func(i int) { s.lines = append(s.lines, uint32(i)) })
 	each(esc, mark)

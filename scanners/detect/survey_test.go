@@ -10,7 +10,7 @@ import (
 // A survey, taken either way, leaves nothing out that looking at every byte finds.
 func TestSurveysLeaveNothingOut(t *testing.T) {
 	r := rand.New(rand.NewPCG(21, 22))
-	pieces := []string{"a", "Zz09+/-_", "%2F", "%g1", `\n`, `\u0041`, `\`, "&amp;", "&#65;", "&", "=3D", "=\r\n", "=\n", "=", `'\''`, `'"'"'`, "''", "\x00", "\x00A=b", "\x00\x00",
+	pieces := []string{"a", "Zz09+/-_", "%2F", "%g1", `\n`, `\u0041`, `\`, "&amp;", "&#65;", "&", "=3D", "=\r\n", "=\n", "=", `'\''`, `'"'"'`, "''", "\x00", "\x00a", "\x00A=b", "\x00\x00",
 		"\x1b[31m", "[0m", "[", "\b", "\xef\xbb\xbf", "\xef", "ſ", "\u212a", "\xe2", "\xc5", "é", " | ", "|", " ", "\n", "\r\n", "0123456789abcdefABCDEF++", "x.y"}
 	places := 0
 	for n := range 3000 / fewer {
@@ -66,6 +66,19 @@ func checkSurvey(t *testing.T, s *survey, b []byte) int {
 				has(x.name, s.escapes[k], i)
 			}
 		}
+	}
+	var wides []uint32
+	for i := 0; i+2 < len(b); i++ {
+		if b[i] == 0 && b[i+1] != 0 && b[i+2] == 0 {
+			wides = append(wides, uint32(i))
+		}
+	}
+	// One with nothing behind it is of no use.
+	if n := len(wides); n > 0 && int(wides[n-1])+3 == len(b) && len(s.wides) < n {
+		wides = wides[:n-1]
+	}
+	if !slices.Equal(wides, s.wides) {
+		t.Errorf("UTF-16 at %v, not %v", s.wides, wides)
 	}
 	var runs []span
 	for i := 0; i < len(b); i++ {

@@ -28,10 +28,14 @@ func (l *look) wide(t *text, own span, depth int) {
 	const gap = 4
 	b := t.data
 	end := min(own.end, len(b))
-	for i := own.start; i < end && l.budget >= 0; {
-		if i = betweenNULs(b, i, end); i >= end {
+	for i, places := own.start, after(t.seen.wides, own.start); l.budget >= 0; {
+		for len(places) > 0 && int(places[0]) < i {
+			places = places[1:]
+		}
+		if len(places) == 0 || int(places[0]) >= end || int(places[0])+3 >= len(b) {
 			return
 		}
+		i = int(places[0])
 		// The characters stand at i+1, i+3, …, and before i if one is there.
 		at := i + 1
 		if i > 0 && textByte(b[i-1]) {
