@@ -48,7 +48,7 @@ var patterns = [patternCount]pattern{
 	{'&', func(c byte) bool { return c == '#' || letter(c) }, nil},
 	{'=', func(c byte) bool { return c == '\r' || c == '\n' || digit(c) || c >= 'A' && c <= 'F' }, nil},
 	{'\'', func(c byte) bool { return c == '\'' || c == '"' || c == '\\' }, nil},
-	{0, word, nil},
+	{0, word, func(c byte) bool { return word(c) || c == '=' }},
 	atBracket: {'[', func(c byte) bool { return digit(c) || c == ';' }, nil},
 	atPipe:    {' ', func(c byte) bool { return c == '|' }, func(c byte) bool { return c == ' ' }},
 }
