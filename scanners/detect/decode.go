@@ -132,6 +132,9 @@ func digits(b []byte) (hexOnly, capitals bool) {
 	for _, c := range b {
 		hexOnly = hexOnly && hexDigit(c)
 		capitals = capitals || c >= 'A' && c <= 'Z'
+		if capitals && !hexOnly {
+			break
+		}
 	}
 	return hexOnly, capitals
 }

@@ -168,7 +168,7 @@ func (s *survey) take(b []byte) {
 			s.note(i, m)
 		}
 	}
-	s.longRuns(b)
+	s.longRuns()
 }
 
 // wide notes the places from one to another where UTF-16 may be.
@@ -184,7 +184,7 @@ func (s *survey) wide(b []byte, from, to int) {
 const smallText = 512
 
 // longRuns finds the runs in the words of a bit for each byte.
-func (s *survey) longRuns(b []byte) {
+func (s *survey) longRuns() {
 	const needed = minEncoded
 	for k, done := 0, 0; k < len(s.words); k++ {
 		lo, hi := s.words[k], uint64(0)
@@ -206,10 +206,7 @@ func (s *survey) longRuns(b []byte) {
 				lo &= lo - 1
 				continue
 			}
-			end := start + needed
-			for end < len(b) && base64Class[b[end]] {
-				end++
-			}
+			end := s.runEnd(start + needed)
 			s.runs = append(s.runs, span{start, end})
 			done = end + 1
 			if done >= (k+1)*64 {
@@ -218,6 +215,16 @@ func (s *survey) longRuns(b []byte) {
 			lo &= ^uint64(0) << (done % 64)
 		}
 	}
+}
+
+// runEnd is the first place from i on whose bit is not set.
+func (s *survey) runEnd(i int) int {
+	for k, used := i/64, i%64; k < len(s.words); k, used = k+1, 0 {
+		if gap := ^s.words[k] >> used << used; gap != 0 {
+			return k*64 + bits.TrailingZeros64(gap)
+		}
+	}
+	return len(s.words) * 64
 }
 
 // scalar surveys a text by looking for each byte by itself.
