@@ -16,8 +16,8 @@ type survey struct {
 	marks   []uint32 // what a marker may remove
 	pipes   []uint32 // " | "
 	escapes [escapeCount][]uint32
-	runs    []span // of base64Class, minEncoded or more
-	words   []uint64
+	runs    []span   // of base64Class, minEncoded or more
+	words   []uint64 // a bit for each byte, set in base64Class; where blocks are surveyed whole
 	nuls    bool     // there are any
 	wides   []uint32 // a NUL, another byte and a NUL, as UTF-16 has them
 	// unfolded: there is none of the two runes that fold into ASCII.
