@@ -1,14 +1,16 @@
 // node --test .github/action
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs'
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { test } from 'node:test'
+import { after, test } from 'node:test'
 import { gzipSync } from 'node:zlib'
 import { built, platform, released, sourceDigest } from './main.mjs'
 
 const sha = (b) => createHash('sha256').update(b).digest('hex')
+const made = []
+after(() => made.forEach((d) => rmSync(d, { recursive: true, force: true })))
 const binary = Buffer.from('#!/bin/sh\necho quell\n')
 
 function action(release) {
@@ -19,6 +21,7 @@ function action(release) {
   writeFileSync(join(root, 'cmd/main.go'), 'package main\n')
   if (release) writeFileSync(join(root, '.github/action/release.json'), JSON.stringify(release(root)))
   const temp = mkdtempSync(join(tmpdir(), 'temp-'))
+  made.push(root, temp)
   return { root, temp, cache: join(temp, 'cache') }
 }
 

@@ -119,6 +119,7 @@ func TestMatchesSideBySide(t *testing.T) {
 		`[\w=]{0,10}?key=[0-9]{2}`:            {"xkey=12key=34", "key=12=key=34key=5", "akey=1bkey=23", "ékey=12=key=34"},
 		`(?i)[\w=]{0,10}?key=[a-z]{2,9};`:     {"xkey=ab;key=cſd;", "xKey=\u212ab; ſkey=ab;", "ſkey=ab;\u212aey=ab;"},
 		`key=[^;]{3};`:                        {"key=ééé;key=€é€;key=\xe2\x82€;"},
+		`(?:_t" element|_t)"?[ ]?[:=]v[0-9]`:  {`_t" :v1 _t" element :v2 _t:v3 _t" element"=v4`},
 		`(?:[a-z]{0,30}?token=|qq=)[0-9]{2,}`: {"qq=12token=34", "aqq=12 btoken=3qq=456token=78", "tokentoken=12qq=34"},
 	} {
 		x, err := rules.NewExpression(expr)
@@ -150,6 +151,37 @@ func TestALiteralWithARuneThatFolds(t *testing.T) {
 		got := run(t, e, []byte(before+strings.Replace(line, "k", "\u212a", 1)), len(before)+len("\u212a")-1)
 		if !slices.Equal(got, plain) {
 			t.Errorf("%v, not %v", got, plain)
+		}
+	}
+}
+
+// A short literal that a longer one begins with, and what may follow the short one.
+func TestShortLiterals(t *testing.T) {
+	x, err := rules.NewExpression(`\b(?:sid|sid'\] =>  sid)'?[ ]?(?:=>|:|=)[ ]?'[a-z0-9]{8}`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := New(&rules.Set{Rules: []*rules.Rule{{ID: "x", Regex: x}}})
+	for _, text := range []string{"'sid' => 'abcd1234'", "'sid': 'abcd1234'", "sid='abcd1234'", "sid'] =>  sid' = 'abcd1234'", "sid' ='abcd1234'"} {
+		got, want := windows(e, []byte(text)), everywhere(e, []byte(text))
+		if !slices.Equal(got, want) || len(want) == 0 {
+			t.Errorf("%s: %v of %d", text, diff(got, want), len(want))
+		}
+	}
+	// The rules' own, with the separators of most languages.
+	e = New(builtin(t))
+	separators := []string{"' => '", "=", ": ", " = ", "': '", `": "`, `" : "`, `' = "`, "'] = '", `" value="`, ";"}
+	for _, between := range separators[:max(len(separators)/fewer, 1)] {
+		var b []byte
+		for i := range e.anchors {
+			for _, l := range e.anchors[i].literals {
+				if len(l) < 2*gramLen {
+					b = append(append(append(b, ' '), l...), between+"q8Zr3vXb1Lw6Tk9Pd2Fh5Jm7Qx4Yc0Nb8Zr3vXb1Lw6\"'\n"...)
+				}
+			}
+		}
+		if got, want := windows(e, b), everywhere(e, b); !slices.Equal(got, want) {
+			t.Errorf("%q: %v", between, diff(got, want))
 		}
 	}
 }

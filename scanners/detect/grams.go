@@ -47,8 +47,12 @@ type gramEntry struct {
 
 const fold8 = fold4<<32 | fold4
 
-// behead notes how the literals begin which the entry's gram is of.
+// behead notes how the literals begin which the entry's gram is of. Where one is
+// shorter than a gram, the gram may be of that and of what follows it.
 func (e *gramEntry) behead(literals []string) {
+	if slices.ContainsFunc(literals, func(l string) bool { return len(l) < gramLen }) {
+		return
+	}
 	first := true
 	for _, l := range literals {
 		if k := int(e.off); k < 0 || k+gramLen > len(l) || gramOf(l[k:]) != e.gram {
