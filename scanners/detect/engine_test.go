@@ -75,7 +75,11 @@ func noise(e *Engine, r *rand.Rand, n int) []byte {
 		switch r.IntN(8) {
 		case 0:
 			if l := anchorOf(e, r); len(l) > 0 {
-				b.WriteString(l[r.IntN(len(l))])
+				s := l[r.IntN(len(l))]
+				if r.IntN(3) == 0 {
+					s = strings.ToUpper(s)
+				}
+				b.WriteString(s + separators[r.IntN(len(separators))])
 			}
 		case 1:
 			if len(c.Examples) > 0 {
@@ -104,6 +108,9 @@ func noise(e *Engine, r *rand.Rand, n int) []byte {
 	}
 	return b.Bytes()
 }
+
+// separators stand between a name and its value.
+var separators = []string{"", "", "' => '", "=", ": ", " = ", "': '", `": "`, `" : "`, `' = "`, "'] = '", `" value="`, ";", "\n", "\\\n", "“", "***", "&quot;"}
 
 func anchorOf(e *Engine, r *rand.Rand) []string {
 	if len(e.anchors) == 0 {
@@ -170,8 +177,7 @@ func TestShortLiterals(t *testing.T) {
 	}
 	// The rules' own, with the separators of most languages.
 	e = New(builtin(t))
-	separators := []string{"' => '", "=", ": ", " = ", "': '", `": "`, `" : "`, `' = "`, "'] = '", `" value="`, ";"}
-	for _, between := range separators[:max(len(separators)/fewer, 1)] {
+	for _, between := range separators[2:max(len(separators)/fewer, 3)] {
 		var b []byte
 		for i := range e.anchors {
 			for _, l := range e.anchors[i].literals {
