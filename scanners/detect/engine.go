@@ -219,7 +219,7 @@ func (e *Engine) direct(s *scratch, r *compiled, b []byte, g *group) bool {
 		if w.pos < from {
 			continue
 		}
-		found := m.match(&s.ways, b, max(from, w.from))
+		found := m.match(&s.ways, b, max(from, w.from), w.end)
 		if found == nil {
 			return false
 		}

@@ -318,19 +318,26 @@ type ways struct {
 	slots []int
 }
 
-// maxWays bounds how many steps one match may take; sixteen bytes of a loop are one.
-const maxWays = 1 << 14
+// A match may take so many steps, sixteen bytes of a loop being one, and so many
+// more for each byte that it may reach: one that is made to take many costs less than
+// the expression does.
+const (
+	leastWays = 512
+	moreWays  = 16
+	mostWays  = 1 << 14
+)
 
-// match runs from b[at] on. It gives the groups as Go's regexp does, and nil
+// match runs from b[at] on, and ends at b[end] at most. It gives the groups as Go's regexp does, and nil
 // where it can't tell, or nothing matches.
-func (m *matcher) match(w *ways, b []byte, at int) []int {
+func (m *matcher) match(w *ways, b []byte, at, end int) []int {
 	w.open = w.open[:0]
 	w.slots = w.slots[:0]
 	for range m.slots {
 		w.slots = append(w.slots, -1)
 	}
 	pos, pc := at, 0
-	for steps := 0; steps < maxWays; steps++ {
+	limit := min(leastWays+moreWays*(end-at), mostWays)
+	for steps := 0; steps < limit; steps++ {
 		o := &m.ops[pc]
 		ok := true
 		switch o.kind {

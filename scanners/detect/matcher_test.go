@@ -24,7 +24,7 @@ func TestMatcherFindsWhatRegexpFinds(t *testing.T) {
 			}
 			for _, want := range c.Regex.Regexp().FindAllSubmatchIndex(b, -1) {
 				found++
-				got := m.match(&ways{}, b, want[0])
+				got := m.match(&ways{}, b, want[0], want[1])
 				if got == nil {
 					continue
 				}
@@ -60,7 +60,7 @@ func FuzzMatcher(f *testing.F) {
 			return
 		}
 		for _, want := range re.FindAllStringSubmatchIndex(text, -1) {
-			if got := m.match(&ways{}, []byte(text), want[0]); got != nil && !slices.Equal(got, want) {
+			if got := m.match(&ways{}, []byte(text), want[0], len(text)); got != nil && !slices.Equal(got, want) {
 				t.Errorf("%q in %q: %v, regexp: %v", expr, text, got, want)
 			}
 		}
@@ -70,7 +70,7 @@ func FuzzMatcher(f *testing.F) {
 // What makes a matcher go round takes it no longer than its bound.
 func TestMatcherGivesUp(t *testing.T) {
 	m := newMatcher(`x[^b]*[^c]*[^d]*[^e]*f`)
-	if got := m.match(&ways{}, []byte("x"+strings.Repeat("a", 100<<10)), 0); got != nil {
+	if got := m.match(&ways{}, []byte("x"+strings.Repeat("a", 100<<10)), 0, 100<<10); got != nil {
 		t.Errorf("a match: %v", got)
 	}
 	if newMatcher(`(?:a*)*`) != nil || newMatcher(`é`) != nil || newMatcher(strings.Repeat(`(?:(?:ab){9}){9}`, 99)) != nil {
@@ -98,7 +98,7 @@ func TestMatcherAndRunes(t *testing.T) {
 		{`a.`, "a\xff", true},
 		{`a[à-ü]`, "aé", false},
 	} {
-		got := newMatcher(c.expr).match(&ways{}, []byte(c.text), 0)
+		got := newMatcher(c.expr).match(&ways{}, []byte(c.text), 0, len(c.text))
 		if want := regexp.MustCompile(c.expr).FindStringSubmatchIndex(c.text); got != nil != c.told || c.told && !slices.Equal(got, want) {
 			t.Errorf("%s in %q: %v, regexp: %v", c.expr, c.text, got, want)
 		}
