@@ -17,15 +17,22 @@ import (
 	"github.com/getkin/kin-openapi/routers/gorillamux"
 )
 
-// Handler checks each request to h, and each answer of h's below 400, against the
-// document testdata/contracts/NAME. A path that the document does not have is an error.
-func Handler(t testing.TB, name string, h http.Handler) http.Handler {
+// Document reads testdata/contracts/NAME.
+func Document(t testing.TB, name string) *openapi3.T {
 	t.Helper()
 	_, file, _, _ := runtime.Caller(0)
 	doc, err := openapi3.NewLoader().LoadFromFile(filepath.Join(filepath.Dir(file), "../../testdata/contracts", name))
 	if err != nil {
 		t.Fatal(err)
 	}
+	return doc
+}
+
+// Handler checks each request to h, and each answer of h's below 400, against the
+// document testdata/contracts/NAME. A path that the document does not have is an error.
+func Handler(t testing.TB, name string, h http.Handler) http.Handler {
+	t.Helper()
+	doc := Document(t, name)
 	doc.Servers = openapi3.Servers{{URL: "/"}}
 	router, err := gorillamux.NewRouter(doc)
 	if err != nil {

@@ -257,7 +257,7 @@ func (a *automaton) grams(prev prevByte, limit int) (out map[uint32]struct{}, ok
 				a.next[int(s)*len(a.sample)+k] = t
 			}
 			switch {
-			case t&accept != 0, c >= utf8.RuneSelf && t != dead && c != longSFirst && c != kelvinFirst:
+			case t&accept != 0, c >= utf8.RuneSelf && t != dead && !foldFirst(c):
 				return false
 			case t == dead || t == maybe:
 				continue
@@ -337,7 +337,7 @@ func (a *automaton) step(s int32, c int) int32 {
 		in := &a.prog.Inst[pc]
 		if c >= utf8.RuneSelf {
 			switch k := a.runes[pc]; {
-			case k == someRunes, c != plain && k != noRunes:
+			case k == someRunes, foldFirst(byte(c)) && k != noRunes:
 				return maybe | flag
 			case k != allRunes:
 				continue
@@ -408,6 +408,8 @@ func foldsToASCII(r rune) bool { return r == longS || r == kelvin }
 // The first bytes of ſ and of the Kelvin sign in UTF-8, and a byte that stands for
 // all other runes beyond ASCII.
 const longSFirst, kelvinFirst, plain = 0xc5, 0xe2, 0xff
+
+func foldFirst(c byte) bool { return c == longSFirst || c == kelvinFirst }
 
 // runeAt decodes the rune beyond ASCII that b begins with. first is its first byte
 // if it folds into ASCII, else plain.

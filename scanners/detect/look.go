@@ -29,12 +29,13 @@ type look struct {
 // Detect implements scanners.Detector.
 func (e *Engine) Detect(c scanners.Chunk) iter.Seq[scanners.Match] {
 	return func(yield func(scanners.Match) bool) {
+		// One that a panic left in the middle of a search is not used again.
 		s := e.scratch.Get().(*scratch)
-		defer e.scratch.Put(s)
 		l := look{e: e, s: s, chunk: c, budget: maxDerived}
 		s.chunk = text{data: c.Data, inside: c.Offset > 0, seen: s.chunk.seen}
 		l.text(&s.chunk, 0)
 		s.chunk.data = nil
+		e.scratch.Put(s)
 		for _, m := range resolve(l.found) {
 			if m.owner < c.From || (m.owner >= c.To && c.To < len(c.Data)) {
 				continue

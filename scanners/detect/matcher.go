@@ -327,8 +327,9 @@ const (
 	mostWays  = 1 << 14
 )
 
-// match runs from b[at] on, and ends at b[end] at most. It gives the groups as Go's regexp does, and nil
-// where it can't tell, or nothing matches.
+// match runs from b[at] on, where a match ends at b[end] at most: that bounds its
+// steps. It gives the groups as Go's regexp does, and nil where it can't tell, or
+// nothing matches. The next call overwrites them.
 func (m *matcher) match(w *ways, b []byte, at, end int) []int {
 	w.open = w.open[:0]
 	w.slots = w.slots[:0]
@@ -350,8 +351,8 @@ func (m *matcher) match(w *ways, b []byte, at, end int) []int {
 			}
 			for i, c := range o.lit {
 				if d := b[pos+i]; d|o.fold[i] != c {
-					if first := byte(plain); d >= utf8.RuneSelf && o.fold[i] != 0 {
-						if first, _ = runeAt(b[pos+i:]); first != plain {
+					if d >= utf8.RuneSelf && o.fold[i] != 0 {
+						if first, _ := runeAt(b[pos+i:]); first != plain {
 							return nil
 						}
 					}

@@ -140,3 +140,23 @@ func TestNothingIsSaidToBeCut(t *testing.T) {
 		t.Error(limits)
 	}
 }
+
+// What a search left undone when it panicked is none of the next one's.
+func TestAPanicLeavesNothingBehind(t *testing.T) {
+	e := New(builtin(t))
+	long := []byte(strings.Repeat("padding\n", 1000) + `token = "q8Zr3vXb1Lw6Tk9Pd2Fh5Jm7"` + "\n")
+	for range 20 {
+		func() {
+			defer func() {
+				if recover() == nil {
+					t.Error("no artifact, and no panic")
+				}
+			}()
+			for range e.Detect(scanners.Chunk{Data: long, To: len(long)}) {
+			}
+		}()
+		if got := run(t, e, []byte(`token = "q8Zr3vXb1Lw6Tk9Pd2Fh5Jm7"`), 0); len(got) != 1 {
+			t.Fatal(got)
+		}
+	}
+}
