@@ -123,13 +123,9 @@ func sameHost(claim string, u *url.URL) bool {
 	if strings.EqualFold(claim, u.Host) {
 		return true
 	}
-	host, _, err := net.SplitHostPort(claim)
-	if err != nil {
-		host = claim
-	} else {
-		return false // a claim with a port is of that port only
-	}
-	return strings.EqualFold(host, u.Hostname())
+	// A claim with a port is of that port only.
+	_, _, err := net.SplitHostPort(claim)
+	return err != nil && strings.EqualFold(claim, u.Hostname())
 }
 
 func basic(user, pass string) string {

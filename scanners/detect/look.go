@@ -201,8 +201,6 @@ func (t *text) close(k int) bool {
 	return k > 0 && k < len(t.data) && t.data[k-1] > ' ' && t.data[k] > ' ' && t.data[k-1] != 0x7f && t.data[k] != 0x7f
 }
 
-func space(c byte) bool { return c == ' ' || c >= '\t' && c <= '\r' }
-
 // find searches the given parts of t and keeps what judge lets pass.
 func (l *look) find(t *text, parts []span, keep func(*raw) bool) {
 	l.s.unfolded = t.seen.unfolded

@@ -70,11 +70,6 @@ func deflated(f func(*bytes.Buffer) interface {
 	return b.String()
 }
 
-type closer interface {
-	Write([]byte) (int, error)
-	Close() error
-}
-
 func gz(s string) string {
 	return deflated(func(b *bytes.Buffer) interface {
 		Write([]byte) (int, error)

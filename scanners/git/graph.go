@@ -3,7 +3,6 @@ package git
 import (
 	"context"
 	"slices"
-	"sync"
 
 	"github.com/quellhq/quell/scanners/git/pack"
 )
@@ -79,7 +78,6 @@ type graph struct {
 	index map[string]int32
 	// missing counts names of objects that are not here.
 	missing map[id]bool
-	mu      sync.Mutex
 }
 
 // each calls f, one at a time, with every object of the given kind: of packs in

@@ -161,7 +161,6 @@ type kit struct {
 	set        *rules.Set
 	policy     *policy.Policy
 	prober     *revokers.Prober
-	own        []rules.Secret
 	recipients []age.Recipient
 	names      []string
 	notices    []report.Notice
