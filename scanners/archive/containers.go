@@ -20,11 +20,12 @@ import (
 	"github.com/bodgit/sevenzip"
 	"github.com/cavaliergopher/cpio"
 	"github.com/kdomanski/iso9660"
-	"github.com/klauspost/compress/flate"
 	"github.com/klauspost/compress/zip"
 	"github.com/klauspost/compress/zstd"
 	"github.com/nwaples/rardecode/v2"
 	"github.com/therootcompany/xz"
+
+	"github.com/quellhq/quell/scanners/inflate"
 )
 
 // oldTar knows a tar from before POSIX by its header's checksum.
@@ -108,7 +109,9 @@ func unzip(o *opening) error {
 			o.gap(name, err)
 			continue
 		}
-		if err := o.member(name, r); err != nil {
+		err = o.member(name, r)
+		r.close()
+		if err != nil {
 			return err
 		}
 	}
@@ -118,17 +121,19 @@ func unzip(o *opening) error {
 // zipped gives an entry's bytes, all that come, and then says whether they are what
 // the archive promised: the library's own reader drops the last ones where they are
 // not.
-func zipped(f *zip.File) (io.Reader, error) {
+func zipped(f *zip.File) (*promised, error) {
 	raw, err := f.OpenRaw()
 	if err != nil {
 		return nil, err
 	}
 	var r io.Reader
+	done := func() {}
 	switch f.Method {
 	case zip.Store:
 		r = raw
 	case zip.Deflate:
-		r = flate.NewReader(raw)
+		z := inflate.NewReader(raw)
+		r, done = z, func() { z.Close() }
 	case 12:
 		r = bzip2.NewReader(raw)
 	case zstd.ZipMethodWinZip, zstd.ZipMethodPKWare:
@@ -142,7 +147,7 @@ func zipped(f *zip.File) (io.Reader, error) {
 	default:
 		return nil, fmt.Errorf("zip: method %d is not known", f.Method)
 	}
-	return &promised{r: r, size: f.UncompressedSize64, sum: f.CRC32, crc: crc32.NewIEEE()}, nil
+	return &promised{r: r, size: f.UncompressedSize64, sum: f.CRC32, crc: crc32.NewIEEE(), close: done}, nil
 }
 
 // promised compares what was read with what a header said of it.
@@ -152,6 +157,8 @@ type promised struct {
 	size uint64
 	sum  uint32
 	crc  hash.Hash32
+
+	close func() // lets what r holds be used again
 }
 
 func (p *promised) Read(b []byte) (int, error) {

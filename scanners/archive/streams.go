@@ -9,19 +9,20 @@ import (
 	"io"
 
 	"github.com/andybalholm/brotli"
-	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/s2"
 	"github.com/klauspost/compress/zstd"
 	"github.com/pierrec/lz4/v4"
 	lzip "github.com/sorairolake/lzip-go"
 	"github.com/therootcompany/xz"
+
+	"github.com/quellhq/quell/scanners/inflate"
 )
 
 // maxWindow bounds what a decoder keeps of what it made, whatever a header asks for.
 const maxWindow = 128 << 20
 
 func gunzip(o *opening) error {
-	z, err := gzip.NewReader(o.in)
+	z, err := inflate.NewGzip(o.in)
 	if err != nil {
 		return err
 	}

@@ -18,11 +18,10 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/klauspost/compress/gzip"
-
 	"github.com/quellhq/quell/rules"
 	"github.com/quellhq/quell/scanners"
 	"github.com/quellhq/quell/scanners/files"
+	"github.com/quellhq/quell/scanners/inflate"
 )
 
 // MaxMember is how many bytes of one archive member are read: a log of 8 GiB
@@ -88,10 +87,11 @@ func open(f files.File, part func(scanners.Artifact, io.Reader) error, gap func(
 		}
 		return Zip(z, f.Path, part, gap)
 	case bytes.HasPrefix(magic, []byte{0x1f, 0x8b}):
-		z, err := gzip.NewReader(head)
+		z, err := inflate.NewGzip(head)
 		if err != nil {
 			return fmt.Errorf("damaged gzip: %w", err)
 		}
+		defer z.Close()
 		limited := &limit{r: z, n: MaxMember}
 		whole.Location.Path += "!" + strings.TrimSuffix(path.Base(f.Path), ".gz")
 		return part(whole, limited)

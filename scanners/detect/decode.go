@@ -9,9 +9,10 @@ import (
 	"sync/atomic"
 	"unicode/utf8"
 
-	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zlib"
 	"github.com/klauspost/compress/zstd"
+
+	"github.com/quellhq/quell/scanners/inflate"
 )
 
 // Limits of decoding: how deep encodings are nested (gitleaks has the same
@@ -242,7 +243,7 @@ func inflater(b []byte) func(io.Reader) (io.ReadCloser, string, error) {
 	case len(b) < 8:
 	case b[0] == 0x1f && b[1] == 0x8b && b[2] == 8:
 		return func(r io.Reader) (io.ReadCloser, string, error) {
-			z, err := gzip.NewReader(r)
+			z, err := inflate.NewGzip(r)
 			return z, "gzip", err
 		}
 	case b[0] == 0x78 && (int(b[0])<<8|int(b[1]))%31 == 0 && b[1]&0x20 == 0:

@@ -18,12 +18,12 @@ import (
 	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
 
 	"github.com/quellhq/quell/rules"
 	"github.com/quellhq/quell/scanners"
 	"github.com/quellhq/quell/scanners/archive"
+	"github.com/quellhq/quell/scanners/inflate"
 )
 
 // blob is a layer's artifact: its files, where it is a tar, however it is compressed;
@@ -103,7 +103,7 @@ func (s *Source) content(r *verified, loc rules.Location, have *layer, part func
 	var plain io.Reader = in
 	switch {
 	case bytes.HasPrefix(head, []byte("\x1f\x8b")):
-		z, err := gzip.NewReader(in)
+		z, err := inflate.NewGzip(in)
 		if err != nil {
 			return fmt.Errorf("damaged layer: %w", err)
 		}

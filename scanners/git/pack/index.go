@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"hash"
-	"hash/adler32"
 	"io"
 	"path"
 	"slices"
@@ -74,6 +73,7 @@ func IndexBytes(b []byte, hashLen int) (p *Pack, err error) {
 // the next can't be found: the rest is lost.
 func (p *Pack) sequence(n uint32) (offs []int64, err error) {
 	var z inflater
+	var buf []byte
 	off := int64(12)
 	for i := range n {
 		e, err := p.entryAt(off)
@@ -81,22 +81,41 @@ func (p *Pack) sequence(n uint32) (offs []int64, err error) {
 			return offs, fmt.Errorf("object %d of %d and all behind it: %w", i+1, n, err)
 		}
 		src, err := p.compressed(e)
+		var used int64
 		if err == nil {
-			err = z.reset(src)
-		}
-		if err == nil {
-			sum := adler32.New()
-			if _, err = io.CopyN(sum, z.f, e.size); err == nil {
-				err = z.finish(sum.Sum32())
-			}
+			used, err = z.measure(&buf, src, e.size)
 		}
 		if err != nil {
-			return offs, fmt.Errorf("object %d of %d and all behind it: %w", i+1, n, inflateError(err))
+			return offs, fmt.Errorf("object %d of %d and all behind it: %w", i+1, n, err)
 		}
 		offs = append(offs, off)
-		off = e.data + int64(len(src)) - int64(z.src.Len())
+		off = e.data + used
 	}
 	return offs, nil
+}
+
+// measure gives how many bytes of src the stream of size bytes that it begins with is.
+func (z *inflater) measure(buf *[]byte, src []byte, size int64) (int64, error) {
+	if size > deflateRatio*(int64(len(src))+1) {
+		return 0, errSize
+	}
+	if size <= 1<<20 {
+		if size+spareOut > int64(cap(*buf)) {
+			*buf = make([]byte, roomFor(size))
+		}
+		n, err := z.into((*buf)[:size], src)
+		return int64(n), err
+	}
+	r := bytes.NewReader(src)
+	s, err := newStream(r, size)
+	if err != nil {
+		return 0, err
+	}
+	defer s.Close()
+	if _, err := io.Copy(io.Discard, s); err != nil {
+		return 0, err
+	}
+	return 2 + s.z.Offset(), nil
 }
 
 func newHash(n int) hash.Hash {

@@ -1,7 +1,6 @@
 package pack
 
 import (
-	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -9,7 +8,7 @@ import (
 	"hash/adler32"
 	"io"
 
-	"github.com/klauspost/compress/flate"
+	"github.com/quellhq/quell/scanners/inflate"
 )
 
 var (
@@ -19,13 +18,18 @@ var (
 
 // inflater inflates one zlib stream after another.
 type inflater struct {
-	d deflate
+	d inflate.Decoder
 	// checked says that the bytes of the next stream, its own checksum among them, were
 	// compared with the index's: the sum over what comes out would tell nothing more.
 	checked bool
-	src     bytes.Reader
-	f       io.ReadCloser
 }
+
+// Decoding is faster where so many bytes stand behind a stream, and are free behind
+// what it gives.
+const (
+	spareIn  = 32
+	spareOut = 300
+)
 
 // zlibHeader checks what RFC 1950 puts before a stream: deflate, a header divisible
 // by 31, no preset dictionary.
@@ -36,54 +40,25 @@ func zlibHeader(src []byte) error {
 	return nil
 }
 
-func (z *inflater) reset(src []byte) error {
+// into inflates src to exactly len(dst) bytes, and gives how many of src it took. Bytes
+// up to the capacities of both may be read and written over.
+func (z *inflater) into(dst, src []byte) (int, error) {
 	if err := zlibHeader(src); err != nil {
-		return err
+		return 0, err
 	}
-	z.src.Reset(src[2:])
-	if z.f == nil {
-		z.f = flate.NewReader(&z.src)
-		return nil
-	}
-	return z.f.(flate.Resetter).Reset(&z.src, nil)
-}
-
-// into inflates src to exactly len(dst) bytes.
-func (z *inflater) into(dst, src []byte) error {
-	if err := zlibHeader(src); err != nil {
-		return err
-	}
-	n, err := z.d.inflate(dst, src[2:])
+	n, err := z.d.Decode(dst, src[2:cap(src)])
 	if err != nil {
-		return err
+		return 0, inflateError(err)
 	}
-	if n+2+4 > len(src) || !z.checked && binary.BigEndian.Uint32(src[n+2:]) != adler32.Checksum(dst) {
-		return errAdler
+	if n += 2; n+4 > len(src) || !z.checked && binary.BigEndian.Uint32(src[n:]) != adler32.Checksum(dst) {
+		return 0, errAdler
 	}
-	return nil
-}
-
-// finish asks that the stream ends here, with the checksum.
-func (z *inflater) finish(sum uint32) error {
-	var one [1]byte
-	switch n, err := z.f.Read(one[:]); {
-	case n > 0:
-		return errSize
-	case err != io.EOF:
-		return inflateError(err)
-	}
-	var tail [4]byte
-	if _, err := io.ReadFull(&z.src, tail[:]); err != nil {
-		return errAdler
-	}
-	if binary.BigEndian.Uint32(tail[:]) != sum {
-		return errAdler
-	}
-	return nil
+	return n + 4, nil
 }
 
 func inflateError(err error) error {
-	if err == io.EOF || err == io.ErrUnexpectedEOF {
+	switch err {
+	case io.EOF, io.ErrUnexpectedEOF, inflate.ErrSize:
 		return errSize
 	}
 	return fmt.Errorf("inflate: %w", err)
@@ -98,38 +73,63 @@ func (z *inflater) bytes(buf, src []byte, size int64) ([]byte, error) {
 	if size > deflateRatio*(int64(len(src))+1) {
 		return buf, errSize
 	}
-	if size > int64(cap(buf)) {
-		buf = make([]byte, size, size+min(size/4, 1<<20)+512)
+	if size+spareOut > int64(cap(buf)) {
+		buf = make([]byte, size, roomFor(size))
 	}
-	return buf[:size], z.into(buf[:size], src)
+	_, err := z.into(buf[:size], src)
+	return buf[:size], err
 }
+
+// roomFor is how much is made for n bytes, so that it may be used for more again.
+func roomFor(n int64) int64 { return n + min(n/4, 1<<20) + 512 }
 
 // stream gives an object's bytes as they are inflated, and checks them at the end.
 type stream struct {
-	z    *inflater
+	z    *inflate.Reader
 	left int64
 	sum  hash.Hash32
 }
 
-func (z *inflater) stream(src []byte, size int64) (io.Reader, error) {
-	if err := z.reset(src); err != nil {
+func newStream(src io.Reader, size int64) (*stream, error) {
+	var head [2]byte
+	if _, err := io.ReadFull(src, head[:]); err != nil {
+		return nil, inflateError(err)
+	}
+	if err := zlibHeader(head[:]); err != nil {
 		return nil, err
 	}
-	return &stream{z, size, adler32.New()}, nil
+	return &stream{inflate.NewReader(src), size, adler32.New()}, nil
 }
+
+// Close lets what the stream holds be used again.
+func (s *stream) Close() error { return s.z.Close() }
 
 func (s *stream) Read(b []byte) (int, error) {
 	if s.left == 0 {
-		if err := s.z.finish(s.sum.Sum32()); err != nil {
-			return 0, err
-		}
-		return 0, io.EOF
+		return 0, s.finish()
 	}
-	n, err := s.z.f.Read(b[:min(int64(len(b)), s.left)])
+	n, err := s.z.Read(b[:min(int64(len(b)), s.left)])
 	_, _ = s.sum.Write(b[:n])
 	s.left -= int64(n)
 	if err != nil && s.left > 0 {
 		return n, inflateError(err)
 	}
 	return n, nil
+}
+
+// finish asks that the stream ends here, with the checksum. io.EOF: so it does.
+func (s *stream) finish() error {
+	var one [1]byte
+	switch n, err := s.z.Read(one[:]); {
+	case n > 0:
+		return errSize
+	case err != io.EOF:
+		return inflateError(err)
+	}
+	tail, err := s.z.Tail(4)
+	if err != nil || binary.BigEndian.Uint32(tail) != s.sum.Sum32() {
+		return errAdler
+	}
+	s.left = -1
+	return io.EOF
 }

@@ -1,6 +1,7 @@
 package pack
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -131,11 +132,12 @@ func (r *runner) root(k int32) (Kind, []byte, error) {
 	}
 	alone := r.frame(k, e.kind, nil)
 	if e.size > streamFrom && alone.child < 0 && alone.heavy < 0 && r.seen == nil {
-		s, err := r.z.stream(src, e.size)
+		s, err := newStream(bytes.NewReader(src), e.size)
 		if err != nil {
 			r.fail(k, err)
 			return 0, nil, nil
 		}
+		defer s.Close()
 		return e.kind, nil, r.visit(k, e.kind, nil, &sized{s, e.size})
 	}
 	if e.size > MaxObject {
@@ -161,7 +163,8 @@ type sized struct {
 	size int64
 }
 
-// source gives an object's compressed bytes, up to where the next one begins.
+// source gives an object's compressed bytes, up to where the next one begins; a few of
+// that may stand behind them.
 func (r *runner) source(k int32, e entry) ([]byte, error) {
 	end := r.p.end
 	if int(k)+1 < len(r.off) {
@@ -170,10 +173,12 @@ func (r *runner) source(k int32, e entry) ([]byte, error) {
 	if e.data >= end {
 		return nil, errHeader
 	}
-	b, err := r.p.data.at(r.off[k], end-r.off[k])
+	n := end - r.off[k]
+	b, err := r.p.data.at(r.off[k], min(n+spareIn, r.p.data.size()-r.off[k]))
 	if err != nil {
 		return nil, err
 	}
+	b = b[:n]
 	r.z.checked = false
 	if r.p.crcs != nil {
 		i := 4 * int(r.pos[k])
@@ -295,13 +300,13 @@ func (r *runner) step(f *frame) int32 {
 // get and put keep buffers to be used again.
 func (r *runner) get(n int64) []byte {
 	for i := len(r.free) - 1; i >= 0; i-- {
-		if b := r.free[i]; int64(cap(b)) >= n {
+		if b := r.free[i]; int64(cap(b)) >= n+spareOut {
 			r.free[i] = r.free[len(r.free)-1]
 			r.free = r.free[:len(r.free)-1]
 			return b[:0]
 		}
 	}
-	return make([]byte, 0, n+min(n/4, 1<<20)+512)
+	return make([]byte, 0, roomFor(n))
 }
 
 func (r *runner) put(b []byte) {

@@ -1,0 +1,203 @@
+package inflate
+
+import (
+	"encoding/binary"
+	"errors"
+	"hash/crc32"
+	"io"
+)
+
+var (
+	errGzip = errors.New("not a gzip stream")
+	errSum  = errors.New("its checksum is wrong")
+)
+
+// maxWords is the most bytes of a name, a comment or an extra field that are read.
+const maxWords = 64 << 10
+
+// Gzip gives what the streams of a gzip file hold, one behind the other, each compared
+// with its checksum and its size. Zeros behind the last one are padding, as gzip(1)
+// takes them; anything else there is an error.
+type Gzip struct {
+	// Of the first stream's header, as UTF-8.
+	Name, Comment string
+	Extra         []byte
+
+	d    *streamer
+	sum  uint32
+	size uint32
+	err  error
+}
+
+// NewGzip reads the header of a gzip file. It is to be closed.
+func NewGzip(src io.Reader) (*Gzip, error) {
+	z := &Gzip{d: open(src)}
+	if err := z.header(true); err != nil {
+		z.Close()
+		if err == io.EOF {
+			err = io.ErrUnexpectedEOF
+		}
+		return nil, err
+	}
+	return z, nil
+}
+
+// Close lets what the reader holds be used again. It does not close the source.
+func (z *Gzip) Close() error {
+	if z.d != nil {
+		z.d.close()
+		z.d = nil
+	}
+	return nil
+}
+
+func (z *Gzip) Read(p []byte) (int, error) {
+	if z.d == nil {
+		return 0, errClosed
+	}
+	for {
+		if z.err != nil {
+			return 0, z.err
+		}
+		n, err := z.d.read(p)
+		z.sum = crc32.Update(z.sum, crc32.IEEETable, p[:n])
+		z.size += uint32(n)
+		if err == nil || n > 0 {
+			return n, nil
+		}
+		if err == io.EOF {
+			err = z.next()
+		}
+		z.err = err
+	}
+}
+
+// next checks the sum and size behind a stream, and goes on to the next one.
+func (z *Gzip) next() error {
+	var tail [8]byte
+	if err := z.bytes(tail[:]); err != nil {
+		return err
+	}
+	if binary.LittleEndian.Uint32(tail[:]) != z.sum || binary.LittleEndian.Uint32(tail[4:]) != z.size {
+		return errSum
+	}
+	if err := z.header(false); err != nil {
+		return err
+	}
+	z.sum, z.size = 0, 0
+	z.d.begin()
+	z.d.err = nil
+	return nil
+}
+
+// The flags of a header (RFC 1952, 2.3.1).
+const (
+	flagSum = 1 << (iota + 1)
+	flagExtra
+	flagName
+	flagComment
+	flagReserved = 0xe0
+)
+
+// header reads a stream's header. io.EOF: there is none, but the end.
+func (z *Gzip) header(first bool) error {
+	var head [10]byte
+	b, err := z.d.byte()
+	for !first && b == 0 && err == nil {
+		if b, err = z.d.byte(); err == nil && b != 0 {
+			return errGzip
+		}
+	}
+	if err != nil {
+		return err
+	}
+	head[0] = b
+	if err := z.bytes(head[1:]); err != nil {
+		return err
+	}
+	if head[0] != 0x1f || head[1] != 0x8b || head[2] != 8 || head[3]&flagReserved != 0 {
+		return errGzip
+	}
+	sum := crc32.ChecksumIEEE(head[:])
+	flags := head[3]
+	if flags&flagExtra != 0 {
+		var n [2]byte
+		if err := z.bytes(n[:]); err != nil {
+			return err
+		}
+		extra := make([]byte, binary.LittleEndian.Uint16(n[:]))
+		if err := z.bytes(extra); err != nil {
+			return err
+		}
+		sum = crc32.Update(crc32.Update(sum, crc32.IEEETable, n[:]), crc32.IEEETable, extra)
+		if first {
+			z.Extra = extra
+		}
+	}
+	for _, f := range []struct {
+		flag byte
+		to   *string
+	}{{flagName, &z.Name}, {flagComment, &z.Comment}} {
+		if flags&f.flag == 0 {
+			continue
+		}
+		words, err := z.words()
+		if err != nil {
+			return err
+		}
+		sum = crc32.Update(sum, crc32.IEEETable, append(words, 0))
+		if first {
+			*f.to = latin1(words)
+		}
+	}
+	if flags&flagSum != 0 {
+		var n [2]byte
+		if err := z.bytes(n[:]); err != nil {
+			return err
+		}
+		if binary.LittleEndian.Uint16(n[:]) != uint16(sum) {
+			return errSum
+		}
+	}
+	return nil
+}
+
+// bytes fills b from between the streams.
+func (z *Gzip) bytes(b []byte) error {
+	for i := range b {
+		c, err := z.d.byte()
+		if err == io.EOF {
+			return io.ErrUnexpectedEOF
+		}
+		if err != nil {
+			return err
+		}
+		b[i] = c
+	}
+	return nil
+}
+
+// words reads up to a zero.
+func (z *Gzip) words() ([]byte, error) {
+	var b []byte
+	for len(b) < maxWords {
+		var c [1]byte
+		if err := z.bytes(c[:]); err != nil {
+			return nil, err
+		}
+		if c[0] == 0 {
+			return b, nil
+		}
+		b = append(b, c[0])
+	}
+	return nil, errGzip
+}
+
+// latin1 is what a header's bytes are (RFC 1952, 2.3.1).
+func latin1(b []byte) string {
+	r := make([]rune, len(b))
+	for i, c := range b {
+		r[i] = rune(c)
+	}
+	return string(r)
+}

@@ -1,0 +1,255 @@
+package inflate
+
+import (
+	"errors"
+	"io"
+	"sync"
+)
+
+const (
+	windowSize = 32 << 10 // how far a match may reach back (RFC 1951, 2)
+	inSize     = 32 << 10
+	outSize    = windowSize + 64<<10 + fastOut
+)
+
+var errClosed = errors.New("inflate: read after Close")
+
+// Reader gives what a stream holds as it is decoded. It reads more of its source than
+// the stream. Before an error it gives all that was decoded until there.
+type Reader struct{ d *streamer }
+
+// streamer is a Reader's part that is used again.
+type streamer struct {
+	t     tables
+	s     state // dst's bytes before o are the window
+	at    *tables
+	mode  mode
+	left  int  // of a stored block
+	last  bool // the block is the last one
+	full  bool // what comes next goes on behind out's end
+	r     int  // how many of dst[:o] were given out
+	src   io.Reader
+	err   error
+	taken int64 // bytes of src
+
+	in  [inSize]byte
+	out [outSize]byte
+}
+
+// mode is where in a stream a streamer is.
+type mode int
+
+const (
+	atHead mode = iota // before a block
+	inStored
+	inBlock
+	atEnd
+)
+
+// streamers are those that no Reader holds.
+var streamers = sync.Pool{New: func() any { return &streamer{} }}
+
+func open(src io.Reader) *streamer {
+	d := streamers.Get().(*streamer)
+	d.src, d.err, d.taken = src, nil, 0
+	d.s = state{src: d.in[:0], dst: d.out[:]}
+	d.begin()
+	return d
+}
+
+// begin begins a stream where the input is.
+func (d *streamer) begin() {
+	d.mode, d.last, d.full, d.left = atHead, false, false, 0
+	d.s.o, d.r = 0, 0
+}
+
+// NewReader decodes the deflate stream that src begins with.
+func NewReader(src io.Reader) *Reader { return &Reader{open(src)} }
+
+// Close lets what the reader holds be used again. It does not close the source.
+func (z *Reader) Close() error {
+	if z.d != nil {
+		z.d.close()
+		z.d = nil
+	}
+	return nil
+}
+
+func (d *streamer) close() {
+	d.src, d.at = nil, nil
+	streamers.Put(d)
+}
+
+func (z *Reader) Read(p []byte) (int, error) {
+	if z.d == nil {
+		return 0, errClosed
+	}
+	return z.d.read(p)
+}
+
+// Tail gives the next n bytes behind the stream, after Read has said that it is over.
+func (z *Reader) Tail(n int) ([]byte, error) {
+	if z.d == nil {
+		return nil, errClosed
+	}
+	b := make([]byte, n)
+	for i := range b {
+		c, err := z.d.byte()
+		if err != nil {
+			return nil, err
+		}
+		b[i] = c
+	}
+	return b, nil
+}
+
+// Offset is how many bytes of the source the stream is, after Read has said that it is
+// over, and what Tail gave behind it.
+func (z *Reader) Offset() int64 {
+	if z.d == nil {
+		return 0
+	}
+	return z.d.taken - int64(len(z.d.s.src)-z.d.s.pos)
+}
+
+func (d *streamer) read(p []byte) (int, error) {
+	for d.r == d.s.o {
+		if d.err != nil {
+			return 0, d.err
+		}
+		if len(p) == 0 {
+			return 0, nil
+		}
+		d.err = d.step()
+	}
+	n := copy(p, d.out[d.r:d.s.o])
+	d.r += n
+	return n, nil
+}
+
+// step decodes on, once all that there is was given out.
+func (d *streamer) step() error {
+	const most = outSize - fastOut
+	s := &d.s
+	if d.full || s.o >= most {
+		copy(d.out[:windowSize], d.out[s.o-windowSize:s.o])
+		s.o, d.r, d.full = windowSize, windowSize, false
+	}
+	switch d.mode {
+	case atHead:
+		return d.head()
+	case inStored:
+		if s.pos == len(s.src) {
+			if s.last {
+				return io.ErrUnexpectedEOF
+			}
+			return d.more()
+		}
+		n := copy(s.dst[s.o:min(most, s.o+d.left)], s.src[s.pos:])
+		s.o += n
+		s.pos += n
+		if d.left -= n; d.left == 0 {
+			d.ended()
+		}
+		return nil
+	case inBlock:
+		why, err := d.at.block(s, most)
+		switch {
+		case err != nil:
+			return err
+		case why == stopEnd:
+			d.ended()
+		case why == stopIn:
+			return d.more()
+		default:
+			d.full = true
+		}
+		return nil
+	}
+	return io.EOF
+}
+
+// head reads what a block begins with.
+func (d *streamer) head() error {
+	s := &d.s
+	for !s.last && len(s.src)-s.pos < maxCodes+8 {
+		if err := d.more(); err != nil {
+			return err
+		}
+	}
+	s.fill()
+	d.last = s.take(1) == 1
+	kind := s.take(2)
+	if s.cut() {
+		return io.ErrUnexpectedEOF
+	}
+	switch kind {
+	case 0:
+		s.take(s.n & 7)
+		s.align()
+		n, err := s.stored()
+		if err != nil {
+			return err
+		}
+		d.mode, d.left = inStored, n
+		if n == 0 {
+			d.ended()
+		}
+	case 1:
+		d.mode, d.at = inBlock, fixed()
+	case 2:
+		if err := d.t.dynamic(s); err != nil {
+			return err
+		}
+		d.mode, d.at = inBlock, &d.t
+	default:
+		return ErrDamaged
+	}
+	return nil
+}
+
+// ended says that a block is over.
+func (d *streamer) ended() {
+	d.mode = atHead
+	if d.last {
+		d.mode = atEnd
+		d.s.align()
+	}
+}
+
+// more reads more of the source, behind what is left of what was read: of that, what
+// align may give back is kept too.
+func (d *streamer) more() error {
+	s := &d.s
+	ahead := int(s.n >> 3)
+	n := copy(d.in[:], s.src[s.pos-ahead:])
+	s.src, s.pos = d.in[:n], ahead
+	for range 100 {
+		k, err := d.src.Read(d.in[n:])
+		s.src = d.in[:n+k]
+		d.taken += int64(k)
+		if err == io.EOF {
+			s.last = true
+			return nil
+		}
+		if err != nil || k > 0 {
+			return err
+		}
+	}
+	return io.ErrNoProgress
+}
+
+// byte gives the next byte of the input, between streams.
+func (d *streamer) byte() (byte, error) {
+	s := &d.s
+	for s.pos == len(s.src) {
+		if s.last {
+			return 0, io.EOF
+		}
+		if err := d.more(); err != nil {
+			return 0, err
+		}
+	}
+	s.pos++
+	return s.src[s.pos-1], nil
+}
