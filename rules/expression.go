@@ -23,14 +23,6 @@ func NewExpression(text string) (*Expression, error) {
 	return &Expression{text, re.MaxCap(), sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(text) })}, nil
 }
 
-// compiled is an expression that somebody compiled already.
-func compiled(re *regexp.Regexp) *Expression {
-	if re == nil {
-		return nil
-	}
-	return &Expression{re.String(), re.NumSubexp(), func() *regexp.Regexp { return re }}
-}
-
 func (x *Expression) String() string { return x.text }
 
 // Groups is the number of capturing groups.

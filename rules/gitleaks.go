@@ -59,11 +59,23 @@ func fromGitleaks(name string, text []byte) (*Set, error) {
 		return nil, tomlError(name, text, err)
 	}
 	lines := headerLines(text, "rules")
-	for i, r := range vc.Rules {
-		for _, e := range []string{r.Regex, r.Path} {
-			if _, err := syntax.Parse(e, syntax.Perl); err != nil {
-				return nil, fmt.Errorf("%s:%d: rule %s: %w", name, at(lines, i), r.ID, err)
+	own, groups := map[string]*Expression{}, map[string]int{}
+	for i := range vc.Rules {
+		r := &vc.Rules[i]
+		x, err := NewExpression(r.Regex)
+		if err == nil {
+			_, err = syntax.Parse(r.Path, syntax.Perl)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%s:%d: rule %s: %w", name, at(lines, i), r.ID, err)
+		}
+		if r.Regex != "" {
+			// The library would compile it: ours is when it is needed.
+			own[r.ID], r.Regex = x, "."
+			if r.SecretGroup > x.Groups() {
+				return nil, fmt.Errorf("%s:%d: rule %s: secretGroup %d, but the expression has %d groups", name, at(lines, i), r.ID, r.SecretGroup, x.Groups())
 			}
+			groups[r.ID], r.SecretGroup = r.SecretGroup, 0
 		}
 	}
 	vc.Extend = config.Extend{}
@@ -76,16 +88,16 @@ func fromGitleaks(name string, text []byte) (*Set, error) {
 		g := c.Rules[id]
 		r := &Rule{
 			ID: id, Description: g.Description, Kind: KindAPIKey, Confidence: High, File: name, Line: at(lines, i),
-			Regex: compiled(g.Regex), Path: g.Path, SecretGroup: g.SecretGroup, Entropy: g.Entropy, Keywords: g.Keywords,
+			Regex: own[id], Path: g.Path, SecretGroup: groups[id], Entropy: g.Entropy, Keywords: g.Keywords,
 			Tags: g.Tags, Allowlists: g.Allowlists, SkipReport: g.SkipReport, RequiredNear: g.RequiredRules,
 		}
 		switch {
-		case id == genericRule || g.Regex != nil && namedByContext.MatchString(g.Regex.String()):
+		case id == genericRule || r.Regex != nil && namedByContext.MatchString(r.Regex.String()):
 			r.Confidence = Medium
 		case strings.Contains(id, "private-key"):
 			r.Kind = KindPrivateKey
 		}
-		if g.Regex == nil {
+		if r.Regex == nil {
 			r.Kind, r.Confidence = KindOther, Medium
 		}
 		set.Rules = append(set.Rules, r)

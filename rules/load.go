@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"fmt"
 	"regexp"
+	"regexp/syntax"
 	"slices"
 	"strings"
 
@@ -98,7 +99,7 @@ func Load(name string, text []byte) (*Set, error) {
 		if len(t.Names) == 0 || t.Value == "" {
 			return nil, r.errorf("a cookie family needs names and a value")
 		}
-		if _, err := regexp.Compile(t.Value); err != nil {
+		if _, err := syntax.Parse(t.Value, syntax.Perl); err != nil {
 			return nil, r.errorf("value: %v", err)
 		}
 		if err := finish(r, cookieRegex(t.Names, t.Value), "", t.Allowlists, t.detailTOML, KindSessionCookie); err != nil {
