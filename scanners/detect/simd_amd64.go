@@ -57,10 +57,35 @@ type blockMasks struct {
 //go:noescape
 func surveyMasks(tables *[4][128]byte, b *byte, blocks int, masks *blockMasks)
 
+// surveyMasks2 is surveyMasks with AVX2, and patterns are zero where any is. Its tables
+// are surveySteps.
+//
+//go:noescape
+func surveyMasks2(tables *[4][128]byte, b *byte, blocks int, masks *blockMasks)
+
+// surveySteps are surveyTables as AVX2 looks them up, sixteen entries at a time: a byte's
+// entry is the exclusive or of all sixteenths up to its own.
+var surveySteps = func() (t [4][128]byte) {
+	for k := range t {
+		for c := range byte(128) {
+			t[k][c] = surveyTables[k][c]
+			if c >= 16 {
+				t[k][c] ^= surveyTables[k][c-16]
+			}
+		}
+	}
+	return t
+}()
+
 // blocks surveys whole blocks of b and returns how far: 0 where the processor can't.
 func (s *survey) blocks(b []byte) int {
 	s.words = s.words[:0]
-	if !haveVBMI {
+	tables, find := &surveyTables, surveyMasks
+	switch {
+	case haveVBMI:
+	case cpu.X86.HasAVX2:
+		tables, find = &surveySteps, surveyMasks2
+	default:
 		return 0
 	}
 	const most = 16
@@ -73,7 +98,7 @@ func (s *survey) blocks(b []byte) int {
 			s.nuls, s.unfolded = nuls != 0, folding == 0
 			return i
 		}
-		surveyMasks(&surveyTables, &b[i], n, &masks[0])
+		find(tables, &b[i], n, &masks[0])
 		for k := range masks[:n] {
 			m := &masks[k]
 			s.words = append(s.words, m.digits)

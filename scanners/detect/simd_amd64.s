@@ -195,3 +195,156 @@ single:
 end:
 	VZEROUPPER
 	RET
+
+// A step of a lookup: the entries at OFF of the bytes IDX, less what was taken from
+// them, go into ACC. A byte with its highest bit set gives zero. Takes Y6.
+#define STEP(IDX, OFF, ACC) \
+	VBROADCASTI128 OFF(AX), Y6 \
+	VPSHUFB        IDX, Y6, Y6 \
+	VPXOR          Y6, ACC, ACC
+
+// The entries of the bytes IDX, below 0x80, in the table at OFF. IDX is used up.
+#define LOOKUP(IDX, OFF, ACC) \
+	VPXOR  ACC, ACC, ACC     \
+	STEP(IDX, (OFF), ACC)    \
+	VPSUBB Y15, IDX, IDX     \
+	STEP(IDX, (OFF+16), ACC) \
+	VPSUBB Y15, IDX, IDX     \
+	STEP(IDX, (OFF+32), ACC) \
+	VPSUBB Y15, IDX, IDX     \
+	STEP(IDX, (OFF+48), ACC) \
+	VPSUBB Y15, IDX, IDX     \
+	STEP(IDX, (OFF+64), ACC) \
+	VPSUBB Y15, IDX, IDX     \
+	STEP(IDX, (OFF+80), ACC) \
+	VPSUBB Y15, IDX, IDX     \
+	STEP(IDX, (OFF+96), ACC) \
+	VPSUBB Y15, IDX, IDX     \
+	STEP(IDX, (OFF+112), ACC)
+
+// Bit N of each byte of FROM, in BX. Takes Y6.
+#define BIT(FROM, N) \
+	VPSLLW    $(7-N), FROM, Y6 \
+	VPMOVMSKB Y6, BX
+
+// The same, where bytes are below 0x80, into the mask of the pattern N.
+#define MASKED(N) \
+	BIT(Y4, N)        \
+	ANDL R10, BX      \
+	MOVL BX, (8*N)(DI)
+
+// func surveyMasks2(tables *[4][128]byte, b *byte, blocks int, masks *blockMasks)
+//
+// As surveyMasks, half a block at a time.
+TEXT ·surveyMasks2(SB), NOSPLIT, $0-32
+	MOVQ tables+0(FP), AX
+	MOVQ b+8(FP), SI
+	MOVQ blocks+16(FP), CX
+	MOVQ masks+24(FP), DI
+	ADDQ CX, CX
+	MOVL $0x10, BX
+	MOVQ BX, X15
+	VPBROADCASTB X15, Y15
+	MOVL $0x7f, BX
+	MOVQ BX, X14
+	VPBROADCASTB X14, Y14
+	MOVL $0xef, BX
+	MOVQ BX, X13
+	VPBROADCASTB X13, Y13
+	MOVL $0xc5, BX
+	MOVQ BX, X12
+	VPBROADCASTB X12, Y12
+	MOVL $0xbf, BX
+	MOVQ BX, X11
+	VPBROADCASTB X11, Y11
+	MOVL $0xe2, BX
+	MOVQ BX, X10
+	VPBROADCASTB X10, Y10
+	MOVL $0x84, BX
+	MOVQ BX, X9
+	VPBROADCASTB X9, Y9
+	XORQ R9, R9
+
+half:
+	TESTQ CX, CX
+	JZ    done
+	VMOVDQU 0(SI), Y0
+	VMOVDQU 1(SI), Y1
+	VMOVDQU 2(SI), Y2
+	VPCMPEQB Y12, Y0, Y3
+	VPCMPEQB Y11, Y1, Y6
+	VPAND Y3, Y6, Y3
+	VPCMPEQB Y10, Y0, Y6
+	VPCMPEQB Y9, Y1, Y7
+	VPAND Y6, Y7, Y6
+	VPOR Y3, Y6, Y3
+	VPMOVMSKB Y3, BX
+	MOVL BX, 104(DI)
+	VPCMPEQB Y13, Y0, Y3
+	VPMOVMSKB Y3, R8
+	VPMOVMSKB Y0, R10
+	NOTL R10
+	VMOVDQA Y0, Y3
+	LOOKUP(Y3, 384, Y5)
+	BIT(Y5, 0)
+	ANDL R10, BX
+	MOVL BX, 72(DI)
+	BIT(Y5, 1)
+	ANDL R10, BX
+	MOVL BX, 80(DI)
+	BIT(Y5, 2)
+	ANDL R10, BX
+	ORL  R8, BX
+	MOVL BX, 88(DI)
+	BIT(Y5, 3)
+	ANDL R10, BX
+	MOVL BX, 96(DI)
+	LOOKUP(Y0, 0, Y4)
+	VPAND Y14, Y1, Y1
+	LOOKUP(Y1, 128, Y5)
+	VPAND Y5, Y4, Y4
+	VPAND Y14, Y2, Y2
+	LOOKUP(Y2, 256, Y5)
+	VPAND Y5, Y4, Y4
+	VPXOR Y5, Y5, Y5
+	VPCMPEQB Y5, Y4, Y5
+	VPMOVMSKB Y5, BX
+	NOTL BX
+	ANDL R10, BX
+	MOVL BX, 64(DI)
+	JEQ  none
+	MASKED(0)
+	MASKED(1)
+	MASKED(2)
+	MASKED(3)
+	MASKED(4)
+	MASKED(5)
+	MASKED(6)
+	MASKED(7)
+
+following:
+	ADDQ $32, SI
+	DECQ CX
+	XORQ $4, R9
+	JZ   whole
+	ADDQ $4, DI
+	JMP  half
+
+whole:
+	ADDQ $108, DI
+	JMP  half
+
+none:
+	MOVL BX, 0(DI)
+	MOVL BX, 8(DI)
+	MOVL BX, 16(DI)
+	MOVL BX, 24(DI)
+	MOVL BX, 32(DI)
+	MOVL BX, 40(DI)
+	MOVL BX, 48(DI)
+	MOVL BX, 56(DI)
+	JMP  following
+
+done:
+	VZEROUPPER
+	RET
