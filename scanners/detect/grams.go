@@ -28,6 +28,9 @@ func gramHash(g uint32) uint32 { return g * hashMul >> (32 - hashBits) }
 
 // gramTable finds, for a gram, the anchors that it belongs to.
 type gramTable struct {
+	// threes are the hashes of each gram's first three bytes, and of its last three: one
+	// look tells of two places.
+	threes [1 << hashBits / 64]uint64
 	bitmap [1 << hashBits / 64]uint64
 	rank   [1 << hashBits / 64]uint32 // set bits before each word
 	first  []uint32                   // by rank: the hash's entries; one more at the end
@@ -114,6 +117,10 @@ func newGramTable(sorted []gramEntry, b buckets) *gramTable {
 	for i, e := range t.list {
 		h := gramHash(e.gram)
 		t.bitmap[h/64] |= 1 << (h % 64)
+		for _, three := range [2]uint32{e.gram, e.gram >> 8} {
+			h := gramHash(three & low3)
+			t.threes[h/64] |= 1 << (h % 64)
+		}
 		if h != last {
 			t.first = append(t.first, uint32(i))
 			last = h
@@ -145,27 +152,46 @@ func (t *gramTable) at(g uint32) []gramEntry {
 // text stays in the first-level cache between both.
 const blockLen = 4096
 
+// low3 takes a gram's first three bytes.
+const low3 = 1<<24 - 1
+
+// maxPairs is how many pairs of places are looked at before what passed is looked at
+// again.
+const maxPairs = 256
+
 // scanScalar writes the places of b[from:to] whose gram's hash is in the bitmap to
 // hits, at most blockLen places a call, and returns how many and where to go on.
 func (t *gramTable) scanScalar(b []byte, from, to int, hits *[blockLen + 8]uint32) (n, next int) {
 	to = min(to, from+blockLen, len(b)-gramLen+1)
 	i := from
-	for ; i+8 <= to; i += 8 {
-		w := binary.LittleEndian.Uint64(b[i:]) | fold4<<32 | fold4
-		v := binary.LittleEndian.Uint64(b[i+3:]) | fold4<<32 | fold4
-		h0, h1, h2, h3 := uint32(w)*hashMul, uint32(w>>8)*hashMul, uint32(w>>16)*hashMul, uint32(w>>24)*hashMul
-		h4, h5, h6, h7 := uint32(w>>32)*hashMul, uint32(v>>16)*hashMul, uint32(v>>24)*hashMul, uint32(v>>32)*hashMul
-		b0, b1 := t.bitmap[h0>>20]>>(h0>>14&63)&1, t.bitmap[h1>>20]>>(h1>>14&63)&1
-		b2, b3 := t.bitmap[h2>>20]>>(h2>>14&63)&1, t.bitmap[h3>>20]>>(h3>>14&63)&1
-		b4, b5 := t.bitmap[h4>>20]>>(h4>>14&63)&1, t.bitmap[h5>>20]>>(h5>>14&63)&1
-		b6, b7 := t.bitmap[h6>>20]>>(h6>>14&63)&1, t.bitmap[h7>>20]>>(h7>>14&63)&1
-		if b0|b1|b2|b3|b4|b5|b6|b7 == 0 {
-			continue
+	var pairs [maxPairs + 8]uint8 // of places
+	for i+8 <= to {
+		begin, end := i, min(i+2*maxPairs, to)
+		m := 0
+		// Every pair is written, and only one that passes moves on: no branch to miss.
+		for pair := uint8(0); i+8 <= end; i += 8 {
+			// The three bytes behind a place are the last ones of a gram there, or the
+			// first ones of one at the next place.
+			w := binary.LittleEndian.Uint64(b[i+1:]) | fold8
+			v := binary.LittleEndian.Uint64(b[i+2:i+11])>>40 | fold4
+			h0, h1, h2, h3 := uint32(w)&low3*hashMul, uint32(w>>16)&low3*hashMul, uint32(w>>32)&low3*hashMul, uint32(v)&low3*hashMul
+			pairs[m&(maxPairs-1)] = pair
+			m += int(t.threes[h0>>20] >> (h0 >> 14 & 63) & 1)
+			pairs[m&(maxPairs-1)] = pair + 1
+			m += int(t.threes[h1>>20] >> (h1 >> 14 & 63) & 1)
+			pairs[m&(maxPairs-1)] = pair + 2
+			m += int(t.threes[h2>>20] >> (h2 >> 14 & 63) & 1)
+			pairs[m&(maxPairs-1)] = pair + 3
+			m += int(t.threes[h3>>20] >> (h3 >> 14 & 63) & 1)
+			pair += 4
 		}
-		// Every place is written, and only a hit moves on: no branch to miss.
-		for k, bit := range [8]uint64{b0, b1, b2, b3, b4, b5, b6, b7} {
-			hits[n] = uint32(i + k)
-			n += int(bit)
+		for _, pair := range pairs[:m] {
+			k := begin + 2*int(pair)
+			h0, h1 := gramAt(b[k:])*hashMul, gramAt(b[k+1:])*hashMul
+			hits[n] = uint32(k)
+			n += int(t.bitmap[h0>>20] >> (h0 >> 14 & 63) & 1)
+			hits[n] = uint32(k + 1)
+			n += int(t.bitmap[h1>>20] >> (h1 >> 14 & 63) & 1)
 		}
 	}
 	for ; i < to; i++ {

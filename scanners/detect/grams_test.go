@@ -18,6 +18,17 @@ func TestScansAgree(t *testing.T) {
 				b[r.IntN(len(b))] = byte(r.IntN(256))
 			}
 		}
+		if n%4 == 1 { // nothing but literals, up to the end
+			b = b[:0]
+			for size := 1 + r.IntN(3000); len(b) < size; {
+				a := e.anchors[r.IntN(len(e.anchors))]
+				if len(a.literals) == 0 {
+					continue
+				}
+				b = append(b, a.literals[r.IntN(len(a.literals))]...)
+			}
+			b = b[:len(b):len(b)]
+		}
 		from := r.IntN(min(len(b), 200))
 		got, want := e.grams.places(e.grams.scan, b, from), e.grams.places(e.grams.scanScalar, b, from)
 		total += len(want)
