@@ -70,12 +70,16 @@ func (k *bucket) weight() float64 {
 	return w
 }
 
-// bucketRounds is how often each gram is asked where it adds least.
-const bucketRounds = 8
+// How often each gram is asked where it adds least: for the tables in the binary, and
+// for those that are made at a start.
+const (
+	bucketRounds = 8
+	fewRounds    = 2
+)
 
 // bucketTables puts each gram where it adds least, the most frequent ones first,
 // and goes over all of them again: where the first ones belong shows with the last.
-func bucketTables(entries []gramEntry) (out buckets) {
+func bucketTables(entries []gramEntry, rounds int) (out buckets) {
 	var grams []uint32
 	for _, e := range entries {
 		grams = append(grams, e.gram)
@@ -87,7 +91,7 @@ func bucketTables(entries []gramEntry) (out buckets) {
 	all := make([]bucket, bucketCount)
 	var weights [bucketCount]float64
 	in := make([]int, len(grams))
-	for round := range bucketRounds {
+	for round := range rounds {
 		for i, g := range grams {
 			if k := in[i]; round > 0 {
 				all[k].count(g, -1)

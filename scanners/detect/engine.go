@@ -72,9 +72,9 @@ func New(set *rules.Set) *Engine {
 			list = append(list, r)
 		}
 	}
-	t, ok := load(builtinTables, list)
-	if !ok {
-		t = build(list)
+	t, exact := load(builtinTables, list)
+	if !exact {
+		t = build(list, t, fewRounds)
 	}
 	for i, r := range list {
 		x := t.Rules[i]

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	_ "embed"
 	"encoding/gob"
+	"slices"
 
 	"github.com/quellhq/quell/rules"
 )
@@ -17,9 +18,8 @@ import (
 //go:embed builtin.tables
 var builtinTables []byte
 
-// tables are the anchors of a set of rules, and the set that they are of.
+// tables are the anchors of a set of rules, by rule, and their grams, in order.
 type tables struct {
-	Digest  [sha256.Size]byte
 	Rules   []analyzed
 	Entries []storedEntry
 	Buckets []byte
@@ -27,6 +27,7 @@ type tables struct {
 
 // analyzed is one rule's analysis.
 type analyzed struct {
+	Key     key
 	Slow    bool // no usable literal
 	Anchors []storedAnchor
 }
@@ -59,47 +60,62 @@ type storedEntry struct {
 	Off    int16
 }
 
-// digest names a set of rules by all that analysis looks at.
-func digest(set []*rules.Rule) (out [sha256.Size]byte) {
+// key names a rule by all that analysis looks at.
+type key [16]byte
+
+func keyOf(r *rules.Rule) (k key) {
 	h := sha256.New()
-	for _, r := range set {
-		for _, s := range append([]string{r.ID, r.Regex.String()}, r.Keywords...) {
-			h.Write([]byte(s))
-			h.Write([]byte{0})
-		}
-		h.Write([]byte{1})
+	for _, s := range append([]string{r.Regex.String()}, r.Keywords...) {
+		h.Write([]byte(s))
+		h.Write([]byte{0})
 	}
-	h.Sum(out[:0])
-	return out
+	copy(k[:], h.Sum(nil))
+	return k
 }
 
-// load reads tables, if they are those of the set.
-func load(b []byte, set []*rules.Rule) (*tables, bool) {
-	want := digest(set)
-	if !bytes.HasPrefix(b, want[:]) {
-		return nil, false
+// load reads tables. exact: they are those of the set.
+func load(b []byte, set []*rules.Rule) (t *tables, exact bool) {
+	t = &tables{}
+	if err := gob.NewDecoder(bytes.NewReader(b)).Decode(t); err != nil {
+		return &tables{}, false
 	}
-	t := &tables{Digest: want}
-	if err := gob.NewDecoder(bytes.NewReader(b[len(want):])).Decode(t); err != nil {
-		return nil, false
-	}
-	return t, true
+	return t, slices.EqualFunc(t.Rules, set, func(x analyzed, r *rules.Rule) bool { return x.Key == keyOf(r) })
 }
 
 func (t *tables) encode() ([]byte, error) {
-	b := bytes.NewBuffer(t.Digest[:])
-	err := gob.NewEncoder(b).Encode(t)
+	var b bytes.Buffer
+	err := gob.NewEncoder(&b).Encode(t)
 	return b.Bytes(), err
 }
 
-// build analyses the rules.
-func build(set []*rules.Rule) *tables {
-	t := &tables{Digest: digest(set)}
+// build analyses the rules; what known has of them is taken from there.
+func build(set []*rules.Rule, known *tables, rounds int) *tables {
+	at := map[key]int{}   // rules of known
+	var first, rule []int // the number of a rule's first anchor, the rule of an anchor
+	for i, x := range known.Rules {
+		at[x.Key] = i
+		first = append(first, len(rule))
+		rule = append(rule, slices.Repeat([]int{i}, len(x.Anchors))...)
+	}
+	stored := make([][]storedEntry, len(known.Rules))
+	for _, e := range known.Entries {
+		stored[rule[e.Anchor]] = append(stored[rule[e.Anchor]], e)
+	}
+	t := &tables{}
 	grams := gramSet{}
 	n := 0
 	for _, r := range set {
+		k := keyOf(r)
+		if i, ok := at[k]; ok {
+			t.Rules = append(t.Rules, known.Rules[i])
+			for _, e := range stored[i] {
+				grams[gramEntry{gram: e.Gram, anchor: uint16(int(e.Anchor) - first[i] + n), off: e.Off}] = struct{}{}
+			}
+			n += len(known.Rules[i].Anchors)
+			continue
+		}
 		anchors, ok := analyze(r.Regex.String())
-		x := analyzed{Slow: !ok}
+		x := analyzed{Key: k, Slow: !ok}
 		if !ok {
 			anchors = nil
 			for _, k := range r.Keywords {
@@ -119,7 +135,7 @@ func build(set []*rules.Rule) *tables {
 	for _, e := range sorted {
 		t.Entries = append(t.Entries, storedEntry{e.gram, e.anchor, e.off})
 	}
-	for _, set := range bucketTables(sorted) {
+	for _, set := range bucketTables(sorted, rounds) {
 		t.Buckets = append(t.Buckets, set[:]...)
 	}
 	return t
