@@ -310,7 +310,7 @@ func (r *runner) get(n int64) []byte {
 }
 
 func (r *runner) put(b []byte) {
-	const most, largest = 32, 4 << 20
+	const most, largest = 32, 1 << 20
 	if cap(b) > largest || cap(b) == 0 {
 		return
 	}
