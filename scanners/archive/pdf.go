@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"io"
 
-	"github.com/klauspost/compress/zlib"
+	"github.com/quellhq/quell/scanners/inflate"
 )
 
 // maxPDFStream is how much of one stream is read.
@@ -13,10 +13,11 @@ const maxPDFStream = 64 << 20
 // pdfStream inflates a stream. Where it shows text, that follows as it is read: the
 // strings of one line, which letter spacing cuts, without what stands between.
 func pdfStream(b []byte) io.Reader {
-	z, err := zlib.NewReader(bytes.NewReader(b))
+	z, err := inflate.NewZlib(bytes.NewReader(b))
 	if err != nil {
 		return bytes.NewReader(nil)
 	}
+	defer z.Close()
 	raw, _ := io.ReadAll(io.LimitReader(z, maxPDFStream))
 	if !bytes.Contains(raw, []byte("TJ")) && !bytes.Contains(raw, []byte("Tj")) {
 		return bytes.NewReader(raw)

@@ -9,7 +9,6 @@ import (
 	"sync/atomic"
 	"unicode/utf8"
 
-	"github.com/klauspost/compress/zlib"
 	"github.com/klauspost/compress/zstd"
 
 	"github.com/quellhq/quell/scanners/inflate"
@@ -246,9 +245,9 @@ func inflater(b []byte) func(io.Reader) (io.ReadCloser, string, error) {
 			z, err := inflate.NewGzip(r)
 			return z, "gzip", err
 		}
-	case b[0] == 0x78 && (int(b[0])<<8|int(b[1]))%31 == 0 && b[1]&0x20 == 0:
+	case b[0] == 0x78 && inflate.IsZlib(b):
 		return func(r io.Reader) (io.ReadCloser, string, error) {
-			z, err := zlib.NewReader(r)
+			z, err := inflate.NewZlib(r)
 			return z, "zlib", err
 		}
 	case bytes.HasPrefix(b, []byte{0x28, 0xb5, 0x2f, 0xfd}):

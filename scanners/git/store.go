@@ -15,9 +15,8 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/klauspost/compress/zlib"
-
 	"github.com/quellhq/quell/scanners/git/pack"
+	"github.com/quellhq/quell/scanners/inflate"
 )
 
 // MaxObject is the largest object, in bytes, that is kept in memory; larger ones
@@ -307,7 +306,7 @@ func (s *store) loose(i id) (pack.Kind, int64, io.ReadCloser, error) {
 	if err != nil {
 		return 0, 0, nil, err
 	}
-	z, err := zlib.NewReader(bufio.NewReaderSize(f, 16<<10))
+	z, err := inflate.NewZlib(f)
 	if err != nil {
 		f.Close()
 		return 0, 0, nil, errors.New("not a zlib stream")
@@ -319,6 +318,7 @@ func (s *store) loose(i id) (pack.Kind, int64, io.ReadCloser, error) {
 	kind, known := pack.ParseKind(word)
 	size, err2 := strconv.ParseInt(string(number), 10, 64)
 	if nul < 0 || !ok || !known || err2 != nil || size < 0 {
+		z.Close()
 		f.Close()
 		if err != nil && err != io.EOF {
 			return 0, 0, nil, fmt.Errorf("damaged: %w", err)
@@ -326,14 +326,14 @@ func (s *store) loose(i id) (pack.Kind, int64, io.ReadCloser, error) {
 		return 0, 0, nil, errors.New("damaged header")
 	}
 	_, _ = r.Discard(nul + 1)
-	return kind, size, &exact{r, size, f}, nil
+	return kind, size, &exact{r, size, z, f}, nil
 }
 
 // exact reads n bytes, and then asks for the end.
 type exact struct {
 	r    io.Reader
 	left int64
-	f    io.Closer
+	z, f io.Closer
 }
 
 func (e *exact) Read(b []byte) (int, error) {
@@ -356,4 +356,7 @@ func (e *exact) Read(b []byte) (int, error) {
 	return n, err
 }
 
-func (e *exact) Close() error { return e.f.Close() }
+func (e *exact) Close() error {
+	_ = e.z.Close()
+	return e.f.Close()
+}

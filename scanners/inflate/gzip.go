@@ -7,10 +7,10 @@ import (
 	"io"
 )
 
-var (
-	errGzip = errors.New("not a gzip stream")
-	errSum  = errors.New("its checksum is wrong")
-)
+var errGzip = errors.New("not a gzip stream")
+
+// ErrChecksum is the error of a stream whose checksum is not that of what it holds.
+var ErrChecksum = errors.New("its checksum is wrong")
 
 // maxWords is the most bytes of a name, a comment or an extra field that are read.
 const maxWords = 64 << 10
@@ -75,11 +75,11 @@ func (z *Gzip) Read(p []byte) (int, error) {
 // next checks the sum and size behind a stream, and goes on to the next one.
 func (z *Gzip) next() error {
 	var tail [8]byte
-	if err := z.bytes(tail[:]); err != nil {
+	if err := z.d.bytes(tail[:]); err != nil {
 		return err
 	}
 	if binary.LittleEndian.Uint32(tail[:]) != z.sum || binary.LittleEndian.Uint32(tail[4:]) != z.size {
-		return errSum
+		return ErrChecksum
 	}
 	if err := z.header(false); err != nil {
 		return err
@@ -112,7 +112,7 @@ func (z *Gzip) header(first bool) error {
 		return err
 	}
 	head[0] = b
-	if err := z.bytes(head[1:]); err != nil {
+	if err := z.d.bytes(head[1:]); err != nil {
 		return err
 	}
 	if head[0] != 0x1f || head[1] != 0x8b || head[2] != 8 || head[3]&flagReserved != 0 {
@@ -122,11 +122,11 @@ func (z *Gzip) header(first bool) error {
 	flags := head[3]
 	if flags&flagExtra != 0 {
 		var n [2]byte
-		if err := z.bytes(n[:]); err != nil {
+		if err := z.d.bytes(n[:]); err != nil {
 			return err
 		}
 		extra := make([]byte, binary.LittleEndian.Uint16(n[:]))
-		if err := z.bytes(extra); err != nil {
+		if err := z.d.bytes(extra); err != nil {
 			return err
 		}
 		sum = crc32.Update(crc32.Update(sum, crc32.IEEETable, n[:]), crc32.IEEETable, extra)
@@ -152,27 +152,12 @@ func (z *Gzip) header(first bool) error {
 	}
 	if flags&flagSum != 0 {
 		var n [2]byte
-		if err := z.bytes(n[:]); err != nil {
+		if err := z.d.bytes(n[:]); err != nil {
 			return err
 		}
 		if binary.LittleEndian.Uint16(n[:]) != uint16(sum) {
-			return errSum
+			return ErrChecksum
 		}
-	}
-	return nil
-}
-
-// bytes fills b from between the streams.
-func (z *Gzip) bytes(b []byte) error {
-	for i := range b {
-		c, err := z.d.byte()
-		if err == io.EOF {
-			return io.ErrUnexpectedEOF
-		}
-		if err != nil {
-			return err
-		}
-		b[i] = c
 	}
 	return nil
 }
@@ -182,7 +167,7 @@ func (z *Gzip) words() ([]byte, error) {
 	var b []byte
 	for len(b) < maxWords {
 		var c [1]byte
-		if err := z.bytes(c[:]); err != nil {
+		if err := z.d.bytes(c[:]); err != nil {
 			return nil, err
 		}
 		if c[0] == 0 {

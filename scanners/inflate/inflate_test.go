@@ -15,6 +15,7 @@ import (
 
 	"github.com/klauspost/compress/flate"
 	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/zlib"
 )
 
 // deflated compresses b at a level of the library's.
@@ -450,6 +451,79 @@ func FuzzGzip(f *testing.F) {
 		}
 		if n := min(len(got), len(want)); !bytes.Equal(got[:n], want[:n]) {
 			t.Fatal("other bytes")
+		}
+	})
+}
+
+func TestZlib(t *testing.T) {
+	text := bytes.Repeat([]byte("one text of some length, and "), 9000)
+	var b bytes.Buffer
+	w := zlib.NewWriter(&b)
+	_, _ = w.Write(text)
+	_ = w.Close()
+	z := b.Bytes()
+	flip := func(i int) []byte {
+		b := bytes.Clone(z)
+		b[i] ^= 1
+		return b
+	}
+	for name, c := range map[string]struct {
+		stream []byte
+		want   error
+	}{
+		"a stream":               {z, nil},
+		"bytes behind it":        {append(bytes.Clone(z), "more"...), nil},
+		"its sum is wrong":       {flip(len(z) - 1), ErrChecksum},
+		"cut in the sum":         {z[:len(z)-1], io.ErrUnexpectedEOF},
+		"cut in the stream":      {z[:len(z)-9], io.ErrUnexpectedEOF},
+		"a wrong head":           {flip(1), errZlib},
+		"with a dictionary":      {[]byte{0x78, 0xbb, 1, 2, 3, 4}, errZlib},
+		"a window of 64 KiB":     {[]byte{0x88, 0x1c, 3, 0, 0, 0, 0, 1}, errZlib},
+		"nothing behind a byte":  {z[:1], io.ErrUnexpectedEOF},
+		"nothing":                {nil, io.ErrUnexpectedEOF},
+		"a block that is no one": {[]byte{0x78, 0x9c, 7}, ErrDamaged},
+	} {
+		var got []byte
+		r, err := NewZlib(bytes.NewReader(c.stream))
+		if err == nil {
+			got, err = io.ReadAll(r)
+			if err == nil && r.Offset() != int64(len(z)) {
+				t.Errorf("%s: %d bytes, not %d", name, r.Offset(), len(z))
+			}
+			r.Close()
+			if n, err := r.Read(make([]byte, 1)); n != 0 || err == nil {
+				t.Error("read after Close")
+			}
+		}
+		if err != c.want || err == nil && !bytes.Equal(got, text) {
+			t.Errorf("%s: %v, %d bytes", name, err, len(got))
+		}
+	}
+}
+
+// What the library makes of any zlib stream, Zlib makes of it.
+func FuzzZlib(f *testing.F) {
+	var b bytes.Buffer
+	w := zlib.NewWriter(&b)
+	_, _ = w.Write([]byte("a text, a text, a text"))
+	_ = w.Close()
+	f.Add(b.Bytes())
+	f.Fuzz(func(t *testing.T, b []byte) {
+		var want, got []byte
+		theirs, err := zlib.NewReader(bytes.NewReader(b))
+		if err == nil {
+			want, err = io.ReadAll(io.LimitReader(theirs, 4<<20))
+		}
+		if len(want) == 4<<20 {
+			return
+		}
+		z, mine := NewZlib(bytes.NewReader(b))
+		if mine == nil {
+			defer z.Close()
+			got, mine = io.ReadAll(z)
+		}
+		if (err == nil) != (mine == nil) || err == nil && !bytes.Equal(got, want) {
+			t.Fatalf("theirs: %v, mine: %v", err, mine)
 		}
 	})
 }

@@ -93,14 +93,7 @@ func (z *Reader) Tail(n int) ([]byte, error) {
 		return nil, errClosed
 	}
 	b := make([]byte, n)
-	for i := range b {
-		c, err := z.d.byte()
-		if err != nil {
-			return nil, err
-		}
-		b[i] = c
-	}
-	return b, nil
+	return b, z.d.bytes(b)
 }
 
 // Offset is how many bytes of the source the stream is, after Read has said that it is
@@ -109,8 +102,10 @@ func (z *Reader) Offset() int64 {
 	if z.d == nil {
 		return 0
 	}
-	return z.d.taken - int64(len(z.d.s.src)-z.d.s.pos)
+	return z.d.offset()
 }
+
+func (d *streamer) offset() int64 { return d.taken - int64(len(d.s.src)-d.s.pos) }
 
 func (d *streamer) read(p []byte) (int, error) {
 	for d.r == d.s.o {
@@ -252,4 +247,19 @@ func (d *streamer) byte() (byte, error) {
 	}
 	s.pos++
 	return s.src[s.pos-1], nil
+}
+
+// bytes fills b from between streams.
+func (d *streamer) bytes(b []byte) error {
+	for i := range b {
+		c, err := d.byte()
+		if err == io.EOF {
+			return io.ErrUnexpectedEOF
+		}
+		if err != nil {
+			return err
+		}
+		b[i] = c
+	}
+	return nil
 }

@@ -115,7 +115,7 @@ func (z *inflater) measure(buf *[]byte, src []byte, size int64) (int64, error) {
 	if _, err := io.Copy(io.Discard, s); err != nil {
 		return 0, err
 	}
-	return 2 + s.z.Offset(), nil
+	return s.z.Offset(), nil
 }
 
 func newHash(n int) hash.Hash {

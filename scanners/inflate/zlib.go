@@ -1,0 +1,82 @@
+package inflate
+
+import (
+	"encoding/binary"
+	"errors"
+	"hash"
+	"hash/adler32"
+	"io"
+)
+
+var errZlib = errors.New("not a zlib stream")
+
+// IsZlib tells a zlib stream by its first two bytes (RFC 1950): deflate, a header
+// divisible by 31, no preset dictionary.
+func IsZlib(b []byte) bool {
+	return len(b) >= 2 && b[0]&15 == 8 && b[0]>>4 <= 7 && (uint(b[0])<<8|uint(b[1]))%31 == 0 && b[1]&32 == 0
+}
+
+// Zlib gives what a zlib stream holds, compared with its checksum.
+type Zlib struct {
+	d   *streamer
+	sum hash.Hash32
+	err error
+}
+
+// NewZlib reads the header of the zlib stream that src begins with. It reads more of
+// src than the stream. It is to be closed.
+func NewZlib(src io.Reader) (*Zlib, error) {
+	z := &Zlib{d: open(src), sum: adler32.New()}
+	var head [2]byte
+	if err := z.d.bytes(head[:]); err != nil {
+		z.Close()
+		return nil, err
+	}
+	if !IsZlib(head[:]) {
+		z.Close()
+		return nil, errZlib
+	}
+	return z, nil
+}
+
+// Close lets what the reader holds be used again. It does not close the source.
+func (z *Zlib) Close() error {
+	if z.d != nil {
+		z.d.close()
+		z.d = nil
+	}
+	return nil
+}
+
+// Offset is how many bytes of the source the stream is, after Read has said that it is
+// over.
+func (z *Zlib) Offset() int64 {
+	if z.d == nil {
+		return 0
+	}
+	return z.d.offset()
+}
+
+func (z *Zlib) Read(p []byte) (int, error) {
+	if z.d == nil {
+		return 0, errClosed
+	}
+	if z.err != nil {
+		return 0, z.err
+	}
+	n, err := z.d.read(p)
+	_, _ = z.sum.Write(p[:n])
+	if n > 0 {
+		return n, nil
+	}
+	if err == io.EOF {
+		var tail [4]byte
+		if e := z.d.bytes(tail[:]); e != nil {
+			err = e
+		} else if binary.BigEndian.Uint32(tail[:]) != z.sum.Sum32() {
+			err = ErrChecksum
+		}
+	}
+	z.err = err
+	return 0, err
+}
