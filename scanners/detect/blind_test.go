@@ -190,7 +190,7 @@ func blindFamilies() []blindFamily {
 		}),
 		named("nexus", "NXSESSIONID", func(d dice) string { return d.uuid() }),
 		named("sonarqube", "JWT-SESSION", func(d dice) string {
-			return d.jwt("HS256", map[string]any{"sub": d.uuid(), "lastRefreshTime": 1764000000000, "xsrfToken": d.hex(26)})
+			return d.jwt("HS256", map[string]any{"sub": d.uuid(), "lastRefreshTime": int64(1764000000000), "xsrfToken": d.hex(26)})
 		}),
 		named("keycloak", "KEYCLOAK_IDENTITY", func(d dice) string {
 			return d.jwt("HS512", map[string]any{"iss": "https://sso.acme-corp.io/realms/main", "typ": "Serialized-ID", "sid": d.uuid(), "state_checker": d.url(43), "sub": d.uuid()})

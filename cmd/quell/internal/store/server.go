@@ -16,7 +16,7 @@ import (
 )
 
 // appendLock is the number that whoever appends holds; any would do. It is "quell".
-const appendLock = 487_300_885_612
+const appendLock int64 = 487_300_885_612
 
 // serverSchema is schema in PostgreSQL's words. Two machines that start at once must
 // not both make the tables, hence the lock.
