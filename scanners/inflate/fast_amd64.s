@@ -95,6 +95,7 @@ round:
 	JGE  match
 	SHRL $16, AX
 
+	// 37 bits are gone at most: the next entry's are there.
 literal:
 	MOVB AX, (DI)
 	INCQ DI
@@ -128,13 +129,12 @@ match:
 
 length:
 	VALUE(BX)
+	// 14 bits are left at least: enough to look up a distance, which takes 28 at most
+	// and so leaves enough for the next entry.
 	MOVBLZX R8, DX
 	MOVL    (R11)(DX*4), AX
-	CMPB    R9, $28
-	JCS     refill
-
-distance:
-	TESTL $const_isOther, AX
+	REFILL
+	TESTL   $const_isOther, AX
 	JNE   otherDistance
 
 distance2:
@@ -170,10 +170,6 @@ far:
 copied:
 	MOVQ BX, DI
 	JMP  check
-
-refill:
-	REFILL
-	JMP distance
 
 // A match that begins less than 16 bytes behind: words where they don't meet
 // themselves.
