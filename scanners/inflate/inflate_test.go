@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"hash/adler32"
 	"hash/crc32"
 	"io"
 	"math/rand/v2"
@@ -526,4 +527,35 @@ func FuzzZlib(f *testing.F) {
 			t.Fatalf("theirs: %v, mine: %v", err, mine)
 		}
 	})
+}
+
+func FuzzAdler32(f *testing.F) {
+	f.Add([]byte("a text"), 3)
+	f.Add(bytes.Repeat([]byte{0xff}, 20000), 5553)
+	f.Fuzz(func(t *testing.T, b []byte, at int) {
+		b = bytes.Repeat(b, 1+len(b)%7)
+		at = min(max(at, 0), len(b))
+		if got, want := Adler32(Adler32(1, b[:at]), b[at:]), adler32.Checksum(b); got != want {
+			t.Fatalf("%d bytes, %d of them first: %x, not %x", len(b), at, got, want)
+		}
+	})
+}
+
+func TestAdler32(t *testing.T) {
+	r := rand.New(rand.NewPCG(8, 9))
+	for range 3000 {
+		b := make([]byte, r.IntN(20000))
+		for i := range b {
+			if b[i] = 0xff; r.IntN(2) == 0 {
+				b[i] = byte(r.IntN(256))
+			}
+		}
+		if r.IntN(3) == 0 {
+			b = bytes.Repeat([]byte{0xff}, len(b))
+		}
+		at := r.IntN(len(b) + 1)
+		if got, want := Adler32(Adler32(1, b[:at]), b[at:]), adler32.Checksum(b); got != want {
+			t.Fatalf("%d bytes, %d of them first: %x, not %x", len(b), at, got, want)
+		}
+	}
 }

@@ -3,8 +3,6 @@ package inflate
 import (
 	"encoding/binary"
 	"errors"
-	"hash"
-	"hash/adler32"
 	"io"
 )
 
@@ -19,14 +17,14 @@ func IsZlib(b []byte) bool {
 // Zlib gives what a zlib stream holds, compared with its checksum.
 type Zlib struct {
 	d   *streamer
-	sum hash.Hash32
+	sum uint32
 	err error
 }
 
 // NewZlib reads the header of the zlib stream that src begins with. It reads more of
 // src than the stream. It is to be closed.
 func NewZlib(src io.Reader) (*Zlib, error) {
-	z := &Zlib{d: open(src), sum: adler32.New()}
+	z := &Zlib{d: open(src), sum: 1}
 	var head [2]byte
 	if err := z.d.bytes(head[:]); err != nil {
 		z.Close()
@@ -65,7 +63,7 @@ func (z *Zlib) Read(p []byte) (int, error) {
 		return 0, z.err
 	}
 	n, err := z.d.read(p)
-	_, _ = z.sum.Write(p[:n])
+	z.sum = Adler32(z.sum, p[:n])
 	if n > 0 {
 		return n, nil
 	}
@@ -73,7 +71,7 @@ func (z *Zlib) Read(p []byte) (int, error) {
 		var tail [4]byte
 		if e := z.d.bytes(tail[:]); e != nil {
 			err = e
-		} else if binary.BigEndian.Uint32(tail[:]) != z.sum.Sum32() {
+		} else if binary.BigEndian.Uint32(tail[:]) != z.sum {
 			err = ErrChecksum
 		}
 	}

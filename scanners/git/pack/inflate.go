@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash/adler32"
 	"io"
 
 	"github.com/quellhq/quell/scanners/inflate"
@@ -19,9 +18,6 @@ var (
 // inflater inflates one zlib stream after another.
 type inflater struct {
 	d inflate.Decoder
-	// checked says that the bytes of the next stream, its own checksum among them, were
-	// compared with the index's: the sum over what comes out would tell nothing more.
-	checked bool
 }
 
 // Decoding is faster where so many bytes stand behind a stream, and are free behind
@@ -41,7 +37,11 @@ func (z *inflater) into(dst, src []byte) (int, error) {
 	if err != nil {
 		return 0, inflateError(err)
 	}
-	if n += 2; n+4 > len(src) || !z.checked && binary.BigEndian.Uint32(src[n:]) != adler32.Checksum(dst) {
+	n += 2
+	if n+4 > len(src) {
+		return 0, errSize
+	}
+	if binary.BigEndian.Uint32(src[n:]) != inflate.Adler32(1, dst) {
 		return 0, errAdler
 	}
 	return n + 4, nil

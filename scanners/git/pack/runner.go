@@ -16,6 +16,7 @@ type runner struct {
 	ctx    context.Context
 	object func(Object) error
 	z      inflater
+	sound  bool // source's bytes are those that the index was made of
 	delta  []byte
 	free   [][]byte
 	held   bool // the turn for large objects
@@ -145,7 +146,7 @@ func (r *runner) root(k int32) (Kind, []byte, error) {
 		return 0, nil, nil
 	}
 	r.turn(e.size)
-	data, err := r.z.bytes(r.get(e.size), src, e.size)
+	data, err := r.inflate(k, r.get(e.size), src, e.size)
 	if err != nil {
 		r.failBelow(k, err)
 		return 0, nil, nil
@@ -179,16 +180,27 @@ func (r *runner) source(k int32, e entry) ([]byte, error) {
 		return nil, err
 	}
 	b = b[:n]
-	r.z.checked = false
+	r.sound = false
 	if r.p.crcs != nil {
 		i := 4 * int(r.pos[k])
 		want := uint32(r.p.crcs[i])<<24 | uint32(r.p.crcs[i+1])<<16 | uint32(r.p.crcs[i+2])<<8 | uint32(r.p.crcs[i+3])
-		if r.z.checked = crc32.ChecksumIEEE(b) == want; !r.z.checked {
+		if r.sound = crc32.ChecksumIEEE(b) == want; !r.sound {
 			// Read all the same: what inflates whole is looked at.
 			r.v.bad(r.id(k), errors.New("its bytes are not those that the index was made of"))
 		}
 	}
 	return b[e.data-r.off[k]:], nil
+}
+
+// inflate inflates an object's stream. One whose own checksum is wrong is read all the
+// same where the index's says that its bytes are right.
+func (r *runner) inflate(k int32, buf, src []byte, size int64) ([]byte, error) {
+	b, err := r.z.bytes(buf, src, size)
+	if err == errAdler && r.sound {
+		r.v.bad(r.id(k), err)
+		return b, nil
+	}
+	return b, err
 }
 
 // child makes the object k of its base.
@@ -204,7 +216,7 @@ func (r *runner) child(k int32, base []byte) ([]byte, error) {
 	if e.size > MaxObject {
 		return nil, tooLarge(e.size)
 	}
-	if r.delta, err = r.z.bytes(r.delta, src, e.size); err != nil {
+	if r.delta, err = r.inflate(k, r.delta, src, e.size); err != nil {
 		return nil, err
 	}
 	n, d, err := resultSize(r.delta, len(base))
