@@ -80,12 +80,7 @@ var surveySteps = func() (t [4][128]byte) {
 // blocks surveys whole blocks of b and returns how far: 0 where the processor can't.
 func (s *survey) blocks(b []byte) int {
 	s.words = s.words[:0]
-	tables, find := &surveyTables, surveyMasks
-	switch {
-	case haveVBMI:
-	case cpu.X86.HasAVX2:
-		tables, find = &surveySteps, surveyMasks2
-	default:
+	if !haveVBMI && !cpu.X86.HasAVX2 {
 		return 0
 	}
 	const most = 16
@@ -98,7 +93,12 @@ func (s *survey) blocks(b []byte) int {
 			s.nuls, s.unfolded = nuls != 0, folding == 0
 			return i
 		}
-		find(tables, &b[i], n, &masks[0])
+		// Called by a variable, masks would be made anew each time.
+		if haveVBMI {
+			surveyMasks(&surveyTables, &b[i], n, &masks[0])
+		} else {
+			surveyMasks2(&surveySteps, &b[i], n, &masks[0])
+		}
 		for k := range masks[:n] {
 			m := &masks[k]
 			s.words = append(s.words, m.digits)
