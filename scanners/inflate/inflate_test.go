@@ -184,13 +184,34 @@ func TestAClosedReaderGivesNothing(t *testing.T) {
 	}
 }
 
+// An error of the source is the reader's, once all that stands before it was decoded, also
+// where both come at once.
 func TestASourcesErrorIsTheReaders(t *testing.T) {
-	z := deflated(t, bytes.Repeat([]byte("a text and another; "), 99), 6)
+	text := bytes.Repeat([]byte("a text and another; "), 99)
+	z := deflated(t, text, 6)
 	broken := errors.New("broken")
-	r := NewReader(io.MultiReader(bytes.NewReader(z[:len(z)-3]), iotest.ErrReader(broken)))
-	defer r.Close()
-	if _, err := io.ReadAll(r); err != broken {
+	for _, cut := range []int{1, 3, len(z) / 2} {
+		z := z[:len(z)-cut]
+		want, _ := io.ReadAll(NewReader(bytes.NewReader(z)))
+		for _, src := range []io.Reader{
+			io.MultiReader(bytes.NewReader(z), iotest.ErrReader(broken)),
+			iotest.DataErrReader(io.MultiReader(bytes.NewReader(z), iotest.ErrReader(broken))),
+		} {
+			r := NewReader(src)
+			got, err := io.ReadAll(r)
+			if err != broken || !bytes.Equal(got, want) || cut < 9 && len(got) < len(text)/2 {
+				t.Errorf("less %d: %v, %d bytes, not %d", cut, err, len(got), len(want))
+			}
+			r.Close()
+		}
+	}
+	zipped := zipped(t, text, "", "", nil)
+	r, err := NewGzip(io.MultiReader(bytes.NewReader(zipped), iotest.ErrReader(broken)))
+	if err != nil {
 		t.Fatal(err)
+	}
+	if got, err := io.ReadAll(r); err != broken || !bytes.Equal(got, text) {
+		t.Errorf("behind a stream: %v, %d bytes", err, len(got))
 	}
 	if _, err := io.ReadAll(NewReader(idle{})); err != io.ErrNoProgress {
 		t.Fatal(err)

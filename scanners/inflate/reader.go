@@ -1,6 +1,7 @@
 package inflate
 
 import (
+	"cmp"
 	"errors"
 	"io"
 	"sync"
@@ -30,6 +31,7 @@ type streamer struct {
 	r     int  // how many of dst[:o] were given out
 	src   io.Reader
 	err   error
+	later error // src's own, said once all that came before it is decoded
 	taken int64 // bytes of src
 
 	in  [inSize]byte
@@ -51,7 +53,7 @@ var streamers = sync.Pool{New: func() any { return &streamer{} }}
 
 func open(src io.Reader) *streamer {
 	d := streamers.Get().(*streamer)
-	d.src, d.err, d.taken = src, nil, 0
+	d.src, d.err, d.later, d.taken = src, nil, nil, 0
 	d.s = state{src: d.in[:0], dst: d.out[:]}
 	d.begin()
 	return d
@@ -115,7 +117,9 @@ func (d *streamer) read(p []byte) (int, error) {
 		if len(p) == 0 {
 			return 0, nil
 		}
-		d.err = d.step()
+		if d.err = d.step(); d.err == io.ErrUnexpectedEOF && d.later != nil {
+			d.err = d.later
+		}
 	}
 	n := copy(p, d.out[d.r:d.s.o])
 	d.r += n
@@ -138,7 +142,8 @@ func (d *streamer) step() error {
 			if s.last {
 				return io.ErrUnexpectedEOF
 			}
-			return d.more()
+			d.more()
+			return nil
 		}
 		n := copy(s.dst[s.o:min(most, s.o+d.left)], s.src[s.pos:])
 		s.o += n
@@ -155,7 +160,7 @@ func (d *streamer) step() error {
 		case why == stopEnd:
 			d.ended()
 		case why == stopIn:
-			return d.more()
+			d.more()
 		default:
 			d.full = true
 		}
@@ -168,9 +173,7 @@ func (d *streamer) step() error {
 func (d *streamer) head() error {
 	s := &d.s
 	for !s.last && len(s.src)-s.pos < maxCodes+8 {
-		if err := d.more(); err != nil {
-			return err
-		}
+		d.more()
 	}
 	s.fill()
 	d.last = s.take(1) == 1
@@ -214,7 +217,7 @@ func (d *streamer) ended() {
 
 // more reads more of the source, behind what is left of what was read: of that, what
 // align may give back is kept too.
-func (d *streamer) more() error {
+func (d *streamer) more() {
 	s := &d.s
 	ahead := int(s.n >> 3)
 	n := copy(d.in[:], s.src[s.pos-ahead:])
@@ -223,15 +226,17 @@ func (d *streamer) more() error {
 		k, err := d.src.Read(d.in[n:])
 		s.src = d.in[:n+k]
 		d.taken += int64(k)
-		if err == io.EOF {
+		if err != nil {
 			s.last = true
-			return nil
+			if err != io.EOF {
+				d.later = err
+			}
 		}
 		if err != nil || k > 0 {
-			return err
+			return
 		}
 	}
-	return io.ErrNoProgress
+	s.last, d.later = true, io.ErrNoProgress
 }
 
 // byte gives the next byte of the input, between streams.
@@ -239,11 +244,9 @@ func (d *streamer) byte() (byte, error) {
 	s := &d.s
 	for s.pos == len(s.src) {
 		if s.last {
-			return 0, io.EOF
+			return 0, cmp.Or(d.later, io.EOF)
 		}
-		if err := d.more(); err != nil {
-			return 0, err
-		}
+		d.more()
 	}
 	s.pos++
 	return s.src[s.pos-1], nil
