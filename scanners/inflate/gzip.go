@@ -7,7 +7,10 @@ import (
 	"io"
 )
 
-var errGzip = errors.New("not a gzip stream")
+var (
+	errGzip   = errors.New("not a gzip stream")
+	errBehind = errors.New("what stands behind its end is no gzip stream")
+)
 
 // ErrChecksum is the error of a stream whose checksum is not that of what it holds.
 var ErrChecksum = errors.New("its checksum is wrong")
@@ -105,17 +108,22 @@ func (z *Gzip) header(first bool) error {
 	b, err := z.d.byte()
 	for !first && b == 0 && err == nil {
 		if b, err = z.d.byte(); err == nil && b != 0 {
-			return errGzip
+			return errBehind
 		}
 	}
 	if err != nil {
 		return err
 	}
-	head[0] = b
+	if head[0] = b; !first && b != 0x1f {
+		return errBehind
+	}
 	if err := z.d.bytes(head[1:]); err != nil {
 		return err
 	}
 	if head[0] != 0x1f || head[1] != 0x8b || head[2] != 8 || head[3]&flagReserved != 0 {
+		if !first {
+			return errBehind
+		}
 		return errGzip
 	}
 	sum := crc32.ChecksumIEEE(head[:])
