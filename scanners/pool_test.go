@@ -3,6 +3,7 @@ package scanners
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"iter"
@@ -143,5 +144,20 @@ func (o single) Artifacts(context.Context) iter.Seq2[Artifact, error] {
 		yield(Artifact{Location: rules.Location{Path: "f"}, Open: func(context.Context) (io.ReadCloser, error) {
 			return io.NopCloser(strings.NewReader(o.text)), nil
 		}}, nil)
+	}
+}
+
+// A place is named once, and with why something of it was not read.
+func TestGapsNameTheirPlaceOnce(t *testing.T) {
+	broken := errors.New("broken")
+	for want, g := range map[string]Gap{
+		"a.log: cut":         {Location: rules.Location{Path: "a.log"}, Reason: "cut"},
+		"a.log: broken":      {Location: rules.Location{Path: "a.log"}, Err: broken},
+		"a.log: cut: broken": {Location: rules.Location{Path: "a.log"}, Reason: "cut", Err: broken},
+		"object 1: broken":   {Location: rules.Location{Artifact: "object 1"}, Reason: "object 1", Err: broken},
+	} {
+		if got := g.Error(); got != want {
+			t.Errorf("%q, not %q", got, want)
+		}
 	}
 }

@@ -91,7 +91,7 @@ func (g Gap) Error() string {
 	if g.Err == nil {
 		return where + ": " + g.Reason
 	}
-	if g.Reason == "" {
+	if g.Reason == "" || g.Reason == where {
 		return where + ": " + g.Err.Error()
 	}
 	return where + ": " + g.Reason + ": " + g.Err.Error()
