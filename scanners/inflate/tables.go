@@ -10,14 +10,14 @@ import (
 //
 //	bits  0-7   how many bits it stands for: its code's, in this table, and the extra
 //	            ones of a length or a distance
-//	bits  8-12  how many of them are the code's; for a subtable, how many bits it is
+//	bits  8-11  how many of them are the code's; for a subtable, how many bits it is
 //	            looked up by
 //	bits 13-15  isNone, isEnd, isOther
 //	bits 16-30  the literal, the base of the length or distance, or where the
 //	            subtable begins
 //	bit  31     isLiteral
 //
-// simd_amd64.s knows these places by their numbers.
+// fast_amd64.s knows these places by their numbers.
 type entry uint32
 
 const (
