@@ -17,7 +17,7 @@ test:
 	nice testdata/servers/install.sh vault gitea runner > $(QUELL_TOOLS)/install.log 2>&1 & pid=$$!; \
 	{ go test -race $$(go list ./... | grep -v internal/realtest) && \
 	  GODEBUG=cpu.avx512vbmi=off go test ./scanners/detect && \
-	  GODEBUG=cpu.avx512vbmi=off,cpu.avx2=off,cpu.bmi2=off go test ./scanners/inflate ./scanners/detect -run 'Survey|Scan|Split|Inflate|Decoded|Reader'; }; status=$$?; \
+	  GODEBUG=cpu.avx512vbmi=off,cpu.avx2=off,cpu.bmi2=off go test ./scanners/inflate ./scanners/detect -run 'Survey|Scan|Split|Decoded|Reader|Codes|Adler'; }; status=$$?; \
 	wait $$pid || { cat $(QUELL_TOOLS)/install.log; exit 1; }; \
 	[ $$status -eq 0 ] && QUELL_REAL=1 go test -race ./cmd/quell/internal/realtest
 

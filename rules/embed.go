@@ -37,7 +37,7 @@ var Builtin = sync.OnceValues(readBuiltin)
 
 func readBuiltin() (*Set, error) {
 	// Half of what it makes is garbage, 20 MB in all: collecting it in between takes a
-	// quarter of a small scan.
+	// tenth of a small scan.
 	defer debug.SetGCPercent(debug.SetGCPercent(-1))
 	set, err := fromGitleaks("gitleaks.toml", []byte(config.DefaultConfig))
 	if err != nil {

@@ -26,7 +26,7 @@ type Gzip struct {
 	Name, Comment string
 	Extra         []byte
 
-	d    *streamer
+	held
 	sum  uint32
 	size uint32
 	err  error
@@ -34,7 +34,7 @@ type Gzip struct {
 
 // NewGzip reads the header of a gzip file. It is to be closed.
 func NewGzip(src io.Reader) (*Gzip, error) {
-	z := &Gzip{d: open(src)}
+	z := &Gzip{held: held{open(src)}}
 	if err := z.header(true); err != nil {
 		z.Close()
 		if err == io.EOF {
@@ -43,15 +43,6 @@ func NewGzip(src io.Reader) (*Gzip, error) {
 		return nil, err
 	}
 	return z, nil
-}
-
-// Close lets what the reader holds be used again. It does not close the source.
-func (z *Gzip) Close() error {
-	if z.d != nil {
-		z.d.close()
-		z.d = nil
-	}
-	return nil
 }
 
 func (z *Gzip) Read(p []byte) (int, error) {

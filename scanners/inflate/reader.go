@@ -17,7 +17,10 @@ var errClosed = errors.New("inflate: read after Close")
 
 // Reader gives what a stream holds as it is decoded. It reads more of its source than
 // the stream. Before an error it gives all that was decoded until there.
-type Reader struct{ d *streamer }
+type Reader struct{ held }
+
+// held is what a reader has until it is closed.
+type held struct{ d *streamer }
 
 // streamer is a Reader's part that is used again.
 type streamer struct {
@@ -66,20 +69,25 @@ func (d *streamer) begin() {
 }
 
 // NewReader decodes the deflate stream that src begins with.
-func NewReader(src io.Reader) *Reader { return &Reader{open(src)} }
+func NewReader(src io.Reader) *Reader { return &Reader{held{open(src)}} }
 
 // Close lets what the reader holds be used again. It does not close the source.
-func (z *Reader) Close() error {
-	if z.d != nil {
-		z.d.close()
-		z.d = nil
+func (h *held) Close() error {
+	if d := h.d; d != nil {
+		h.d = nil
+		d.src, d.at = nil, nil
+		streamers.Put(d)
 	}
 	return nil
 }
 
-func (d *streamer) close() {
-	d.src, d.at = nil, nil
-	streamers.Put(d)
+// Offset is how many bytes of the source the stream is, with its checksum, after Read has
+// said that it is over.
+func (h *held) Offset() int64 {
+	if h.d == nil {
+		return 0
+	}
+	return h.d.taken - int64(len(h.d.s.src)-h.d.s.pos)
 }
 
 func (z *Reader) Read(p []byte) (int, error) {
@@ -88,26 +96,6 @@ func (z *Reader) Read(p []byte) (int, error) {
 	}
 	return z.d.read(p)
 }
-
-// Tail gives the next n bytes behind the stream, after Read has said that it is over.
-func (z *Reader) Tail(n int) ([]byte, error) {
-	if z.d == nil {
-		return nil, errClosed
-	}
-	b := make([]byte, n)
-	return b, z.d.bytes(b)
-}
-
-// Offset is how many bytes of the source the stream is, after Read has said that it is
-// over, and what Tail gave behind it.
-func (z *Reader) Offset() int64 {
-	if z.d == nil {
-		return 0
-	}
-	return z.d.offset()
-}
-
-func (d *streamer) offset() int64 { return d.taken - int64(len(d.s.src)-d.s.pos) }
 
 func (d *streamer) read(p []byte) (int, error) {
 	for d.r == d.s.o {

@@ -16,7 +16,7 @@ func IsZlib(b []byte) bool {
 
 // Zlib gives what a zlib stream holds, compared with its checksum.
 type Zlib struct {
-	d   *streamer
+	held
 	sum uint32
 	err error
 }
@@ -24,7 +24,7 @@ type Zlib struct {
 // NewZlib reads the header of the zlib stream that src begins with. It reads more of
 // src than the stream. It is to be closed.
 func NewZlib(src io.Reader) (*Zlib, error) {
-	z := &Zlib{d: open(src), sum: 1}
+	z := &Zlib{held: held{open(src)}, sum: 1}
 	var head [2]byte
 	if err := z.d.bytes(head[:]); err != nil {
 		z.Close()
@@ -35,24 +35,6 @@ func NewZlib(src io.Reader) (*Zlib, error) {
 		return nil, errZlib
 	}
 	return z, nil
-}
-
-// Close lets what the reader holds be used again. It does not close the source.
-func (z *Zlib) Close() error {
-	if z.d != nil {
-		z.d.close()
-		z.d = nil
-	}
-	return nil
-}
-
-// Offset is how many bytes of the source the stream is, after Read has said that it is
-// over.
-func (z *Zlib) Offset() int64 {
-	if z.d == nil {
-		return 0
-	}
-	return z.d.offset()
 }
 
 func (z *Zlib) Read(p []byte) (int, error) {
