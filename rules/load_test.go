@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -105,5 +106,18 @@ func TestGitleaksDefaultIsReadWhole(t *testing.T) {
 	}
 	if paths < 20 || allow < 8 || stop < 1000 {
 		t.Errorf("allow-lists were lost: %d paths, %d expressions, %d stop words", paths, allow, stop)
+	}
+}
+
+func TestGitleaksSecretGroups(t *testing.T) {
+	rule := func(group int) []byte {
+		return fmt.Appendf(nil, "[[rules]]\nid = \"acme\"\nregex = \"(a)(b)\"\nsecretGroup = %d\n", group)
+	}
+	set, err := FromGitleaks("mine.toml", rule(2))
+	if err != nil || set.Rules[0].SecretGroup != 2 || set.Rules[0].Regex.String() != "(a)(b)" {
+		t.Errorf("%v", err)
+	}
+	if _, err := FromGitleaks("mine.toml", rule(3)); err == nil || !strings.HasPrefix(err.Error(), "mine.toml:1: rule acme: secretGroup 3") {
+		t.Errorf("%v", err)
 	}
 }

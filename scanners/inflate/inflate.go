@@ -86,6 +86,14 @@ func (s *state) align() {
 
 // dynamic reads the codes of a block: at most maxCodes bytes of src.
 func (t *tables) dynamic(s *state) error {
+	err := t.codes(s)
+	if s.cut() {
+		return io.ErrUnexpectedEOF
+	}
+	return err
+}
+
+func (t *tables) codes(s *state) error {
 	order := [19]uint8{16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15}
 	s.fill()
 	nlit, ndist, npre := s.take(5)+257, s.take(5)+1, s.take(4)+4
@@ -139,9 +147,6 @@ func (t *tables) dynamic(s *state) error {
 			i++
 		}
 	}
-	if s.cut() {
-		return io.ErrUnexpectedEOF
-	}
 	if lens[256] == 0 {
 		return ErrDamaged // the block could not end
 	}
@@ -184,9 +189,6 @@ func (t *tables) block(s *state, most int) (stop, error) {
 		if s.n < 48 && !s.fill() {
 			return stopIn, nil
 		}
-		if s.over > 8 {
-			return 0, io.ErrUnexpectedEOF
-		}
 		buf, n := s.buf, s.n
 		e := t.lit[s.buf&(1<<litBits-1)]
 		if e&(isOther|isEnd|isNone) == isOther {
@@ -209,6 +211,9 @@ func (t *tables) block(s *state, most int) (stop, error) {
 		}
 		if e&isLiteral != 0 {
 			s.take(uint(e & 31))
+			if s.cut() {
+				return 0, io.ErrUnexpectedEOF
+			}
 			s.dst[s.o] = byte(e >> 16)
 			s.o++
 			continue

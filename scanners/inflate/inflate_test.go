@@ -167,6 +167,24 @@ func TestAReaderGivesWhatWasDeflated(t *testing.T) {
 	}
 }
 
+// A stream that is cut gives what it holds up to there, and nothing that it doesn't: the
+// bits that are missing are not taken for zeros.
+func TestACutStreamGivesNothingMadeUp(t *testing.T) {
+	r := rand.New(rand.NewPCG(10, 11))
+	for _, text := range texts(t) {
+		for _, level := range []int{flate.HuffmanOnly, 0, 1, 9} {
+			z := deflated(t, text, level)
+			cut := z[:r.IntN(len(z))]
+			d := NewReader(bytes.NewReader(cut))
+			got, err := io.ReadAll(d)
+			d.Close()
+			if err != io.ErrUnexpectedEOF || !bytes.HasPrefix(text, got) {
+				t.Fatalf("level %d, %d of %d bytes: %d bytes, %v", level, len(cut), len(z), len(got), err)
+			}
+		}
+	}
+}
+
 // A reader that was closed gives nothing of the stream that is decoded in its place.
 func TestAClosedReaderGivesNothing(t *testing.T) {
 	z := deflated(t, []byte("a text"), 6)
