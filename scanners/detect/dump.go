@@ -19,7 +19,7 @@ type dumper struct {
 // line adds a row, or ends the dump where l is none.
 func (d *dumper) line(l line) {
 	b := d.t.data[l.start:l.end]
-	if len(b) < 10 || !hexDigit(b[0]) || !hexDigit(b[minAddress-1]) {
+	if len(b) < minRow {
 		d.flush()
 		return
 	}
@@ -85,8 +85,21 @@ func (a address) plus(n int, want address) address {
 	return next
 }
 
-// minAddress is how many digits an address has at least.
-const minAddress = 6
+// minAddress is how many digits an address has at least, and minRow how many bytes a row.
+const (
+	minAddress = 6
+	minRow     = 10
+)
+
+// hexDigits marks them by 1.
+var hexDigits = func() (t [256]byte) {
+	for c := range t {
+		if hexDigit(byte(c)) {
+			t[c] = 1
+		}
+	}
+	return t
+}()
 
 type dumpedRow struct {
 	address address

@@ -2,6 +2,8 @@ package detect
 
 import (
 	"bytes"
+	"encoding/binary"
+	"math/bits"
 	"slices"
 )
 
@@ -86,10 +88,15 @@ func (l *line) trim(b []byte) {
 	for l.end > l.start && (b[l.end-1] == '\r' || b[l.end-1] == ' ') {
 		l.end--
 	}
+	if l.start+8 <= l.end { // without a branch for each space
+		l.start += bits.TrailingZeros64(binary.LittleEndian.Uint64(b[l.start:])^spaces) / 8
+	}
 	for l.start < l.end && (b[l.start] == ' ' || b[l.start] == '\t') {
 		l.start++
 	}
 }
+
+const spaces = 0x2020202020202020
 
 // lines looks at the line breaks of t: where lines are to be joined they are,
 // and the joined text is searched; rows of hex dumps are read.
@@ -127,11 +134,13 @@ func (l *look) lines(t *text, own span, joins []int, depth int) {
 				joins = append(joins, prev.next-1)
 			}
 		}
-		if !joined {
-			l.joinRun(t, run, truncated && len(run) > 0 && run[0].start <= start, depth)
+		if !joined && len(run) > 0 {
+			l.joinRun(t, run, truncated && run[0].start <= start, depth)
 			run = run[:0]
 		}
-		dump.line(cur)
+		if dump.c != nil || n >= minRow && hexDigits[b[cur.start]]&hexDigits[b[cur.start+minAddress-1]] != 0 {
+			dump.line(cur)
+		}
 		prev, i = cur, cur.next
 	}
 	l.joinRun(t, run, truncated && len(run) > 0 && run[0].start <= start, depth)
