@@ -74,7 +74,7 @@ func New(set *rules.Set) *Engine {
 	}
 	t, exact := load(builtinTables, list)
 	if !exact {
-		t = build(list, t, fewRounds)
+		t = build(list, t)
 	}
 	for i, r := range list {
 		x := t.Rules[i]
@@ -104,11 +104,7 @@ func New(set *rules.Set) *Engine {
 			e.atStart = append(e.atStart, x.Anchor)
 		}
 	}
-	var b buckets
-	for i := range b {
-		copy(b[i][:], t.Buckets[i*len(b[i]):])
-	}
-	e.grams = newGramTable(grams, b)
+	e.grams = newGramTable(grams)
 	return e
 }
 

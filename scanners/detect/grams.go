@@ -10,9 +10,11 @@ import (
 )
 
 // The literals of all rules are searched for at once by their grams: four bytes
-// in a row, each with bit 0x20 set, which folds the case of letters. A bitmap
-// over a hash of the gram answers for most places with one look into 32 KiB;
-// what passes is compared exactly and then put to the rule's automaton.
+// in a row, each with bit 0x20 set, which folds the case of letters. What three bytes
+// are of, the first ones of a gram or the last ones, a table of 256 KiB tells, of which
+// text uses little; so one look at every second place tells of two. What passes is
+// looked up in a bitmap over a hash of the gram, compared exactly, and put to the
+// rule's automaton.
 const (
 	gramLen  = 4
 	fold4    = 0x20202020
@@ -28,15 +30,27 @@ func gramHash(g uint32) uint32 { return g * hashMul >> (32 - hashBits) }
 
 // gramTable finds, for a gram, the anchors that it belongs to.
 type gramTable struct {
-	// threes are the hashes of each gram's first three bytes, and of its last three: one
-	// look tells of two places.
-	threes [1 << hashBits / 64]uint64
-	bitmap [1 << hashBits / 64]uint64
-	rank   [1 << hashBits / 64]uint32 // set bits before each word
-	first  []uint32                   // by rank: the hash's entries; one more at the end
-	list   []gramEntry
-	// buckets are for the look at many places at once; see buckets.go.
-	buckets buckets
+	triples triples
+	bitmap  [1 << hashBits / 64]uint64
+	rank    [1 << hashBits / 64]uint32 // set bits before each word
+	first   []uint32                   // by rank: the hash's entries; one more at the end
+	list    []gramEntry
+}
+
+// triples say what three bytes are of: of each, the six bits that folding leaves of an
+// ASCII byte.
+type triples [1 << 18]byte
+
+// The bits of a triple.
+const (
+	lastThree  = 1 << iota // a gram's last three bytes
+	firstThree             // its first three
+)
+
+// tripleAt packs the first three bytes of a gram.
+func tripleAt(gram uint32) uint32 {
+	six := func(c uint32) uint32 { return c&0x1f | c>>1&0x20 }
+	return six(gram) | six(gram>>8)<<6 | six(gram>>16)<<12
 }
 
 type gramEntry struct {
@@ -111,16 +125,14 @@ func (s gramSet) sorted() []gramEntry {
 }
 
 // newGramTable makes a table of sorted entries.
-func newGramTable(sorted []gramEntry, b buckets) *gramTable {
-	t := &gramTable{list: sorted, buckets: b}
+func newGramTable(sorted []gramEntry) *gramTable {
+	t := &gramTable{list: sorted}
 	last := uint32(1 << hashBits)
 	for i, e := range t.list {
 		h := gramHash(e.gram)
 		t.bitmap[h/64] |= 1 << (h % 64)
-		for _, three := range [2]uint32{e.gram, e.gram >> 8} {
-			h := gramHash(three & low3)
-			t.threes[h/64] |= 1 << (h % 64)
-		}
+		t.triples[tripleAt(e.gram)] |= firstThree
+		t.triples[tripleAt(e.gram>>8)] |= lastThree
 		if h != last {
 			t.first = append(t.first, uint32(i))
 			last = h
@@ -152,46 +164,42 @@ func (t *gramTable) at(g uint32) []gramEntry {
 // text stays in the first-level cache between both.
 const blockLen = 4096
 
-// low3 takes a gram's first three bytes.
-const low3 = 1<<24 - 1
+const blockSize = 64
 
-// maxPairs is how many pairs of places are looked at before what passed is looked at
-// again.
-const maxPairs = 256
-
-// scanScalar writes the places of b[from:to] whose gram's hash is in the bitmap to
-// hits, at most blockLen places a call, and returns how many and where to go on.
-func (t *gramTable) scanScalar(b []byte, from, to int, hits *[blockLen + 8]uint32) (n, next int) {
+// scan writes the places of b[from:to] whose gram's hash is in the bitmap to hits, at
+// most blockLen places a call, and returns how many and where to go on.
+func (t *gramTable) scan(b []byte, from, to int, hits *[blockLen + 8]uint32) (n, next int) {
 	to = min(to, from+blockLen, len(b)-gramLen+1)
 	i := from
-	var pairs [maxPairs + 8]uint8 // of places
-	for i+8 <= to {
-		begin, end := i, min(i+2*maxPairs, to)
+	if blocks := (to - from) / blockSize; blocks > 0 {
+		var masks [blockLen / blockSize]uint64
+		t.triples.masks(b[from+1:], masks[:blocks])
 		m := 0
-		// Every pair is written, and only one that passes moves on: no branch to miss.
-		for pair := uint8(0); i+8 <= end; i += 8 {
-			// The three bytes behind a place are the last ones of a gram there, or the
-			// first ones of one at the next place.
-			w := binary.LittleEndian.Uint64(b[i+1:]) | fold8
-			v := binary.LittleEndian.Uint64(b[i+2:i+11])>>40 | fold4
-			h0, h1, h2, h3 := uint32(w)&low3*hashMul, uint32(w>>16)&low3*hashMul, uint32(w>>32)&low3*hashMul, uint32(v)&low3*hashMul
-			pairs[m&(maxPairs-1)] = pair
-			m += int(t.threes[h0>>20] >> (h0 >> 14 & 63) & 1)
-			pairs[m&(maxPairs-1)] = pair + 1
-			m += int(t.threes[h1>>20] >> (h1 >> 14 & 63) & 1)
-			pairs[m&(maxPairs-1)] = pair + 2
-			m += int(t.threes[h2>>20] >> (h2 >> 14 & 63) & 1)
-			pairs[m&(maxPairs-1)] = pair + 3
-			m += int(t.threes[h3>>20] >> (h3 >> 14 & 63) & 1)
-			pair += 4
+		for _, mask := range masks[:blocks] {
+			// Four are written, there or not, and the next overwrite those that are not:
+			// fewer branches to miss.
+			for end := m + bits.OnesCount64(mask); ; {
+				x := (*[4]uint32)(hits[m:])
+				x[0] = uint32(i + bits.TrailingZeros64(mask))
+				mask &= mask - 1
+				x[1] = uint32(i + bits.TrailingZeros64(mask))
+				mask &= mask - 1
+				x[2] = uint32(i + bits.TrailingZeros64(mask))
+				mask &= mask - 1
+				x[3] = uint32(i + bits.TrailingZeros64(mask))
+				mask &= mask - 1
+				if m += 4; m >= end {
+					m = end
+					break
+				}
+			}
+			i += blockSize
 		}
-		for _, pair := range pairs[:m] {
-			k := begin + 2*int(pair)
-			h0, h1 := gramAt(b[k:])*hashMul, gramAt(b[k+1:])*hashMul
-			hits[n] = uint32(k)
-			n += int(t.bitmap[h0>>20] >> (h0 >> 14 & 63) & 1)
-			hits[n] = uint32(k + 1)
-			n += int(t.bitmap[h1>>20] >> (h1 >> 14 & 63) & 1)
+		for _, k := range hits[:m] {
+			h := gramAt(b[k:]) * hashMul
+			// Every place is written, and only one that passes moves on.
+			hits[n] = k
+			n += int(t.bitmap[h>>20] >> (h >> 14 & 63) & 1)
 		}
 	}
 	for ; i < to; i++ {
@@ -201,4 +209,27 @@ func (t *gramTable) scanScalar(b []byte, from, to int, hits *[blockLen + 8]uint3
 		}
 	}
 	return n, max(i, from)
+}
+
+// inGo tells of each of 64 places by mask, the first of them the one before b, whether a
+// gram may begin there: its first three bytes, or its last three, stand at b's next place
+// of even number. Two bytes behind the last block are read.
+func (t *triples) inGo(b []byte, masks []uint64) {
+	const low, high = 0x1f1f1f1f1f1f1f1f, 0x2020202020202020
+	for k := range masks {
+		part := b[k*blockSize : k*blockSize+blockSize+2]
+		m := uint64(0)
+		for i := 0; i < blockSize; i += 8 {
+			x := binary.LittleEndian.Uint64(part[i:])
+			// Six bits of each byte, side by side.
+			x = x&low | x>>1&high
+			x = x&0x00ff00ff00ff00ff | x&0xff00ff00ff00ff00>>2
+			x = x&0x0000ffff0000ffff | x&0xffff0000ffff0000>>4
+			x = x&0x00000000ffffffff | x&0xffffffff00000000>>8
+			c := uint64(part[i+8])
+			x |= (c&0x1f | c>>1&0x20) << 48
+			m |= uint64(t[x&(1<<18-1)]|t[x>>12&(1<<18-1)]<<2|t[x>>24&(1<<18-1)]<<4|t[x>>36&(1<<18-1)]<<6) << i
+		}
+		masks[k] = m
+	}
 }

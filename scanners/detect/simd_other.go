@@ -2,9 +2,7 @@
 
 package detect
 
-func (t *gramTable) scan(b []byte, from, to int, hits *[blockLen + 8]uint32) (n, next int) {
-	return t.scanScalar(b, from, to, hits)
-}
+func (t *triples) masks(b []byte, masks []uint64) { t.inGo(b, masks) }
 
 func (s *survey) blocks([]byte) int {
 	s.words = s.words[:0]

@@ -22,7 +22,6 @@ var builtinTables []byte
 type tables struct {
 	Rules   []analyzed
 	Entries []storedEntry
-	Buckets []byte
 }
 
 // analyzed is one rule's analysis.
@@ -89,7 +88,7 @@ func (t *tables) encode() ([]byte, error) {
 }
 
 // build analyses the rules; what known has of them is taken from there.
-func build(set []*rules.Rule, known *tables, rounds int) *tables {
+func build(set []*rules.Rule, known *tables) *tables {
 	at := map[key]int{}   // rules of known
 	var first, rule []int // the number of a rule's first anchor, the rule of an anchor
 	for i, x := range known.Rules {
@@ -134,9 +133,6 @@ func build(set []*rules.Rule, known *tables, rounds int) *tables {
 	sorted := grams.sorted()
 	for _, e := range sorted {
 		t.Entries = append(t.Entries, storedEntry{e.gram, e.anchor, e.off})
-	}
-	for _, set := range bucketTables(sorted, rounds) {
-		t.Buckets = append(t.Buckets, set[:]...)
 	}
 	return t
 }

@@ -18,7 +18,7 @@ var update = flag.Bool("update", false, "write builtin.tables anew")
 // gives: others would not be used, and quell would be slow to start.
 func TestTablesAreCurrent(t *testing.T) {
 	list := slices.DeleteFunc(slices.Clone(builtin(t).Rules), func(r *rules.Rule) bool { return r.Regex == nil || r.SkipReport })
-	got, err := build(list, &tables{}, bucketRounds).encode()
+	got, err := build(list, &tables{}).encode()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -51,7 +51,7 @@ func TestTablesAreCurrent(t *testing.T) {
 	changed := *other[slow]
 	changed.Keywords = []string{"another"}
 	other[slow] = &changed
-	if got, want := build(other, stored, fewRounds), build(other, &tables{}, fewRounds); !reflect.DeepEqual(normal(t, got), normal(t, want)) {
+	if got, want := build(other, stored), build(other, &tables{}); !reflect.DeepEqual(normal(t, got), normal(t, want)) {
 		t.Error("with what is stored the tables are others")
 	}
 }
