@@ -148,10 +148,10 @@ var sextets = func() (t [256]byte) {
 	return t
 }()
 
-// unreadable marks the bytes that no text has; a NUL may be half of a character.
+// unreadable marks the bytes that no text has.
 var unreadable = func() (t [256]bool) {
 	for c := range t {
-		t[c] = c > 0 && c < ' ' || c == 0x7f
+		t[c] = c < ' ' || c == 0x7f
 	}
 	for _, c := range []byte{'\n', '\r', '\t', esc, '\b'} {
 		t[c] = false
@@ -159,18 +159,56 @@ var unreadable = func() (t [256]bool) {
 	return t
 }()
 
+// What a byte is in UTF-8, as far as it shows by itself.
+const (
+	ofASCII   = iota
+	follower  // of a lead
+	lead      // of a rune
+	ofNothing // in no rune
+)
+
+var inUTF8 = func() (t [256]byte) {
+	for c := range t {
+		switch {
+		case c < utf8.RuneSelf:
+		case c < 0xc0:
+			t[c] = follower
+		case c >= 0xc2 && c < 0xf5:
+			t[c] = lead
+		default:
+			t[c] = ofNothing
+		}
+	}
+	return t
+}()
+
+// wrongAfter is how many bytes can't be of a rune where one of the second kind stands
+// behind one of the first, its own predecessors left out of account.
+var wrongAfter = [4][4]int{
+	ofASCII:   {follower: 1, ofNothing: 1},
+	follower:  {ofNothing: 1},
+	lead:      {ofASCII: 1, lead: 1, ofNothing: 2},
+	ofNothing: {follower: 1, ofNothing: 1},
+}
+
 // hopeless reports whether a run of base64 decodes to nothing that is read, by the
-// first bytes: most long words do.
+// first bytes: most long words do. It is true only where looksDecoded is not.
 func hopeless(run []byte) bool {
+	wrong, before := 0, byte(ofASCII)
 	for i := 0; i+4 <= min(len(run), 32); i += 4 {
 		v := uint32(sextets[run[i]])<<18 | uint32(sextets[run[i+1]])<<12 | uint32(sextets[run[i+2]])<<6 | uint32(sextets[run[i+3]])
 		a, b, c := byte(v>>16), byte(v>>8), byte(v)
-		if i == 0 && inflatable[a] {
+		if i == 0 && (inflatable[a] || a == 0 || b == 0 || a >= 0xfe) { // the others may be UTF-16
 			return false
 		}
 		if unreadable[a] || unreadable[b] || unreadable[c] {
 			return true
 		}
+		x, y, z := inUTF8[a], inUTF8[b], inUTF8[c]
+		if wrong += wrongAfter[before&3][x&3] + wrongAfter[x&3][y&3] + wrongAfter[y&3][z&3]; wrong > 1 {
+			return true
+		}
+		before = z
 	}
 	return false
 }

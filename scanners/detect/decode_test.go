@@ -3,6 +3,7 @@ package detect
 import (
 	"encoding/base64"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
@@ -142,5 +143,41 @@ func TestPiecesOfLongLines(t *testing.T) {
 		if f := found(t, e, `\u0041`+strings.Repeat("-", i)+" grafana_session="+strings.Repeat("0123456789abcdef", 4)+"\n"); len(f) != 0 {
 			t.Fatalf("behind %d bytes: %v", i, f)
 		}
+	}
+}
+
+// What is given up by its first bytes would not have been read.
+func TestHopelessRunsAreNotRead(t *testing.T) {
+	r := rand.New(rand.NewPCG(31, 32))
+	pieces := []string{"a", "Z ", "\n", "\x00", "a\x00", "\x00b", "é", "ſ", "语", "🙂", "\x80", "\xbf\xbf", "\xc0", "\xc3", "\xe2\x82", "\xf0\x9f", "\xf5", "\xff\xfe", "\xfe\xff", "\x01", "\x7f", "\x1b", "\x1f\x8b\x08", "x\x9c"}
+	var c text
+	given, read := 0, 0
+	for n := range 200000 / fewer {
+		var b []byte
+		most := 1 + r.IntN(40)
+		for len(b) < most {
+			p := pieces[r.IntN(1+r.IntN(len(pieces)))]
+			for range 1 + r.IntN(12) {
+				b = append(b, p...)
+			}
+		}
+		run := []byte(base64.RawStdEncoding.EncodeToString(b))
+		if n%4 == 0 { // a word
+			for i := range run {
+				run[i] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ__0123456789"[r.IntN(26+r.IntN(38))]
+			}
+		}
+		switch ok := c.base64(run); {
+		case ok:
+			read++
+			if hopeless(run) {
+				t.Fatalf("%q, of %q, is given up", run, b)
+			}
+		case hopeless(run):
+			given++
+		}
+	}
+	if read < 20000/fewer || given < 60000/fewer {
+		t.Errorf("%d read, %d given up", read, given)
 	}
 }
