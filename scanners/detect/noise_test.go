@@ -40,7 +40,10 @@ func TestNoiseIsNoSession(t *testing.T) {
 		"curl -b '%s=%s' https://app.example/",
 	}
 	texts, flagged := 0, 0
-	for _, glob := range rules.NoiseCookies() {
+	for i, glob := range rules.NoiseCookies() {
+		if i%fewer != 0 {
+			continue
+		}
 		name := strings.ReplaceAll(glob, "*", "x1")
 		for _, shape := range shapes {
 			for _, c := range carriers {

@@ -43,7 +43,10 @@ func TestAnyCutFindsTheSame(t *testing.T) {
 	}
 	// Every finding is cut in its middle by each place where a chunk may end.
 	for _, border := range []int{512 << 10, 512<<10 + e.MaxLen(), 512<<10 + 2*e.MaxLen()}[:max(3/fewer, 1)] {
-		for _, f := range want {
+		for i, f := range want {
+			if i%fewer != 0 {
+				continue
+			}
 			var rule string
 			var at int
 			if _, err := fmt.Sscan(f, &rule, &at); err != nil {
