@@ -181,3 +181,15 @@ func TestHopelessRunsAreNotRead(t *testing.T) {
 		t.Errorf("%d read, %d given up", read, given)
 	}
 }
+
+// od -A x has addresses of six digits, the fewest there are.
+func TestRowsOfShortAddresses(t *testing.T) {
+	pat := withSum("ghp_" + "0aB1cD2eF3gH4iJ5kL6mN7oP8qR9sT")
+	var text strings.Builder
+	for i := 0; i < len(pat); i += 16 {
+		fmt.Fprintf(&text, "%06x % x\n", i, pat[i:min(i+16, len(pat))])
+	}
+	if got := found(t, New(builtin(t)), text.String()); len(got) != 1 || !strings.HasPrefix(got[0], "github-pat "+pat) {
+		t.Errorf("%v in\n%s", got, &text)
+	}
+}
