@@ -66,31 +66,44 @@ var ofHalves = func() (t surveyHalves) {
 	return t
 }()
 
-// blocks surveys whole blocks of b and returns how far: 0 where the processor can't.
-func (s *survey) blocks(b []byte) int {
-	s.words = s.words[:0]
-	if !haveAVX2 {
-		return 0
+// ofNoKind is a byte that no survey notes, nor anything before it because of it.
+const ofNoKind = 0x7f
+
+// padding is what stands behind a text's end where the last of it is surveyed.
+var padding = func() (t [2*blockSize + 2]byte) {
+	for i := range t {
+		t[i] = ofNoKind
 	}
+	return t
+}()
+
+// blocks surveys b a block at a time and reports false where the processor can't.
+func (s *survey) blocks(b []byte) bool {
+	if !haveAVX2 {
+		return false
+	}
+	s.words = s.words[:0]
 	const most = 16
 	var masks [most]blockMasks
-	i := 0
 	var nuls, folding, before uint64 // the NULs of all, of the block before
-	for {
-		n := min((len(b)-i-2)/blockSize, most)
-		if n <= 0 {
-			s.nuls, s.unfolded = nuls != 0, folding == 0
-			return i
+	var last [len(padding)]byte
+	part, n := b, 0
+	for i := 0; i < len(b); {
+		// What is looked at lies in part; two bytes behind a block are read.
+		if n = min((len(b)-i-2)/blockSize, most); n > 0 {
+			part = b[i:]
+		} else {
+			last = padding
+			n = (copy(last[:], b[i:]) + blockSize - 1) / blockSize
+			part = last[:]
 		}
-		surveyMasks(&ofHalves, &b[i], n, &masks[0])
+		surveyMasks(&ofHalves, &part[0], n, &masks[0])
 		for k := range masks[:n] {
 			m := &masks[k]
 			s.words = append(s.words, m.digits)
 			nuls |= m.nuls
 			if before|m.nuls != 0 {
-				for x := before &^ (before>>1 | m.nuls<<63) & (before>>2 | m.nuls<<62); x != 0; x &= x - 1 {
-					s.wides = append(s.wides, uint32(i-blockSize+bits.TrailingZeros64(x)))
-				}
+				s.widesOf(before, m.nuls, i-blockSize)
 				// A NUL behind another one ends nothing.
 				m.patterns &^= m.nuls & (m.nuls<<1 | before>>63)
 				before = m.nuls
@@ -100,14 +113,26 @@ func (s *survey) blocks(b []byte) int {
 				s.lines = append(s.lines, uint32(i+bits.TrailingZeros64(x)))
 			}
 			for x := m.patterns | m.controls; x != 0; x &= x - 1 {
-				at := i + bits.TrailingZeros64(x)
-				if c := b[at]; c < utf8.RuneSelf && surveyTables[0][c] != 0 {
-					s.note(at, surveyTables[0][c]&surveyTables[1][b[at+1]&0x7f]&surveyTables[2][b[at+2]&0x7f])
+				at := bits.TrailingZeros64(x)
+				w := part[k*blockSize+at:]
+				if c := w[0]; c < utf8.RuneSelf && surveyTables[0][c] != 0 {
+					s.note(i+at, surveyTables[0][c]&surveyTables[1][w[1]&0x7f]&surveyTables[2][w[2]&0x7f])
 				} else {
-					s.marks = append(s.marks, uint32(at))
+					s.marks = append(s.marks, uint32(i+at))
 				}
 			}
 			i += blockSize
 		}
+	}
+	s.widesOf(before, 0, (len(b)-1)/blockSize*blockSize)
+	s.nuls, s.unfolded = nuls != 0, folding == 0
+	return true
+}
+
+// widesOf notes the places of a block at i, of which the NULs are given and those of the
+// next one, where UTF-16 may be.
+func (s *survey) widesOf(nuls, next uint64, i int) {
+	for x := nuls &^ (nuls>>1 | next<<63) & (nuls>>2 | next<<62); x != 0; x &= x - 1 {
+		s.wides = append(s.wides, uint32(i+bits.TrailingZeros64(x)))
 	}
 }

@@ -49,7 +49,7 @@ var patterns = [patternCount]pattern{
 	{'=', func(c byte) bool { return c == '\r' || c == '\n' || digit(c) || c >= 'A' && c <= 'F' }, nil},
 	{'\'', func(c byte) bool { return c == '\'' || c == '"' || c == '\\' }, nil},
 	{0, word, func(c byte) bool { return word(c) || c == '=' }},
-	atBracket: {'[', func(c byte) bool { return digit(c) || c == ';' }, nil},
+	atBracket: {'[', func(c byte) bool { return digit(c) || c == ';' }, func(c byte) bool { return digit(c) || c == ';' || c == 'm' }},
 	atPipe:    {' ', func(c byte) bool { return c == '|' }, func(c byte) bool { return c == ' ' }},
 }
 
@@ -127,20 +127,24 @@ func (s *survey) note(i int, mask byte) {
 // take surveys b.
 func (s *survey) take(b []byte) {
 	s.reset()
-	i := s.blocks(b)
-	if i == 0 && len(b) >= smallText {
+	switch {
+	case s.blocks(b):
+		s.longRuns()
+	case len(b) >= smallText:
 		s.scalar(b)
-		return
+	default:
+		s.bytes(b)
+		s.longRuns()
 	}
-	if s.nuls {
-		s.wide(b, max(0, i-64), i)
-	}
-	// The rest, or a text that is too small for anything else.
-	for from := i; i < len(b); i++ {
-		if (i-from)%64 == 0 {
+}
+
+// bytes surveys a text byte by byte.
+func (s *survey) bytes(b []byte) {
+	s.words = s.words[:0]
+	for i, c := range b {
+		if i%64 == 0 {
 			s.words = append(s.words, 0)
 		}
-		c := b[i]
 		if c >= utf8.RuneSelf {
 			if c == longSFirst || c == kelvinFirst {
 				s.unfolded = false
@@ -151,7 +155,7 @@ func (s *survey) take(b []byte) {
 			continue
 		}
 		one := surveyTables[3][c]
-		s.words[len(s.words)-1] |= uint64(one&ofBase64) << ((i - from) % 64)
+		s.words[len(s.words)-1] |= uint64(one&ofBase64) << (i % 64)
 		switch {
 		case one&isBreak != 0:
 			s.lines = append(s.lines, uint32(i))
@@ -159,23 +163,15 @@ func (s *survey) take(b []byte) {
 			s.marks = append(s.marks, uint32(i))
 		case one&isNUL != 0:
 			s.nuls = true
-			s.wide(b, i, i+1)
+			if i+2 < len(b) && b[i+1] != 0 && b[i+2] == 0 {
+				s.wides = append(s.wides, uint32(i))
+			}
 		}
 		if m := surveyTables[0][c]; m != 0 {
 			if i+1 < len(b) {
 				m &= surveyTables[1][b[i+1]&0x7f]
 			}
 			s.note(i, m)
-		}
-	}
-	s.longRuns()
-}
-
-// wide notes the places from one to another where UTF-16 may be.
-func (s *survey) wide(b []byte, from, to int) {
-	for i := from; i < to && i+2 < len(b); i++ {
-		if b[i] == 0 && b[i+1] != 0 && b[i+2] == 0 {
-			s.wides = append(s.wides, uint32(i))
 		}
 	}
 }

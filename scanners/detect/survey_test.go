@@ -21,11 +21,14 @@ func TestSurveysLeaveNothingOut(t *testing.T) {
 				b = append(b, p...)
 			}
 		}
-		var whole, scalar survey
+		var whole, scalar, single survey
 		whole.take(b)
 		scalar.reset()
 		scalar.scalar(b)
-		for _, s := range []*survey{&whole, &scalar} {
+		single.reset()
+		single.bytes(b)
+		single.longRuns()
+		for _, s := range []*survey{&whole, &scalar, &single} {
 			places += checkSurvey(t, s, b)
 			if t.Failed() {
 				t.Fatalf("in %q", b)
