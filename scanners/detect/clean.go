@@ -26,6 +26,25 @@ func (t *text) clean(p *text) bool {
 		for len(lines) > 0 && int(lines[0]) < i {
 			lines = lines[1:]
 		}
+		if !glue {
+			for len(pipes) > 0 && int(pipes[0]) < i {
+				pipes = pipes[1:]
+			}
+			// Most lines have nothing to remove, and none that has stands before one of these.
+			until := marks.next(max(i, from))
+			if len(pipes) > 0 {
+				until = min(until, int(pipes[0]))
+			}
+			for len(lines) > 0 && int(lines[0]) < until && !mayStamp[b[i]] {
+				i, lines, service = int(lines[0])+1, lines[1:], nil
+				if i == len(b) {
+					break
+				}
+			}
+			if i == len(b) || len(lines) == 0 && until == len(b) && !mayStamp[b[i]] {
+				break
+			}
+		}
 		end := len(b)
 		if len(lines) > 0 {
 			end = int(lines[0]) + 1

@@ -68,6 +68,16 @@ var tokenByte = func() (t [256]bool) {
 	return t
 }()
 
+// tokenBytes marks them by 1.
+var tokenBytes = func() (t [256]byte) {
+	for c, in := range tokenByte {
+		if in {
+			t[c] = 1
+		}
+	}
+	return t
+}()
+
 // line is a line's text: without indentation and line break.
 type line struct {
 	span
@@ -88,15 +98,30 @@ func (l *line) trim(b []byte) {
 	for l.end > l.start && (b[l.end-1] == '\r' || b[l.end-1] == ' ') {
 		l.end--
 	}
-	if l.start+8 <= l.end { // without a branch for each space
-		l.start += bits.TrailingZeros64(binary.LittleEndian.Uint64(b[l.start:])^spaces) / 8
-	}
-	for l.start < l.end && (b[l.start] == ' ' || b[l.start] == '\t') {
-		l.start++
-	}
+	l.start = min(indented(b, l.start), l.end)
 }
 
-const spaces = 0x2020202020202020
+// indented is the first place from i on that has neither a space nor a tab.
+func indented(b []byte, i int) int {
+	for ; i+8 <= len(b); i += 8 {
+		w := binary.LittleEndian.Uint64(b[i:])
+		if solid := nonzero(w^' '*eachByte) & nonzero(w^'\t'*eachByte); solid != 0 {
+			return i + bits.TrailingZeros64(solid)/8
+		}
+	}
+	for i < len(b) && (b[i] == ' ' || b[i] == '\t') {
+		i++
+	}
+	return i
+}
+
+const eachByte = 0x0101010101010101
+
+// nonzero has the high bit of each byte of w that is not zero.
+func nonzero(w uint64) uint64 {
+	const low = 0x7f * eachByte
+	return ((w & low) + low | w) &^ low
+}
 
 // lines looks at the line breaks of t: where lines are to be joined they are,
 // and the joined text is searched; rows of hex dumps are read.
@@ -113,16 +138,30 @@ func (l *look) lines(t *text, own span, joins []int, depth int) {
 		breaks = breaks[1:]
 	}
 	truncated := start > 0 || t.inside
+	n, m := 0, 0
 	for i := start; i < end; {
 		cur := line{span{i, len(b)}, len(b)}
 		if len(breaks) > 0 {
 			cur.end, cur.next = int(breaks[0]), int(breaks[0])+1
 			breaks = breaks[1:]
 		}
-		cur.trim(b)
-		n, m := cur.end-cur.start, prev.end-prev.start
+		for cur.end > i && (b[cur.end-1] == '\r' || b[cur.end-1] == ' ') {
+			cur.end--
+		}
+		if i+8 <= len(b) {
+			w := binary.LittleEndian.Uint64(b[i:])
+			if solid := nonzero(w^' '*eachByte) & nonzero(w^'\t'*eachByte); solid != 0 {
+				cur.start += bits.TrailingZeros64(solid) / 8
+			} else {
+				cur.start = indented(b, i+8)
+			}
+		} else {
+			cur.start = indented(b, i)
+		}
+		cur.start = min(cur.start, cur.end)
+		m, n = n, cur.end-cur.start
 		joined := false
-		if n > 0 && m > 0 && tokenByte[b[prev.end-1]] && tokenByte[b[cur.start]] {
+		if n > 0 && m > 0 && tokenBytes[b[prev.end-1]]&tokenBytes[b[cur.start]] != 0 {
 			if m >= minWrap && n <= m && (n == m || len(run) > 1) {
 				if len(run) == 0 {
 					run = append(run, prev)
@@ -130,7 +169,7 @@ func (l *look) lines(t *text, own span, joins []int, depth int) {
 				run = append(run, cur)
 				joined = n == m
 			}
-			if !joined && l.e.straddles(l.s, b, prev, cur) {
+			if !joined && l.e.grams.mayStraddle(b, prev, cur) && l.e.straddles(l.s, b, prev, cur) {
 				joins = append(joins, prev.next-1)
 			}
 		}
@@ -138,7 +177,7 @@ func (l *look) lines(t *text, own span, joins []int, depth int) {
 			l.joinRun(t, run, truncated && run[0].start <= start, depth)
 			run = run[:0]
 		}
-		if dump.c != nil || n >= minRow && hexDigits[b[cur.start]]&hexDigits[b[cur.start+minAddress-1]] != 0 {
+		if dump.c != nil || n >= minRow && addressed(b[cur.start:]) {
 			dump.line(cur)
 		}
 		prev, i = cur, cur.next
@@ -152,6 +191,13 @@ func (l *look) lines(t *text, own span, joins []int, depth int) {
 			done = l.joinAt(t, k)
 		}
 	}
+}
+
+// addressed is false where a row begins that has no address: all digits are looked at,
+// fewer branches to miss.
+func addressed(row []byte) bool {
+	d := (*[minAddress]byte)(row)
+	return hexDigits[d[0]]&hexDigits[d[1]]&hexDigits[d[2]]&hexDigits[d[5]] != 0
 }
 
 // joinRun joins lines of equal length and the shorter one behind them.
@@ -250,17 +296,22 @@ func (l *look) joined(c *text, usual bool) {
 	l.s.joins = l.s.joins[:0]
 }
 
+// mayStraddle is false where no gram stands on both sides of the break between two
+// lines: the three bytes on either side say so.
+func (t *gramTable) mayStraddle(b []byte, prev, cur line) bool {
+	const side = gramLen - 1
+	if prev.end-prev.start < side || cur.end-cur.start < side || prev.end == side || cur.start+gramLen > len(b) {
+		return true
+	}
+	six := uint64(binary.LittleEndian.Uint32(b[prev.end-gramLen:])>>8) | uint64(binary.LittleEndian.Uint32(b[cur.start:]))<<24
+	// All three are looked up: fewer branches to miss.
+	x, y, z := (uint32(six)|fold4)*hashMul, (uint32(six>>8)|fold4)*hashMul, (uint32(six>>16)|fold4)*hashMul
+	return (t.bitmap[x>>20]>>(x>>14&63)|t.bitmap[y>>20]>>(y>>14&63)|t.bitmap[z>>20]>>(z>>14&63))&1 != 0
+}
+
 // straddles reports whether a literal stands on both sides of the break between
 // two lines, with a token behind it.
 func (e *Engine) straddles(s *scratch, b []byte, prev, cur line) bool {
-	// Most have no gram there: the three bytes on either side say so.
-	if k, n := prev.end-prev.start, cur.end-cur.start; k >= gramLen-1 && n >= gramLen-1 {
-		var six [2 * (gramLen - 1)]byte
-		copy(six[copy(six[:], b[prev.end-(gramLen-1):prev.end]):], b[cur.start:])
-		if !e.grams.may(gramAt(six[0:])) && !e.grams.may(gramAt(six[1:])) && !e.grams.may(gramAt(six[2:])) {
-			return false
-		}
-	}
 	var buf [2 * 64]byte
 	n := copy(buf[:32], b[max(prev.start, prev.end-32):prev.end])
 	all := buf[:n+copy(buf[n:], b[cur.start:min(cur.end, cur.start+64)])]
@@ -272,7 +323,7 @@ func (e *Engine) straddles(s *scratch, b []byte, prev, cur line) bool {
 		for _, x := range e.grams.at(g) {
 			p := &e.anchors[x.anchor]
 			pos := i - int(x.off)
-			if x.gram != g || pos < 0 || p.keyword != nil || (e.rules[p.rule].Random || e.rules[p.rule].Provider == nil && !p.leading) {
+			if x.gram != g || pos < 0 || p.dump || p.keyword != nil || (e.rules[p.rule].Random || e.rules[p.rule].Provider == nil && !p.leading) {
 				continue
 			}
 			if t := s.automaton(p, x.anchor).try(all, pos, classOf(all, pos)); t.may || t.stop >= len(all) && t.stop-n >= gramLen {
