@@ -128,16 +128,31 @@ func (l *look) run(t *text, w span, depth int) {
 // digits reports whether all of a run are hex digits, and whether a capital is
 // among them.
 func digits(b []byte) (hexOnly, capitals bool) {
-	hexOnly = true
+	all, some := byte(ofHex), byte(0)
 	for _, c := range b {
-		hexOnly = hexOnly && hexDigit(c)
-		capitals = capitals || c >= 'A' && c <= 'Z'
-		if capitals && !hexOnly {
-			break
+		all &= runKinds[c]
+		some |= runKinds[c]
+	}
+	return all != 0, some&ofCapital != 0
+}
+
+// runKinds says what digits asks of a byte.
+var runKinds = func() (t [256]byte) {
+	for c := range t {
+		if hexDigit(byte(c)) {
+			t[c] |= ofHex
+		}
+		if capital(byte(c)) {
+			t[c] |= ofCapital
 		}
 	}
-	return hexOnly, capitals
-}
+	return t
+}()
+
+const (
+	ofHex = 1 << iota
+	ofCapital
+)
 
 // sextets are the values of both alphabets' digits.
 var sextets = func() (t [256]byte) {

@@ -60,6 +60,7 @@ type placed struct {
 	head          head
 	needle        [2][]byte // nil: none
 	rest          func() *syntax.Prog
+	dump          bool // the mark of what toJSON(secrets) prints
 }
 
 // New prepares the rules of set.
@@ -104,6 +105,13 @@ func New(set *rules.Set) *Engine {
 			e.atStart = append(e.atStart, x.Anchor)
 		}
 	}
+	if rule := slices.IndexFunc(e.rules, func(c *compiled) bool { return c.ID == dumpRule }); rule >= 0 {
+		for _, g := range dumpGrams(uint16(len(e.anchors))) {
+			k, _ := slices.BinarySearchFunc(grams, g, gramEntry.compare)
+			grams = slices.Insert(grams, k, g)
+		}
+		e.anchors = append(e.anchors, placed{rule: rule, dump: true})
+	}
 	e.grams = newGramTable(grams)
 	return e
 }
@@ -139,7 +147,7 @@ func (e *Engine) find(s *scratch, b []byte, parts []span, f func(raw)) {
 		s.sought[id] = sought{}
 	}
 	s.seeking = s.seeking[:0]
-	s.steps, s.open = 0, s.open[:0]
+	s.steps, s.open, s.dumps = 0, s.open[:0], s.dumps[:0]
 	for _, p := range parts {
 		e.search(s, b, p)
 	}
@@ -289,7 +297,7 @@ func (e *Engine) folded(s *scratch, b []byte, part span) {
 				continue
 			}
 			for _, x := range e.grams.at(g) {
-				if k := j - int(x.off); x.gram == g && k >= 0 {
+				if k := j - int(x.off); x.gram == g && k >= 0 && !e.anchors[x.anchor].dump {
 					e.place(s, b, x.anchor, at[k], -1)
 				}
 			}
@@ -337,6 +345,12 @@ func (e *Engine) hit(s *scratch, b []byte, id uint16, pos, off int) {
 		return
 	}
 	p := &e.anchors[id]
+	if p.dump {
+		if bytes.HasPrefix(b[pos:], dumpMark) {
+			s.dumps = append(s.dumps, pos)
+		}
+		return
+	}
 	if p.keyword != nil {
 		if len(b)-pos >= len(p.keyword) && bytes.EqualFold(b[pos:pos+len(p.keyword)], p.keyword) {
 			e.place(s, b, id, pos, -1)

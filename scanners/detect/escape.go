@@ -40,7 +40,7 @@ const near = 2 << 10
 func (l *look) unescape(t *text, own span, k int, depth int) {
 	b, x := t.data, &escapes[k]
 	places := t.seen.escapes[k]
-	var out [4]byte
+	out := &l.s.out
 	var c *text
 	from := 0   // what is not copied yet
 	until := -1 // the end of the neighbourhood
@@ -64,7 +64,7 @@ func (l *look) unescape(t *text, own span, k int, depth int) {
 		if i >= end || l.budget < 0 {
 			break
 		}
-		size, n := x.at(b, i, &out)
+		size, n := x.at(b, i, out)
 		if n == 0 {
 			continue
 		}
@@ -95,11 +95,11 @@ func (l *look) unescape(t *text, own span, k int, depth int) {
 					if j < from {
 						continue
 					}
-					if s, n := x.at(b, j, &out); n > 0 && j+n <= i {
+					if s, n := x.at(b, j, out); n > 0 && j+n <= i {
 						c.replace(out[:s], &from, j, n)
 					}
 				}
-				size, n = x.at(b, i, &out)
+				size, n = x.at(b, i, out)
 			}
 			until = end
 		}
@@ -146,6 +146,14 @@ func percent(b []byte, i int, out *[4]byte) (int, int) {
 
 var simpleEscapes = map[byte]byte{'"': '"', '\'': '\'', '\\': '\\', '/': '/', 'n': '\n', 'r': '\r', 't': '\t', 'b': '\b', 'f': '\f', 'v': '\v', 'a': 7, 'e': esc}
 
+// simple are the same, by the byte behind the backslash; zero: none.
+var simple = func() (t [256]byte) {
+	for c, r := range simpleEscapes {
+		t[c] = r
+	}
+	return t
+}()
+
 // backslash knows the escapes of JSON (RFC 8259, section 7), and those of C, Go,
 // Python and the shell's $'…' beside them.
 func backslash(b []byte, i int, out *[4]byte) (int, int) {
@@ -153,46 +161,51 @@ func backslash(b []byte, i int, out *[4]byte) (int, int) {
 		return 0, 0
 	}
 	c := b[i+1]
-	if r, ok := simpleEscapes[c]; ok {
+	if r := simple[c]; r != 0 {
 		out[0] = r
 		return 1, 2
 	}
-	number := func(from, digits, base int) (int, int) {
-		if from+digits > len(b) {
-			return 0, 0
-		}
-		v, err := strconv.ParseUint(string(b[from:from+digits]), base, 32)
-		if err != nil {
-			return 0, 0
-		}
-		n := from + digits - i
-		if v < utf8.RuneSelf || c != 'u' && c != 'U' {
-			out[0] = byte(v)
-			return 1, n
-		}
-		return utf8.EncodeRune(out[:], rune(v)), n
-	}
 	switch {
 	case c == 'x':
-		return number(i+2, 2, 16)
+		return codePoint(b, i, i+2, 2, 16, out)
 	case c == 'u' && i+2 < len(b) && b[i+2] == '{':
 		k := bytes.IndexByte(b[i+3:min(len(b), i+10)], '}')
 		if k < 1 {
 			return 0, 0
 		}
-		s, n := number(i+3, k, 16)
+		s, n := codePoint(b, i, i+3, k, 16, out)
 		if n == 0 {
 			return 0, 0
 		}
 		return s, n + 1
 	case c == 'u':
-		return number(i+2, 4, 16)
+		return codePoint(b, i, i+2, 4, 16, out)
 	case c == 'U':
-		return number(i+2, 8, 16)
+		return codePoint(b, i, i+2, 8, 16, out)
 	case c >= '0' && c <= '3':
-		return number(i+1, 3, 8)
+		return codePoint(b, i, i+1, 3, 8, out)
 	}
 	return 0, 0
+}
+
+// codePoint decodes the escape at b[i] by its digits, that many from another place on.
+func codePoint(b []byte, i, from, digits int, base uint64, out *[4]byte) (size, n int) {
+	if from+digits > len(b) {
+		return 0, 0
+	}
+	v := uint64(0)
+	for _, c := range b[from : from+digits] {
+		if !hexDigit(c) || uint64(unhex(c)) >= base {
+			return 0, 0
+		}
+		v = v*base + uint64(unhex(c))
+	}
+	n = from + digits - i
+	if c := b[i+1]; v < utf8.RuneSelf || c != 'u' && c != 'U' {
+		out[0] = byte(v)
+		return 1, n
+	}
+	return utf8.EncodeRune(out[:], rune(v)), n
 }
 
 // worthBackslash leaves out line breaks and tabs with no token behind them:

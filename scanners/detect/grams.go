@@ -115,13 +115,16 @@ var cuts = func() (t [256]bool) {
 
 type gramSet map[gramEntry]struct{}
 
-// sorted lists the entries as a table has them: by hash, gram, anchor and place.
+// sorted lists the entries as a table has them.
 func (s gramSet) sorted() []gramEntry {
 	out := slices.Collect(maps.Keys(s))
-	slices.SortFunc(out, func(a, b gramEntry) int {
-		return cmp.Or(cmp.Compare(gramHash(a.gram), gramHash(b.gram)), cmp.Compare(a.gram, b.gram), cmp.Compare(a.anchor, b.anchor), cmp.Compare(a.off, b.off))
-	})
+	slices.SortFunc(out, gramEntry.compare)
 	return out
+}
+
+// compare gives the order that entries have in a table: by hash, gram, anchor and place.
+func (e gramEntry) compare(o gramEntry) int {
+	return cmp.Or(cmp.Compare(gramHash(e.gram), gramHash(o.gram)), cmp.Compare(e.gram, o.gram), cmp.Compare(e.anchor, o.anchor), cmp.Compare(e.off, o.off))
 }
 
 // newGramTable makes a table of sorted entries.
@@ -166,49 +169,62 @@ const blockLen = 4096
 
 const blockSize = 64
 
+// fewPlaces is how many are soon looked at one by one.
+const fewPlaces = 8
+
 // scan writes the places of b[from:to] whose gram's hash is in the bitmap to hits, at
 // most blockLen places a call, and returns how many and where to go on.
 func (t *gramTable) scan(b []byte, from, to int, hits *[blockLen + 8]uint32) (n, next int) {
 	to = min(to, from+blockLen, len(b)-gramLen+1)
-	i := from
-	if blocks := (to - from) / blockSize; blocks > 0 {
-		var masks [blockLen / blockSize]uint64
-		t.triples.masks(b[from+1:], masks[:blocks])
-		m := 0
-		for _, mask := range masks[:blocks] {
-			// Four are written, there or not, and the next overwrite those that are not:
-			// fewer branches to miss.
-			for end := m + bits.OnesCount64(mask); ; {
-				x := (*[4]uint32)(hits[m:])
-				x[0] = uint32(i + bits.TrailingZeros64(mask))
-				mask &= mask - 1
-				x[1] = uint32(i + bits.TrailingZeros64(mask))
-				mask &= mask - 1
-				x[2] = uint32(i + bits.TrailingZeros64(mask))
-				mask &= mask - 1
-				x[3] = uint32(i + bits.TrailingZeros64(mask))
-				mask &= mask - 1
-				if m += 4; m >= end {
-					m = end
-					break
-				}
+	if to-from < fewPlaces {
+		for i := from; i < to; i++ {
+			if t.may(gramAt(b[i:])) {
+				hits[n] = uint32(i)
+				n++
 			}
-			i += blockSize
 		}
-		for _, k := range hits[:m] {
-			h := gramAt(b[k:]) * hashMul
-			// Every place is written, and only one that passes moves on.
-			hits[n] = k
-			n += int(t.bitmap[h>>20] >> (h >> 14 & 63) & 1)
+		return n, max(to, from)
+	}
+	var masks [blockLen / blockSize]uint64
+	blocks := (to - from) / blockSize
+	if blocks > 0 {
+		t.triples.masks(b[from+1:], masks[:blocks])
+	}
+	if rest := (to - from) % blockSize; rest > 0 {
+		var last [blockSize + 2]byte
+		copy(last[:], b[to-rest+1:])
+		t.triples.masks(last[:], masks[blocks:blocks+1])
+		masks[blocks] &= 1<<rest - 1
+		blocks++
+	}
+	m := 0
+	for k, mask := range masks[:blocks] {
+		i := from + k*blockSize
+		// Four are written, there or not, and the next overwrite those that are not:
+		// fewer branches to miss.
+		for end := m + bits.OnesCount64(mask); ; {
+			x := (*[4]uint32)(hits[m:])
+			x[0] = uint32(i + bits.TrailingZeros64(mask))
+			mask &= mask - 1
+			x[1] = uint32(i + bits.TrailingZeros64(mask))
+			mask &= mask - 1
+			x[2] = uint32(i + bits.TrailingZeros64(mask))
+			mask &= mask - 1
+			x[3] = uint32(i + bits.TrailingZeros64(mask))
+			mask &= mask - 1
+			if m += 4; m >= end {
+				m = end
+				break
+			}
 		}
 	}
-	for ; i < to; i++ {
-		if t.may(gramAt(b[i:])) {
-			hits[n] = uint32(i)
-			n++
-		}
+	for _, k := range hits[:m] {
+		h := gramAt(b[k:]) * hashMul
+		// Every place is written, and only one that passes moves on.
+		hits[n] = k
+		n += int(t.bitmap[h>>20] >> (h >> 14 & 63) & 1)
 	}
-	return n, max(i, from)
+	return n, to
 }
 
 // inGo tells of each of 64 places by mask, the first of them the one before b, whether a

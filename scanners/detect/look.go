@@ -86,7 +86,7 @@ func (l *look) text(t *text, depth int) {
 	})
 	l.unfinished(t, main)
 	if len(t.cuts) == 0 {
-		l.secretsObject(main, own)
+		l.secretsObject(main)
 	}
 	joins := slices.Clone(l.s.joins)
 	l.s.joins = l.s.joins[:0]

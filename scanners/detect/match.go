@@ -27,7 +27,9 @@ type scratch struct {
 	joins    []int        // line ends at which an attempt broke off
 	masked   []masked
 	open     []int   // where attempts began that the text's end broke off
+	dumps    []int   // where dumpMark stands
 	texts    []*text // to be used again
+	out      [4]byte // of an escape
 	chunk    text
 }
 

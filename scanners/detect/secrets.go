@@ -18,17 +18,29 @@ var (
 // minDumped is the shortest value worth a report: shorter ones are flags.
 const minDumped = 6
 
+// dumpGrams are the entries by which the mark is found.
+func dumpGrams(anchor uint16) []gramEntry {
+	var out []gramEntry
+	grams, _ := cheapest([]string{string(dumpMark)}, nil, false)
+	for _, g := range grams {
+		x := gramEntry{gram: g.gram, anchor: anchor, off: g.off}
+		x.behead([]string{string(dumpMark)})
+		out = append(out, x)
+	}
+	return out
+}
+
 // secretsObject reports every value of an object that GitHub Actions'
 // toJSON(secrets) printed: strings by name, a github_token among them. Whatever
 // form such a value has, it is a secret.
-func (l *look) secretsObject(t *text, part span) {
+func (l *look) secretsObject(t *text) {
 	b := t.data
-	for i := part.start; i < part.end; {
-		k := bytes.Index(b[i:part.end], dumpMark)
-		if k < 0 {
-			return
+	done := 0
+	for _, i := range l.s.dumps {
+		if i < done {
+			continue
 		}
-		i += k + len(dumpMark)
+		i += len(dumpMark)
 		base := max(0, i-maxJoin)
 		from := bytes.LastIndexByte(b[base:i], '{')
 		to := bytes.IndexByte(b[i:min(len(b), i+maxJoin)], '}')
@@ -43,7 +55,7 @@ func (l *look) secretsObject(t *text, part span) {
 				l.add(t, r)
 			}
 		}
-		i = to
+		done = to
 	}
 }
 
