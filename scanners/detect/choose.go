@@ -2,11 +2,13 @@ package detect
 
 import (
 	"cmp"
+	_ "embed"
+	"encoding/binary"
 	"maps"
 	"math"
 	"regexp/syntax"
 	"slices"
-	"strings"
+	"sync"
 	"unicode/utf8"
 )
 
@@ -21,32 +23,9 @@ const maxGrams = 8192
 // that is expected per byte. Short literals are completed by what may follow
 // them, or by the byte before, which is none of a word.
 func cheapest(lits []string, rest *syntax.Prog, wordBefore bool) ([]placedGram, float64) {
-	var out []placedGram
-	total := 0.0
-	short := false
-	for _, l := range lits {
-		if len(l) < gramLen {
-			short = true
-			break
-		}
-		if slices.ContainsFunc(lits, func(p string) bool { return p != l && strings.HasPrefix(l, p) }) {
-			continue // where it stands the shorter one does
-		}
-		at, least := 0, 1.0
-		for off := 0; off+gramLen <= len(l); off++ {
-			p := frequency(gramOf(l[off:]))
-			if l[off:off+gramLen] == strings.Repeat(l[off:off+1], gramLen) {
-				p = max(p, oneByte) // encoded zeros, lines of dashes
-			}
-			if p < least {
-				at, least = off, p
-			}
-		}
-		out = append(out, placedGram{gramOf(l[at:]), int16(at)})
-		total += least
-	}
+	short := slices.ContainsFunc(lits, func(l string) bool { return len(l) < gramLen })
 	if !short {
-		return out, total
+		return cover(lits)
 	}
 	auto := newAutomaton(rest)
 	set := map[uint32]struct{}{}
@@ -57,7 +36,8 @@ func cheapest(lits []string, rest *syntax.Prog, wordBefore bool) ([]placedGram, 
 		}
 		maps.Copy(set, g)
 	}
-	out, total = nil, 0
+	var out []placedGram
+	total := 0.0
 	for g := range set {
 		out = append(out, placedGram{g, 0})
 		total += frequency(g)
@@ -90,6 +70,43 @@ func cheapest(lits []string, rest *syntax.Prog, wordBefore bool) ([]placedGram, 
 	return out, total
 }
 
+// cover gives grams that occur little and of which each literal has one: the one that
+// costs least for each literal that it adds, until none is left.
+func cover(lits []string) ([]placedGram, float64) {
+	var out []placedGram
+	total := 0.0
+	left := slices.Clone(lits)
+	for len(left) > 0 {
+		has := map[placedGram]int{} // how many of those left
+		for _, l := range left {
+			for off := 0; off+gramLen <= len(l); off++ {
+				has[placedGram{gramOf(l[off:]), int16(off)}]++
+			}
+		}
+		var best placedGram
+		least, cost := math.Inf(1), 0.0
+		for _, g := range slices.SortedFunc(maps.Keys(has), placedGram.compare) {
+			p := frequency(g.gram)
+			if g.gram&0xff*0x01010101 == g.gram {
+				p = max(p, oneByte) // encoded zeros, lines of dashes
+			}
+			if each := p / float64(has[g]); each < least {
+				best, least, cost = g, each, p
+			}
+		}
+		out, total = append(out, best), total+cost
+		left = slices.DeleteFunc(left, func(l string) bool {
+			off := int(best.off)
+			return off+gramLen <= len(l) && gramOf(l[off:]) == best.gram
+		})
+	}
+	return out, total
+}
+
+func (g placedGram) compare(o placedGram) int {
+	return cmp.Or(cmp.Compare(g.off, o.off), cmp.Compare(g.gram, o.gram))
+}
+
 // rarity is -log2 of how often a byte occurs in CI logs and Go sources, with
 // bit 0x20 set, for 0x20-0x3f and 0x60-0x7f.
 const rarity = "" +
@@ -99,9 +116,36 @@ const rarity = "" +
 // oneByte is how often a gram of one byte is expected at least.
 const oneByte = 1.0 / 512
 
+// commonGrams are the commonest ones in the texts of the Go distribution: four bytes each,
+// and -log2 of how often each occurs per byte, in eighths. letters_gen.go makes them.
+//
+//go:embed common.grams
+var commonGrams []byte
+
+const commonGram = gramLen + 1 // bytes
+
+// common has how often each of them occurs; the last one's is least.
+var common = sync.OnceValue(func() map[uint32]float64 {
+	out := map[uint32]float64{}
+	for g := range slices.Chunk(commonGrams, commonGram) {
+		out[binary.LittleEndian.Uint32(g)] = math.Exp2(-float64(g[gramLen]) / 8)
+	}
+	return out
+})
+
 // frequency is how often a gram is expected per byte, its collisions in the
 // bitmap included.
 func frequency(g uint32) float64 {
+	collisions := math.Ldexp(1, -hashBits)
+	if p, ok := common()[g]; ok {
+		return p + collisions
+	}
+	least := math.Exp2(-float64(commonGrams[len(commonGrams)-1]) / 8)
+	return min(estimate(g), least) + collisions
+}
+
+// estimate is a guess by which letters follow each other.
+func estimate(g uint32) float64 {
 	n := 0.0
 	before := byte(0)
 	for range gramLen {
@@ -117,5 +161,5 @@ func frequency(g uint32) float64 {
 		before = c
 		g >>= 8
 	}
-	return math.Exp2(-n) + math.Ldexp(1, -hashBits)
+	return math.Exp2(-n)
 }

@@ -237,7 +237,8 @@ func (e *Engine) direct(s *scratch, r *compiled, b []byte, g *group) bool {
 
 // search opens windows where a match may be whose literal stands in a part of b.
 func (e *Engine) search(s *scratch, b []byte, part span) {
-	if part.start == 0 {
+	// Of a gram that begins before the literal the last three bytes stand here.
+	if part.start == 0 && len(b) >= gramLen && e.grams.triples[tripleAt(gramAt(b))]&lastThree != 0 {
 		for _, id := range e.atStart {
 			e.hit(s, b, id, 0, 0)
 		}

@@ -1,20 +1,24 @@
 //go:build ignore
 
 // Letters_gen counts which letters follow which in the words of the Go
-// distribution's sources, and writes letters.go.
+// distribution's sources, and which grams are the commonest in all of its texts, and
+// writes letters.go and common.grams.
 package main
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"go/format"
 	"io/fs"
 	"log"
+	"maps"
 	"math"
 	"os"
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"slices"
 	"strings"
 )
 
@@ -72,4 +76,40 @@ func main() {
 	if err := os.WriteFile("letters.go", src, 0o644); err != nil {
 		log.Fatal(err)
 	}
+	if err := os.WriteFile("common.grams", grams(runtime.GOROOT()), 0o644); err != nil {
+		log.Fatal(err)
+	}
+}
+
+// grams lists the commonest ones of the texts below root, folded: four bytes each, and
+// how rare it is, in eighths of a bit.
+func grams(root string) []byte {
+	const most = 8192
+	n := map[[4]byte]float64{}
+	total := 0.0
+	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || !d.Type().IsRegular() || strings.Contains(path, "testdata") {
+			return err
+		}
+		b, err := os.ReadFile(path)
+		if len(b) > 200<<10 || bytes.IndexByte(b, 0) >= 0 {
+			return err // tables, programs
+		}
+		for i := 0; i+4 <= len(b); i++ {
+			n[[4]byte{b[i] | 0x20, b[i+1] | 0x20, b[i+2] | 0x20, b[i+3] | 0x20}]++
+			total++
+		}
+		return err
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	list := slices.SortedFunc(maps.Keys(n), func(a, b [4]byte) int {
+		return cmp.Or(cmp.Compare(n[b], n[a]), bytes.Compare(a[:], b[:]))
+	})
+	var out []byte
+	for _, g := range list[:most] {
+		out = append(append(out, g[:]...), byte(math.Round(-8*math.Log2(n[g]/total))))
+	}
+	return out
 }
