@@ -12,6 +12,7 @@ import (
 // byte. Where the expression tells such runes apart it says "may". One goroutine
 // uses it.
 type automaton struct {
+	ahead  *ahead // nil: nothing is told without it
 	prog   *syntax.Prog
 	runes  []beyond   // by instruction
 	class  [256]uint8 // bytes that no instruction tells apart

@@ -14,7 +14,7 @@ import (
 
 // laterCost is how much rarer an inner literal must be than the first one: its
 // automaton says less, since it sees only the rest of a match.
-const laterCost = 4
+const laterCost = 64
 
 // maxGrams bounds what a short literal is expanded to.
 const maxGrams = 8192

@@ -56,11 +56,19 @@ type placed struct {
 	literals      []string
 	before, after extent
 	leading       bool
+	bound         bool
 	least         int
 	head          head
 	needle        [2][]byte // nil: none
-	rest          func() *syntax.Prog
+	rest          func() rest
+	quiet         bool // attempts that fail say nothing of line breaks and masks; see broke
 	dump          bool // the mark of what toJSON(secrets) prints
+}
+
+// rest is what an expression asks for from a literal on.
+type rest struct {
+	prog  *syntax.Prog
+	ahead *ahead
 }
 
 // New prepares the rules of set.
@@ -87,19 +95,23 @@ func New(set *rules.Set) *Engine {
 			e.slow = append(e.slow, i)
 		}
 		for n, a := range x.Anchors {
-			p := placed{rule: i, literals: a.Literals, before: a.Before.extent(), after: a.After.extent(), leading: a.Leading, least: a.Least,
+			p := placed{rule: i, literals: a.Literals, before: a.Before.extent(), after: a.After.extent(), leading: a.Leading, bound: a.Bound, least: a.Least,
 				head: a.Head.head(), needle: halves(a.Needle)}
 			if x.Slow {
 				p.keyword = []byte(r.Keywords[n])
 			}
-			p.rest = sync.OnceValue(func() *syntax.Prog { return program(r.Regex.String(), a.Path, a.Elem) })
+			p.quiet = r.Random || r.Provider == nil && !p.leading
+			p.rest = sync.OnceValue(func() (x rest) {
+				x.prog, x.ahead = program(r.Regex.String(), a.Path, a.Elem)
+				return x
+			})
 			e.anchors = append(e.anchors, p)
 			c.leads = c.leads || p.leading
 		}
 	}
 	grams := make([]gramEntry, len(t.Entries))
 	for i, x := range t.Entries {
-		grams[i] = gramEntry{gram: x.Gram, anchor: x.Anchor, off: x.Off}
+		grams[i] = gramEntry{gram: x.Gram, anchor: x.Anchor, off: int8(x.Off), bound: e.anchors[x.Anchor].bound}
 		grams[i].behead(e.anchors[x.Anchor].literals)
 		if x.Off < 0 && !slices.Contains(e.atStart, x.Anchor) {
 			e.atStart = append(e.atStart, x.Anchor)
@@ -363,7 +375,14 @@ func (e *Engine) hit(s *scratch, b []byte, id uint16, pos, off int) {
 	}
 	t := attempt{may: true, end: -1}
 	if s.steps < maxSteps*len(b) {
-		t = s.automaton(p, id).try(b, pos, classOf(b, pos))
+		a := s.automaton(p, id)
+		if a.ahead != nil && p.quiet {
+			ok, n := a.ahead.may(b, pos)
+			if s.steps += n; !ok {
+				return
+			}
+		}
+		t = a.try(b, pos, classOf(b, pos))
 		s.steps += max(t.stop, t.end) - pos
 	}
 	if t.may {

@@ -56,7 +56,8 @@ func tripleAt(gram uint32) uint32 {
 type gramEntry struct {
 	gram   uint32
 	anchor uint16
-	off    int16 // where the gram stands from the anchor's literal on
+	off    int8 // where the gram stands from the anchor's literal on
+	bound  bool // the literal begins a word
 	// The literal's first eight bytes, folded, as far as the mask goes: those that
 	// all literals have which the gram is of.
 	head, mask uint64
@@ -89,14 +90,16 @@ func (e *gramEntry) behead(literals []string) {
 	}
 }
 
-// misses reports whether none of the entry's literals stands at b[pos], and nothing
-// shows why: a line break in it, or what may be one, or a mask.
+// misses reports whether none of the entry's literals stands at b[pos], or not as the
+// beginning of a word that it must be, and nothing shows why: a line break in it, or what
+// may be one, or a mask.
 func (e *gramEntry) misses(b []byte, pos int) bool {
 	if pos < 0 || pos+8 > len(b) {
 		return false
 	}
 	d := (binary.LittleEndian.Uint64(b[pos:]) | fold8 ^ e.head) & e.mask
-	if d == 0 || cuts[b[pos+bits.TrailingZeros64(d)/8]] {
+	within := e.bound && pos > 0 && word(b[pos-1])
+	if !within && (d == 0 || cuts[b[pos+bits.TrailingZeros64(d)/8]]) {
 		return false
 	}
 	return e.off <= 0 || bytes.IndexByte(b[pos:pos+int(e.off)], '\n') < 0

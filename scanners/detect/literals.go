@@ -22,6 +22,8 @@ type anchor struct {
 	grams []placedGram
 	// leading is set where the match begins with the literal.
 	leading bool
+	// bound is set where the literal begins a word.
+	bound bool
 	// least is the fewest bytes that a match has from the literal on.
 	least int
 	head  head
@@ -186,7 +188,7 @@ func bestAnchor(elems []*syntax.Regexp) anchor {
 			continue
 		}
 		bestCost = cost
-		best = anchor{elem: i, literals: lits, grams: grams, before: reach(elems[:i]), after: reach(elems[i:]), leading: lead, least: shortest(elems[i:]), head: headOf(elems[:i]), needle: needleOf(elems[i+1:])}
+		best = anchor{elem: i, literals: lits, grams: grams, before: reach(elems[:i]), after: reach(elems[i:]), leading: lead, bound: wordBefore && !slices.ContainsFunc(lits, func(l string) bool { return !word(l[0]) }), least: shortest(elems[i:]), head: headOf(elems[:i]), needle: needleOf(elems[i+1:])}
 	}
 	return best
 }
@@ -200,8 +202,9 @@ func restOf(elems []*syntax.Regexp, i int) (*syntax.Prog, error) {
 	return syntax.Compile((&syntax.Regexp{Op: syntax.OpConcat, Sub: elems[i:]}).Simplify())
 }
 
-// program is what an expression asks for from an anchor's literal on.
-func program(expr string, path []int, elem int) *syntax.Prog {
+// program is what an expression asks for from an anchor's literal on, and how its
+// attempts go on behind the literal.
+func program(expr string, path []int, elem int) (*syntax.Prog, *ahead) {
 	re, err := syntax.Parse(expr, syntax.Perl)
 	if err != nil {
 		panic("detect: an expression that was analysed does not parse: " + err.Error())
@@ -214,7 +217,7 @@ func program(expr string, path []int, elem int) *syntax.Prog {
 	if err != nil {
 		panic("detect: an expression that was analysed does not compile: " + err.Error())
 	}
-	return p
+	return p, aheadOf(b.elems[elem], b.elems[elem+1:])
 }
 
 // worth is how well the literals tell places apart: the length of the shortest,

@@ -44,7 +44,9 @@ func (s *scratch) text() *text {
 
 func (s *scratch) automaton(p *placed, id uint16) *automaton {
 	if s.auto[id] == nil {
-		s.auto[id] = newAutomaton(p.rest())
+		r := p.rest()
+		s.auto[id] = newAutomaton(r.prog)
+		s.auto[id].ahead = r.ahead
 	}
 	return s.auto[id]
 }

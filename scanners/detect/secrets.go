@@ -23,7 +23,7 @@ func dumpGrams(anchor uint16) []gramEntry {
 	var out []gramEntry
 	grams, _ := cheapest([]string{string(dumpMark)}, nil, false)
 	for _, g := range grams {
-		x := gramEntry{gram: g.gram, anchor: anchor, off: g.off}
+		x := gramEntry{gram: g.gram, anchor: anchor, off: int8(g.off)}
 		x.behead([]string{string(dumpMark)})
 		out = append(out, x)
 	}

@@ -37,6 +37,7 @@ type storedAnchor struct {
 	Elem          int
 	Before, After storedExtent
 	Leading       bool
+	Bound         bool
 	Least         int
 	Head          storedHead
 	Needle        string
@@ -108,7 +109,7 @@ func build(set []*rules.Rule, known *tables) *tables {
 		if i, ok := at[k]; ok {
 			t.Rules = append(t.Rules, known.Rules[i])
 			for _, e := range stored[i] {
-				grams[gramEntry{gram: e.Gram, anchor: uint16(int(e.Anchor) - first[i] + n), off: e.Off}] = struct{}{}
+				grams[gramEntry{gram: e.Gram, anchor: uint16(int(e.Anchor) - first[i] + n), off: int8(e.Off)}] = struct{}{}
 			}
 			n += len(known.Rules[i].Anchors)
 			continue
@@ -122,9 +123,9 @@ func build(set []*rules.Rule, known *tables) *tables {
 			}
 		}
 		for _, a := range anchors {
-			x.Anchors = append(x.Anchors, storedAnchor{a.literals, a.path, a.elem, a.before.store(), a.after.store(), a.leading, a.least, storedHead{a.head.known, a.head.folds, members(a.head.class), a.head.most}, a.needle})
+			x.Anchors = append(x.Anchors, storedAnchor{a.literals, a.path, a.elem, a.before.store(), a.after.store(), a.leading, a.bound, a.least, storedHead{a.head.known, a.head.folds, members(a.head.class), a.head.most}, a.needle})
 			for _, g := range a.grams {
-				grams[gramEntry{gram: g.gram, anchor: uint16(n), off: g.off}] = struct{}{}
+				grams[gramEntry{gram: g.gram, anchor: uint16(n), off: int8(g.off)}] = struct{}{}
 			}
 			n++
 		}
@@ -132,7 +133,7 @@ func build(set []*rules.Rule, known *tables) *tables {
 	}
 	sorted := grams.sorted()
 	for _, e := range sorted {
-		t.Entries = append(t.Entries, storedEntry{e.gram, e.anchor, e.off})
+		t.Entries = append(t.Entries, storedEntry{e.gram, e.anchor, int16(e.off)})
 	}
 	return t
 }

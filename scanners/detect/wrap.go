@@ -40,8 +40,7 @@ func lineEnd(b []byte, i int) int {
 // broke notes where an attempt that failed may have failed only because of a
 // line break or a mask. The gram stood off bytes behind pos.
 func (e *Engine) broke(s *scratch, b []byte, p *placed, pos, off, stop int) {
-	r := e.rules[p.rule]
-	if r.Random || r.Provider == nil && !p.leading {
+	if p.quiet {
 		return
 	}
 	if off > 0 {
@@ -323,7 +322,7 @@ func (e *Engine) straddles(s *scratch, b []byte, prev, cur line) bool {
 		for _, x := range e.grams.at(g) {
 			p := &e.anchors[x.anchor]
 			pos := i - int(x.off)
-			if x.gram != g || pos < 0 || p.dump || p.keyword != nil || (e.rules[p.rule].Random || e.rules[p.rule].Provider == nil && !p.leading) {
+			if x.gram != g || pos < 0 || p.dump || p.keyword != nil || p.quiet {
 				continue
 			}
 			if t := s.automaton(p, x.anchor).try(all, pos, classOf(all, pos)); t.may || t.stop >= len(all) && t.stop-n >= gramLen {

@@ -1,6 +1,7 @@
 package oci
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -80,7 +81,9 @@ func readAhead(r io.Reader) *ahead {
 	return a
 }
 
-func (a *ahead) Read(p []byte) (int, error) {
+// next sees to it that some of what was read is at hand, and reports false where there is
+// no more.
+func (a *ahead) next() bool {
 	for len(a.cur) == 0 {
 		if a.buf != nil {
 			a.free <- a.buf[:cap(a.buf)]
@@ -88,12 +91,22 @@ func (a *ahead) Read(p []byte) (int, error) {
 		}
 		b, ok := <-a.full
 		if !ok {
-			if a.err != nil {
-				return 0, a.err
-			}
-			return 0, io.EOF
+			return false
 		}
 		a.cur, a.buf = b, b
+	}
+	return true
+}
+
+// peek gives the next n bytes, or those of them that one buffer holds.
+func (a *ahead) peek(n int) []byte {
+	a.next()
+	return a.cur[:min(n, len(a.cur))]
+}
+
+func (a *ahead) Read(p []byte) (int, error) {
+	if !a.next() {
+		return 0, cmp.Or(a.err, io.EOF)
 	}
 	n := copy(p, a.cur)
 	a.cur = a.cur[n:]

@@ -98,30 +98,29 @@ func (v *verified) finish() error {
 
 // content reads a blob as a layer, or as a file.
 func (s *Source) content(r *verified, loc rules.Location, have *layer, part func(scanners.Artifact, io.Reader) error, gap func(scanners.Gap)) error {
-	in := bufio.NewReaderSize(r, 64<<10)
-	head, _ := in.Peek(512)
-	var plain io.Reader = in
+	packed := bufio.NewReaderSize(r, 64<<10)
+	head, _ := packed.Peek(512)
+	var in, plain io.Reader = packed, packed
 	switch {
 	case bytes.HasPrefix(head, []byte("\x1f\x8b")):
-		z, err := inflate.NewGzip(in)
+		z, err := inflate.NewGzip(packed)
 		if err != nil {
 			return fmt.Errorf("damaged layer: %w", err)
 		}
 		defer z.Close()
 		plain = z
 	case bytes.HasPrefix(head, []byte("\x28\xb5\x2f\xfd")):
-		z, err := zstd.NewReader(in, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(128<<20))
+		z, err := zstd.NewReader(packed, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(128<<20))
 		if err != nil {
 			return fmt.Errorf("damaged layer: %w", err)
 		}
 		defer z.Close()
 		plain = z
 	}
-	if plain != io.Reader(in) {
+	if plain != in {
 		a := readAhead(&limit{r: plain, in: &r.n, n: MaxLayer, free: cmp.Or(s.Free, 2<<30)})
 		defer a.Close()
-		in = bufio.NewReaderSize(a, 64<<10)
-		head, _ = in.Peek(512)
+		in, head = a, a.peek(512)
 	}
 	if !isTar(head) {
 		if err := part(scanners.Artifact{Location: loc}, in); err != nil {
