@@ -102,16 +102,26 @@ func (l *look) run(t *text, w span, depth int) {
 	// A run begins where its first group does, or behind a word that a
 	// separator of the other alphabet joins to it. One that was cut begins in
 	// any of four phases.
-	starts := append(make([]int, 0, 12), 0, 1, 2, 3)
+	starts := make([]int, 0, 12)
+	for s, hopes := 0, ^hopelessPhases(b); s < 4; s++ {
+		if hopes>>s&1 != 0 {
+			starts = append(starts, s)
+		}
+	}
+	most := len(starts) + 8
 	for i, c := range b[:min(len(b)-minEncoded, 64)] {
-		if (c == '_' || c == '-' || c == '/') && len(starts) < cap(starts) {
+		if (c == '_' || c == '-' || c == '/') && len(starts) < most {
 			starts = append(starts, i+1)
 		}
+	}
+	starts = slices.DeleteFunc(starts, func(s int) bool { return hopeless(b[s:]) })
+	if len(starts) == 0 {
+		return
 	}
 	c := l.derive(t)
 	defer l.s.free(c)
 	for _, s := range starts {
-		if hopeless(b[s:]) || !c.base64(b[s:]) {
+		if !c.base64(b[s:]) {
 			continue
 		}
 		to := w.end
@@ -174,17 +184,20 @@ var unreadable = func() (t [256]bool) {
 	return t
 }()
 
-// What a byte is in UTF-8, as far as it shows by itself.
+// What a byte is in a text in UTF-8, as far as it shows by itself.
 const (
 	ofASCII   = iota
 	follower  // of a lead
 	lead      // of a rune
 	ofNothing // in no rune
+	ofNoText  // unreadable
 )
 
 var inUTF8 = func() (t [256]byte) {
 	for c := range t {
 		switch {
+		case unreadable[c]:
+			t[c] = ofNoText
 		case c < utf8.RuneSelf:
 		case c < 0xc0:
 			t[c] = follower
@@ -198,34 +211,63 @@ var inUTF8 = func() (t [256]byte) {
 }()
 
 // wrongAfter is how many bytes can't be of a rune where one of the second kind stands
-// behind one of the first, its own predecessors left out of account.
-var wrongAfter = [4][4]int{
-	ofASCII:   {follower: 1, ofNothing: 1},
-	follower:  {ofNothing: 1},
-	lead:      {ofASCII: 1, lead: 1, ofNothing: 2},
-	ofNothing: {follower: 1, ofNothing: 1},
+// behind one of the first, its own predecessors left out of account. Two are too many.
+var wrongAfter = [8][8]uint8{
+	ofASCII:   {follower: 1, ofNothing: 1, ofNoText: 2},
+	follower:  {ofNothing: 1, ofNoText: 2},
+	lead:      {ofASCII: 1, lead: 1, ofNothing: 2, ofNoText: 2},
+	ofNothing: {follower: 1, ofNothing: 1, ofNoText: 2},
 }
+
+// mayBegin marks the first bytes of what isn't UTF-8 and is read all the same: what an
+// inflater reads, and UTF-16. A NUL as the second byte is of that too.
+var mayBegin = func() (t [256]uint8) {
+	for c, ok := range inflatable {
+		if ok || c == 0 || c >= 0xfe {
+			t[c] = 1
+		}
+	}
+	return t
+}()
 
 // hopeless reports whether a run of base64 decodes to nothing that is read, by the
 // first bytes: most long words do. It is true only where looksDecoded is not.
 func hopeless(run []byte) bool {
-	wrong, before := 0, byte(ofASCII)
+	wrong, before := uint8(0), byte(ofASCII)
 	for i := 0; i+4 <= min(len(run), 32); i += 4 {
 		v := uint32(sextets[run[i]])<<18 | uint32(sextets[run[i+1]])<<12 | uint32(sextets[run[i+2]])<<6 | uint32(sextets[run[i+3]])
 		a, b, c := byte(v>>16), byte(v>>8), byte(v)
-		if i == 0 && (inflatable[a] || a == 0 || b == 0 || a >= 0xfe) { // the others may be UTF-16
+		if i == 0 && (mayBegin[a] != 0 || b == 0) {
 			return false
 		}
-		if unreadable[a] || unreadable[b] || unreadable[c] {
-			return true
-		}
 		x, y, z := inUTF8[a], inUTF8[b], inUTF8[c]
-		if wrong += wrongAfter[before&3][x&3] + wrongAfter[x&3][y&3] + wrongAfter[y&3][z&3]; wrong > 1 {
+		if wrong += wrongAfter[before&7][x&7] + wrongAfter[x&7][y&7] + wrongAfter[y&7][z&7]; wrong > 1 {
 			return true
 		}
 		before = z
 	}
 	return false
+}
+
+// hopelessPhases has a bit for each of the first four places from which on a run is
+// hopeless by its first two groups. It does so without a branch for each: what comes of one
+// says nothing of the next.
+func hopelessPhases(run []byte) (out uint8) {
+	var six [11]uint32
+	for i, c := range run[:len(six)] {
+		six[i] = uint32(sextets[c])
+	}
+	for s := range 4 {
+		v := six[s]<<18 | six[s+1]<<12 | six[s+2]<<6 | six[s+3]
+		w := six[s+4]<<18 | six[s+5]<<12 | six[s+6]<<6 | six[s+7]
+		a, b := inUTF8[byte(v>>16)]&7, inUTF8[byte(v>>8)]&7
+		c, d := inUTF8[byte(v)]&7, inUTF8[byte(w>>16)]&7
+		e, f := inUTF8[byte(w>>8)]&7, inUTF8[byte(w)]&7
+		wrong := wrongAfter[ofASCII][a] + wrongAfter[a][b] + wrongAfter[b][c] + wrongAfter[c][d] + wrongAfter[d][e] + wrongAfter[e][f]
+		nul := uint8((v>>8&0xff - 1) >> 31) // of the second byte
+		out |= (1 - wrong) >> 7 &^ (mayBegin[byte(v>>16)] | nul) << s
+	}
+	return out
 }
 
 // base64 decodes a run of either alphabet, padded or not, into the text, and

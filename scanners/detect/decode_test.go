@@ -151,7 +151,7 @@ func TestHopelessRunsAreNotRead(t *testing.T) {
 	r := rand.New(rand.NewPCG(31, 32))
 	pieces := []string{"a", "Z ", "\n", "\x00", "a\x00", "\x00b", "é", "ſ", "语", "🙂", "\x80", "\xbf\xbf", "\xc0", "\xc3", "\xe2\x82", "\xf0\x9f", "\xf5", "\xff\xfe", "\xfe\xff", "\x01", "\x7f", "\x1b", "\x1f\x8b\x08", "x\x9c"}
 	var c text
-	given, read := 0, 0
+	given, read, phases := 0, 0, 0
 	for n := range 200000 / fewer {
 		var b []byte
 		most := 1 + r.IntN(40)
@@ -176,9 +176,20 @@ func TestHopelessRunsAreNotRead(t *testing.T) {
 		case hopeless(run):
 			given++
 		}
+		if len(run) < minEncoded {
+			continue
+		}
+		for s := range 4 {
+			if hopelessPhases(run)>>s&1 == 0 {
+				continue
+			}
+			if phases++; !hopeless(run[s:]) || c.base64(run[s:]) {
+				t.Fatalf("%q, of %q, is given up from %d on", run, b, s)
+			}
+		}
 	}
-	if read < 20000/fewer || given < 60000/fewer {
-		t.Errorf("%d read, %d given up", read, given)
+	if read < 20000/fewer || given < 60000/fewer || phases < 60000/fewer {
+		t.Errorf("%d read, %d given up, %d phases", read, given, phases)
 	}
 }
 
