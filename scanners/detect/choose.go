@@ -37,11 +37,10 @@ func cheapest(lits []string, rest *syntax.Prog, wordBefore bool) ([]placedGram, 
 		maps.Copy(set, g)
 	}
 	var out []placedGram
-	total := 0.0
 	for g := range set {
 		out = append(out, placedGram{g, 0})
-		total += frequency(g)
 	}
+	total := costs(out)
 	if !wordBefore {
 		return out, total
 	}
@@ -50,7 +49,6 @@ func cheapest(lits []string, rest *syntax.Prog, wordBefore bool) ([]placedGram, 
 		heads[g<<8] = struct{}{}
 	}
 	var before []placedGram
-	rare := 0.0
 	for c := range 256 {
 		if word(byte(c)) {
 			continue
@@ -61,10 +59,7 @@ func cheapest(lits []string, rest *syntax.Prog, wordBefore bool) ([]placedGram, 
 	}
 	slices.SortFunc(before, func(a, b placedGram) int { return cmp.Compare(a.gram, b.gram) })
 	before = slices.Compact(before)
-	for _, p := range before {
-		rare += frequency(p.gram)
-	}
-	if rare < total && len(before) <= maxGrams {
+	if rare := costs(before); rare < total && len(before) <= maxGrams {
 		return before, rare
 	}
 	return out, total
@@ -74,7 +69,6 @@ func cheapest(lits []string, rest *syntax.Prog, wordBefore bool) ([]placedGram, 
 // costs least for each literal that it adds, until none is left.
 func cover(lits []string) ([]placedGram, float64) {
 	var out []placedGram
-	total := 0.0
 	left := slices.Clone(lits)
 	for len(left) > 0 {
 		has := map[placedGram]int{} // how many of those left
@@ -84,23 +78,19 @@ func cover(lits []string) ([]placedGram, float64) {
 			}
 		}
 		var best placedGram
-		least, cost := math.Inf(1), 0.0
+		least := math.Inf(1)
 		for _, g := range slices.SortedFunc(maps.Keys(has), placedGram.compare) {
-			p := frequency(g.gram)
-			if g.gram&0xff*0x01010101 == g.gram {
-				p = max(p, oneByte) // encoded zeros, lines of dashes
-			}
-			if each := p / float64(has[g]); each < least {
-				best, least, cost = g, each, p
+			if each := costs([]placedGram{g}) / float64(has[g]); each < least {
+				best, least = g, each
 			}
 		}
-		out, total = append(out, best), total+cost
+		out = append(out, best)
 		left = slices.DeleteFunc(left, func(l string) bool {
 			off := int(best.off)
 			return off+gramLen <= len(l) && gramOf(l[off:]) == best.gram
 		})
 	}
-	return out, total
+	return out, costs(out)
 }
 
 func (g placedGram) compare(o placedGram) int {
@@ -116,32 +106,75 @@ const rarity = "" +
 // oneByte is how often a gram of one byte is expected at least.
 const oneByte = 1.0 / 512
 
-// commonGrams are the commonest ones in the texts of the Go distribution: four bytes each,
-// and -log2 of how often each occurs per byte, in eighths. letters_gen.go makes them.
+// The commonest grams and triples in the texts of the Go distribution: their bytes, and
+// -log2 of how often each occurs per byte, in eighths. letters_gen.go makes them.
 //
 //go:embed common.grams
 var commonGrams []byte
 
-const commonGram = gramLen + 1 // bytes
+//go:embed common.triples
+var commonTriples []byte
 
-// common has how often each of them occurs; the last one's is least.
-var common = sync.OnceValue(func() map[uint32]float64 {
-	out := map[uint32]float64{}
-	for g := range slices.Chunk(commonGrams, commonGram) {
-		out[binary.LittleEndian.Uint32(g)] = math.Exp2(-float64(g[gramLen]) / 8)
+// common reads one of the two: how often each occurs, and how often what is in neither does
+// at most.
+func common(list []byte, size int) (often map[uint32]float64, rest float64) {
+	often = map[uint32]float64{}
+	for x := range slices.Chunk(list, size+1) {
+		var b [4]byte
+		copy(b[:], x[:size])
+		rest = math.Exp2(-float64(x[size]) / 8)
+		often[binary.LittleEndian.Uint32(b[:])] = rest
 	}
-	return out
+	return often, rest
+}
+
+// texts is how often grams and triples occur in texts.
+type texts struct {
+	grams, triples map[uint32]float64
+	rarest, fewest float64
+}
+
+var inTexts = sync.OnceValue(func() (t texts) {
+	t.grams, t.rarest = common(commonGrams, gramLen)
+	t.triples, t.fewest = common(commonTriples, gramLen-1)
+	return t
 })
 
-// frequency is how often a gram is expected per byte, its collisions in the
-// bitmap included.
-func frequency(g uint32) float64 {
-	collisions := math.Ldexp(1, -hashBits)
-	if p, ok := common()[g]; ok {
-		return p + collisions
+// tripleCost is what it costs that a gram's first or last three bytes occur, by what it
+// costs that all of it does: a look at the bitmap, at every second place, by an attempt.
+const tripleCost = 1.0 / 24
+
+// costs is what it costs for each byte of text to look for grams: how often they are
+// expected, collisions in the bitmap included, and their triples, each of them once.
+func costs(grams []placedGram) float64 {
+	t := inTexts()
+	total := 0.0
+	var seen [2]map[uint32]bool
+	for _, g := range grams {
+		p, ok := t.grams[g.gram]
+		if !ok {
+			p = min(estimate(g.gram), t.rarest)
+		}
+		if g.gram&0xff*0x01010101 == g.gram {
+			p = max(p, oneByte) // encoded zeros, lines of dashes
+		}
+		total += p + math.Ldexp(1, -hashBits)
+		for i, triple := range []uint32{g.gram & 0xffffff, g.gram >> 8} {
+			if seen[i][triple] {
+				continue
+			}
+			if seen[i] == nil {
+				seen[i] = map[uint32]bool{}
+			}
+			seen[i][triple] = true
+			p, ok := t.triples[triple]
+			if !ok {
+				p = t.fewest / 4
+			}
+			total += p * tripleCost
+		}
 	}
-	least := math.Exp2(-float64(commonGrams[len(commonGrams)-1]) / 8)
-	return min(estimate(g), least) + collisions
+	return total
 }
 
 // estimate is a guess by which letters follow each other.

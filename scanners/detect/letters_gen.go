@@ -1,8 +1,8 @@
 //go:build ignore
 
 // Letters_gen counts which letters follow which in the words of the Go
-// distribution's sources, and which grams are the commonest in all of its texts, and
-// writes letters.go and common.grams.
+// distribution's sources, and which grams and triples are the commonest in all of its
+// texts, and writes letters.go, common.grams and common.triples.
 package main
 
 import (
@@ -76,16 +76,19 @@ func main() {
 	if err := os.WriteFile("letters.go", src, 0o644); err != nil {
 		log.Fatal(err)
 	}
-	if err := os.WriteFile("common.grams", grams(runtime.GOROOT()), 0o644); err != nil {
+	grams, triples := common(runtime.GOROOT())
+	if err := os.WriteFile("common.grams", grams, 0o644); err != nil {
+		log.Fatal(err)
+	}
+	if err := os.WriteFile("common.triples", triples, 0o644); err != nil {
 		log.Fatal(err)
 	}
 }
 
-// grams lists the commonest ones of the texts below root, folded: four bytes each, and
-// how rare it is, in eighths of a bit.
-func grams(root string) []byte {
-	const most = 8192
-	n := map[[4]byte]float64{}
+// common lists the commonest grams and triples of the texts below root, folded: their
+// bytes, and how rare each is, in eighths of a bit.
+func common(root string) (grams, triples []byte) {
+	four, three := map[[4]byte]float64{}, map[[4]byte]float64{}
 	total := 0.0
 	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
 		if err != nil || !d.Type().IsRegular() || strings.Contains(path, "testdata") {
@@ -96,7 +99,8 @@ func grams(root string) []byte {
 			return err // tables, programs
 		}
 		for i := 0; i+4 <= len(b); i++ {
-			n[[4]byte{b[i] | 0x20, b[i+1] | 0x20, b[i+2] | 0x20, b[i+3] | 0x20}]++
+			four[[4]byte{b[i] | 0x20, b[i+1] | 0x20, b[i+2] | 0x20, b[i+3] | 0x20}]++
+			three[[4]byte{b[i] | 0x20, b[i+1] | 0x20, b[i+2] | 0x20}]++
 			total++
 		}
 		return err
@@ -104,12 +108,14 @@ func grams(root string) []byte {
 	if err != nil {
 		log.Fatal(err)
 	}
-	list := slices.SortedFunc(maps.Keys(n), func(a, b [4]byte) int {
-		return cmp.Or(cmp.Compare(n[b], n[a]), bytes.Compare(a[:], b[:]))
-	})
-	var out []byte
-	for _, g := range list[:most] {
-		out = append(append(out, g[:]...), byte(math.Round(-8*math.Log2(n[g]/total))))
+	list := func(n map[[4]byte]float64, size, most int) (out []byte) {
+		all := slices.SortedFunc(maps.Keys(n), func(a, b [4]byte) int {
+			return cmp.Or(cmp.Compare(n[b], n[a]), bytes.Compare(a[:], b[:]))
+		})
+		for _, g := range all[:most] {
+			out = append(append(out, g[:size]...), byte(math.Round(-8*math.Log2(n[g]/total))))
+		}
+		return out
 	}
-	return out
+	return list(four, 4, 8192), list(three, 3, 4096)
 }
