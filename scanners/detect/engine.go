@@ -320,11 +320,14 @@ func (e *Engine) folded(s *scratch, b []byte, part span) {
 	}
 }
 
+// folding are the two runes in UTF-8.
+var folding = [2][]byte{[]byte(string(longS)), []byte(string(kelvin))}
+
 // foldingRune is where the first of the two runes stands, or -1.
 func foldingRune(b []byte) int {
 	first := -1
-	for _, r := range []rune{longS, kelvin} {
-		if k := bytes.Index(b, utf8.AppendRune(nil, r)); k >= 0 {
+	for _, r := range folding {
+		if k := bytes.Index(b, r); k >= 0 {
 			b, first = b[:k], k
 		}
 	}
