@@ -23,32 +23,57 @@ const maxGrams = 8192
 // that is expected per byte. Short literals are completed by what may follow
 // them, or by the byte before, which is none of a word.
 func cheapest(lits []string, rest *syntax.Prog, wordBefore bool) ([]placedGram, float64) {
-	short := slices.ContainsFunc(lits, func(l string) bool { return len(l) < gramLen })
-	if !short {
-		return cover(lits)
+	var short, long []string
+	for _, l := range lits {
+		if len(l) < gramLen {
+			short = append(short, l)
+		}
+	}
+	begin := func(text []byte) bool {
+		return slices.ContainsFunc(short, func(s string) bool {
+			for i := range len(s) {
+				if text[i]|0x20 != s[i]|0x20 {
+					return false
+				}
+			}
+			return true
+		})
+	}
+	for _, l := range lits {
+		if len(l) >= gramLen && !begin([]byte(l)) {
+			long = append(long, l)
+		}
+	}
+	out, total := cover(long)
+	if len(short) == 0 {
+		return out, total
 	}
 	auto := newAutomaton(rest)
 	set := map[uint32]struct{}{}
 	for c := textStart; c <= afterOther; c++ {
-		g, ok := auto.grams(c, maxGrams)
+		all, ok := auto.grams(c, maxGrams)
 		if !ok {
 			return nil, 0
 		}
-		maps.Copy(set, g)
+		for g := range all {
+			if begin(binary.LittleEndian.AppendUint32(nil, g)) {
+				set[g] = struct{}{}
+			}
+		}
 	}
-	var out []placedGram
+	behind := slices.Clone(out)
 	for g := range set {
-		out = append(out, placedGram{g, 0})
+		behind = append(behind, placedGram{g, 0})
 	}
-	total := costs(out)
+	total = costs(behind)
 	if !wordBefore {
-		return out, total
+		return behind, total
 	}
 	heads := map[uint32]struct{}{}
 	for g := range set {
 		heads[g<<8] = struct{}{}
 	}
-	var before []placedGram
+	before := out
 	for c := range 256 {
 		if word(byte(c)) {
 			continue
@@ -57,12 +82,12 @@ func cheapest(lits []string, rest *syntax.Prog, wordBefore bool) ([]placedGram, 
 			before = append(before, placedGram{h | uint32(c|0x20), -1})
 		}
 	}
-	slices.SortFunc(before, func(a, b placedGram) int { return cmp.Compare(a.gram, b.gram) })
+	slices.SortFunc(before, placedGram.compare)
 	before = slices.Compact(before)
 	if rare := costs(before); rare < total && len(before) <= maxGrams {
 		return before, rare
 	}
-	return out, total
+	return behind, total
 }
 
 // cover gives grams that occur little and of which each literal has one: the one that
