@@ -17,7 +17,7 @@ type automaton struct {
 	runes  []beyond   // by instruction
 	class  [256]uint8 // bytes that no instruction tells apart
 	sample []byte     // one byte of each class
-	next   []int32    // by state and class: a state + first, or an outcome
+	next   []int32    // by state and class: the next state's place here + first, or an outcome
 	states []dstate
 	ids    map[string]int32
 	mark   []uint32 // by instruction: seen in generation gen
@@ -191,22 +191,27 @@ const longestLook = 1024
 
 // try runs from b[pos] on, where the byte before is of class prev.
 func (a *automaton) try(b []byte, pos int, prev prevByte) attempt {
-	s := int32(prev)
 	n := int32(len(a.sample))
+	row := int32(prev) * n
 	end, limit := -1, len(b)
 	for i := pos; i < limit; i++ {
 		c, size := b[i], 1
 		if c >= utf8.RuneSelf {
 			c, size = runeAt(b[i:])
 		}
-		k := s*n + int32(a.class[c])
+		k := row + int32(a.class[c])
 		t := a.next[k]
+		if uint32(t-first) < accept-first { // the most there is
+			row = t - first
+			i += size - 1
+			continue
+		}
 		if t == 0 {
 			if len(a.states) >= maxStates {
 				a.reset()
 				return attempt{may: true, end: -1, stop: i}
 			}
-			t = a.step(s, int(c))
+			t = a.step(row/n, int(c))
 			a.next[k] = t
 		}
 		if t&accept != 0 {
@@ -222,19 +227,20 @@ func (a *automaton) try(b []byte, pos int, prev prevByte) attempt {
 		case maybe:
 			return attempt{may: true, end: -1, stop: i}
 		}
-		s = t - first
+		row = t - first
 		i += size - 1
 	}
 	if limit < len(b) {
 		return attempt{may: true, end: -1, stop: limit}
 	}
-	if a.states[s].end == 0 {
-		a.states[s].end = dead
-		if _, ok := a.closure(s, -1); ok {
-			a.states[s].end = accept
+	last := &a.states[row/n]
+	if last.end == 0 {
+		last.end = dead
+		if _, ok := a.closure(row/n, -1); ok {
+			last.end = accept
 		}
 	}
-	if a.states[s].end == accept {
+	if last.end == accept {
 		end = len(b)
 	}
 	return attempt{may: end >= 0, end: end, stop: len(b)}
@@ -264,7 +270,7 @@ func (a *automaton) grams(prev prevByte, limit int) (out map[uint32]struct{}, ok
 				continue
 			}
 			for c := range 256 {
-				if a.class[c] == uint8(k) && !walk(t-first, depth+1, g|uint32(c|0x20)<<(8*depth)) {
+				if a.class[c] == uint8(k) && !walk((t-first)/int32(len(a.sample)), depth+1, g|uint32(c|0x20)<<(8*depth)) {
 					return false
 				}
 			}
@@ -361,7 +367,7 @@ func (a *automaton) step(s int32, c int) int32 {
 	case word(byte(c)):
 		prev = afterWord
 	}
-	return a.state(next, prev) + first | flag
+	return a.state(next, prev)*int32(len(a.sample)) + first | flag
 }
 
 // beyond says which runes beyond ASCII something takes.
