@@ -139,18 +139,22 @@ func (r *run) unpack(ctx context.Context, a Artifact, b io.Reader, budget *Budge
 	if r.Unpacker == nil {
 		return r.stream(ctx, a, b)
 	}
-	head := &peeked{r: b, n: r.Unpacker.Head()}
+	head := &peeked{r: b}
 	var form string
+	buf := r.heads.Get().(*[]byte)
 	if at, ok := b.(io.ReaderAt); ok {
-		buf := r.heads.Get().(*[]byte)
 		n, _ := at.ReadAt(*buf, 0)
 		form = r.Unpacker.Recognise((*buf)[:n], a.Location.Path)
 		r.heads.Put(buf)
 		if form == "" {
 			return r.stream(ctx, a, b)
 		}
-	} else if form = r.Unpacker.Recognise(head.peek(), a.Location.Path); form == "" {
-		return r.stream(ctx, a, head)
+	} else {
+		defer r.heads.Put(buf)
+		if form = r.Unpacker.Recognise(head.peek(*buf), a.Location.Path); form == "" {
+			head.lost = true // it isn't read again
+			return r.stream(ctx, a, head)
+		}
 	}
 	atomic.AddInt64(&r.stats.Artifacts, 1)
 	if budget == nil {
@@ -208,7 +212,6 @@ const maxRewind = 256 << 10
 // peeked is a stream whose beginning was looked at.
 type peeked struct {
 	r     io.Reader
-	n     int    // how much is looked at
 	begin []byte // what was read of the beginning
 	at    int    // how much of it was given out
 	total int64
@@ -216,17 +219,15 @@ type peeked struct {
 	err   error
 }
 
-func (p *peeked) peek() []byte {
-	p.begin = make([]byte, 0, 512)
-	for len(p.begin) < p.n && p.err == nil {
-		if len(p.begin) == cap(p.begin) {
-			p.begin = append(p.begin, make([]byte, min(p.n, 8*cap(p.begin))-len(p.begin))...)[:len(p.begin)]
-		}
+// peek fills b, which it keeps, as far as the stream goes.
+func (p *peeked) peek(b []byte) []byte {
+	n := 0
+	for n < len(b) && p.err == nil {
 		var k int
-		k, p.err = p.r.Read(p.begin[len(p.begin):min(cap(p.begin), p.n)])
-		p.begin = p.begin[:len(p.begin)+k]
+		k, p.err = p.r.Read(b[n:])
+		n += k
 	}
-	p.total = int64(len(p.begin))
+	p.begin, p.total = b[:n:n], int64(n)
 	return p.begin
 }
 
