@@ -81,8 +81,7 @@ func (l *look) runs(t *text, own span, depth int, over []int) {
 // run tries to read one run.
 func (l *look) run(t *text, w span, depth int) {
 	b := t.data[w.start:w.end]
-	hexOnly, capitals := digits(b)
-	if hexOnly {
+	if hexOnly(b) {
 		c := l.derive(t)
 		defer l.s.free(c)
 		c.data = slices.Grow(c.data, len(b)/2)[:len(b)/2]
@@ -91,12 +90,11 @@ func (l *look) run(t *text, w span, depth int) {
 		if looksDecoded(c.data) {
 			c.segs = append(c.segs, segment{from: w.start, to: w.start + 2*n, kind: pairs})
 			l.plain(c, "hex", depth)
-			return
 		}
+		return // a hash: base64 of text is not all hex
 	}
-	// Paths and identifiers: base64 of 18 bytes without a capital is one in
-	// 250,000. A hash is all hex, and base64 of text is not.
-	if !capitals || hexOnly {
+	// Paths and identifiers: base64 of 18 bytes without a capital is one in 250,000.
+	if !slices.ContainsFunc(b, capital) {
 		return
 	}
 	// A run begins where its first group does, or behind a word that a
@@ -135,34 +133,10 @@ func (l *look) run(t *text, w span, depth int) {
 	}
 }
 
-// digits reports whether all of a run are hex digits, and whether a capital is
-// among them.
-func digits(b []byte) (hexOnly, capitals bool) {
-	all, some := byte(ofHex), byte(0)
-	for _, c := range b {
-		all &= runKinds[c]
-		some |= runKinds[c]
-	}
-	return all != 0, some&ofCapital != 0
+// hexOnly reports whether all of a run are hex digits.
+func hexOnly(b []byte) bool {
+	return !slices.ContainsFunc(b, func(c byte) bool { return !hexDigit(c) })
 }
-
-// runKinds says what digits asks of a byte.
-var runKinds = func() (t [256]byte) {
-	for c := range t {
-		if hexDigit(byte(c)) {
-			t[c] |= ofHex
-		}
-		if capital(byte(c)) {
-			t[c] |= ofCapital
-		}
-	}
-	return t
-}()
-
-const (
-	ofHex = 1 << iota
-	ofCapital
-)
 
 // sextets are the values of both alphabets' digits.
 var sextets = func() (t [256]byte) {

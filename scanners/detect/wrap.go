@@ -137,30 +137,22 @@ func (l *look) lines(t *text, own span, joins []int, depth int) {
 		breaks = breaks[1:]
 	}
 	truncated := start > 0 || t.inside
-	n, m := 0, 0
+	before := uint8(0) // whether the last line ends with a byte of a token
 	for i := start; i < end; {
 		cur := line{span{i, len(b)}, len(b)}
 		if len(breaks) > 0 {
 			cur.end, cur.next = int(breaks[0]), int(breaks[0])+1
 			breaks = breaks[1:]
 		}
-		for cur.end > i && (b[cur.end-1] == '\r' || b[cur.end-1] == ' ') {
-			cur.end--
+		cur.trim(b)
+		// The lines' lengths are only asked for where this holds: few branches are missed.
+		ends, begins := uint8(0), uint8(0)
+		if cur.end > 0 && cur.start < len(b) {
+			ends, begins = tokenBytes[b[cur.end-1]], tokenBytes[b[cur.start]]
 		}
-		if i+8 <= len(b) {
-			w := binary.LittleEndian.Uint64(b[i:])
-			if solid := nonzero(w^' '*eachByte) & nonzero(w^'\t'*eachByte); solid != 0 {
-				cur.start += bits.TrailingZeros64(solid) / 8
-			} else {
-				cur.start = indented(b, i+8)
-			}
-		} else {
-			cur.start = indented(b, i)
-		}
-		cur.start = min(cur.start, cur.end)
-		m, n = n, cur.end-cur.start
 		joined := false
-		if n > 0 && m > 0 && tokenBytes[b[prev.end-1]]&tokenBytes[b[cur.start]] != 0 {
+		if before&begins != 0 {
+			n, m := cur.end-cur.start, prev.end-prev.start
 			if m >= minWrap && n <= m && (n == m || len(run) > 1) {
 				if len(run) == 0 {
 					run = append(run, prev)
@@ -172,11 +164,12 @@ func (l *look) lines(t *text, own span, joins []int, depth int) {
 				joins = append(joins, prev.next-1)
 			}
 		}
+		before = ends
 		if !joined && len(run) > 0 {
 			l.joinRun(t, run, truncated && run[0].start <= start, depth)
 			run = run[:0]
 		}
-		if dump.c != nil || n >= minRow && addressed(b[cur.start:]) {
+		if dump.c != nil || cur.start+minRow <= len(b) && addressed(b[cur.start:]) {
 			dump.line(cur)
 		}
 		prev, i = cur, cur.next
@@ -192,8 +185,8 @@ func (l *look) lines(t *text, own span, joins []int, depth int) {
 	}
 }
 
-// addressed is false where a row begins that has no address: all digits are looked at,
-// fewer branches to miss.
+// addressed is false where no row with an address begins: several digits are looked at
+// at once, fewer branches to miss.
 func addressed(row []byte) bool {
 	d := (*[minAddress]byte)(row)
 	return hexDigits[d[0]]&hexDigits[d[1]]&hexDigits[d[2]]&hexDigits[d[5]] != 0
