@@ -1,0 +1,36 @@
+package detect
+
+import "testing"
+
+// Lines that nothing marks are passed over, and count all the same.
+func TestLinesBetweenMarksCount(t *testing.T) {
+	const cri = "2024-01-01T00:00:00.000000001Z stdout "
+	for line, want := range map[string]string{
+		// A name beside the same one is a prefix; farther off it is text.
+		"web-1  | a\nweb-1  | b\nplain\n":           "a\nb\nplain\n",
+		"web-1  | a\nplain\nweb-1  | b\nplain\n":    "web-1  | a\nplain\nweb-1  | b\nplain\n",
+		"[alpha] a\nplain\nplain\n[alpha] b\nend\n": "[alpha] a\nplain\nplain\n[alpha] b\nend\n",
+		"plain\nplain\n[alpha] a\n[alpha] b\nend":   "plain\nplain\na\nb\nend",
+		// What a line says goes on in the next one, whatever that begins with.
+		cri + "P abc\ndef\nghi\n":                 "abcdef\nghi\n",
+		"plain\n" + cri + "P abc\n" + cri + "F d": "plain\nabcd",
+		// Marks behind lines without any, and at the text's ends.
+		"plain\nplain\n\x1b[31mred\x1b[0m\nplain\n": "plain\nplain\nred\nplain\n",
+		"\x1b[1mplain\nplain":                       "plain\nplain",
+		"plain\nplain\x1b[0m":                       "plain\nplain",
+		"plain\na[0] = b[31]\nplain\n":              "plain\na[0] = b[31]\nplain\n",
+		"plain\n[31mred[0m\n":                       "plain\nred\n",
+		"plain\nabc\bd\nplain":                      "plain\nabd\nplain",
+	} {
+		var raw, c text
+		raw.data = []byte(line)
+		raw.seen.take(raw.data)
+		got := line
+		if c.clean(&raw) {
+			got = string(c.data)
+		}
+		if got != want {
+			t.Errorf("%q is cleaned to %q, not %q", line, got, want)
+		}
+	}
+}
