@@ -127,6 +127,17 @@ func TestDumpsOfCISecrets(t *testing.T) {
 	}
 }
 
+// Each object counts, also behind one that names the token twice.
+func TestDumpsOneBehindTheOther(t *testing.T) {
+	text := "{\n  \"DB\": \"correct horse 17\",\n  \"github_token\": \"twelve 1212\",\n  \"github_token\": \"thirteen 13\"\n}\nplain\n{\n  \"github_token\": \"fourteen 14\",\n  \"DB\": \"battery staple 18\"\n}\n"
+	got := found(t, New(builtin(t)), text)
+	for _, want := range []string{"correct horse 17", "twelve 1212", "thirteen 13", "fourteen 14", "battery staple 18"} {
+		if n := strings.Count(strings.Join(got, "\n"), want); n != 1 {
+			t.Errorf("%q is found %d times: %v", want, n, got)
+		}
+	}
+}
+
 // What is looked at again around an escape is a piece of a line: a token that
 // begins there is seen whole, and one that the piece cuts is none.
 func TestPiecesOfLongLines(t *testing.T) {
@@ -202,5 +213,18 @@ func TestRowsOfShortAddresses(t *testing.T) {
 	}
 	if got := found(t, New(builtin(t)), text.String()); len(got) != 1 || !strings.HasPrefix(got[0], "github-pat "+pat) {
 		t.Errorf("%v in\n%s", got, &text)
+	}
+}
+
+func TestBackslashes(t *testing.T) {
+	for text, want := range map[string]string{
+		`\n`: "\n", `\"`: `"`, `\/`: "/", `\x41z`: "A", `\u0041`: "A", `\u00e9`: "é", `\u{41}`: "A", `\u{1F642}`: "🙂", `\U0001F642`: "🙂", `\101`: "A", `\377`: "\xff",
+		`\`: "", `\q`: "", `\189`: "", `\1a0`: "", `\x4`: "", `\x4g`: "", `\u004`: "", `\u+041`: "", `\u{}`: "", `\u{4z}`: "", `\U0001F64`: "", `\400`: "",
+	} {
+		var out [4]byte
+		size, n := backslash([]byte(text), 0, &out)
+		if got := string(out[:size]); got != want || n > len(text) || (n == 0) != (want == "") {
+			t.Errorf("%s is %q of %d bytes, not %q", text, got, n, want)
+		}
 	}
 }
