@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"maps"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -141,8 +142,13 @@ func (r *run) unpack(ctx context.Context, a Artifact, b io.Reader, budget *Budge
 	}
 	head := &peeked{r: b}
 	var form string
-	buf := r.heads.Get().(*[]byte)
-	if at, ok := b.(io.ReaderAt); ok {
+	if m, ok := b.(*memory); ok {
+		form = r.Unpacker.Recognise(m.all[:min(len(m.all), r.Unpacker.Head())], a.Location.Path)
+		if form == "" {
+			return r.stream(ctx, a, b)
+		}
+	} else if at, ok := b.(io.ReaderAt); ok {
+		buf := r.heads.Get().(*[]byte)
 		n, _ := at.ReadAt(*buf, 0)
 		form = r.Unpacker.Recognise((*buf)[:n], a.Location.Path)
 		r.heads.Put(buf)
@@ -150,6 +156,7 @@ func (r *run) unpack(ctx context.Context, a Artifact, b io.Reader, budget *Budge
 			return r.stream(ctx, a, b)
 		}
 	} else {
+		buf := r.heads.Get().(*[]byte)
 		defer r.heads.Put(buf)
 		if form = r.Unpacker.Recognise(head.peek(*buf), a.Location.Path); form == "" {
 			head.lost = true // it isn't read again
@@ -263,8 +270,36 @@ func (p *peeked) rewind() bool {
 	return true
 }
 
+// memory is a file that is all there.
+type memory struct {
+	bytes.Reader
+	all []byte
+}
+
+// InMemory gives a reader of b to scan. b is not copied, and must stay as it is until it is
+// scanned.
+func InMemory(b []byte) io.Reader { return &memory{*bytes.NewReader(b), b} }
+
+// whole looks at an artifact in memory that is one chunk.
+func (r *run) whole(ctx context.Context, a Artifact, b []byte) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	atomic.AddInt64(&r.stats.Artifacts, 1)
+	atomic.AddInt64(&r.stats.Bytes, int64(len(b)))
+	r.tokens <- struct{}{}
+	defer func() { <-r.tokens }()
+	defer r.caught(a.Location)
+	r.chunk(Chunk{Artifact: &a, Data: b, Line: 1, Column: 1, To: len(b)})
+	return ctx.Err()
+}
+
 // stream reads one artifact, and then what an opener sees in it.
 func (r *run) stream(ctx context.Context, a Artifact, b io.Reader) error {
+	if m, ok := b.(*memory); ok && len(m.all) <= chunkSize && m.Len() == len(m.all) &&
+		!slices.ContainsFunc(r.Openers, func(o Opener) bool { return bytes.HasPrefix(m.all, o.Magic) }) {
+		return r.whole(ctx, a, m.all)
+	}
 	b, inner := r.opened(a, b)
 	if err := r.read(ctx, a, b); err != nil || inner == nil {
 		return err

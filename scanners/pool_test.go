@@ -161,3 +161,53 @@ func TestGapsNameTheirPlaceOnce(t *testing.T) {
 		}
 	}
 }
+
+// parts is a source of one artifact with parts, in memory or not.
+type parts struct {
+	texts  []string
+	reader func(string) io.Reader
+}
+
+func (s parts) Artifacts(context.Context) iter.Seq2[Artifact, error] {
+	return func(yield func(Artifact, error) bool) {
+		yield(Artifact{Parts: func(_ context.Context, part func(Artifact, io.Reader) error, _ func(Gap)) error {
+			for i, t := range s.texts {
+				if err := part(Artifact{Location: rules.Location{Path: fmt.Sprint(i)}}, s.reader(t)); err != nil {
+					return err
+				}
+			}
+			return nil
+		}}, nil)
+	}
+}
+
+// What is in memory is looked at as what is read: small and large, opened and not, and
+// where the detector panics.
+func TestMemoryIsReadAsStreamsAre(t *testing.T) {
+	texts := []string{"", "mark-0001\nx mark-0002", "BAD mark-0003", "mark-0004", strings.Repeat("x\nmark-0005\n", chunkSize/8), "DB!\nmark-0006", "DB"}
+	opener := Opener{Magic: []byte("DB!\n"), Max: 1 << 10, Open: func(context.Context, []byte, func(string) ([]byte, error)) (Inner, error) {
+		return Inner{Name: "rows", Text: []byte("mark-0007")}, nil
+	}}
+	scan := func(reader func(string) io.Reader) (out []string, st Stats) {
+		var mu sync.Mutex
+		note := func(s string) {
+			mu.Lock()
+			defer mu.Unlock()
+			out = append(out, s)
+		}
+		p := Pool{Detector: marks{panics: "BAD"}, Workers: 2, Openers: []Opener{opener}}
+		st, err := p.Run(t.Context(), parts{texts, reader}, func(f rules.Finding) {
+			note(fmt.Sprintf("%s:%d:%d offset %d %s", f.Location.Path, f.Location.Line, f.Location.Column, f.Location.Offset, f.Secret.Reveal()))
+		}, func(g Gap) { note(fmt.Sprint("gap ", g.Location.Path, g.Err)) })
+		if err != nil {
+			t.Error(err)
+		}
+		slices.Sort(out)
+		return out, st
+	}
+	want, wanted := scan(func(s string) io.Reader { return strings.NewReader(s) })
+	got, st := scan(func(s string) io.Reader { return InMemory([]byte(s)) })
+	if !slices.Equal(got, want) || len(want) < 10 || st.Artifacts != wanted.Artifacts || st.Bytes != wanted.Bytes {
+		t.Errorf("%d findings and gaps of %d artifacts and %d bytes, not %d of %d and %d: %.600q, not %.600q", len(got), st.Artifacts, st.Bytes, len(want), wanted.Artifacts, wanted.Bytes, got, want)
+	}
+}

@@ -309,7 +309,7 @@ func (r *repo) part(o pack.Object, part func(scanners.Artifact, io.Reader) error
 	if o.Kind == pack.Blob {
 		r.pointer(id(o.ID), o.Data)
 	}
-	return part(a, bytes.NewReader(o.Data))
+	return part(a, scanners.InMemory(o.Data))
 }
 
 // object is the artifact of an object.
@@ -396,7 +396,7 @@ func (r *repo) single(ids []id) func(context.Context, func(scanners.Artifact, io
 			if kind == pack.Blob {
 				r.pointer(i, b)
 			}
-			if err := part(r.object(kind, i), bytes.NewReader(b)); err != nil {
+			if err := part(r.object(kind, i), scanners.InMemory(b)); err != nil {
 				return err
 			}
 		}

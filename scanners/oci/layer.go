@@ -222,7 +222,7 @@ func (s *Source) walk(t *tar.Reader, loc rules.Location, have *layer, part func(
 			if known {
 				continue
 			}
-			in = bytes.NewReader(small)
+			in = scanners.InMemory(small)
 		}
 		before := have.hits.Load()
 		if err := part(scanners.Artifact{Location: l}, in); err != nil {
