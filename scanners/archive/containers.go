@@ -80,8 +80,10 @@ func TarWords(h *tar.Header) []string {
 			words = append(words, w)
 		}
 	}
-	for _, k := range slices.Sorted(maps.Keys(h.PAXRecords)) {
-		words = append(words, k+"="+h.PAXRecords[k])
+	if len(h.PAXRecords) > 0 {
+		for _, k := range slices.Sorted(maps.Keys(h.PAXRecords)) {
+			words = append(words, k+"="+h.PAXRecords[k])
+		}
 	}
 	return words
 }

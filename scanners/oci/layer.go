@@ -176,7 +176,13 @@ func (s *Source) walk(t *tar.Reader, loc rules.Location, have *layer, part func(
 		if err != nil {
 			return errors.Join(fmt.Errorf("damaged layer: %w", err), tell())
 		}
-		names.WriteString(strings.Join(archive.TarWords(h), "\t") + "\n")
+		for i, w := range archive.TarWords(h) {
+			if i > 0 {
+				names.WriteByte('\t')
+			}
+			names.WriteString(w)
+		}
+		names.WriteByte('\n')
 		if names.Len() > 256<<10 {
 			if err := tell(); err != nil {
 				return err
