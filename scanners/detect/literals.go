@@ -188,7 +188,8 @@ func bestAnchor(elems []*syntax.Regexp) anchor {
 			continue
 		}
 		bestCost = cost
-		best = anchor{elem: i, literals: lits, grams: grams, before: reach(elems[:i]), after: reach(elems[i:]), leading: lead, bound: wordBefore && !slices.ContainsFunc(lits, func(l string) bool { return !word(l[0]) }), least: shortest(elems[i:]), head: headOf(elems[:i]), needle: needleOf(elems[i+1:])}
+		best = anchor{elem: i, literals: lits, grams: grams, before: reach(elems[:i]), after: reach(elems[i:]), leading: lead, least: shortest(elems[i:]), head: headOf(elems[:i]), needle: needleOf(elems[i+1:])}
+		best.bound = wordBefore && !slices.ContainsFunc(lits, func(l string) bool { return !word(l[0]) })
 	}
 	return best
 }
