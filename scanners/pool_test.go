@@ -184,7 +184,7 @@ func (s parts) Artifacts(context.Context) iter.Seq2[Artifact, error] {
 // What is in memory is looked at as what is read: small and large, opened and not, and
 // where the detector panics.
 func TestMemoryIsReadAsStreamsAre(t *testing.T) {
-	texts := []string{"", "mark-0001\nx mark-0002", "BAD mark-0003", "mark-0004", strings.Repeat("x\nmark-0005\n", chunkSize/8), "DB!\nmark-0006", "DB"}
+	texts := []string{"", "mark-0001\nx mark-0002", "BAD mark-0003", "mark-0004", strings.Repeat(strings.Repeat("x\n", 5000)+"mark-0005\n", chunkSize/8000), "DB!\nmark-0006", "DB"}
 	opener := Opener{Magic: []byte("DB!\n"), Max: 1 << 10, Open: func(context.Context, []byte, func(string) ([]byte, error)) (Inner, error) {
 		return Inner{Name: "rows", Text: []byte("mark-0007")}, nil
 	}}
@@ -207,7 +207,10 @@ func TestMemoryIsReadAsStreamsAre(t *testing.T) {
 	}
 	want, wanted := scan(func(s string) io.Reader { return strings.NewReader(s) })
 	got, st := scan(func(s string) io.Reader { return InMemory([]byte(s)) })
-	if !slices.Equal(got, want) || len(want) < 10 || st.Artifacts != wanted.Artifacts || st.Bytes != wanted.Bytes {
-		t.Errorf("%d findings and gaps of %d artifacts and %d bytes, not %d of %d and %d: %.600q, not %.600q", len(got), st.Artifacts, st.Bytes, len(want), wanted.Artifacts, wanted.Bytes, got, want)
+	if !slices.Equal(got, want) || len(want) < 10 {
+		t.Errorf("%q, not %q", got, want)
+	}
+	if st.Artifacts != wanted.Artifacts || st.Bytes != wanted.Bytes {
+		t.Errorf("%d artifacts and %d bytes, not %d and %d", st.Artifacts, st.Bytes, wanted.Artifacts, wanted.Bytes)
 	}
 }
