@@ -52,8 +52,10 @@ var base64Class = func() (t [256]bool) {
 // decode looks into everything in a part of t that is encoded.
 func (l *look) decode(t *text, own span, depth int) {
 	l.runs(t, own, depth, nil)
-	for i := range escapes {
-		l.unescape(t, own, i, depth)
+	for i, places := range &t.seen.escapes {
+		if len(places) > 0 {
+			l.unescape(t, own, i, depth)
+		}
 	}
 	l.wide(t, own, depth)
 }
@@ -294,7 +296,7 @@ func (l *look) plain(c *text, step string, depth int) {
 	if len(out) == 0 {
 		return
 	}
-	c.decoded = with(c.decoded, step)
+	c.decoded = l.s.with(c.decoded, step)
 	g := l.derive(c)
 	defer l.s.free(g)
 	g.put(out, 0, len(c.data), whole)

@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"regexp/syntax"
 	"slices"
+	"strings"
 	"sync"
 	"unicode/utf8"
 	"unsafe"
@@ -27,7 +28,7 @@ const (
 
 // Engine implements scanners.Detector for a set of rules.
 type Engine struct {
-	set     *rules.Set
+	allow   []*allowlist // for all rules
 	rules   []*compiled
 	anchors []placed // of all rules
 	grams   *gramTable
@@ -41,7 +42,8 @@ type Engine struct {
 
 type compiled struct {
 	*rules.Rule
-	slow bool // no usable literal: run around its keywords
+	allow []*allowlist
+	slow  bool // no usable literal: run around its keywords
 	// always is set where no keyword says when to run a slow one.
 	always bool
 	leads  bool // a match begins with the expression's own literal
@@ -61,8 +63,8 @@ type placed struct {
 	head          head
 	needle        [2][]byte // nil: none
 	rest          func() rest
-	quiet         bool // attempts that fail say nothing of line breaks and masks; see broke
-	dump          bool // the mark of what toJSON(secrets) prints
+	quiet         bool   // attempts that fail say nothing of line breaks and masks; see broke
+	mark          []byte // what is looked for by itself, of no rule: dumpMark, or half of a needle
 }
 
 // rest is what an expression asks for from a literal on.
@@ -73,7 +75,7 @@ type rest struct {
 
 // New prepares the rules of set.
 func New(set *rules.Set) *Engine {
-	e := &Engine{set: set}
+	e := &Engine{allow: allowlists(set.Allowlists)}
 	e.scratch.New = func() any { return &scratch{} }
 	var list []*rules.Rule
 	for _, r := range set.Rules {
@@ -87,7 +89,7 @@ func New(set *rules.Set) *Engine {
 	}
 	for i, r := range list {
 		x := t.Rules[i]
-		c := &compiled{Rule: r, slow: x.Slow}
+		c := &compiled{Rule: r, slow: x.Slow, allow: allowlists(r.Allowlists)}
 		c.always = x.Slow && (len(r.Keywords) == 0 || slices.ContainsFunc(r.Keywords, func(k string) bool { return len(k) < gramLen }))
 		c.matcher = sync.OnceValue(func() *matcher { return newMatcher(r.Regex.String()) })
 		e.rules = append(e.rules, c)
@@ -117,15 +119,35 @@ func New(set *rules.Set) *Engine {
 			e.atStart = append(e.atStart, x.Anchor)
 		}
 	}
-	if rule := slices.IndexFunc(e.rules, func(c *compiled) bool { return c.ID == dumpRule }); rule >= 0 {
-		for _, g := range dumpGrams(uint16(len(e.anchors))) {
-			k, _ := slices.BinarySearchFunc(grams, g, gramEntry.compare)
-			grams = slices.Insert(grams, k, g)
-		}
-		e.anchors = append(e.anchors, placed{rule: rule, dump: true})
-	}
-	e.grams = newGramTable(grams)
+	e.grams = newGramTable(e.mark(grams))
 	return e
+}
+
+// mark adds the marks, and their grams to the sorted ones of the rules.
+func (e *Engine) mark(grams []gramEntry) []gramEntry {
+	var marks [][]byte
+	if slices.ContainsFunc(e.rules, func(c *compiled) bool { return c.ID == dumpRule }) {
+		marks = append(marks, dumpMark)
+	}
+	for _, p := range e.anchors {
+		for _, half := range p.needle {
+			if half != nil && !slices.ContainsFunc(marks, func(m []byte) bool { return bytes.Equal(m, half) }) {
+				marks = append(marks, half)
+			}
+		}
+	}
+	for _, m := range marks {
+		literals := []string{strings.ToLower(string(m))}
+		found, _ := cheapest(literals, nil, false)
+		for _, g := range found {
+			x := gramEntry{gram: g.gram, anchor: uint16(len(e.anchors)), off: int8(g.off)}
+			x.behead(literals)
+			k, _ := slices.BinarySearchFunc(grams, x, gramEntry.compare)
+			grams = slices.Insert(grams, k, x)
+		}
+		e.anchors = append(e.anchors, placed{mark: m})
+	}
+	return grams
 }
 
 // MaxLen implements scanners.Detector.
@@ -149,17 +171,13 @@ func (e *Engine) find(s *scratch, b []byte, parts []span, f func(raw)) {
 		s.gate = make([]bool, len(e.rules))
 		s.auto = make([]*automaton, len(e.anchors))
 		s.reach = make([]sliding, len(e.anchors))
-		s.sought = make([]sought, len(e.anchors))
 	}
 	for _, id := range s.reached {
 		s.reach[id] = sliding{}
 	}
 	s.reached = s.reached[:0]
-	for _, id := range s.seeking {
-		s.sought[id] = sought{}
-	}
-	s.seeking = s.seeking[:0]
 	s.steps, s.open, s.dumps = 0, s.open[:0], s.dumps[:0]
+	s.waiting, s.needles = s.waiting[:0], s.needles[:0]
 	for _, p := range parts {
 		e.search(s, b, p)
 	}
@@ -256,8 +274,8 @@ func (e *Engine) search(s *scratch, b []byte, part span) {
 		}
 	}
 	for from := part.start; from < part.end && from+gramLen <= len(b); {
-		n, next := e.grams.scan(b, from, part.end, &s.hits)
-		for _, pos := range s.hits[:n] {
+		n, next := e.grams.scan(b, from, part.end, &s.passed)
+		for _, pos := range s.passed.hits[:n] {
 			g := gramAt(b[pos:])
 			list := e.grams.at(g)
 			for i := range list {
@@ -268,6 +286,9 @@ func (e *Engine) search(s *scratch, b []byte, part span) {
 			}
 		}
 		from = next
+	}
+	if len(s.waiting) > 0 {
+		e.wait(s, b, part)
 	}
 	if !s.unfolded {
 		e.folded(s, b, part)
@@ -310,7 +331,7 @@ func (e *Engine) folded(s *scratch, b []byte, part span) {
 				continue
 			}
 			for _, x := range e.grams.at(g) {
-				if k := j - int(x.off); x.gram == g && k >= 0 && !e.anchors[x.anchor].dump {
+				if k := j - int(x.off); x.gram == g && k >= 0 && e.anchors[x.anchor].mark == nil {
 					e.place(s, b, x.anchor, at[k], -1)
 				}
 			}
@@ -361,9 +382,14 @@ func (e *Engine) hit(s *scratch, b []byte, id uint16, pos, off int) {
 		return
 	}
 	p := &e.anchors[id]
-	if p.dump {
-		if bytes.HasPrefix(b[pos:], dumpMark) {
+	if p.mark != nil {
+		if !bytes.HasPrefix(b[pos:], p.mark) {
+			return
+		}
+		if p.mark[0] == dumpMark[0] {
 			s.dumps = append(s.dumps, pos)
+		} else { // begins with a capital
+			s.needles = append(s.needles, pos)
 		}
 		return
 	}
@@ -373,15 +399,22 @@ func (e *Engine) hit(s *scratch, b []byte, id uint16, pos, off int) {
 		}
 		return
 	}
-	if p.needle[0] != nil && !s.within(p, id, b, pos) {
+	if p.needle[0] != nil {
+		s.waiting = append(s.waiting, waiting{id, pos, off})
 		return
 	}
+	e.attempt(s, b, id, pos, off)
+}
+
+// attempt looks whether a match may begin with the anchor's literal, as hit has them.
+func (e *Engine) attempt(s *scratch, b []byte, id uint16, pos, off int) {
+	p := &e.anchors[id]
 	t := attempt{may: true, end: -1}
 	if s.steps < maxSteps*len(b) {
 		a := s.automaton(p, id)
-		if a.ahead != nil && p.quiet {
+		if a.ahead != nil && (p.quiet || a.ahead.told) {
 			ok, n := a.ahead.may(b, pos)
-			if s.steps += n; !ok {
+			if s.steps += n; !ok && (p.quiet || !cuts[b[pos+n]]) {
 				return
 			}
 		}

@@ -175,9 +175,16 @@ const blockSize = 64
 // fewPlaces is how many are soon looked at one by one.
 const fewPlaces = 8
 
-// scan writes the places of b[from:to] whose gram's hash is in the bitmap to hits, at
+// passed are the places of a text that a table lets pass.
+type passed struct {
+	hits  [blockLen + 8]uint32
+	masks [blockLen / blockSize]uint64
+}
+
+// scan writes the places of b[from:to] whose gram's hash is in the bitmap to p's hits, at
 // most blockLen places a call, and returns how many and where to go on.
-func (t *gramTable) scan(b []byte, from, to int, hits *[blockLen + 8]uint32) (n, next int) {
+func (t *gramTable) scan(b []byte, from, to int, p *passed) (n, next int) {
+	hits, masks := &p.hits, &p.masks
 	to = min(to, from+blockLen, len(b)-gramLen+1)
 	if to-from < fewPlaces {
 		for i := from; i < to; i++ {
@@ -188,7 +195,6 @@ func (t *gramTable) scan(b []byte, from, to int, hits *[blockLen + 8]uint32) (n,
 		}
 		return n, max(to, from)
 	}
-	var masks [blockLen / blockSize]uint64
 	blocks := (to - from) / blockSize
 	if blocks > 0 {
 		t.triples.masks(b[from+1:], masks[:blocks])

@@ -61,10 +61,10 @@ func (t *gramTable) has(g uint32) bool {
 // places lists where a gram stands: a hash alone may be another's.
 func (t *gramTable) places(b []byte, from int) []uint32 {
 	out := []uint32{}
-	var hits [blockLen + 8]uint32
+	var p passed
 	for from+gramLen <= len(b) {
-		n, next := t.scan(b, from, len(b), &hits)
-		for _, i := range hits[:n] {
+		n, next := t.scan(b, from, len(b), &p)
+		for _, i := range p.hits[:n] {
 			if t.has(gramAt(b[i:])) {
 				out = append(out, i)
 			}

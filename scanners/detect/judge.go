@@ -15,9 +15,9 @@ import (
 	"github.com/quellhq/quell/scanners"
 )
 
-// judge decides whether a match is reported and how sure it is. It applies
-// gitleaks' entropy and allow-lists in gitleaks' order, then quell's own tests.
-func (e *Engine) judge(m *raw, c scanners.Chunk) bool {
+// judge decides whether a match is reported and how sure it is, by gitleaks' entropy and
+// allow-lists and quell's own tests, those first that cost least.
+func (e *Engine) judge(s *scratch, m *raw, c scanners.Chunk) bool {
 	secret := string(m.text[m.secret.start:m.secret.end])
 	line := lineOf(m.text, m.start, m.end)
 	m.allowed = marked(line)
@@ -29,25 +29,22 @@ func (e *Engine) judge(m *raw, c scanners.Chunk) bool {
 	if r.Entropy != 0 && entropy(secret) <= r.Entropy {
 		return false
 	}
+	if placeholder(secret) || slices.Contains(printed, secret) {
+		return false
+	}
+	// Who knows a token by its place alone must not take words for one.
+	if r.Random && !m.structured && !unguessable(secret) || r.Fallback && !r.Random && evidence(secret) < 0 && !diced(secret) {
+		return false
+	}
 	match := string(m.text[m.start:m.end])
 	commit := c.Artifact.Location.Commit
 	// gitleaks' path list names places where its own broad rules are noisy;
 	// a provider's token is one wherever it stands.
-	if allowed(r.Allowlists, secret, match, string(line), path, commit, true) ||
-		allowed(e.set.Allowlists, secret, match, string(line), path, commit, r.Provider == nil) {
-		return false
-	}
-	if placeholder(secret) || slices.Contains(printed, secret) {
+	if s.allowed(m.rule.allow, secret, match, string(line), path, commit, true) ||
+		s.allowed(e.allow, secret, match, string(line), path, commit, r.Provider == nil) {
 		return false
 	}
 	if m.cookie == "" && (r.Random || r.Provider == nil && !m.rule.leads) && noiseName(m.text, m.start, m.secret.start) {
-		return false
-	}
-	if r.Random && !m.structured && !unguessable(secret) {
-		return false
-	}
-	// Who knows a token by its place alone must not take words for one.
-	if r.Fallback && !r.Random && evidence(secret) < 0 && !diced(secret) {
 		return false
 	}
 	if r.Generic() && (!unguessable(secret) || cacheKeyRE.MatchString(secret) || notNameRE.Match(m.text[m.start:m.secret.start])) {
@@ -183,32 +180,6 @@ func lineOf(b []byte, start, end int) []byte {
 		to = end + i
 	}
 	return b[from:to]
-}
-
-func allowed(lists []*config.Allowlist, secret, match, line, path, commit string, paths bool) bool {
-	for _, a := range lists {
-		target := secret
-		switch a.RegexTarget {
-		case "match":
-			target = match
-		case "line":
-			target = line
-		}
-		byWord := func() bool { ok, _ := a.ContainsStopWord(secret); return ok }
-		byRegex := func() bool { return a.RegexAllowed(target) }
-		byCommit := func() bool { ok, _ := a.CommitAllowed(commit); return ok }
-		byPath := func() bool { return paths && a.PathAllowed(path) }
-		if a.MatchCondition != config.AllowlistMatchAnd {
-			if byWord() || byRegex() || byCommit() || byPath() {
-				return true
-			}
-			continue
-		}
-		if (len(a.StopWords) == 0 || byWord()) && (len(a.Regexes) == 0 || byRegex()) && (len(a.Commits) == 0 || byCommit()) && (len(a.Paths) == 0 || byPath()) {
-			return true
-		}
-	}
-	return false
 }
 
 // entropy is Shannon's, in bits per byte.

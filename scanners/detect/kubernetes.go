@@ -66,7 +66,7 @@ func (l *look) secretValue(t *text, m raw, value span) bool {
 	c.segs = append(c.segs, segment{from: value.start, to: to, kind: groups})
 	l.ids++
 	c.id = l.ids
-	c.decoded = with(c.decoded, "base64")
+	c.decoded = l.s.with(c.decoded, "base64")
 	n := raw{rule: m.rule, end: len(c.data), secret: span{0, len(c.data)}, confidence: m.confidence, allowed: marked(lineOf(t.data, value.start, value.end))}
 	if !unguessable(string(c.data)) {
 		n.confidence = rules.Low

@@ -218,7 +218,7 @@ func program(expr string, path []int, elem int) (*syntax.Prog, *ahead) {
 	if err != nil {
 		panic("detect: an expression that was analysed does not compile: " + err.Error())
 	}
-	return p, aheadOf(b.elems[elem], b.elems[elem+1:])
+	return p, aheadOf(b.elems, elem)
 }
 
 // worth is how well the literals tell places apart: the length of the shortest,

@@ -217,7 +217,7 @@ func (l *look) find(t *text, parts []span, keep func(*raw) bool) {
 		if !keep(&m) {
 			return
 		}
-		if l.e.judge(&m, l.chunk) && !(m.rule.ID == kubernetesSecret && l.kubernetes(t, m)) {
+		if l.e.judge(l.s, &m, l.chunk) && !(m.rule.ID == kubernetesSecret && l.kubernetes(t, m)) {
 			l.add(t, m)
 		}
 	})
@@ -266,7 +266,7 @@ func (l *look) decoded(c *text, step string, depth int) {
 	}
 	l.ids++
 	c.id = l.ids
-	c.decoded = with(c.decoded, step)
+	c.decoded = l.s.with(c.decoded, step)
 	l.text(c, depth+1)
 }
 

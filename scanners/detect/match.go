@@ -9,7 +9,7 @@ import (
 
 // scratch is what one goroutine needs for its search.
 type scratch struct {
-	hits     [blockLen + 8]uint32
+	passed   passed
 	win      [][]window // by rule
 	groups   []group
 	ways     ways
@@ -22,15 +22,17 @@ type scratch struct {
 	auto     []*automaton // by anchor, made when first needed
 	reach    []sliding    // likewise
 	reached  []uint16     // those of reach that are not empty
-	sought   []sought     // by anchor
-	seeking  []uint16     // those of sought that are not empty
-	joins    []int        // line ends at which an attempt broke off
+	waiting  []waiting
+	needles  []int // where halves of needles stand
+	joins    []int // line ends at which an attempt broke off
 	masked   []masked
 	open     []int   // where attempts began that the text's end broke off
 	dumps    []int   // where dumpMark stands
 	texts    []*text // to be used again
 	out      [4]byte // of an escape
 	chunk    text
+	allow    map[*allowlist]*automaton // nil: none for it
+	firsts   [][]string                // the lists that with gives for a step alone
 }
 
 func (s *scratch) text() *text {

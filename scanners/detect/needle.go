@@ -1,8 +1,8 @@
 package detect
 
 import (
-	"bytes"
 	"regexp/syntax"
+	"slices"
 )
 
 // A match of some expressions holds, far behind its beginning, a literal that
@@ -44,46 +44,33 @@ func halves(needle string) (out [2][]byte) {
 	return [2][]byte{[]byte(needle[:cut]), []byte(needle[cut:])}
 }
 
-// sought is what is known of the halves of an anchor's needle: where the next ones
-// stand, or up to where there are none.
-type sought struct {
-	used bool
-	from int // where this begins
-	at   [2]int
-	none [2]int
+// waiting is an attempt that is made once it is known where needles stand.
+type waiting struct {
+	anchor   uint16
+	pos, off int
 }
 
-// within reports whether one of a needle's halves stands in reach behind b[pos], or
-// may stand behind the text's end.
-func (s *scratch) within(p *placed, id uint16, b []byte, pos int) bool {
-	limit := len(b)
-	if p.after.loop == nil {
-		// Twice as far: what wraps lines may indent them.
-		limit = pos + 2*p.after.bytes
-	}
-	if limit >= len(b) {
-		return true
-	}
-	x := &s.sought[id]
-	if !x.used || pos < x.from {
-		if !x.used {
-			s.seeking = append(s.seeking, id)
+// wait makes the attempts that waited for the search through a part of b to end: those
+// within whose reach one of a needle's halves was seen, or may stand behind the part.
+func (e *Engine) wait(s *scratch, b []byte, part span) {
+	slices.Sort(s.needles)
+	k := 0
+	for _, w := range s.waiting {
+		limit := len(b)
+		if p := &e.anchors[w.anchor]; p.after.loop == nil {
+			// Twice as far: what wraps lines may indent them.
+			limit = min(limit, w.pos+2*p.after.bytes)
 		}
-		*x = sought{used: true, at: [2]int{-1, -1}}
-	}
-	x.from = pos
-	for k, half := range p.needle {
-		if x.at[k] >= pos {
-			return true
+		// The attempts are in order, but for some bytes.
+		for k > 0 && s.needles[k-1] >= w.pos {
+			k--
 		}
-		if from := max(pos, x.none[k]); from < limit {
-			if i := bytes.Index(b[from:limit], half); i >= 0 {
-				x.at[k] = from + i
-				return true
-			}
-			// The limit may cut one.
-			x.none[k] = max(from, limit-len(half)+1)
+		for k < len(s.needles) && s.needles[k] < w.pos {
+			k++
+		}
+		if k < len(s.needles) && s.needles[k] < limit || limit > part.end && part.end < len(b) {
+			e.attempt(s, b, w.anchor, w.pos, w.off)
 		}
 	}
-	return false
+	s.waiting, s.needles = s.waiting[:0], s.needles[:0]
 }

@@ -16,7 +16,7 @@ func TestNeedles(t *testing.T) {
 		t.Fatal(err)
 	}
 	e := New(&rules.Set{Rules: []*rules.Rule{{ID: "x", Regex: x}}})
-	if len(e.anchors) != 1 || string(e.anchors[0].needle[0]) != "X-Amz-" || string(e.anchors[0].needle[1]) != "Signature=" {
+	if len(e.anchors) != 3 || string(e.anchors[0].needle[0]) != "X-Amz-" || string(e.anchors[0].needle[1]) != "Signature=" {
 		t.Fatalf("%+v", e.anchors)
 	}
 	r := rand.New(rand.NewPCG(31, 32))

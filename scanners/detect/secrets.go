@@ -18,18 +18,6 @@ var (
 // minDumped is the shortest value worth a report: shorter ones are flags.
 const minDumped = 6
 
-// dumpGrams are the entries by which the mark is found.
-func dumpGrams(anchor uint16) []gramEntry {
-	var out []gramEntry
-	grams, _ := cheapest([]string{string(dumpMark)}, nil, false)
-	for _, g := range grams {
-		x := gramEntry{gram: g.gram, anchor: anchor, off: int8(g.off)}
-		x.behead([]string{string(dumpMark)})
-		out = append(out, x)
-	}
-	return out
-}
-
 // secretsObject reports every value of an object that GitHub Actions'
 // toJSON(secrets) printed: strings by name, a github_token among them. Whatever
 // form such a value has, it is a secret.
@@ -51,7 +39,7 @@ func (l *look) secretsObject(t *text) {
 		from, to = from+base, to+i
 		for _, m := range member.FindAllSubmatchIndex(b[from:to], -1) {
 			r := raw{rule: rule, start: from + m[0], end: from + m[1], secret: span{from + m[4], from + m[5]}, confidence: rules.High, text: b}
-			if m[5]-m[4] >= minDumped && l.e.judge(&r, l.chunk) {
+			if m[5]-m[4] >= minDumped && l.e.judge(l.s, &r, l.chunk) {
 				l.add(t, r)
 			}
 		}

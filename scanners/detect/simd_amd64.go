@@ -23,27 +23,18 @@ func (t *triples) masks(b []byte, masks []uint64) {
 	tripleMasks(t, &b[0], len(masks), &masks[0])
 }
 
-// blockMasks are what surveyMasks tells of a block's places.
-type blockMasks struct {
-	patterns uint64 // a pattern may begin
-	digits   uint64 // base64Class
-	breaks   uint64
-	controls uint64 // ESC, a backspace, a byte-order mark's first byte
-	nuls     uint64
-	folding  uint64 // the first two bytes of a rune that folds into ASCII
-}
-
 //go:noescape
 func surveyMasks(halves *surveyHalves, b *byte, blocks int, masks *blockMasks)
 
 // surveyHalves are what surveyMasks looks up: for the low half of an ASCII byte and for its
 // high half, sixteen entries each. What a byte has is what both entries have: of digits,
-// a bit for each high half there is; of patterns' first bytes, a bit for each pattern;
+// of base64 and of hex, a bit for each high half there is, and with those of base64, in the
+// two bits of halves that have none, the other seamBytes; of patterns' first bytes, a bit for each pattern;
 // of their second ones the same, but for some bytes more than are one. Then the bytes that
 // runes which fold begin with, sixteen times each.
 type surveyHalves struct {
-	digits, first, second [2][16]byte
-	folding               [4][16]byte
+	digits, hex, first, second [2][16]byte
+	folding                    [4][16]byte
 }
 
 var ofHalves = func() (t surveyHalves) {
@@ -55,8 +46,20 @@ var ofHalves = func() (t surveyHalves) {
 		if base64Class[c] {
 			set(&t.digits, c, 1<<(c>>4))
 		}
+		if hexDigit(c) {
+			set(&t.hex, c, 1<<(c>>4))
+		}
 		set(&t.first, c, surveyTables[0][c])
 		set(&t.second, c, surveyTables[1][c])
+	}
+	for c, in := range seamBytes {
+		if in && !base64Class[c] {
+			bit := byte(1)
+			if c>>4 == 0 || c>>4 == 3 {
+				bit = 2
+			}
+			set(&t.digits, byte(c), bit)
+		}
 	}
 	for i := range t.folding {
 		for k := range t.folding[i] {
@@ -83,23 +86,22 @@ func (s *survey) blocks(b []byte) bool {
 		return false
 	}
 	s.words = s.words[:0]
-	const most = 16
-	var masks [most]blockMasks
 	var nuls, folding, before uint64 // the NULs of all, of the block before
+	var hex, seams uint64            // of the block before
 	var last [len(padding)]byte
 	part, n := b, 0
 	for i := 0; i < len(b); {
 		// What is looked at lies in part; two bytes behind a block are read.
-		if n = min((len(b)-i-2)/blockSize, most); n > 0 {
+		if n = min((len(b)-i-2)/blockSize, len(s.masks)); n > 0 {
 			part = b[i:]
 		} else {
 			last = padding
 			n = (copy(last[:], b[i:]) + blockSize - 1) / blockSize
 			part = last[:]
 		}
-		surveyMasks(&ofHalves, &part[0], n, &masks[0])
-		for k := range masks[:n] {
-			m := &masks[k]
+		surveyMasks(&ofHalves, &part[0], n, &s.masks[0])
+		for k := range s.masks[:n] {
+			m := &s.masks[k]
 			s.words = append(s.words, m.digits)
 			nuls |= m.nuls
 			if before|m.nuls != 0 {
@@ -109,8 +111,21 @@ func (s *survey) blocks(b []byte) bool {
 				before = m.nuls
 			}
 			folding |= m.folding
+			next := uint64(0)
+			if seamBytes[part[k*blockSize+blockSize]] {
+				next = 1 << 63
+			}
+			for x := m.breaks & (m.seams<<1 | seams>>63) & (m.seams>>1 | next); x != 0; x &= x - 1 {
+				s.seams = append(s.seams, uint32(len(s.lines)+bits.OnesCount64(m.breaks&(x&-x-1))))
+			}
+			seams = m.seams
 			for x := m.breaks; x != 0; x &= x - 1 {
 				s.lines = append(s.lines, uint32(i+bits.TrailingZeros64(x)))
+			}
+			// At an address's sixth digit, as addressed has it, with none before the first.
+			row := m.hex & (m.hex<<3 | hex>>61) & (m.hex<<4 | hex>>60) & (m.hex<<5 | hex>>59) &^ (m.hex<<6 | hex>>58)
+			for hex = m.hex; row != 0; row &= row - 1 {
+				s.row(b, i+bits.TrailingZeros64(row)-5)
 			}
 			for x := m.patterns | m.controls; x != 0; x &= x - 1 {
 				at := bits.TrailingZeros64(x)

@@ -13,6 +13,8 @@ import (
 // What looks at a place decides; a survey only leaves out where nothing is.
 type survey struct {
 	lines   []uint32 // line breaks
+	seams   []uint32 // numbers of those in lines at which a token may go on in the next line
+	rows    []uint32 // where a line has an address, as rows of dumps have it, behind its indentation
 	marks   []uint32 // what a marker may remove
 	pipes   []uint32 // " | "
 	escapes [escapeCount][]uint32
@@ -22,6 +24,19 @@ type survey struct {
 	wides   []uint32 // a NUL, another byte and a NUL, as UTF-16 has them
 	// unfolded: there is none of the two runes that fold into ASCII.
 	unfolded bool
+	masks    [16]blockMasks // of the blocks that are being surveyed
+}
+
+// blockMasks are what is told of a block's places, by a bit each.
+type blockMasks struct {
+	patterns uint64 // a pattern may begin
+	digits   uint64 // base64Class
+	breaks   uint64
+	controls uint64 // ESC, a backspace, a byte-order mark's first byte
+	nuls     uint64
+	folding  uint64 // the first two bytes of a rune that folds into ASCII
+	hex      uint64 // hexDigits
+	seams    uint64 // seamBytes
 }
 
 // pattern is what a place looks like at which something may begin: a byte, and
@@ -107,7 +122,43 @@ func (s *survey) reset() {
 	for i := range s.escapes {
 		s.escapes[i] = s.escapes[i][:0]
 	}
+	s.seams, s.rows = s.seams[:0], s.rows[:0]
 	s.nuls, s.unfolded = false, true
+}
+
+// seamBytes marks what may stand on either side of a line break at which a token goes on:
+// its bytes, and what trim leaves out.
+var seamBytes = func() (t [256]bool) {
+	for c, in := range tokenByte {
+		t[c] = in || c == ' ' || c == '\t' || c == '\r'
+	}
+	return t
+}()
+
+// row notes b[i], at which an address may be, if nothing but indentation stands before it
+// in its line.
+func (s *survey) row(b []byte, i int) {
+	if i+minRow > len(b) || !addressed(b[i:]) {
+		return
+	}
+	for k := i; k > 0 && b[k-1] != '\n'; k-- {
+		if b[k-1] != ' ' && b[k-1] != '\t' {
+			return
+		}
+	}
+	s.rows = append(s.rows, uint32(i))
+}
+
+// seamsAndRows notes them where blocks were not surveyed.
+func (s *survey) seamsAndRows(b []byte) {
+	s.row(b, indented(b, 0))
+	for k, line := range s.lines {
+		i := int(line)
+		s.row(b, indented(b, i+1))
+		if i > 0 && i+1 < len(b) && seamBytes[b[i-1]] && seamBytes[b[i+1]] {
+			s.seams = append(s.seams, uint32(k))
+		}
+	}
 }
 
 // note files a place at which the patterns of the mask may begin.
@@ -132,9 +183,11 @@ func (s *survey) take(b []byte) {
 		s.longRuns()
 	case len(b) >= smallText:
 		s.scalar(b)
+		s.seamsAndRows(b)
 	default:
 		s.bytes(b)
 		s.longRuns()
+		s.seamsAndRows(b)
 	}
 }
 
@@ -292,6 +345,9 @@ func (s *survey) scalar(b []byte) {
 
 // after is the part of a list from the first place on that is i or more.
 func after(list []uint32, i int) []uint32 {
-	k, _ := slices.BinarySearch(list, uint32(max(i, 0)))
+	if i <= 0 || len(list) == 0 {
+		return list // as most are
+	}
+	k, _ := slices.BinarySearch(list, uint32(i))
 	return list[k:]
 }

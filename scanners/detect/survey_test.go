@@ -11,7 +11,8 @@ import (
 func TestSurveysLeaveNothingOut(t *testing.T) {
 	r := rand.New(rand.NewPCG(21, 22))
 	pieces := []string{"a", "Zz09+/-_", "%2F", "%g1", `\n`, `\u0041`, `\`, "&amp;", "&#65;", "&", "=3D", "=\r\n", "=\n", "=", `'\''`, `'"'"'`, "''", "\x00", "\x00a", "\x00A=b", "\x00\x00",
-		"\x1b[31m", "[0m", "[", "\b", "\xef\xbb\xbf", "\xef", "ſ", "\u212a", "\xe2", "\xc5", "é", " | ", "|", " ", "\n", "\r\n", "0123456789abcdefABCDEF++", "x.y"}
+		"\x1b[31m", "[0m", "[", "\b", "\xef\xbb\xbf", "\xef", "ſ", "\u212a", "\xe2", "\xc5", "é", " | ", "|", " ", "\n", "\r\n", "0123456789abcdefABCDEF++", "x.y",
+		"\t", "\n000000", "\n  00000a0: 61", "a-", "~\n"}
 	places := 0
 	for n := range 3000 / fewer {
 		var b []byte
@@ -25,9 +26,11 @@ func TestSurveysLeaveNothingOut(t *testing.T) {
 		whole.take(b)
 		scalar.reset()
 		scalar.scalar(b)
+		scalar.seamsAndRows(b)
 		single.reset()
 		single.bytes(b)
 		single.longRuns()
+		single.seamsAndRows(b)
 		for _, s := range []*survey{&whole, &scalar, &single} {
 			places += checkSurvey(t, s, b)
 			if t.Failed() {
@@ -96,6 +99,20 @@ func checkSurvey(t *testing.T, s *survey, b []byte) int {
 	if !slices.Equal(lines, s.lines) || !slices.Equal(runs, s.runs) {
 		t.Errorf("lines %v, not %v; runs %v, not %v", s.lines, lines, s.runs, runs)
 	}
+	var seams, rows []uint32
+	for k, i := range append([]int{-1}, ints(lines)...) {
+		if k > 0 && i > 0 && i+1 < len(b) && seamBytes[b[i-1]] && seamBytes[b[i+1]] {
+			seams = append(seams, uint32(k-1))
+		}
+		row := b[i+1:]
+		row = bytes.TrimLeft(row, " \t")
+		if len(row) >= minRow && addressed(row) {
+			rows = append(rows, uint32(len(b)-len(row)))
+		}
+	}
+	if !slices.Equal(seams, s.seams) || !slices.Equal(rows, s.rows) {
+		t.Errorf("seams %v, not %v; rows %v, not %v", s.seams, seams, s.rows, rows)
+	}
 	if s.nuls != (bytes.IndexByte(b, 0) >= 0) || s.unfolded && foldingRune(b) >= 0 {
 		t.Errorf("NULs: %v; nothing that folds: %v", s.nuls, s.unfolded)
 	}
@@ -108,4 +125,11 @@ func checkSurvey(t *testing.T, s *survey, b []byte) int {
 		}
 	}
 	return places
+}
+
+func ints(list []uint32) (out []int) {
+	for _, i := range list {
+		out = append(out, int(i))
+	}
+	return out
 }

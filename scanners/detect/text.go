@@ -230,4 +230,17 @@ func (t *text) place(i int) int {
 
 // with adds to one of the lists of how a text was reached, without touching
 // its parent's.
-func with(list []string, step string) []string { return append(slices.Clip(list), step) }
+func (s *scratch) with(list []string, step string) []string {
+	if len(list) > 0 {
+		return append(slices.Clip(list), step)
+	}
+	// Most are of one step, and there are few.
+	for _, one := range s.firsts {
+		if one[0] == step {
+			return one
+		}
+	}
+	one := []string{step}
+	s.firsts = append(s.firsts, one)
+	return one
+}

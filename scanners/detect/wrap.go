@@ -125,57 +125,14 @@ func nonzero(w uint64) uint64 {
 // lines looks at the line breaks of t: where lines are to be joined they are,
 // and the joined text is searched; rows of hex dumps are read.
 func (l *look) lines(t *text, own span, joins []int, depth int) {
-	b := t.data
-	dump := dumper{l: l, t: t, depth: depth}
-	var run []line // of equal length
-	var prev line
-	end := min(len(b), own.end+maxJoin)
+	end := min(len(t.data), own.end+maxJoin)
 	start := own.start
 	breaks := after(t.seen.lines, start)
 	if len(breaks) > 0 && int(breaks[0]) < end && start > 0 {
 		start = int(breaks[0]) + 1
-		breaks = breaks[1:]
 	}
-	truncated := start > 0 || t.inside
-	before := uint8(0) // whether the last line ends with a byte of a token
-	for i := start; i < end; {
-		cur := line{span{i, len(b)}, len(b)}
-		if len(breaks) > 0 {
-			cur.end, cur.next = int(breaks[0]), int(breaks[0])+1
-			breaks = breaks[1:]
-		}
-		cur.trim(b)
-		// The lines' lengths are only asked for where this holds: few branches are missed.
-		ends, begins := uint8(0), uint8(0)
-		if cur.end > 0 && cur.start < len(b) {
-			ends, begins = tokenBytes[b[cur.end-1]], tokenBytes[b[cur.start]]
-		}
-		joined := false
-		if before&begins != 0 {
-			n, m := cur.end-cur.start, prev.end-prev.start
-			if m >= minWrap && n <= m && (n == m || len(run) > 1) {
-				if len(run) == 0 {
-					run = append(run, prev)
-				}
-				run = append(run, cur)
-				joined = n == m
-			}
-			if !joined && l.e.grams.mayStraddle(b, prev, cur) && l.e.straddles(l.s, b, prev, cur) {
-				joins = append(joins, prev.next-1)
-			}
-		}
-		before = ends
-		if !joined && len(run) > 0 {
-			l.joinRun(t, run, truncated && run[0].start <= start, depth)
-			run = run[:0]
-		}
-		if dump.c != nil || cur.start+minRow <= len(b) && addressed(b[cur.start:]) {
-			dump.line(cur)
-		}
-		prev, i = cur, cur.next
-	}
-	l.joinRun(t, run, truncated && len(run) > 0 && run[0].start <= start, depth)
-	dump.flush()
+	joins = l.seams(t, span{start, end}, joins, depth)
+	l.rows(t, span{start, end}, depth)
 	slices.Sort(joins)
 	done := 0
 	for _, k := range joins {
@@ -183,6 +140,93 @@ func (l *look) lines(t *text, own span, joins []int, depth int) {
 			done = l.joinAt(t, k)
 		}
 	}
+}
+
+// seams looks at the line breaks at which a token may go on, of lines that begin in part:
+// it joins lines of equal length, and adds the breaks that a literal may stand on both
+// sides of to joins.
+func (l *look) seams(t *text, part span, joins []int, depth int) []int {
+	b, breaks := t.data, t.seen.lines
+	var run []line // of equal length
+	flush := func() {
+		l.joinRun(t, run, (part.start > 0 || t.inside) && len(run) > 0 && run[0].start <= part.start, depth)
+		run = run[:0]
+	}
+	first, _ := slices.BinarySearch(breaks, uint32(part.start))
+	last := -1 // the break before which the last line of the run ends, if there is one
+	for _, k := range after(t.seen.seams, first) {
+		at := int(breaks[k])
+		if at+1 >= part.end {
+			break
+		}
+		// The next line's first byte tells most.
+		next := indented(b, at+1)
+		if next == len(b) || !tokenByte[b[next]] {
+			continue
+		}
+		prev := line{span{0, at}, at + 1}
+		if k > 0 {
+			prev.start = int(breaks[k-1]) + 1
+		}
+		prev.trim(b)
+		if prev.end == 0 || !tokenByte[b[prev.end-1]] {
+			continue
+		}
+		cur := line{span{at + 1, len(b)}, len(b)}
+		if int(k)+1 < len(breaks) {
+			cur.end, cur.next = int(breaks[k+1]), int(breaks[k+1])+1
+		}
+		cur.trim(b)
+		if last >= 0 && last != int(k) {
+			flush()
+		}
+		n, m := cur.end-cur.start, prev.end-prev.start
+		joined := false
+		if m >= minWrap && n <= m && (n == m || len(run) > 1) {
+			if len(run) == 0 {
+				run = append(run, prev)
+			}
+			run = append(run, cur)
+			joined = n == m
+		}
+		if !joined && l.e.grams.mayStraddle(b, prev, cur) && l.e.straddles(l.s, b, prev, cur) {
+			joins = append(joins, at)
+		}
+		last = int(k) + 1
+		if !joined && len(run) > 0 {
+			flush()
+		}
+	}
+	flush()
+	return joins
+}
+
+// rows reads the rows of hex dumps that begin in part.
+func (l *look) rows(t *text, part span, depth int) {
+	breaks := t.seen.lines
+	dump := dumper{l: l, t: t, depth: depth}
+	follows := 0 // where a row has to be, to follow the last one
+	for _, i := range after(t.seen.rows, part.start) {
+		k, _ := slices.BinarySearch(breaks, i)
+		row := line{span{int(i), len(t.data)}, len(t.data)}
+		if k < len(breaks) {
+			row.end, row.next = int(breaks[k]), int(breaks[k])+1
+		}
+		begins := 0
+		if k > 0 {
+			begins = int(breaks[k-1]) + 1
+		}
+		if begins >= part.end {
+			break
+		}
+		if begins != follows {
+			dump.flush()
+		}
+		row.trim(t.data)
+		dump.line(row)
+		follows = row.next
+	}
+	dump.flush()
 }
 
 // addressed is false where no row with an address begins: several digits are looked at
@@ -201,7 +245,7 @@ func (l *look) joinRun(t *text, run []line, truncated bool, depth int) {
 	usual := len(run) > 3 || slices.Contains(widths, w)
 	c := l.derive(t)
 	defer l.s.free(c)
-	c.views = with(t.views, "joined")
+	c.views = l.s.with(t.views, "joined")
 	c.inside = truncated
 	for i, ln := range run {
 		if i > 0 {
@@ -229,7 +273,7 @@ func (l *look) joinAt(t *text, k int) (done int) {
 	w := cur.end - cur.start
 	c := l.derive(t)
 	defer l.s.free(c)
-	c.views = with(t.views, "joined")
+	c.views = l.s.with(t.views, "joined")
 	c.openStart = from > 0 && b[from-1] != '\n'
 	for {
 		end := cur.end
@@ -315,7 +359,7 @@ func (e *Engine) straddles(s *scratch, b []byte, prev, cur line) bool {
 		for _, x := range e.grams.at(g) {
 			p := &e.anchors[x.anchor]
 			pos := i - int(x.off)
-			if x.gram != g || pos < 0 || p.dump || p.keyword != nil || p.quiet {
+			if x.gram != g || pos < 0 || p.mark != nil || p.keyword != nil || p.quiet {
 				continue
 			}
 			if t := s.automaton(p, x.anchor).try(all, pos, classOf(all, pos)); t.may || t.stop >= len(all) && t.stop-n >= gramLen {
