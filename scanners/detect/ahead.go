@@ -18,7 +18,24 @@ type ahead struct {
 	// told: an automaton goes at least as far as to the byte that ends the attempt here, or
 	// it ends where neither a line break nor a mask shows why; see broke.
 	told bool
+	// value is what follows what must follow, where that is known.
+	value *ahead2
 }
+
+// ahead2 goes on behind an assignment's first byte: a value of some length must follow it,
+// and, where that is known, something behind the value.
+type ahead2 struct {
+	kinds [256]uint8 // by byte: bits
+	least int        // bytes of the value
+	ended bool       // what is behind it is known
+}
+
+// What a byte may be of.
+const (
+	ofAssignment = 1 << iota
+	ofValue
+	behindValue
+)
 
 // What a byte does to an attempt.
 const (
@@ -94,11 +111,11 @@ const fewBytes = 24
 // behind tells of the elements' bytes.
 func behind(elems []*syntax.Regexp) *ahead {
 	a := &ahead{}
-	for i := utf8.RuneSelf; i < len(a.kinds); i++ {
-		a.kinds[i] = passes
+	for c := utf8.RuneSelf; c < len(a.kinds); c++ {
+		a.kinds[c] = passes
 	}
 	passed, loop := 0, false
-	for _, e := range elems {
+	for i, e := range elems {
 		if zeroWidth(e) {
 			continue
 		}
@@ -115,6 +132,7 @@ func behind(elems []*syntax.Regexp) *ahead {
 			if apart && n > 0 && (passed > 0 || n <= fewBytes) {
 				a.told = a.kinds['\n'] != skips && (loop && passed == 1 || !a.masks())
 				a.add(&first, passes)
+				a.value = valueOf(elems[i:])
 				return a
 			}
 		}
@@ -128,6 +146,45 @@ func behind(elems []*syntax.Regexp) *ahead {
 		if set.Op == syntax.OpRepeat || set.Op == syntax.OpStar || set.Op == syntax.OpPlus {
 			loop = single(set.Sub[0]) != nil && (set.Op != syntax.OpRepeat || set.Max < 0 || set.Max >= farAhead)
 		}
+	}
+	return nil
+}
+
+// leastValue is the shortest value that is looked for.
+const leastValue = 4
+
+// valueOf is nil where the elements don't begin with what is passed over and then a value.
+func valueOf(elems []*syntax.Regexp) *ahead2 {
+	v := &ahead2{}
+	add := func(set *classSet, bit uint8) (any bool) {
+		for c := range utf8.RuneSelf {
+			if set[c] == inside {
+				any = any || v.kinds[c]&ofValue != 0
+				v.kinds[c] |= bit
+			}
+		}
+		return any
+	}
+	for i, e := range elems {
+		if zeroWidth(e) {
+			continue
+		}
+		var all classSet
+		if !allOf(e, &all) {
+			return nil
+		}
+		if v.least = shortest(elems[i : i+1]); i == 0 || v.least < leastValue {
+			add(&all, ofAssignment)
+			continue
+		}
+		add(&all, ofValue)
+		var first classSet
+		if i+1 < len(elems) {
+			if must, ok := firstOf(elems[i+1], &first); must && ok {
+				v.ended = !add(&first, behindValue)
+			}
+		}
+		return v
 	}
 	return nil
 }
@@ -191,6 +248,8 @@ func firstOf(re *syntax.Regexp, set *classSet) (must, ok bool) {
 		return must, true
 	case syntax.OpEmptyMatch:
 		return false, true
+	case syntax.OpEndText: // where the text ends nothing is told
+		return true, true
 	}
 	return false, false
 }
@@ -232,8 +291,8 @@ func (s *classSet) join(o *classSet) {
 }
 
 // may reports whether something that must follow a literal at b[pos] does, or may farther
-// on, and how far behind b[pos] it looked.
-func (a *ahead) may(b []byte, pos int) (ok bool, n int) {
+// on, and how far behind b[pos] it looked. Of a value it says nothing unless asked.
+func (a *ahead) may(b []byte, pos int, value bool) (ok bool, n int) {
 	from := pos
 	if a.forms != nil {
 		size := a.size(b, pos)
@@ -243,8 +302,39 @@ func (a *ahead) may(b []byte, pos int) (ok bool, n int) {
 		from += size
 	}
 	for i, c := range b[from:min(len(b), from+farAhead)] {
-		if a.kinds[c] != skips {
-			return a.kinds[c] == passes, from + i - pos
+		switch a.kinds[c] {
+		case ends:
+			return false, from + i - pos
+		case passes:
+			if i += from; !value || a.value == nil || c >= utf8.RuneSelf {
+				return true, i - pos
+			}
+			ok, n = a.value.may(b, i+1)
+			return ok, i + 1 + n - pos
+		}
+	}
+	return true, farAhead
+}
+
+// may reports whether a value stands at b[pos], behind what may stand before it, or may
+// farther on, and how far it looked.
+func (v *ahead2) may(b []byte, pos int) (ok bool, n int) {
+	size, before := 0, true // of the value until now; whether all of it may stand before one
+	for i, c := range b[pos:min(len(b), pos+farAhead)] {
+		switch kind := v.kinds[c]; {
+		case c >= utf8.RuneSelf:
+			return true, i
+		case kind&ofValue != 0:
+			if size++; size >= v.least && !v.ended {
+				return true, i
+			}
+			before = before && kind&ofAssignment != 0
+		case size >= v.least && kind&behindValue != 0:
+			return true, i
+		case !before || kind&ofAssignment == 0:
+			return false, i
+		default:
+			size = 0
 		}
 	}
 	return true, farAhead

@@ -25,7 +25,7 @@ func TestAheadOnlyTellsWhatAutomatonsDo(t *testing.T) {
 			continue
 		}
 		known++
-		if ok, n := a.ahead.may([]byte(p.literals[0]+long), 0); ok && n > farAhead {
+		if ok, n := a.ahead.may([]byte(p.literals[0]+long), 0, false); ok && n > farAhead {
 			t.Errorf("%d bytes were looked at", n)
 		}
 		for range 2000 / fewer {
@@ -38,7 +38,7 @@ func TestAheadOnlyTellsWhatAutomatonsDo(t *testing.T) {
 			}
 			const pos = 1
 			b = append([]byte(" "), b...)
-			ok, n := a.ahead.may(b, pos)
+			ok, n := a.ahead.may(b, pos, p.quiet)
 			x := a.try(b, pos, classOf(b, pos))
 			if !ok && (x.may || x.stop >= len(b)) {
 				t.Fatalf("%s: %+v, but nothing follows, by the first %d bytes of %q", e.rules[p.rule].ID, x, n, b)

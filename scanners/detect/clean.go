@@ -14,7 +14,7 @@ func (t *text) clean(p *text) bool {
 	b := p.data
 	t.reset(p)
 	marks := marker{b: b, list: p.seen.marks}
-	lines, pipes := p.seen.lines, p.seen.pipes
+	stamps, pipes := p.seen.stamps, p.seen.pipes
 	from := 0 // what is not copied yet
 	glue := false
 	var service []byte // the line before's
@@ -23,32 +23,32 @@ func (t *text) clean(p *text) bool {
 		from = max(from, i+n)
 	}
 	for i := 0; i < len(b); {
-		for len(lines) > 0 && int(lines[0]) < i {
-			lines = lines[1:]
-		}
 		if !glue {
 			for len(pipes) > 0 && int(pipes[0]) < i {
 				pipes = pipes[1:]
+			}
+			for len(stamps) > 0 && int(stamps[0]) < i {
+				stamps = stamps[1:]
 			}
 			// Most lines have nothing to remove, and none that has stands before one of these.
 			until := marks.next(max(i, from))
 			if len(pipes) > 0 {
 				until = min(until, int(pipes[0]))
 			}
-			for len(lines) > 0 && int(lines[0]) < until && !mayStamp[b[i]] {
-				i, lines, service = int(lines[0])+1, lines[1:], nil
-				if i == len(b) {
-					break
-				}
+			if until < len(b) {
+				until = max(i, p.seen.lineBegin(until))
 			}
-			if i == len(b) || len(lines) == 0 && until == len(b) && !mayStamp[b[i]] {
+			if len(stamps) > 0 {
+				until = min(until, int(stamps[0]))
+			}
+			if until == len(b) {
 				break
 			}
+			if until > i {
+				i, service = until, nil
+			}
 		}
-		end := len(b)
-		if len(lines) > 0 {
-			end = int(lines[0]) + 1
-		}
+		end := p.seen.lineBreak(i, len(b)-1) + 1
 		var x lineMark
 		if mayStamp[b[i]] {
 			x = stamp(b[i:end])

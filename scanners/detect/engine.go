@@ -413,7 +413,7 @@ func (e *Engine) attempt(s *scratch, b []byte, id uint16, pos, off int) {
 	if s.steps < maxSteps*len(b) {
 		a := s.automaton(p, id)
 		if a.ahead != nil && (p.quiet || a.ahead.told) {
-			ok, n := a.ahead.may(b, pos)
+			ok, n := a.ahead.may(b, pos, p.quiet)
 			if s.steps += n; !ok && (p.quiet || !cuts[b[pos+n]]) {
 				return
 			}

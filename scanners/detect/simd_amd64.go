@@ -1,6 +1,7 @@
 package detect
 
 import (
+	"bytes"
 	"math/bits"
 	"unicode/utf8"
 
@@ -29,12 +30,12 @@ func surveyMasks(halves *surveyHalves, b *byte, blocks int, masks *blockMasks)
 // surveyHalves are what surveyMasks looks up: for the low half of an ASCII byte and for its
 // high half, sixteen entries each. What a byte has is what both entries have: of digits,
 // of base64 and of hex, a bit for each high half there is, and with those of base64, in the
-// two bits of halves that have none, the other seamBytes; of patterns' first bytes, a bit for each pattern;
+// two bits of halves that have none, the other seamBytes; of mayStamp, as stampBit has them; of patterns' first bytes, a bit for each pattern;
 // of their second ones the same, but for some bytes more than are one. Then the bytes that
 // runes which fold begin with, sixteen times each.
 type surveyHalves struct {
-	digits, hex, first, second [2][16]byte
-	folding                    [4][16]byte
+	digits, hex, stamps, first, second [2][16]byte
+	folding                            [4][16]byte
 }
 
 var ofHalves = func() (t surveyHalves) {
@@ -48,6 +49,10 @@ var ofHalves = func() (t surveyHalves) {
 		}
 		if hexDigit(c) {
 			set(&t.hex, c, 1<<(c>>4))
+		}
+		if mayStamp[c] {
+			// What any two of them share must have each of its halves' bytes, or none.
+			set(&t.stamps, c, stampBit(c))
 		}
 		set(&t.first, c, surveyTables[0][c])
 		set(&t.second, c, surveyTables[1][c])
@@ -69,6 +74,14 @@ var ofHalves = func() (t surveyHalves) {
 	return t
 }()
 
+// stampBit is one for the digits, and one for each other byte of mayStamp.
+func stampBit(c byte) byte {
+	if digit(c) {
+		return 1
+	}
+	return 2 << bytes.IndexByte([]byte("[{S"), c)
+}
+
 // ofNoKind is a byte that no survey notes, nor anything before it because of it.
 const ofNoKind = 0x7f
 
@@ -86,6 +99,7 @@ func (s *survey) blocks(b []byte) bool {
 		return false
 	}
 	s.words = s.words[:0]
+	begin := uint64(1)               // a line begins with the next block
 	var nuls, folding, before uint64 // the NULs of all, of the block before
 	var hex, seams uint64            // of the block before
 	var last [len(padding)]byte
@@ -116,12 +130,14 @@ func (s *survey) blocks(b []byte) bool {
 				next = 1 << 63
 			}
 			for x := m.breaks & (m.seams<<1 | seams>>63) & (m.seams>>1 | next); x != 0; x &= x - 1 {
-				s.seams = append(s.seams, uint32(len(s.lines)+bits.OnesCount64(m.breaks&(x&-x-1))))
+				s.seams = append(s.seams, uint32(i+bits.TrailingZeros64(x)))
 			}
 			seams = m.seams
-			for x := m.breaks; x != 0; x &= x - 1 {
-				s.lines = append(s.lines, uint32(i+bits.TrailingZeros64(x)))
+			s.breaks = append(s.breaks, m.breaks)
+			for x := m.stamps & (m.breaks<<1 | begin); x != 0; x &= x - 1 {
+				s.stamps = append(s.stamps, uint32(i+bits.TrailingZeros64(x)))
 			}
+			begin = m.breaks >> 63
 			// At an address's sixth digit, as addressed has it, with none before the first.
 			row := m.hex & (m.hex<<3 | hex>>61) & (m.hex<<4 | hex>>60) & (m.hex<<5 | hex>>59) &^ (m.hex<<6 | hex>>58)
 			for hex = m.hex; row != 0; row &= row - 1 {

@@ -12,8 +12,9 @@ import (
 // reads, and which runs of base64 digits are long enough. All lists are in order.
 // What looks at a place decides; a survey only leaves out where nothing is.
 type survey struct {
-	lines   []uint32 // line breaks
-	seams   []uint32 // numbers of those in lines at which a token may go on in the next line
+	breaks  []uint64 // a bit for each byte, set for line breaks
+	seams   []uint32 // those of them at which a token may go on in the next line
+	stamps  []uint32 // beginnings of lines that have a byte of mayStamp, but a byte-order mark's
 	rows    []uint32 // where a line has an address, as rows of dumps have it, behind its indentation
 	marks   []uint32 // what a marker may remove
 	pipes   []uint32 // " | "
@@ -37,6 +38,7 @@ type blockMasks struct {
 	folding  uint64 // the first two bytes of a rune that folds into ASCII
 	hex      uint64 // hexDigits
 	seams    uint64 // seamBytes
+	stamps   uint64 // mayStamp, but a byte-order mark
 }
 
 // pattern is what a place looks like at which something may begin: a byte, and
@@ -81,8 +83,7 @@ var escapable = func() (t [256]bool) {
 
 // The bits of what is told by one byte.
 const (
-	ofBase64 = 1 << iota
-	isBreak
+	ofBase64  = 1 << iota
 	isControl // ESC and backspace
 	isNUL
 )
@@ -106,8 +107,6 @@ var surveyTables = func() (t [4][128]byte) {
 			t[3][c] |= ofBase64
 		}
 		switch c {
-		case '\n':
-			t[3][c] |= isBreak
 		case esc, '\b':
 			t[3][c] |= isControl
 		case 0:
@@ -118,7 +117,7 @@ var surveyTables = func() (t [4][128]byte) {
 }()
 
 func (s *survey) reset() {
-	s.lines, s.marks, s.pipes, s.runs, s.wides = s.lines[:0], s.marks[:0], s.pipes[:0], s.runs[:0], s.wides[:0]
+	s.breaks, s.stamps, s.marks, s.pipes, s.runs, s.wides = s.breaks[:0], s.stamps[:0], s.marks[:0], s.pipes[:0], s.runs[:0], s.wides[:0]
 	for i := range s.escapes {
 		s.escapes[i] = s.escapes[i][:0]
 	}
@@ -149,16 +148,61 @@ func (s *survey) row(b []byte, i int) {
 	s.rows = append(s.rows, uint32(i))
 }
 
-// seamsAndRows notes them where blocks were not surveyed.
-func (s *survey) seamsAndRows(b []byte) {
-	s.row(b, indented(b, 0))
-	for k, line := range s.lines {
-		i := int(line)
-		s.row(b, indented(b, i+1))
-		if i > 0 && i+1 < len(b) && seamBytes[b[i-1]] && seamBytes[b[i+1]] {
+// byLines notes what is told of each line where blocks were not surveyed.
+func (s *survey) byLines(b []byte) {
+	s.breaks = slices.Grow(s.breaks[:0], len(b)/64+1)[:len(b)/64+1]
+	clear(s.breaks)
+	for i := 0; i < len(b); {
+		s.row(b, indented(b, i))
+		if mayStamp[b[i]] && b[i] != bom[0] {
+			s.stamps = append(s.stamps, uint32(i))
+		}
+		k := bytes.IndexByte(b[i:], '\n')
+		if k < 0 {
+			break
+		}
+		k += i
+		s.breaks[k/64] |= 1 << (k % 64)
+		if k > 0 && k+1 < len(b) && seamBytes[b[k-1]] && seamBytes[b[k+1]] {
 			s.seams = append(s.seams, uint32(k))
 		}
+		i = k + 1
 	}
+}
+
+// lineBegin is where the line begins that b[i] is in, its break with it.
+func (s *survey) lineBegin(i int) int {
+	k, w := i/64, uint64(0)
+	if k < len(s.breaks) {
+		w = s.breaks[k] & (1<<(i%64) - 1)
+	}
+	for w == 0 {
+		if k--; k < 0 {
+			return 0
+		}
+		w = s.breaks[k]
+	}
+	return k*64 + bits.Len64(w)
+}
+
+// shorter reports whether less than minWrap bytes stand before the line's break at b[i].
+func (s *survey) shorter(i int) bool {
+	k, n := i/64, i%64
+	before := s.breaks[k] << 1 << (63 - n) // the break last but one nearest to the top
+	if k > 0 {
+		before |= s.breaks[k-1] >> n
+	}
+	return bits.LeadingZeros64(before) < minWrap || i < minWrap
+}
+
+// lineBreak is the first line break from i on, or none.
+func (s *survey) lineBreak(i, none int) int {
+	for k, used := i/64, i%64; k < len(s.breaks); k, used = k+1, 0 {
+		if w := s.breaks[k] >> used << used; w != 0 {
+			return k*64 + bits.TrailingZeros64(w)
+		}
+	}
+	return none
 }
 
 // note files a place at which the patterns of the mask may begin.
@@ -183,11 +227,11 @@ func (s *survey) take(b []byte) {
 		s.longRuns()
 	case len(b) >= smallText:
 		s.scalar(b)
-		s.seamsAndRows(b)
+		s.byLines(b)
 	default:
 		s.bytes(b)
 		s.longRuns()
-		s.seamsAndRows(b)
+		s.byLines(b)
 	}
 }
 
@@ -210,8 +254,6 @@ func (s *survey) bytes(b []byte) {
 		one := surveyTables[3][c]
 		s.words[len(s.words)-1] |= uint64(one&ofBase64) << (i % 64)
 		switch {
-		case one&isBreak != 0:
-			s.lines = append(s.lines, uint32(i))
 		case one&isControl != 0:
 			s.marks = append(s.marks, uint32(i))
 		case one&isNUL != 0:
@@ -295,7 +337,6 @@ func (s *survey) scalar(b []byte) {
 		}
 	}
 	mark := func(i int) { s.marks = append(s.marks, uint32(i)) }
-	each('\n', func(i int) { s.lines = append(s.lines, uint32(i)) })
 	each(esc, mark)
 	each('\b', mark)
 	each(bom[0], mark)

@@ -12,7 +12,7 @@ func TestSurveysLeaveNothingOut(t *testing.T) {
 	r := rand.New(rand.NewPCG(21, 22))
 	pieces := []string{"a", "Zz09+/-_", "%2F", "%g1", `\n`, `\u0041`, `\`, "&amp;", "&#65;", "&", "=3D", "=\r\n", "=\n", "=", `'\''`, `'"'"'`, "''", "\x00", "\x00a", "\x00A=b", "\x00\x00",
 		"\x1b[31m", "[0m", "[", "\b", "\xef\xbb\xbf", "\xef", "ſ", "\u212a", "\xe2", "\xc5", "é", " | ", "|", " ", "\n", "\r\n", "0123456789abcdefABCDEF++", "x.y",
-		"\t", "\n000000", "\n  00000a0: 61", "a-", "~\n"}
+		"\t", "S", "{", "\n[", "\n000000", "\n  00000a0: 61", "a-", "~\n"}
 	places := 0
 	for n := range 3000 / fewer {
 		var b []byte
@@ -26,11 +26,11 @@ func TestSurveysLeaveNothingOut(t *testing.T) {
 		whole.take(b)
 		scalar.reset()
 		scalar.scalar(b)
-		scalar.seamsAndRows(b)
+		scalar.byLines(b)
 		single.reset()
 		single.bytes(b)
 		single.longRuns()
-		single.seamsAndRows(b)
+		single.byLines(b)
 		for _, s := range []*survey{&whole, &scalar, &single} {
 			places += checkSurvey(t, s, b)
 			if t.Failed() {
@@ -96,19 +96,34 @@ func checkSurvey(t *testing.T, s *survey, b []byte) int {
 			runs = append(runs, span{start, i})
 		}
 	}
-	if !slices.Equal(lines, s.lines) || !slices.Equal(runs, s.runs) {
-		t.Errorf("lines %v, not %v; runs %v, not %v", s.lines, lines, s.runs, runs)
+	var breaks []uint32
+	for i := s.lineBreak(0, -1); i >= 0; i = s.lineBreak(i+1, -1) {
+		breaks = append(breaks, uint32(i))
 	}
-	var seams, rows []uint32
+	if !slices.Equal(lines, breaks) || !slices.Equal(runs, s.runs) {
+		t.Errorf("lines %v, not %v; runs %v, not %v", breaks, lines, s.runs, runs)
+	}
+	var seams, rows, stamps []uint32
+	for i := range b {
+		if want := bytes.LastIndexByte(b[:i], '\n') + 1; s.lineBegin(i) != want {
+			t.Errorf("the line of %d begins at %d, not %d", i, s.lineBegin(i), want)
+		}
+		if (i == 0 || b[i-1] == '\n') && mayStamp[b[i]] && b[i] != bom[0] {
+			stamps = append(stamps, uint32(i))
+		}
+	}
 	for k, i := range append([]int{-1}, ints(lines)...) {
 		if k > 0 && i > 0 && i+1 < len(b) && seamBytes[b[i-1]] && seamBytes[b[i+1]] {
-			seams = append(seams, uint32(k-1))
+			seams = append(seams, uint32(i))
 		}
 		row := b[i+1:]
 		row = bytes.TrimLeft(row, " \t")
 		if len(row) >= minRow && addressed(row) {
 			rows = append(rows, uint32(len(b)-len(row)))
 		}
+	}
+	if !slices.Equal(stamps, s.stamps) {
+		t.Errorf("stamps %v, not %v", s.stamps, stamps)
 	}
 	if !slices.Equal(seams, s.seams) || !slices.Equal(rows, s.rows) {
 		t.Errorf("seams %v, not %v; rows %v, not %v", s.seams, seams, s.rows, rows)

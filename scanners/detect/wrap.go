@@ -92,6 +92,14 @@ func lineAt(b []byte, i int) line {
 	return l
 }
 
+// line is what stands from i on to its line's end.
+func (t *text) line(i int) line {
+	if k := t.seen.lineBreak(i, -1); k >= 0 {
+		return line{span{i, k}, k + 1}
+	}
+	return line{span{i, len(t.data)}, len(t.data)}
+}
+
 // trim leaves out indentation and what stands before the line break.
 func (l *line) trim(b []byte) {
 	for l.end > l.start && (b[l.end-1] == '\r' || b[l.end-1] == ' ') {
@@ -127,9 +135,10 @@ func nonzero(w uint64) uint64 {
 func (l *look) lines(t *text, own span, joins []int, depth int) {
 	end := min(len(t.data), own.end+maxJoin)
 	start := own.start
-	breaks := after(t.seen.lines, start)
-	if len(breaks) > 0 && int(breaks[0]) < end && start > 0 {
-		start = int(breaks[0]) + 1
+	if start > 0 {
+		if k := t.seen.lineBreak(start, end); k < end {
+			start = k + 1
+		}
 	}
 	joins = l.seams(t, span{start, end}, joins, depth)
 	l.rows(t, span{start, end}, depth)
@@ -146,16 +155,15 @@ func (l *look) lines(t *text, own span, joins []int, depth int) {
 // it joins lines of equal length, and adds the breaks that a literal may stand on both
 // sides of to joins.
 func (l *look) seams(t *text, part span, joins []int, depth int) []int {
-	b, breaks := t.data, t.seen.lines
+	b := t.data
 	var run []line // of equal length
 	flush := func() {
 		l.joinRun(t, run, (part.start > 0 || t.inside) && len(run) > 0 && run[0].start <= part.start, depth)
 		run = run[:0]
 	}
-	first, _ := slices.BinarySearch(breaks, uint32(part.start))
-	last := -1 // the break before which the last line of the run ends, if there is one
-	for _, k := range after(t.seen.seams, first) {
-		at := int(breaks[k])
+	last := -1 // where the line that was looked at last ends
+	for _, k := range after(t.seen.seams, part.start) {
+		at := int(k)
 		if at+1 >= part.end {
 			break
 		}
@@ -164,22 +172,24 @@ func (l *look) seams(t *text, part span, joins []int, depth int) []int {
 		if next == len(b) || !tokenByte[b[next]] {
 			continue
 		}
-		prev := line{span{0, at}, at + 1}
-		if k > 0 {
-			prev.start = int(breaks[k-1]) + 1
+		end := at
+		for end > 0 && (b[end-1] == '\r' || b[end-1] == ' ') {
+			end--
 		}
-		prev.trim(b)
-		if prev.end == 0 || !tokenByte[b[prev.end-1]] {
+		if end == 0 || !tokenByte[b[end-1]] {
 			continue
 		}
-		cur := line{span{at + 1, len(b)}, len(b)}
-		if int(k)+1 < len(breaks) {
-			cur.end, cur.next = int(breaks[k+1]), int(breaks[k+1])+1
+		straddled := l.e.grams.mayStraddle(b, end, next)
+		if !straddled && last != at && t.seen.shorter(at) {
+			continue
 		}
-		cur.trim(b)
-		if last >= 0 && last != int(k) {
+		prev, cur := line{span{t.seen.lineBegin(at), at}, at + 1}, t.line(at+1)
+		prev.trim(b)
+		if last >= 0 && last != at {
 			flush()
 		}
+		last = cur.next - 1
+		cur.trim(b)
 		n, m := cur.end-cur.start, prev.end-prev.start
 		joined := false
 		if m >= minWrap && n <= m && (n == m || len(run) > 1) {
@@ -189,10 +199,9 @@ func (l *look) seams(t *text, part span, joins []int, depth int) []int {
 			run = append(run, cur)
 			joined = n == m
 		}
-		if !joined && l.e.grams.mayStraddle(b, prev, cur) && l.e.straddles(l.s, b, prev, cur) {
+		if !joined && straddled && l.e.straddles(l.s, b, prev, cur) {
 			joins = append(joins, at)
 		}
-		last = int(k) + 1
 		if !joined && len(run) > 0 {
 			flush()
 		}
@@ -203,19 +212,11 @@ func (l *look) seams(t *text, part span, joins []int, depth int) []int {
 
 // rows reads the rows of hex dumps that begin in part.
 func (l *look) rows(t *text, part span, depth int) {
-	breaks := t.seen.lines
 	dump := dumper{l: l, t: t, depth: depth}
 	follows := 0 // where a row has to be, to follow the last one
 	for _, i := range after(t.seen.rows, part.start) {
-		k, _ := slices.BinarySearch(breaks, i)
-		row := line{span{int(i), len(t.data)}, len(t.data)}
-		if k < len(breaks) {
-			row.end, row.next = int(breaks[k]), int(breaks[k])+1
-		}
-		begins := 0
-		if k > 0 {
-			begins = int(breaks[k-1]) + 1
-		}
+		row := t.line(int(i))
+		begins := t.seen.lineBegin(int(i))
 		if begins >= part.end {
 			break
 		}
@@ -332,14 +333,13 @@ func (l *look) joined(c *text, usual bool) {
 	l.s.joins = l.s.joins[:0]
 }
 
-// mayStraddle is false where no gram stands on both sides of the break between two
-// lines: the three bytes on either side say so.
-func (t *gramTable) mayStraddle(b []byte, prev, cur line) bool {
-	const side = gramLen - 1
-	if prev.end-prev.start < side || cur.end-cur.start < side || prev.end == side || cur.start+gramLen > len(b) {
+// mayStraddle is false where no gram stands on both sides of the break between a line that
+// ends at b[end] and one that begins at b[next]: three bytes on either side say so.
+func (t *gramTable) mayStraddle(b []byte, end, next int) bool {
+	if end < gramLen || next+gramLen > len(b) {
 		return true
 	}
-	six := uint64(binary.LittleEndian.Uint32(b[prev.end-gramLen:])>>8) | uint64(binary.LittleEndian.Uint32(b[cur.start:]))<<24
+	six := uint64(binary.LittleEndian.Uint32(b[end-gramLen:])>>8) | uint64(binary.LittleEndian.Uint32(b[next:]))<<24
 	// All three are looked up: fewer branches to miss.
 	x, y, z := (uint32(six)|fold4)*hashMul, (uint32(six>>8)|fold4)*hashMul, (uint32(six>>16)|fold4)*hashMul
 	return (t.bitmap[x>>20]>>(x>>14&63)|t.bitmap[y>>20]>>(y>>14&63)|t.bitmap[z>>20]>>(z>>14&63))&1 != 0
