@@ -2,6 +2,7 @@ package detect
 
 import (
 	"encoding/binary"
+	"math/bits"
 	"regexp/syntax"
 	"strings"
 	"unicode/utf8"
@@ -11,7 +12,9 @@ import (
 // and so is a URL: that an assignment follows within a few words, or a "?" before the URL
 // ends, shows sooner in a table than in an automaton, which counts.
 type ahead struct {
-	kinds [256]uint8 // by byte
+	// skips are the bytes that can be of a match, and something else must follow; passes
+	// what must. Any other byte ends the attempt, and beyond ASCII nothing is told.
+	skips, passes asciiSet
 	// forms are what the literal may be, none of which begins another one; without any,
 	// what it is made of is skipped.
 	forms []form
@@ -25,24 +28,28 @@ type ahead struct {
 // ahead2 goes on behind an assignment's first byte: a value of some length must follow it,
 // and, where that is known, something behind the value.
 type ahead2 struct {
-	kinds [256]uint8 // by byte: bits
-	least int        // bytes of the value
-	ended bool       // what is behind it is known
+	assignment, value, behind asciiSet // what each may be of
+	least                     int      // bytes of the value
+	ended                     bool     // what is behind it is known
 }
 
-// What a byte may be of.
-const (
-	ofAssignment = 1 << iota
-	ofValue
-	behindValue
-)
+// asciiSet is a set of bytes below 0x80, a bit for each.
+type asciiSet [2]uint64
 
-// What a byte does to an attempt.
-const (
-	ends   = iota // it can't be of a match
-	skips         // it can be, and something else must follow
-	passes        // what must follow
-)
+func (s *asciiSet) has(c byte) bool { return c < utf8.RuneSelf && s[c>>6&1]>>(c&63)&1 != 0 }
+
+// add puts the class's bytes in.
+func (s *asciiSet) add(class *classSet) {
+	for c := range utf8.RuneSelf {
+		if class[c] == inside {
+			s[c/64] |= 1 << (c % 64)
+		}
+	}
+}
+
+func (s *asciiSet) meets(o *asciiSet) bool { return s[0]&o[0]|s[1]&o[1] != 0 }
+
+func (s *asciiSet) size() int { return bits.OnesCount64(s[0]) + bits.OnesCount64(s[1]) }
 
 // form is a string with its letters in lower case: its first eight bytes with bit 0x20 set
 // and as far as the mask goes, and what is behind them.
@@ -84,7 +91,7 @@ func aheadOf(elems []*syntax.Regexp, elem int) *ahead {
 	}
 	for _, l := range all {
 		for _, c := range []byte(l) {
-			if a.kinds[c] != skips || letter(c) && a.kinds[c&^0x20] != skips {
+			if !a.skips.has(c) || letter(c) && !a.skips.has(c&^0x20) {
 				return nil
 			}
 		}
@@ -111,9 +118,6 @@ const fewBytes = 24
 // behind tells of the elements' bytes.
 func behind(elems []*syntax.Regexp) *ahead {
 	a := &ahead{}
-	for c := utf8.RuneSelf; c < len(a.kinds); c++ {
-		a.kinds[c] = passes
-	}
 	passed, loop := 0, false
 	for i, e := range elems {
 		if zeroWidth(e) {
@@ -122,16 +126,10 @@ func behind(elems []*syntax.Regexp) *ahead {
 		var first, all classSet
 		must, ok := firstOf(e, &first)
 		if must && ok {
-			n, apart := 0, true
-			for c := range utf8.RuneSelf {
-				if first[c] == inside {
-					n++
-					apart = apart && a.kinds[c] == ends
-				}
-			}
-			if apart && n > 0 && (passed > 0 || n <= fewBytes) {
-				a.told = a.kinds['\n'] != skips && (loop && passed == 1 || !a.masks())
-				a.add(&first, passes)
+			a.passes = asciiSet{}
+			a.passes.add(&first)
+			if n := a.passes.size(); n > 0 && !a.passes.meets(&a.skips) && (passed > 0 || n <= fewBytes) {
+				a.told = !a.skips.has('\n') && (loop && passed == 1 || !a.masks())
 				a.value = valueOf(elems[i:])
 				return a
 			}
@@ -139,7 +137,7 @@ func behind(elems []*syntax.Regexp) *ahead {
 		if !allOf(e, &all) {
 			return nil
 		}
-		a.add(&all, skips)
+		a.skips.add(&all)
 		passed++
 		set := e
 		loop = false
@@ -156,15 +154,6 @@ const leastValue = 4
 // valueOf is nil where the elements don't begin with what is passed over and then a value.
 func valueOf(elems []*syntax.Regexp) *ahead2 {
 	v := &ahead2{}
-	add := func(set *classSet, bit uint8) (any bool) {
-		for c := range utf8.RuneSelf {
-			if set[c] == inside {
-				any = any || v.kinds[c]&ofValue != 0
-				v.kinds[c] |= bit
-			}
-		}
-		return any
-	}
 	for i, e := range elems {
 		if zeroWidth(e) {
 			continue
@@ -174,14 +163,15 @@ func valueOf(elems []*syntax.Regexp) *ahead2 {
 			return nil
 		}
 		if v.least = shortest(elems[i : i+1]); i == 0 || v.least < leastValue {
-			add(&all, ofAssignment)
+			v.assignment.add(&all)
 			continue
 		}
-		add(&all, ofValue)
+		v.value.add(&all)
 		var first classSet
 		if i+1 < len(elems) {
 			if must, ok := firstOf(elems[i+1], &first); must && ok {
-				v.ended = !add(&first, behindValue)
+				v.behind.add(&first)
+				v.ended = !v.behind.meets(&v.value)
 			}
 		}
 		return v
@@ -192,19 +182,11 @@ func valueOf(elems []*syntax.Regexp) *ahead2 {
 // masks reports whether a mask's first byte is skipped.
 func (a *ahead) masks() bool {
 	for _, m := range masks {
-		if a.kinds[m[0]] == skips {
+		if a.skips.has(m[0]) {
 			return true
 		}
 	}
-	return a.kinds['*'] == skips
-}
-
-func (a *ahead) add(set *classSet, kind uint8) {
-	for c := range utf8.RuneSelf {
-		if set[c] == inside {
-			a.kinds[c] = kind
-		}
-	}
+	return a.skips.has('*')
 }
 
 // firstOf adds the bytes that a match of re can begin with, unless it may be empty: then
@@ -302,16 +284,20 @@ func (a *ahead) may(b []byte, pos int, value bool) (ok bool, n int) {
 		from += size
 	}
 	for i, c := range b[from:min(len(b), from+farAhead)] {
-		switch a.kinds[c] {
-		case ends:
-			return false, from + i - pos
-		case passes:
-			if i += from; !value || a.value == nil || c >= utf8.RuneSelf {
-				return true, i - pos
-			}
-			ok, n = a.value.may(b, i+1)
-			return ok, i + 1 + n - pos
+		if a.skips.has(c) {
+			continue
 		}
+		n = from + i - pos
+		switch {
+		case c >= utf8.RuneSelf:
+			return true, n
+		case !a.passes.has(c):
+			return false, n
+		case !value || a.value == nil:
+			return true, n
+		}
+		ok, i = a.value.may(b, pos+n+1)
+		return ok, n + 1 + i
 	}
 	return true, farAhead
 }
@@ -321,17 +307,17 @@ func (a *ahead) may(b []byte, pos int, value bool) (ok bool, n int) {
 func (v *ahead2) may(b []byte, pos int) (ok bool, n int) {
 	size, before := 0, true // of the value until now; whether all of it may stand before one
 	for i, c := range b[pos:min(len(b), pos+farAhead)] {
-		switch kind := v.kinds[c]; {
+		switch {
 		case c >= utf8.RuneSelf:
 			return true, i
-		case kind&ofValue != 0:
+		case v.value.has(c):
 			if size++; size >= v.least && !v.ended {
 				return true, i
 			}
-			before = before && kind&ofAssignment != 0
-		case size >= v.least && kind&behindValue != 0:
+			before = before && v.assignment.has(c)
+		case size >= v.least && v.behind.has(c):
 			return true, i
-		case !before || kind&ofAssignment == 0:
+		case !before || !v.assignment.has(c):
 			return false, i
 		default:
 			size = 0

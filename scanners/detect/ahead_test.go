@@ -11,7 +11,7 @@ import (
 func TestAheadOnlyTellsWhatAutomatonsDo(t *testing.T) {
 	e := New(builtin(t))
 	r := rand.New(rand.NewPCG(31, 32))
-	s := &scratch{auto: make([]*automaton, len(e.anchors))}
+	s := &scratch{quick: make([]quick, len(e.anchors))}
 	pieces := []string{" ", "\t", "\n", "a", "Key", "9", "_", ".", "-", "'", `"`, "`", "=", ":", ":=", "=>", "||", "|", ",", "?", ">", "(", "{", ";", "é", "ſ", "\u212a", "\\", "0123456789abcdefABCDEF0123456789abcdef", "x-Y", "\x00", "\xff", "\r\n", "***", "[MASKED]", "@", "/", "com"}
 	long := strings.Repeat("a ", 1<<10)
 	known, told, open, notes := 0, 0, 0, 0
@@ -21,11 +21,12 @@ func TestAheadOnlyTellsWhatAutomatonsDo(t *testing.T) {
 			continue
 		}
 		a := s.automaton(p, uint16(id))
-		if a.ahead == nil {
+		ahead := p.rest().ahead
+		if ahead == nil {
 			continue
 		}
 		known++
-		if ok, n := a.ahead.may([]byte(p.literals[0]+long), 0, false); ok && n > farAhead {
+		if ok, n := ahead.may([]byte(p.literals[0]+long), 0, false); ok && n > farAhead {
 			t.Errorf("%d bytes were looked at", n)
 		}
 		for range 2000 / fewer {
@@ -38,12 +39,12 @@ func TestAheadOnlyTellsWhatAutomatonsDo(t *testing.T) {
 			}
 			const pos = 1
 			b = append([]byte(" "), b...)
-			ok, n := a.ahead.may(b, pos, p.quiet)
+			ok, n := ahead.may(b, pos, p.quiet)
 			x := a.try(b, pos, classOf(b, pos))
 			if !ok && (x.may || x.stop >= len(b)) {
 				t.Fatalf("%s: %+v, but nothing follows, by the first %d bytes of %q", e.rules[p.rule].ID, x, n, b)
 			}
-			if !ok && !p.quiet && a.ahead.told && !cuts[b[pos+n]] {
+			if !ok && !p.quiet && ahead.told && !cuts[b[pos+n]] {
 				notes++
 				if x.stop-pos >= gramLen && (lineEnd(b, x.stop) >= 0 || p.leading && p.least > 0 && maskLen(b[x.stop:]) > 0) {
 					t.Fatalf("%s: %+v, which is noted, but not by the first %d bytes of %q", e.rules[p.rule].ID, x, n, b)

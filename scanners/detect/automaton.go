@@ -12,13 +12,12 @@ import (
 // byte. Where the expression tells such runes apart it says "may". One goroutine
 // uses it.
 type automaton struct {
-	ahead  *ahead // nil: nothing is told without it
-	prog   *syntax.Prog
-	runes  []beyond   // by instruction
-	class  [256]uint8 // bytes that no instruction tells apart
-	sample []byte     // one byte of each class
-	next   []int32    // by state and class: the next state's place here + first, or an outcome
+	sample []byte  // one byte of each class
+	next   []int32 // by state and class: the next state's place here + first, or an outcome
 	states []dstate
+	class  [256]uint8 // bytes that no instruction tells apart
+	prog   *syntax.Prog
+	runes  []beyond // by instruction
 	ids    map[string]int32
 	mark   []uint32 // by instruction: seen in generation gen
 	gen    uint32

@@ -169,7 +169,7 @@ func (e *Engine) find(s *scratch, b []byte, parts []span, f func(raw)) {
 	if len(s.win) == 0 {
 		s.win = make([][]window, len(e.rules))
 		s.gate = make([]bool, len(e.rules))
-		s.auto = make([]*automaton, len(e.anchors))
+		s.quick = make([]quick, len(e.anchors))
 		s.reach = make([]sliding, len(e.anchors))
 	}
 	for _, id := range s.reached {
@@ -376,49 +376,88 @@ func (e *Engine) gated(r *compiled, b []byte, start, end int) bool {
 	return false
 }
 
+// quick is what is asked of an anchor at every hit, in few bytes: most hits end there.
+type quick struct {
+	ahead *ahead     // nil: none that may be used
+	auto  *automaton // nil: not made yet
+	kind  kind
+	quiet bool
+}
+
+// kind is what a hit at an anchor leads to.
+type kind uint8
+
+const (
+	unknown kind = iota // not told yet
+	attempts
+	waits
+	special // a mark or a keyword
+)
+
+// ready fills in what is asked of an anchor.
+func (q *quick) ready(p *placed) {
+	q.quiet = p.quiet
+	switch {
+	case p.mark != nil || p.keyword != nil:
+		q.kind = special
+		return
+	case p.needle[0] != nil:
+		q.kind = waits
+	default:
+		q.kind = attempts
+	}
+	if a := p.rest().ahead; a != nil && (p.quiet || a.told) {
+		q.ahead = a
+	}
+}
+
 // hit tries an anchor whose gram stands off bytes behind b[pos].
 func (e *Engine) hit(s *scratch, b []byte, id uint16, pos, off int) {
 	if pos < 0 || pos >= len(b) {
 		return
 	}
-	p := &e.anchors[id]
-	if p.mark != nil {
-		if !bytes.HasPrefix(b[pos:], p.mark) {
-			return
-		}
-		if p.mark[0] == dumpMark[0] {
-			s.dumps = append(s.dumps, pos)
-		} else { // begins with a capital
-			s.needles = append(s.needles, pos)
-		}
-		return
+	q := &s.quick[id]
+	if q.kind == unknown {
+		q.ready(&e.anchors[id])
 	}
-	if p.keyword != nil {
+	switch q.kind {
+	case attempts:
+		e.attempt(s, b, id, pos, off)
+	case waits:
+		s.waiting = append(s.waiting, waiting{id, pos, off})
+	default:
+		e.marked(s, b, id, pos)
+	}
+}
+
+// marked looks whether the mark or the keyword stands at b[pos].
+func (e *Engine) marked(s *scratch, b []byte, id uint16, pos int) {
+	p := &e.anchors[id]
+	switch {
+	case p.keyword != nil:
 		if len(b)-pos >= len(p.keyword) && bytes.EqualFold(b[pos:pos+len(p.keyword)], p.keyword) {
 			e.place(s, b, id, pos, -1)
 		}
-		return
+	case !bytes.HasPrefix(b[pos:], p.mark):
+	case p.mark[0] == dumpMark[0]:
+		s.dumps = append(s.dumps, pos)
+	default: // a needle's half begins with a capital
+		s.needles = append(s.needles, pos)
 	}
-	if p.needle[0] != nil {
-		s.waiting = append(s.waiting, waiting{id, pos, off})
-		return
-	}
-	e.attempt(s, b, id, pos, off)
 }
 
 // attempt looks whether a match may begin with the anchor's literal, as hit has them.
 func (e *Engine) attempt(s *scratch, b []byte, id uint16, pos, off int) {
-	p := &e.anchors[id]
 	t := attempt{may: true, end: -1}
 	if s.steps < maxSteps*len(b) {
-		a := s.automaton(p, id)
-		if a.ahead != nil && (p.quiet || a.ahead.told) {
-			ok, n := a.ahead.may(b, pos, p.quiet)
-			if s.steps += n; !ok && (p.quiet || !cuts[b[pos+n]]) {
+		q := &s.quick[id]
+		if q.ahead != nil {
+			ok, n := q.ahead.may(b, pos, q.quiet)
+			if s.steps += n; !ok && (q.quiet || !cuts[b[pos+n]]) {
 				return
 			}
 		}
-		t = a.try(b, pos, classOf(b, pos))
+		t = s.automaton(&e.anchors[id], id).try(b, pos, classOf(b, pos))
 		s.steps += max(t.stop, t.end) - pos
 	}
 	if t.may {
@@ -426,7 +465,7 @@ func (e *Engine) attempt(s *scratch, b []byte, id uint16, pos, off int) {
 	} else if t.stop >= len(b) {
 		s.open = append(s.open, pos)
 	} else {
-		e.broke(s, b, p, pos, off, t.stop)
+		e.broke(s, b, &e.anchors[id], pos, off, t.stop)
 	}
 }
 

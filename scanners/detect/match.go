@@ -17,11 +17,11 @@ type scratch struct {
 	slots    []int
 	gate     []bool
 	act      []int
-	unfolded bool         // the text is known to have no rune that folds into ASCII
-	steps    int          // bytes that automatons looked at
-	auto     []*automaton // by anchor, made when first needed
-	reach    []sliding    // likewise
-	reached  []uint16     // those of reach that are not empty
+	unfolded bool      // the text is known to have no rune that folds into ASCII
+	steps    int       // bytes that automatons looked at
+	quick    []quick   // by anchor
+	reach    []sliding // likewise
+	reached  []uint16  // those of reach that are not empty
 	waiting  []waiting
 	needles  []int // where halves of needles stand
 	joins    []int // line ends at which an attempt broke off
@@ -45,12 +45,11 @@ func (s *scratch) text() *text {
 }
 
 func (s *scratch) automaton(p *placed, id uint16) *automaton {
-	if s.auto[id] == nil {
-		r := p.rest()
-		s.auto[id] = newAutomaton(r.prog)
-		s.auto[id].ahead = r.ahead
+	q := &s.quick[id]
+	if q.auto == nil {
+		q.auto = newAutomaton(p.rest().prog)
 	}
-	return s.auto[id]
+	return q.auto
 }
 
 func (s *scratch) free(t *text) { s.texts = append(s.texts, t) }
