@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"math/bits"
 	"regexp/syntax"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -12,25 +13,29 @@ import (
 // and so is a URL: that an assignment follows within a few words, or a "?" before the URL
 // ends, shows sooner in a table than in an automaton, which counts.
 type ahead struct {
+	// forms are what the literal may be, none of which begins another one. Without any,
+	// what it is made of is skipped as well.
+	forms []form
+	*follow
+}
+
+// follow is what comes behind a literal.
+type follow struct {
 	// skips are the bytes that can be of a match, and something else must follow; passes
 	// what must. Any other byte ends the attempt, and beyond ASCII nothing is told.
 	skips, passes asciiSet
-	// forms are what the literal may be, none of which begins another one; without any,
-	// what it is made of is skipped.
-	forms []form
+	value         *assigned // nil: nothing is told of it
 	// told: an automaton goes at least as far as to the byte that ends the attempt here, or
 	// it ends where neither a line break nor a mask shows why; see broke.
 	told bool
-	// value is what follows what must follow, where that is known.
-	value *ahead2
 }
 
-// ahead2 goes on behind an assignment's first byte: a value of some length must follow it,
-// and, where that is known, something behind the value.
-type ahead2 struct {
-	assignment, value, behind asciiSet // what each may be of
-	least                     int      // bytes of the value
-	ended                     bool     // what is behind it is known
+// assigned is what follows an assignment's first byte: a value of some length, and, where
+// that is known, something behind it.
+type assigned struct {
+	before, value, behind asciiSet // what each may be of
+	least                 int      // bytes of the value
+	ended                 bool     // what is behind it is known
 }
 
 // asciiSet is a set of bytes below 0x80, a bit for each.
@@ -55,6 +60,7 @@ func (s *asciiSet) size() int { return bits.OnesCount64(s[0]) + bits.OnesCount64
 // and as far as the mask goes, and what is behind them.
 type form struct {
 	head, mask uint64
+	*follow    // nil: nothing is told of this one
 	rest       string
 	size       int
 }
@@ -63,41 +69,66 @@ type form struct {
 const farAhead = 64
 
 // mostForms is how many forms are compared.
-const mostForms = 4
+const mostForms = 8
 
-// aheadOf is nil where the elements behind a literal, which begins with one of them, don't
-// begin with what is passed over and then one of some bytes that must be there.
+// aheadOf is nil where nothing is told of what follows a literal that begins with one of
+// the elements: where those behind it don't begin with what is passed over and then one of
+// some bytes that must be there.
 func aheadOf(elems []*syntax.Regexp, elem int) *ahead {
-	for k := len(elems); k > elem; k-- {
-		forms, ok := exact(&syntax.Regexp{Op: syntax.OpConcat, Sub: elems[elem:k]})
-		if !ok || len(forms) > mostForms || !prefixFree(forms) {
-			continue
+	a := &ahead{}
+	var names []string
+	for _, alternative := range alternatives(elems[elem]) {
+		list := append(flatten(alternative, nil), elems[elem+1:]...)
+		forms, f := formsOf(list)
+		for _, form := range forms {
+			names = append(names, form)
+			a.forms = append(a.forms, newForm(form, f))
 		}
-		a := behind(elems[k:])
-		if a == nil {
-			return nil
+		if forms == nil {
+			a.forms = nil
+			break
 		}
-		for _, f := range forms {
-			var b [8]byte
-			n := copy(b[:], f)
-			a.forms = append(a.forms, form{head: binary.LittleEndian.Uint64(b[:]) | fold8, mask: ^uint64(0) >> (64 - 8*n), rest: f[n:], size: len(f)})
-		}
+	}
+	known := slices.ContainsFunc(a.forms, func(f form) bool { return f.follow != nil })
+	if known && len(names) <= mostForms && prefixFree(names) {
 		return a
 	}
-	a := behind(elems[elem+1:])
+	// All that the literal is made of is skipped.
+	f := behind(elems[elem+1:])
 	all, ok := exact(elems[elem])
-	if a == nil || !ok {
+	if f == nil || !ok {
 		return nil
 	}
 	for _, l := range all {
 		for _, c := range []byte(l) {
-			if !a.skips.has(c) || letter(c) && !a.skips.has(c&^0x20) {
+			if !f.skips.has(c) || letter(c) && !f.skips.has(c&^0x20) {
 				return nil
 			}
 		}
 	}
-	a.told = false
-	return a
+	f.told = false
+	return &ahead{follow: f}
+}
+
+// formsOf lists the strings that the elements begin with, as many elements as these can be
+// told of, and what follows them.
+func formsOf(elems []*syntax.Regexp) ([]string, *follow) {
+	for len(elems) > 0 && zeroWidth(elems[0]) {
+		elems = elems[1:]
+	}
+	for k := len(elems); k > 0; k-- {
+		forms, ok := exact(&syntax.Regexp{Op: syntax.OpConcat, Sub: elems[:k]})
+		if ok && len(forms) <= mostForms && prefixFree(forms) {
+			return forms, behind(elems[k:])
+		}
+	}
+	return nil, nil
+}
+
+func newForm(s string, f *follow) form {
+	var b [8]byte
+	n := copy(b[:], s)
+	return form{head: binary.LittleEndian.Uint64(b[:]) | fold8, mask: ^uint64(0) >> (64 - 8*n), follow: f, rest: s[n:], size: len(s)}
 }
 
 // prefixFree reports whether none of the strings is empty, or begins another one.
@@ -116,8 +147,8 @@ func prefixFree(list []string) bool {
 const fewBytes = 24
 
 // behind tells of the elements' bytes.
-func behind(elems []*syntax.Regexp) *ahead {
-	a := &ahead{}
+func behind(elems []*syntax.Regexp) *follow {
+	a := &follow{}
 	passed, loop := 0, false
 	for i, e := range elems {
 		if zeroWidth(e) {
@@ -152,8 +183,8 @@ func behind(elems []*syntax.Regexp) *ahead {
 const leastValue = 4
 
 // valueOf is nil where the elements don't begin with what is passed over and then a value.
-func valueOf(elems []*syntax.Regexp) *ahead2 {
-	v := &ahead2{}
+func valueOf(elems []*syntax.Regexp) *assigned {
+	v := &assigned{}
 	for i, e := range elems {
 		if zeroWidth(e) {
 			continue
@@ -163,7 +194,7 @@ func valueOf(elems []*syntax.Regexp) *ahead2 {
 			return nil
 		}
 		if v.least = shortest(elems[i : i+1]); i == 0 || v.least < leastValue {
-			v.assignment.add(&all)
+			v.before.add(&all)
 			continue
 		}
 		v.value.add(&all)
@@ -180,7 +211,7 @@ func valueOf(elems []*syntax.Regexp) *ahead2 {
 }
 
 // masks reports whether a mask's first byte is skipped.
-func (a *ahead) masks() bool {
+func (a *follow) masks() bool {
 	for _, m := range masks {
 		if a.skips.has(m[0]) {
 			return true
@@ -273,30 +304,34 @@ func (s *classSet) join(o *classSet) {
 }
 
 // may reports whether something that must follow a literal at b[pos] does, or may farther
-// on, and how far behind b[pos] it looked. Of a value it says nothing unless asked.
-func (a *ahead) may(b []byte, pos int, value bool) (ok bool, n int) {
-	from := pos
+// on, and how far behind b[pos] it looked. If quiet, nobody asks why an attempt ends.
+func (a *ahead) may(b []byte, pos int, quiet bool) (ok bool, n int) {
+	from, f := pos, a.follow
 	if a.forms != nil {
-		size := a.size(b, pos)
-		if size == 0 {
+		form := a.form(b, pos)
+		if form == nil || form.follow == nil {
 			return true, 0
 		}
-		from += size
+		f = form.follow
+		from += form.size
+	}
+	if !quiet && !f.told {
+		return true, 0
 	}
 	for i, c := range b[from:min(len(b), from+farAhead)] {
-		if a.skips.has(c) {
+		if f.skips.has(c) {
 			continue
 		}
 		n = from + i - pos
 		switch {
 		case c >= utf8.RuneSelf:
 			return true, n
-		case !a.passes.has(c):
+		case !f.passes.has(c):
 			return false, n
-		case !value || a.value == nil:
+		case !quiet || f.value == nil:
 			return true, n
 		}
-		ok, i = a.value.may(b, pos+n+1)
+		ok, i = f.value.may(b, pos+n+1)
 		return ok, n + 1 + i
 	}
 	return true, farAhead
@@ -304,7 +339,7 @@ func (a *ahead) may(b []byte, pos int, value bool) (ok bool, n int) {
 
 // may reports whether a value stands at b[pos], behind what may stand before it, or may
 // farther on, and how far it looked.
-func (v *ahead2) may(b []byte, pos int) (ok bool, n int) {
+func (v *assigned) may(b []byte, pos int) (ok bool, n int) {
 	size, before := 0, true // of the value until now; whether all of it may stand before one
 	for i, c := range b[pos:min(len(b), pos+farAhead)] {
 		switch {
@@ -314,10 +349,10 @@ func (v *ahead2) may(b []byte, pos int) (ok bool, n int) {
 			if size++; size >= v.least && !v.ended {
 				return true, i
 			}
-			before = before && v.assignment.has(c)
+			before = before && v.before.has(c)
 		case size >= v.least && v.behind.has(c):
 			return true, i
-		case !before || !v.assignment.has(c):
+		case !before || !v.before.has(c):
 			return false, i
 		default:
 			size = 0
@@ -326,10 +361,10 @@ func (v *ahead2) may(b []byte, pos int) (ok bool, n int) {
 	return true, farAhead
 }
 
-// size is the length of the form that stands at b[pos], or 0.
-func (a *ahead) size(b []byte, pos int) int {
+// form is the one that stands at b[pos], if any.
+func (a *ahead) form(b []byte, pos int) *form {
 	if pos+8 > len(b) {
-		return 0
+		return nil
 	}
 	head := binary.LittleEndian.Uint64(b[pos:]) | fold8
 	for i := range a.forms {
@@ -337,7 +372,7 @@ func (a *ahead) size(b []byte, pos int) int {
 		if (head^f.head)&f.mask != 0 || f.rest != "" && (pos+f.size > len(b) || !strings.EqualFold(string(b[pos+8:pos+f.size]), f.rest)) {
 			continue
 		}
-		return f.size
+		return f
 	}
-	return 0
+	return nil
 }

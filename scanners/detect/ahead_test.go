@@ -44,7 +44,7 @@ func TestAheadOnlyTellsWhatAutomatonsDo(t *testing.T) {
 			if !ok && (x.may || x.stop >= len(b)) {
 				t.Fatalf("%s: %+v, but nothing follows, by the first %d bytes of %q", e.rules[p.rule].ID, x, n, b)
 			}
-			if !ok && !p.quiet && ahead.told && !cuts[b[pos+n]] {
+			if !ok && !p.quiet && !cuts[b[pos+n]] {
 				notes++
 				if x.stop-pos >= gramLen && (lineEnd(b, x.stop) >= 0 || p.leading && p.least > 0 && maskLen(b[x.stop:]) > 0) {
 					t.Fatalf("%s: %+v, which is noted, but not by the first %d bytes of %q", e.rules[p.rule].ID, x, n, b)

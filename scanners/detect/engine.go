@@ -378,7 +378,7 @@ func (e *Engine) gated(r *compiled, b []byte, start, end int) bool {
 
 // quick is what is asked of an anchor at every hit, in few bytes: most hits end there.
 type quick struct {
-	ahead *ahead     // nil: none that may be used
+	ahead *ahead     // nil: none
 	auto  *automaton // nil: not made yet
 	kind  kind
 	quiet bool
@@ -406,9 +406,7 @@ func (q *quick) ready(p *placed) {
 	default:
 		q.kind = attempts
 	}
-	if a := p.rest().ahead; a != nil && (p.quiet || a.told) {
-		q.ahead = a
-	}
+	q.ahead = p.rest().ahead
 }
 
 // hit tries an anchor whose gram stands off bytes behind b[pos].
