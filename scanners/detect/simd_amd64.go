@@ -125,11 +125,12 @@ func (s *survey) blocks(b []byte) bool {
 				before = m.nuls
 			}
 			folding |= m.folding
-			next := uint64(0)
-			if seamBytes[part[k*blockSize+blockSize]] {
-				next = 1 << 63
+			// The byte behind the block is looked at if it stands behind a line break.
+			x := m.breaks & (m.seams<<1 | seams>>63) & (m.seams>>1 | 1<<63)
+			if x>>63 != 0 && !seamBytes[part[k*blockSize+blockSize]] {
+				x &^= 1 << 63
 			}
-			for x := m.breaks & (m.seams<<1 | seams>>63) & (m.seams>>1 | next); x != 0; x &= x - 1 {
+			for ; x != 0; x &= x - 1 {
 				s.seams = append(s.seams, uint32(i+bits.TrailingZeros64(x)))
 			}
 			seams = m.seams
