@@ -62,3 +62,30 @@ func TestSignedURLOverABreakInItsNeedle(t *testing.T) {
 		}
 	}
 }
+
+// Where only a part of a text is searched, a needle behind it may be one in reach; far from
+// all needles, and with one of another text before, nothing is tried.
+func TestNeedlesBehindAPart(t *testing.T) {
+	x, err := rules.NewExpression(`https://[^\s?]{4,90}\?[^\s]{0,99}?X-Amz-Signature=[0-9a-f]{16}`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := New(&rules.Set{Rules: []*rules.Rule{{ID: "x", Regex: x}}})
+	s := &scratch{}
+	find := func(text string, to int) (n int) {
+		e.find(s, []byte(text), []span{{0, to}}, func(raw) { n++ })
+		return n
+	}
+	url := "https://example.com/a?b=" + strings.Repeat("c", 60) + "&X-Amz-Signature=0123456789abcdef"
+	for to := len("https://"); to < len(url); to++ {
+		if n := find(url, to); n != 1 {
+			t.Errorf("%d found by the first %d bytes", n, to)
+		}
+	}
+	if find("X-Amz-Signature=", 16) != 0 || len(s.needles) == 0 {
+		t.Error("a needle by itself isn't seen")
+	}
+	if n := find("https://example.com/a?b=c and nothing else", 42); n != 0 || s.steps != 0 {
+		t.Errorf("%d found, in %d steps, without a needle", n, s.steps)
+	}
+}
