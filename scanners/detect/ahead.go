@@ -170,10 +170,8 @@ func behind(elems []*syntax.Regexp) *follow {
 		}
 		a.skips.add(&all)
 		passed++
-		set := e
-		loop = false
-		if set.Op == syntax.OpRepeat || set.Op == syntax.OpStar || set.Op == syntax.OpPlus {
-			loop = single(set.Sub[0]) != nil && (set.Op != syntax.OpRepeat || set.Max < 0 || set.Max >= farAhead)
+		if e.Op == syntax.OpRepeat || e.Op == syntax.OpStar || e.Op == syntax.OpPlus {
+			loop = single(e.Sub[0]) != nil && (e.Op != syntax.OpRepeat || e.Max < 0 || e.Max >= farAhead)
 		}
 	}
 	return nil
