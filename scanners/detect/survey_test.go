@@ -111,6 +111,9 @@ func checkSurvey(t *testing.T, s *survey, b []byte) int {
 		if (i == 0 || b[i-1] == '\n') && mayStamp[b[i]] && b[i] != bom[0] {
 			stamps = append(stamps, uint32(i))
 		}
+		if b[i] == '\n' && s.shorter(i) != (i-s.lineBegin(i) < minWrap) {
+			t.Errorf("%d: less than %d bytes before it in its line: %v", i, minWrap, s.shorter(i))
+		}
 	}
 	for k, i := range append([]int{-1}, ints(lines)...) {
 		if k > 0 && i > 0 && i+1 < len(b) && seamBytes[b[i-1]] && seamBytes[b[i+1]] {
