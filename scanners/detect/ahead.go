@@ -209,13 +209,13 @@ func valueOf(elems []*syntax.Regexp) *assigned {
 }
 
 // masks reports whether a mask's first byte is skipped.
-func (a *follow) masks() bool {
+func (f *follow) masks() bool {
 	for _, m := range masks {
-		if a.skips.has(m[0]) {
+		if f.skips.has(m[0]) {
 			return true
 		}
 	}
-	return a.skips.has('*')
+	return f.skips.has('*')
 }
 
 // firstOf adds the bytes that a match of re can begin with, unless it may be empty: then

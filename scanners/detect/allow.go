@@ -11,7 +11,7 @@ import (
 // allowlist is gitleaks', with all its expressions in one program.
 type allowlist struct {
 	*config.Allowlist
-	prog func() *syntax.Prog // nil: it is large
+	prog func() *syntax.Prog // gives nil where it is too large for an automaton
 }
 
 // mostInsts bounds the programs that automatons are built of for allow-lists: a large one
@@ -63,8 +63,9 @@ func (s *scratch) matches(a *allowlist, target string) bool {
 	return a.RegexAllowed(target)
 }
 
-// allowed reports whether one of the lists lets a match go unreported.
-func (s *scratch) allowed(lists []*allowlist, secret, match, line, path, commit string, paths bool) bool {
+// allowed reports whether one of the lists lets a match go unreported. matches tells whether
+// an expression of the list matches in a text.
+func allowed(lists []*allowlist, matches func(*allowlist, string) bool, secret, match, line, path, commit string, paths bool) bool {
 	for _, a := range lists {
 		target := secret
 		switch a.RegexTarget {
@@ -74,7 +75,7 @@ func (s *scratch) allowed(lists []*allowlist, secret, match, line, path, commit 
 			target = line
 		}
 		byWord := func() bool { ok, _ := a.ContainsStopWord(secret); return ok }
-		byRegex := func() bool { return s.matches(a, target) }
+		byRegex := func() bool { return matches(a, target) }
 		byCommit := func() bool { ok, _ := a.CommitAllowed(commit); return ok }
 		byPath := func() bool { return paths && a.PathAllowed(path) }
 		if a.MatchCondition != config.AllowlistMatchAnd {

@@ -363,8 +363,10 @@ func gitleaksJudge(e *Engine, m *raw, c scanners.Chunk) bool {
 	if r.Path != nil || bytes.Contains(line, []byte("gitleaks:allow")) || r.Entropy != 0 && entropy(secret) <= r.Entropy {
 		return false
 	}
-	return !allowed(configs(e.allow), secret, string(m.text[m.start:m.end]), string(line), "", "", true) &&
-		!allowed(r.Allowlists, secret, string(m.text[m.start:m.end]), string(line), "", "", true)
+	byRegex := func(a *allowlist, target string) bool { return a.RegexAllowed(target) }
+	match := string(m.text[m.start:m.end])
+	return !allowed(e.allow, byRegex, secret, match, string(line), "", "", true) &&
+		!allowed(m.rule.allow, byRegex, secret, match, string(line), "", "", true)
 }
 
 const generic = "generic-api-key "
@@ -471,38 +473,4 @@ func TestSlidingEqualsAFreshStart(t *testing.T) {
 			}
 		}
 	}
-}
-
-// allowed is what gitleaks' lists say by themselves.
-func allowed(lists []*config.Allowlist, secret, match, line, path, commit string, paths bool) bool {
-	for _, a := range lists {
-		target := secret
-		switch a.RegexTarget {
-		case "match":
-			target = match
-		case "line":
-			target = line
-		}
-		byWord := func() bool { ok, _ := a.ContainsStopWord(secret); return ok }
-		byRegex := func() bool { return a.RegexAllowed(target) }
-		byCommit := func() bool { ok, _ := a.CommitAllowed(commit); return ok }
-		byPath := func() bool { return paths && a.PathAllowed(path) }
-		if a.MatchCondition != config.AllowlistMatchAnd {
-			if byWord() || byRegex() || byCommit() || byPath() {
-				return true
-			}
-			continue
-		}
-		if (len(a.StopWords) == 0 || byWord()) && (len(a.Regexes) == 0 || byRegex()) && (len(a.Commits) == 0 || byCommit()) && (len(a.Paths) == 0 || byPath()) {
-			return true
-		}
-	}
-	return false
-}
-
-func configs(lists []*allowlist) (out []*config.Allowlist) {
-	for _, a := range lists {
-		out = append(out, a.Allowlist)
-	}
-	return out
 }

@@ -40,8 +40,8 @@ func (e *Engine) judge(s *scratch, m *raw, c scanners.Chunk) bool {
 	commit := c.Artifact.Location.Commit
 	// gitleaks' path list names places where its own broad rules are noisy;
 	// a provider's token is one wherever it stands.
-	if s.allowed(m.rule.allow, secret, match, string(line), path, commit, true) ||
-		s.allowed(e.allow, secret, match, string(line), path, commit, r.Provider == nil) {
+	if allowed(m.rule.allow, s.matches, secret, match, string(line), path, commit, true) ||
+		allowed(e.allow, s.matches, secret, match, string(line), path, commit, r.Provider == nil) {
 		return false
 	}
 	if m.cookie == "" && (r.Random || r.Provider == nil && !m.rule.leads) && noiseName(m.text, m.start, m.secret.start) {

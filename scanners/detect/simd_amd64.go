@@ -29,10 +29,10 @@ func surveyMasks(halves *surveyHalves, b *byte, blocks int, masks *blockMasks)
 
 // surveyHalves are what surveyMasks looks up: for the low half of an ASCII byte and for its
 // high half, sixteen entries each. What a byte has is what both entries have: of digits,
-// of base64 and of hex, a bit for each high half there is, and with those of base64, in the
-// two bits of halves that have none, the other seamBytes; of mayStamp, as stampBit has them; of patterns' first bytes, a bit for each pattern;
-// of their second ones the same, but for some bytes more than are one. Then the bytes that
-// runes which fold begin with, sixteen times each.
+// base64 and hex, a bit for each high half there is (with base64 are the other seamBytes, in
+// the two bits of halves that have none); of mayStamp, as stampBit has them; of patterns'
+// first bytes, a bit for each pattern; of their second ones the same, but for some bytes
+// more than are one. Then the bytes that runes which fold begin with, sixteen times each.
 type surveyHalves struct {
 	digits, hex, stamps, first, second [2][16]byte
 	folding                            [4][16]byte
@@ -51,7 +51,8 @@ var ofHalves = func() (t surveyHalves) {
 			set(&t.hex, c, 1<<(c>>4))
 		}
 		if mayStamp[c] {
-			// What any two of them share must have each of its halves' bytes, or none.
+			// Bytes that share a bit must be all bytes of their low halves and high halves:
+			// the two entries can't tell which low half came with which high one.
 			set(&t.stamps, c, stampBit(c))
 		}
 		set(&t.first, c, surveyTables[0][c])

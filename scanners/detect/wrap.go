@@ -67,16 +67,6 @@ var tokenByte = func() (t [256]bool) {
 	return t
 }()
 
-// tokenBytes marks them by 1.
-var tokenBytes = func() (t [256]byte) {
-	for c, in := range tokenByte {
-		if in {
-			t[c] = 1
-		}
-	}
-	return t
-}()
-
 // line is a line's text: without indentation and line break.
 type line struct {
 	span
