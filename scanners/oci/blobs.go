@@ -94,6 +94,18 @@ func (f folder) all() (out []v1.Hash) {
 	return out
 }
 
+// isPacked reports whether a file begins as a compressed one does.
+func isPacked(file string) bool {
+	f, err := os.Open(file)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	head := make([]byte, longestMagic)
+	n, _ := io.ReadFull(f, head)
+	return compression(head[:n]) != nil
+}
+
 // tarFile is an archive of images on a disk, of which each file is read where it
 // lies.
 type tarFile struct {

@@ -5,6 +5,7 @@ import (
 	"bufio"
 	"bytes"
 	"cmp"
+	"compress/bzip2"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -19,6 +20,7 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/klauspost/compress/zstd"
+	"github.com/therootcompany/xz"
 
 	"github.com/quellhq/quell/rules"
 	"github.com/quellhq/quell/scanners"
@@ -98,30 +100,12 @@ func (v *verified) finish() error {
 
 // content reads a blob as a layer, or as a file.
 func (s *Source) content(r *verified, loc rules.Location, have *layer, part func(scanners.Artifact, io.Reader) error, gap func(scanners.Gap)) error {
-	packed := bufio.NewReaderSize(r, 64<<10)
-	head, _ := packed.Peek(512)
-	var in, plain io.Reader = packed, packed
-	switch {
-	case bytes.HasPrefix(head, []byte("\x1f\x8b")):
-		z, err := inflate.NewGzip(packed)
-		if err != nil {
-			return fmt.Errorf("damaged layer: %w", err)
-		}
-		defer z.Close()
-		plain = z
-	case bytes.HasPrefix(head, []byte("\x28\xb5\x2f\xfd")):
-		z, err := zstd.NewReader(packed, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(128<<20))
-		if err != nil {
-			return fmt.Errorf("damaged layer: %w", err)
-		}
-		defer z.Close()
-		plain = z
+	in, err := s.inflated(r)
+	if err != nil {
+		return fmt.Errorf("damaged layer: %w", err)
 	}
-	if plain != in {
-		a := readAhead(&limit{r: plain, in: &r.n, n: MaxLayer, free: cmp.Or(s.Free, 2<<30)})
-		defer a.Close()
-		in, head = a, a.peek(512)
-	}
+	defer in.Close()
+	head := in.peek(512)
 	if !isTar(head) {
 		if err := part(scanners.Artifact{Location: loc}, in); err != nil {
 			return err
@@ -129,6 +113,66 @@ func (s *Source) content(r *verified, loc rules.Location, have *layer, part func
 		return nil
 	}
 	return s.walk(tar.NewReader(in), loc, have, part, gap)
+}
+
+// compressions are what layers are told to be by their bytes: registries have gzip, zstd and
+// none, Docker loads archives of two more.
+var compressions = []struct {
+	magic string
+	open  func(io.Reader) (io.ReadCloser, error)
+}{
+	{"\x1f\x8b", func(r io.Reader) (io.ReadCloser, error) { return inflate.NewGzip(r) }},
+	{"\x28\xb5\x2f\xfd", func(r io.Reader) (io.ReadCloser, error) {
+		z, err := zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(maxWindow))
+		if err != nil {
+			return nil, err
+		}
+		return z.IOReadCloser(), nil
+	}},
+	{"\xfd7zXZ\x00", func(r io.Reader) (io.ReadCloser, error) {
+		z, err := xz.NewReader(r, maxWindow)
+		return io.NopCloser(z), err
+	}},
+	{"BZh91AY&SY", func(r io.Reader) (io.ReadCloser, error) { return io.NopCloser(bzip2.NewReader(r)), nil }},
+}
+
+// maxWindow bounds what a decoder keeps of what it made, whatever a header asks for.
+const maxWindow = 128 << 20
+
+// compression is the one that bytes which begin so have; nil: none.
+func compression(head []byte) func(io.Reader) (io.ReadCloser, error) {
+	for _, c := range compressions {
+		if bytes.HasPrefix(head, []byte(c.magic)) {
+			return c.open
+		}
+	}
+	return nil
+}
+
+// inflated gives what r holds when inflated, or r as it is.
+func (s *Source) inflated(r *verified) (*peeker, error) {
+	packed := bufio.NewReaderSize(r, 64<<10)
+	head, _ := packed.Peek(longestMagic)
+	open := compression(head)
+	if open == nil {
+		return &peeker{Reader: packed, peek: func(n int) []byte { b, _ := packed.Peek(n); return b }, Close: func() {}}, nil
+	}
+	z, err := open(packed)
+	if err != nil {
+		return nil, err
+	}
+	a := readAhead(&limit{r: z, in: &r.n, n: MaxLayer, free: cmp.Or(s.Free, 2<<30)})
+	return &peeker{Reader: a, peek: a.peek, Close: func() { a.Close(); _ = z.Close() }}, nil
+}
+
+// longestMagic is the most that a compression begins with.
+const longestMagic = 10
+
+// peeker is a stream of which the next bytes can be looked at.
+type peeker struct {
+	io.Reader
+	peek  func(n int) []byte
+	Close func()
 }
 
 // isTar knows a tar by its header's checksum, and an empty one.

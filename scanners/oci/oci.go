@@ -4,6 +4,7 @@
 package oci
 
 import (
+	"archive/tar"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -186,9 +187,19 @@ func (v *visit) layout(index []byte, all []v1.Hash) {
 	}
 }
 
-// archive reads a tar: of an OCI layout, or what docker save writes.
+// archive reads a tar, compressed or not: of an OCI layout, or what docker save writes.
 func (v *visit) archive() error {
 	t, err := openTar(v.target)
+	inOrder := func() {
+		v.stream(func(context.Context) (io.ReadCloser, error) {
+			f, err := os.Open(v.target)
+			return f, absent(err)
+		})
+	}
+	if errors.Is(err, tar.ErrHeader) && isPacked(v.target) {
+		inOrder()
+		return nil
+	}
 	if err != nil {
 		return err
 	}
@@ -199,7 +210,8 @@ func (v *visit) archive() error {
 	}
 	images, err := t.saved()
 	if err != nil {
-		return errors.New("no archive of images: it has neither an index.json nor a manifest.json")
+		inOrder() // which reads what there is, and says so
+		return nil
 	}
 	b, _ := t.read("manifest.json")
 	if !v.emit(document("image manifest", "manifest.json", b), nil) {

@@ -4,6 +4,7 @@ import (
 	"archive/tar"
 	"archive/zip"
 	"bytes"
+	"cmp"
 	"context"
 	"database/sql"
 	"encoding/base64"
@@ -366,13 +367,30 @@ func TestASecretInEachPlace(t *testing.T) {
 		}
 	}
 	// As a stream, and from a daemon.
-	for kind, file := range map[string]string{"a stream of docker save": docker, "a stream of a layout": ociTar} {
-		f, err := os.Open(file)
-		if err != nil {
-			t.Fatal(err)
+	packed := map[string]string{}
+	for ext, pack := range map[string]func([]byte) []byte{"gz": gz, "zst": zst} {
+		for _, file := range []string{docker, ociTar} {
+			packed[file+"."+ext] = file
+			if err := os.WriteFile(file+"."+ext, pack(must(os.ReadFile(file))), 0o600); err != nil {
+				t.Fatal(err)
+			}
 		}
-		defer f.Close()
-		found, gaps, _ := scanWith(t, &oci.Source{Targets: []string{"-"}, Stdin: f})
+	}
+	for kind, target := range map[string]string{
+		"a stream of docker save": docker, "a stream of a layout": ociTar, "a packed stream": docker + ".gz",
+		"docker save, gzip": docker + ".gz", "docker save, zstd": docker + ".zst", "a layout, gzip": ociTar + ".gz", "a layout, zstd": ociTar + ".zst",
+	} {
+		file := cmp.Or(packed[target], target)
+		src := &oci.Source{Targets: []string{target}}
+		if strings.Contains(kind, "stream") {
+			f, err := os.Open(target)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer f.Close()
+			src = &oci.Source{Targets: []string{"-"}, Stdin: f}
+		}
+		found, gaps, _ := scanWith(t, src)
 		for _, g := range gaps {
 			t.Errorf("%s: %v", kind, g)
 		}
@@ -679,6 +697,14 @@ func TestHostileImages(t *testing.T) {
 				t.Errorf("said: %v", gaps)
 			}
 		})
+	}
+	// An archive that says of no image what is in it is read all the same.
+	loose := filepath.Join(t.TempDir(), "loose.tar")
+	if err := os.WriteFile(loose, tarOf(t, "aa/layer.tar", string(tarOf(t, "etc/a.txt", cookie(6)+"\n")), "repositories", "{}"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if found, gaps, _ := scanWith(t, &oci.Source{Targets: []string{loose}}); missing(found, 6, wanted{path: "etc/a.txt", layer: 9}, nil) != "" || len(gaps) != 1 || !strings.Contains(gaps[0].Error(), "neither an index.json nor a manifest.json") {
+		t.Errorf("%d findings, %v", len(found), gaps)
 	}
 	// A blob that is not what its digest says, one that is gone, one that nobody names.
 	img, err := mutate.AppendLayers(empty.Image, good)

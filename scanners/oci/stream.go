@@ -3,6 +3,7 @@ package oci
 import (
 	"archive/tar"
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -37,9 +38,14 @@ func (v *visit) stream(open func(context.Context) (io.ReadCloser, error)) {
 			return err
 		}
 		defer r.Close()
+		in, err := s.inflated(&verified{r: r})
+		if err != nil {
+			return fmt.Errorf("archive of images: %w", err)
+		}
+		defer in.Close()
 		docs := map[string][]byte{}
 		layers := map[string]bool{}
-		for t := tar.NewReader(r); ; {
+		for t := tar.NewReader(in); ; {
 			h, err := t.Next()
 			if err == io.EOF {
 				break
@@ -156,14 +162,10 @@ func platformOf(docs map[string][]byte, digest string) string {
 }
 
 // daemon asks the Docker daemon on this machine for an image, as docker save does
-// (Docker Engine API, ImageGet). Only its socket is spoken to: what DOCKER_HOST names
-// on another machine is not.
+// (Docker Engine API, ImageGet). Only a socket is spoken to.
 func (s *Source) daemon(image string) func(context.Context) (io.ReadCloser, error) {
 	return func(ctx context.Context) (io.ReadCloser, error) {
-		socket := s.Socket
-		if socket == "" {
-			socket = "/var/run/docker.sock"
-		}
+		socket := cmp.Or(s.Socket, "/var/run/docker.sock")
 		c := &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return (&net.Dialer{}).DialContext(ctx, "unix", socket)
 		}}}
