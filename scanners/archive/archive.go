@@ -38,6 +38,7 @@ func forms() []form {
 		{name: "zip", magic: "PK\x03\x04", seeks: true, open: unzip},
 		{name: "zip", magic: "PK\x05\x06", seeks: true, open: unzip},
 		{name: "zip", magic: "PK\x07\x08PK\x03\x04", seeks: true, open: unzip},
+		{name: "zip behind a script", magic: "#!", known: zipApp, seeks: true, open: unzipApp},
 		{name: "tar", at: 257, magic: "ustar", open: untar},
 		{name: "zstd", magic: "\x28\xb5\x2f\xfd", single: true, open: unzstd},
 		{name: "xz", magic: "\xfd7zXZ\x00", single: true, open: unxz},
@@ -45,6 +46,8 @@ func forms() []form {
 		{name: "lz4", magic: "\x04\x22\x4d\x18", single: true, open: unlz4},
 		{name: "lz4", magic: "\x02\x21\x4c\x18", single: true, open: unlz4},
 		{name: "lzip", magic: "LZIP\x01", single: true, open: unlzip},
+		{name: "lzma", magic: "\x5d\x00\x00", known: lzmaHead, single: true, open: unlzma},
+		{name: "zlib", magic: "\x78", known: zlibHead, single: true, open: unzlib},
 		{name: "snappy", magic: "\xff\x06\x00\x00sNaPpY", single: true, open: unsnappy},
 		{name: "snappy", magic: "\xff\x06\x00\x00S2sTwO", single: true, open: unsnappy},
 		{name: "7z", magic: "7z\xbc\xaf\x27\x1c", seeks: true, open: un7z},
@@ -57,6 +60,8 @@ func forms() []form {
 		{name: "iso", at: 0x8001, magic: "CD001", seeks: true, open: uniso},
 		{name: "mozlz4", magic: "mozLz40\x00", open: unmozlz4},
 		{name: "pdf", magic: "%PDF-", seeks: true, open: pdfText},
+		{name: "git pack", magic: "PACK\x00\x00\x00\x02", seeks: true, open: unpack},
+		{name: "git pack", magic: "PACK\x00\x00\x00\x03", seeks: true, open: unpack},
 		{name: "git bundle", magic: "# v2 git bundle\n", seeks: true, open: unbundle},
 		{name: "git bundle", magic: "# v3 git bundle\n", seeks: true, open: unbundle},
 		{name: "tar", known: oldTar, open: untar},
@@ -102,8 +107,8 @@ func (o *Opener) Head() int { return headLen }
 
 // Recognise implements scanners.Unpacker.
 func (o *Opener) Recognise(head []byte, name string) string {
-	if strings.HasSuffix(name, "!"+wholeMember) {
-		return "" // a form that shows itself as it is, beside what it holds
+	if strings.HasSuffix(name, "!"+wholeMember) || strings.HasSuffix(name, "!"+restMember) {
+		return "" // bytes as they are, of a form that was opened
 	}
 	if f := o.find(head); f != nil {
 		return f.name
@@ -159,6 +164,8 @@ const (
 	NamesMember = "(names)"
 	// wholeMember is a file as it is, where its own bytes are text as well.
 	wholeMember = "(document)"
+	// restMember is what is left of a damaged file behind what could be told apart.
+	restMember = "(rest)"
 )
 
 func (o *opening) tell() {
@@ -253,8 +260,10 @@ func (o *Opener) Open(ctx context.Context, what string, in scanners.Packed, b *s
 		}
 		return err
 	}
+	before := b.Out
 	err = f.open(x)
-	if over == nil {
+	// What nothing came out of is looked at as it is, with the names in it.
+	if over == nil && (err == nil || b.Out > before) {
 		x.tell()
 	}
 	if over != nil {
@@ -306,7 +315,7 @@ func stem(name string) string {
 	if i := strings.LastIndexByte(base, '!'); i >= 0 {
 		base = base[i+1:]
 	}
-	for _, ext := range []string{".gz", ".tgz", ".bz2", ".tbz2", ".xz", ".txz", ".zst", ".tzst", ".lz4", ".lz", ".br", ".sz", ".s2", ".jsonlz4", ".mozlz4"} {
+	for _, ext := range []string{".gz", ".tgz", ".bz2", ".tbz2", ".xz", ".txz", ".zst", ".tzst", ".lz4", ".lz", ".lzma", ".br", ".sz", ".s2", ".jsonlz4", ".mozlz4"} {
 		if s, ok := strings.CutSuffix(base, ext); ok && s != "" {
 			switch ext {
 			case ".tgz", ".tbz2", ".txz", ".tzst":

@@ -6,9 +6,12 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"encoding/hex"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"iter"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -26,6 +29,7 @@ import (
 	"github.com/klauspost/compress/zlib"
 	"github.com/klauspost/compress/zstd"
 	"github.com/pierrec/lz4/v4"
+	"github.com/ulikunitz/xz/lzma"
 
 	"github.com/quellhq/quell/rules"
 	"github.com/quellhq/quell/scanners"
@@ -193,8 +197,9 @@ func mozlz4Of(content string) []byte {
 	return append(binary.LittleEndian.AppendUint32([]byte("mozLz40\x00"), uint32(len(content))), out[:n]...)
 }
 
-// bundleOf makes a git bundle of one file, whose later version is a delta.
-func bundleOf(t *testing.T, content string) []byte {
+// bundleOf makes a git bundle of one file, whose later version is a delta, and gives the
+// pack in it as well.
+func bundleOf(t *testing.T, content string, format ...string) (bundle, pack []byte) {
 	t.Helper()
 	if _, err := exec.LookPath("git"); err != nil {
 		t.Skip("git is missing")
@@ -209,7 +214,7 @@ func bundleOf(t *testing.T, content string) []byte {
 			t.Fatalf("git %v: %v %s", args, err, out)
 		}
 	}
-	git("init", "-q", "-b", "main")
+	git(append([]string{"init", "-q", "-b", "main"}, format...)...)
 	for _, text := range []string{strings.Repeat("a line that stays\n", 200), strings.Repeat("a line that stays\n", 200) + content} {
 		if err := os.WriteFile(filepath.Join(dir, "f.txt"), []byte(text), 0o644); err != nil {
 			t.Fatal(err)
@@ -218,7 +223,33 @@ func bundleOf(t *testing.T, content string) []byte {
 		git("commit", "-q", "-m", "x")
 	}
 	git("bundle", "create", "-q", "x.bundle", "--all")
-	return must(os.ReadFile(filepath.Join(dir, "x.bundle")))
+	bundle = must(os.ReadFile(filepath.Join(dir, "x.bundle")))
+	return bundle, bundle[bytes.Index(bundle, []byte("PACK")):]
+}
+
+// zipLZMA makes a zip of one member of method 14, whose size stands before it.
+func zipLZMA(name, content string) []byte {
+	z := through([]byte(content), func(w io.Writer) io.WriteCloser {
+		return must(lzma.WriterConfig{SizeInHeader: true, Size: int64(len(content))}.NewWriter(w))
+	})
+	raw := slices.Concat([]byte("\x09\x14\x05\x00"), z[:5], z[lzma.HeaderLen:])
+	var b bytes.Buffer
+	w := zip.NewWriter(&b)
+	must(must(w.CreateRaw(&zip.FileHeader{Name: name, Method: 14, CRC32: crc32.ChecksumIEEE([]byte(content)), CompressedSize64: uint64(len(raw)), UncompressedSize64: uint64(len(content))})).Write(raw))
+	_ = w.Close()
+	return b.Bytes()
+}
+
+// noise is a text of n hex digits that nothing packs below half.
+func noise(n int) string {
+	b := make([]byte, n/2)
+	_, _ = rand.NewChaCha8([32]byte{}).Read(b)
+	return hex.EncodeToString(b)
+}
+
+// zlibOf is how git keeps a loose object.
+func zlibOf(content string) []byte {
+	return through([]byte(content), func(w io.Writer) io.WriteCloser { return zlib.NewWriter(w) })
 }
 
 // tool makes a file with a program of the system's.
@@ -287,7 +318,27 @@ func TestEachFormIsOpened(t *testing.T) {
 		{"recovery.jsonlz4", func(*testing.T) []byte { return mozlz4Of(padded) }, "recovery.jsonlz4!recovery.json"},
 		{"x.docx", func(*testing.T) []byte { return zipOf("word/document.xml", "<w:t>"+text+"</w:t>") }, "x.docx!word/document.xml"},
 		{"no extension", func(*testing.T) []byte { return gz(tarOf("a.zip", string(zipOf("b", text)))) }, "no extension!(content)!a.zip!b"},
-		{"export.tar", func(t *testing.T) []byte { return tarOf("project.bundle", string(bundleOf(t, text))) }, "export.tar!project.bundle!blob "},
+		{"export.tar", func(t *testing.T) []byte { b, _ := bundleOf(t, text); return tarOf("project.bundle", string(b)) }, "export.tar!project.bundle!blob "},
+		{"repo.tar", func(t *testing.T) []byte {
+			_, b := bundleOf(t, text)
+			return tarOf(".git/objects/pack/x.pack", string(b))
+		}, "repo.tar!.git/objects/pack/x.pack!blob "},
+		{"sha256.pack", func(t *testing.T) []byte { _, b := bundleOf(t, text, "--object-format=sha256"); return b }, "sha256.pack!blob "},
+		{"loose", func(*testing.T) []byte { return zlibOf(fmt.Sprintf("blob %d\x00%s", len(padded), padded)) }, "loose!blob"},
+		{"x.zlib", func(*testing.T) []byte { return zlibOf(text + noise(90000)) }, "x.zlib!(content)"},
+		{"x.lzma", func(*testing.T) []byte {
+			return through([]byte(padded), func(w io.Writer) io.WriteCloser { return must(lzma.NewWriter(w)) })
+		}, "x.lzma!x"},
+		{"lzma.zip", func(*testing.T) []byte { return zipLZMA("a/b.txt", padded) }, "lzma.zip!a/b.txt"},
+		{"app.pyz", func(*testing.T) []byte { return append([]byte("#!/usr/bin/env python3\n"), zipOf("a/b.py", text)...) }, "app.pyz!a/b.py"},
+		{"start.jar", func(*testing.T) []byte { return append([]byte("#!/bin/bash\n"+text), zipOf("a", "b")...) }, "start.jar!(script)"},
+		{"name.gz", func(*testing.T) []byte {
+			return through([]byte("text"), func(w io.Writer) io.WriteCloser {
+				z := gzip.NewWriter(w)
+				z.Name = "Cookie: sessionid=" + secret(0)
+				return z
+			})
+		}, "name.gz!(names)"},
 		{"names.tar", func(*testing.T) []byte { return tarOf("Cookie: sessionid="+secret(0), "x") }, "names.tar!(names)"},
 		{"comment.zip", func(*testing.T) []byte {
 			var b bytes.Buffer
@@ -347,6 +398,15 @@ func TestHostileArchives(t *testing.T) {
 		return b
 	}
 	central := bytes.Index(good, []byte("PK\x01\x02"))
+	var stored bytes.Buffer
+	w := zip.NewWriter(&stored)
+	for i := range 2 {
+		must(must(w.CreateRaw(&zip.FileHeader{Name: fmt.Sprint(i), CRC32: 1, CompressedSize64: uint64(len(cookie(i))), UncompressedSize64: uint64(len(cookie(i)))})).Write([]byte(cookie(i))))
+	}
+	_ = w.Close()
+	sized := stored.Bytes()
+	_, cutPack := bundleOf(t, cookie(0))
+	cutPack = cutPack[:len(cutPack)-30]
 	many := func(n int) []byte {
 		var b bytes.Buffer
 		w := tar.NewWriter(&b)
@@ -405,8 +465,17 @@ func TestHostileArchives(t *testing.T) {
 		"a gzip that is cut":                     {b: gz([]byte(cookie(0) + strings.Repeat("text and more text", 1000)))[:60]},
 		"a gzip with a wrong checksum":           {b: spoil(gz([]byte(cookie(0))), -8, 1, 2, 3, 4), want: []int{0}},
 		"a gzip with garbage behind it":          {b: append(gz([]byte(cookie(0))), "garbage"...), want: []int{0}},
-		"a zip without its end":                  {b: good[:len(good)-30]},
-		"a zip whose end lies":                   {b: spoil(good, -6, 0xff, 0xff, 0xff, 0x7f)},
+		"a zip without its end":                  {b: good[:len(good)-30], want: []int{0, 1}},
+		"a zip that is cut in its second member": {b: good[:bytes.LastIndex(good, []byte("PK\x03\x04"))+60], want: []int{0}},
+		"a zip of sizes told before, cut":        {b: sized[:len(sized)-30], want: []int{0, 1}},
+		"a zip whose members say wrong sizes":    {b: spoil(sized[:len(sized)-30], 18, 9), want: []int{0}},
+		"a zip whose end lies":                   {b: spoil(good, -6, 0xff, 0xff, 0xff, 0x7f), want: []int{0, 1}},
+		"a zip in a script, cut":                 {b: append([]byte("#!/bin/sh\n"), good[:len(good)-30]...)},
+		"a pack of nothing":                      {b: append([]byte("PACK\x00\x00\x00\x02"), bytes.Repeat([]byte{0xff}, 60)...)},
+		"a pack that is cut":                     {b: cutPack, want: []int{0}},
+		"a bomb of zlib":                         {b: bomb(256<<20, func(w io.Writer) io.WriteCloser { return zlib.NewWriter(w) })},
+		"a zlib stream that is cut":              {b: zlibOf(cookie(0) + noise(90000))[:40000], want: []int{0}},
+		"an lzma that asks for a gigabyte":       {b: slices.Concat([]byte{0x5d, 0, 0, 0, 0x40}, bytes.Repeat([]byte{0xff}, 60))},
 		"a zip with a thousand entries said":     {b: spoil(good, -12, 0xe8, 3, 0xe8, 3)},
 		"a zip entry with a wrong method":        {b: spoil(good, central+10, 0x63), want: []int{1}},
 		"a zip entry that is encrypted":          {b: spoil(good, central+8, 1), want: []int{1}},
@@ -478,8 +547,17 @@ func TestWhatIsNoArchiveAfterAll(t *testing.T) {
 	}
 }
 
+// A text may begin as a zlib stream does.
+func TestTextThatBeginsAsZlib(t *testing.T) {
+	for _, begin := range []string{"x^2 + y^2", "x\x01", "x\x9c"} {
+		if found, gaps := scan(t, "f", streamed([]byte(begin+"\n"+cookie(0)+strings.Repeat("and more text\n", 9000))), archive.DefaultLimits); len(found) != 1 || len(gaps) != 0 {
+			t.Errorf("%q: %d findings, %q", begin, len(found), gaps)
+		}
+	}
+}
+
 func FuzzOpen(f *testing.F) {
-	for _, b := range [][]byte{gz([]byte("text")), zipOf("a", "b"), tarOf("a", "b"), arOf("a", "b"), cpioOf("a", "b"), rpmOf("h", "c"), pdfOf("(x) Tj"), mozlz4Of(strings.Repeat("text ", 20))} {
+	for _, b := range [][]byte{gz([]byte("text")), zipOf("a", "b"), tarOf("a", "b"), arOf("a", "b"), cpioOf("a", "b"), rpmOf("h", "c"), pdfOf("(x) Tj"), mozlz4Of(strings.Repeat("text ", 20)), zlibOf("text"), zipLZMA("a", "b"), []byte("#!/bin/sh\n" + string(zipOf("a", "b"))), zipOf("a", "b")[:40]} {
 		f.Add(b)
 	}
 	o := archive.New(archive.Limits{Depth: 3, Ratio: 100, Free: 1 << 20, Entries: 100, Kept: 1 << 20})

@@ -4,12 +4,9 @@ import (
 	"archive/tar"
 	"bufio"
 	"bytes"
-	"compress/bzip2"
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash"
-	"hash/crc32"
 	"io"
 	"maps"
 	"path"
@@ -20,12 +17,7 @@ import (
 	"github.com/bodgit/sevenzip"
 	"github.com/cavaliergopher/cpio"
 	"github.com/kdomanski/iso9660"
-	"github.com/klauspost/compress/zip"
-	"github.com/klauspost/compress/zstd"
 	"github.com/nwaples/rardecode/v2"
-	"github.com/therootcompany/xz"
-
-	"github.com/quellhq/quell/scanners/inflate"
 )
 
 // oldTar knows a tar from before POSIX by its header's checksum.
@@ -86,98 +78,6 @@ func TarWords(h *tar.Header) []string {
 		}
 	}
 	return words
-}
-
-func unzip(o *opening) error {
-	z, err := zip.NewReader(o.at, o.size)
-	if err != nil {
-		return err
-	}
-	if z.Comment != "" {
-		o.note(z.Comment)
-	}
-	for _, f := range z.File {
-		o.note(f.Name, f.Comment)
-		if f.FileInfo().IsDir() {
-			continue
-		}
-		name := clean(f.Name)
-		if f.Flags&1 != 0 {
-			o.gap(name, errEncrypted)
-			continue
-		}
-		r, err := zipped(f)
-		if err != nil {
-			o.gap(name, err)
-			continue
-		}
-		err = o.member(name, r)
-		r.close()
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// zipped gives an entry's bytes, all that come, and then says whether they are what
-// the archive promised: the library's own reader drops the last ones where they are
-// not.
-func zipped(f *zip.File) (*promised, error) {
-	raw, err := f.OpenRaw()
-	if err != nil {
-		return nil, err
-	}
-	var r io.Reader
-	done := func() {}
-	switch f.Method {
-	case zip.Store:
-		r = raw
-	case zip.Deflate:
-		z := inflate.NewReader(raw)
-		r, done = z, func() { z.Close() }
-	case 12:
-		r = bzip2.NewReader(raw)
-	case zstd.ZipMethodWinZip, zstd.ZipMethodPKWare:
-		if r, err = zstd.NewReader(raw, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(maxWindow), zstd.WithDecoderLowmem(true)); err != nil {
-			return nil, err
-		}
-	case 95:
-		if r, err = xz.NewReader(raw, maxWindow); err != nil {
-			return nil, err
-		}
-	default:
-		return nil, fmt.Errorf("zip: method %d is not known", f.Method)
-	}
-	return &promised{r: r, size: f.UncompressedSize64, sum: f.CRC32, crc: crc32.NewIEEE(), close: done}, nil
-}
-
-// promised compares what was read with what a header said of it.
-type promised struct {
-	r    io.Reader
-	n    uint64
-	size uint64
-	sum  uint32
-	crc  hash.Hash32
-
-	close func() // lets what r holds be used again
-}
-
-func (p *promised) Read(b []byte) (int, error) {
-	n, err := p.r.Read(b)
-	p.n += uint64(n)
-	if p.crc != nil {
-		_, _ = p.crc.Write(b[:n])
-	}
-	if err == io.EOF {
-		switch {
-		case p.n != p.size:
-			err = fmt.Errorf("%d bytes, not the %d that its header says", p.n, p.size)
-		case p.crc != nil && p.crc.Sum32() != p.sum:
-			err = errors.New("its checksum is wrong")
-		}
-	}
-	return n, err
 }
 
 var errEncrypted = errors.New("encrypted: it can't be read")

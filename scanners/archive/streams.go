@@ -1,12 +1,14 @@
 package archive
 
 import (
+	"bufio"
 	"bytes"
 	"compress/bzip2"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
+	"math"
 
 	"github.com/andybalholm/brotli"
 	"github.com/klauspost/compress/s2"
@@ -14,7 +16,9 @@ import (
 	"github.com/pierrec/lz4/v4"
 	lzip "github.com/sorairolake/lzip-go"
 	"github.com/therootcompany/xz"
+	"github.com/ulikunitz/xz/lzma"
 
+	"github.com/quellhq/quell/scanners/git/pack"
 	"github.com/quellhq/quell/scanners/inflate"
 )
 
@@ -31,8 +35,8 @@ func gunzip(o *opening) error {
 	if z.Name != "" {
 		name = clean(z.Name)
 	}
-	if z.Comment != "" || len(z.Extra) > 0 {
-		o.note(name, z.Comment, string(z.Extra))
+	if z.Comment != "" || len(z.Extra) > 0 || z.Name != "" && name != stem(o.name) {
+		o.note(z.Name, z.Comment, string(z.Extra))
 	}
 	return o.member(name, z)
 }
@@ -68,6 +72,61 @@ func unlzip(o *opening) error {
 		return err
 	}
 	return o.member(stem(o.name), z)
+}
+
+// lzmaHead looks at the rest of a header of 13 bytes: dictionaries are of a power of two, or
+// of one and a half, and the size is not told or of less than a TiB.
+func lzmaHead(head []byte) bool {
+	if len(head) < lzma.HeaderLen || !lzma.ValidHeader(head[:lzma.HeaderLen]) {
+		return false
+	}
+	size := binary.LittleEndian.Uint64(head[5:])
+	return size == math.MaxUint64 || size < 1<<40
+}
+
+func unlzma(o *opening) error {
+	z, err := unLZMA(o.in)
+	if err != nil {
+		return err
+	}
+	return o.member(stem(o.name), z)
+}
+
+func unLZMA(r io.Reader) (io.Reader, error) {
+	return lzma.ReaderConfig{DictCap: maxWindow}.NewReader(bufio.NewReader(r))
+}
+
+// zlibHead knows a zlib stream by what its beginning inflates to: its header alone is two
+// letters that a text may begin with.
+func zlibHead(head []byte) bool {
+	if !inflate.IsZlib(head) {
+		return false
+	}
+	z, err := inflate.NewZlib(bytes.NewReader(head))
+	if err != nil {
+		return false
+	}
+	defer z.Close()
+	n, err := io.Copy(io.Discard, io.LimitReader(z, headLen))
+	return err == nil || n > 0 && len(head) == headLen && errors.Is(err, io.ErrUnexpectedEOF)
+}
+
+// unzlib opens what has no other frame, as git's loose objects are.
+func unzlib(o *opening) error {
+	z, err := inflate.NewZlib(o.in)
+	if err != nil {
+		return err
+	}
+	defer z.Close()
+	in := bufio.NewReader(z)
+	name := stem(o.name)
+	head, _ := in.Peek(32)
+	if kind, _, ok := bytes.Cut(head, []byte{' '}); ok && bytes.IndexByte(head, 0) > 0 {
+		if _, ok := pack.ParseKind(kind); ok {
+			name = string(kind)
+		}
+	}
+	return o.member(name, in)
 }
 
 func unsnappy(o *opening) error {
