@@ -65,6 +65,7 @@ func forms() []form {
 		{name: "git bundle", magic: "# v2 git bundle\n", seeks: true, open: unbundle},
 		{name: "git bundle", magic: "# v3 git bundle\n", seeks: true, open: unbundle},
 		{name: "tar", known: oldTar, open: untar},
+		{name: "mail", known: mailHead, seeks: true, open: unmail},
 	}
 }
 

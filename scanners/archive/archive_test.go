@@ -5,6 +5,7 @@ import (
 	"archive/zip"
 	"bytes"
 	"context"
+	"encoding/base64"
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
@@ -240,6 +241,21 @@ func zipLZMA(name, content string) []byte {
 	return b.Bytes()
 }
 
+// mailOf is a message of two parts.
+func mailOf(text, header, second string) string {
+	return "Subject: x\nFrom: a@example.com\nMIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=\"b b\"\n\n--b b\nContent-Type: text/plain\n\n" + text +
+		"\n--b b\n" + header + "\n\n" + second + "\n--b b--\n"
+}
+
+// wrap64 is base64 in lines of 76 characters.
+func wrap64(b []byte) string {
+	var lines []string
+	for line := range slices.Chunk([]byte(base64.StdEncoding.EncodeToString(b)), 76) {
+		lines = append(lines, string(line))
+	}
+	return strings.Join(lines, "\n")
+}
+
 // noise is a text of n hex digits that nothing packs below half.
 func noise(n int) string {
 	b := make([]byte, n/2)
@@ -339,6 +355,27 @@ func TestEachFormIsOpened(t *testing.T) {
 				return z
 			})
 		}, "name.gz!(names)"},
+		{"a.eml", func(*testing.T) []byte {
+			return []byte(mailOf(text, "Content-Transfer-Encoding: quoted-printable", "x"))
+		}, "a.eml!(document)"},
+		{"b.eml", func(*testing.T) []byte {
+			return []byte(mailOf("Hello", "Content-Transfer-Encoding: base64\nContent-Disposition: attachment; filename=\"../c.zip\"", wrap64(zipOf("c.env", text))))
+		}, "b.eml!c.zip!c.env"},
+		{"crlf.eml", func(*testing.T) []byte {
+			return []byte(strings.ReplaceAll(mailOf("Hello", "Content-Transfer-Encoding: base64", wrap64(gz([]byte(text)))), "\n", "\r\n"))
+		}, "crlf.eml!(part 2)!(content)"},
+		{"soft.eml", func(*testing.T) []byte {
+			return []byte(mailOf("Hello", "Content-Transfer-Encoding: quoted-printable", "Cookie: =\nsessionid=3D"+secret(0)[:9]+"=\n"+secret(0)[9:]))
+		}, "soft.eml!(part 2)"},
+		{"in.eml", func(*testing.T) []byte {
+			return []byte(mailOf("Fwd", "Content-Type: message/rfc822", "Subject: in\nContent-Transfer-Encoding: base64\n\n"+wrap64(gz([]byte(text)))))
+		}, "in.eml!(part 2)!(content)"},
+		{"box", func(*testing.T) []byte {
+			return []byte("From a@example.com Sat Nov 28 2026\n" + mailOf("Hello", "", "x") + "\nFrom a@example.com Sat Nov 28 2026\n" + mailOf("Hello", "Content-Transfer-Encoding: base64", wrap64(gz([]byte(text)))))
+		}, "box!(message 2)/(part 2)!(content)"},
+		{"page.mht", func(*testing.T) []byte {
+			return []byte("Snapshot-Content-Location: https://example.com\nMIME-Version: 1.0\nContent-Transfer-Encoding: base64\n\n" + wrap64(gz([]byte(text))))
+		}, "page.mht!(body)!(content)"},
 		{"names.tar", func(*testing.T) []byte { return tarOf("Cookie: sessionid="+secret(0), "x") }, "names.tar!(names)"},
 		{"comment.zip", func(*testing.T) []byte {
 			var b bytes.Buffer
@@ -488,6 +525,11 @@ func TestHostileArchives(t *testing.T) {
 		"an lzip that asks for half a gigabyte":  {b: append([]byte("LZIP\x01\x1d"), bytes.Repeat([]byte{0}, 60)...)},
 		"a zstd that asks for a window of 2 GiB": {b: []byte{0x28, 0xb5, 0x2f, 0xfd, 0x00, 0xa8, 1, 0, 0}},
 		"an lz4 of nothing":                      {b: append([]byte("\x04\x22\x4d\x18"), bytes.Repeat([]byte{0xff}, 60)...)},
+		"a message that ends in a part":          {b: []byte(mailOf(cookie(0), "", "x")[:180]), want: []int{0}},
+		"a message whose header never ends":      {b: []byte("Subject: x\nMIME-Version: 1\n" + strings.Repeat("X-A: "+noise(60)+"\n", 40000) + cookie(0)), want: []int{0}, clean: true},
+		"a message with a wrong attachment":      {b: []byte(mailOf(cookie(0), "Content-Transfer-Encoding: base64", "!!!!")), want: []int{0}},
+		"parts within each other":                {b: []byte("Subject: x\nMIME-Version: 1.0\n" + strings.Repeat("Content-Type: multipart/mixed; boundary=b\n\n--b\n", 40) + cookie(0)), want: []int{0}},
+		"a box of no messages":                   {b: []byte("From x\nSubject: x\nMIME-Version: 1.0\n\nFrom \nFrom \nFrom y"), clean: false},
 		"an ar whose size is a word":             {b: append([]byte("!<arch>\n"), bytes.Repeat([]byte("x"), 60)...)},
 		"an ar that says more than it has":       {b: spoil(arOf("a", cookie(0)), 56, '9', '9', '9', '9', '9'), want: []int{0}},
 		"a cpio that says a gigabyte":            {b: spoil(cpioOf("a", cookie(0)), 54, []byte("40000000")...)},
@@ -557,7 +599,7 @@ func TestTextThatBeginsAsZlib(t *testing.T) {
 }
 
 func FuzzOpen(f *testing.F) {
-	for _, b := range [][]byte{gz([]byte("text")), zipOf("a", "b"), tarOf("a", "b"), arOf("a", "b"), cpioOf("a", "b"), rpmOf("h", "c"), pdfOf("(x) Tj"), mozlz4Of(strings.Repeat("text ", 20)), zlibOf("text"), zipLZMA("a", "b"), []byte("#!/bin/sh\n" + string(zipOf("a", "b"))), zipOf("a", "b")[:40]} {
+	for _, b := range [][]byte{gz([]byte("text")), zipOf("a", "b"), tarOf("a", "b"), arOf("a", "b"), cpioOf("a", "b"), rpmOf("h", "c"), pdfOf("(x) Tj"), mozlz4Of(strings.Repeat("text ", 20)), zlibOf("text"), []byte(mailOf("a", "Content-Transfer-Encoding: base64", "aGk=")), []byte("From a\n" + mailOf("a", "", "")), zipLZMA("a", "b"), []byte("#!/bin/sh\n" + string(zipOf("a", "b"))), zipOf("a", "b")[:40]} {
 		f.Add(b)
 	}
 	o := archive.New(archive.Limits{Depth: 3, Ratio: 100, Free: 1 << 20, Entries: 100, Kept: 1 << 20})
