@@ -333,6 +333,15 @@ func TestEachFormIsOpened(t *testing.T) {
 		}, "x.pdf!(stream 1)"},
 		{"recovery.jsonlz4", func(*testing.T) []byte { return mozlz4Of(padded) }, "recovery.jsonlz4!recovery.json"},
 		{"x.docx", func(*testing.T) []byte { return zipOf("word/document.xml", "<w:t>"+text+"</w:t>") }, "x.docx!word/document.xml"},
+		{"runs.docx", func(*testing.T) []byte {
+			return zipOf("word/document.xml", "<w:p><w:r><w:t>Cookie: </w:t></w:r><w:r><w:rPr><w:b/></w:rPr><w:t>sessionid="+secret(0)[:9]+"</w:t></w:r><w:proofErr/><w:r><w:t>"+secret(0)[9:]+"</w:t><w:br/><w:t>next</w:t></w:r></w:p>")
+		}, "runs.docx!word/document.xml"},
+		{"runs.xlsx", func(*testing.T) []byte {
+			return zipOf("xl/sharedStrings.xml", "<si><t>x</t></si><si><r><t>Cookie: sessionid="+secret(0)[:9]+"</t></r><r><rPr/><t>"+secret(0)[9:]+"</t></r></si><si><t>y</t></si>")
+		}, "runs.xlsx!xl/sharedStrings.xml"},
+		{"runs.odt", func(*testing.T) []byte {
+			return zipOf("mimetype", "application/vnd.oasis.opendocument.text", "content.xml", `<text:p>Cookie:<text:s/>sessionid=`+secret(0)[:9]+`<text:span text:style-name="T1">`+secret(0)[9:]+`</text:span><text:line-break/>x</text:p>`)
+		}, "runs.odt!content.xml"},
 		{"no extension", func(*testing.T) []byte { return gz(tarOf("a.zip", string(zipOf("b", text)))) }, "no extension!(content)!a.zip!b"},
 		{"export.tar", func(t *testing.T) []byte { b, _ := bundleOf(t, text); return tarOf("project.bundle", string(b)) }, "export.tar!project.bundle!blob "},
 		{"repo.tar", func(t *testing.T) []byte {

@@ -43,7 +43,11 @@ func unzip(o *opening) error {
 			o.gap(name, err)
 			continue
 		}
-		err = o.member(name, r)
+		var content io.Reader = r
+		if inRuns(name) {
+			content = &document{r: r}
+		}
+		err = o.member(name, content)
 		r.close()
 		if err != nil {
 			return err

@@ -1,0 +1,88 @@
+package archive
+
+import (
+	"bytes"
+	"html"
+	"io"
+	"path"
+	"strings"
+)
+
+// inRuns reports whether a member of a zip is a document's text in XML, by where Office
+// Open XML (ECMA-376) and OpenDocument have it. Such text is cut into runs, between which an
+// editor puts what it likes: a token may be in several.
+func inRuns(name string) bool {
+	dir, base := path.Split(name)
+	switch dir {
+	case "word/", "ppt/slides/", "ppt/notesSlides/", "xl/worksheets/":
+		return path.Ext(base) == ".xml"
+	case "xl/":
+		return base == "sharedStrings.xml" || strings.HasPrefix(base, "comments")
+	case "":
+		return base == "content.xml"
+	}
+	return false
+}
+
+// maxText is how much of one document's text is put together.
+const maxText = 64 << 20
+
+// document gives a document's XML as it is, and behind it the paragraphs that are of more than
+// one run, without what stands between.
+type document struct {
+	r    io.Reader
+	kept []byte
+	text *bytes.Reader // nil: not there yet
+}
+
+func (d *document) Read(b []byte) (int, error) {
+	if d.text != nil {
+		return d.text.Read(b)
+	}
+	n, err := d.r.Read(b)
+	if len(d.kept)+n <= maxText {
+		d.kept = append(d.kept, b[:n]...)
+	}
+	if err == io.EOF {
+		d.text, err = bytes.NewReader(paragraphs(d.kept)), nil
+		d.kept = nil
+	}
+	return n, err
+}
+
+// paragraphs gives those that are of several runs, a line each.
+func paragraphs(b []byte) []byte {
+	var out, line []byte
+	runs := 0
+	for len(b) > 0 {
+		text, rest, tagged := bytes.Cut(b, []byte{'<'})
+		if len(text) > 0 {
+			line = append(line, html.UnescapeString(string(text))...)
+			if len(bytes.TrimSpace(text)) > 0 {
+				runs++
+			}
+		}
+		if !tagged {
+			break
+		}
+		tag, rest, _ := bytes.Cut(rest, []byte{'>'})
+		b = rest
+		name, _, _ := bytes.Cut(bytes.TrimPrefix(bytes.TrimSuffix(tag, []byte{'/'}), []byte{'/'}), []byte{' '})
+		if _, local, ok := bytes.Cut(name, []byte{':'}); ok {
+			name = local
+		}
+		ends := len(tag) > 0 && tag[0] == '/'
+		switch s := string(name); {
+		case ends && (s == "p" || s == "h" || s == "si" || s == "is"):
+			if runs > 1 {
+				out = append(append(append(out, '\n'), line...), '\n')
+			}
+			line, runs = line[:0], 0
+		case s == "br" || s == "cr" || s == "line-break":
+			line = append(line, '\n')
+		case s == "tab" || s == "s":
+			line = append(line, ' ')
+		}
+	}
+	return out
+}
