@@ -180,8 +180,14 @@ func (m *marker) len(i int) int {
 	b := m.b[i:]
 	switch b[0] {
 	case esc:
+		if (len(b) < 2 || b[1] != '[') && m.binary(i) {
+			return 0
+		}
 		return m.control(i)
 	case '\b':
+		if m.binary(i) {
+			return 0
+		}
 		return 1
 	case '[':
 		return m.bareControl(i)
@@ -190,6 +196,18 @@ func (m *marker) len(i int) int {
 		return len(bom)
 	}
 	return 0
+}
+
+// binary reports whether what stands around i is no terminal's: programs and databases have
+// the bytes of backspaces and escapes too, and strings beside them.
+func (m *marker) binary(i int) bool {
+	const around = 8
+	for _, c := range m.b[max(0, i-around):min(len(m.b), i+around)] {
+		if c < ' ' && unreadable[c] && c != '\a' {
+			return true
+		}
+	}
+	return false
 }
 
 // maxControl bounds a control string (OSC, DCS, APC, a Jenkins note): beyond

@@ -177,7 +177,7 @@ func (e *Engine) find(s *scratch, b []byte, parts []span, f func(raw)) {
 	}
 	s.reached = s.reached[:0]
 	s.steps, s.open, s.dumps = 0, s.open[:0], s.dumps[:0]
-	s.waiting, s.needles = s.waiting[:0], s.needles[:0]
+	s.waiting, s.needles, s.counted = s.waiting[:0], s.needles[:0], s.counted[:0]
 	for _, p := range parts {
 		e.search(s, b, p)
 	}
@@ -280,8 +280,13 @@ func (e *Engine) search(s *scratch, b []byte, part span) {
 			list := e.grams.at(g)
 			for i := range list {
 				x := &list[i]
-				if at := int(pos) - int(x.off); x.gram == g && !x.misses(b, at) {
+				if x.gram != g {
+					continue
+				}
+				if at := int(pos) - int(x.off); !x.misses(b, at) {
 					e.hit(s, b, x.anchor, at, int(x.off))
+				} else if s.binary && x.bound {
+					e.count(s, b, x.anchor, at)
 				}
 			}
 		}

@@ -90,6 +90,9 @@ func (e *Engine) attempt(s *scratch, b []byte, id uint16, pos, off int) {
 		s.open = append(s.open, pos)
 	} else {
 		e.broke(s, b, &e.anchors[id], pos, off, t.stop)
+		if s.binary {
+			e.count(s, b, id, pos)
+		}
 	}
 }
 

@@ -90,6 +90,7 @@ func (l *look) text(t *text, depth int) {
 	}
 	joins := slices.Clone(l.s.joins)
 	l.s.joins = l.s.joins[:0]
+	l.counted(main, l.s.takeCounted())
 	if main != t {
 		l.apart(main, own)
 		l.find(t, main.hidden(), func(m *raw) bool { return t.fresh(m.start, m.end) })
@@ -203,7 +204,7 @@ func (t *text) close(k int) bool {
 
 // find searches the given parts of t and keeps what judge lets pass.
 func (l *look) find(t *text, parts []span, keep func(*raw) bool) {
-	l.s.unfolded = t.seen.unfolded
+	l.s.unfolded, l.s.binary = t.seen.unfolded, t.seen.nuls
 	l.e.find(l.s, t.data, parts, func(m raw) {
 		m.text = t.data
 		switch m.rule.Parse {

@@ -1,0 +1,92 @@
+package detect
+
+import (
+	"encoding/binary"
+	"slices"
+)
+
+// Strings in binary data stand behind their length and have no mark at their end: in
+// serialized objects, constants of compiled code, property lists. What stands before such a
+// token, or behind it, may be a letter, and no expression with a word's boundary matches.
+
+// counted is a token that its length, or its check digits, set off.
+type counted struct {
+	rule int
+	span
+}
+
+// minCounted and maxCounted bound the lengths that are believed.
+const minCounted, maxCounted = 16, 8 << 10
+
+// lengths are what the bytes before a string can say of its length: one byte (Python's
+// marshal, property lists, and the low byte of any number in network order), twice the length
+// (Avro), two bytes in network order (Java), four of which the lowest comes first, and groups
+// of seven bits (Protocol Buffers).
+func lengths(before []byte) (out [5]int) {
+	var b [4]byte
+	copy(b[max(0, 4-len(before)):], before[max(0, len(before)-4):])
+	out[0], out[1] = int(b[3]), int(b[3])/2
+	out[2] = int(binary.BigEndian.Uint16(b[2:]))
+	out[3] = int(min(binary.LittleEndian.Uint32(b[:]), maxCounted+1))
+	if b[2] >= 0x80 {
+		out[4] = int(b[3])<<7 | int(b[2]&0x7f)
+	}
+	return out
+}
+
+// count looks whether the token that begins with the anchor's literal at b[pos], and that a
+// byte beside it keeps from being one, is a string by itself.
+func (e *Engine) count(s *scratch, b []byte, id uint16, pos int) {
+	p := &e.anchors[id]
+	if !p.leading || p.quiet || pos <= 0 || s.steps >= maxSteps*len(b) {
+		return
+	}
+	a := s.automaton(p, id)
+	ends := func(end int) bool {
+		if end-pos < minCounted || end-pos > maxCounted || end > len(b) {
+			return false
+		}
+		t := a.try(b[:end], pos, textStart)
+		s.steps += t.stop - pos
+		return t.end == end
+	}
+	for _, n := range lengths(b[max(0, pos-4):pos]) {
+		if ends(pos + n) {
+			s.counted = append(s.counted, counted{p.rule, span{pos, pos + n}})
+			return
+		}
+	}
+	// Compilers put strings behind each other, their lengths elsewhere.
+	r := e.rules[p.rule]
+	if r.Checksum == "" {
+		return
+	}
+	t := a.try(b[:min(len(b), pos+maxCounted)], pos, textStart)
+	s.steps += t.stop - pos
+	for _, end := range []int{t.end, t.stop, t.stop - 1} {
+		if ends(end) && r.ValidChecksum(string(b[pos:end])) {
+			s.counted = append(s.counted, counted{p.rule, span{pos, end}})
+			return
+		}
+	}
+}
+
+// counted keeps the tokens of t that are strings by themselves.
+func (l *look) counted(t *text, list []counted) {
+	for _, x := range list {
+		c := l.derive(t)
+		c.copy(x.start, x.end)
+		l.find(c, []span{{0, len(c.data)}}, func(m *raw) bool {
+			return m.rule == l.e.rules[x.rule] && m.start == 0 && m.end == len(c.data)
+		})
+		l.s.joins = l.s.joins[:0]
+		l.s.free(c)
+	}
+}
+
+// takeCounted gives those of the last search.
+func (s *scratch) takeCounted() []counted {
+	out := slices.Clone(s.counted)
+	s.counted = s.counted[:0]
+	return out
+}
