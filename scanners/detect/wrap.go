@@ -182,7 +182,7 @@ func (l *look) seams(t *text, part span, joins []int, depth int) []int {
 		cur.trim(b)
 		n, m := cur.end-cur.start, prev.end-prev.start
 		joined := false
-		if m >= minWrap && n <= m && (n == m || len(run) > 1) {
+		if m >= minWrap && n <= m && (n == m || len(run) > 1 || encoded(b, prev, cur)) {
 			if len(run) == 0 {
 				run = append(run, prev)
 			}
@@ -198,6 +198,16 @@ func (l *look) seams(t *text, part span, joins []int, depth int) []int {
 	}
 	flush()
 	return joins
+}
+
+// encoded reports whether two lines are base64 that was wrapped once.
+func encoded(b []byte, prev, cur line) bool {
+	if w := prev.end - prev.start; w%4 != 0 && !slices.Contains(widths, w) {
+		return false // encoders wrap between groups
+	}
+	not := func(c byte) bool { return !base64Class[c] }
+	last := bytes.TrimRight(b[cur.start:cur.end], "=")
+	return !slices.ContainsFunc(b[prev.start:prev.end], not) && !slices.ContainsFunc(last, not)
 }
 
 // rows reads the rows of hex dumps that begin in part.
