@@ -46,6 +46,9 @@ func (k *Chunker) Each(r io.Reader, a *Artifact, f func(Chunk) error) (int64, er
 		buf = buf[:len(buf)+n]
 		total += int64(n)
 		c.Data, c.To = buf, len(buf)
+		if c.Offset == 0 {
+			c.Binary = binary(buf)
+		}
 		if err != nil {
 			// What was read before a stream broke is still looked at.
 			if errors.Is(err, io.EOF) {
@@ -65,6 +68,10 @@ func (k *Chunker) Each(r io.Reader, a *Artifact, f func(Chunk) error) (int64, er
 		c = rest
 	}
 }
+
+// binary reports whether a file that begins so is no text: by a NUL in its first 8,000 bytes,
+// as git tells it.
+func binary(begin []byte) bool { return bytes.IndexByte(begin[:min(len(begin), 8000)], 0) >= 0 }
 
 // advance moves the place of Data[0] past b.
 func (c *Chunk) advance(b []byte) {

@@ -290,7 +290,7 @@ func (r *run) whole(ctx context.Context, a Artifact, b []byte) error {
 	r.tokens <- struct{}{}
 	defer func() { <-r.tokens }()
 	defer r.caught(a.Location)
-	r.chunk(Chunk{Artifact: &a, Data: b, Line: 1, Column: 1, To: len(b)})
+	r.chunk(Chunk{Artifact: &a, Data: b, Line: 1, Column: 1, To: len(b), Binary: binary(b)})
 	return ctx.Err()
 }
 

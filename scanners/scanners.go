@@ -113,6 +113,8 @@ type Chunk struct {
 	// From and To bound the part of Data that is this chunk's own: a match
 	// belongs to the chunk in whose own part it starts.
 	From, To int
+	// Binary is set where the artifact is no text.
+	Binary bool
 }
 
 // Unpacker opens files that hold others. It is safe for concurrent use.

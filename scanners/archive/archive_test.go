@@ -331,6 +331,37 @@ func TestEachFormIsOpened(t *testing.T) {
 		{"x.pdf", func(*testing.T) []byte {
 			return pdfOf("BT /F1 12 Tf 72 720 Td [(Cookie: sess)-20(ionid=" + secret(0)[:10] + ")5(" + secret(0)[10:] + ")] TJ ET")
 		}, "x.pdf!(stream 1)"},
+		{"escaped.pdf", func(*testing.T) []byte {
+			return pdfOf("BT (Cookie: sessionid\\075) Tj (" + secret(0)[:9] + "\\\n" + secret(0)[9:] + ") Tj ET")
+		}, "escaped.pdf!(stream 1)"},
+		{"moved.pdf", func(*testing.T) []byte {
+			text := "BT 1 0 0 1 72 700 Tm (Cookie:) Tj 40 0 Td (sessionid) Tj"
+			for i, c := range "=" + secret(0) {
+				text += fmt.Sprintf(" 1 0 0 1 %d 700 Tm (%c) Tj", 120+7*i, c)
+			}
+			return pdfOf(text + " 1 0 0 1 72 690 Tm (next) Tj ET")
+		}, "moved.pdf!(stream 1)"},
+		{"set off.pdf", func(*testing.T) []byte {
+			return pdfOf("BT [(the)-300(Cookie:)-300(sessionid=" + secret(0)[:9] + ")-20(" + secret(0)[9:] + ")-333(is)-300(live)] TJ ET")
+		}, "set off.pdf!(stream 1)"},
+		{"mapped.pdf", func(*testing.T) []byte {
+			var codes, chars strings.Builder
+			for i, c := range "abcdefghijklmnopqrstuvwxyz" {
+				fmt.Fprintf(&chars, "<%04x> <%04x>\n", 100+i, c)
+			}
+			for _, c := range "Cookie: sessionid=" + secret(0) {
+				switch {
+				case c >= 'a' && c <= 'z':
+					c += 100 - 'a'
+				case c == 'C':
+					c = 0x203
+				case c == ':' || c == '=':
+					c = 0x100 + c
+				}
+				fmt.Fprintf(&codes, "%04x", c)
+			}
+			return slices.Concat(pdfOf("BT /F1 12 Tf <"+codes.String()+"> Tj ET"), pdfOf("/CIDInit /ProcSet findresource begin begincmap 26 beginbfchar\n"+chars.String()+"endbfchar 2 beginbfrange <0020> <0039> <0020> <0200> <0203> [<0041> <0042> <0000> <0043>] endbfrange 1 beginbfrange <0100> <017f> <0000> endbfrange endcmap"))
+		}, "mapped.pdf!(stream 1)"},
 		{"recovery.jsonlz4", func(*testing.T) []byte { return mozlz4Of(padded) }, "recovery.jsonlz4!recovery.json"},
 		{"x.docx", func(*testing.T) []byte { return zipOf("word/document.xml", "<w:t>"+text+"</w:t>") }, "x.docx!word/document.xml"},
 		{"runs.docx", func(*testing.T) []byte {
@@ -547,6 +578,9 @@ func TestHostileArchives(t *testing.T) {
 		"an iso that is cut":                     {b: isoOf(t, "a.txt", cookie(0))[:34000]},
 		"a store of windows that lies":           {b: append([]byte("mozLz40\x00\xff\xff\xff\x7f"), 1, 2, 3)},
 		"a large zip within a stream":            {b: tarOf("first.txt", cookie(0), "big.zip", string(zipOf("x", cookie(1)))+strings.Repeat("x", 9<<20)), want: []int{0}},
+		"a pdf of strings that don't end":        {b: pdfOf("BT (" + strings.Repeat("(", 1000) + " <<< <61 Tj [ TJ"), clean: true},
+		"a pdf of a million strings":             {b: pdfOf(strings.Repeat("(a)Tj ", 3<<20))},
+		"a pdf whose maps are of everything":     {b: pdfOf("begincmap beginbfrange " + strings.Repeat("<0000><ffff><0000>", 500) + "<00><ff><41> <> <> <> endbf beginbf"), clean: true},
 		"a pdf that is cut":                      {b: pdfOf("(" + cookie(0) + ") Tj")[:90], clean: true},
 	} {
 		t.Run(name, func(t *testing.T) {

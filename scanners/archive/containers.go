@@ -3,7 +3,6 @@ package archive
 import (
 	"archive/tar"
 	"bufio"
-	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -303,40 +302,4 @@ func uniso(o *opening) error {
 		return nil
 	}
 	return walk(root, "", 0)
-}
-
-// pdfText opens a document's compressed streams, in which its text stands, with the
-// pieces of each line put together.
-func pdfText(o *opening) error {
-	const most = 64 << 20
-	b, err := io.ReadAll(io.NewSectionReader(o.at, 0, min(o.size, most)))
-	if err != nil {
-		return err
-	}
-	if o.size > most {
-		o.gap("", fmt.Errorf("%w: a PDF of over %d MiB", ErrLimit, most>>20))
-	}
-	if err := o.member(wholeMember, bytes.NewReader(b)); err != nil {
-		return err
-	}
-	n := 0
-	for {
-		i := bytes.Index(b, []byte("stream"))
-		if i < 0 {
-			return nil
-		}
-		body := b[i+len("stream"):]
-		body = bytes.TrimPrefix(bytes.TrimPrefix(body, []byte("\r")), []byte("\n"))
-		end := bytes.Index(body, []byte("endstream"))
-		if end < 0 {
-			return nil
-		}
-		if dict := b[max(0, i-1024):i]; bytes.Contains(dict[max(0, bytes.LastIndex(dict, []byte("obj"))):], []byte("FlateDecode")) {
-			n++
-			if err := o.member(fmt.Sprintf("(stream %d)", n), pdfStream(body[:end])); err != nil {
-				return err
-			}
-		}
-		b = body[end+len("endstream"):]
-	}
 }

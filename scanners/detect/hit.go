@@ -78,6 +78,9 @@ func (e *Engine) attempt(s *scratch, b []byte, id uint16, pos, off int) {
 		if q.ahead != nil {
 			ok, n := q.ahead.may(b, pos, q.quiet)
 			if s.steps += n; !ok && (q.quiet || !cuts[b[pos+n]]) {
+				if s.binary {
+					e.count(s, b, id, pos)
+				}
 				return
 			}
 		}

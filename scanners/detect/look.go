@@ -204,7 +204,7 @@ func (t *text) close(k int) bool {
 
 // find searches the given parts of t and keeps what judge lets pass.
 func (l *look) find(t *text, parts []span, keep func(*raw) bool) {
-	l.s.unfolded, l.s.binary = t.seen.unfolded, t.seen.nuls
+	l.s.unfolded, l.s.binary = t.seen.unfolded, l.chunk.Binary && len(t.decoded) == 0
 	l.e.find(l.s, t.data, parts, func(m raw) {
 		m.text = t.data
 		switch m.rule.Parse {

@@ -156,6 +156,12 @@ func manglings() []mangling {
 			text := "first line of a file\n" + header(t)
 			return stamped(ghaStamp, from+hard(std(text), "\n", 40)+upto)
 		}, "base64", -1},
+		{"base64 of two lines", func(t string) string {
+			return "Content-Transfer-Encoding: base64\n\n" + from + hard(std("Hello\n\n"+header(t)), "\n", 76) + upto + "\n"
+		}, "base64", -1},
+		{"base64 of two lines, indented", func(t string) string {
+			return "<data>\n\t" + from + hard(std("Hello\n\n"+header(t)), "\n\t", 68) + upto + "\n</data>\n"
+		}, "base64", -1},
 		{"hex", func(t string) string { return "x " + all(hex.EncodeToString([]byte(t))) + "\n" }, "hex", 0},
 		{"hex in base64", func(t string) string { return "x " + all(std(hex.EncodeToString([]byte(header(t))))) + "\n" }, "base64 hex", 0},
 		{"gzip in base64", func(t string) string { return "x " + all(std(gz(header(t)))) + "\n" }, "base64 gzip", 0},

@@ -18,8 +18,8 @@ type scratch struct {
 	gate     []bool
 	act      []int
 	unfolded bool      // the text is known to have no rune that folds into ASCII
-	binary   bool      // the text has NULs
-	counted  []counted // in a binary one
+	binary   bool      // the file is no text
+	counted  []counted // strings that were found so in it
 	steps    int       // bytes that automatons looked at
 	quick    []quick   // by anchor
 	reach    []sliding // likewise

@@ -47,7 +47,7 @@ const (
 // reset prepares t for what is derived from parent.
 func (t *text) reset(parent *text) {
 	t.parent, t.data, t.segs, t.cuts = parent, t.data[:0], t.segs[:0], t.cuts[:0]
-	t.payloads, t.parsed, t.seen.unfolded, t.seen.nuls = t.payloads[:0], 0, false, false
+	t.payloads, t.parsed, t.seen.unfolded = t.payloads[:0], 0, false
 	t.views, t.decoded, t.inside = parent.views, parent.decoded, false
 	t.id, t.openStart, t.openEnd = parent.id, false, false
 }

@@ -45,8 +45,7 @@ func (l *look) wide(t *text, own span, depth int) {
 		n, missed := 0, 0
 		from := at
 		for ; at < len(b) && at < end+maxJoin; at += 2 {
-			wide := at+1 >= len(b) || b[at+1] == 0 || at > 0 && b[at-1] == 0
-			if wide && textByte(b[at]) {
+			if wideByte(b, at) {
 				n++
 				missed = 0
 			} else if missed++; missed > gap || b[at] == 0 {
@@ -60,9 +59,9 @@ func (l *look) wide(t *text, own span, depth int) {
 		c = l.derive(t)
 		c.cut()
 		for k := from; k < at; k += 2 {
-			ch := b[k]
-			if !textByte(ch) {
-				ch = '?'
+			ch := byte('?')
+			if wideByte(b, k) {
+				ch = b[k]
 			}
 			c.data = append(c.data, ch)
 		}
@@ -107,6 +106,11 @@ func betweenNULs(b []byte, i, end int) int {
 		}
 	}
 	return end
+}
+
+// wideByte reports whether b[i] is a character of ASCII in UTF-16: a NUL is beside it.
+func wideByte(b []byte, i int) bool {
+	return textByte(b[i]) && (i+1 >= len(b) || b[i+1] == 0 || i > 0 && b[i-1] == 0)
 }
 
 func textByte(c byte) bool {

@@ -1,0 +1,99 @@
+package detect
+
+import (
+	"encoding/binary"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/quellhq/quell/rules"
+	"github.com/quellhq/quell/scanners"
+)
+
+// What sets a string off in binary data: its length before it, or check digits in it. The
+// bytes beside it are letters here, so that nothing else does.
+func TestStringsInBinaryData(t *testing.T) {
+	e := New(builtin(t))
+	generate := func(form string) string {
+		tok, err := rules.Generate(form, rand.NewChaCha8([32]byte{12}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return tok
+	}
+	pat, npm, long := generate("ghp_{base62:30}{crc32}"), "npm_"+generate("{base62:36}"), generate("glsa_{base62:32}_{hex:8}")
+	counts := map[string]func(n int) []byte{
+		"a byte":         func(n int) []byte { return []byte{'z', byte(n)} },
+		"twice":          func(n int) []byte { return []byte{'z', byte(2 * n)} },
+		"network order":  func(n int) []byte { return binary.BigEndian.AppendUint16(nil, uint16(n)) },
+		"little-endian":  func(n int) []byte { return binary.LittleEndian.AppendUint32(nil, uint32(n)) },
+		"groups of bits": func(n int) []byte { return binary.AppendUvarint([]byte("z"), uint64(n)) },
+	}
+	for name, count := range counts {
+		for rule, tok := range map[string]string{"github-pat": pat, "npm-access-token": npm, "grafana-service-account-token": long} {
+			text := "\x00\x01head" + string(count(len(tok))) + tok + "Nextstring\x00"
+			got := inFile(e, text, true)
+			if !slices.Equal(got, []string{rule + " " + tok}) {
+				t.Errorf("%s, %s: %q", name, rule, got)
+			}
+		}
+	}
+	// Strings behind each other, as Go's and Rust's compilers put them.
+	row := func(tok string) string { return "\x7fELF\x00" + strings.Repeat("somestring", 9) + tok + "nextstring" }
+	wrong := pat[:39] + string(pat[39]^1)
+	for text, want := range map[string]int{
+		row(pat): 1, row("x" + pat + ":"): 1, row(":" + pat): 1, row(wrong): 0, row(npm): 0, row(pat[:30]): 0, row("ghp_"): 0,
+	} {
+		if got := inFile(e, text, true); len(got) != want || want == 1 && got[0] != "github-pat "+pat {
+			t.Errorf("%q: %q", text, got)
+		}
+	}
+	// A text is looked at as before, and a length must be the token's.
+	for _, text := range []string{row(pat), "head(" + pat + "Next"} {
+		if got := inFile(e, text, false); len(got) != 0 {
+			t.Errorf("in a text: %q", got)
+		}
+	}
+	for _, n := range []byte{39, 41, 15, 200} {
+		if got := inFile(e, "\x00\x01he"+string([]byte{n})+npm+"Next", true); len(got) != 0 {
+			t.Errorf("behind %d: %q", n, got)
+		}
+	}
+}
+
+func inFile(e *Engine, text string, binary bool) (out []string) {
+	for m := range e.Detect(scanners.Chunk{Artifact: &scanners.Artifact{}, Data: []byte(text), Line: 1, Column: 1, To: len(text), Binary: binary}) {
+		out = append(out, m.Rule.ID+" "+m.Secret.Reveal())
+	}
+	return out
+}
+
+// Who makes a file of the beginnings of tokens pays no multiple of its size.
+func TestCountedIsBounded(t *testing.T) {
+	e := New(builtin(t))
+	long := strings.Repeat("\x20\x00ghp_\xff\x3fglpat-", 4000)
+	s := e.scratch.New().(*scratch)
+	s.binary = true
+	e.find(s, []byte(long), []span{{0, len(long)}}, func(raw) {})
+	if s.steps > (maxSteps+1)*len(long)+maxCounted*8 {
+		t.Errorf("%d steps for %d bytes", s.steps, len(long))
+	}
+}
+
+// The bytes of backspaces and escapes beside strings of a program are no terminal's.
+func TestControlBytesOfPrograms(t *testing.T) {
+	e := New(builtin(t))
+	pat, err := rules.Generate("ghp_{base62:30}{crc32}", rand.NewChaCha8([32]byte{13}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range []string{
+		wideOf("token="+pat, true) + "\b\x0b\x11\x00\x00", wideOf("token="+pat, true) + "\x1bz\x11\x00",
+		"\x00\x01\x1bP" + wideOf("token="+pat, false) + strings.Repeat("\x00\x01", 20) + "\a",
+	} {
+		if got := inFile(e, text, true); len(got) != 1 || got[0] != "github-pat "+pat {
+			t.Errorf("%q: %q", text, got)
+		}
+	}
+}
