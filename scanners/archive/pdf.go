@@ -36,7 +36,7 @@ func pdfText(o *opening) error {
 	}
 	var maps []charMap
 	for s := range streams(b) {
-		if m := readCharMap(s); len(m.codes) > 0 && len(maps) < maxCharMap {
+		if m := readCharMap(s); m.tells() && len(maps) < maxCharMap {
 			maps = append(maps, m)
 		}
 	}
@@ -92,13 +92,12 @@ func pdfStream(b []byte, maps []charMap) io.Reader {
 	return io.MultiReader(bytes.NewReader(raw), &page{list: shown(raw), maps: append([]charMap{{width: 1}}, maps...)})
 }
 
-// page gives the text of a page, as each of the maps has it, first with what is set off in a
-// line put together and then with a space there: one at a time, for they may be large.
+// page gives the text of a page, as each of the maps has it: one at a time, for they may be
+// large.
 type page struct {
 	list []piece
 	maps []charMap
 	text bytes.Reader
-	last []byte // the first of two
 }
 
 func (p *page) Read(b []byte) (int, error) {
@@ -106,16 +105,8 @@ func (p *page) Read(b []byte) (int, error) {
 		if len(p.maps) == 0 {
 			return 0, io.EOF
 		}
-		if p.last == nil {
-			p.last = render(p.list, p.maps[0], "")
-			p.text.Reset(p.last)
-			continue
-		}
-		spaced := render(p.list, p.maps[0], " ")
-		if !bytes.Equal(spaced, p.last) {
-			p.text.Reset(spaced)
-		}
-		p.last, p.maps = nil, p.maps[1:]
+		p.text.Reset(render(p.list, p.maps[0]))
+		p.maps = p.maps[1:]
 	}
 	return p.text.Read(b)
 }
@@ -266,10 +257,11 @@ func hexString(b []byte, i int) (out []byte, next int) {
 	return out[:n], i + end + 1
 }
 
-// render gives the text that the pieces have by a font's map, with a separator where they are
-// set off within a line.
-func render(list []piece, m charMap, separator string) []byte {
+// render gives the text that the pieces have by a font's map. What is set off within a line is
+// another word, but for characters that are put down one by one.
+func render(list []piece, m charMap) []byte {
 	out := []byte{'\n'}
+	before := 0
 	for _, p := range list {
 		if len(out) > maxShown {
 			break
@@ -277,10 +269,10 @@ func render(list []piece, m charMap, separator string) []byte {
 		switch {
 		case p.line:
 			out = append(out, '\n')
-		case p.gap:
-			out = append(out, separator...)
+		case p.gap && max(before, len(p.text)) > m.width:
+			out = append(out, ' ')
 		}
-		out = m.append(out, p.text)
+		out, before = m.append(out, p.text), len(p.text)
 	}
 	return append(out, '\n')
 }
@@ -289,6 +281,17 @@ func render(list []piece, m charMap, separator string) []byte {
 type charMap struct {
 	width int // bytes of a code
 	codes map[int]string
+}
+
+// tells is false where codes of ASCII characters are those characters: then the codes are the
+// text.
+func (m *charMap) tells() bool {
+	for code, s := range m.codes {
+		if m.width > 1 || len(s) == 1 && s[0] > ' ' && int(s[0]) != code {
+			return true
+		}
+	}
+	return false
 }
 
 func (m *charMap) append(out, text []byte) []byte {

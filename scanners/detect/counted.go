@@ -50,10 +50,13 @@ func (e *Engine) count(s *scratch, b []byte, id uint16, pos int) {
 		s.steps += t.stop - pos
 		return t.end == end
 	}
-	for _, n := range lengths(b[max(0, pos-4):pos]) {
-		if ends(pos + n) {
-			s.counted = append(s.counted, counted{p.rule, span{pos, pos + n}})
-			return
+	// In the middle of a text a letter is the length of something now and then.
+	if slices.ContainsFunc(b[max(0, pos-8):pos], func(c byte) bool { return c < ' ' || c >= 0x7f }) {
+		for _, n := range lengths(b[max(0, pos-4):pos]) {
+			if ends(pos + n) {
+				s.counted = append(s.counted, counted{p.rule, span{pos, pos + n}})
+				return
+			}
 		}
 	}
 	// Compilers put strings behind each other, their lengths elsewhere.
