@@ -399,10 +399,7 @@ func TestASecretInEachPlace(t *testing.T) {
 				continue
 			}
 			if w.what == "an attestation" {
-				w.layer = 0 // a document like the others
-			}
-			if w.layer == 0 {
-				w.artifact = "image document"
+				w.layer, w.artifact = 0, "image document"
 			}
 			in := layers
 			if file == docker {

@@ -66,7 +66,7 @@ func (v *visit) stream(open func(context.Context) (io.ReadCloser, error)) {
 					gap(scanners.Gap{Location: loc, Reason: name, Err: err})
 				}
 				docs[name] = b
-				if err := part(document("image document", name, b), bytes.NewReader(b)); err != nil {
+				if err := part(told(name, b), bytes.NewReader(b)); err != nil {
 					return err
 				}
 				continue
@@ -93,6 +93,24 @@ func (v *visit) stream(open func(context.Context) (io.ReadCloser, error)) {
 		}
 		return s.arrange(docs)
 	}}, nil)
+}
+
+// told is a document of an archive in its own order, named by what stands in it.
+func told(name string, b []byte) scanners.Artifact {
+	var d struct {
+		RootFS            *json.RawMessage
+		Layers, Manifests []json.RawMessage
+	}
+	switch err := json.Unmarshal(b, &d); {
+	case err != nil:
+	case d.RootFS != nil:
+		return configOf(name, "", "", b)
+	case len(d.Layers) > 0:
+		return document("image manifest", name, b)
+	case len(d.Manifests) > 0:
+		return document("image index", name, b)
+	}
+	return document("image document", name, b)
 }
 
 // arrange finds out from an archive's documents which image each layer is of.
