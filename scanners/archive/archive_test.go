@@ -566,7 +566,7 @@ func TestHostileArchives(t *testing.T) {
 		"a zstd that asks for a window of 2 GiB": {b: []byte{0x28, 0xb5, 0x2f, 0xfd, 0x00, 0xa8, 1, 0, 0}},
 		"an lz4 of nothing":                      {b: append([]byte("\x04\x22\x4d\x18"), bytes.Repeat([]byte{0xff}, 60)...)},
 		"a message that ends in a part":          {b: []byte(mailOf(cookie(0), "", "x")[:180]), want: []int{0}},
-		"a message whose header never ends":      {b: []byte("Subject: x\nMIME-Version: 1\n" + strings.Repeat("X-A: "+noise(60)+"\n", 40000) + cookie(0)), want: []int{0}, clean: true},
+		"a message whose header never ends":      {b: []byte("Subject: x\nContent-Transfer-Encoding: base64\n" + strings.Repeat("X-A: "+noise(60)+"\n", 40000) + cookie(0)), want: []int{0}},
 		"a message with a wrong attachment":      {b: []byte(mailOf(cookie(0), "Content-Transfer-Encoding: base64", "!!!!")), want: []int{0}},
 		"parts within each other":                {b: []byte("Subject: x\nMIME-Version: 1.0\n" + strings.Repeat("Content-Type: multipart/mixed; boundary=b\n\n--b\n", 40) + cookie(0)), want: []int{0}},
 		"a box of no messages":                   {b: []byte("From x\nSubject: x\nMIME-Version: 1.0\n\nFrom \nFrom \nFrom y"), clean: false},
@@ -628,6 +628,20 @@ func TestWhatIsNoArchiveAfterAll(t *testing.T) {
 		found, gaps := scan(t, "f", streamed([]byte(text)), archive.DefaultLimits)
 		if len(found) != 1 || len(gaps) != 1 {
 			t.Errorf("%q: %d findings, %q", magic, len(found), gaps)
+		}
+	}
+}
+
+// A patch is no message that is opened, nor is one that encodes nothing.
+func TestTextThatBeginsAsMail(t *testing.T) {
+	for _, head := range []string{
+		"From 0123456789012345678901234567890123456789 Mon Sep 17 00:00:00 2001\nFrom: A <a@example.com>\nSubject: [PATCH] x\n",
+		"From: A <a@example.com>\nSubject: x\nMIME-Version: 1.0\nContent-Type: text/plain; charset=UTF-8\nContent-Transfer-Encoding: 8bit\n",
+		"Subject: x\nno header\nContent-Transfer-Encoding: base64\n", "Content-Transfer-Encoding: base64\n",
+	} {
+		found, gaps := scan(t, "f", streamed([]byte(head+"\n"+cookie(0))), archive.DefaultLimits)
+		if len(found) != 1 || len(gaps) != 0 || found[0].Location.Path != "f" {
+			t.Errorf("%q: %d findings, %q", head, len(found), gaps)
 		}
 	}
 }

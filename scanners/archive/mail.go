@@ -12,6 +12,7 @@ import (
 	"mime/quotedprintable"
 	"net/mail"
 	"net/textproto"
+	"slices"
 	"strings"
 )
 
@@ -21,15 +22,16 @@ const maxParts = 16
 // maxHeader bounds a message's header.
 const maxHeader = 1 << 20
 
-// mailHead knows a message, or a box of them, by its header (RFC 5322): one of a few fields
-// that each has, and one that says how its body is encoded. Web archives (RFC 2557) have them
-// too.
+// mailHead knows a message with something encoded in it, or a box of messages, by its header
+// (RFC 5322): one of a few fields that each has, and one that says how its body is encoded.
+// Web archives (RFC 2557) have them too, patches that git wrote the first alone.
 func mailHead(head []byte) bool {
 	head = head[:min(len(head), 16<<10)]
-	if bytes.HasPrefix(head, []byte("From ")) {
+	box := bytes.HasPrefix(head, []byte("From "))
+	if box {
 		_, head, _ = bytes.Cut(head, []byte{'\n'})
 	}
-	var begins, mime bool
+	var begins, encoded bool
 	for {
 		line, rest, ok := bytes.Cut(head, []byte{'\n'})
 		head = rest
@@ -40,18 +42,26 @@ func mailHead(head []byte) bool {
 		if line[0] == ' ' || line[0] == '\t' {
 			continue
 		}
-		name, _, ok := bytes.Cut(line, []byte{':'})
+		name, value, ok := bytes.Cut(line, []byte{':'})
 		if !ok || len(name) > 60 || bytes.ContainsAny(name, " \t\"{}<>/") {
 			return false
+		}
+		is := func(kinds ...string) bool {
+			kind := strings.ToLower(string(bytes.TrimSpace(value)))
+			return slices.ContainsFunc(kinds, func(k string) bool { return strings.HasPrefix(kind, k) })
 		}
 		switch strings.ToLower(string(name)) {
 		case "from", "received", "return-path", "message-id", "delivered-to", "subject", "snapshot-content-location":
 			begins = true
-		case "mime-version", "content-type", "content-transfer-encoding":
-			mime = true
+		case "content-type":
+			encoded = encoded || is("multipart/", "message/")
+		case "content-transfer-encoding":
+			encoded = encoded || is("base64", "quoted-printable")
+		case "mime-version":
+			encoded = encoded || box
 		}
 	}
-	return begins && mime
+	return begins && encoded
 }
 
 // unmail opens a message or a box of them: it is text, and what its parts encode.
