@@ -4,6 +4,7 @@
 package archive
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
@@ -138,7 +139,8 @@ var ErrLimit = errors.New("holds more than is read of one file")
 type opening struct {
 	ctx    context.Context
 	in     io.Reader
-	at     io.ReaderAt // where the form seeks
+	buf    *bufio.Reader // in, of forms that are read in order and have several members
+	at     io.ReaderAt   // where the form seeks
 	size   int64
 	name   string // the file's own, for what has no name inside
 	member func(name string, r io.Reader) error
@@ -167,7 +169,43 @@ const (
 	wholeMember = "(document)"
 	// restMember is what is left of a damaged file behind what could be told apart.
 	restMember = "(rest)"
+	// BehindMember is what stands behind an archive's end, which may be another one.
+	BehindMember = "(behind)"
 )
+
+// Padding leaves out NULs, and reports whether anything stands behind them.
+func Padding(r *bufio.Reader) bool {
+	for {
+		b, err := r.Peek(1)
+		if err != nil {
+			return false
+		}
+		b, _ = r.Peek(r.Buffered())
+		n := 0
+		for n < len(b) && b[n] == 0 {
+			n++
+		}
+		_, _ = r.Discard(n)
+		if n < len(b) {
+			return true
+		}
+	}
+}
+
+// behind looks at what a form that is read in order left: behind its end, or behind the place
+// at which it is damaged.
+func (o *opening) behind(damaged error) {
+	if o.buf == nil || !Padding(o.buf) {
+		return
+	}
+	name := BehindMember
+	if damaged != nil {
+		name = restMember
+	}
+	if err := o.member(name, o.buf); err != nil && !errors.Is(err, ErrLimit) {
+		o.gap(name, err)
+	}
+}
 
 func (o *opening) tell() {
 	if o.names.Len() == 0 {
@@ -262,10 +300,15 @@ func (o *Opener) Open(ctx context.Context, what string, in scanners.Packed, b *s
 		return err
 	}
 	before := b.Out
+	if !f.seeks && !f.single {
+		x.buf = bufio.NewReader(x.in)
+		x.in = x.buf
+	}
 	err = f.open(x)
 	// What nothing came out of is looked at as it is, with the names in it.
 	if over == nil && (err == nil || b.Out > before) {
 		x.tell()
+		x.behind(err)
 	}
 	if over != nil {
 		return over

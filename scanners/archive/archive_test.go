@@ -256,6 +256,16 @@ func wrap64(b []byte) string {
 	return strings.Join(lines, "\n")
 }
 
+// moved is a zip whose members stand behind those of another one, of which no directory tells.
+func moved(first, second []byte) []byte {
+	first = first[:bytes.Index(first, []byte("PK\x01\x02"))]
+	k := bytes.Index(second, []byte("PK\x01\x02"))
+	b := slices.Concat(first, second)
+	binary.LittleEndian.PutUint32(b[len(first)+k+42:], uint32(len(first)))
+	binary.LittleEndian.PutUint32(b[len(b)-6:], uint32(len(first)+k))
+	return b
+}
+
 // noise is a text of n hex digits that nothing packs below half.
 func noise(n int) string {
 	b := make([]byte, n/2)
@@ -416,6 +426,24 @@ func TestEachFormIsOpened(t *testing.T) {
 		{"page.mht", func(*testing.T) []byte {
 			return []byte("Snapshot-Content-Location: https://example.com\nMIME-Version: 1.0\nContent-Transfer-Encoding: base64\n\n" + wrap64(gz([]byte(text))))
 		}, "page.mht!(body)!(content)"},
+		{"two.tar", func(*testing.T) []byte { return append(tarOf("a", "b"), tarOf("d/e.txt", text)...) }, "two.tar!d/e.txt"},
+		{"first disk", func(*testing.T) []byte {
+			return append(append(cpioOf("a", "b"), cpioOf("c", "d")...), gz(cpioOf("etc/x", text))...)
+		}, "first disk!(behind)!(content)!etc/x"},
+		{"behind.tar", func(*testing.T) []byte { return append(tarOf("a", "b"), text...) }, "behind.tar!(behind)"},
+		{"behind.zip", func(*testing.T) []byte { return append(zipOf("a", "b"), text...) }, "behind.zip!(rest)"},
+		{"taken out.zip", func(*testing.T) []byte { return moved(zipOf("a", text), zipOf("b", "c")) }, "taken out.zip!a"},
+		{"signed.apk", func(*testing.T) []byte {
+			b := zipOf("a", "b")
+			k := bytes.Index(b, []byte("PK\x01\x02"))
+			b = slices.Concat(b[:k], []byte("a block of signatures\n"+text), b[k:])
+			binary.LittleEndian.PutUint32(b[len(b)-6:], uint32(k+22+len(text)))
+			return b
+		}, "signed.apk!(rest)"},
+		{"behind.iso", func(t *testing.T) []byte { return append(isoOf(t, "a.txt", "b"), text...) }, "behind.iso!(behind)"},
+		{"behind.7z", func(t *testing.T) []byte {
+			return append(tool(t, ".7z", "b", "7zr", "a", "in.txt.7z", "in.txt"), text...)
+		}, "behind.7z!(behind)"},
 		{"names.tar", func(*testing.T) []byte { return tarOf("Cookie: sessionid="+secret(0), "x") }, "names.tar!(names)"},
 		{"comment.zip", func(*testing.T) []byte {
 			var b bytes.Buffer
@@ -537,11 +565,11 @@ func TestHostileArchives(t *testing.T) {
 		"a device":                               {b: tarWith(tar.Header{Name: "dev", Typeflag: tar.TypeBlock}, ""), want: []int{1}, clean: true},
 		"a pipe":                                 {b: tarWith(tar.Header{Name: "fifo", Typeflag: tar.TypeFifo}, ""), want: []int{1}, clean: true},
 		"a tar that is cut":                      {b: tarOf("a", cookie(0), "b", strings.Repeat("x", 5000))[:3000], want: []int{0}},
-		"a tar whose second header is damaged":   {b: spoil(tarOf("a", cookie(0), "b", cookie(1)), 1024+148, '9', '9', '9'), want: []int{0}},
+		"a tar whose second header is damaged":   {b: spoil(tarOf("a", cookie(0), "b", cookie(1)), 1024+148, '9', '9', '9'), want: []int{0, 1}},
 		"a tar that says a petabyte":             {b: spoil(tarOf("a", cookie(0)), 124, 0x80, 0, 0, 0, 0, 0x04)},
 		"a gzip that is cut":                     {b: gz([]byte(cookie(0) + strings.Repeat("text and more text", 1000)))[:60]},
 		"a gzip with a wrong checksum":           {b: spoil(gz([]byte(cookie(0))), -8, 1, 2, 3, 4), want: []int{0}},
-		"a gzip with garbage behind it":          {b: append(gz([]byte(cookie(0))), "garbage"...), want: []int{0}},
+		"a gzip with garbage behind it":          {b: append(gz([]byte(cookie(0))), "\x00\x00garbage\n"+cookie(1)...), want: []int{0, 1}},
 		"a zip without its end":                  {b: good[:len(good)-30], want: []int{0, 1}},
 		"a zip that is cut in its second member": {b: good[:bytes.LastIndex(good, []byte("PK\x03\x04"))+60], want: []int{0}},
 		"a zip of sizes told before, cut":        {b: sized[:len(sized)-30], want: []int{0, 1}},
@@ -571,6 +599,7 @@ func TestHostileArchives(t *testing.T) {
 		"parts within each other":                {b: []byte("Subject: x\nMIME-Version: 1.0\n" + strings.Repeat("Content-Type: multipart/mixed; boundary=b\n\n--b\n", 40) + cookie(0)), want: []int{0}},
 		"a box of no messages":                   {b: []byte("From x\nSubject: x\nMIME-Version: 1.0\n\nFrom \nFrom \nFrom y"), clean: false},
 		"an ar whose size is a word":             {b: append([]byte("!<arch>\n"), bytes.Repeat([]byte("x"), 60)...)},
+		"an ar with a text in it":                {b: append(arOf("a", cookie(0)), cookie(1)+strings.Repeat("x", 60)...), want: []int{0, 1}},
 		"an ar that says more than it has":       {b: spoil(arOf("a", cookie(0)), 56, '9', '9', '9', '9', '9'), want: []int{0}},
 		"a cpio that says a gigabyte":            {b: spoil(cpioOf("a", cookie(0)), 54, []byte("40000000")...)},
 		"an rpm of nothing":                      {b: append([]byte("\xed\xab\xee\xdb"), bytes.Repeat([]byte{0xff}, 300)...)},

@@ -39,7 +39,17 @@ func oldTar(head []byte) bool {
 	return sum == want
 }
 
-func untar(o *opening) error { return Tar(tar.NewReader(o.in), o.note, o.member) }
+// untar opens a tar, and those that were put behind it.
+func untar(o *opening) error {
+	for {
+		if err := Tar(tar.NewReader(o.in), o.note, o.member); err != nil || !Padding(o.buf) {
+			return err
+		}
+		if head, _ := o.buf.Peek(512); !oldTar(head) {
+			return nil
+		}
+	}
+}
 
 // Tar walks a tar. note gets each name with what stands beside it, member the
 // files. The error is the tar's, or member's.
@@ -88,6 +98,11 @@ func un7z(o *opening) error {
 			return errEncrypted
 		}
 		return fmt.Errorf("7z: %w", err)
+	}
+	// The header behind a signature says where the last one stands (7zFormat.txt).
+	var h [32]byte
+	if _, err := o.at.ReadAt(h[:], 0); err == nil {
+		defer o.after(int64(len(h)) + int64(binary.LittleEndian.Uint64(h[12:])) + int64(binary.LittleEndian.Uint64(h[20:])))
 	}
 	for _, f := range z.File {
 		o.note(f.Name)
@@ -146,10 +161,14 @@ func unar(o *opening) error {
 		return err
 	}
 	for {
-		h := make([]byte, 60)
-		if _, err := io.ReadFull(r, h); err == io.EOF {
+		h, err := r.Peek(60)
+		if err == io.EOF && len(h) == 0 {
 			return nil
-		} else if err != nil {
+		}
+		if err == io.EOF {
+			err = io.ErrUnexpectedEOF
+		}
+		if err != nil {
 			return fmt.Errorf("ar: %w", err)
 		}
 		size, err := strconv.ParseInt(strings.TrimSpace(string(h[48:58])), 10, 64)
@@ -157,6 +176,7 @@ func unar(o *opening) error {
 			return errors.New("ar: damaged header")
 		}
 		name := strings.TrimSuffix(strings.TrimRight(string(h[:16]), " "), "/")
+		_, _ = r.Discard(len(h))
 		m := io.LimitReader(r, size)
 		left := uint64(size)
 		// BSD's puts long names before the content.
@@ -186,11 +206,18 @@ func unar(o *opening) error {
 	}
 }
 
+// uncpio opens an archive, and those that were put behind it, as in a system's first disk.
 func uncpio(o *opening) error {
 	r := cpio.NewReader(o.in)
 	for {
 		h, err := r.Next()
 		if err == io.EOF {
+			if Padding(o.buf) {
+				if head, _ := o.buf.Peek(6); string(head) == "070701" || string(head) == "070702" {
+					r = cpio.NewReader(o.in)
+					continue
+				}
+			}
 			return nil
 		}
 		if err != nil {
@@ -275,6 +302,12 @@ func uniso(o *opening) error {
 	}
 	if label, err := img.Label(); err == nil {
 		o.note(label)
+	}
+	// How many blocks there are of which size, by the first descriptor (ECMA-119, 8.4);
+	// partitions may stand behind.
+	var d [132]byte
+	if _, err := o.at.ReadAt(d[:], 16*2048); err == nil {
+		defer o.after(int64(binary.LittleEndian.Uint32(d[80:])) * int64(binary.LittleEndian.Uint16(d[128:])))
 	}
 	var walk func(f *iso9660.File, dir string, depth int) error
 	walk = func(f *iso9660.File, dir string, depth int) error {

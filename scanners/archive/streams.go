@@ -38,7 +38,13 @@ func gunzip(o *opening) error {
 	if z.Comment != "" || len(z.Extra) > 0 || z.Name != "" && name != stem(o.name) {
 		o.note(z.Name, z.Comment, string(z.Extra))
 	}
-	return o.member(name, z)
+	if err := o.member(name, z); err != nil {
+		return err
+	}
+	if rest := z.Behind(); rest != nil {
+		return o.member(BehindMember, rest)
+	}
+	return nil
 }
 
 func unzstd(o *opening) error {

@@ -1,7 +1,9 @@
 package archive
 
 import (
+	"bufio"
 	"bytes"
+	"cmp"
 	"compress/bzip2"
 	"encoding/binary"
 	"errors"
@@ -10,6 +12,7 @@ import (
 	"hash/crc32"
 	"io"
 	"math"
+	"slices"
 
 	"github.com/klauspost/compress/zip"
 	"github.com/klauspost/compress/zstd"
@@ -27,7 +30,11 @@ func unzip(o *opening) error {
 		o.note(z.Comment)
 	}
 	lost := 0
+	var known []extent
 	for _, f := range z.File {
+		if at, err := f.DataOffset(); err == nil {
+			known = append(known, extent{at, at + int64(f.CompressedSize64)})
+		}
 		o.note(f.Name, f.Comment)
 		if f.FileInfo().IsDir() {
 			continue
@@ -56,7 +63,92 @@ func unzip(o *opening) error {
 	if lost > 0 && lost == len(z.File) {
 		return unzipCut(o) // its directory leads nowhere
 	}
+	return o.unlisted(known)
+}
+
+// extent is a part of a file.
+type extent struct{ from, to int64 }
+
+// records are how a zip's parts begin that are no members, and how long they are (APPNOTE
+// 4.3.9 to 4.3.16).
+var records = []struct {
+	magic string
+	fixed int64
+	sizes []int // where two bytes say how much more there is
+}{
+	{"PK\x01\x02", 46, []int{28, 30, 32}},
+	{"PK\x05\x06", 22, []int{20}},
+	{"PK\x06\x06", 56, nil},
+	{"PK\x06\x07", 20, nil},
+	{"PK\x07\x08", 16, nil},
+	{"PK\x05\x05", 6, []int{4}},
+}
+
+// unlisted looks at what of a zip is no part of what its directory lists: members that were
+// taken out of it, signatures, what stands before it and behind.
+func (o *opening) unlisted(known []extent) error {
+	slices.SortFunc(known, func(a, b extent) int { return cmp.Compare(a.from, b.from) })
+	at := int64(0)
+	for _, x := range append(known, extent{o.size, o.size}) {
+		if err := o.between(at, x.from); err != nil {
+			return err
+		}
+		at = max(at, x.to)
+	}
 	return nil
+}
+
+// between looks at a part of a zip that is of no listed member, but may be their headers and
+// the directory.
+func (o *opening) between(at, end int64) error {
+	var h [localLen + 16]byte
+	for at < end {
+		n, _ := o.at.ReadAt(h[:min(int64(len(h)), end-at)], at)
+		if n < 4 {
+			return nil
+		}
+		if string(h[:4]) == local && n >= localLen {
+			data := at + localLen + int64(binary.LittleEndian.Uint16(h[26:])) + int64(binary.LittleEndian.Uint16(h[28:]))
+			if data >= end {
+				return nil // the next member's
+			}
+			return unzipCut(&opening{ctx: o.ctx, at: io.NewSectionReader(o.at, at, end-at), size: end - at, name: o.name, member: o.member, gap: o.gap, names: o.names})
+		}
+		size := int64(0)
+		for _, r := range records {
+			if string(h[:4]) == r.magic && int64(n) >= r.fixed {
+				size = r.fixed
+				for _, k := range r.sizes {
+					size += int64(binary.LittleEndian.Uint16(h[k:]))
+				}
+			}
+		}
+		if size > 0 {
+			at += size
+			continue
+		}
+		// Sizes behind a member whose directory has them stand without a mark, and headers may
+		// be set in line.
+		if next := bytes.Index(h[:min(n, 24+4)], []byte("PK")); next > 0 && next <= 24 {
+			at += int64(next)
+			continue
+		}
+		if end-at <= 24 {
+			return nil
+		}
+		return o.member(restMember, io.NewSectionReader(o.at, at, end-at))
+	}
+	return nil
+}
+
+// after looks at what stands behind the end that an archive tells of itself.
+func (o *opening) after(end int64) {
+	if end <= 0 || end >= o.size {
+		return
+	}
+	in := bufio.NewReader(io.NewSectionReader(o.at, end, o.size-end))
+	x := &opening{in: in, buf: in, member: o.member, gap: o.gap}
+	x.behind(nil)
 }
 
 // zipped gives an entry's bytes, all that come, and then says whether they are what
@@ -154,8 +246,11 @@ func unzipCut(o *opening) error {
 		if _, err := o.at.ReadAt(name, at+localLen); err != nil {
 			break
 		}
-		o.note(string(name))
 		data := at + localLen + int64(len(name)) + int64(binary.LittleEndian.Uint16(h[28:]))
+		if data >= o.size {
+			return nil // nothing of it is here
+		}
+		o.note(string(name))
 		// Sizes may stand behind the bytes; those of more than 4 GiB elsewhere.
 		told := flags&8 == 0 && packed != math.MaxUint32
 		switch {

@@ -1,6 +1,7 @@
 package inflate
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"hash/crc32"
@@ -30,6 +31,16 @@ type Gzip struct {
 	sum  uint32
 	size uint32
 	err  error
+	lead []byte // of what is no stream behind the last one
+}
+
+// Behind gives what stands behind the last stream and is none, after Read said so, and until
+// Close; nil: nothing.
+func (z *Gzip) Behind() io.Reader {
+	if z.err != errBehind || z.d == nil {
+		return nil
+	}
+	return io.MultiReader(bytes.NewReader(z.lead), bytes.NewReader(z.d.s.src[z.d.s.pos:]), z.d.src)
 }
 
 // NewGzip reads the header of a gzip file. It is to be closed.
@@ -99,6 +110,7 @@ func (z *Gzip) header(first bool) error {
 	b, err := z.d.byte()
 	for !first && b == 0 && err == nil {
 		if b, err = z.d.byte(); err == nil && b != 0 {
+			z.lead = []byte{b}
 			return errBehind
 		}
 	}
@@ -106,6 +118,7 @@ func (z *Gzip) header(first bool) error {
 		return err
 	}
 	if head[0] = b; !first && b != 0x1f {
+		z.lead = head[:1]
 		return errBehind
 	}
 	if err := z.d.bytes(head[1:]); err != nil {
@@ -113,6 +126,7 @@ func (z *Gzip) header(first bool) error {
 	}
 	if head[0] != 0x1f || head[1] != 0x8b || head[2] != 8 || head[3]&flagReserved != 0 {
 		if !first {
+			z.lead = head[:]
 			return errBehind
 		}
 		return errGzip

@@ -112,7 +112,13 @@ func (s *Source) content(r *verified, loc rules.Location, have *layer, part func
 		}
 		return nil
 	}
-	return s.walk(tar.NewReader(in), loc, have, part, gap)
+	all := bufio.NewReader(in)
+	if err := s.walk(tar.NewReader(all), loc, have, part, gap); err != nil || !archive.Padding(all) {
+		return err
+	}
+	// No container has what stands behind a layer's end, but whoever pulls the image has.
+	loc.Path = archive.BehindMember
+	return part(scanners.Artifact{Location: loc}, all)
 }
 
 // compressions are what layers are told to be by their bytes: registries have gzip, zstd and

@@ -672,6 +672,8 @@ func TestHostileImages(t *testing.T) {
 		"a wrong media type":      {layer: static.NewLayer(whole, types.OCILayerZStd), want: []int{3}, clean: true},
 		"an encrypted layer":      {layer: static.NewLayer([]byte("xxxx"), "application/vnd.oci.image.layer.v1.tar+gzip+encrypted")},
 		"an empty layer":          {layer: static.NewLayer(nil, types.OCILayer), clean: true},
+		"a text behind the end":   {layer: static.NewLayer(gz(append(tarOf(t, "a.txt", "x"), cookie(3)...)), types.OCILayer), want: []int{3}, clean: true},
+		"a layer behind the end":  {layer: static.NewLayer(append(tarOf(t, "a.txt", "x"), tarOf(t, "b.txt", cookie(3)+"\n")...), types.OCIUncompressedLayer), want: []int{3}, clean: true},
 		"a bomb":                  {layer: static.NewLayer(bomb(), types.OCILayer)},
 		"a header that is no tar": {layer: static.NewLayer(gz(append(tarOf(t, "a.txt", cookie(3)+"\n")[:1024], bytes.Repeat([]byte("x"), 2048)...)), types.OCILayer), want: []int{3}},
 	} {
