@@ -181,12 +181,9 @@ func Padding(r *bufio.Reader) bool {
 			return false
 		}
 		b, _ = r.Peek(r.Buffered())
-		n := 0
-		for n < len(b) && b[n] == 0 {
-			n++
-		}
-		_, _ = r.Discard(n)
-		if n < len(b) {
+		rest := bytes.TrimLeft(b, "\x00")
+		_, _ = r.Discard(len(b) - len(rest))
+		if len(rest) > 0 {
 			return true
 		}
 	}

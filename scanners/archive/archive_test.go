@@ -580,6 +580,7 @@ func TestHostileArchives(t *testing.T) {
 		"a pack that is cut":                     {b: cutPack, want: []int{0}},
 		"a bomb of zlib":                         {b: bomb(256<<20, func(w io.Writer) io.WriteCloser { return zlib.NewWriter(w) })},
 		"a zlib stream that is cut":              {b: zlibOf(cookie(0) + noise(90000))[:40000], want: []int{0}},
+		"a loose object that is cut":             {b: zlibOf("blob 999\x00" + cookie(0) + noise(400))[:120], want: []int{0}},
 		"an lzma that asks for a gigabyte":       {b: slices.Concat([]byte{0x5d, 0, 0, 0, 0x40}, bytes.Repeat([]byte{0xff}, 60))},
 		"a zip with a thousand entries said":     {b: spoil(good, -12, 0xe8, 3, 0xe8, 3)},
 		"a zip entry with a wrong method":        {b: spoil(good, central+10, 0x63), want: []int{1}},

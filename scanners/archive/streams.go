@@ -3,6 +3,7 @@ package archive
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"compress/bzip2"
 	"encoding/binary"
 	"errors"
@@ -102,6 +103,10 @@ func unLZMA(r io.Reader) (io.Reader, error) {
 	return lzma.ReaderConfig{DictCap: maxWindow}.NewReader(bufio.NewReader(r))
 }
 
+// minInflated is how much must come of the beginning of a stream that isn't there to its end:
+// no text inflates so far.
+const minInflated = 512
+
 // zlibHead knows a zlib stream by what its beginning inflates to: its header alone is two
 // letters that a text may begin with.
 func zlibHead(head []byte) bool {
@@ -113,8 +118,18 @@ func zlibHead(head []byte) bool {
 		return false
 	}
 	defer z.Close()
-	n, err := io.Copy(io.Discard, io.LimitReader(z, headLen))
-	return err == nil || n > 0 && len(head) == headLen && errors.Is(err, io.ErrUnexpectedEOF)
+	var out bytes.Buffer
+	n, err := io.Copy(&out, io.LimitReader(z, headLen))
+	return err == nil || errors.Is(err, io.ErrUnexpectedEOF) && (n >= minInflated || objectKind(out.Bytes()) != "")
+}
+
+// objectKind is what object of git's begins so; empty: none.
+func objectKind(b []byte) string {
+	kind, size, ok := bytes.Cut(b[:min(len(b), 32)], []byte{' '})
+	if _, known := pack.ParseKind(kind); !ok || !known || bytes.IndexByte(size, 0) < 1 {
+		return ""
+	}
+	return string(kind)
 }
 
 // unzlib opens what has no other frame, as git's loose objects are.
@@ -125,14 +140,8 @@ func unzlib(o *opening) error {
 	}
 	defer z.Close()
 	in := bufio.NewReader(z)
-	name := stem(o.name)
 	head, _ := in.Peek(32)
-	if kind, _, ok := bytes.Cut(head, []byte{' '}); ok && bytes.IndexByte(head, 0) > 0 {
-		if _, ok := pack.ParseKind(kind); ok {
-			name = string(kind)
-		}
-	}
-	return o.member(name, in)
+	return o.member(cmp.Or(objectKind(head), stem(o.name)), in)
 }
 
 func unsnappy(o *opening) error {
