@@ -214,3 +214,34 @@ func TestMemoryIsReadAsStreamsAre(t *testing.T) {
 		t.Errorf("%d artifacts and %d bytes, not %d and %d", st.Artifacts, st.Bytes, wanted.Artifacts, wanted.Bytes)
 	}
 }
+
+// Whether a file is text is told by its beginning, for all of it.
+func TestBinaryIsToldByTheBeginning(t *testing.T) {
+	long := strings.Repeat("text\n", chunkSize/2)
+	for text, want := range map[string]bool{"a\x00" + long: true, long + "\x00": false, strings.Repeat("x", 8000) + "\x00": false, strings.Repeat("x", 7999) + "\x00": true, "": false} {
+		chunks := 0
+		if _, err := NewChunker(1<<10).Each(strings.NewReader(text), &Artifact{}, func(c Chunk) error {
+			if chunks++; c.Binary != want {
+				t.Errorf("chunk %d: %v", chunks, c.Binary)
+			}
+			return nil
+		}); err != nil || chunks == 0 || len(text) > len(long) && chunks < 2 {
+			t.Errorf("%d chunks, %v", chunks, err)
+		}
+		var told []bool
+		p := Pool{Detector: asks{func(c Chunk) { told = append(told, c.Binary) }}, Workers: 1}
+		if _, err := p.Run(t.Context(), parts{[]string{text[:min(len(text), chunkSize)]}, func(s string) io.Reader { return InMemory([]byte(s)) }}, func(rules.Finding) {}, func(Gap) {}); err != nil || !slices.Equal(told, []bool{want}) {
+			t.Errorf("in memory: %v, %v", told, err)
+		}
+	}
+}
+
+// asks is a detector that shows the chunks.
+type asks struct{ f func(Chunk) }
+
+func (asks) MaxLen() int { return 1 << 10 }
+
+func (a asks) Detect(c Chunk) iter.Seq[Match] {
+	a.f(c)
+	return func(func(Match) bool) {}
+}

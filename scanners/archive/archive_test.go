@@ -5,6 +5,7 @@ import (
 	"archive/zip"
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
 	"encoding/hex"
@@ -302,6 +303,7 @@ func tool(t testing.TB, ext string, content string, args ...string) []byte {
 
 func TestEachFormIsOpened(t *testing.T) {
 	text := "first line\n" + cookie(0)
+	later := strings.Repeat("a line that stays\n", 200) // what stands before it in a bundle
 	padded := text + strings.Repeat("a text that is long enough to be worth packing\n", 100)
 	for _, c := range []struct {
 		name string
@@ -381,7 +383,7 @@ func TestEachFormIsOpened(t *testing.T) {
 			return zipOf("xl/sharedStrings.xml", "<si><t>x</t></si><si><r><t>Cookie: sessionid="+secret(0)[:9]+"</t></r><r><rPr/><t>"+secret(0)[9:]+"</t></r></si><si><t>y</t></si>")
 		}, "runs.xlsx!xl/sharedStrings.xml"},
 		{"runs.odt", func(*testing.T) []byte {
-			return zipOf("mimetype", "application/vnd.oasis.opendocument.text", "content.xml", `<text:p>Cookie:<text:s/>sessionid=`+secret(0)[:9]+`<text:span text:style-name="T1">`+secret(0)[9:]+`</text:span><text:line-break/>x</text:p>`)
+			return zipOf("mimetype", "application/vnd.oasis.opendocument.text", "content.xml", `<text:p>a<text:s/>Cookie: sessionid=`+secret(0)[:9]+`<text:span text:style-name="T1">`+secret(0)[9:]+`</text:span><text:line-break/>x</text:p>`)
 		}, "runs.odt!content.xml"},
 		{"no extension", func(*testing.T) []byte { return gz(tarOf("a.zip", string(zipOf("b", text)))) }, "no extension!(content)!a.zip!b"},
 		{"export.tar", func(t *testing.T) []byte { b, _ := bundleOf(t, text); return tarOf("project.bundle", string(b)) }, "export.tar!project.bundle!blob "},
@@ -389,7 +391,7 @@ func TestEachFormIsOpened(t *testing.T) {
 			_, b := bundleOf(t, text)
 			return tarOf(".git/objects/pack/x.pack", string(b))
 		}, "repo.tar!.git/objects/pack/x.pack!blob "},
-		{"sha256.pack", func(t *testing.T) []byte { _, b := bundleOf(t, text, "--object-format=sha256"); return b }, "sha256.pack!blob "},
+		{"sha256.pack", func(t *testing.T) []byte { _, b := bundleOf(t, text, "--object-format=sha256"); return b }, fmt.Sprintf("sha256.pack!blob %x", sha256.Sum256(fmt.Appendf(nil, "blob %d\x00%s", len(later)+len(text), later+text)))},
 		{"loose", func(*testing.T) []byte { return zlibOf(fmt.Sprintf("blob %d\x00%s", len(padded), padded)) }, "loose!blob"},
 		{"x.zlib", func(*testing.T) []byte { return zlibOf(text + noise(90000)) }, "x.zlib!(content)"},
 		{"x.lzma", func(*testing.T) []byte {
@@ -569,7 +571,8 @@ func TestHostileArchives(t *testing.T) {
 		"a tar that says a petabyte":             {b: spoil(tarOf("a", cookie(0)), 124, 0x80, 0, 0, 0, 0, 0x04)},
 		"a gzip that is cut":                     {b: gz([]byte(cookie(0) + strings.Repeat("text and more text", 1000)))[:60]},
 		"a gzip with a wrong checksum":           {b: spoil(gz([]byte(cookie(0))), -8, 1, 2, 3, 4), want: []int{0}},
-		"a gzip with garbage behind it":          {b: append(gz([]byte(cookie(0))), "\x00\x00garbage\n"+cookie(1)...), want: []int{0, 1}},
+		"a gzip with garbage behind it":          {b: append(gz([]byte(cookie(0))), cookie(1)...), want: []int{0, 1}},
+		"a gzip with garbage behind its padding": {b: append(gz([]byte(cookie(0))), "\x00\x00"+cookie(1)...), want: []int{0, 1}},
 		"a zip without its end":                  {b: good[:len(good)-30], want: []int{0, 1}},
 		"a zip that is cut in its second member": {b: good[:bytes.LastIndex(good, []byte("PK\x03\x04"))+60], want: []int{0}},
 		"a zip of sizes told before, cut":        {b: sized[:len(sized)-30], want: []int{0, 1}},

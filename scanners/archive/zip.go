@@ -29,7 +29,6 @@ func unzip(o *opening) error {
 	if z.Comment != "" {
 		o.note(z.Comment)
 	}
-	lost := 0
 	var known []extent
 	for _, f := range z.File {
 		if at, err := f.DataOffset(); err == nil {
@@ -46,7 +45,6 @@ func unzip(o *opening) error {
 		}
 		r, err := zipped(f)
 		if err != nil {
-			lost++
 			o.gap(name, err)
 			continue
 		}
@@ -59,9 +57,6 @@ func unzip(o *opening) error {
 		if err != nil {
 			return err
 		}
-	}
-	if lost > 0 && lost == len(z.File) {
-		return unzipCut(o) // its directory leads nowhere
 	}
 	return o.unlisted(known)
 }

@@ -66,11 +66,8 @@ func (e *Engine) count(s *scratch, b []byte, id uint16, pos int) {
 	}
 	t := a.try(b[:min(len(b), pos+maxCounted)], pos, textStart)
 	s.steps += t.stop - pos
-	for _, end := range []int{t.end, t.stop, t.stop - 1} {
-		if ends(end) && r.ValidChecksum(string(b[pos:end])) {
-			s.counted = append(s.counted, counted{p.rule, span{pos, end}})
-			return
-		}
+	if ends(t.stop) && r.ValidChecksum(string(b[pos:t.stop])) {
+		s.counted = append(s.counted, counted{p.rule, span{pos, t.stop}})
 	}
 }
 

@@ -2,6 +2,7 @@ package detect
 
 import (
 	"encoding/binary"
+	"fmt"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -49,6 +50,13 @@ func TestStringsInBinaryData(t *testing.T) {
 			t.Errorf("%q: %q", text, got)
 		}
 	}
+	// By chance a letter is the length of what follows, in base64 that a program holds, say.
+	if got := inFile(e, "\x00\x01"+strings.Repeat("A", 20)+string(rune(len(npm)))+npm+"Next", true); len(got) != 0 {
+		t.Errorf("behind a letter: %q", got)
+	}
+	if got := inFile(e, "\x00\x01 "+std("somestring "+strings.Repeat("word ", 9)+"somestring"+pat+"nextstring")+"\n", true); len(got) != 0 {
+		t.Errorf("in what is encoded: %q", got)
+	}
 	// A text is looked at as before, and a length must be the token's.
 	for _, text := range []string{row(pat), "head(" + pat + "Next"} {
 		if got := inFile(e, text, false); len(got) != 0 {
@@ -62,6 +70,23 @@ func TestStringsInBinaryData(t *testing.T) {
 	}
 }
 
+// Lengths of two bytes need tokens that no provider has.
+func TestLongStringsInBinaryData(t *testing.T) {
+	for n, count := range map[int]string{
+		200: "z\xc8\x01", 321: "\x01\x41", 320: "z\xc0\x02", 300: "\x2c\x01\x00\x00",
+	} {
+		x, err := rules.NewExpression(fmt.Sprintf(`\btok_[a-z0-9]{%d}\b`, n-4))
+		if err != nil {
+			t.Fatal(err)
+		}
+		e := New(&rules.Set{Rules: []*rules.Rule{{ID: "long", Regex: x, Provider: &rules.Provider{}}}})
+		tok := "tok_" + strings.Repeat("k3v9x2", n)[:n-4]
+		if got := inFile(e, "\x00\x01"+count+tok+"Next", true); !slices.Equal(got, []string{"long " + tok}) {
+			t.Errorf("%d: %q", n, got)
+		}
+	}
+}
+
 func inFile(e *Engine, text string, binary bool) (out []string) {
 	for m := range e.Detect(scanners.Chunk{Artifact: &scanners.Artifact{}, Data: []byte(text), Line: 1, Column: 1, To: len(text), Binary: binary}) {
 		out = append(out, m.Rule.ID+" "+m.Secret.Reveal())
@@ -69,15 +94,20 @@ func inFile(e *Engine, text string, binary bool) (out []string) {
 	return out
 }
 
-// Who makes a file of the beginnings of tokens pays no multiple of its size.
+// What automatons may look at is bounded here as well.
 func TestCountedIsBounded(t *testing.T) {
 	e := New(builtin(t))
-	long := strings.Repeat("\x20\x00ghp_\xff\x3fglpat-", 4000)
-	s := e.scratch.New().(*scratch)
-	s.binary = true
-	e.find(s, []byte(long), []span{{0, len(long)}}, func(raw) {})
-	if s.steps > (maxSteps+1)*len(long)+maxCounted*8 {
-		t.Errorf("%d steps for %d bytes", s.steps, len(long))
+	text := []byte("\x00\x01he\x28npm_" + strings.Repeat("a1b2c3", 6) + "Next")
+	find := func(steps int) int {
+		s := e.scratch.New().(*scratch)
+		s.binary = true
+		e.find(s, text, nil, func(raw) {})
+		s.steps = steps
+		e.search(s, text, span{0, len(text)})
+		return len(s.counted)
+	}
+	if n, none := find(0), find(maxSteps*len(text)); n != 1 || none != 0 {
+		t.Errorf("%d and %d", n, none)
 	}
 }
 
@@ -91,6 +121,7 @@ func TestControlBytesOfPrograms(t *testing.T) {
 	for _, text := range []string{
 		wideOf("token="+pat, true) + "\b\x0b\x11\x00\x00", wideOf("token="+pat, true) + "\x1bz\x11\x00",
 		"\x00\x01\x1bP" + wideOf("token="+pat, false) + strings.Repeat("\x00\x01", 20) + "\a",
+		"\x00\x01token=" + pat[:12] + "\x1b[1;31m" + pat[12:] + "\x1b[0m\x00",
 	} {
 		if got := inFile(e, text, true); len(got) != 1 || got[0] != "github-pat "+pat {
 			t.Errorf("%q: %q", text, got)
