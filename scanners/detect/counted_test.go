@@ -97,7 +97,7 @@ func inFile(e *Engine, text string, binary bool) (out []string) {
 // What automatons may look at is bounded here as well.
 func TestCountedIsBounded(t *testing.T) {
 	e := New(builtin(t))
-	text := []byte("\x00\x01he\x28npm_" + strings.Repeat("a1b2c3", 6) + "Next")
+	text := []byte("\x00\x01Pnpm_" + strings.Repeat("a1b2c3", 6) + "Next")
 	find := func(steps int) int {
 		s := e.scratch.New().(*scratch)
 		s.binary = true
@@ -121,7 +121,7 @@ func TestControlBytesOfPrograms(t *testing.T) {
 	for _, text := range []string{
 		wideOf("token="+pat, true) + "\b\x0b\x11\x00\x00", wideOf("token="+pat, true) + "\x1bz\x11\x00",
 		"\x00\x01\x1bP" + wideOf("token="+pat, false) + strings.Repeat("\x00\x01", 20) + "\a",
-		"\x00\x01token=" + pat[:12] + "\x1b[1;31m" + pat[12:] + "\x1b[0m\x00",
+		"\x00\x01" + pat[:5] + "\x1b[1;31m" + pat[5:] + "\x1b[0m\x00",
 	} {
 		if got := inFile(e, text, true); len(got) != 1 || got[0] != "github-pat "+pat {
 			t.Errorf("%q: %q", text, got)

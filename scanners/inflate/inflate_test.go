@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"testing"
 	"testing/iotest"
 
@@ -466,6 +467,34 @@ func TestGzip(t *testing.T) {
 		}
 		if (!c.bad || c.want != nil) && !bytes.Equal(got, c.want) {
 			t.Errorf("%s: %d bytes, not %d", name, len(got), len(c.want))
+		}
+	}
+}
+
+// What stands behind the last stream is all given.
+func TestBehindGzip(t *testing.T) {
+	one := zipped(t, []byte("a text"), "", "", nil)
+	for _, behind := range []string{"", "x", "a text behind", "\x1f\x8b\x09 no deflate", "\x1fx and so on to ten", strings.Repeat("much more ", 20_000)} {
+		for _, zeros := range []int{0, 1, 70_000} {
+			z, err := NewGzip(iotest.HalfReader(bytes.NewReader(append(append(bytes.Clone(one), make([]byte, zeros)...), behind...))))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if z.Behind() != nil {
+				t.Error("there is something before it was read")
+			}
+			_, err = io.ReadAll(z)
+			var rest []byte
+			if r := z.Behind(); r != nil {
+				rest, _ = io.ReadAll(r)
+			}
+			if string(rest) != behind || (err == nil) != (behind == "") {
+				t.Errorf("%.20q behind %d: %.20q, %v", behind, zeros, rest, err)
+			}
+			z.Close()
+			if z.Behind() != nil {
+				t.Error("there is something behind Close")
+			}
 		}
 	}
 }
