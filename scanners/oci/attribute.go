@@ -12,12 +12,22 @@ import (
 	"github.com/quellhq/quell/rules"
 )
 
-// Attribute labels findings with the layer's place, the command that made it,
-// and what a later layer did to the file.
+// Attribute labels findings with the layer's place, the command that made it, and what a
+// later layer did to the file; those in documents with their field.
 func (s *Source) Attribute(_ context.Context, findings []*rules.Finding) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, f := range findings {
+		if d := s.documents[f.Location.Artifact]; d != nil {
+			if at := fieldAt(d.raw, f.Location.Offset); at != "" {
+				f.Location.Notes = maps.Clone(f.Location.Notes)
+				if f.Location.Notes == nil {
+					f.Location.Notes = map[string]string{}
+				}
+				f.Location.Notes["field"] = at
+			}
+			continue
+		}
 		id, err := v1.NewHash(f.Location.Layer)
 		have := s.layers[id]
 		if err != nil || have == nil {

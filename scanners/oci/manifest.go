@@ -1,13 +1,10 @@
 package oci
 
 import (
-	"bytes"
-	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
-	"io"
 	"path"
 	"strings"
 
@@ -46,7 +43,7 @@ func (v *visit) manifest(raw []byte, platform, label string) bool {
 	if m.Manifests != nil {
 		what = "image index"
 	}
-	if !v.emit(document(what, digest.String(), raw), nil) {
+	if !v.emit(v.s.document(what, digest.String(), raw), nil) {
 		return false
 	}
 	if err != nil {
@@ -83,7 +80,7 @@ func (v *visit) manifest(raw []byte, platform, label string) bool {
 			if !v.emit(scanners.Artifact{Location: rules.Location{Artifact: "image config " + m.Config.Digest.String()}}, clean(err)) {
 				return false
 			}
-		} else if !v.emit(configOf(m.Config.Digest.String(), label, platform, config), nil) {
+		} else if !v.emit(v.s.configOf(m.Config.Digest.String(), label, platform, config), nil) {
 			return false
 		}
 	}
@@ -184,17 +181,10 @@ func (v *visit) parts(image v1.Hash, label, platform string, config []byte, part
 	return true
 }
 
-func document(what, name string, raw []byte) scanners.Artifact {
-	return scanners.Artifact{
-		Location: rules.Location{Source: "image", Artifact: what + " " + name},
-		Open:     func(context.Context) (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(raw)), nil },
-	}
-}
-
 // configOf is an image's configuration, with the image and the platform that it is of;
 // where no index says the platform, the configuration does.
-func configOf(name, label, platform string, raw []byte) scanners.Artifact {
-	a := document("image config", name, raw)
+func (s *Source) configOf(name, label, platform string, raw []byte) scanners.Artifact {
+	a := s.document("image config", name, raw)
 	var c struct{ OS, Architecture, Variant string }
 	if platform == "" && json.Unmarshal(raw, &c) == nil && c.OS != "" && c.Architecture != "" {
 		platform = v1.Platform{OS: c.OS, Architecture: c.Architecture, Variant: c.Variant}.String()

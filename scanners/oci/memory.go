@@ -15,6 +15,11 @@ import (
 
 // Matched implements scanners.Watcher.
 func (s *Source) Matched(at rules.Location) {
+	s.mu.Lock()
+	if d := s.documents[at.Artifact]; d != nil {
+		d.hit = true
+	}
+	s.mu.Unlock()
 	id, err := v1.NewHash(at.Layer)
 	if err != nil {
 		return

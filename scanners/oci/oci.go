@@ -57,8 +57,9 @@ type Source struct {
 	// Memory keeps which layers were read to the end and held nothing; nil: none.
 	Memory scanners.Memory
 
-	mu     sync.Mutex
-	layers map[v1.Hash]*layer
+	mu        sync.Mutex
+	layers    map[v1.Hash]*layer
+	documents map[string]*opened // by Location.Artifact
 	// clean are contents, by a hash of this run, that were read and held nothing.
 	seed  maphash.Seed
 	clean map[uint64]bool
@@ -214,14 +215,14 @@ func (v *visit) archive() error {
 		return nil
 	}
 	b, _ := t.read("manifest.json")
-	if !v.emit(document("image manifest", "manifest.json", b), nil) {
+	if !v.emit(v.s.document("image manifest", "manifest.json", b), nil) {
 		return nil
 	}
 	for _, m := range images {
 		config, err := t.read(m.Config)
 		if err != nil {
 			v.emit(scanners.Artifact{Location: rules.Location{Artifact: "image config " + m.Config}}, err)
-		} else if !v.emit(configOf(m.Config, strings.Join(m.RepoTags, ", "), "", config), nil) {
+		} else if !v.emit(v.s.configOf(m.Config, strings.Join(m.RepoTags, ", "), "", config), nil) {
 			return nil
 		}
 		var parts []part
@@ -235,7 +236,7 @@ func (v *visit) archive() error {
 	// What old archives say of each layer.
 	for _, name := range t.order {
 		if path.Base(name) == "json" || name == "repositories" {
-			if b, err := t.read(name); err == nil && !v.emit(document("image document", name, b), nil) {
+			if b, err := t.read(name); err == nil && !v.emit(v.s.document("image document", name, b), nil) {
 				return nil
 			}
 		}

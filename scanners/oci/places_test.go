@@ -182,25 +182,27 @@ func plant(t testing.TB) (v1.ImageIndex, v1.Image, map[int]wanted) {
 		t.Fatal(err)
 	}
 	cfg = cfg.DeepCopy()
-	config := func(what string) string { return put(wanted{what: what, artifact: "image config"}) }
-	cfg.Author = config("the author")
-	cfg.Config.Env = []string{"HEADERS=" + config("the environment")}
-	cfg.Config.Labels = map[string]string{"note": config("a label")}
-	cfg.Config.Cmd = []string{"curl", "-H", config("the command")}
-	cfg.Config.Entrypoint = []string{"curl", "-H", config("the entry point")}
-	cfg.Config.OnBuild = []string{"RUN curl -H '" + config("a trigger") + "'"}
-	cfg.Config.Healthcheck = &v1.HealthConfig{Test: []string{"CMD", "curl", "-H", config("the health check")}}
-	cfg.Config.User = config("the user")
-	cfg.Config.WorkingDir = config("the folder")
-	cfg.Config.Volumes = map[string]struct{}{config("a volume"): {}}
-	cfg.History = append(cfg.History, v1.History{CreatedBy: "|1 HEADERS=" + config("a build argument") + " /bin/sh -c make", EmptyLayer: true},
-		v1.History{Comment: config("a comment of the history"), EmptyLayer: true})
+	config := func(what, field string) string {
+		return put(wanted{what: what, artifact: "image config", notes: map[string]string{"field": field}})
+	}
+	cfg.Author = config("the author", "author")
+	cfg.Config.Env = []string{"HEADERS=" + config("the environment", "config.Env[0]")}
+	cfg.Config.Labels = map[string]string{"note": config("a label", "config.Labels.note")}
+	cfg.Config.Cmd = []string{"curl", "-H", config("the command", "config.Cmd[2]")}
+	cfg.Config.Entrypoint = []string{"curl", "-H", config("the entry point", "config.Entrypoint[2]")}
+	cfg.Config.OnBuild = []string{"RUN curl -H '" + config("a trigger", "config.OnBuild[0]") + "'"}
+	cfg.Config.Healthcheck = &v1.HealthConfig{Test: []string{"CMD", "curl", "-H", config("the health check", "config.Healthcheck.Test[3]")}}
+	cfg.Config.User = config("the user", "config.User")
+	cfg.Config.WorkingDir = config("the folder", "config.WorkingDir")
+	cfg.Config.Volumes = map[string]struct{}{config("a volume", "config.Volumes"): {}}
+	cfg.History = append(cfg.History, v1.History{CreatedBy: "|1 HEADERS=" + config("a build argument", "].created_by") + " /bin/sh -c make", EmptyLayer: true},
+		v1.History{Comment: config("a comment of the history", "].comment"), EmptyLayer: true})
 	cfg.OS, cfg.Architecture = "linux", "amd64"
 	if img, err = mutate.ConfigFile(img, cfg); err != nil {
 		t.Fatal(err)
 	}
 	oci := []string{"layout", "archive", "registry"}
-	img = mutate.Annotations(img, map[string]string{"note": put(wanted{what: "a manifest's annotation", artifact: "image manifest", only: oci})}).(v1.Image)
+	img = mutate.Annotations(img, map[string]string{"note": put(wanted{what: "a manifest's annotation", artifact: "image manifest", only: oci, notes: map[string]string{"field": "annotations.note"}})}).(v1.Image)
 
 	arm, err := mutate.AppendLayers(mutate.MediaType(v1.Image(empty.Image), types.OCIManifestSchema1), static.NewLayer(gz(tarOf(t, "arm.txt", put(wanted{what: "another platform", path: "arm.txt", layer: 9, notes: map[string]string{"platform": "linux/arm64"}, only: oci})+"\n")), types.OCILayer))
 	if err != nil {

@@ -66,7 +66,13 @@ func (v *visit) stream(open func(context.Context) (io.ReadCloser, error)) {
 					gap(scanners.Gap{Location: loc, Reason: name, Err: err})
 				}
 				docs[name] = b
-				if err := part(told(name, b), bytes.NewReader(b)); err != nil {
+				a := s.told(name, b)
+				r, err := a.Open(ctx)
+				if err != nil {
+					return err
+				}
+				err = part(a, r)
+				if r.Close(); err != nil {
 					return err
 				}
 				continue
@@ -96,7 +102,7 @@ func (v *visit) stream(open func(context.Context) (io.ReadCloser, error)) {
 }
 
 // told is a document of an archive in its own order, named by what stands in it.
-func told(name string, b []byte) scanners.Artifact {
+func (s *Source) told(name string, b []byte) scanners.Artifact {
 	var d struct {
 		RootFS            *json.RawMessage
 		Layers, Manifests []json.RawMessage
@@ -104,13 +110,13 @@ func told(name string, b []byte) scanners.Artifact {
 	switch err := json.Unmarshal(b, &d); {
 	case err != nil:
 	case d.RootFS != nil:
-		return configOf(name, "", "", b)
+		return s.configOf(name, "", "", b)
 	case len(d.Layers) > 0:
-		return document("image manifest", name, b)
+		return s.document("image manifest", name, b)
 	case len(d.Manifests) > 0:
-		return document("image index", name, b)
+		return s.document("image index", name, b)
 	}
-	return document("image document", name, b)
+	return s.document("image document", name, b)
 }
 
 // arrange finds out from an archive's documents which image each layer is of.

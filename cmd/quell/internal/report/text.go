@@ -151,7 +151,7 @@ func Place(l rules.Location) string {
 	if l.Step != "" {
 		fmt.Fprintf(&b, " step %q", l.Step)
 	}
-	for _, k := range []string{"repository", "author", "date", "refs", "in_head", "kept_by", "also", "row", "deleted", "overwritten", "created_by"} {
+	for _, k := range []string{"repository", "author", "date", "refs", "in_head", "kept_by", "also", "row", "field", "deleted", "overwritten", "created_by"} {
 		if v := l.Notes[k]; v != "" {
 			fmt.Fprintf(&b, " · %s %s", strings.ReplaceAll(k, "_", " "), v)
 		}
