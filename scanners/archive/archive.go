@@ -142,6 +142,7 @@ type opening struct {
 	buf    *bufio.Reader // in, of forms that are read in order and have several members
 	at     io.ReaderAt   // where the form seeks
 	size   int64
+	from   int64  // where the form begins, behind a script
 	name   string // the file's own, for what has no name inside
 	member func(name string, r io.Reader) error
 	gap    func(name string, err error)

@@ -578,7 +578,7 @@ func TestHostileArchives(t *testing.T) {
 		"a zip of sizes told before, cut":        {b: sized[:len(sized)-30], want: []int{0, 1}},
 		"a zip whose members say wrong sizes":    {b: spoil(sized[:len(sized)-30], 18, 9), want: []int{0}},
 		"a zip whose end lies":                   {b: spoil(good, -6, 0xff, 0xff, 0xff, 0x7f), want: []int{0, 1}},
-		"a zip in a script, cut":                 {b: append([]byte("#!/bin/sh\n"), good[:len(good)-30]...)},
+		"a zip in a script, cut":                 {b: append([]byte("#!/bin/sh\n"), good[:len(good)-30]...), want: []int{0, 1}},
 		"a pack of nothing":                      {b: append([]byte("PACK\x00\x00\x00\x02"), bytes.Repeat([]byte{0xff}, 60)...)},
 		"a pack that is cut":                     {b: cutPack, want: []int{0}},
 		"a bomb of zlib":                         {b: bomb(256<<20, func(w io.Writer) io.WriteCloser { return zlib.NewWriter(w) })},
@@ -661,6 +661,33 @@ func TestWhatIsNoArchiveAfterAll(t *testing.T) {
 		found, gaps := scan(t, "f", streamed([]byte(text)), archive.DefaultLimits)
 		if len(found) != 1 || len(gaps) != 1 {
 			t.Errorf("%q: %d findings, %q", magic, len(found), gaps)
+		}
+	}
+}
+
+// Of what is whole nothing is looked at twice, or for want of knowing what it is.
+func TestNothingIsLeft(t *testing.T) {
+	o := archive.New(archive.DefaultLimits)
+	files := map[string][]byte{
+		"zip": zipOf("a", "b", "c/d", strings.Repeat("e", 1000)), "empty zip": zipOf(), "a script": append([]byte("#!/bin/sh\nexit\n"), zipOf("a", "b")...),
+		"tar": tarOf("a", "b"), "cpio": cpioOf("a", "b"), "ar": arOf("a", "bc"), "rpm": rpmOf("h", "c"), "iso": isoOf(t, "a.txt", "b"),
+		"7z": tool(t, ".7z", "b", "7zr", "a", "in.txt.7z", "in.txt"), "lzma": zipLZMA("a", "b"),
+	}
+	for _, name := range []string{"zip64.zip", "zip64-2.zip", "dd.zip", "test.zip", "winxp.zip", "unix.zip", "symlink.zip"} {
+		files[name] = must(os.ReadFile(filepath.Join(runtime.GOROOT(), "src/archive/zip/testdata", name)))
+	}
+	for name, b := range files {
+		form, members := o.Recognise(b[:min(len(b), o.Head())], name), 0
+		err := o.Open(t.Context(), form, scanners.Packed{Name: name, Reader: bytes.NewReader(b), At: bytes.NewReader(b), Size: int64(len(b))},
+			&scanners.Budget{In: func() int64 { return int64(len(b)) }}, func(member string, r io.Reader) error {
+				if members++; member == "(rest)" || member == "(behind)" {
+					t.Errorf("%s: %s", name, member)
+				}
+				_, err := io.Copy(io.Discard, r)
+				return err
+			}, func(member string, err error) { t.Errorf("%s: %s: %v", name, member, err) })
+		if err != nil || members == 0 && name != "empty zip" {
+			t.Errorf("%s, %s: %d members, %v", name, form, members, err)
 		}
 	}
 }

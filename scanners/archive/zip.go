@@ -73,7 +73,7 @@ var records = []struct {
 }{
 	{"PK\x01\x02", 46, []int{28, 30, 32}},
 	{"PK\x05\x06", 22, []int{20}},
-	{"PK\x06\x06", 56, nil},
+	{"PK\x06\x06", 12, []int{4}}, // eight bytes, the first two of which tell
 	{"PK\x06\x07", 20, nil},
 	{"PK\x07\x08", 16, nil},
 	{"PK\x05\x05", 6, []int{4}},
@@ -83,7 +83,7 @@ var records = []struct {
 // taken out of it, signatures, what stands before it and behind.
 func (o *opening) unlisted(known []extent) error {
 	slices.SortFunc(known, func(a, b extent) int { return cmp.Compare(a.from, b.from) })
-	at := int64(0)
+	at := o.from
 	for _, x := range append(known, extent{o.size, o.size}) {
 		if err := o.between(at, x.from); err != nil {
 			return err
@@ -229,7 +229,7 @@ const local, localLen = "PK\x03\x04", 30
 // unzipCut reads the members of a zip whose directory is lost, one behind the other, as far
 // as it is told where the next one begins, and what is left as it is.
 func unzipCut(o *opening) error {
-	at := int64(0)
+	at := o.from
 	for {
 		var h [localLen]byte
 		if _, err := o.at.ReadAt(h[:], at); err != nil || string(h[:4]) != local {
@@ -283,7 +283,7 @@ func unzipCut(o *opening) error {
 // rest gives what stands behind the members that could be read. Where there were none, the
 // file is looked at as it is anyway.
 func (o *opening) rest(at int64) error {
-	if at == 0 || at >= o.size {
+	if at == o.from || at >= o.size {
 		return nil
 	}
 	return o.member(restMember, io.NewSectionReader(o.at, at, o.size-at))
@@ -295,7 +295,8 @@ func zipApp(head []byte) bool { return bytes.Contains(head, []byte(local)) }
 func unzipApp(o *opening) error {
 	head := make([]byte, headLen)
 	n, _ := o.at.ReadAt(head, 0)
-	if err := o.member("(script)", bytes.NewReader(head[:max(0, bytes.Index(head[:n], []byte(local)))])); err != nil {
+	o.from = int64(max(0, bytes.Index(head[:n], []byte(local))))
+	if err := o.member("(script)", bytes.NewReader(head[:o.from])); err != nil {
 		return err
 	}
 	return unzip(o)
