@@ -200,9 +200,7 @@ func (o *opening) behind(damaged error) {
 	if damaged != nil {
 		name = restMember
 	}
-	if err := o.member(name, o.buf); err != nil && !errors.Is(err, ErrLimit) {
-		o.gap(name, err)
-	}
+	_ = o.member(name, o.buf) // which says what it can't read
 }
 
 func (o *opening) tell() {

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -128,7 +129,7 @@ func (o *opening) message(r io.Reader, name string, depth int) error {
 	m, err := mail.ReadMessage(limited)
 	limited.N = math.MaxInt64
 	if err != nil {
-		o.gap(name, fmt.Errorf("mail: %w", err))
+		o.gap(name, errMail)
 		return nil
 	}
 	return o.part(textproto.MIMEHeader(m.Header), m.Body, name, depth)
@@ -149,7 +150,7 @@ func (o *opening) part(h textproto.MIMEHeader, body io.Reader, name string, dept
 				return nil
 			}
 			if err != nil {
-				o.gap(name, fmt.Errorf("mail: %w", err))
+				o.gap(name, errMail)
 				return nil
 			}
 			if err := o.part(p.Header, p, join(name, partName(p, n)), depth+1); err != nil {
@@ -172,7 +173,22 @@ func (o *opening) part(h textproto.MIMEHeader, body io.Reader, name string, dept
 	case name == "":
 		name = "(body)"
 	}
-	return o.member(name, plain)
+	return o.member(name, discreet{plain})
+}
+
+// errMail is what is said of a message that can't be taken apart: the libraries' own errors
+// quote its lines.
+var errMail = errors.New("mail: damaged or cut short")
+
+// discreet is a reader whose errors quote nothing.
+type discreet struct{ io.Reader }
+
+func (d discreet) Read(b []byte) (int, error) {
+	n, err := d.Reader.Read(b)
+	if err != nil && err != io.EOF {
+		err = errMail
+	}
+	return n, err
 }
 
 func join(dir, name string) string {

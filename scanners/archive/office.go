@@ -32,6 +32,7 @@ const maxText = 64 << 20
 type document struct {
 	r    io.Reader
 	kept []byte
+	over bool          // there is more than is kept
 	text *bytes.Reader // nil: not there yet
 }
 
@@ -40,7 +41,7 @@ func (d *document) Read(b []byte) (int, error) {
 		return d.text.Read(b)
 	}
 	n, err := d.r.Read(b)
-	if len(d.kept)+n <= maxText {
+	if d.over = d.over || len(d.kept)+n > maxText; !d.over {
 		d.kept = append(d.kept, b[:n]...)
 	}
 	if err == io.EOF {

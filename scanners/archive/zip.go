@@ -154,9 +154,17 @@ func zipped(f *zip.File) (*promised, error) {
 	if err != nil {
 		return nil, err
 	}
-	var r io.Reader
-	done := func() {}
-	switch f.Method {
+	r, done, err := decoded(f.Method, raw, f.UncompressedSize64)
+	if err != nil {
+		return nil, err
+	}
+	return &promised{r: r, size: f.UncompressedSize64, sum: f.CRC32, crc: crc32.NewIEEE(), close: done}, nil
+}
+
+// decoded gives what a member of a method holds, and what to call when it was read.
+func decoded(method uint16, raw io.Reader, size uint64) (r io.Reader, done func(), err error) {
+	done = func() {}
+	switch method {
 	case zip.Store:
 		r = raw
 	case zip.Deflate:
@@ -165,21 +173,15 @@ func zipped(f *zip.File) (*promised, error) {
 	case 12:
 		r = bzip2.NewReader(raw)
 	case zstd.ZipMethodWinZip, zstd.ZipMethodPKWare:
-		if r, err = zstd.NewReader(raw, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(maxWindow), zstd.WithDecoderLowmem(true)); err != nil {
-			return nil, err
-		}
+		r, err = zstd.NewReader(raw, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(maxWindow), zstd.WithDecoderLowmem(true))
 	case 14:
-		if r, err = zipLZMA(raw, f.UncompressedSize64); err != nil {
-			return nil, err
-		}
+		r, err = zipLZMA(raw, size)
 	case 95:
-		if r, err = xz.NewReader(raw, maxWindow); err != nil {
-			return nil, err
-		}
+		r, err = xz.NewReader(raw, maxWindow)
 	default:
-		return nil, fmt.Errorf("zip: method %d is not known", f.Method)
+		err = fmt.Errorf("zip: method %d is not known", method)
 	}
-	return &promised{r: r, size: f.UncompressedSize64, sum: f.CRC32, crc: crc32.NewIEEE(), close: done}, nil
+	return r, done, err
 }
 
 // promised compares what was read with what a header said of it.
@@ -248,26 +250,30 @@ func unzipCut(o *opening) error {
 		o.note(string(name))
 		// Sizes may stand behind the bytes; those of more than 4 GiB elsewhere.
 		told := flags&8 == 0 && packed != math.MaxUint32
-		switch {
-		case flags&1 != 0 && told:
+		if !told && (flags&1 != 0 || method != zip.Deflate) || method == zip.Store && packed != size {
+			return o.rest(at)
+		}
+		end := o.size
+		if told {
+			end = min(end, data+packed)
+		}
+		if flags&1 != 0 {
 			o.gap(clean(string(name)), errEncrypted)
-		case method == zip.Deflate:
-			z := inflate.NewReader(io.NewSectionReader(o.at, data, o.size-data))
-			err := o.member(clean(string(name)), z)
-			if err == nil && !told {
+		} else if r, done, err := decoded(method, io.NewSectionReader(o.at, data, end-data), uint64(size)); err != nil {
+			o.gap(clean(string(name)), err)
+		} else {
+			if told {
+				r = &promised{r: r, size: uint64(size)}
+			}
+			err := o.member(clean(string(name)), r)
+			if z, ok := r.(*inflate.Reader); ok && err == nil {
 				_, err = io.Copy(io.Discard, z)
 				packed = z.Offset()
 			}
-			_ = z.Close()
+			done()
 			if err != nil {
 				return err
 			}
-		case method == zip.Store && told && packed == size:
-			if err := o.member(clean(string(name)), &promised{r: io.NewSectionReader(o.at, data, packed), size: uint64(size)}); err != nil {
-				return err
-			}
-		case !told || method == zip.Store:
-			return o.rest(at)
 		}
 		if at = data + packed; told {
 			continue

@@ -211,6 +211,7 @@ func (v *visit) archive() error {
 	}
 	images, err := t.saved()
 	if err != nil {
+		_ = t.f.Close()
 		inOrder() // which reads what there is, and says so
 		return nil
 	}
