@@ -55,7 +55,7 @@ func prober(t *testing.T, to string, operator bool) *Prober {
 }
 
 func leaked() rules.Credential {
-	return rules.Credential{Fingerprint: "f", Rule: "made-up", Secret: rules.NewSecretString("mku_" + strings.Repeat("abcdefghij", 2))}
+	return rules.Credential{Ref: rules.Ref{Fingerprint: "f", Rule: "made-up"}, Secret: rules.NewSecretString("mku_" + strings.Repeat("abcdefghij", 2))}
 }
 
 // What is not an issuer's own word is never dead.
@@ -183,7 +183,7 @@ func TestClaimsNeverBecomeHosts(t *testing.T) {
 	parse := func(s string) *url.URL { u, _ := url.Parse(s); return u }
 	file, a, b := &Instance{Provider: "made-up", URL: parse("https://public.example")}, &Instance{Provider: "made-up", URL: parse("https://a.example"), Operator: true}, &Instance{Provider: "made-up", URL: parse("https://b.example:8443"), Operator: true}
 	c := leaked()
-	c.Claims = []string{"evil.example", "b.example:8443"}
+	c.Claims.Hosts = []string{"evil.example", "b.example:8443"}
 	if got, err := (Instances{file, a, b}).Candidates(r, c); err != nil || len(got) != 3 || got[0] != b || got[1] != a || got[2] != file {
 		t.Errorf("%v %v", got, err)
 	}

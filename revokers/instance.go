@@ -103,7 +103,7 @@ func (list Instances) Candidates(r *rules.Rule, c rules.Credential) (Instances, 
 	}
 	rank := func(i *Instance) int {
 		switch {
-		case slices.ContainsFunc(c.Claims, func(h string) bool { return sameHost(h, i.URL) }):
+		case slices.ContainsFunc(c.Claims.Hosts, func(h string) bool { return sameHost(h, i.URL) }):
 			return 0
 		case i.Operator:
 			return 1

@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"github.com/pelletier/go-toml/v2"
+	"github.com/quellhq/quell/rules/credential"
+
 	"github.com/zricethezav/gitleaks/v8/config"
 )
 
@@ -148,7 +150,7 @@ func finish(r *Rule, expr, path string, allow []allowlistTOML, d detailTOML, kin
 		r.Allowlists = append(r.Allowlists, l)
 	}
 	r.Kind = cmp.Or(d.Kind, kind)
-	if !slices.Contains(kinds, r.Kind) {
+	if !slices.Contains(credential.Kinds, r.Kind) {
 		return r.errorf("unknown kind %q", r.Kind)
 	}
 	var ok bool

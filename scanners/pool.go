@@ -426,14 +426,11 @@ func (r *run) chunk(c Chunk) {
 			atomic.AddInt64(&r.stats.Allowed, 1)
 			continue
 		}
-		f := rules.Finding{Rule: m.Rule.ID, Kind: m.Rule.Kind, Confidence: m.Confidence, Secret: m.Secret,
-			Location: c.Locate(m.Start, m.End), Decoded: m.Decoded, Views: m.Views, Partial: m.Partial, Offline: m.Offline, Cookie: m.Cookie, Claims: m.Claims, Token: m.Token}
+		f := m.Finding()
+		f.Location = c.Locate(m.Start, m.End)
 		for _, p := range m.Pieces {
 			l := c.Locate(p[0], p[1])
 			f.Location.Spans = append(f.Location.Spans, rules.Span{Line: l.Line, Column: l.Column, EndLine: l.EndLine, EndColumn: l.EndColumn})
-		}
-		if m.Rule.Provider != nil {
-			f.Provider = m.Rule.Provider.ID
 		}
 		if w := c.Artifact.where; w != nil {
 			notes := maps.Clone(f.Location.Notes)

@@ -183,8 +183,32 @@ type Match struct {
 	Partial bool
 	Offline rules.Offline
 	Cookie  string
-	Claims  []string
+	Claims  rules.Claims
 	Token   *token.Facts
 	// Allowed is set where a marker in the text asks not to report it.
 	Allowed bool
+}
+
+// Finding turns the match into a finding without a location.
+func (m Match) Finding() rules.Finding {
+	f := rules.Finding{
+		Ref: rules.Ref{
+			Rule:       m.Rule.ID,
+			Kind:       m.Rule.Kind,
+			Confidence: m.Confidence,
+			Redacted:   m.Secret.Hint(),
+			Cookie:     m.Cookie,
+			Claims:     m.Claims,
+			Offline:    m.Offline,
+			Token:      m.Token,
+		},
+		Secret:  m.Secret,
+		Decoded: m.Decoded,
+		Views:   m.Views,
+		Partial: m.Partial,
+	}
+	if m.Rule.Provider != nil {
+		f.Provider = m.Rule.Provider.ID
+	}
+	return f
 }

@@ -43,7 +43,7 @@ func TestMetadataCannotSendATokenElsewhere(t *testing.T) {
 		}))
 		u, _ := url.Parse(srv.URL)
 		x := &revokers.Exchange{Client: &revokers.Client{PerSecond: 1000}, Instance: &revokers.Instance{Provider: "oauth", URL: u, Operator: true, ClientID: "c", ClientSecret: rules.NewSecretString("s")},
-			Rule: &rules.Rule{}, Credential: rules.Credential{Kind: rules.KindBearer, Secret: rules.NewSecretString(secret)}}
+			Rule: &rules.Rule{}, Credential: rules.Credential{Ref: rules.Ref{Kind: rules.KindBearer}, Secret: rules.NewSecretString(secret)}}
 		if v := (Token{&Issuers{}}).Probe(t.Context(), x); v.Liveness != revokers.Unknown {
 			t.Errorf("%s: %s", name, v.Liveness)
 		}

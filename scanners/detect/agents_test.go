@@ -61,7 +61,7 @@ func TestAgentsFiles(t *testing.T) {
 		want map[string]want
 	}{
 		"~/.claude/.credentials.json": {fmt.Sprintf(`{"claudeAiOauth":{"accessToken":"%s","refreshToken":"%s","expiresAt":%d,"scopes":["user:inference"],"subscriptionType":"max"}}`, oat, ort, future.UnixMilli()),
-			map[string]want{oat: {"claude-oauth-token", "unexpired"}, ort: {"claude-refresh-token", "unknown"}}},
+			map[string]want{oat: {"claude-oauth-token", "unknown"}, ort: {"claude-refresh-token", "unknown"}}},
 		"claude.ai in a transcript": {`{"type":"user","message":{"content":"here: Cookie: sessionKey=` + sid + `; x=1\n"}}`, map[string]want{sid: {"claude-session", "unknown"}}},
 		"~/.codex/auth.json": {fmt.Sprintf(`{"OPENAI_API_KEY":null,"tokens":{"id_token":"%s","access_token":"%s","refresh_token":"rt_%s","account_id":"1"}}`, codex, codex, refresh),
 			map[string]want{codex: {"jwt", "expired"}, "rt_" + refresh: {"oauth-refresh-token", "unknown"}}},
@@ -70,13 +70,13 @@ func TestAgentsFiles(t *testing.T) {
 		"~/.mcp-auth/mcp-remote-0.1/x_tokens.json": {fmt.Sprintf("{\n  \"access_token\": \"%s\",\n  \"token_type\": \"Bearer\",\n  \"expires_in\": 3600,\n  \"refresh_token\": \"%s\"\n}", opaque, refresh),
 			map[string]want{opaque: {"oauth-access-token", "unknown"}, refresh: {"oauth-refresh-token", "unknown"}}},
 		"opencode's mcp-auth.json": {fmt.Sprintf(`{"srv":{"tokens":{"accessToken":"%s","refreshToken":"%s","expiresAt":%d}}}`, opaque, refresh, past.Unix()),
-			map[string]want{opaque: {"oauth-access-token", "expired"}, refresh: {"oauth-refresh-token", "unknown"}}},
+			map[string]want{opaque: {"oauth-access-token", "unknown"}, refresh: {"oauth-refresh-token", "unknown"}}},
 		"mcp.json, a header":          {`{"mcpServers":{"a":{"url":"https://mcp.example/","headers":{"Authorization":"Bearer ` + opaque + `"}}}}`, map[string]want{opaque: {"bearer-token", "unknown"}}},
 		"mcp.json, an argument":       {`{"command":"npx","args":["mcp-remote","https://mcp.example/sse?token=` + opaque + `"]}`, map[string]want{opaque: {"named-token-plain", "unknown"}}},
 		"mcp.json, the environment":   {`{"env":{"ACME_API_TOKEN":"` + opaque + `"}}`, map[string]want{opaque: {"named-token", "unknown"}}},
-		"~/.gemini/oauth_creds.json":  {fmt.Sprintf(`{"access_token":"%s","refresh_token":"%s","scope":"x","token_type":"Bearer","expiry_date":%d}`, ya, one, past.UnixMilli()), map[string]want{ya: {"google-access-token", "expired"}, one: {"google-refresh-token", "unknown"}}},
+		"~/.gemini/oauth_creds.json":  {fmt.Sprintf(`{"access_token":"%s","refresh_token":"%s","scope":"x","token_type":"Bearer","expiry_date":%d}`, ya, one, past.UnixMilli()), map[string]want{ya: {"google-access-token", "unknown"}, one: {"google-refresh-token", "unknown"}}},
 		"~/.cache/huggingface/token":  {hf + "\n", map[string]want{hf: {"huggingface-access-token", "unknown"}}},
-		"~/.aws/sso/cache/x.json":     {fmt.Sprintf(`{"startUrl":"https://a.awsapps.com/start","accessToken":"%s","expiresAt":"%s","refreshToken":"%s"}`, opaque, past.UTC().Format(time.RFC3339), refresh), map[string]want{opaque: {"oauth-access-token", "expired"}, refresh: {"oauth-refresh-token", "unknown"}}},
+		"~/.aws/sso/cache/x.json":     {fmt.Sprintf(`{"startUrl":"https://a.awsapps.com/start","accessToken":"%s","expiresAt":"%s","refreshToken":"%s"}`, opaque, past.UTC().Format(time.RFC3339), refresh), map[string]want{opaque: {"oauth-access-token", "unknown"}, refresh: {"oauth-refresh-token", "unknown"}}},
 		"Cursor's state.vscdb, a row": {"cursorAuth/accessToken\t" + cursor + "\n", map[string]want{cursor: {"jwt", "unknown"}}},
 	} {
 		got := map[string]want{}

@@ -10,7 +10,7 @@ func TestTheIssuersHostIsAClaim(t *testing.T) {
 	e := New(builtin(t))
 	x := tokens{rand.New(rand.NewPCG(15, 16))}
 	got := matches(e, "Host: app.example\ntoken: "+x.jwt(`{"iss":"https://SSO.acme.example:8443/realms/prod"}`)+"\n")
-	if len(got) != 1 || !slices.Equal(got[0].Claims, []string{"sso.acme.example:8443"}) {
+	if len(got) != 1 || !slices.Equal(got[0].Claims.Hosts, []string{"sso.acme.example:8443"}) {
 		t.Errorf("%+v", got)
 	}
 }
@@ -28,7 +28,7 @@ func TestHostsOfTheBlockAreClaims(t *testing.T) {
 	} {
 		var got []string
 		for _, m := range matches(e, text) {
-			got = append(got, m.Claims...)
+			got = append(got, m.Claims.Hosts...)
 		}
 		if !slices.Equal(got, want) {
 			t.Errorf("%q: %q, want %q", text, got, want)

@@ -11,6 +11,10 @@ import (
 	"github.com/quellhq/quell/scanners"
 )
 
+// carriers surround a value with an expiry that its content does not hold: a
+// claim of untrusted text.
+var carriers = map[string]bool{"Set-Cookie": true, "jar": true, "curl": true, "storage": true, "HAR": true}
+
 func TestExpiryIsReadOffTheCookie(t *testing.T) {
 	e := New(builtin(t))
 	const b62 = "0aB1cD2eF3gH4iJ5kL6mN7oP8qR9sT0uV1wX2yZ3Ab4Cd5Ef6Gh7"
@@ -41,6 +45,12 @@ func TestExpiryIsReadOffTheCookie(t *testing.T) {
 			n := 0
 			for m := range e.Detect(scanners.Chunk{Artifact: &scanners.Artifact{}, Data: b, Line: 1, Column: 1, To: len(b)}) {
 				n++
+				if carriers[name] {
+					if m.Offline.State != rules.OfflineUnknown || m.Claims.Expires == nil || !m.Claims.Expires.Equal(at) {
+						t.Errorf("%s: offline %+v, claims %v; want the claim %s alone", name, m.Offline, m.Claims.Expires, at)
+					}
+					continue
+				}
 				if m.Offline.State != want || m.Offline.Expires == nil || !m.Offline.Expires.Equal(at) {
 					t.Errorf("%s: %+v, want %s at %s", name, m.Offline, want, at)
 				}

@@ -61,9 +61,8 @@ func (e *Engine) judge(s *scratch, m *raw, c scanners.Chunk) bool {
 		return false
 	}
 	if m.offline.State == rules.OfflineUnknown && r.Kind == rules.KindBearer {
-		if m.offline = signedExpiry(r.ID, secret); m.offline.State == rules.OfflineUnknown {
-			m.offline = neighbourExpiry(m.text, m.secret.start, m.secret.end)
-		}
+		m.offline = signedExpiry(r.ID, secret)
+		m.carrier = neighbourExpiry(m.text, m.secret.start, m.secret.end)
 	}
 	m.claims = claims(line)
 	if m.issuer != "" && !slices.Contains(m.claims, m.issuer) {
@@ -79,9 +78,7 @@ func (e *Engine) judge(s *scratch, m *raw, c scanners.Chunk) bool {
 		if m.offline.State == rules.OfflineUnknown {
 			m.offline = ticketExpiry(secret)
 		}
-		if m.offline.State == rules.OfflineUnknown {
-			m.offline = cookieExpiry(line)
-		}
+		m.carrier = cookieExpiry(line)
 	}
 	return true
 }

@@ -52,7 +52,7 @@ func (e *Engine) Detect(c scanners.Chunk) iter.Seq[scanners.Match] {
 
 func (m *raw) out() scanners.Match {
 	out := scanners.Match{Rule: m.rule.Rule, Secret: rules.NewSecret(m.value), Start: m.place.start, End: m.place.end, Confidence: m.confidence,
-		Decoded: m.decoded, Views: m.views, Partial: m.partial, Offline: m.offline, Cookie: m.cookie, Claims: m.claims, Token: m.token, Allowed: m.allowed}
+		Decoded: m.decoded, Views: m.views, Partial: m.partial, Offline: m.offline, Cookie: m.cookie, Claims: m.claimed(), Token: m.token, Allowed: m.allowed}
 	for _, p := range m.pieces {
 		out.Pieces = append(out.Pieces, [2]int{p.start, p.end})
 	}

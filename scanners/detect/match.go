@@ -70,6 +70,7 @@ type raw struct {
 	structured bool // the value is of a form that only a framework makes
 	leads      bool // the secret begins with the expression's own literal
 	claims     []string
+	carrier    rules.Offline // what surrounds the value claims about its expiry
 	token      *token.Facts
 	issuer     string // host of a token's iss
 

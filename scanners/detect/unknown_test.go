@@ -94,12 +94,20 @@ func TestEndsThatValuesSay(t *testing.T) {
 		"auth0":     "Cookie: auth0=s%3Av1." + raw.EncodeToString([]byte(msgpack)) + "." + x.of(43),
 		"iron":      "Cookie: sid=Fe26.2**" + x.hex(64) + "*" + x.of(22) + "*" + x.of(128) + "*" + fmt.Sprint(end.UnixMilli()) + "*" + x.hex(64) + "*" + x.of(43),
 		"dashboard": "Cookie: jweToken=" + url.PathEscape(`{"protected":"`+x.of(120)+`","aad":"`+aad+`"}`),
-		"neighbour": `{"accessToken":"` + x.of(43) + `","expiresAt":"2031-02-03T04:05:06Z"}`,
 	} {
 		list := matches(e, text+"\n")
 		if len(list) != 1 || list[0].Offline.State != rules.OfflineUnexpired || !list[0].Offline.Expires.Equal(end) {
 			t.Errorf("%s: %q: %+v", name, text, list)
 		}
+	}
+}
+
+func TestANeighboursExpiryIsAClaim(t *testing.T) {
+	x := tokens{rand.New(rand.NewPCG(13, 14))}
+	list := matches(New(builtin(t)), `{"accessToken":"`+x.of(43)+`","expiresAt":"2031-02-03T04:05:06Z"}`+"\n")
+	end := time.Date(2031, 2, 3, 4, 5, 6, 0, time.UTC)
+	if len(list) != 1 || list[0].Offline.State != rules.OfflineUnknown || list[0].Claims.Expires == nil || !list[0].Claims.Expires.Equal(end) {
+		t.Errorf("%+v", list)
 	}
 }
 

@@ -26,14 +26,14 @@ func evilResult(s string) *Result {
 		Counted: map[string]bool{"f1": true}, Why: []string{s}}
 	emit := func(e report.Event) { _ = r.Emit(e) }
 	emit(report.Notice{Message: s, Incomplete: true})
-	emit(report.Credential{Fingerprint: "f1", Rule: "github-pat", Kind: "API key", Confidence: rules.High, Redacted: s, Locations: []rules.Location{
+	emit(report.Credential{Ref: rules.Ref{Fingerprint: "f1", Rule: "github-pat", Kind: "API key", Confidence: rules.High, Redacted: s}, Locations: []rules.Location{
 		at(rules.Location{Source: "git", Path: s, Commit: shaA, Notes: map[string]string{"first_exposed": s}}),
 		at(rules.Location{Source: "git", Commit: shaB, Artifact: "commit " + shaB}),
 		at(rules.Location{Source: "log", Path: "actions-run/7/attempt-1/" + s + ".txt", Job: s, Step: s}),
 	}})
-	emit(report.Credential{Fingerprint: "f2", Rule: "github-pat", Kind: "API key", Confidence: rules.Medium, Redacted: s, Locations: []rules.Location{at(rules.Location{Source: "path", Path: s})}})
+	emit(report.Credential{Ref: rules.Ref{Fingerprint: "f2", Rule: "github-pat", Kind: "API key", Confidence: rules.Medium, Redacted: s}, Locations: []rules.Location{at(rules.Location{Source: "path", Path: s})}})
 	emit(report.Verdict{Fingerprint: "f2", Verdict: revokers.Verdict{Liveness: revokers.Unknown, Reason: s}})
-	emit(report.Action{Fingerprint: "f3", Rule: "x", Action: "held", Redacted: s, Host: s, Held: s, Lever: s})
+	emit(report.Action{Ref: rules.Ref{Fingerprint: "f3", Rule: "x", Redacted: s}, Action: "held", Host: s, Held: s, Lever: s})
 	emit(report.Summary{Findings: 4, Credentials: 2, Incomplete: 1})
 	return r
 }

@@ -31,7 +31,7 @@ func TestList(t *testing.T) {
 	}
 	day := func(s string) time.Time { d, _ := time.Parse(time.RFC3339, s); return d }
 	find := func(rule, path string) rules.Finding {
-		return rules.Finding{Rule: rule, Location: rules.Location{Path: path}}
+		return rules.Finding{Ref: rules.Ref{Rule: rule}, Location: rules.Location{Path: path}}
 	}
 	for _, c := range []struct {
 		rule, path, print, at string

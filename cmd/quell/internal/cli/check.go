@@ -168,9 +168,10 @@ func (a *app) fromReport(k *kit, name string, r io.Reader) ([]rules.Credential, 
 			if err != nil {
 				return nil, fmt.Errorf("%s:%d: %w", name, n, err)
 			}
-			c := rules.Credential{Fingerprint: k.keys.Fingerprint.Fingerprint(s), Rule: e.Rule, Provider: e.Provider, Kind: e.Kind, Confidence: e.Confidence, Secret: s, Cookie: e.Cookie, Claims: e.Claims, Offline: e.Offline}
+			c := rules.Credential{Ref: e.Ref, Secret: s}
+			c.Fingerprint = k.keys.Fingerprint.Fingerprint(s)
 			for _, l := range e.Locations {
-				c.Findings = append(c.Findings, rules.Finding{Rule: e.Rule, Provider: e.Provider, Kind: e.Kind, Confidence: e.Confidence, Secret: s, Location: l, Offline: e.Offline, Cookie: e.Cookie})
+				c.Findings = append(c.Findings, rules.Finding{Ref: c.Ref, Secret: s, Location: l})
 			}
 			out = append(out, c)
 		}
@@ -200,14 +201,14 @@ func fromTokens(k *kit, r io.Reader, rule, cookie string) ([]rules.Credential, e
 				return nil, fmt.Errorf("no rule %q (quell: hint: quell rules list)", rule)
 			}
 			s := rules.NewSecret(line)
-			c := rules.Credential{Fingerprint: k.keys.Fingerprint.Fingerprint(s), Rule: r.ID, Kind: r.Kind, Confidence: rules.High, Secret: s, Cookie: cookie, Offline: rules.Offline{State: rules.OfflineUnknown}}
+			c := rules.Credential{Ref: rules.Ref{Fingerprint: k.keys.Fingerprint.Fingerprint(s), Rule: r.ID, Kind: r.Kind, Confidence: rules.High, Redacted: s.Hint(), Cookie: cookie, Offline: rules.Offline{State: rules.OfflineUnknown}}, Secret: s}
 			if r.Provider != nil {
 				c.Provider = r.Provider.ID
 			}
 			if r.Cookie != nil && cookie == "" {
 				c.Cookie = r.Cookie.Names[0]
 			}
-			c.Findings = []rules.Finding{{Rule: r.ID, Provider: c.Provider, Kind: r.Kind, Confidence: c.Confidence, Secret: s, Location: loc, Offline: c.Offline, Cookie: c.Cookie}}
+			c.Findings = []rules.Finding{{Ref: c.Ref, Secret: s, Location: loc}}
 			out = append(out, c)
 			continue
 		}
@@ -216,10 +217,8 @@ func fromTokens(k *kit, r io.Reader, rule, cookie string) ([]rules.Credential, e
 		}
 		var found []rules.Finding
 		for m := range engine.Detect(scanners.Chunk{Artifact: &scanners.Artifact{Location: loc}, Data: line, Line: 1, Column: 1, To: len(line)}) {
-			f := rules.Finding{Rule: m.Rule.ID, Kind: m.Rule.Kind, Confidence: m.Confidence, Secret: m.Secret, Location: loc, Offline: m.Offline, Cookie: m.Cookie, Claims: m.Claims}
-			if m.Rule.Provider != nil {
-				f.Provider = m.Rule.Provider.ID
-			}
+			f := m.Finding()
+			f.Location = loc
 			found = append(found, f)
 		}
 		if len(found) == 0 {
@@ -274,7 +273,7 @@ func (a *app) recheck() *cobra.Command {
 			if r == nil {
 				continue
 			}
-			cred := rules.Credential{Fingerprint: e.Incident, Rule: e.Rule, Kind: r.Kind, Secret: s, Cookie: e.Cookie}
+			cred := rules.Credential{Ref: rules.Ref{Fingerprint: e.Incident, Rule: e.Rule, Kind: r.Kind, Redacted: s.Hint(), Cookie: e.Cookie}, Secret: s}
 			k.prober.SawLive(e.Incident)
 			v, err := k.prober.Verify(c.Context(), cred)
 			if err != nil {

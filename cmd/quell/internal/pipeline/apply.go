@@ -46,7 +46,7 @@ func (a *Applier) Apply(ctx context.Context, p *plan.Plan, id string, emit func(
 		if err != nil {
 			return fmt.Errorf("plan: item %d: %w", i+1, err)
 		}
-		creds[i] = rules.Credential{Fingerprint: it.Fingerprint, Rule: it.Rule, Provider: it.Provider, Kind: it.Kind, Secret: s, Cookie: it.Cookie, Claims: it.Claims, Offline: it.Offline}
+		creds[i] = rules.Credential{Ref: it.Ref, Secret: s}
 		a.Prober.IssuedBy(it.Fingerprint, it.Instance)
 		if it.Verdict.Liveness == revokers.Live {
 			a.Prober.SawLive(it.Fingerprint)

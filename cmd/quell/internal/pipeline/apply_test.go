@@ -106,7 +106,7 @@ func setup(t *testing.T, n int) *bench {
 	key := rules.FingerprintKey{7}
 	for range n {
 		s := token()
-		b.creds = append(b.creds, rules.Credential{Fingerprint: key.Fingerprint(s), Rule: "github-pat", Provider: "github", Kind: rules.KindAPIKey, Confidence: rules.High, Secret: s, Offline: rules.Offline{State: rules.OfflineUnknown},
+		b.creds = append(b.creds, rules.Credential{Ref: rules.Ref{Fingerprint: key.Fingerprint(s), Rule: "github-pat", Provider: "github", Kind: rules.KindAPIKey, Confidence: rules.High, Offline: rules.Offline{State: rules.OfflineUnknown}}, Secret: s,
 			Findings: []rules.Finding{{Secret: s, Location: rules.Location{Source: "log", Path: "job.log", Line: 1, Column: 1}}}})
 	}
 	prober := &revokers.Prober{Set: set, Natives: natives.Table(), Instances: revokers.Instances{in}, Client: &revokers.Client{PerSecond: 1000}}

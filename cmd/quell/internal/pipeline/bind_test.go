@@ -8,7 +8,7 @@ import (
 )
 
 func finding(rule string, kind rules.Kind, cookie, value string, offset int64) rules.Finding {
-	return rules.Finding{Rule: rule, Kind: kind, Cookie: cookie, Secret: rules.NewSecret([]byte(value)), Offline: rules.Offline{State: rules.OfflineUnknown},
+	return rules.Finding{Ref: rules.Ref{Rule: rule, Kind: kind, Cookie: cookie, Offline: rules.Offline{State: rules.OfflineUnknown}}, Secret: rules.NewSecret([]byte(value)),
 		Location: rules.Location{Path: "a.json", Offset: offset, EndOffset: offset + int64(len(value))}}
 }
 

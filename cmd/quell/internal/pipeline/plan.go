@@ -63,7 +63,8 @@ func rank(c rules.Credential) int {
 }
 
 func (p *Planner) item(c rules.Credential, v revokers.Verdict, done int) (plan.Item, error) {
-	it := plan.Item{Fingerprint: c.Fingerprint, Rule: c.Rule, Provider: c.Provider, Kind: c.Kind, Redacted: c.Secret.Hint(), Cookie: c.Cookie, Claims: c.Claims, Offline: c.Offline, Verdict: p.Redactor.Verdict(v), Action: plan.ActHeld}
+	it := plan.Item{Ref: c.Ref, Verdict: p.Redactor.Verdict(v), Action: plan.ActHeld}
+	it.Redacted = c.Secret.Hint()
 	for _, f := range c.Findings {
 		it.Exposures = append(it.Exposures, p.Redactor.Location(f.Location))
 	}
@@ -200,7 +201,7 @@ func OwnSecrets(list revokers.Instances, getenv func(string) string) []rules.Sec
 
 // ActionOf renders an item.
 func ActionOf(it plan.Item) report.Action {
-	a := report.Action{Fingerprint: it.Fingerprint, Rule: it.Rule, Provider: it.Provider, Kind: it.Kind, Redacted: it.Redacted, Action: it.Action, Method: it.Revoke, Tier: it.Tier, Scope: it.Scope,
+	a := report.Action{Ref: it.Ref, Action: it.Action, Method: it.Revoke, Tier: it.Tier, Scope: it.Scope,
 		Reversible: it.Reversible, Collateral: it.Collateral, Requests: it.Requests}
 	if u, err := url.Parse(it.Instance); err == nil {
 		a.Host = u.Host

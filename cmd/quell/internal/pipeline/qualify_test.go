@@ -29,7 +29,7 @@ func TestStatelessIsNeverConfirmedEarly(t *testing.T) {
 		"a session of the server's":        {false, rules.KindSessionCookie, nil, revokers.StillAlive, revokers.StillAlive},
 	} {
 		act := report.Action{Outcome: c.got}
-		(&Applier{}).qualify(&act, &revokers.Exchange{Rule: &rules.Rule{Stateless: c.stateless}}, rules.Credential{Kind: c.kind, Offline: rules.Offline{Expires: c.expires}})
+		(&Applier{}).qualify(&act, &revokers.Exchange{Rule: &rules.Rule{Stateless: c.stateless}}, rules.Credential{Ref: rules.Ref{Kind: c.kind, Offline: rules.Offline{Expires: c.expires}}})
 		if act.Outcome != c.want {
 			t.Errorf("%s: %s", name, act.Outcome)
 		}

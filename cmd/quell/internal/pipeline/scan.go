@@ -133,7 +133,9 @@ func Group(findings []rules.Finding, key rules.FingerprintKey, set *rules.Set) [
 		if !ok {
 			i = len(out)
 			index[fp] = i
-			out = append(out, rules.Credential{Fingerprint: fp, Secret: f.Secret, Offline: f.Offline})
+			first := rules.Credential{Secret: f.Secret}
+			first.Fingerprint, first.Redacted, first.Offline = fp, f.Secret.Hint(), f.Offline
+			out = append(out, first)
 		}
 		c := &out[i]
 		if c.Rule == "" || specific(set, f.Rule) > specific(set, c.Rule) {
@@ -144,11 +146,7 @@ func Group(findings []rules.Finding, key rules.FingerprintKey, set *rules.Set) [
 		if c.Offline.State == rules.OfflineUnknown {
 			c.Offline = f.Offline
 		}
-		for _, h := range f.Claims {
-			if !slices.Contains(c.Claims, h) && len(c.Claims) < 16 {
-				c.Claims = append(c.Claims, h)
-			}
-		}
+		c.Claims.Merge(f.Claims)
 		c.Findings = append(c.Findings, f)
 	}
 	return out
@@ -212,8 +210,8 @@ func ParseFailOn(s string) (FailOn, error) {
 
 // FindingEvent renders f; the secret only where reveal is set.
 func FindingEvent(f rules.Finding, key rules.FingerprintKey, red *report.Redactor, set *rules.Set, reveal bool) report.Finding {
-	e := report.Finding{Rule: f.Rule, Provider: f.Provider, Kind: f.Kind, Confidence: f.Confidence, Fingerprint: key.Fingerprint(f.Secret), Redacted: f.Secret.Hint(),
-		Location: red.Location(f.Location), Decoded: append([]string{}, f.Decoded...), Views: f.Views, Partial: f.Partial, Offline: f.Offline, Cookie: f.Cookie, Token: f.Token}
+	e := report.Finding{Ref: f.Ref, Location: red.Location(f.Location), Decoded: append([]string{}, f.Decoded...), Views: f.Views, Partial: f.Partial}
+	e.Fingerprint = key.Fingerprint(f.Secret)
 	if r := set.Rule(f.Rule); r != nil {
 		e.Description = r.Description
 	}
@@ -225,8 +223,8 @@ func FindingEvent(f rules.Finding, key rules.FingerprintKey, red *report.Redacto
 
 // CredentialEvent renders c.
 func CredentialEvent(c rules.Credential, red *report.Redactor, sealed string) report.Credential {
-	e := report.Credential{Fingerprint: c.Fingerprint, Rule: c.Rule, Provider: c.Provider, Kind: c.Kind, Confidence: c.Confidence, Redacted: c.Secret.Hint(),
-		Findings: len(c.Findings), Cookie: c.Cookie, Claims: c.Claims, Offline: c.Offline, Token: c.Token, Group: c.Group, Role: c.Role, Renewable: c.Renewable, Sealed: sealed}
+	e := report.Credential{Ref: c.Ref, Findings: len(c.Findings), Sealed: sealed}
+	e.Redacted = c.Secret.Hint()
 	for _, f := range c.Findings {
 		e.Locations = append(e.Locations, red.Location(f.Location))
 	}

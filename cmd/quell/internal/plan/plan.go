@@ -30,28 +30,21 @@ type Plan struct {
 
 // Item is one credential's part.
 type Item struct {
-	Fingerprint string             `json:"fingerprint"`
-	Rule        string             `json:"rule"`
-	Provider    string             `json:"provider,omitempty"`
-	Kind        rules.Kind         `json:"kind"`
-	Redacted    string             `json:"redacted"`
-	Cookie      string             `json:"cookie,omitempty"`
-	Claims      []string           `json:"claims,omitempty"`
-	Offline     rules.Offline      `json:"offline"`
-	Exposures   []rules.Location   `json:"exposures"`
-	Verdict     revokers.Verdict   `json:"verdict"`
-	Action      string             `json:"action"` // one of the Act constants
-	Hold        *policy.Hold       `json:"hold,omitempty"`
-	Instance    string             `json:"instance,omitempty"` // the URL that the requests go to
-	Revoke      string             `json:"revoke,omitempty"`   // the rule's revocation
-	Tier        rules.Tier         `json:"tier,omitempty"`
-	Scope       rules.Scope        `json:"scope,omitempty"`
-	Reversible  bool               `json:"reversible"`
-	Collateral  string             `json:"collateral,omitempty"`
-	Settle      rules.Duration     `json:"settle,omitempty"`
-	Requests    []revokers.Preview `json:"requests,omitempty"`
-	Rotate      *Rotate            `json:"rotate,omitempty"`
-	Sealed      string             `json:"sealed"`
+	rules.Ref
+	Exposures  []rules.Location   `json:"exposures"`
+	Verdict    revokers.Verdict   `json:"verdict"`
+	Action     string             `json:"action"` // one of the Act constants
+	Hold       *policy.Hold       `json:"hold,omitempty"`
+	Instance   string             `json:"instance,omitempty"` // the URL that the requests go to
+	Revoke     string             `json:"revoke,omitempty"`   // the rule's revocation
+	Tier       rules.Tier         `json:"tier,omitempty"`
+	Scope      rules.Scope        `json:"scope,omitempty"`
+	Reversible bool               `json:"reversible"`
+	Collateral string             `json:"collateral,omitempty"`
+	Settle     rules.Duration     `json:"settle,omitempty"`
+	Requests   []revokers.Preview `json:"requests,omitempty"`
+	Rotate     *Rotate            `json:"rotate,omitempty"`
+	Sealed     string             `json:"sealed"`
 }
 
 // Rotate names what Vault would replace.

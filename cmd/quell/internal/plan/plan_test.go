@@ -6,6 +6,8 @@ import (
 	"errors"
 	"testing"
 	"time"
+
+	"github.com/quellhq/quell/rules"
 )
 
 func TestAChangedOrOldPlanIsRefused(t *testing.T) {
@@ -15,7 +17,7 @@ func TestAChangedOrOldPlanIsRefused(t *testing.T) {
 	}
 	mine := []ed25519.PublicKey{key.Public().(ed25519.PublicKey)}
 	now := time.Now().UTC()
-	file, err := Sign(&Plan{Version: 1, Created: now, Items: []Item{{Fingerprint: "f", Action: ActHeld, Redacted: "a<b>&…"}}}, key)
+	file, err := Sign(&Plan{Version: 1, Created: now, Items: []Item{{Ref: rules.Ref{Fingerprint: "f", Redacted: "a<b>&…"}, Action: ActHeld}}}, key)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,7 +11,6 @@ import (
 
 	"github.com/quellhq/quell/revokers"
 	"github.com/quellhq/quell/rules"
-	"github.com/quellhq/quell/rules/token"
 )
 
 // Protocol is the version of the JSON lines.
@@ -33,41 +32,21 @@ type Config struct {
 
 // Finding is a rule's match at a place.
 type Finding struct {
-	Rule        string           `json:"rule"`
-	Description string           `json:"description,omitempty"`
-	Provider    string           `json:"provider,omitempty"`
-	Kind        rules.Kind       `json:"kind"`
-	Confidence  rules.Confidence `json:"confidence"`
-	Fingerprint string           `json:"fingerprint"`
-	Redacted    string           `json:"redacted"`
-	Secret      string           `json:"secret,omitempty"`
-	Location    rules.Location   `json:"location"`
-	Decoded     []string         `json:"decoded"` // how the text was reached, outermost first
-	Views       []string         `json:"views,omitempty"`
-	Partial     bool             `json:"partial,omitempty"` // masked in part: nothing can be asked about it
-	Offline     rules.Offline    `json:"offline"`
-	Cookie      string           `json:"cookie,omitempty"`
-	Token       *token.Facts     `json:"token,omitempty"` // what the token says of itself: nobody's word
+	rules.Ref
+	Description string         `json:"description,omitempty"`
+	Secret      string         `json:"secret,omitempty"`
+	Location    rules.Location `json:"location"`
+	Decoded     []string       `json:"decoded"` // how the text was reached, outermost first
+	Views       []string       `json:"views,omitempty"`
+	Partial     bool           `json:"partial,omitempty"` // incomplete: it is never probed
 }
 
 // Credential is a distinct secret with its findings counted.
 type Credential struct {
-	Fingerprint string           `json:"fingerprint"`
-	Rule        string           `json:"rule"`
-	Provider    string           `json:"provider,omitempty"`
-	Kind        rules.Kind       `json:"kind"`
-	Confidence  rules.Confidence `json:"confidence"`
-	Redacted    string           `json:"redacted"`
-	Findings    int              `json:"findings"`
-	Locations   []rules.Location `json:"locations"`
-	Cookie      string           `json:"cookie,omitempty"`
-	Claims      []string         `json:"claims,omitempty"` // hosts that the text named: nobody's word
-	Offline     rules.Offline    `json:"offline"`
-	Token       *token.Facts     `json:"token,omitempty"`
-	Group       string           `json:"group,omitempty"`     // fingerprint of the member that keeps the session alive
-	Role        string           `json:"role,omitempty"`      // what this one is in its group
-	Renewable   bool             `json:"renewable,omitempty"` // another of the group makes a new one: expired is not over
-	Sealed      string           `json:"sealed,omitempty"`    // the value, sealed (age) to the operator's key
+	rules.Ref
+	Findings  int              `json:"findings"`
+	Locations []rules.Location `json:"locations"`
+	Sealed    string           `json:"sealed,omitempty"` // the value, sealed (age) to the operator's key
 }
 
 // Verdict is what the issuer said of a credential.
@@ -78,29 +57,25 @@ type Verdict struct {
 
 // Action is what a plan would do, or what was done.
 type Action struct {
-	Fingerprint string                 `json:"fingerprint"`
-	Rule        string                 `json:"rule"`
-	Provider    string                 `json:"provider,omitempty"`
-	Kind        rules.Kind             `json:"kind"`
-	Redacted    string                 `json:"redacted"`
-	Host        string                 `json:"host,omitempty"`
-	Action      string                 `json:"action"` // revoke, rotate, rotate and revoke, none, held
-	Method      string                 `json:"method,omitempty"`
-	Tier        rules.Tier             `json:"tier,omitempty"`
-	Scope       rules.Scope            `json:"scope,omitempty"`
-	Reversible  bool                   `json:"reversible"`
-	Collateral  string                 `json:"collateral,omitempty"`
-	Requests    []revokers.Preview     `json:"requests,omitempty"`
-	Held        string                 `json:"held,omitempty"`
-	Lever       string                 `json:"lever,omitempty"`
-	Outcome     revokers.Outcome       `json:"outcome,omitempty"`
-	Detail      string                 `json:"detail,omitempty"`
-	Receipt     *revokers.Receipt      `json:"receipt,omitempty"`
-	Rotation    *revokers.Rotation     `json:"rotation,omitempty"`
-	Control     string                 `json:"control,omitempty"`
-	Proof       []revokers.Observation `json:"proof,omitempty"`
-	Derived     []Derived              `json:"derived,omitempty"`
-	Seconds     float64                `json:"seconds,omitempty"` // from the kill to the proof
+	rules.Ref
+	Host       string                 `json:"host,omitempty"`
+	Action     string                 `json:"action"` // revoke, rotate, rotate and revoke, none, held
+	Method     string                 `json:"method,omitempty"`
+	Tier       rules.Tier             `json:"tier,omitempty"`
+	Scope      rules.Scope            `json:"scope,omitempty"`
+	Reversible bool                   `json:"reversible"`
+	Collateral string                 `json:"collateral,omitempty"`
+	Requests   []revokers.Preview     `json:"requests,omitempty"`
+	Held       string                 `json:"held,omitempty"`
+	Lever      string                 `json:"lever,omitempty"`
+	Outcome    revokers.Outcome       `json:"outcome,omitempty"`
+	Detail     string                 `json:"detail,omitempty"`
+	Receipt    *revokers.Receipt      `json:"receipt,omitempty"`
+	Rotation   *revokers.Rotation     `json:"rotation,omitempty"`
+	Control    string                 `json:"control,omitempty"`
+	Proof      []revokers.Observation `json:"proof,omitempty"`
+	Derived    []Derived              `json:"derived,omitempty"`
+	Seconds    float64                `json:"seconds,omitempty"` // from the kill to the proof
 }
 
 // Derived is what became of another credential of the same subject at the

@@ -19,11 +19,11 @@ func TestHostileTextReachesNoTerminal(t *testing.T) {
 	const evil = "a\x1b]0;owned\x07\x1b[2J\r\nquell: clean\u202e\u2028\x9b1mz"
 	l := rules.Location{Path: evil, Artifact: evil, Job: evil, Step: evil, Line: 1, Column: 1, Notes: map[string]string{"author": evil, "created_by": evil, "ref": evil}}
 	events := []Event{
-		Finding{Rule: "r", Location: l, Redacted: evil},
-		Credential{Fingerprint: "f", Rule: "r", Redacted: evil, Cookie: evil, Locations: []rules.Location{l}},
+		Finding{Ref: rules.Ref{Rule: "r", Redacted: evil}, Location: l},
+		Credential{Ref: rules.Ref{Fingerprint: "f", Rule: "r", Redacted: evil, Cookie: evil}, Locations: []rules.Location{l}},
 		Verdict{Fingerprint: "f", Verdict: revokers.Verdict{Detail: evil, Identity: map[string]string{"subject": evil}}},
 		Notice{Message: evil, Path: evil, Incomplete: true},
-		Action{Fingerprint: "f", Redacted: evil, Held: evil, Lever: evil, Collateral: evil, Detail: evil, Receipt: &revokers.Receipt{Detail: evil}, Requests: []revokers.Preview{{Method: "GET", URL: evil, Header: map[string]string{"A": evil}}}, Derived: []Derived{{Redacted: evil}}},
+		Action{Ref: rules.Ref{Fingerprint: "f", Redacted: evil}, Held: evil, Lever: evil, Collateral: evil, Detail: evil, Receipt: &revokers.Receipt{Detail: evil}, Requests: []revokers.Preview{{Method: "GET", URL: evil, Header: map[string]string{"A": evil}}}, Derived: []Derived{{Redacted: evil}}},
 		Summary{},
 	}
 	for _, format := range Formats() {

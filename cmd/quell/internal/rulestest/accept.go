@@ -130,7 +130,7 @@ func (t *suite) secret() (rules.Credential, bool) {
 		}
 		for _, m := range t.detect(line) {
 			if m.Rule.ID == t.rule.ID {
-				return rules.Credential{Fingerprint: fmt.Sprint(t.random.Uint64()), Rule: t.rule.ID, Kind: t.rule.Kind, Secret: m.Secret, Cookie: m.Cookie}, true
+				return rules.Credential{Ref: rules.Ref{Fingerprint: fmt.Sprint(t.random.Uint64()), Rule: t.rule.ID, Kind: t.rule.Kind, Cookie: m.Cookie}, Secret: m.Secret}, true
 			}
 		}
 	}

@@ -1,4 +1,6 @@
-package rules
+// Package credential has the values that detection and revocation share: the
+// secret itself, what is known about it, and where it was found.
+package credential
 
 import (
 	"crypto/hmac"

@@ -1,11 +1,9 @@
-package rules
+package credential
 
 import (
 	"fmt"
 	"slices"
 	"time"
-
-	"github.com/quellhq/quell/rules/token"
 )
 
 // Confidence is how sure a finding is before its issuer is asked.
@@ -55,7 +53,8 @@ const (
 	KindOther         Kind = "secret"
 )
 
-var kinds = []Kind{KindAPIKey, KindBearer, KindRefresh, KindSessionCookie, KindJWT, KindUnsigned, KindPassword, KindPrivateKey, KindOther}
+// Kinds lists all kinds.
+var Kinds = []Kind{KindAPIKey, KindBearer, KindRefresh, KindSessionCookie, KindJWT, KindUnsigned, KindPassword, KindPrivateKey, KindOther}
 
 // Location is where a finding stands. Lines and columns count from 1, columns
 // in bytes of the raw line; EndColumn is one past the last byte.
@@ -106,51 +105,16 @@ type Offline struct {
 	Expires *time.Time   `json:"expires,omitempty"`
 }
 
-// Finding is a rule's match at a place.
+// Finding is a rule's match at a location.
 type Finding struct {
-	Rule       string
-	Provider   string
-	Kind       Kind
-	Confidence Confidence
-	Secret     Secret
-	Location   Location
-	Decoded    []string // how the text was reached, outermost first
-	// Views say what lay between the secret's pieces: "log" for terminal codes
-	// and lines' stamps, "joined" for line breaks.
+	Ref
+	Secret   Secret
+	Location Location
+	Decoded  []string // the decodings that led to the text, outermost first
+	// Views name what lay between the secret's pieces: "log" for terminal codes
+	// and line prefixes, "joined" for line breaks.
 	Views []string
-	// Partial is set where a masker left only a part: nothing can be asked about
-	// such a secret, or done with it.
+	// Partial is set if the value is incomplete: a masker replaced a part, or it
+	// was cut at the end of what could be read. It is never probed.
 	Partial bool
-	Offline Offline
-
-	// Cookie is the cookie's name where the secret is a cookie's value.
-	Cookie string
-	// Claims are the hosts that the text around the secret names. They are
-	// claims: nothing is sent to a host for standing here.
-	Claims []string
-	// Token is what a token's own claims tell of who made it.
-	Token *token.Facts
-}
-
-// Credential is one distinct secret value with all its findings.
-type Credential struct {
-	Fingerprint string
-	Rule        string
-	Provider    string
-	Kind        Kind
-	Confidence  Confidence
-	Secret      Secret
-	Cookie      string
-	Claims      []string
-	Token       *token.Facts
-	Offline     Offline
-	Findings    []Finding
-
-	// Group is the fingerprint of the member that keeps a session alive, where
-	// several credentials are one; Role is what this one is in it.
-	Group string
-	Role  string
-	// Renewable is set where another of the group makes a new one of it: that it
-	// has expired means little.
-	Renewable bool
 }

@@ -1,4 +1,4 @@
-package rules
+package credential
 
 import (
 	"bytes"

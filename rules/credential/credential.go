@@ -1,0 +1,112 @@
+package credential
+
+import (
+	"encoding/json"
+	"slices"
+	"time"
+
+	"github.com/quellhq/quell/rules/token"
+)
+
+// Ref is everything about a credential except its secret. Findings, events,
+// plan items, sealed rows and ledger entries embed it, so that no copy of its
+// fields by hand can lose one.
+type Ref struct {
+	// Fingerprint names the credential outside the process; see
+	// FingerprintKey. A finding has none until the run that owns the key
+	// groups it.
+	Fingerprint string     `json:"fingerprint"`
+	Rule        string     `json:"rule"`
+	Provider    string     `json:"provider"` // empty for rules that name no provider
+	Kind        Kind       `json:"kind"`
+	Confidence  Confidence `json:"confidence"`
+	Redacted    string     `json:"redacted"`
+	// Cookie is the cookie's name if the secret is a cookie's value.
+	Cookie  string  `json:"cookie,omitempty"`
+	Claims  Claims  `json:"claims,omitzero"`
+	Offline Offline `json:"offline"`
+	// Token is what a token's own content says about its issuer and subject.
+	Token *token.Facts `json:"token,omitempty"`
+
+	// Group is the fingerprint of the member that keeps a session alive, if
+	// several credentials form one session; Role is this one's part in it.
+	Group string `json:"group,omitempty"`
+	Role  string `json:"role,omitempty"`
+	// Renewable is set if another member of the group can mint a new one, so
+	// that its expiry ends nothing.
+	Renewable bool `json:"renewable,omitempty"`
+	// PartFingerprints name the further parts of a group credential, such as the
+	// secret key that belongs to a key id, by the part's name.
+	PartFingerprints map[string]string `json:"parts,omitempty"`
+}
+
+// Claims is what scanned text says near a credential. It is untrusted: claims
+// order work and are displayed, and never decide.
+type Claims struct {
+	Hosts []string `json:"hosts,omitempty"`
+	// Expires is a carrier's expiry: a cookie's Expires or Max-Age, a jar's
+	// column, a neighbour's expires_at.
+	Expires *time.Time `json:"expires,omitempty"`
+	User    string     `json:"user,omitempty"`
+	// Database is the database that a connection string names.
+	Database string `json:"database,omitempty"`
+}
+
+// IsZero reports whether the text claims nothing.
+func (c Claims) IsZero() bool {
+	return len(c.Hosts) == 0 && c.Expires == nil && c.User == "" && c.Database == ""
+}
+
+// maxHosts bounds the hosts that are kept for one credential.
+const maxHosts = 16
+
+// Merge adds what another finding of the same credential claims. The first
+// claim of each kind is kept; hosts accumulate.
+func (c *Claims) Merge(o Claims) {
+	for _, h := range o.Hosts {
+		if len(c.Hosts) < maxHosts && !slices.Contains(c.Hosts, h) {
+			c.Hosts = append(slices.Clip(c.Hosts), h)
+		}
+	}
+	if c.Expires == nil {
+		c.Expires = o.Expires
+	}
+	if c.User == "" {
+		c.User = o.User
+	}
+	if c.Database == "" {
+		c.Database = o.Database
+	}
+}
+
+// UnmarshalJSON also reads the list of hosts that reports and plans of protocol
+// 1 held before claims had names.
+func (c *Claims) UnmarshalJSON(b []byte) error {
+	var hosts []string
+	if json.Unmarshal(b, &hosts) == nil {
+		*c = Claims{Hosts: hosts}
+		return nil
+	}
+	type plain Claims
+	return json.Unmarshal(b, (*plain)(c))
+}
+
+// Credential is one distinct secret, or a set of parts that only work
+// together, with all its findings.
+type Credential struct {
+	Ref
+	Secret Secret
+	// Parts are the secrets of a group's further parts by the name that the
+	// rules file gives them; Secret is the part that Ref describes.
+	Parts    map[string]Secret
+	Findings []Finding
+}
+
+// Part returns the part called name. The empty name is the secret itself.
+func (c *Credential) Part(name string) (Secret, bool) {
+	if name == "" {
+		return c.Secret, true
+	}
+	s, ok := c.Parts[name]
+	return s, ok
+}
