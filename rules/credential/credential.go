@@ -12,15 +12,15 @@ import (
 // plan items, sealed rows and ledger entries embed it, so that no copy of its
 // fields by hand can lose one.
 type Ref struct {
+	Rule       string     `json:"rule"`
+	Provider   string     `json:"provider"` // empty for rules that name no provider
+	Kind       Kind       `json:"kind"`
+	Confidence Confidence `json:"confidence"`
 	// Fingerprint names the credential outside the process; see
 	// FingerprintKey. A finding has none until the run that owns the key
 	// groups it.
-	Fingerprint string     `json:"fingerprint"`
-	Rule        string     `json:"rule"`
-	Provider    string     `json:"provider"` // empty for rules that name no provider
-	Kind        Kind       `json:"kind"`
-	Confidence  Confidence `json:"confidence"`
-	Redacted    string     `json:"redacted"`
+	Fingerprint string `json:"fingerprint"`
+	Redacted    string `json:"redacted"`
 	// Cookie is the cookie's name if the secret is a cookie's value.
 	Cookie  string  `json:"cookie,omitempty"`
 	Claims  Claims  `json:"claims,omitzero"`
