@@ -58,6 +58,11 @@ type run struct {
 // called by several goroutines at once. The error is ctx's, or the pool's own.
 func (p *Pool) Run(ctx context.Context, src Source, emit func(rules.Finding), gap func(Gap)) (Stats, error) {
 	n := cmp.Or(p.Workers, runtime.GOMAXPROCS(0))
+	report := gap
+	gap = func(g Gap) {
+		g.Kind = cmp.Or(g.Kind, KindOf(g.Err))
+		report(g)
+	}
 	r := &run{Pool: p, chunks: NewChunker(p.Detector.MaxLen()), tokens: make(chan struct{}, n), emit: emit, gap: gap, matched: func(rules.Location) {}}
 	if w, ok := src.(Watcher); ok {
 		r.matched = w.Matched
@@ -111,7 +116,7 @@ func (p *Pool) Run(ctx context.Context, src Source, emit func(rules.Finding), ga
 // quote scanned bytes: only its place is told.
 func (r *run) caught(at rules.Location) {
 	if x := recover(); x != nil {
-		r.gap(Gap{Location: at, Reason: "internal error, please report", Err: fmt.Errorf("panic of type %T", x)})
+		r.gap(Gap{Location: at, Kind: GapInternal, Reason: "internal error, please report", Err: fmt.Errorf("panic of type %T", x)})
 	}
 }
 

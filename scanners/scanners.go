@@ -76,30 +76,6 @@ type Memory interface {
 	Remember(ctx context.Context, key string, value []byte)
 }
 
-// Gap is something that was asked for and not read.
-type Gap struct {
-	Location rules.Location
-	Reason   string
-	Err      error
-}
-
-func (g Gap) Error() string {
-	where := g.Location.Path
-	if where == "" {
-		where = g.Location.Artifact
-	}
-	if g.Err == nil {
-		return where + ": " + g.Reason
-	}
-	if g.Reason == "" || g.Reason == where {
-		return where + ": " + g.Err.Error()
-	}
-	return where + ": " + g.Reason + ": " + g.Err.Error()
-}
-
-// Unwrap gives the cause.
-func (g Gap) Unwrap() error { return g.Err }
-
 // Chunk is a piece of an artifact, with context on both sides.
 type Chunk struct {
 	Artifact *Artifact

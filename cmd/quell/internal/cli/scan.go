@@ -190,7 +190,7 @@ func (a *app) emitScan(k *kit, sink report.Sink, command string, targets []strin
 		found = found || fail.Counts(c, v)
 	}
 	for _, g := range res.Gaps {
-		emit(report.Notice{Message: res.redactor.String(g.Error()), Path: res.redactor.String(g.Location.Path), Incomplete: true})
+		emit(report.Notice{Kind: g.Kind, Count: g.Count, Message: res.redactor.String(g.Error()), Path: res.redactor.String(g.Location.Path), Incomplete: true})
 	}
 	for _, why := range slices.Sorted(maps.Keys(res.Accepted)) {
 		emit(report.Notice{Message: res.redactor.String(fmt.Sprintf("%d things were not read, which is accepted: %s", res.Accepted[why], why))})

@@ -97,7 +97,9 @@ type Progress struct {
 // notice with Incomplete set is a part of what was asked for that was not read.
 type Notice struct {
 	Message    string `json:"message"`
+	Kind       string `json:"kind,omitempty"` // of what was not read: one of scanners.GapKinds
 	Path       string `json:"path,omitempty"`
+	Count      int64  `json:"count,omitempty"` // how many things of the kind, where it is more than one
 	Incomplete bool   `json:"incomplete,omitempty"`
 }
 
