@@ -1,0 +1,196 @@
+package ledger
+
+import (
+	"encoding/json"
+	"time"
+
+	"github.com/quellhq/quell/revokers"
+	"github.com/quellhq/quell/rules"
+)
+
+// Found records where a credential was exposed.
+type Found struct {
+	Credential *Credential      `json:"credential,omitempty"`
+	Exposures  []rules.Location `json:"exposures"`
+}
+
+// Credential identifies a credential without its secret.
+type Credential struct {
+	Rule     string `json:"rule"`
+	Provider string `json:"provider,omitempty"`
+	Kind     string `json:"kind,omitempty"`
+	Redacted string `json:"redacted,omitempty"`
+	Cookie   string `json:"cookie,omitempty"`
+}
+
+// Verdict records a verdict and where the issuer was asked.
+type Verdict struct {
+	revokers.Verdict
+	Instance string `json:"instance,omitempty"`
+	Endpoint string `json:"endpoint,omitempty"`
+}
+
+// Held records why nothing was sent and which setting or command changes that.
+// Diff shows the plan's requests against today's.
+type Held struct {
+	Why    string `json:"why"`
+	Remedy string `json:"remedy,omitempty"`
+	Diff   string `json:"diff,omitempty"`
+}
+
+// Request is an effect as it was sent, with placeholders for secrets.
+type Request struct {
+	Method string            `json:"method"`
+	URL    string            `json:"url"`
+	Header map[string]string `json:"header,omitempty"`
+	Body   json.RawMessage   `json:"body,omitempty"`
+}
+
+// Store names where a store issues a replacement.
+type Store struct {
+	Vault      string `json:"vault"`
+	StaticRole string `json:"static_role,omitempty"`
+	KV         string `json:"kv,omitempty"`
+}
+
+// Intent records what is about to be sent. It is durable before the request
+// leaves.
+type Intent struct {
+	Action   Word      `json:"action"`           // revoke, rotate, delete_logs …
+	Method   string    `json:"method,omitempty"` // the revocation's name in the rules file
+	Host     string    `json:"host,omitempty"`
+	Instance string    `json:"instance,omitempty"`
+	Endpoint string    `json:"endpoint,omitempty"`
+	Requests []Request `json:"requests,omitempty"`
+	// Batch is the number of credentials that the request ends, 0 for one.
+	Batch int `json:"batch,omitempty"`
+	// Fence is the number of the lease that the actor holds. Append refuses an
+	// intent whose number is outdated. 0: the actor holds no lease.
+	Fence int64 `json:"fence,omitempty"`
+	// Before is the last answer before the request.
+	Before *Verdict `json:"before,omitempty"`
+	// Learned is the digest of the refusal that the issuer gave to credentials
+	// that were never issued.
+	Learned string `json:"learned,omitempty"`
+	// Step and Mark belong to a rotation: the step's name, and the keyed digest
+	// of what the store holds before it.
+	Step    string `json:"step,omitempty"`
+	Mark    []byte `json:"mark,omitempty"`
+	Attempt int    `json:"attempt,omitempty"` // 1 for the first
+	With    *Store `json:"with,omitempty"`
+	// FoundAt is where the log to delete exposed the credential.
+	FoundAt []rules.Location `json:"found_at,omitempty"`
+}
+
+// Receipt records the issuer's answer to a request: a claim, not a proof.
+type Receipt struct {
+	Accepted bool      `json:"accepted"`
+	Status   int       `json:"status,omitempty"`
+	Detail   string    `json:"detail,omitempty"`
+	At       time.Time `json:"at"`
+	// Intent is the id of the intent's entry, 0 if unknown.
+	Intent int64 `json:"intent,omitempty"`
+	Action Word  `json:"action,omitempty"`
+}
+
+// Rotation records a step of a rotation that is done, and where consumers find
+// the replacement.
+type Rotation struct {
+	Where  string    `json:"where"`
+	Detail string    `json:"detail,omitempty"`
+	Step   string    `json:"step,omitempty"`
+	Mark   []byte    `json:"mark,omitempty"`
+	Intent int64     `json:"intent,omitempty"` // as in Receipt
+	At     time.Time `json:"at"`
+}
+
+// Observation records the looks of a proof.
+type Observation struct {
+	revokers.Confirmation
+}
+
+// Derived records what became of a credential that the kill may have ended too.
+type Derived struct {
+	Fingerprint string            `json:"fingerprint"`
+	Kind        string            `json:"kind,omitempty"`
+	Redacted    string            `json:"redacted,omitempty"`
+	Liveness    revokers.Liveness `json:"liveness"`
+	Reason      Word              `json:"reason,omitempty"`
+	Detail      string            `json:"detail,omitempty"`
+}
+
+// Outcome records how an incident ended.
+type Outcome struct {
+	Outcome     Word    `json:"outcome"`
+	Detail      string  `json:"detail,omitempty"`
+	Control     Word    `json:"control,omitempty"`
+	Seconds     float64 `json:"seconds,omitempty"`
+	Looks       int     `json:"looks,omitempty"`
+	ReplicaRisk float64 `json:"replica_risk,omitempty"`
+}
+
+// Override records an operator's decision against a rule, with the reason.
+type Override struct {
+	Reason string `json:"reason"`
+	// Accepts lists the problems of the ledger that the operator accepts; see
+	// Ledger.Accept.
+	Accepts []Problem `json:"accepts,omitempty"`
+}
+
+// Key records an installation's public key. The first one in a ledger is signed
+// by itself; each further one counts once an entry that a listed key signed
+// names it. An entry that is signed by its own key asks for that.
+type Key struct {
+	PublicKey string `json:"public_key"` // Ed25519, base64
+	SignedBy  string `json:"signed_by"`
+	Signature string `json:"signature"`
+	// Earlier is a digest of the ids of all entries that a release without
+	// signatures wrote before this one.
+	Earlier string `json:"earlier,omitempty"`
+}
+
+// Restore records that a reversible kill was undone.
+type Restore struct {
+	Outcome Word   `json:"outcome"`
+	Detail  string `json:"detail,omitempty"`
+	Intent  int64  `json:"intent,omitempty"` // as in Receipt
+	Status  int    `json:"status,omitempty"`
+}
+
+// Deletion records a deleted log or artifact. EvidenceHash is the digest of what
+// was kept of it.
+type Deletion struct {
+	What         string `json:"what"`
+	Outcome      Word   `json:"outcome"`
+	Detail       string `json:"detail,omitempty"`
+	EvidenceHash string `json:"evidence_hash,omitempty"`
+}
+
+// Notice records a message that was sent to an address, or a fact about the
+// ledger.
+type Notice struct {
+	Kind    Word   `json:"kind,omitempty"`
+	Message string `json:"message"`
+	To      string `json:"to,omitempty"`
+	// Until is the time from which apply sends what the notice announces.
+	Until *time.Time `json:"until,omitempty"`
+	// First and Last are ids of entries that the notice is about.
+	First int64 `json:"first,omitempty"`
+	Last  int64 `json:"last,omitempty"`
+}
+
+// Type implements Body, as the methods below do.
+func (Found) Type() Type       { return TypeFound }
+func (Verdict) Type() Type     { return TypeVerdict }
+func (Held) Type() Type        { return TypeHeld }
+func (Intent) Type() Type      { return TypeIntent }
+func (Receipt) Type() Type     { return TypeReceipt }
+func (Rotation) Type() Type    { return TypeRotation }
+func (Observation) Type() Type { return TypeObservation }
+func (Derived) Type() Type     { return TypeDerived }
+func (Outcome) Type() Type     { return TypeOutcome }
+func (Override) Type() Type    { return TypeOverride }
+func (Key) Type() Type         { return TypeKey }
+func (Restore) Type() Type     { return TypeRestore }
+func (Deletion) Type() Type    { return TypeDeletion }
+func (Notice) Type() Type      { return TypeNotice }
