@@ -12,7 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/quellhq/quell/cmd/quell/internal/action"
-	"github.com/quellhq/quell/cmd/quell/internal/pipeline"
+	"github.com/quellhq/quell/cmd/quell/internal/run"
 	"github.com/quellhq/quell/cmd/quell/internal/store"
 	"github.com/quellhq/quell/rules"
 	"github.com/quellhq/quell/scanners"
@@ -166,7 +166,7 @@ func (j *job) run(ctx context.Context) error {
 		return err
 	}
 	r.Sealed = len(j.in.Recipients) > 0 || len(k.policy.Recipients) > 0
-	fail, err := pipeline.ParseFailOn(j.failOn)
+	fail, err := run.ParseFailOn(j.failOn)
 	if err != nil {
 		return err
 	}

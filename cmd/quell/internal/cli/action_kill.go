@@ -11,16 +11,16 @@ import (
 	"time"
 
 	"github.com/quellhq/quell/cmd/quell/internal/action"
-	"github.com/quellhq/quell/cmd/quell/internal/pipeline"
 	"github.com/quellhq/quell/cmd/quell/internal/plan"
 	"github.com/quellhq/quell/cmd/quell/internal/report"
+	"github.com/quellhq/quell/cmd/quell/internal/run"
 	"github.com/quellhq/quell/cmd/quell/internal/store"
 	"github.com/quellhq/quell/revokers"
 	"github.com/quellhq/quell/rules"
 	"github.com/quellhq/quell/scanners"
 )
 
-func (j *job) scanAndKill(ctx context.Context, k *kit, kill string, fail pipeline.FailOn, sources []scanners.Source, sink report.Sink) (int, error) {
+func (j *job) scanAndKill(ctx context.Context, k *kit, kill string, fail run.FailOn, sources []scanners.Source, sink report.Sink) (int, error) {
 	res, err := j.doScan(ctx, k, sources...)
 	if err != nil {
 		return 0, err
@@ -60,7 +60,7 @@ func (j *job) planFor(ctx context.Context, k *kit, res *scanned, sink report.Sin
 		return err
 	}
 	for _, it := range p.Items {
-		if err := sink.Emit(pipeline.ActionOf(it)); err != nil {
+		if err := sink.Emit(run.ActionOf(it)); err != nil {
 			return err
 		}
 	}

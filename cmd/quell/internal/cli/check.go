@@ -16,8 +16,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/quellhq/quell/cmd/quell/internal/config"
-	"github.com/quellhq/quell/cmd/quell/internal/pipeline"
 	"github.com/quellhq/quell/cmd/quell/internal/report"
+	"github.com/quellhq/quell/cmd/quell/internal/run"
 	"github.com/quellhq/quell/revokers"
 	"github.com/quellhq/quell/rules"
 	"github.com/quellhq/quell/scanners"
@@ -49,7 +49,7 @@ A secret is never taken from the command line, where other users could read it.`
 }
 
 func (a *app) runCheck(ctx context.Context, args []string, rule, cookie string) error {
-	fail, err := pipeline.ParseFailOn(a.failOn)
+	fail, err := run.ParseFailOn(a.failOn)
 	if err != nil {
 		return err
 	}
@@ -68,7 +68,7 @@ func (a *app) runCheck(ctx context.Context, args []string, rule, cookie string) 
 	if a.offline {
 		return errors.New("check asks issuers; --offline forbids it")
 	}
-	verdicts, err := pipeline.Check(ctx, k.prober, creds)
+	verdicts, err := run.Check(ctx, k.prober, creds)
 	if err != nil {
 		return err
 	}
@@ -76,7 +76,7 @@ func (a *app) runCheck(ctx context.Context, args []string, rule, cookie string) 
 	for _, c := range creds {
 		secrets = append(secrets, c.Secret)
 	}
-	res := &scanned{Result: &pipeline.Result{Credentials: creds}, verdicts: verdicts, redactor: report.NewRedactor(secrets)}
+	res := &scanned{Result: &run.Result{Credentials: creds}, verdicts: verdicts, redactor: report.NewRedactor(secrets)}
 	for _, c := range creds {
 		res.Findings = append(res.Findings, c.Findings...)
 	}
@@ -224,7 +224,7 @@ func fromTokens(k *kit, r io.Reader, rule, cookie string) ([]rules.Credential, e
 		if len(found) == 0 {
 			return nil, fmt.Errorf("line %d: no rule knows this form (quell: hint: --rule ID says whose it is)", n+1)
 		}
-		out = append(out, pipeline.Bind(pipeline.Group(found, k.keys.Fingerprint, k.set), k.keys.Fingerprint)...)
+		out = append(out, run.Bind(run.Group(found, k.keys.Fingerprint, k.set), k.keys.Fingerprint)...)
 	}
 	if len(out) == 0 {
 		return nil, errors.New("nothing to check on standard input")
@@ -289,7 +289,7 @@ func (a *app) recheck() *cobra.Command {
 				sum.Unknown++
 				code = max(code, exitLeft)
 			}
-			if err := errors.Join(sink.Emit(pipeline.CredentialEvent(cred, nil, "")), sink.Emit(report.Verdict{Fingerprint: e.Incident, Verdict: v})); err != nil {
+			if err := errors.Join(sink.Emit(run.CredentialEvent(cred, nil, "")), sink.Emit(report.Verdict{Fingerprint: e.Incident, Verdict: v})); err != nil {
 				return err
 			}
 		}

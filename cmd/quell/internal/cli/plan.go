@@ -11,9 +11,9 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/quellhq/quell/cmd/quell/internal/pipeline"
 	"github.com/quellhq/quell/cmd/quell/internal/plan"
 	"github.com/quellhq/quell/cmd/quell/internal/report"
+	"github.com/quellhq/quell/cmd/quell/internal/run"
 	"github.com/quellhq/quell/revokers"
 	"github.com/quellhq/quell/rules"
 )
@@ -34,7 +34,7 @@ apply; what it says is shown on standard error.`,
 			if err != nil {
 				return err
 			}
-			verdicts, err := pipeline.Check(c.Context(), k.prober, creds)
+			verdicts, err := run.Check(c.Context(), k.prober, creds)
 			if err != nil {
 				return err
 			}
@@ -47,7 +47,7 @@ apply; what it says is shown on standard error.`,
 				return err
 			}
 			for _, it := range p.Items {
-				if err := show.Emit(pipeline.ActionOf(it)); err != nil {
+				if err := show.Emit(run.ActionOf(it)); err != nil {
 					return err
 				}
 			}
@@ -87,7 +87,7 @@ func (a *app) makePlan(ctx context.Context, k *kit, creds []rules.Credential, ve
 	for _, c := range creds {
 		secrets = append(secrets, c.Secret)
 	}
-	pl := pipeline.Planner{Prober: k.prober, Policy: k.policy, Own: pipeline.OwnSecrets(k.prober.Instances, a.getenv), BreakGlass: reason,
+	pl := run.Planner{Prober: k.prober, Policy: k.policy, Own: run.OwnSecrets(k.prober.Instances, a.getenv), BreakGlass: reason,
 		Recipients: k.recipients, Names: k.names, Redactor: report.NewRedactor(secrets), NoKill: a.getenv("QUELL_NO_KILL") != ""}
 	return pl.Plan(ctx, creds, verdicts)
 }
@@ -156,7 +156,7 @@ func (a *app) runApply(ctx context.Context, k *kit, p *plan.Plan, id string, sin
 	if err != nil {
 		return 0, err
 	}
-	ap := pipeline.Applier{Prober: k.prober, Policy: k.policy, Own: pipeline.OwnSecrets(k.prober.Instances, a.getenv), Ledger: led, Identities: ids, Recipients: k.recipients,
+	ap := run.Applier{Prober: k.prober, Policy: k.policy, Own: run.OwnSecrets(k.prober.Instances, a.getenv), Ledger: led, Identities: ids, Recipients: k.recipients,
 		Actor: a.actor(), NoKill: a.getenv("QUELL_NO_KILL") != "", Progress: func(s string) { a.say("%s", report.Clean(s)) }}
 	sum.Outcomes = map[revokers.Outcome]int{}
 	start := time.Now()
@@ -243,7 +243,7 @@ func (a *app) contain() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			fail, err := pipeline.ParseFailOn(a.failOn)
+			fail, err := run.ParseFailOn(a.failOn)
 			if err != nil {
 				return err
 			}

@@ -14,8 +14,8 @@ import (
 
 	"github.com/quellhq/quell/cmd/quell/internal/allow"
 	"github.com/quellhq/quell/cmd/quell/internal/config"
-	"github.com/quellhq/quell/cmd/quell/internal/pipeline"
 	"github.com/quellhq/quell/cmd/quell/internal/report"
+	"github.com/quellhq/quell/cmd/quell/internal/run"
 	"github.com/quellhq/quell/revokers"
 	"github.com/quellhq/quell/rules"
 	"github.com/quellhq/quell/scanners"
@@ -71,7 +71,7 @@ func (a *app) scan() *cobra.Command {
 
 // scanned is a scan's result with its verdicts.
 type scanned struct {
-	*pipeline.Result
+	*run.Result
 	verdicts []revokers.Verdict // nil where nothing was asked
 	redactor *report.Redactor
 	err      error // an interruption
@@ -92,7 +92,7 @@ func (a *app) doScan(ctx context.Context, k *kit, sources ...scanners.Source) (*
 			k.notices = append(k.notices, report.Notice{Message: "an entry of the allow-list has expired: " + why})
 		}
 	}
-	s := pipeline.Scan{Sources: sources, Allow: list, NoMarkers: a.noMarkers, Ignore: a.ignore, Detector: detect.New(k.set), Set: k.set, Key: k.keys.Fingerprint, Confidence: least}
+	s := run.Scan{Sources: sources, Allow: list, NoMarkers: a.noMarkers, Ignore: a.ignore, Detector: detect.New(k.set), Set: k.set, Key: k.keys.Fingerprint, Confidence: least}
 	res, err := s.Run(ctx)
 	for _, src := range sources {
 		if n, ok := src.(interface{ Notices() []string }); ok {
@@ -119,13 +119,13 @@ func (a *app) doScan(ctx context.Context, k *kit, sources ...scanners.Source) (*
 	}
 	out.redactor = report.NewRedactor(secrets)
 	if !a.offline && err == nil {
-		out.verdicts, out.err = pipeline.Check(ctx, k.prober, res.Credentials)
+		out.verdicts, out.err = run.Check(ctx, k.prober, res.Credentials)
 	}
 	return out, nil
 }
 
 func (a *app) runScan(ctx context.Context, k *kit, command string, targets []string, src scanners.Source) error {
-	fail, err := pipeline.ParseFailOn(a.failOn)
+	fail, err := run.ParseFailOn(a.failOn)
 	if err != nil {
 		return err
 	}
@@ -152,7 +152,7 @@ func (a *app) runScan(ctx context.Context, k *kit, command string, targets []str
 }
 
 // emitScan writes all of a scan but its summary, which it returns.
-func (a *app) emitScan(k *kit, sink report.Sink, command string, targets []string, res *scanned, fail pipeline.FailOn) (report.Summary, int, error) {
+func (a *app) emitScan(k *kit, sink report.Sink, command string, targets []string, res *scanned, fail run.FailOn) (report.Summary, int, error) {
 	var errs []error
 	emit := func(e report.Event) { errs = append(errs, sink.Emit(e)) }
 	shown := make([]string, len(targets))
@@ -167,13 +167,13 @@ func (a *app) emitScan(k *kit, sink report.Sink, command string, targets []strin
 	sum := report.Summary{Artifacts: res.Stats.Artifacts, Bytes: res.Stats.Bytes, Findings: len(res.Findings), Credentials: len(res.Credentials),
 		Hidden: res.Hidden, Allowed: res.Stats.Allowed, Incomplete: len(res.Gaps), Seconds: res.Took.Seconds()}
 	for _, f := range res.Findings {
-		emit(pipeline.FindingEvent(f, k.keys.Fingerprint, res.redactor, k.set, a.reveal))
+		emit(run.FindingEvent(f, k.keys.Fingerprint, res.redactor, k.set, a.reveal))
 	}
 	found := fail == "found" && res.Partial > 0
 	for i, c := range res.Credentials {
 		sealed, err := config.Seal([]byte(c.Secret.Reveal()), k.recipients)
 		errs = append(errs, err)
-		emit(pipeline.CredentialEvent(c, res.redactor, sealed))
+		emit(run.CredentialEvent(c, res.redactor, sealed))
 		var v *revokers.Verdict
 		if res.verdicts != nil {
 			v = &res.verdicts[i]

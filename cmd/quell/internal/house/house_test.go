@@ -92,9 +92,9 @@ var mayReveal = []string{
 	"cmd/quell/internal/cli/check.go",        // reads tokens from standard input
 	"cmd/quell/internal/cli/policy.go",       // asks who the operator is
 	"cmd/quell/internal/cli/scan.go",         // seals
-	"cmd/quell/internal/pipeline/apply.go",   // seals
-	"cmd/quell/internal/pipeline/plan.go",    // seals, and knows the operator's own
-	"cmd/quell/internal/pipeline/scan.go",    // --reveal
+	"cmd/quell/internal/run/apply.go",        // seals
+	"cmd/quell/internal/run/plan.go",         // seals, and knows the operator's own
+	"cmd/quell/internal/run/scan.go",         // --reveal
 	"cmd/quell/internal/report/event.go",     // redacts
 	"cmd/quell/internal/rulestest/accept.go", // made-up examples
 	"revokers/exchange.go",

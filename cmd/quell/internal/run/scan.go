@@ -1,6 +1,6 @@
-// Package pipeline is the way from sources to proofs: scan, group, probe,
+// Package run is the product without its command line: scan, group, probe,
 // decide, rotate, revoke, confirm.
-package pipeline
+package run
 
 import (
 	"cmp"
