@@ -30,6 +30,9 @@ type Pool struct {
 	// NoMarkers reports what a marker in the text asks not to: whoever wrote the text
 	// is not to be trusted with that.
 	NoMarkers bool
+	// Seen gets every secret of the text, also those that are not emitted; nil: nobody
+	// asks. It may be called by several goroutines at once.
+	Seen func(rules.Secret)
 }
 
 // Stats counts what a run read.
@@ -427,6 +430,7 @@ func (r *run) read(ctx context.Context, a Artifact, b io.Reader) error {
 func (r *run) chunk(c Chunk) {
 	for m := range r.Detector.Detect(c) {
 		r.matched(c.Artifact.Location)
+		r.saw(c, m)
 		if m.Allowed && !r.NoMarkers {
 			atomic.AddInt64(&r.stats.Allowed, 1)
 			continue

@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/quellhq/quell/scanners"
 )
 
 // id is an object's id: 20 bytes, or 32 in repositories of SHA-256.
@@ -67,6 +69,9 @@ type commit struct {
 	subject string
 }
 
+// maxSubject is how many bytes of a subject a report shows.
+const maxSubject = 200
+
 // parseCommit reads a commit's headers. What is missing stays empty.
 func parseCommit(i id, b []byte, hashLen int) commit {
 	c := commit{id: i}
@@ -93,7 +98,7 @@ func parseCommit(i id, b []byte, hashLen int) commit {
 		}
 	}
 	subject, _, _ := bytes.Cut(bytes.TrimLeft(b, "\n"), []byte{'\n'})
-	c.subject = strings.ToValidUTF8(string(subject[:min(len(subject), 200)]), "\uFFFD")
+	c.subject = scanners.Clip(strings.ToValidUTF8(string(subject[:min(len(subject), 8*maxSubject)]), "\uFFFD"), maxSubject)
 	return c
 }
 

@@ -337,9 +337,5 @@ func clean(err error) error {
 	if err == nil {
 		return nil
 	}
-	text := strings.Join(strings.Fields(err.Error()), " ")
-	if len(text) > 300 {
-		text = text[:300] + "…"
-	}
-	return errors.New(text)
+	return errors.New(scanners.Clip(strings.Join(strings.Fields(err.Error()), " "), 300))
 }

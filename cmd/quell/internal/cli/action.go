@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/quellhq/quell/cmd/quell/internal/action"
+	"github.com/quellhq/quell/cmd/quell/internal/report"
 	"github.com/quellhq/quell/cmd/quell/internal/run"
 	"github.com/quellhq/quell/cmd/quell/internal/store"
 	"github.com/quellhq/quell/rules"
@@ -30,7 +31,7 @@ action.yml as INPUT_NAME. docs/action.md has the events, and what is read of eac
 			err := a.runAction(c.Context())
 			var code exit
 			if err != nil && !errors.As(err, &code) {
-				fmt.Fprintf(a.out, "::error title=quell::%s\n", action.Data(err.Error()))
+				fmt.Fprintf(a.out, "::error title=quell::%s\n", action.Data(a.red.Quoted(err.Error())))
 			}
 			return err
 		}}
@@ -193,8 +194,8 @@ func (j *job) run(ctx context.Context) error {
 	}
 	code, err := j.scanAndKill(ctx, k, kill, fail, sources, sink)
 	if err != nil {
-		// What was found is not lost with it.
-		_ = sink.Close()
+		// What was found until then is kept.
+		_ = errors.Join(sink.Emit(report.Summary{ExitCode: exitFailed}), sink.Close())
 		_ = log.Close()
 		r.Failed = err.Error()
 		j.tell(ctx, files, exitFailed)

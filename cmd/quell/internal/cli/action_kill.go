@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/quellhq/quell/cmd/quell/internal/action"
+	"github.com/quellhq/quell/cmd/quell/internal/output"
 	"github.com/quellhq/quell/cmd/quell/internal/plan"
 	"github.com/quellhq/quell/cmd/quell/internal/report"
 	"github.com/quellhq/quell/cmd/quell/internal/run"
@@ -70,7 +71,7 @@ func (j *job) planFor(ctx context.Context, k *kit, res *scanned, sink report.Sin
 	}
 	j.result.Plan = filepath.Join(j.temp, "plan.json")
 	j.result.TrustKey = base64.StdEncoding.EncodeToString(k.keys.Sign.Public().(ed25519.PublicKey))
-	return write(j.result.Plan, b)
+	return output.WriteFile(j.result.Plan, b, output.Mode)
 }
 
 // durable reports whether a ledger outlives the job.
@@ -121,7 +122,7 @@ func (j *job) deleteLog(ctx context.Context, k *kit, res *scanned) error {
 	for _, c := range leaked {
 		var at []rules.Location
 		for _, f := range c.Findings {
-			at = append(at, res.redactor.Location(f.Location))
+			at = append(at, j.red.Location(f.Location))
 		}
 		e := store.Entry{At: time.Now(), Incident: c.Fingerprint, Type: "intent", Actor: j.actor(), Run: fmt.Sprintf("actions-run/%d", j.d.Run)}
 		if err := led.Append(ctx, e, map[string]any{"action": "delete the run's logs", "found_at": at}); err != nil {

@@ -36,7 +36,7 @@ func (j *job) sinks(k *kit, log *action.Log) (report.Sink, reports, error) {
 		t.Others = append(t.Others, s)
 	}
 	t.Others = append(t.Others, j.result)
-	return t, f, nil
+	return report.Redacting(t, j.red), f, nil
 }
 
 // tell tells GitHub. What GitHub does not take changes nothing about the result.
@@ -48,9 +48,9 @@ func (j *job) tell(ctx context.Context, f reports, code int) {
 		}
 	}
 	if j.in.Annotations {
-		fmt.Fprint(j.out, r.Commands())
+		fmt.Fprint(j.out, j.red.String(r.Commands()))
 	}
-	text := r.Markdown()
+	text := j.red.String(r.Markdown())
 	if j.in.Summary && j.env.Summary != "" {
 		warn(add(j.env.Summary, text))
 	}

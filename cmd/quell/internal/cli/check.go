@@ -65,6 +65,7 @@ func (a *app) runCheck(ctx context.Context, args []string, rule, cookie string) 
 	if err != nil {
 		return err
 	}
+	defer sink.Close()
 	if a.offline {
 		return errors.New("check asks issuers; --offline forbids it")
 	}
@@ -72,11 +73,10 @@ func (a *app) runCheck(ctx context.Context, args []string, rule, cookie string) 
 	if err != nil {
 		return err
 	}
-	var secrets []rules.Secret
 	for _, c := range creds {
-		secrets = append(secrets, c.Secret)
+		a.red.Add(c.Secret)
 	}
-	res := &scanned{Result: &run.Result{Credentials: creds}, verdicts: verdicts, redactor: report.NewRedactor(secrets)}
+	res := &scanned{Result: &run.Result{Credentials: creds}, verdicts: verdicts}
 	for _, c := range creds {
 		res.Findings = append(res.Findings, c.Findings...)
 	}
@@ -261,6 +261,7 @@ func (a *app) recheck() *cobra.Command {
 		if err != nil {
 			return err
 		}
+		defer sink.Close()
 		sum := report.Summary{Credentials: len(kept)}
 		code := exitClean
 		start := time.Now()
@@ -289,7 +290,7 @@ func (a *app) recheck() *cobra.Command {
 				sum.Unknown++
 				code = max(code, exitLeft)
 			}
-			if err := errors.Join(sink.Emit(run.CredentialEvent(cred, nil, "")), sink.Emit(report.Verdict{Fingerprint: e.Incident, Verdict: v})); err != nil {
+			if err := errors.Join(sink.Emit(run.CredentialEvent(cred, "")), sink.Emit(report.Verdict{Fingerprint: e.Incident, Verdict: v})); err != nil {
 				return err
 			}
 		}

@@ -67,6 +67,7 @@ type app struct {
 	quiet      bool
 	stateByEnv bool // state came by the environment
 
+	red      *report.Redactor // of all that leaves the process
 	ignore   func(rules.Finding) bool
 	git      gitFlags
 	platform string
@@ -82,7 +83,7 @@ func Main(args []string, in io.Reader, out, errw io.Writer, getenv func(string) 
 
 // Run is Main with a context of the caller's.
 func Run(ctx context.Context, args []string, in io.Reader, out, errw io.Writer, getenv func(string) string) int {
-	a := &app{in: in, out: out, err: errw, getenv: getenv}
+	a := &app{in: in, out: out, err: errw, getenv: getenv, red: report.NewRedactor()}
 	root := a.root()
 	root.SetArgs(args)
 	root.SetIn(in)
@@ -97,7 +98,7 @@ func Run(ctx context.Context, args []string, in io.Reader, out, errw io.Writer, 
 		fmt.Fprintln(errw, "quell: interrupted")
 		return exitInterrupted
 	case err != nil:
-		fmt.Fprintln(errw, "quell: "+report.Clean(strings.ReplaceAll(err.Error(), "\n", "; ")))
+		fmt.Fprintln(errw, "quell: "+report.Clean(a.red.Quoted(strings.ReplaceAll(err.Error(), "\n", "; "))))
 		return exitFailed
 	}
 	return exitClean
@@ -150,7 +151,7 @@ func Version() string {
 
 func (a *app) say(format string, args ...any) {
 	if !a.quiet {
-		fmt.Fprintf(a.err, "quell: "+format+"\n", args...)
+		fmt.Fprint(a.err, a.red.Quoted(fmt.Sprintf("quell: "+format+"\n", args...)))
 	}
 }
 
@@ -298,30 +299,4 @@ func (k *kit) trusted(names []string) ([]ed25519.PublicKey, error) {
 		out = append(out, b)
 	}
 	return out, nil
-}
-
-// sink opens the outputs.
-func (a *app) sink(set *rules.Set) (report.Sink, error) {
-	t := report.Tee{}
-	var err error
-	if a.output == "-" || a.output == "" {
-		t.Main, err = report.New(a.format, a.out, set)
-	} else {
-		t.Main, err = report.File(a.format, a.output, set)
-	}
-	if err != nil {
-		return nil, err
-	}
-	for _, r := range a.reports {
-		format, path, ok := strings.Cut(r, "=")
-		if !ok || path == "" {
-			return nil, fmt.Errorf("--report %q is not FORMAT=FILE", r)
-		}
-		s, err := report.File(format, path, set)
-		if err != nil {
-			return nil, err
-		}
-		t.Others = append(t.Others, s)
-	}
-	return t, nil
 }

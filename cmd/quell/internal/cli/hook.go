@@ -11,6 +11,7 @@ import (
 	"github.com/go-git/go-git/v5/config"
 	"github.com/spf13/cobra"
 
+	"github.com/quellhq/quell/cmd/quell/internal/output"
 	"github.com/quellhq/quell/scanners/git"
 )
 
@@ -110,10 +111,7 @@ func (a *app) hookInstall(dir string) error {
 	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
 		return fmt.Errorf("hook: %w", err)
 	}
-	if err := write(file, []byte(text)); err != nil {
-		return fmt.Errorf("hook: %w", err)
-	}
-	if err := os.Chmod(file, 0o755); err != nil {
+	if err := output.WriteFile(file, []byte(text), 0o755); err != nil {
 		return fmt.Errorf("hook: %w", err)
 	}
 	a.say("%s looks at what is staged from now on", file)

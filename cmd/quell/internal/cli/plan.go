@@ -6,11 +6,11 @@ import (
 	"fmt"
 	"os"
 	"os/user"
-	"path/filepath"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/quellhq/quell/cmd/quell/internal/output"
 	"github.com/quellhq/quell/cmd/quell/internal/plan"
 	"github.com/quellhq/quell/cmd/quell/internal/report"
 	"github.com/quellhq/quell/cmd/quell/internal/run"
@@ -30,6 +30,13 @@ apply; what it says is shown on standard error.`,
 			if err != nil {
 				return err
 			}
+			var file *output.File
+			if a.output != stdout && a.output != "" {
+				if file, err = output.Create(a.output, output.Mode); err != nil {
+					return fmt.Errorf("plan: %w", err)
+				}
+				defer file.Discard()
+			}
 			creds, err := a.credentials(k, args, "", "")
 			if err != nil {
 				return err
@@ -42,10 +49,11 @@ apply; what it says is shown on standard error.`,
 			if err != nil {
 				return err
 			}
-			show, err := report.New("text", a.err, k.set)
+			text, err := report.New("text", a.err, k.set)
 			if err != nil {
 				return err
 			}
+			show := report.Redacting(text, a.red)
 			for _, it := range p.Items {
 				if err := show.Emit(run.ActionOf(it)); err != nil {
 					return err
@@ -58,11 +66,14 @@ apply; what it says is shown on standard error.`,
 			if err != nil {
 				return err
 			}
-			if a.output == "-" || a.output == "" {
+			if file == nil {
 				_, err = a.out.Write(b)
 				return err
 			}
-			if err := write(a.output, b); err != nil {
+			if _, err := file.Write(b); err != nil {
+				return fmt.Errorf("plan: %w", err)
+			}
+			if err := file.Commit(); err != nil {
 				return fmt.Errorf("plan: %w", err)
 			}
 			a.say("%d of %d credentials would be ended; apply within %s: quell apply %s", doable(p), len(p.Items), k.policy.MaxAge(), a.output)
@@ -83,27 +94,12 @@ func doable(p *plan.Plan) int {
 }
 
 func (a *app) makePlan(ctx context.Context, k *kit, creds []rules.Credential, verdicts []revokers.Verdict, reason string) (*plan.Plan, error) {
-	var secrets []rules.Secret
 	for _, c := range creds {
-		secrets = append(secrets, c.Secret)
+		a.red.Add(c.Secret)
 	}
 	pl := run.Planner{Prober: k.prober, Policy: k.policy, Own: run.OwnSecrets(k.prober.Instances, a.getenv), BreakGlass: reason,
-		Recipients: k.recipients, Names: k.names, Redactor: report.NewRedactor(secrets), NoKill: a.getenv("QUELL_NO_KILL") != ""}
+		Recipients: k.recipients, Names: k.names, Redactor: a.red, NoKill: a.getenv("QUELL_NO_KILL") != ""}
 	return pl.Plan(ctx, creds, verdicts)
-}
-
-// write makes a file that appears whole or not at all.
-func write(path string, b []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(path), ".quell-*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name())
-	_, err = f.Write(b)
-	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), path)
 }
 
 func (a *app) apply() *cobra.Command {
@@ -129,6 +125,7 @@ func (a *app) apply() *cobra.Command {
 		if err != nil {
 			return err
 		}
+		defer sink.Close()
 		code, err := a.runApply(c.Context(), k, p, id, sink, report.Summary{})
 		if err != nil {
 			return err
@@ -251,6 +248,7 @@ func (a *app) contain() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			defer sink.Close()
 			res, err := a.doScan(c.Context(), k, src)
 			if err != nil {
 				return err

@@ -15,6 +15,7 @@ import (
 	"github.com/pelletier/go-toml/v2"
 	"github.com/spf13/cobra"
 
+	"github.com/quellhq/quell/cmd/quell/internal/output"
 	"github.com/quellhq/quell/cmd/quell/internal/policy"
 	"github.com/quellhq/quell/revokers"
 	"github.com/quellhq/quell/rules"
@@ -120,7 +121,7 @@ func (a *app) policyInit(ctx context.Context, instances []string, force bool) er
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return fmt.Errorf("policy: %w", err)
 	}
-	if err := write(path, b); err != nil {
+	if err := output.WriteFile(path, b, output.Mode); err != nil {
 		return fmt.Errorf("policy: %w", err)
 	}
 	a.say("wrote %s", path)

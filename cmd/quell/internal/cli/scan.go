@@ -73,8 +73,7 @@ func (a *app) scan() *cobra.Command {
 type scanned struct {
 	*run.Result
 	verdicts []revokers.Verdict // nil where nothing was asked
-	redactor *report.Redactor
-	err      error // an interruption
+	err      error              // an interruption
 }
 
 func (a *app) doScan(ctx context.Context, k *kit, sources ...scanners.Source) (*scanned, error) {
@@ -92,7 +91,9 @@ func (a *app) doScan(ctx context.Context, k *kit, sources ...scanners.Source) (*
 			k.notices = append(k.notices, report.Notice{Message: "an entry of the allow-list has expired: " + why})
 		}
 	}
-	s := run.Scan{Sources: sources, Allow: list, NoMarkers: a.noMarkers, Ignore: a.ignore, Detector: detect.New(k.set), Set: k.set, Key: k.keys.Fingerprint, Confidence: least}
+	engine := detect.New(k.set)
+	a.red.Detect = secretsIn(engine)
+	s := run.Scan{Sources: sources, Seen: a.red.Add, Allow: list, NoMarkers: a.noMarkers, Ignore: a.ignore, Detector: engine, Set: k.set, Key: k.keys.Fingerprint, Confidence: least}
 	res, err := s.Run(ctx)
 	for _, src := range sources {
 		if n, ok := src.(interface{ Notices() []string }); ok {
@@ -108,16 +109,6 @@ func (a *app) doScan(ctx context.Context, k *kit, sources ...scanners.Source) (*
 		return nil, err
 	}
 	out := &scanned{Result: res, err: err}
-	var secrets []rules.Secret
-	for _, c := range res.Credentials {
-		secrets = append(secrets, c.Secret)
-	}
-	for _, f := range res.Findings {
-		if f.Partial {
-			secrets = append(secrets, f.Secret)
-		}
-	}
-	out.redactor = report.NewRedactor(secrets)
 	if !a.offline && err == nil {
 		out.verdicts, out.err = run.Check(ctx, k.prober, res.Credentials)
 	}
@@ -133,6 +124,7 @@ func (a *app) runScan(ctx context.Context, k *kit, command string, targets []str
 	if err != nil {
 		return err
 	}
+	defer sink.Close()
 	res, err := a.doScan(ctx, k, src)
 	if err != nil {
 		return err
@@ -155,29 +147,24 @@ func (a *app) runScan(ctx context.Context, k *kit, command string, targets []str
 func (a *app) emitScan(k *kit, sink report.Sink, command string, targets []string, res *scanned, fail run.FailOn) (report.Summary, int, error) {
 	var errs []error
 	emit := func(e report.Event) { errs = append(errs, sink.Emit(e)) }
-	shown := make([]string, len(targets))
-	for i, t := range targets {
-		shown[i] = res.redactor.String(t)
-	}
-	emit(report.Config{Protocol: report.Protocol, Version: Version(), Command: command, Targets: shown, Offline: a.offline, Rules: len(k.set.Rules), At: time.Now().UTC()})
+	emit(report.Config{Protocol: report.Protocol, Version: Version(), Command: command, Targets: targets, Offline: a.offline, Rules: len(k.set.Rules), At: time.Now().UTC()})
 	for _, n := range k.notices {
-		n.Message, n.Path = res.redactor.String(n.Message), res.redactor.String(n.Path)
 		emit(n)
 	}
 	sum := report.Summary{Artifacts: res.Stats.Artifacts, Bytes: res.Stats.Bytes, Findings: len(res.Findings), Credentials: len(res.Credentials),
 		Hidden: res.Hidden, Allowed: res.Stats.Allowed, Incomplete: len(res.Gaps), Seconds: res.Took.Seconds()}
 	for _, f := range res.Findings {
-		emit(run.FindingEvent(f, k.keys.Fingerprint, res.redactor, k.set, a.reveal))
+		emit(run.FindingEvent(f, k.keys.Fingerprint, k.set, a.reveal))
 	}
 	found := fail == "found" && res.Partial > 0
 	for i, c := range res.Credentials {
 		sealed, err := config.Seal([]byte(c.Secret.Reveal()), k.recipients)
 		errs = append(errs, err)
-		emit(run.CredentialEvent(c, res.redactor, sealed))
+		emit(run.CredentialEvent(c, sealed))
 		var v *revokers.Verdict
 		if res.verdicts != nil {
 			v = &res.verdicts[i]
-			emit(report.Verdict{Fingerprint: c.Fingerprint, Verdict: res.redactor.Verdict(*v)})
+			emit(report.Verdict{Fingerprint: c.Fingerprint, Verdict: *v})
 		}
 		switch {
 		case v != nil && v.Liveness == revokers.Live:
@@ -190,10 +177,10 @@ func (a *app) emitScan(k *kit, sink report.Sink, command string, targets []strin
 		found = found || fail.Counts(c, v)
 	}
 	for _, g := range res.Gaps {
-		emit(report.Notice{Kind: g.Kind, Count: g.Count, Message: res.redactor.String(g.Error()), Path: res.redactor.String(g.Location.Path), Incomplete: true})
+		emit(report.Notice{Kind: g.Kind, Count: g.Count, Message: g.Error(), Path: g.Location.Path, Incomplete: true})
 	}
 	for _, why := range slices.Sorted(maps.Keys(res.Accepted)) {
-		emit(report.Notice{Message: res.redactor.String(fmt.Sprintf("%d things were not read, which is accepted: %s", res.Accepted[why], why))})
+		emit(report.Notice{Message: fmt.Sprintf("%d things were not read, which is accepted: %s", res.Accepted[why], why)})
 	}
 	for _, what := range slices.Sorted(maps.Keys(res.Limits)) {
 		emit(report.Notice{Message: fmt.Sprintf("%s (%d times)", what, res.Limits[what])})

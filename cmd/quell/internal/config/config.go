@@ -17,6 +17,7 @@ import (
 
 	"filippo.io/age"
 
+	"github.com/quellhq/quell/cmd/quell/internal/output"
 	"github.com/quellhq/quell/rules"
 )
 
@@ -149,17 +150,7 @@ func create(path string, b []byte) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return err
 	}
-	tmp, err := os.CreateTemp(filepath.Dir(path), ".new-*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(tmp.Name())
-	_, err = tmp.Write(b)
-	if err = errors.Join(err, tmp.Sync(), tmp.Close()); err != nil {
-		return err
-	}
-	// A link fails where another process was first, a rename would win.
-	if err := os.Link(tmp.Name(), path); err != nil && !errors.Is(err, fs.ErrExist) {
+	if err := output.WriteNew(path, b, 0o600); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
 	return nil

@@ -95,7 +95,7 @@ var mayReveal = []string{
 	"cmd/quell/internal/run/apply.go",        // seals
 	"cmd/quell/internal/run/plan.go",         // seals, and knows the operator's own
 	"cmd/quell/internal/run/scan.go",         // --reveal
-	"cmd/quell/internal/report/event.go",     // redacts
+	"cmd/quell/internal/redact/redact.go",    // redacts
 	"cmd/quell/internal/rulestest/accept.go", // made-up examples
 	"revokers/exchange.go",
 	"revokers/instance.go",

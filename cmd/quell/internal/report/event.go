@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/quellhq/quell/revokers"
@@ -170,61 +169,4 @@ func Unmarshal(line []byte) (Event, error) {
 		return e, err
 	}
 	return nil, nil
-}
-
-// Redactor replaces secrets in what a sink is about to print: a path, a commit
-// message or an image's history may quote the very value that was found there.
-type Redactor struct{ r *strings.Replacer }
-
-// NewRedactor knows the secrets of a run. Short ones would blank out words.
-func NewRedactor(secrets []rules.Secret) *Redactor {
-	var pairs []string
-	for _, s := range secrets {
-		v := s.Reveal()
-		if len(v) < 8 {
-			continue
-		}
-		pairs = append(pairs, v, rules.Redacted)
-		if j, err := json.Marshal(v); err == nil && string(j[1:len(j)-1]) != v {
-			pairs = append(pairs, string(j[1:len(j)-1]), rules.Redacted)
-		}
-	}
-	return &Redactor{strings.NewReplacer(pairs...)}
-}
-
-// String redacts s.
-func (r *Redactor) String(s string) string {
-	if r == nil {
-		return s
-	}
-	return r.r.Replace(s)
-}
-
-// Verdict redacts what an issuer may have echoed.
-func (r *Redactor) Verdict(v revokers.Verdict) revokers.Verdict {
-	v.Detail = r.String(v.Detail)
-	if v.Identity != nil {
-		id := map[string]string{}
-		for k, s := range v.Identity {
-			id[k] = r.String(s)
-		}
-		v.Identity = id
-	}
-	return v
-}
-
-// Location redacts what a location quotes.
-func (r *Redactor) Location(l rules.Location) rules.Location {
-	if r == nil {
-		return l
-	}
-	l.Path, l.Artifact, l.Job, l.Step = r.String(l.Path), r.String(l.Artifact), r.String(l.Job), r.String(l.Step)
-	if l.Notes != nil {
-		n := map[string]string{}
-		for k, v := range l.Notes {
-			n[k] = r.String(v)
-		}
-		l.Notes = n
-	}
-	return l
 }

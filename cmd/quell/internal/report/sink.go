@@ -6,11 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
-	"os"
 	"slices"
 	"strings"
 
+	"github.com/quellhq/quell/cmd/quell/internal/output"
 	"github.com/quellhq/quell/rules"
 )
 
@@ -77,36 +76,50 @@ func (t Tee) Close() error {
 	return errors.Join(errs...)
 }
 
-// File is a sink into a file that appears whole or not at all.
+// File is a sink into a file. Close publishes the report if the last event was a
+// Summary and nothing failed; otherwise the report is not whole, and what was at
+// path stays as it was.
 func File(format, path string, set *rules.Set) (Sink, error) {
-	// What lies there may be a link that somebody else put there: it is not followed.
-	if err := os.Remove(path + ".partial"); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("report: %w", err)
-	}
-	f, err := os.OpenFile(path+".partial", os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	f, err := output.Create(path, output.Mode)
 	if err != nil {
-		return nil, fmt.Errorf("report: %w", err)
+		return nil, err
 	}
 	s, err := New(format, f, set)
 	if err != nil {
-		_ = f.Close()
-		_ = os.Remove(f.Name())
+		f.Discard()
 		return nil, err
 	}
-	return &file{s, f, path}, nil
+	return &file{Sink: s, f: f}, nil
 }
 
 type file struct {
 	Sink
-	f    *os.File
-	path string
+	f      *output.File
+	whole  bool
+	failed bool
+	closed bool
+}
+
+func (f *file) Emit(e Event) error {
+	_, f.whole = e.(Summary)
+	err := f.Sink.Emit(e)
+	f.failed = f.failed || err != nil
+	return err
 }
 
 func (f *file) Close() error {
-	if err := errors.Join(f.Sink.Close(), f.f.Sync(), f.f.Close()); err != nil {
-		return fmt.Errorf("report %s: %w", f.path, err)
+	if f.closed {
+		return nil
 	}
-	return os.Rename(f.f.Name(), f.path)
+	f.closed = true
+	defer f.f.Discard()
+	if !f.whole || f.failed {
+		return nil
+	}
+	if err := f.Sink.Close(); err != nil {
+		return err
+	}
+	return f.f.Commit()
 }
 
 // lines writes one JSON object a line.

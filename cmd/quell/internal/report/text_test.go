@@ -56,29 +56,43 @@ func TestHostileTextReachesNoTerminal(t *testing.T) {
 	}
 }
 
-// A report is written into no file that a link in its place leads to.
-func TestReportsFollowNoLinks(t *testing.T) {
-	dir := t.TempDir()
-	other := filepath.Join(dir, "other")
-	if err := os.WriteFile(other, []byte("untouched"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	for _, link := range []string{"r.sarif", "r.sarif.partial"} {
-		if err := os.Symlink(other, filepath.Join(dir, link)); err != nil {
-			t.Skip(err)
+func TestAReportFileIsWholeOrAsItWas(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		events []Event
+		whole  bool
+	}{
+		{"with its summary last", []Event{Config{}, Notice{Message: "x"}, Summary{}}, true},
+		{"without a summary", []Event{Config{}, Notice{Message: "x"}}, false},
+		{"without any event", nil, false},
+	} {
+		for _, format := range Formats() {
+			t.Run(c.name+", "+format, func(t *testing.T) {
+				p := filepath.Join(t.TempDir(), "r")
+				if err := os.WriteFile(p, []byte("old"), 0o600); err != nil {
+					t.Fatal(err)
+				}
+				f, err := File(format, p, &rules.Set{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				s := Redacting(Tee{Others: []Sink{f}}, NewRedactor())
+				for _, e := range c.events {
+					if err := s.Emit(e); err != nil {
+						t.Fatal(err)
+					}
+				}
+				if err := errors.Join(s.Close(), s.Close()); err != nil {
+					t.Fatal(err)
+				}
+				b, err := os.ReadFile(p)
+				if err != nil || (string(b) == "old") == c.whole {
+					t.Errorf("%q, %v", b, err)
+				}
+				if list, _ := os.ReadDir(filepath.Dir(p)); len(list) != 1 {
+					t.Errorf("%d files are left", len(list))
+				}
+			})
 		}
-	}
-	s, err := File("jsonl", filepath.Join(dir, "r.sarif"), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := errors.Join(s.Emit(Notice{Message: "x"}), s.Close()); err != nil {
-		t.Fatal(err)
-	}
-	if b, err := os.ReadFile(other); err != nil || string(b) != "untouched" {
-		t.Errorf("%q, %v", b, err)
-	}
-	if b, err := os.ReadFile(filepath.Join(dir, "r.sarif")); err != nil || len(b) == 0 {
-		t.Errorf("%q, %v", b, err)
 	}
 }

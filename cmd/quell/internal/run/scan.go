@@ -33,6 +33,8 @@ type Scan struct {
 	NoMarkers  bool             // markers in the text suppress nothing
 	// Ignore reports a finding that is none: what the run itself put there.
 	Ignore func(rules.Finding) bool
+	// Seen gets every secret that the scan sees, shown or not; nil: it is not asked for.
+	Seen func(rules.Secret)
 }
 
 // Result is what a scan found.
@@ -53,7 +55,7 @@ func (s *Scan) Run(ctx context.Context) (*Result, error) {
 	start := time.Now()
 	res := &Result{}
 	var mu sync.Mutex
-	p := scanners.Pool{Detector: s.Detector, Workers: s.Workers, NoMarkers: s.NoMarkers, Openers: []scanners.Opener{sqlite.Opener()}, Unpacker: archive.New(archive.DefaultLimits)}
+	p := scanners.Pool{Detector: s.Detector, Workers: s.Workers, NoMarkers: s.NoMarkers, Seen: s.Seen, Openers: []scanners.Opener{sqlite.Opener()}, Unpacker: archive.New(archive.DefaultLimits)}
 	var all []*rules.Finding
 	gap := func(g scanners.Gap) {
 		mu.Lock()
@@ -209,8 +211,8 @@ func ParseFailOn(s string) (FailOn, error) {
 }
 
 // FindingEvent renders f; the secret only where reveal is set.
-func FindingEvent(f rules.Finding, key rules.FingerprintKey, red *report.Redactor, set *rules.Set, reveal bool) report.Finding {
-	e := report.Finding{Ref: f.Ref, Location: red.Location(f.Location), Decoded: append([]string{}, f.Decoded...), Views: f.Views, Partial: f.Partial}
+func FindingEvent(f rules.Finding, key rules.FingerprintKey, set *rules.Set, reveal bool) report.Finding {
+	e := report.Finding{Ref: f.Ref, Location: f.Location, Decoded: append([]string{}, f.Decoded...), Views: f.Views, Partial: f.Partial}
 	e.Fingerprint = key.Fingerprint(f.Secret)
 	if r := set.Rule(f.Rule); r != nil {
 		e.Description = r.Description
@@ -222,11 +224,11 @@ func FindingEvent(f rules.Finding, key rules.FingerprintKey, red *report.Redacto
 }
 
 // CredentialEvent renders c.
-func CredentialEvent(c rules.Credential, red *report.Redactor, sealed string) report.Credential {
+func CredentialEvent(c rules.Credential, sealed string) report.Credential {
 	e := report.Credential{Ref: c.Ref, Findings: len(c.Findings), Sealed: sealed}
 	e.Redacted = c.Secret.Hint()
 	for _, f := range c.Findings {
-		e.Locations = append(e.Locations, red.Location(f.Location))
+		e.Locations = append(e.Locations, f.Location)
 	}
 	return e
 }

@@ -1,0 +1,69 @@
+package cli
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/quellhq/quell/cmd/quell/internal/output"
+	"github.com/quellhq/quell/cmd/quell/internal/report"
+	"github.com/quellhq/quell/rules"
+	"github.com/quellhq/quell/scanners"
+)
+
+// stdout names standard output as a target.
+const stdout = "-"
+
+// sink opens the outputs, before anything is read: a target that can't be written is
+// an error now. The caller closes it on every path; see report.File.
+func (a *app) sink(set *rules.Set) (_ report.Sink, err error) {
+	t := report.Tee{}
+	defer func() {
+		if err != nil {
+			_ = t.Close()
+		}
+	}()
+	var taken []string
+	open := func(format, path string) (report.Sink, error) {
+		for _, other := range taken {
+			if path == other || path != stdout && other != stdout && output.Same(path, other) {
+				return nil, fmt.Errorf("%s is named for two results (hint: give each a file of its own)", path)
+			}
+		}
+		taken = append(taken, path)
+		if path == stdout {
+			return report.New(format, a.out, set)
+		}
+		return report.File(format, path, set)
+	}
+	if a.output == "" {
+		a.output = stdout
+	}
+	if t.Main, err = open(a.format, a.output); err != nil {
+		return nil, err
+	}
+	for _, r := range a.reports {
+		format, path, ok := strings.Cut(r, "=")
+		if !ok || path == "" {
+			return nil, fmt.Errorf("--report %q is not FORMAT=FILE", r)
+		}
+		s, err := open(format, path)
+		if err != nil {
+			return nil, err
+		}
+		t.Others = append(t.Others, s)
+	}
+	return report.Redacting(t, a.red), nil
+}
+
+// secretsIn finds the secrets of a name or a message, however sure the detector is.
+func secretsIn(d scanners.Detector) func(text string) []rules.Secret {
+	return func(text string) (out []rules.Secret) {
+		b := []byte(text)
+		for m := range d.Detect(scanners.Chunk{Artifact: &scanners.Artifact{}, Data: b, Line: 1, Column: 1, To: len(b)}) {
+			if m.Confidence >= rules.Medium {
+				out = append(out, m.Secret)
+			}
+		}
+		return out
+	}
+}
