@@ -164,7 +164,7 @@ func (l *Ledger) Verify(ctx context.Context) (int64, error) {
 // Keep stores a sealed credential, so that it can be asked about later. It
 // stands outside of the ledger and can be purged.
 func (l *Ledger) Keep(ctx context.Context, incident, rule, cookie, sealed string) error {
-	_, err := l.db.ExecContext(ctx, l.q(`INSERT INTO sealed VALUES (?,?,?,?) ON CONFLICT(incident) DO UPDATE SET value = excluded.value`), incident, rule, cookie, sealed)
+	_, err := l.db.ExecContext(ctx, l.q(`INSERT INTO sealed(incident, rule, cookie, value) VALUES (?,?,?,?) ON CONFLICT(incident) DO UPDATE SET value = excluded.value`), incident, rule, cookie, sealed)
 	if err != nil {
 		return fmt.Errorf("ledger: %w", err)
 	}

@@ -1,0 +1,63 @@
+package ledger
+
+import (
+	"context"
+	"crypto/aes"
+	"crypto/cipher"
+	"fmt"
+	"time"
+)
+
+// Memory implements scanners.Memory for one set of rules: it keeps which objects
+// sources have read, and which commits and paths those come from. It holds no
+// finding and is encrypted all the same, since a path or a commit message may
+// contain a secret.
+type Memory struct {
+	l      *Ledger
+	scope  string
+	seal   cipher.AEAD
+	failed func(error)
+}
+
+// forget is how long the memory of another set of rules is kept.
+const forget = 30 * 24 * time.Hour
+
+// Memory opens the memory of one set of rules, under a key of 32 bytes. It calls
+// failed once if something could not be kept.
+func (l *Ledger) Memory(scope string, key []byte, failed func(error)) (*Memory, error) {
+	block, err := aes.NewCipher(key)
+	if err != nil {
+		return nil, fmt.Errorf("scan memory: %w", err)
+	}
+	seal, err := cipher.NewGCMWithRandomNonce(block)
+	if err != nil {
+		return nil, fmt.Errorf("scan memory: %w", err)
+	}
+	return &Memory{l, scope, seal, failed}, nil
+}
+
+// bound keeps a value from being read under another key or scope.
+func (m *Memory) bound(key string) []byte { return []byte(m.scope + "\x00" + key) }
+
+// Recall implements scanners.Memory.
+func (m *Memory) Recall(ctx context.Context, key string) ([]byte, bool) {
+	var b []byte
+	err := m.l.db.QueryRowContext(ctx, m.l.engine.bind(`SELECT value FROM memory WHERE scope = ? AND key = ?`), m.scope, key).Scan(&b)
+	if err == nil {
+		b, err = m.seal.Open(nil, nil, b, m.bound(key))
+	}
+	return b, err == nil
+}
+
+// Remember implements scanners.Memory.
+func (m *Memory) Remember(ctx context.Context, key string, value []byte) {
+	now := time.Now()
+	_, err := m.l.db.ExecContext(ctx, m.l.engine.bind(`INSERT INTO memory(scope, key, at, value) VALUES (?, ?, ?, ?) ON CONFLICT(scope, key) DO UPDATE SET at = excluded.at, value = excluded.value`), m.scope, key, now.Unix(), m.seal.Seal(nil, nil, value, m.bound(key)))
+	if err == nil {
+		_, err = m.l.db.ExecContext(ctx, m.l.engine.bind(`DELETE FROM memory WHERE scope <> ? AND at < ?`), m.scope, now.Add(-forget).Unix())
+	}
+	if err != nil && m.failed != nil {
+		m.failed(err)
+		m.failed = nil
+	}
+}

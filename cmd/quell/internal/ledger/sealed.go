@@ -1,0 +1,89 @@
+package ledger
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"github.com/quellhq/quell/rules"
+)
+
+// Ref is everything about a sealed credential except its secret.
+type Ref struct {
+	Fingerprint string        `json:"fingerprint,omitempty"`
+	Rule        string        `json:"rule,omitempty"`
+	Provider    string        `json:"provider,omitempty"`
+	Kind        string        `json:"kind,omitempty"`
+	Redacted    string        `json:"redacted,omitempty"`
+	Cookie      string        `json:"cookie,omitempty"`
+	Claims      []string      `json:"claims,omitempty"`
+	Instance    string        `json:"instance,omitempty"` // URL of the issuer that said Live
+	Endpoint    string        `json:"endpoint,omitempty"` // the one that said Live
+	Offline     rules.Offline `json:"offline,omitzero"`
+	// Roles names the parts that the sealed value holds, in their order; empty for
+	// a credential of one part.
+	Roles []string `json:"roles,omitempty"`
+	// Learned is the digest of the refusal that never-issued credentials got.
+	Learned string `json:"learned,omitempty"`
+}
+
+// Sealed is a credential that is kept to ask its issuer again later.
+type Sealed struct {
+	Incident string
+	Ref      Ref
+	Value    string // encrypted with age, base64
+}
+
+// Keep stores or replaces a sealed credential. It is not part of the chain and
+// can be purged.
+func (l *Ledger) Keep(ctx context.Context, s Sealed) error {
+	ref, err := json.Marshal(s.Ref)
+	if err != nil {
+		return fmt.Errorf("ledger: keep: %w", err)
+	}
+	_, err = l.db.ExecContext(ctx, l.engine.bind(`INSERT INTO sealed(incident, rule, cookie, value, ref) VALUES (?,?,?,?,?)
+ON CONFLICT(incident) DO UPDATE SET rule = excluded.rule, cookie = excluded.cookie, value = excluded.value, ref = excluded.ref`),
+		s.Incident, s.Ref.Rule, s.Ref.Cookie, s.Value, string(ref))
+	if err != nil {
+		return fmt.Errorf("ledger: keep: %w", err)
+	}
+	return nil
+}
+
+// Kept lists the sealed credentials by incident. Rows of earlier releases have
+// fingerprint, rule and cookie only.
+func (l *Ledger) Kept(ctx context.Context) ([]Sealed, error) {
+	rows, err := l.db.QueryContext(ctx, `SELECT incident, rule, cookie, value, ref FROM sealed ORDER BY incident`)
+	if err != nil {
+		return nil, fmt.Errorf("ledger: %w", err)
+	}
+	defer rows.Close()
+	var out []Sealed
+	for rows.Next() {
+		var s Sealed
+		var rule, cookie, ref string
+		if err := rows.Scan(&s.Incident, &rule, &cookie, &s.Value, &ref); err != nil {
+			return nil, fmt.Errorf("ledger: %w", err)
+		}
+		if ref != "" {
+			if err := json.Unmarshal([]byte(ref), &s.Ref); err != nil {
+				return nil, fmt.Errorf("ledger: sealed credential of %s: %w", s.Incident, err)
+			}
+		}
+		s.Ref.Rule, s.Ref.Cookie = rule, cookie
+		if s.Ref.Fingerprint == "" {
+			s.Ref.Fingerprint = s.Incident
+		}
+		out = append(out, s)
+	}
+	return out, rows.Err()
+}
+
+// Purge forgets all sealed credentials and returns their number. The ledger stays.
+func (l *Ledger) Purge(ctx context.Context) (int64, error) {
+	r, err := l.db.ExecContext(ctx, `DELETE FROM sealed`)
+	if err != nil {
+		return 0, fmt.Errorf("ledger: purge: %w", err)
+	}
+	return r.RowsAffected()
+}
