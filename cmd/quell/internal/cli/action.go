@@ -162,11 +162,11 @@ func (j *job) run(ctx context.Context) error {
 	if err := j.configure(ctx); err != nil {
 		return err
 	}
-	k, err := j.kit(kill == "apply")
+	rt, err := j.runtime(kill == "apply")
 	if err != nil {
 		return err
 	}
-	r.Sealed = len(j.in.Recipients) > 0 || len(k.policy.Recipients) > 0
+	r.Sealed = len(j.in.Recipients) > 0 || len(rt.Policy.Recipients) > 0
 	fail, err := run.ParseFailOn(j.failOn)
 	if err != nil {
 		return err
@@ -179,7 +179,7 @@ func (j *job) run(ctx context.Context) error {
 	}
 	var sources []scanners.Source
 	for _, s := range r.Sources {
-		src, err := j.source(s, k)
+		src, err := j.source(s, rt)
 		if err != nil {
 			return err
 		}
@@ -188,11 +188,11 @@ func (j *job) run(ctx context.Context) error {
 		}
 	}
 	log := action.NewLog(j.out, token())
-	sink, files, err := j.sinks(k, log)
+	sink, files, err := j.sinks(rt, log)
 	if err != nil {
 		return errors.Join(err, log.Close())
 	}
-	code, err := j.scanAndKill(ctx, k, kill, fail, sources, sink)
+	code, err := j.scanAndKill(ctx, rt, kill, fail, sources, sink)
 	if err != nil {
 		// What was found until then is kept.
 		_ = errors.Join(sink.Emit(report.Summary{ExitCode: exitFailed}), sink.Close())

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"crypto/ed25519"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -21,8 +20,8 @@ import (
 	"github.com/quellhq/quell/scanners"
 )
 
-func (j *job) scanAndKill(ctx context.Context, k *kit, kill string, fail run.FailOn, sources []scanners.Source, sink report.Sink) (int, error) {
-	res, err := j.doScan(ctx, k, sources...)
+func (j *job) scanAndKill(ctx context.Context, rt *run.Runtime, kill string, fail run.FailOn, sources []scanners.Source, sink report.Sink) (int, error) {
+	res, err := j.doScan(ctx, rt, sources...)
 	if err != nil {
 		return 0, err
 	}
@@ -35,28 +34,28 @@ func (j *job) scanAndKill(ctx context.Context, k *kit, kill string, fail run.Fai
 		counted[c.Fingerprint] = fail.Counts(c, v)
 	}
 	j.result.Counted = counted
-	sum, code, err := j.emitScan(k, sink, "action "+j.env.Event, j.result.Sources, res, fail)
+	sum, code, err := j.emitScan(rt, sink, "action "+j.env.Event, j.result.Sources, res, fail)
 	if err != nil {
 		return 0, err
 	}
 	switch {
 	case kill == "plan" && res.err == nil:
-		if err := j.planFor(ctx, k, res, sink); err != nil {
+		if err := j.planFor(ctx, rt, res, sink); err != nil {
 			return 0, err
 		}
 	case kill == "apply" && res.err == nil:
-		if code, err = j.end(ctx, k, res, sink, sum, ""); err != nil {
+		if code, err = j.end(ctx, rt, res, sink, sum, ""); err != nil {
 			return 0, err
 		}
-		return code, j.deleteLog(ctx, k, res)
+		return code, j.deleteLog(ctx, rt, res)
 	}
 	sum.ExitCode = code
 	return code, errors.Join(sink.Emit(sum), sink.Close())
 }
 
 // planFor writes what would be done, for whoever holds the keys of the recipients.
-func (j *job) planFor(ctx context.Context, k *kit, res *scanned, sink report.Sink) error {
-	p, err := j.makePlan(ctx, k, res.Credentials, res.verdicts, "")
+func (j *job) planFor(ctx context.Context, rt *run.Runtime, res *scanned, sink report.Sink) error {
+	p, err := j.makePlan(ctx, rt, res.Credentials, res.verdicts, "")
 	if err != nil {
 		return err
 	}
@@ -65,12 +64,12 @@ func (j *job) planFor(ctx context.Context, k *kit, res *scanned, sink report.Sin
 			return err
 		}
 	}
-	b, err := plan.Sign(p, k.keys.Sign)
+	b, err := plan.Sign(p, rt.Keys.Sign)
 	if err != nil {
 		return err
 	}
 	j.result.Plan = filepath.Join(j.temp, "plan.json")
-	j.result.TrustKey = base64.StdEncoding.EncodeToString(k.keys.Sign.Public().(ed25519.PublicKey))
+	j.result.TrustKey = base64.StdEncoding.EncodeToString(rt.PublicKey())
 	return output.WriteFile(j.result.Plan, b, output.Mode)
 }
 
@@ -92,7 +91,7 @@ func (j *job) durable(ledger string) bool {
 
 // deleteLog deletes the logs of the finished run that credentials leaked into, once the
 // ledger tells what was in them, and looks that they are gone.
-func (j *job) deleteLog(ctx context.Context, k *kit, res *scanned) error {
+func (j *job) deleteLog(ctx context.Context, rt *run.Runtime, res *scanned) error {
 	if !j.in.DeleteLog || j.d.Run == 0 {
 		return nil
 	}
@@ -105,7 +104,7 @@ func (j *job) deleteLog(ctx context.Context, k *kit, res *scanned) error {
 	if len(leaked) == 0 {
 		return nil
 	}
-	led, err := j.ledgerAt(k)
+	led, err := rt.Ledger()
 	if err != nil {
 		return err
 	}

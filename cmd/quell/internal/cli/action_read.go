@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/quellhq/quell/cmd/quell/internal/action"
+	"github.com/quellhq/quell/cmd/quell/internal/run"
 	"github.com/quellhq/quell/scanners"
 	"github.com/quellhq/quell/scanners/files"
 	"github.com/quellhq/quell/scanners/git"
@@ -79,7 +80,7 @@ func (j *job) dir() string {
 	return filepath.Join(j.env.Workspace, filepath.FromSlash(j.in.Repository))
 }
 
-func (j *job) source(name string, k *kit) (scanners.Source, error) {
+func (j *job) source(name string, rt *run.Runtime) (scanners.Source, error) {
 	switch name {
 	case "git":
 		return j.gitSource()
@@ -93,7 +94,7 @@ func (j *job) source(name string, k *kit) (scanners.Source, error) {
 		}
 		return s, nil
 	case "image":
-		return &oci.Source{Targets: j.in.Images, Socket: strings.TrimPrefix(j.getenv("DOCKER_HOST"), "unix://"), Memory: j.memory(k)}, nil
+		return &oci.Source{Targets: j.in.Images, Socket: strings.TrimPrefix(j.getenv("DOCKER_HOST"), "unix://"), Memory: j.memory(rt)}, nil
 	default:
 		return files.Source{Name: "path", Targets: j.in.Paths}, nil
 	}

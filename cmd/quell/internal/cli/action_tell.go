@@ -12,24 +12,25 @@ import (
 
 	"github.com/quellhq/quell/cmd/quell/internal/action"
 	"github.com/quellhq/quell/cmd/quell/internal/report"
+	"github.com/quellhq/quell/cmd/quell/internal/run"
 )
 
 // reports are the files of a run.
 type reports struct{ sarif, lines string }
 
 // sinks are the job's log, the files, and the result itself.
-func (j *job) sinks(k *kit, log *action.Log) (report.Sink, reports, error) {
+func (j *job) sinks(rt *run.Runtime, log *action.Log) (report.Sink, reports, error) {
 	f := reports{sarif: j.in.Sarif, lines: filepath.Join(j.temp, "report.jsonl")}
 	if f.sarif == "" {
 		f.sarif = filepath.Join(j.temp, "quell.sarif")
 	}
 	t := report.Tee{}
 	var err error
-	if t.Main, err = report.New("text", log, k.set); err != nil {
+	if t.Main, err = report.New("text", log, rt.Rules); err != nil {
 		return nil, f, err
 	}
 	for format, path := range map[string]string{"sarif": f.sarif, "jsonl": f.lines} {
-		s, err := report.File(format, path, k.set)
+		s, err := report.File(format, path, rt.Rules)
 		if err != nil {
 			return nil, f, err
 		}

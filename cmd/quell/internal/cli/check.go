@@ -53,15 +53,15 @@ func (a *app) runCheck(ctx context.Context, args []string, rule, cookie string) 
 	if err != nil {
 		return err
 	}
-	k, err := a.kit(mayLackSecrets)
+	rt, err := a.runtime(mayLackSecrets)
 	if err != nil {
 		return err
 	}
-	creds, err := a.credentials(k, args, rule, cookie)
+	creds, err := a.credentials(rt, args, rule, cookie)
 	if err != nil {
 		return err
 	}
-	sink, err := a.sink(k.set)
+	sink, err := a.sink(rt.Rules)
 	if err != nil {
 		return err
 	}
@@ -69,7 +69,7 @@ func (a *app) runCheck(ctx context.Context, args []string, rule, cookie string) 
 	if a.offline {
 		return errors.New("check asks issuers; --offline forbids it")
 	}
-	verdicts, err := run.Check(ctx, k.prober, creds)
+	verdicts, err := run.Check(ctx, rt.Prober, creds)
 	if err != nil {
 		return err
 	}
@@ -80,7 +80,7 @@ func (a *app) runCheck(ctx context.Context, args []string, rule, cookie string) 
 	for _, c := range creds {
 		res.Findings = append(res.Findings, c.Findings...)
 	}
-	sum, code, err := a.emitScan(k, sink, "check", nil, res, fail)
+	sum, code, err := a.emitScan(rt, sink, "check", nil, res, fail)
 	if err != nil {
 		return err
 	}
@@ -96,14 +96,14 @@ func (a *app) runCheck(ctx context.Context, args []string, rule, cookie string) 
 
 // credentials reads reports, or bare tokens. A credential of several reports
 // is one.
-func (a *app) credentials(k *kit, args []string, rule, cookie string) ([]rules.Credential, error) {
+func (a *app) credentials(rt *run.Runtime, args []string, rule, cookie string) ([]rules.Credential, error) {
 	if len(args) == 0 {
 		args = []string{"-"}
 	}
 	var out []rules.Credential
 	index := map[string]int{}
 	for _, name := range args {
-		list, err := a.readCredentials(k, name, rule, cookie)
+		list, err := a.readCredentials(rt, name, rule, cookie)
 		if err != nil {
 			return nil, err
 		}
@@ -119,7 +119,7 @@ func (a *app) credentials(k *kit, args []string, rule, cookie string) ([]rules.C
 	return out, nil
 }
 
-func (a *app) readCredentials(k *kit, name, rule, cookie string) ([]rules.Credential, error) {
+func (a *app) readCredentials(rt *run.Runtime, name, rule, cookie string) ([]rules.Credential, error) {
 	in := a.in
 	if name == "-" {
 		name = "standard input"
@@ -133,17 +133,17 @@ func (a *app) readCredentials(k *kit, name, rule, cookie string) ([]rules.Creden
 	}
 	b := bufio.NewReaderSize(in, 64<<10)
 	if head, _ := b.Peek(1); bytes.Equal(head, []byte("{")) {
-		return a.fromReport(k, name, b)
+		return a.fromReport(rt, name, b)
 	}
-	return fromTokens(k, b, rule, cookie)
+	return fromTokens(rt, b, rule, cookie)
 }
 
 // maxReportLine is the longest line of a report: a credential with very many
 // places.
 const maxReportLine = 64 << 20
 
-func (a *app) fromReport(k *kit, name string, r io.Reader) ([]rules.Credential, error) {
-	ids, err := a.identities(k)
+func (a *app) fromReport(rt *run.Runtime, name string, r io.Reader) ([]rules.Credential, error) {
+	ids, err := rt.Identities()
 	if err != nil {
 		return nil, err
 	}
@@ -169,7 +169,7 @@ func (a *app) fromReport(k *kit, name string, r io.Reader) ([]rules.Credential, 
 				return nil, fmt.Errorf("%s:%d: %w", name, n, err)
 			}
 			c := rules.Credential{Ref: e.Ref, Secret: s}
-			c.Fingerprint = k.keys.Fingerprint.Fingerprint(s)
+			c.Fingerprint = rt.Keys.Fingerprint.Fingerprint(s)
 			for _, l := range e.Locations {
 				c.Findings = append(c.Findings, rules.Finding{Ref: c.Ref, Secret: s, Location: l})
 			}
@@ -182,13 +182,13 @@ func (a *app) fromReport(k *kit, name string, r io.Reader) ([]rules.Credential, 
 	return out, nil
 }
 
-func fromTokens(k *kit, r io.Reader, rule, cookie string) ([]rules.Credential, error) {
+func fromTokens(rt *run.Runtime, r io.Reader, rule, cookie string) ([]rules.Credential, error) {
 	text, err := io.ReadAll(io.LimitReader(r, 16<<20))
 	if err != nil {
 		return nil, fmt.Errorf("standard input: %w", err)
 	}
 	var out []rules.Credential
-	engine := detect.New(k.set)
+	engine := detect.New(rt.Rules)
 	for n, line := range bytes.Split(text, []byte("\n")) {
 		line = bytes.TrimSpace(line)
 		if len(line) == 0 {
@@ -196,12 +196,12 @@ func fromTokens(k *kit, r io.Reader, rule, cookie string) ([]rules.Credential, e
 		}
 		loc := rules.Location{Source: "check", Path: "-", Line: n + 1, Column: 1, EndLine: n + 1, EndColumn: len(line) + 1}
 		if rule != "" {
-			r := k.set.Rule(rule)
+			r := rt.Rules.Rule(rule)
 			if r == nil {
 				return nil, fmt.Errorf("no rule %q (quell: hint: quell rules list)", rule)
 			}
 			s := rules.NewSecret(line)
-			c := rules.Credential{Ref: rules.Ref{Fingerprint: k.keys.Fingerprint.Fingerprint(s), Rule: r.ID, Kind: r.Kind, Confidence: rules.High, Redacted: s.Hint(), Cookie: cookie, Offline: rules.Offline{State: rules.OfflineUnknown}}, Secret: s}
+			c := rules.Credential{Ref: rules.Ref{Fingerprint: rt.Keys.Fingerprint.Fingerprint(s), Rule: r.ID, Kind: r.Kind, Confidence: rules.High, Redacted: s.Hint(), Cookie: cookie, Offline: rules.Offline{State: rules.OfflineUnknown}}, Secret: s}
 			if r.Provider != nil {
 				c.Provider = r.Provider.ID
 			}
@@ -224,7 +224,7 @@ func fromTokens(k *kit, r io.Reader, rule, cookie string) ([]rules.Credential, e
 		if len(found) == 0 {
 			return nil, fmt.Errorf("line %d: no rule knows this form (quell: hint: --rule ID says whose it is)", n+1)
 		}
-		out = append(out, run.Bind(run.Group(found, k.keys.Fingerprint, k.set), k.keys.Fingerprint)...)
+		out = append(out, run.Bind(run.Group(found, rt.Keys.Fingerprint, rt.Rules), rt.Keys.Fingerprint)...)
 	}
 	if len(out) == 0 {
 		return nil, errors.New("nothing to check on standard input")
@@ -235,11 +235,11 @@ func fromTokens(k *kit, r io.Reader, rule, cookie string) ([]rules.Credential, e
 func (a *app) recheck() *cobra.Command {
 	var purge bool
 	c := &cobra.Command{Use: "recheck", Short: "Ask again about every credential that was killed here", Args: cobra.NoArgs, RunE: func(c *cobra.Command, _ []string) error {
-		k, err := a.kit(mayLackSecrets)
+		rt, err := a.runtime(mayLackSecrets)
 		if err != nil {
 			return err
 		}
-		led, err := a.ledgerAt(k)
+		led, err := rt.Ledger()
 		if err != nil {
 			return err
 		}
@@ -249,7 +249,7 @@ func (a *app) recheck() *cobra.Command {
 			a.say("%d sealed credentials forgotten; the ledger stays", n)
 			return err
 		}
-		ids, err := a.identities(k)
+		ids, err := rt.Identities()
 		if err != nil {
 			return err
 		}
@@ -257,7 +257,7 @@ func (a *app) recheck() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		sink, err := a.sink(k.set)
+		sink, err := a.sink(rt.Rules)
 		if err != nil {
 			return err
 		}
@@ -270,13 +270,13 @@ func (a *app) recheck() *cobra.Command {
 			if err != nil {
 				return fmt.Errorf("incident %s: %w", e.Incident, err)
 			}
-			r := k.set.Rule(e.Rule)
+			r := rt.Rules.Rule(e.Rule)
 			if r == nil {
 				continue
 			}
 			cred := rules.Credential{Ref: rules.Ref{Fingerprint: e.Incident, Rule: e.Rule, Kind: r.Kind, Redacted: s.Hint(), Cookie: e.Cookie}, Secret: s}
-			k.prober.SawLive(e.Incident)
-			v, err := k.prober.Verify(c.Context(), cred)
+			rt.Prober.SawLive(e.Incident)
+			v, err := rt.Prober.Verify(c.Context(), cred)
 			if err != nil {
 				return err
 			}

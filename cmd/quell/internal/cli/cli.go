@@ -15,15 +15,11 @@ import (
 	"strings"
 	"syscall"
 
-	"filippo.io/age"
 	"github.com/spf13/cobra"
 
-	"github.com/quellhq/quell/cmd/quell/internal/config"
-	"github.com/quellhq/quell/cmd/quell/internal/policy"
 	"github.com/quellhq/quell/cmd/quell/internal/report"
+	"github.com/quellhq/quell/cmd/quell/internal/run"
 	"github.com/quellhq/quell/cmd/quell/internal/store"
-	"github.com/quellhq/quell/revokers"
-	"github.com/quellhq/quell/revokers/natives"
 	"github.com/quellhq/quell/rules"
 )
 
@@ -155,142 +151,36 @@ func (a *app) say(format string, args ...any) {
 	}
 }
 
-// kit is what a run is set up from.
-type kit struct {
-	dirs       config.Dirs
-	keys       *config.Keys
-	set        *rules.Set
-	policy     *policy.Policy
-	prober     *revokers.Prober
-	recipients []age.Recipient
-	names      []string
-	notices    []report.Notice
-}
-
 // Whether a run goes on without a secret that the policy names.
 const (
 	needsSecrets   = true
 	mayLackSecrets = false
 )
 
-func (a *app) kit(strict bool) (*kit, error) {
-	k := &kit{}
-	var err error
-	if k.dirs, err = config.Find(a.getenv); err != nil {
-		return nil, err
-	}
-	if k.keys, err = config.LoadKeys(k.dirs, a.getenv); err != nil {
-		return nil, err
-	}
-	if k.keys.Temporary != nil {
-		k.notices = append(k.notices, report.Notice{Message: "state can't be written, so fingerprints and seals end with this run: " + k.keys.Temporary.Error()})
-	}
-	path, named := a.policyFile, true
-	if path == "" {
-		path, named = k.dirs.PolicyFile(), false
-	}
-	if k.policy, err = policy.Load(path, named); err != nil {
-		return nil, err
-	}
-	builtin, err := rules.Builtin()
-	if err != nil {
-		return nil, err
-	}
-	k.set = builtin.Clone()
-	for _, f := range a.ruleFiles {
-		if err := k.addRules(f); err != nil {
-			return nil, err
-		}
-	}
-	for _, i := range k.policy.Instance {
-		if i.Cookie != "" {
-			if err := k.set.NameCookie(i.Provider, i.Cookie); err != nil {
-				return nil, fmt.Errorf("policy: %w", err)
-			}
-		}
-	}
-	for _, n := range k.set.Notices {
-		k.notices = append(k.notices, report.Notice{Message: n})
-	}
-	instances, err := k.policy.Instances(k.set, a.getenv, func(err error) error {
-		if strict {
-			return err
-		}
-		k.notices = append(k.notices, report.Notice{Message: err.Error()})
-		return nil
-	})
-	if err != nil {
-		return nil, err
-	}
-	names := a.recipients
-	if len(names) == 0 {
-		names = k.policy.Recipients
-	}
-	if k.recipients, k.names, err = k.keys.Recipients(names); err != nil {
-		return nil, err
-	}
-	canaries := map[string]bool{}
-	for _, c := range k.policy.Canaries {
-		canaries[c] = true
-	}
-	k.prober = &revokers.Prober{Set: k.set, Natives: natives.Table(), Instances: instances, Client: &revokers.Client{},
-		IsCanary: func(c rules.Credential) bool { return canaries[c.Fingerprint] }}
-	return k, nil
-}
-
-// addRules reads a file of quell's form, or else of gitleaks'.
-func (k *kit) addRules(file string) error {
-	b, err := os.ReadFile(file)
-	if err != nil {
-		return fmt.Errorf("rules: %w", err)
-	}
-	load := rules.FromGitleaks
-	if strings.Contains("\n"+string(b), "\n[provider]") {
-		load = rules.Load
-	}
-	set, err := load(file, b)
-	if err != nil {
-		return err
-	}
-	return k.set.Merge(set)
-}
-
-func (a *app) ledgerAt(k *kit) (*store.Ledger, error) {
-	path := a.state
-	if u, err := url.Parse(path); path != "" && !a.stateByEnv && err == nil && store.Remote(path) {
+// runtime sets a run up from the flags.
+func (a *app) runtime(strict bool) (*run.Runtime, error) {
+	if u, err := url.Parse(a.state); a.state != "" && !a.stateByEnv && err == nil && store.Remote(a.state) {
 		if _, has := u.User.Password(); has {
-			return nil, errors.New("--state: a password in an argument would stand in the list of processes (quell: hint: QUELL_STATE, PGPASSWORD or ~/.pgpass)")
+			return nil, errors.New("--state: other users can read a password in an argument in the list of processes (quell: hint: QUELL_STATE, PGPASSWORD or ~/.pgpass)")
 		}
 	}
-	if path == "" {
-		path = a.getenv("QUELL_STATE")
-	}
-	if path == "" {
-		path = k.dirs.LedgerFile()
-	}
-	return store.Open(path)
+	return run.New(run.Options{
+		Getenv:       a.getenv,
+		Policy:       a.policyFile,
+		State:        a.state,
+		Rules:        a.ruleFiles,
+		Recipients:   a.recipients,
+		Identity:     a.identity,
+		NeedsSecrets: strict,
+		Redactor:     a.red,
+		Progress:     func(message string) { a.say("%s", message) },
+	})
 }
 
-// identities open what was sealed to this installation, or to --identity.
-func (a *app) identities(k *kit) ([]age.Identity, error) {
-	out := []age.Identity{k.keys.Identity}
-	if a.identity == "" {
-		return out, nil
-	}
-	f, err := os.Open(a.identity)
-	if err != nil {
-		return nil, fmt.Errorf("identity: %w", err)
-	}
-	defer f.Close()
-	more, err := age.ParseIdentities(f)
-	if err != nil {
-		return nil, errors.New("identity: the file holds no age identity")
-	}
-	return append(out, more...), nil
-}
-
-func (k *kit) trusted(names []string) ([]ed25519.PublicKey, error) {
-	out := []ed25519.PublicKey{k.keys.Sign.Public().(ed25519.PublicKey)}
+// trusted are the keys that may have signed a plan: this installation's, and
+// those of --trust-key.
+func trusted(rt *run.Runtime, names []string) ([]ed25519.PublicKey, error) {
+	out := []ed25519.PublicKey{rt.PublicKey()}
 	for _, n := range names {
 		b, err := decodePublic(n)
 		if err != nil {

@@ -12,7 +12,7 @@ import (
 
 	"github.com/spf13/pflag"
 
-	"github.com/quellhq/quell/cmd/quell/internal/report"
+	"github.com/quellhq/quell/cmd/quell/internal/run"
 	"github.com/quellhq/quell/cmd/quell/internal/store"
 	"github.com/quellhq/quell/scanners"
 	"github.com/quellhq/quell/scanners/git"
@@ -41,7 +41,7 @@ func (a *app) gitFlags(f *pflag.FlagSet) {
 	f.BoolVar(&a.git.worktree, "worktree", false, "also the files of the work tree that are not committed")
 }
 
-func (a *app) openGit(k *kit, targets []string) (scanners.Source, error) {
+func (a *app) openGit(rt *run.Runtime, targets []string) (scanners.Source, error) {
 	if len(targets) != 1 {
 		return nil, errors.New("scan git takes one repository")
 	}
@@ -67,18 +67,18 @@ func (a *app) openGit(k *kit, targets []string) (scanners.Source, error) {
 		if err != nil {
 			return nil, fmt.Errorf("upstream: %w", err)
 		}
-		s.Upstream = a.upstream(k, u)
+		s.Upstream = a.upstream(rt, u)
 	}
 	u, remote, err := git.ParseRemote(targets[0])
 	if err != nil {
 		return nil, fmt.Errorf("repository: %w", err)
 	}
 	if remote {
-		s.Remote = a.upstream(k, u)
+		s.Remote = a.upstream(rt, u)
 	}
 	// What is asked for in part is read in no time, and says nothing of the rest.
 	if a.git.commits == "" && a.git.release == "" && !a.git.staged {
-		s.Memory = a.memory(k)
+		s.Memory = a.memory(rt)
 	}
 	return s, nil
 }
@@ -97,9 +97,9 @@ func (a *app) indexFile(dir string) string {
 }
 
 // upstream is a repository elsewhere.
-func (a *app) upstream(k *kit, u *url.URL) *git.Remote {
+func (a *app) upstream(rt *run.Runtime, u *url.URL) *git.Remote {
 	home, _ := os.UserHomeDir()
-	return &git.Remote{URL: u, Cache: k.dirs.Cache, Getenv: a.getenv, Home: home}
+	return &git.Remote{URL: u, Cache: rt.Dirs.Cache, Getenv: a.getenv, Home: home}
 }
 
 // parseSince reads a date, a time, or how long ago.
@@ -117,17 +117,17 @@ func parseSince(s string, now time.Time) (time.Time, error) {
 
 // memory is what earlier scans under the same rules, by the same build, have read.
 // Without one a scan reads all.
-func (a *app) memory(k *kit) scanners.Memory {
+func (a *app) memory(rt *run.Runtime) scanners.Memory {
 	notice := func(err error) {
-		k.notices = append(k.notices, report.Notice{Message: "scan state can't be used, so all is read: " + err.Error()})
+		rt.Notice("scan state can't be used, so all is read: " + err.Error())
 	}
-	l, err := a.ledgerAt(k)
+	l, err := rt.Ledger()
 	if err != nil {
 		notice(err)
 		return nil
 	}
-	key := sha256.Sum256(append([]byte("quell scan memory"), k.keys.Fingerprint[:]...))
-	m, err := l.Memory(scope(k), key[:], func(err error) { a.say("scan state could not be kept: %v", err) })
+	key := sha256.Sum256(append([]byte("quell scan memory"), rt.Keys.Fingerprint[:]...))
+	m, err := l.Memory(scope(rt), key[:], func(err error) { a.say("scan state could not be kept: %v", err) })
 	if err != nil {
 		notice(err)
 		return nil
@@ -138,9 +138,9 @@ func (a *app) memory(k *kit) scanners.Memory {
 var _ scanners.Memory = (*store.Memory)(nil)
 
 // scope names what decides what is found: the rules, and the program itself.
-func scope(k *kit) string {
+func scope(rt *run.Runtime) string {
 	h := sha256.New()
-	fmt.Fprintln(h, Version(), k.set.Digest())
+	fmt.Fprintln(h, Version(), rt.Rules.Digest())
 	if exe, err := os.Executable(); err == nil {
 		if info, err := os.Stat(exe); err == nil {
 			fmt.Fprintln(h, info.Size(), info.ModTime().UnixNano())

@@ -37,11 +37,11 @@ is no secret, mark its line with quell:allow.`,
 			if !c.Flags().Changed("fail-on") {
 				a.failOn = "found"
 			}
-			k, err := a.kit(mayLackSecrets)
+			rt, err := a.runtime(mayLackSecrets)
 			if err != nil {
 				return err
 			}
-			src, err := a.openGit(k, []string{"."})
+			src, err := a.openGit(rt, []string{"."})
 			if err != nil {
 				return err
 			}
@@ -51,7 +51,7 @@ is no secret, mark its line with quell:allow.`,
 			if a.output == "-" {
 				a.out = &kept
 			}
-			err = a.runScan(c.Context(), k, "hook run", []string{"."}, src)
+			err = a.runScan(c.Context(), rt, "hook run", []string{"."}, src)
 			if err != nil {
 				_, _ = out.Write(kept.Bytes())
 				var code exit

@@ -20,11 +20,11 @@ func (a *app) ledger() *cobra.Command {
 	var verify bool
 	c := &cobra.Command{Use: "ledger [INCIDENT]", Short: "Show the incidents, or one incident's story (a prefix of its id suffices)", Args: cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			k, err := a.kit(mayLackSecrets)
+			rt, err := a.runtime(mayLackSecrets)
 			if err != nil {
 				return err
 			}
-			l, err := a.ledgerAt(k)
+			l, err := rt.Ledger()
 			if err != nil {
 				return err
 			}

@@ -26,7 +26,7 @@ func (a *app) plan() *cobra.Command {
 The plan goes to --output (or standard output), sealed and signed, for quell
 apply; what it says is shown on standard error.`,
 		RunE: func(c *cobra.Command, args []string) error {
-			k, err := a.kit(needsSecrets)
+			rt, err := a.runtime(needsSecrets)
 			if err != nil {
 				return err
 			}
@@ -37,19 +37,19 @@ apply; what it says is shown on standard error.`,
 				}
 				defer file.Discard()
 			}
-			creds, err := a.credentials(k, args, "", "")
+			creds, err := a.credentials(rt, args, "", "")
 			if err != nil {
 				return err
 			}
-			verdicts, err := run.Check(c.Context(), k.prober, creds)
+			verdicts, err := run.Check(c.Context(), rt.Prober, creds)
 			if err != nil {
 				return err
 			}
-			p, err := a.makePlan(c.Context(), k, creds, verdicts, reason)
+			p, err := a.makePlan(c.Context(), rt, creds, verdicts, reason)
 			if err != nil {
 				return err
 			}
-			text, err := report.New("text", a.err, k.set)
+			text, err := report.New("text", a.err, rt.Rules)
 			if err != nil {
 				return err
 			}
@@ -62,7 +62,7 @@ apply; what it says is shown on standard error.`,
 			if err := show.Close(); err != nil {
 				return err
 			}
-			b, err := plan.Sign(p, k.keys.Sign)
+			b, err := plan.Sign(p, rt.Keys.Sign)
 			if err != nil {
 				return err
 			}
@@ -76,7 +76,7 @@ apply; what it says is shown on standard error.`,
 			if err := file.Commit(); err != nil {
 				return fmt.Errorf("plan: %w", err)
 			}
-			a.say("%d of %d credentials would be ended; apply within %s: quell apply %s", doable(p), len(p.Items), k.policy.MaxAge(), a.output)
+			a.say("%d of %d credentials would be ended; apply within %s: quell apply %s", doable(p), len(p.Items), rt.Policy.MaxAge(), a.output)
 			return nil
 		}}
 	c.Flags().StringVar(&reason, "break-glass", "", "kill without shown ownership or a sure verdict, for this `REASON`, which is recorded")
@@ -93,19 +93,19 @@ func doable(p *plan.Plan) int {
 	return n
 }
 
-func (a *app) makePlan(ctx context.Context, k *kit, creds []rules.Credential, verdicts []revokers.Verdict, reason string) (*plan.Plan, error) {
+func (a *app) makePlan(ctx context.Context, rt *run.Runtime, creds []rules.Credential, verdicts []revokers.Verdict, reason string) (*plan.Plan, error) {
 	for _, c := range creds {
 		a.red.Add(c.Secret)
 	}
-	pl := run.Planner{Prober: k.prober, Policy: k.policy, Own: run.OwnSecrets(k.prober.Instances, a.getenv), BreakGlass: reason,
-		Recipients: k.recipients, Names: k.names, Redactor: a.red, NoKill: a.getenv("QUELL_NO_KILL") != ""}
+	pl := run.Planner{Prober: rt.Prober, Policy: rt.Policy, Own: run.OwnSecrets(rt.Prober.Instances, a.getenv), BreakGlass: reason,
+		Recipients: rt.Recipients, Names: rt.RecipientNames, Redactor: a.red, NoKill: a.getenv("QUELL_NO_KILL") != ""}
 	return pl.Plan(ctx, creds, verdicts)
 }
 
 func (a *app) apply() *cobra.Command {
 	var trust []string
 	c := &cobra.Command{Use: "apply PLAN", Short: "Do what a plan says, and prove it", Args: cobra.ExactArgs(1), RunE: func(c *cobra.Command, args []string) error {
-		k, err := a.kit(needsSecrets)
+		rt, err := a.runtime(needsSecrets)
 		if err != nil {
 			return err
 		}
@@ -113,20 +113,20 @@ func (a *app) apply() *cobra.Command {
 		if err != nil {
 			return fmt.Errorf("plan: %w", err)
 		}
-		keys, err := k.trusted(trust)
+		keys, err := trusted(rt, trust)
 		if err != nil {
 			return err
 		}
-		p, id, err := plan.Verify(b, keys, k.policy.MaxAge(), time.Now())
+		p, id, err := plan.Verify(b, keys, rt.Policy.MaxAge(), time.Now())
 		if err != nil {
 			return err
 		}
-		sink, err := a.sink(k.set)
+		sink, err := a.sink(rt.Rules)
 		if err != nil {
 			return err
 		}
 		defer sink.Close()
-		code, err := a.runApply(c.Context(), k, p, id, sink, report.Summary{})
+		code, err := a.runApply(c.Context(), rt, p, id, sink, report.Summary{})
 		if err != nil {
 			return err
 		}
@@ -140,20 +140,20 @@ func (a *app) apply() *cobra.Command {
 }
 
 // runApply applies p, closes the sink and gives the exit code.
-func (a *app) runApply(ctx context.Context, k *kit, p *plan.Plan, id string, sink report.Sink, sum report.Summary) (int, error) {
+func (a *app) runApply(ctx context.Context, rt *run.Runtime, p *plan.Plan, id string, sink report.Sink, sum report.Summary) (int, error) {
 	if a.offline {
 		return 0, errors.New("apply asks and revokes; --offline forbids it")
 	}
-	led, err := a.ledgerAt(k)
+	led, err := rt.Ledger()
 	if err != nil {
 		return 0, err
 	}
 	defer led.Close()
-	ids, err := a.identities(k)
+	ids, err := rt.Identities()
 	if err != nil {
 		return 0, err
 	}
-	ap := run.Applier{Prober: k.prober, Policy: k.policy, Own: run.OwnSecrets(k.prober.Instances, a.getenv), Ledger: led, Identities: ids, Recipients: k.recipients,
+	ap := run.Applier{Prober: rt.Prober, Policy: rt.Policy, Own: run.OwnSecrets(rt.Prober.Instances, a.getenv), Ledger: led, Identities: ids, Recipients: rt.Recipients,
 		Actor: a.actor(), NoKill: a.getenv("QUELL_NO_KILL") != "", Progress: func(s string) { a.say("%s", report.Clean(s)) }}
 	sum.Outcomes = map[revokers.Outcome]int{}
 	start := time.Now()
@@ -193,27 +193,27 @@ func (a *app) actor() string {
 }
 
 // end plans and applies what a scan found, closes the sink and gives the exit code.
-func (a *app) end(ctx context.Context, k *kit, res *scanned, sink report.Sink, sum report.Summary, reason string) (int, error) {
+func (a *app) end(ctx context.Context, rt *run.Runtime, res *scanned, sink report.Sink, sum report.Summary, reason string) (int, error) {
 	if res.verdicts == nil {
 		res.verdicts = make([]revokers.Verdict, len(res.Credentials))
 	}
-	p, err := a.makePlan(ctx, k, res.Credentials, res.verdicts, reason)
+	p, err := a.makePlan(ctx, rt, res.Credentials, res.verdicts, reason)
 	if err != nil {
 		return 0, err
 	}
-	b, err := plan.Sign(p, k.keys.Sign)
+	b, err := plan.Sign(p, rt.Keys.Sign)
 	if err != nil {
 		return 0, err
 	}
-	keys, err := k.trusted(nil)
+	keys, err := trusted(rt, nil)
 	if err != nil {
 		return 0, err
 	}
-	p, id, err := plan.Verify(b, keys, k.policy.MaxAge(), time.Now())
+	p, id, err := plan.Verify(b, keys, rt.Policy.MaxAge(), time.Now())
 	if err != nil {
 		return 0, err
 	}
-	code, err := a.runApply(ctx, k, p, id, sink, sum)
+	code, err := a.runApply(ctx, rt, p, id, sink, sum)
 	// What was killed is known to be dead now and counts no more; what could not be
 	// read still does.
 	if err == nil && code == exitClean && len(res.Gaps) > 0 {
@@ -232,11 +232,11 @@ func (a *app) contain() *cobra.Command {
 			if a.policyFile == "" {
 				return errors.New("contain kills without asking again, so its policy must be named (quell: hint: --policy FILE; quell policy init makes one)")
 			}
-			k, err := a.kit(needsSecrets)
+			rt, err := a.runtime(needsSecrets)
 			if err != nil {
 				return err
 			}
-			src, err := s.open(a, k, args)
+			src, err := s.open(a, rt, args)
 			if err != nil {
 				return err
 			}
@@ -244,20 +244,20 @@ func (a *app) contain() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			sink, err := a.sink(k.set)
+			sink, err := a.sink(rt.Rules)
 			if err != nil {
 				return err
 			}
 			defer sink.Close()
-			res, err := a.doScan(c.Context(), k, src)
+			res, err := a.doScan(c.Context(), rt, src)
 			if err != nil {
 				return err
 			}
-			sum, _, err := a.emitScan(k, sink, "contain "+s.name, args, res, fail)
+			sum, _, err := a.emitScan(rt, sink, "contain "+s.name, args, res, fail)
 			if err != nil {
 				return err
 			}
-			code, err := a.end(c.Context(), k, res, sink, sum, reason)
+			code, err := a.end(c.Context(), rt, res, sink, sum, reason)
 			if err != nil {
 				return err
 			}

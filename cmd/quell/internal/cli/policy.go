@@ -43,17 +43,17 @@ killed. Its keys are those of [[instance]] in the policy file.`,
 	init.Flags().StringArrayVar(&instances, "instance", nil, "an issuer of yours, `PROVIDER=URL[,KEY=VALUE…]` (repeatable)")
 	init.Flags().BoolVar(&force, "force", false, "replace an existing file")
 	check := &cobra.Command{Use: "check", Short: "Read the policy and say what it allows", Args: cobra.NoArgs, RunE: func(*cobra.Command, []string) error {
-		k, err := a.kit(mayLackSecrets)
+		rt, err := a.runtime(mayLackSecrets)
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(a.out, "kills: %s; at most %d in a run; plans are good for %s\n", map[bool]string{true: "off", false: "on"}[k.policy.Disabled()], k.policy.Max(), k.policy.MaxAge())
-		for _, i := range k.prober.Instances {
+		fmt.Fprintf(a.out, "kills: %s; at most %d in a run; plans are good for %s\n", map[bool]string{true: "off", false: "on"}[rt.Policy.Disabled()], rt.Policy.Max(), rt.Policy.MaxAge())
+		for _, i := range rt.Prober.Instances {
 			if i.Operator {
 				fmt.Fprintf(a.out, "instance %s %s: own %v, admin %v, control %v\n", i.Provider, i.URL, i.Own, !i.Admin.IsZero(), !i.Control.IsZero())
 			}
 		}
-		for _, o := range k.policy.Own {
+		for _, o := range rt.Policy.Own {
 			fmt.Fprintf(a.out, "own at %s: %s\n", o.Provider, strings.Join(o.Identity, ", "))
 		}
 		return nil
@@ -63,7 +63,7 @@ killed. Its keys are those of [[instance]] in the policy file.`,
 }
 
 func (a *app) policyInit(ctx context.Context, instances []string, force bool) error {
-	k, err := a.kit(mayLackSecrets)
+	rt, err := a.runtime(mayLackSecrets)
 	if err != nil {
 		return err
 	}
@@ -73,14 +73,14 @@ func (a *app) policyInit(ctx context.Context, instances []string, force bool) er
 		if err != nil {
 			return err
 		}
-		if k.set.Providers[in.Provider] == nil {
-			return fmt.Errorf("--instance: no provider %q (have %s)", in.Provider, strings.Join(providerNames(k.set), ", "))
+		if rt.Rules.Providers[in.Provider] == nil {
+			return fmt.Errorf("--instance: no provider %q (have %s)", in.Provider, strings.Join(providerNames(rt.Rules), ", "))
 		}
 		p.Instance = append(p.Instance, in)
 	}
 	if !a.offline {
 		for _, l := range logins(a.getenv) {
-			who, err := l.ask(ctx, k.prober.Client)
+			who, err := l.ask(ctx, rt.Prober.Client)
 			if err != nil {
 				a.say("%s at %s: %v; left out", l.provider, l.url, err)
 				continue
@@ -113,7 +113,7 @@ func (a *app) policyInit(ctx context.Context, instances []string, force bool) er
 		path = a.output
 	}
 	if path == "" {
-		path = k.dirs.PolicyFile()
+		path = rt.Dirs.PolicyFile()
 	}
 	if _, err := os.Stat(path); err == nil && !force {
 		return fmt.Errorf("%s exists (quell: hint: --force replaces it)", path)

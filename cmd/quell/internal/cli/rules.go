@@ -19,11 +19,11 @@ func (a *app) rules() *cobra.Command {
 	c := &cobra.Command{Use: "rules", Short: "List, explain and test rules", Args: cobra.NoArgs, RunE: func(c *cobra.Command, _ []string) error { return errors.New("rules what? list, explain or test") }}
 	c.AddCommand(
 		&cobra.Command{Use: "list", Short: "List the rules", Args: cobra.NoArgs, RunE: func(*cobra.Command, []string) error {
-			k, err := a.kit(mayLackSecrets)
+			rt, err := a.runtime(mayLackSecrets)
 			if err != nil {
 				return err
 			}
-			list := slices.Clone(k.set.Rules)
+			list := slices.Clone(rt.Rules.Rules)
 			slices.SortFunc(list, func(x, y *rules.Rule) int { return strings.Compare(x.ID, y.ID) })
 			for _, r := range list {
 				fmt.Fprintf(a.out, "%-42s %-15s %-7s %s\n", r.ID, r.Kind, r.Confidence, abilities(r))
@@ -31,15 +31,15 @@ func (a *app) rules() *cobra.Command {
 			return nil
 		}},
 		&cobra.Command{Use: "explain ID", Short: "Say what a rule finds, asks and does", Args: cobra.ExactArgs(1), RunE: func(_ *cobra.Command, args []string) error {
-			k, err := a.kit(mayLackSecrets)
+			rt, err := a.runtime(mayLackSecrets)
 			if err != nil {
 				return err
 			}
-			r := k.set.Rule(args[0])
+			r := rt.Rules.Rule(args[0])
 			if r == nil {
 				return fmt.Errorf("no rule %q (quell: hint: quell rules list)", args[0])
 			}
-			a.explain(k.set, r)
+			a.explain(rt.Rules, r)
 			return nil
 		}},
 		&cobra.Command{Use: "test FILE…", Short: "Run the examples, look-alikes and cases of rules files", Args: cobra.MinimumNArgs(1), RunE: func(c *cobra.Command, args []string) error {

@@ -28,20 +28,20 @@ import (
 // sources is the table of what can be scanned.
 var sources = []struct {
 	name, use, short string
-	open             func(a *app, k *kit, targets []string) (scanners.Source, error)
+	open             func(a *app, rt *run.Runtime, targets []string) (scanners.Source, error)
 	flags            func(a *app, f *pflag.FlagSet)
 }{
-	{"log", "log TARGET…", "CI logs: files, folders, zips of GitHub Actions, - for standard input", func(a *app, _ *kit, t []string) (scanners.Source, error) {
+	{"log", "log TARGET…", "CI logs: files, folders, zips of GitHub Actions, - for standard input", func(a *app, _ *run.Runtime, t []string) (scanners.Source, error) {
 		return cilog.Source{Targets: t, Stdin: a.in}, nil
 	}, nil},
 	{"git", "git TARGET", "A repository: every object, not only what diffs show; a folder, a bundle, an https or ssh address", (*app).openGit, (*app).gitFlags},
-	{"image", "image TARGET…", "Container images: a registry's reference or pattern (registry.example/team/*), an OCI layout, an archive, - for standard input, docker-daemon:IMAGE", func(a *app, k *kit, t []string) (scanners.Source, error) {
-		return &oci.Source{Targets: t, Stdin: a.in, Socket: strings.TrimPrefix(a.getenv("DOCKER_HOST"), "unix://"), Platform: a.platform, Mirrors: a.mirrors, Memory: a.memory(k)}, nil
+	{"image", "image TARGET…", "Container images: a registry's reference or pattern (registry.example/team/*), an OCI layout, an archive, - for standard input, docker-daemon:IMAGE", func(a *app, rt *run.Runtime, t []string) (scanners.Source, error) {
+		return &oci.Source{Targets: t, Stdin: a.in, Socket: strings.TrimPrefix(a.getenv("DOCKER_HOST"), "unix://"), Platform: a.platform, Mirrors: a.mirrors, Memory: a.memory(rt)}, nil
 	}, func(a *app, f *pflag.FlagSet) {
 		f.StringVar(&a.platform, "platform", "", "only this `PLATFORM` of an image for several, as linux/arm64 (default all)")
 		f.StringToStringVar(&a.mirrors, "mirror", nil, "ask `REGISTRY=MIRROR[/PREFIX]` first (repeatable)")
 	}},
-	{"path", "path TARGET…", "Files and folders, - for standard input", func(a *app, _ *kit, t []string) (scanners.Source, error) {
+	{"path", "path TARGET…", "Files and folders, - for standard input", func(a *app, _ *run.Runtime, t []string) (scanners.Source, error) {
 		return files.Source{Name: "path", Targets: t, Stdin: a.in}, nil
 	}, nil},
 }
@@ -51,15 +51,15 @@ func (a *app) scan() *cobra.Command {
 		RunE: func(c *cobra.Command, _ []string) error { return errors.New("scan what? log, git, image or path") }}
 	for _, s := range sources {
 		sub := &cobra.Command{Use: s.use, Short: s.short, Args: cobra.MinimumNArgs(1), RunE: func(c *cobra.Command, args []string) error {
-			k, err := a.kit(mayLackSecrets)
+			rt, err := a.runtime(mayLackSecrets)
 			if err != nil {
 				return err
 			}
-			src, err := s.open(a, k, args)
+			src, err := s.open(a, rt, args)
 			if err != nil {
 				return err
 			}
-			return a.runScan(c.Context(), k, "scan "+s.name, args, src)
+			return a.runScan(c.Context(), rt, "scan "+s.name, args, src)
 		}}
 		if s.flags != nil {
 			s.flags(a, sub.Flags())
@@ -76,7 +76,7 @@ type scanned struct {
 	err      error              // an interruption
 }
 
-func (a *app) doScan(ctx context.Context, k *kit, sources ...scanners.Source) (*scanned, error) {
+func (a *app) doScan(ctx context.Context, rt *run.Runtime, sources ...scanners.Source) (*scanned, error) {
 	least, ok := rules.ParseConfidence(a.confidence)
 	if !ok {
 		return nil, fmt.Errorf("--confidence %q is not low, medium or high", a.confidence)
@@ -88,17 +88,17 @@ func (a *app) doScan(ctx context.Context, k *kit, sources ...scanners.Source) (*
 			return nil, err
 		}
 		for _, why := range list.Expired(time.Now()) {
-			k.notices = append(k.notices, report.Notice{Message: "an entry of the allow-list has expired: " + why})
+			rt.Notice("an entry of the allow-list has expired: " + why)
 		}
 	}
-	engine := detect.New(k.set)
+	engine := detect.New(rt.Rules)
 	a.red.Detect = secretsIn(engine)
-	s := run.Scan{Sources: sources, Seen: a.red.Add, Allow: list, NoMarkers: a.noMarkers, Ignore: a.ignore, Detector: engine, Set: k.set, Key: k.keys.Fingerprint, Confidence: least}
+	s := run.Scan{Sources: sources, Seen: a.red.Add, Allow: list, NoMarkers: a.noMarkers, Ignore: a.ignore, Detector: engine, Set: rt.Rules, Key: rt.Keys.Fingerprint, Confidence: least}
 	res, err := s.Run(ctx)
 	for _, src := range sources {
 		if n, ok := src.(interface{ Notices() []string }); ok {
 			for _, text := range n.Notices() {
-				k.notices = append(k.notices, report.Notice{Message: text})
+				rt.Notice(text)
 			}
 		}
 		if c, ok := src.(interface{ Close() }); ok {
@@ -110,26 +110,26 @@ func (a *app) doScan(ctx context.Context, k *kit, sources ...scanners.Source) (*
 	}
 	out := &scanned{Result: res, err: err}
 	if !a.offline && err == nil {
-		out.verdicts, out.err = run.Check(ctx, k.prober, res.Credentials)
+		out.verdicts, out.err = run.Check(ctx, rt.Prober, res.Credentials)
 	}
 	return out, nil
 }
 
-func (a *app) runScan(ctx context.Context, k *kit, command string, targets []string, src scanners.Source) error {
+func (a *app) runScan(ctx context.Context, rt *run.Runtime, command string, targets []string, src scanners.Source) error {
 	fail, err := run.ParseFailOn(a.failOn)
 	if err != nil {
 		return err
 	}
-	sink, err := a.sink(k.set)
+	sink, err := a.sink(rt.Rules)
 	if err != nil {
 		return err
 	}
 	defer sink.Close()
-	res, err := a.doScan(ctx, k, src)
+	res, err := a.doScan(ctx, rt, src)
 	if err != nil {
 		return err
 	}
-	sum, code, err := a.emitScan(k, sink, command, targets, res, fail)
+	sum, code, err := a.emitScan(rt, sink, command, targets, res, fail)
 	if err != nil {
 		return err
 	}
@@ -144,21 +144,21 @@ func (a *app) runScan(ctx context.Context, k *kit, command string, targets []str
 }
 
 // emitScan writes all of a scan but its summary, which it returns.
-func (a *app) emitScan(k *kit, sink report.Sink, command string, targets []string, res *scanned, fail run.FailOn) (report.Summary, int, error) {
+func (a *app) emitScan(rt *run.Runtime, sink report.Sink, command string, targets []string, res *scanned, fail run.FailOn) (report.Summary, int, error) {
 	var errs []error
 	emit := func(e report.Event) { errs = append(errs, sink.Emit(e)) }
-	emit(report.Config{Protocol: report.Protocol, Version: Version(), Command: command, Targets: targets, Offline: a.offline, Rules: len(k.set.Rules), At: time.Now().UTC()})
-	for _, n := range k.notices {
+	emit(report.Config{Protocol: report.Protocol, Version: Version(), Command: command, Targets: targets, Offline: a.offline, Rules: len(rt.Rules.Rules), At: time.Now().UTC()})
+	for _, n := range rt.TakeNotices() {
 		emit(n)
 	}
 	sum := report.Summary{Artifacts: res.Stats.Artifacts, Bytes: res.Stats.Bytes, Findings: len(res.Findings), Credentials: len(res.Credentials),
 		Hidden: res.Hidden, Allowed: res.Stats.Allowed, Incomplete: len(res.Gaps), Seconds: res.Took.Seconds()}
 	for _, f := range res.Findings {
-		emit(run.FindingEvent(f, k.keys.Fingerprint, k.set, a.reveal))
+		emit(run.FindingEvent(f, rt.Keys.Fingerprint, rt.Rules, a.reveal))
 	}
 	found := fail == "found" && res.Partial > 0
 	for i, c := range res.Credentials {
-		sealed, err := config.Seal([]byte(c.Secret.Reveal()), k.recipients)
+		sealed, err := config.Seal([]byte(c.Secret.Reveal()), rt.Recipients)
 		errs = append(errs, err)
 		emit(run.CredentialEvent(c, sealed))
 		var v *revokers.Verdict
