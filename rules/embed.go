@@ -12,18 +12,18 @@ import (
 	"github.com/zricethezav/gitleaks/v8/config"
 )
 
-//go:embed *.toml
+//go:embed providers/*.toml
 var files embed.FS
 
 // Files are the embedded rules files, by name.
 func Files() (map[string][]byte, error) {
-	list, err := files.ReadDir(".")
+	list, err := files.ReadDir("providers")
 	if err != nil {
 		return nil, err
 	}
 	out := map[string][]byte{}
 	for _, e := range list {
-		if out[e.Name()], err = files.ReadFile(e.Name()); err != nil {
+		if out[e.Name()], err = files.ReadFile("providers/" + e.Name()); err != nil {
 			return nil, err
 		}
 	}

@@ -7,7 +7,7 @@ import (
 	"github.com/quellhq/quell/rules"
 )
 
-// dumpRule names what toJSON(secrets) prints; see rules/dumps.toml.
+// dumpRule names what toJSON(secrets) prints; see rules/providers/dumps.toml.
 const dumpRule = "actions-secret"
 
 var (
