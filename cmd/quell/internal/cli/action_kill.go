@@ -34,28 +34,31 @@ func (j *job) scanAndKill(ctx context.Context, rt *run.Runtime, kill string, fai
 		counted[c.Fingerprint] = fail.Counts(c, v)
 	}
 	j.result.Counted = counted
-	sum, code, err := j.emitScan(rt, sink, "action "+j.env.Event, j.result.Sources, res, fail)
+	sum, tally, err := j.emitScan(rt, sink, "action "+j.env.Event, j.result.Sources, res, fail)
 	if err != nil {
 		return 0, err
 	}
+	sum.ExitCode = tally.ExitCode()
 	switch {
 	case kill == "plan" && res.err == nil:
 		if err := j.planFor(ctx, rt, res, sink); err != nil {
 			return 0, err
 		}
 	case kill == "apply" && res.err == nil:
-		if code, err = j.end(ctx, rt, res, sink, sum, ""); err != nil {
+		if sum, err = rt.Contain(ctx, res.Credentials, res.verdicts, "", sink, sum, tally); err != nil {
 			return 0, err
 		}
-		return code, j.deleteLog(ctx, rt, res)
+		if err := errors.Join(sink.Emit(sum), sink.Close()); err != nil {
+			return 0, err
+		}
+		return sum.ExitCode, j.deleteLog(ctx, rt, res)
 	}
-	sum.ExitCode = code
-	return code, errors.Join(sink.Emit(sum), sink.Close())
+	return sum.ExitCode, errors.Join(sink.Emit(sum), sink.Close())
 }
 
 // planFor writes what would be done, for whoever holds the keys of the recipients.
 func (j *job) planFor(ctx context.Context, rt *run.Runtime, res *scanned, sink report.Sink) error {
-	p, err := j.makePlan(ctx, rt, res.Credentials, res.verdicts, "")
+	p, err := rt.Plan(ctx, res.Credentials, res.verdicts, "")
 	if err != nil {
 		return err
 	}
@@ -111,7 +114,7 @@ func (j *job) deleteLog(ctx context.Context, rt *run.Runtime, res *scanned) erro
 	defer led.Close()
 	record := func(kind string, body any) error {
 		for _, c := range leaked {
-			e := store.Entry{At: time.Now(), Incident: c.Fingerprint, Type: kind, Actor: j.actor(), Run: fmt.Sprintf("actions-run/%d", j.d.Run)}
+			e := store.Entry{At: time.Now(), Incident: c.Fingerprint, Type: kind, Actor: rt.Actor(), Run: fmt.Sprintf("actions-run/%d", j.d.Run)}
 			if err := led.Append(ctx, e, body); err != nil {
 				return err
 			}
@@ -123,7 +126,7 @@ func (j *job) deleteLog(ctx context.Context, rt *run.Runtime, res *scanned) erro
 		for _, f := range c.Findings {
 			at = append(at, j.red.Location(f.Location))
 		}
-		e := store.Entry{At: time.Now(), Incident: c.Fingerprint, Type: "intent", Actor: j.actor(), Run: fmt.Sprintf("actions-run/%d", j.d.Run)}
+		e := store.Entry{At: time.Now(), Incident: c.Fingerprint, Type: "intent", Actor: rt.Actor(), Run: fmt.Sprintf("actions-run/%d", j.d.Run)}
 		if err := led.Append(ctx, e, map[string]any{"action": "delete the run's logs", "found_at": at}); err != nil {
 			return err
 		}

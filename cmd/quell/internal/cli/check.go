@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"time"
 
 	"crypto/ed25519"
 
@@ -18,7 +17,6 @@ import (
 	"github.com/quellhq/quell/cmd/quell/internal/config"
 	"github.com/quellhq/quell/cmd/quell/internal/report"
 	"github.com/quellhq/quell/cmd/quell/internal/run"
-	"github.com/quellhq/quell/revokers"
 	"github.com/quellhq/quell/rules"
 	"github.com/quellhq/quell/scanners"
 	"github.com/quellhq/quell/scanners/detect"
@@ -80,18 +78,12 @@ func (a *app) runCheck(ctx context.Context, args []string, rule, cookie string) 
 	for _, c := range creds {
 		res.Findings = append(res.Findings, c.Findings...)
 	}
-	sum, code, err := a.emitScan(rt, sink, "check", nil, res, fail)
+	sum, tally, err := a.emitScan(rt, sink, "check", nil, res, fail)
 	if err != nil {
 		return err
 	}
-	sum.ExitCode = code
-	if err := errors.Join(sink.Emit(sum), sink.Close()); err != nil {
-		return err
-	}
-	if code != exitClean {
-		return exit(code)
-	}
-	return nil
+	sum.ExitCode = tally.ExitCode()
+	return finish(sink, sum)
 }
 
 // credentials reads reports, or bare tokens. A credential of several reports
@@ -239,22 +231,9 @@ func (a *app) recheck() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		led, err := rt.Ledger()
-		if err != nil {
-			return err
-		}
-		defer led.Close()
 		if purge {
-			n, err := led.Purge(c.Context())
+			n, err := rt.Forget(c.Context())
 			a.say("%d sealed credentials forgotten; the ledger stays", n)
-			return err
-		}
-		ids, err := rt.Identities()
-		if err != nil {
-			return err
-		}
-		kept, err := led.Kept(c.Context())
-		if err != nil {
 			return err
 		}
 		sink, err := a.sink(rt.Rules)
@@ -262,46 +241,11 @@ func (a *app) recheck() *cobra.Command {
 			return err
 		}
 		defer sink.Close()
-		sum := report.Summary{Credentials: len(kept)}
-		code := exitClean
-		start := time.Now()
-		for _, e := range kept {
-			s, err := config.Open(e.Sealed, ids...)
-			if err != nil {
-				return fmt.Errorf("incident %s: %w", e.Incident, err)
-			}
-			r := rt.Rules.Rule(e.Rule)
-			if r == nil {
-				continue
-			}
-			cred := rules.Credential{Ref: rules.Ref{Fingerprint: e.Incident, Rule: e.Rule, Kind: r.Kind, Redacted: s.Hint(), Cookie: e.Cookie}, Secret: s}
-			rt.Prober.SawLive(e.Incident)
-			v, err := rt.Prober.Verify(c.Context(), cred)
-			if err != nil {
-				return err
-			}
-			switch v.Liveness {
-			case revokers.Live:
-				sum.Live++
-				code = exitLeft
-			case revokers.Dead:
-				sum.Dead++
-			default:
-				sum.Unknown++
-				code = max(code, exitLeft)
-			}
-			if err := errors.Join(sink.Emit(run.CredentialEvent(cred, "")), sink.Emit(report.Verdict{Fingerprint: e.Incident, Verdict: v})); err != nil {
-				return err
-			}
-		}
-		sum.Seconds, sum.ExitCode = time.Since(start).Seconds(), code
-		if err := errors.Join(sink.Emit(sum), sink.Close()); err != nil {
+		sum, err := rt.Recheck(c.Context(), sink)
+		if err != nil {
 			return err
 		}
-		if code != exitClean {
-			return exit(code)
-		}
-		return nil
+		return finish(sink, sum)
 	}}
 	c.Flags().BoolVar(&purge, "purge", false, "forget the sealed credentials instead")
 	return c

@@ -23,15 +23,13 @@ import (
 	"github.com/quellhq/quell/rules"
 )
 
-// Exit codes. Where several apply, the first of interrupted, failed, left
-// alive, findings, incomplete is used.
+// Exit codes, as package run documents them.
 const (
-	exitClean       = 0
-	exitFindings    = 1
-	exitFailed      = 2
-	exitLeft        = 3
-	exitIncomplete  = 4
-	exitInterrupted = 130
+	exitClean       = run.ExitClean
+	exitFindings    = run.ExitFindings
+	exitFailed      = run.ExitFailed
+	exitIncomplete  = run.ExitIncomplete
+	exitInterrupted = run.ExitInterrupted
 )
 
 // exit is an error that carries a code and needs no words.
@@ -172,6 +170,7 @@ func (a *app) runtime(strict bool) (*run.Runtime, error) {
 		Recipients:   a.recipients,
 		Identity:     a.identity,
 		NeedsSecrets: strict,
+		Offline:      a.offline,
 		Redactor:     a.red,
 		Progress:     func(message string) { a.say("%s", message) },
 	})

@@ -129,22 +129,28 @@ func (a *app) runScan(ctx context.Context, rt *run.Runtime, command string, targ
 	if err != nil {
 		return err
 	}
-	sum, code, err := a.emitScan(rt, sink, command, targets, res, fail)
+	sum, tally, err := a.emitScan(rt, sink, command, targets, res, fail)
 	if err != nil {
 		return err
 	}
-	sum.ExitCode = code
+	sum.ExitCode = tally.ExitCode()
+	return finish(sink, sum)
+}
+
+// finish writes the summary, closes the sink and turns the exit code into an
+// error.
+func finish(sink report.Sink, sum report.Summary) error {
 	if err := errors.Join(sink.Emit(sum), sink.Close()); err != nil {
 		return err
 	}
-	if code != exitClean {
-		return exit(code)
+	if sum.ExitCode != exitClean {
+		return exit(sum.ExitCode)
 	}
 	return nil
 }
 
 // emitScan writes all of a scan but its summary, which it returns.
-func (a *app) emitScan(rt *run.Runtime, sink report.Sink, command string, targets []string, res *scanned, fail run.FailOn) (report.Summary, int, error) {
+func (a *app) emitScan(rt *run.Runtime, sink report.Sink, command string, targets []string, res *scanned, fail run.FailOn) (report.Summary, run.Tally, error) {
 	var errs []error
 	emit := func(e report.Event) { errs = append(errs, sink.Emit(e)) }
 	emit(report.Config{Protocol: report.Protocol, Version: Version(), Command: command, Targets: targets, Offline: a.offline, Rules: len(rt.Rules.Rules), At: time.Now().UTC()})
@@ -156,7 +162,10 @@ func (a *app) emitScan(rt *run.Runtime, sink report.Sink, command string, target
 	for _, f := range res.Findings {
 		emit(run.FindingEvent(f, rt.Keys.Fingerprint, rt.Rules, a.reveal))
 	}
-	found := fail == "found" && res.Partial > 0
+	tally := run.Tally{Interrupted: res.err != nil, Incomplete: len(res.Gaps)}
+	if fail == "found" {
+		tally.Counted = res.Partial
+	}
 	for i, c := range res.Credentials {
 		sealed, err := config.Seal([]byte(c.Secret.Reveal()), rt.Recipients)
 		errs = append(errs, err)
@@ -166,15 +175,10 @@ func (a *app) emitScan(rt *run.Runtime, sink report.Sink, command string, target
 			v = &res.verdicts[i]
 			emit(report.Verdict{Fingerprint: c.Fingerprint, Verdict: *v})
 		}
-		switch {
-		case v != nil && v.Liveness == revokers.Live:
-			sum.Live++
-		case v != nil && v.Liveness == revokers.Dead || v == nil && c.Offline.State == rules.OfflineExpired && !c.Renewable:
-			sum.Dead++
-		default:
-			sum.Unknown++
+		run.CountVerdict(&sum, v, c.Offline.State == rules.OfflineExpired && !c.Renewable)
+		if fail.Counts(c, v) {
+			tally.Counted++
 		}
-		found = found || fail.Counts(c, v)
 	}
 	for _, g := range res.Gaps {
 		emit(report.Notice{Kind: g.Kind, Count: g.Count, Message: g.Error(), Path: g.Location.Path, Incomplete: true})
@@ -185,15 +189,9 @@ func (a *app) emitScan(rt *run.Runtime, sink report.Sink, command string, target
 	for _, what := range slices.Sorted(maps.Keys(res.Limits)) {
 		emit(report.Notice{Message: fmt.Sprintf("%s (%d times)", what, res.Limits[what])})
 	}
-	code := exitClean
-	switch {
-	case res.err != nil:
-		code = exitInterrupted
+	if tally.Interrupted {
 		emit(report.Notice{Message: "interrupted: the result is not whole", Incomplete: true})
-	case found:
-		code = exitFindings
-	case len(res.Gaps) > 0:
-		code = exitIncomplete
 	}
-	return sum, code, errors.Join(errs...)
+	tally.Unanswered = sum.Unanswered
+	return sum, tally, errors.Join(errs...)
 }

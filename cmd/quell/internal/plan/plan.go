@@ -79,20 +79,43 @@ type signed struct {
 // domain keeps a signature from being valid for anything else.
 const domain = "quell plan v1\n"
 
-// Sign writes the file.
-func Sign(p *Plan, key ed25519.PrivateKey) ([]byte, error) {
-	body, err := json.Marshal(p)
+// body is what is signed: the bytes that Verify gets after the outer encoder has
+// compacted them.
+func (p *Plan) body() ([]byte, error) {
+	b, err := json.Marshal(p)
 	if err != nil {
 		return nil, fmt.Errorf("plan: %w", err)
 	}
-	// What Verify sees are the bytes after the outer encoder has compacted
-	// them: sign the same.
 	var c bytes.Buffer
-	if err := json.Compact(&c, body); err != nil {
+	if err := json.Compact(&c, b); err != nil {
 		return nil, fmt.Errorf("plan: %w", err)
 	}
-	sig := ed25519.Sign(key, append([]byte(domain), c.Bytes()...))
-	s := signed{c.Bytes(), base64.StdEncoding.EncodeToString(key.Public().(ed25519.PublicKey)), base64.StdEncoding.EncodeToString(sig)}
+	return c.Bytes(), nil
+}
+
+// ID names the plan in the ledger. It is the one that Verify returns for the
+// signed file.
+func (p *Plan) ID() (string, error) {
+	b, err := p.body()
+	if err != nil {
+		return "", err
+	}
+	return idOf(b), nil
+}
+
+func idOf(body []byte) string {
+	sum := sha256.Sum256(body)
+	return hex.EncodeToString(sum[:8])
+}
+
+// Sign writes the file.
+func Sign(p *Plan, key ed25519.PrivateKey) ([]byte, error) {
+	body, err := p.body()
+	if err != nil {
+		return nil, err
+	}
+	sig := ed25519.Sign(key, append([]byte(domain), body...))
+	s := signed{body, base64.StdEncoding.EncodeToString(key.Public().(ed25519.PublicKey)), base64.StdEncoding.EncodeToString(sig)}
 	var out bytes.Buffer
 	enc := json.NewEncoder(&out)
 	enc.SetEscapeHTML(false)
@@ -144,6 +167,5 @@ func Verify(file []byte, trusted []ed25519.PublicKey, maxAge time.Duration, now 
 	if age := now.Sub(p.Created); age > maxAge || age < -time.Minute {
 		return nil, "", ErrOld
 	}
-	sum := sha256.Sum256(c.Bytes())
-	return &p, hex.EncodeToString(sum[:8]), nil
+	return &p, idOf(c.Bytes()), nil
 }

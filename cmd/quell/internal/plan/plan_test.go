@@ -25,6 +25,9 @@ func TestAChangedOrOldPlanIsRefused(t *testing.T) {
 	if err != nil || p.Items[0].Redacted != "a<b>&…" || len(id) != 16 {
 		t.Fatal(err, id)
 	}
+	if own, err := p.ID(); err != nil || own != id {
+		t.Errorf("the plan's own id is %s, that of its file %s: %v", own, id, err)
+	}
 	if _, again, _ := Verify(append([]byte("  "), file...), mine, time.Minute, now); again != id {
 		t.Error("the id depends on white space")
 	}

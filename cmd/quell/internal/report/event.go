@@ -111,6 +111,7 @@ type Summary struct {
 	Live        int                      `json:"live"`
 	Dead        int                      `json:"dead"`
 	Unknown     int                      `json:"unknown"`
+	Unanswered  int                      `json:"unanswered"` // unknown ones whose question was due and got no answer
 	Hidden      int                      `json:"hidden"`     // below the confidence that is shown
 	Allowed     int64                    `json:"allowed"`    // suppressed by a marker in the text
 	Incomplete  int                      `json:"incomplete"` // things that could not be read

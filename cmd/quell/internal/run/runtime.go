@@ -38,6 +38,8 @@ type Options struct {
 	// NeedsSecrets makes a secret that the policy names and that can't be read
 	// an error. Otherwise it is a notice.
 	NeedsSecrets bool
+	// Offline forbids every request to an issuer.
+	Offline bool
 	// Redactor is the one that the caller's sinks use.
 	Redactor *report.Redactor
 	// Progress gets messages for a person who waits.
@@ -45,6 +47,9 @@ type Options struct {
 	// Now is the clock.
 	Now func() time.Time
 }
+
+// errOffline is returned by whatever needs an issuer's answer.
+var errOffline = errors.New("--offline forbids to ask issuers (quell: hint: leave it out)")
 
 // Runtime is everything that a run is set up from. Commands, the Action and
 // other callers make one and call its methods.
