@@ -81,10 +81,11 @@ func (l *Ledger) checkFile(ctx context.Context, tx *sql.Tx, s *state) error {
 	return nil
 }
 
-// hasSigned reports whether the ledger has traces of this installation.
+// hasSigned reports whether the ledger has an entry or a head of this installation.
+// Another one may have listed it before its first append.
 func (l *Ledger) hasSigned(k keyring, heads []Checkpoint) bool {
 	self := l.PublicKey()
-	if _, known := k.listed[self]; known {
+	if k.wrote[self] {
 		return true
 	}
 	for _, h := range heads {

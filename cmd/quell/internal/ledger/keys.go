@@ -15,6 +15,7 @@ import (
 type keyring struct {
 	order  []string
 	listed map[string]bool // false: the installation asked to be listed
+	wrote  map[string]bool // keys that signed an entry for themselves
 }
 
 func (k Key) signed() []byte {
@@ -38,12 +39,13 @@ func (r *keyring) add(k Key) error {
 		return errors.New("the signature of a key does not fit")
 	}
 	if r.listed == nil {
-		r.listed = map[string]bool{}
+		r.listed, r.wrote = map[string]bool{}, map[string]bool{}
 	}
 	self := k.SignedBy == k.PublicKey
 	if !self && !r.listed[k.SignedBy] {
 		return errors.New("a key that is not listed signed another one")
 	}
+	r.wrote[k.PublicKey] = r.wrote[k.PublicKey] || self
 	if _, known := r.listed[k.PublicKey]; !known {
 		r.order = append(r.order, k.PublicKey)
 	}

@@ -139,7 +139,7 @@ func (postgres) now(ctx context.Context, tx *sql.Tx) (instant, error) {
 func (postgres) gone(string) bool { return false }
 
 func (postgres) structure(ctx context.Context, tx *sql.Tx) ([]Problem, error) {
-	triggers, err := column(ctx, tx, `SELECT tgname || ' ' || tgenabled || ' ' || tgtype FROM pg_trigger WHERE tgrelid = to_regclass('ledger') AND NOT tgisinternal ORDER BY tgname`)
+	triggers, err := column(ctx, tx, `SELECT tgname || ' ' || tgenabled::text || ' ' || tgtype::text FROM pg_trigger WHERE tgrelid = to_regclass('ledger') AND NOT tgisinternal ORDER BY tgname`)
 	if err != nil {
 		return nil, err
 	}

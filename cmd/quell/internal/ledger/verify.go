@@ -48,9 +48,13 @@ func (l *Ledger) Verify(ctx context.Context, kept *Checkpoint) (Report, error) {
 // point is a checkpoint that the walk over the entries compares.
 type point struct {
 	Checkpoint
-	by      string
-	counts  bool // its signature counts, whatever the key
+	by string
+	// anchor: it was not read from the database, or this installation signed it.
+	anchor  bool
+	given   bool
+	counts  bool // its signature counts
 	matches bool
+	count   int64 // of the entries up to its own
 }
 
 type verification struct {
@@ -79,14 +83,14 @@ func (v *verification) read(ctx context.Context, tx *sql.Tx, kept *Checkpoint) e
 	case err != nil:
 		v.head = append(v.head, Problem{Kind: HeadDamaged, Detail: fmt.Sprintf("%s: %v", v.l.file, err)})
 	case found:
-		v.points = append(v.points, &point{Checkpoint: file, by: "the checkpoint file"})
+		v.points = append(v.points, &point{Checkpoint: file, by: "the checkpoint file", anchor: true})
 	}
 	v.noFile = v.l.file != "" && !found
 	if kept != nil {
 		if !kept.valid() {
 			return fmt.Errorf("the signature of the given checkpoint does not fit")
 		}
-		v.points = append(v.points, &point{Checkpoint: *kept, by: "the given checkpoint", counts: true})
+		v.points = append(v.points, &point{Checkpoint: *kept, by: "the given checkpoint", anchor: true, given: true})
 	}
 	bad, err := v.l.engine.structure(ctx, tx)
 	if err != nil {
@@ -114,7 +118,7 @@ func (v *verification) read(ctx context.Context, tx *sql.Tx, kept *Checkpoint) e
 		}
 		v.entry(s)
 		for _, p := range at[s.id] {
-			p.matches = p.Hash == s.hash && p.Count == v.count
+			p.matches, p.count = p.Hash == s.hash, v.count
 		}
 	}
 	return nil
@@ -191,33 +195,15 @@ func (v *verification) own(s stored, key *Key, changed func(ProblemKind, string,
 
 // report compares the checkpoints with the entries.
 func (v *verification) report() Report {
-	var heads []Checkpoint
+	heads := v.trust()
 	signed, listed := int64(0), int64(0)
 	for _, p := range v.points {
-		if p.ID == 0 {
-			continue // nothing was appended before it
-		}
-		key := encodeKey(p.Key)
-		isListed, known := v.keys.listed[key]
-		self := key == v.l.PublicKey()
-		if self {
-			heads = append(heads, p.Checkpoint)
-		}
-		if !known && !self && !p.counts {
-			v.head = append(v.head, Problem{Kind: HeadDamaged, Detail: p.by + " has the signature of a key that no entry introduces"})
+		if !p.matches {
 			continue
 		}
-		p.counts = p.counts || isListed || self
-		switch {
-		case p.matches:
-			signed = max(signed, p.ID)
-			if p.counts {
-				listed = max(listed, p.ID)
-			}
-		case p.ID > v.last:
-			v.head = append(v.head, Problem{Kind: Truncated, Entry: v.last + 1, Last: p.ID, Detail: fmt.Sprintf("%s covers %s, and the ledger ends at %d", p.by, plural(p.Count), v.last)})
-		default:
-			v.head = append(v.head, Problem{Kind: Rewritten, Entry: p.ID, Detail: fmt.Sprintf("it is not the entry that %s of %s covers", p.by, p.At.Format(time.RFC3339))})
+		signed = max(signed, p.ID)
+		if p.counts {
+			listed = max(listed, p.ID)
 		}
 	}
 	if v.noFile && v.l.hasSigned(v.keys, heads) {
@@ -237,11 +223,48 @@ func (v *verification) report() Report {
 	return r
 }
 
-func plural(n int64) string {
-	if n == 1 {
-		return "1 entry"
+// trust decides which signatures count, and reports those that contradict the
+// entries. It returns this installation's heads.
+func (v *verification) trust() (heads []Checkpoint) {
+	self := v.l.PublicKey()
+	anchors, anchored := false, false
+	kept := v.points[:0]
+	for _, p := range v.points {
+		if p.ID == 0 {
+			continue // nothing was appended before it
+		}
+		key := encodeKey(p.Key)
+		if key == self {
+			p.anchor = true
+			heads = append(heads, p.Checkpoint)
+		}
+		if _, known := v.keys.listed[key]; !known && key != self && !p.given {
+			v.head = append(v.head, Problem{Kind: HeadDamaged, Detail: p.by + " has the signature of a key that no entry introduces"})
+			continue
+		}
+		kept = append(kept, p)
+		anchors, anchored = anchors || p.anchor, anchored || p.anchor && p.matches
+		v.compare(p)
 	}
-	return fmt.Sprintf("%d entries", n)
+	v.points = kept
+	// The ledger's own list of keys counts if an anchor covers it, or if there is
+	// none to ask.
+	for _, p := range v.points {
+		p.counts = p.given || encodeKey(p.Key) == self || v.keys.listed[encodeKey(p.Key)] && (anchored || !anchors)
+	}
+	return heads
+}
+
+func (v *verification) compare(p *point) {
+	switch {
+	case p.matches && p.count != p.Count && len(v.chain) == 0:
+		v.head = append(v.head, Problem{Kind: Rewritten, Entry: p.ID, Detail: fmt.Sprintf("%s covers %d entries, and there are %d", p.by, p.Count, p.count)})
+	case p.matches:
+	case p.ID > v.last:
+		v.head = append(v.head, Problem{Kind: Truncated, Entry: v.last + 1, Last: p.ID, Detail: fmt.Sprintf("%s covers entries up to %d, and the ledger ends at %d", p.by, p.ID, v.last)})
+	default:
+		v.head = append(v.head, Problem{Kind: Rewritten, Entry: p.ID, Detail: fmt.Sprintf("it is not the entry that %s of %s covers", p.by, p.At.Format(time.RFC3339))})
+	}
 }
 
 // proven looks for the last counting signature before the first problem.

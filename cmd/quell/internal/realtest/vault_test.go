@@ -150,12 +150,20 @@ func TestVaultTokens(t *testing.T) {
 
 // postgres makes a throw-away server and gives its port.
 func postgres(t *testing.T) string {
+	port, _ := postgresServer(t)
+	return port
+}
+
+// postgresServer starts a server and returns its port and a function that kills
+// and restarts it.
+func postgresServer(t *testing.T) (port string, restart func()) {
 	bins, _ := filepath.Glob("/usr/lib/postgresql/*/bin")
 	if len(bins) == 0 {
 		need(t, "/usr/lib/postgresql")
 	}
 	bin := bins[len(bins)-1]
-	d, port := mkdir(t), freePort(t)
+	d := mkdir(t)
+	port = freePort(t)
 	as := func(line string) {
 		if os.Getuid() == 0 {
 			command(t, nil, d, "su", "postgres", "-s", "/bin/bash", "-c", line)
@@ -173,9 +181,13 @@ func postgres(t *testing.T) string {
 		command(t, nil, "", "chown", "-R", "postgres", d)
 	}
 	as(fmt.Sprintf("%s/initdb -D %s/data -A scram-sha-256 -U admin --pwfile=%s/pw -N", bin, d, d))
-	as(fmt.Sprintf("%s/pg_ctl -D %s/data -w -l %s/log -o '-c listen_addresses=127.0.0.1 -c port=%s -c unix_socket_directories=%s -c fsync=off' start", bin, d, d, port, d))
-	t.Cleanup(func() { as(fmt.Sprintf("%s/pg_ctl -D %s/data -m immediate stop", bin, d)) })
-	return port
+	start := func() {
+		as(fmt.Sprintf("%s/pg_ctl -D %s/data -w -l %s/log -o '-c listen_addresses=127.0.0.1 -c port=%s -c unix_socket_directories=%s -c fsync=off' start", bin, d, d, port, d))
+	}
+	stop := func() { as(fmt.Sprintf("%s/pg_ctl -D %s/data -m immediate stop", bin, d)) }
+	start()
+	t.Cleanup(stop)
+	return port, func() { stop(); start() }
 }
 
 // A database password in a log, managed by a static role: Vault rotates it,
