@@ -49,6 +49,21 @@ func (k *Chunker) Each(r io.Reader, a *Artifact, f func(Chunk) error) (int64, er
 		if c.Offset == 0 {
 			c.Binary = binary(buf)
 		}
+		if errors.Is(err, io.EOF) {
+			// A chunk ends where a hole begins, and the next one begins behind it.
+			if n, ok := hole(r); ok {
+				rest := c
+				rest.advance(buf)
+				rest.Offset, rest.Column = rest.Offset+n, rest.Column+int(n)
+				rest.From = 0
+				rest.Binary = c.Binary || c.Offset == 0 && len(buf) < 8000
+				if err := f(c); err != nil {
+					return total, err
+				}
+				buf, c = k.buffer(), rest
+				continue
+			}
+		}
 		if err != nil {
 			// What was read before a stream broke is still looked at.
 			if errors.Is(err, io.EOF) {

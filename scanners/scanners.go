@@ -7,6 +7,7 @@ import (
 	"context"
 	"io"
 	"iter"
+	"time"
 
 	"github.com/quellhq/quell/rules"
 	"github.com/quellhq/quell/rules/token"
@@ -41,6 +42,8 @@ type Artifact struct {
 	Beside func(suffix string) (io.ReadCloser, error)
 
 	where func(line int) string // of what an opener made: Inner.Where
+	// place gives the location that is reported for one in an artifact of names; nil: the same.
+	place func(rules.Location) rules.Location
 
 	// Parts is set instead of Open for a container. It calls part for each
 	// member in turn; the reader is valid during the call. An error of part
@@ -91,7 +94,22 @@ type Chunk struct {
 	From, To int
 	// Binary is set where the artifact is no text.
 	Binary bool
+	// Meter has the time that is left for the artifact; nil: it has no limit.
+	Meter *Meter
+
+	reached func(kind string)
 }
+
+// Reached reports that a limit of the detector left out a part of the chunk. kind is one of
+// GapKinds.
+func (c *Chunk) Reached(kind string) {
+	if c.reached != nil {
+		c.reached(kind)
+	}
+}
+
+// OnLimit makes Reached call f. The pool does so for chunks of its own.
+func (c *Chunk) OnLimit(f func(kind string)) { c.reached = f }
 
 // Unpacker opens files that hold others. It is safe for concurrent use.
 type Unpacker interface {
@@ -122,7 +140,14 @@ type Budget struct {
 	Entries int          // things
 	Out     int64        // bytes
 	Kept    int64        // bytes in memory
+	Window  int64        // bytes that decoders keep of what they made
 	In      func() int64 // bytes of the file that were read until now
+	// Waited is the time that an opener waited for its turn.
+	Waited time.Duration
+	// Meter has the time that the file may take, and Began is when the work began that is not
+	// counted yet.
+	Meter *Meter
+	Began time.Time
 }
 
 // Opener shows what a file of a certain form holds and its bytes do not show: it
@@ -142,6 +167,8 @@ type Inner struct {
 	// Where says in the file's own words what a line shows, as "table log, row 7";
 	// nil: nothing more than the line.
 	Where func(line int) string
+	// Waited is the time that the opener waited for its turn.
+	Waited time.Duration
 }
 
 // Match is what a detector saw.

@@ -1,97 +1,22 @@
 package archive
 
 import (
-	"archive/tar"
-	"bufio"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"path"
-	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/bodgit/sevenzip"
-	"github.com/cavaliergopher/cpio"
 	"github.com/kdomanski/iso9660"
 	"github.com/nwaples/rardecode/v2"
+
+	"github.com/quellhq/quell/scanners"
 )
 
-// oldTar knows a tar from before POSIX by its header's checksum.
-func oldTar(head []byte) bool {
-	if len(head) < 512 || head[0] == 0 {
-		return false
-	}
-	field := strings.Trim(string(head[148:156]), " \x00")
-	want, err := strconv.ParseInt(field, 8, 32)
-	if err != nil || field == "" {
-		return false
-	}
-	sum := int64(0)
-	for i, c := range head[:512] {
-		if i >= 148 && i < 156 {
-			c = ' '
-		}
-		sum += int64(c)
-	}
-	return sum == want
-}
-
-// untar opens a tar, and those that were put behind it.
-func untar(o *opening) error {
-	for {
-		if err := Tar(tar.NewReader(o.in), o.note, o.member); err != nil || !Padding(o.buf) {
-			return err
-		}
-		if head, _ := o.buf.Peek(512); !oldTar(head) {
-			return nil
-		}
-	}
-}
-
-// Tar walks a tar. note gets each name with what stands beside it, member the
-// files. The error is the tar's, or member's.
-func Tar(t *tar.Reader, note func(words ...string), member func(name string, r io.Reader) error) error {
-	for {
-		h, err := t.Next()
-		if err == io.EOF {
-			return nil
-		}
-		if err != nil {
-			return fmt.Errorf("tar: %w", err)
-		}
-		note(TarWords(h)...)
-		if h.Typeflag != tar.TypeReg && h.Typeflag != tar.TypeGNUSparse {
-			continue
-		}
-		if err := member(clean(h.Name), t); err != nil {
-			return err
-		}
-	}
-}
-
-// TarWords is what a tar's header says in words: the name, what a link points to,
-// owners, and the records of a pax header.
-func TarWords(h *tar.Header) []string {
-	words := []string{h.Name}
-	for _, w := range []string{h.Linkname, h.Uname, h.Gname} {
-		if w != "" && w != "root" {
-			words = append(words, w)
-		}
-	}
-	if len(h.PAXRecords) > 0 {
-		for _, k := range slices.Sorted(maps.Keys(h.PAXRecords)) {
-			words = append(words, k+"="+h.PAXRecords[k])
-		}
-	}
-	return words
-}
-
-var errEncrypted = errors.New("encrypted: it can't be read")
-
-func un7z(o *opening) error {
+func un7z(o *opening) (err error) {
 	z, err := sevenzip.NewReader(o.at, o.size)
 	if err != nil {
 		if e, ok := errors.AsType[*sevenzip.ReadError](err); ok && e.Encrypted {
@@ -99,10 +24,13 @@ func un7z(o *opening) error {
 		}
 		return fmt.Errorf("7z: %w", err)
 	}
-	// The header behind a signature says where the last one stands (7zFormat.txt).
+	// The first header states where the last one is (7zFormat.txt).
 	var h [32]byte
 	if _, err := o.at.ReadAt(h[:], 0); err == nil {
-		defer o.after(int64(len(h)) + int64(binary.LittleEndian.Uint64(h[12:])) + int64(binary.LittleEndian.Uint64(h[20:])))
+		defer func() {
+			after := o.after(int64(len(h)) + int64(binary.LittleEndian.Uint64(h[12:])) + int64(binary.LittleEndian.Uint64(h[20:])))
+			err = errors.Join(err, after)
+		}()
 	}
 	for _, f := range z.File {
 		o.note(f.Name)
@@ -154,9 +82,9 @@ func unrar(o *opening) error {
 	}
 }
 
-// unar opens Unix's ar, which Debian's packages and static libraries are.
+// unar opens Unix's ar, the form of Debian's packages and of static libraries.
 func unar(o *opening) error {
-	r := bufio.NewReader(o.in)
+	r := o.buf
 	if _, err := r.Discard(8); err != nil {
 		return err
 	}
@@ -171,6 +99,9 @@ func unar(o *opening) error {
 		if err != nil {
 			return fmt.Errorf("ar: %w", err)
 		}
+		if h[0] == 0 { // padding, or what follows the archive
+			return nil
+		}
 		size, err := strconv.ParseInt(strings.TrimSpace(string(h[48:58])), 10, 64)
 		if err != nil || size < 0 || h[58] != '`' {
 			return errors.New("ar: damaged header")
@@ -179,7 +110,7 @@ func unar(o *opening) error {
 		_, _ = r.Discard(len(h))
 		m := io.LimitReader(r, size)
 		left := uint64(size)
-		// BSD's puts long names before the content.
+		// BSD's ar puts long names before the content.
 		if n, ok := strings.CutPrefix(name, "#1/"); ok {
 			k, err := strconv.ParseInt(n, 10, 16)
 			if err != nil || k < 0 || k > size {
@@ -206,40 +137,15 @@ func unar(o *opening) error {
 	}
 }
 
-// uncpio opens an archive, and those that were put behind it, as in a system's first disk.
-func uncpio(o *opening) error {
-	r := cpio.NewReader(o.in)
-	for {
-		h, err := r.Next()
-		if err == io.EOF {
-			if Padding(o.buf) {
-				if head, _ := o.buf.Peek(6); string(head) == "070701" || string(head) == "070702" {
-					r = cpio.NewReader(o.in)
-					continue
-				}
-			}
-			return nil
-		}
-		if err != nil {
-			return fmt.Errorf("cpio: %w", err)
-		}
-		o.note(h.Name, h.Linkname)
-		if !h.Mode.IsRegular() {
-			continue
-		}
-		if err := o.member(clean(h.Name), &promised{r: r, size: uint64(h.Size)}); err != nil {
-			return err
-		}
-	}
-}
-
-// unrpm opens a package: a lead of 96 bytes, two headers, of which the second holds
+// unrpm opens a package: a lead of 96 bytes, two headers, of which the second has
 // the scripts, and a compressed cpio.
 func unrpm(o *opening) error {
-	r := bufio.NewReader(o.in)
-	if _, err := r.Discard(96); err != nil {
+	r := o.buf
+	lead := make([]byte, 96)
+	if _, err := io.ReadFull(r, lead); err != nil {
 		return fmt.Errorf("rpm: %w", err)
 	}
+	o.note(words(lead))
 	const maxHeader = 64 << 20
 	for i := range 2 {
 		h := make([]byte, 16)
@@ -254,10 +160,8 @@ func unrpm(o *opening) error {
 			return fmt.Errorf("rpm: %w", err)
 		}
 		text := io.LimitReader(r, size)
-		if i == 1 {
-			if err := o.member("(header)", text); err != nil {
-				return err
-			}
+		if err := o.plain([]string{"(signature)", "(header)"}[i], text); err != nil {
+			return err
 		}
 		if _, err := io.Copy(io.Discard, text); err != nil {
 			return err
@@ -284,6 +188,9 @@ func uncrx(o *opening) error {
 	if skip >= o.size {
 		return errors.New("crx: damaged header")
 	}
+	if err := o.plain("(header)", io.NewSectionReader(o.at, 12, skip-12)); err != nil {
+		return err
+	}
 	o.at, o.size = io.NewSectionReader(o.at, skip, o.size-skip), o.size-skip
 	return unzip(o)
 }
@@ -291,7 +198,7 @@ func uncrx(o *opening) error {
 // maxFolders bounds the nesting of an image's folders, which may hold each other.
 const maxFolders = 64
 
-func uniso(o *opening) error {
+func uniso(o *opening) (err error) {
 	img, err := iso9660.OpenImage(o.at)
 	if err != nil {
 		return fmt.Errorf("iso: %w", err)
@@ -303,11 +210,12 @@ func uniso(o *opening) error {
 	if label, err := img.Label(); err == nil {
 		o.note(label)
 	}
-	// How many blocks there are of which size, by the first descriptor (ECMA-119, 8.4);
-	// partitions may stand behind.
+	// The first descriptor has the number of blocks and their size (ECMA-119, 8.4);
+	// partitions may follow.
 	var d [132]byte
 	if _, err := o.at.ReadAt(d[:], 16*2048); err == nil {
-		defer o.after(int64(binary.LittleEndian.Uint32(d[80:])) * int64(binary.LittleEndian.Uint16(d[128:])))
+		end := int64(binary.LittleEndian.Uint32(d[80:])) * int64(binary.LittleEndian.Uint16(d[128:]))
+		defer func() { err = errors.Join(err, o.after(end)) }()
 	}
 	var walk func(f *iso9660.File, dir string, depth int) error
 	walk = func(f *iso9660.File, dir string, depth int) error {
@@ -317,11 +225,14 @@ func uniso(o *opening) error {
 			return nil
 		}
 		for _, c := range list {
+			if err := o.counts(); err != nil {
+				return err
+			}
 			name := path.Join(dir, clean(c.Name()))
 			o.note(name)
 			switch {
 			case c.IsDir() && depth >= maxFolders:
-				o.gap(name, errors.New("iso: folders too deep"))
+				o.gap(name, limitOf(scanners.GapLimitDepth, "%d folders within each other", depth))
 			case c.IsDir():
 				if err := walk(c, name, depth+1); err != nil {
 					return err

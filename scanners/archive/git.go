@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/quellhq/quell/scanners"
 	"github.com/quellhq/quell/scanners/git/pack"
 )
 
@@ -47,7 +48,7 @@ const maxPack = 1 << 30
 // all reads a pack or a bundle.
 func (o *opening) all() ([]byte, error) {
 	if o.size > maxPack {
-		return nil, fmt.Errorf("%w: over %d MiB of git's objects; quell scan git reads them where they lie", ErrLimit, maxPack>>20)
+		return nil, limitOf(scanners.GapLimitMemory, "over %d MiB of git's objects: quell scan git reads them from the repository", maxPack>>20)
 	}
 	return io.ReadAll(io.NewSectionReader(o.at, 0, o.size))
 }

@@ -7,14 +7,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"mime"
 	"mime/multipart"
 	"mime/quotedprintable"
-	"net/mail"
 	"net/textproto"
-	"slices"
 	"strings"
+
+	"github.com/quellhq/quell/scanners"
 )
 
 // maxParts bounds the nesting of a message's parts, which may hold messages.
@@ -23,60 +22,27 @@ const maxParts = 16
 // maxHeader bounds a message's header.
 const maxHeader = 1 << 20
 
-// mailHead knows a message with something encoded in it, or a box of messages, by its header
-// (RFC 5322): one of a few fields that each has, and one that says how its body is encoded.
-// Web archives (RFC 2557) have them too, patches that git wrote the first alone.
-func mailHead(head []byte) bool {
-	head = head[:min(len(head), 16<<10)]
-	box := bytes.HasPrefix(head, []byte("From "))
-	if box {
-		_, head, _ = bytes.Cut(head, []byte{'\n'})
-	}
-	var begins, encoded bool
-	for {
-		line, rest, ok := bytes.Cut(head, []byte{'\n'})
-		head = rest
-		line = bytes.TrimSuffix(line, []byte{'\r'})
-		if len(line) == 0 || !ok {
-			break
-		}
-		if line[0] == ' ' || line[0] == '\t' {
-			continue
-		}
-		name, value, ok := bytes.Cut(line, []byte{':'})
-		if !ok || len(name) > 60 || bytes.ContainsAny(name, " \t\"{}<>/") {
-			return false
-		}
-		is := func(kinds ...string) bool {
-			kind := strings.ToLower(string(bytes.TrimSpace(value)))
-			return slices.ContainsFunc(kinds, func(k string) bool { return strings.HasPrefix(kind, k) })
-		}
-		switch strings.ToLower(string(name)) {
-		case "from", "received", "return-path", "message-id", "delivered-to", "subject", "snapshot-content-location":
-			begins = true
-		case "content-type":
-			encoded = encoded || is("multipart/", "message/")
-		case "content-transfer-encoding":
-			encoded = encoded || is("base64", "quoted-printable")
-		case "mime-version":
-			encoded = encoded || box
-		}
-	}
-	return begins && encoded
-}
-
-// unmail opens a message or a box of them: it is text, and what its parts encode.
+// unmail opens a message or a mailbox: it is text, and what its parts encode.
 func unmail(o *opening) error {
 	whole := func() *io.SectionReader { return io.NewSectionReader(o.at, 0, o.size) }
-	if err := o.member(wholeMember, whole()); err != nil {
+	if err := o.plain(wholeMember, whole()); err != nil {
 		return err
 	}
-	first := make([]byte, 5)
-	if n, _ := o.at.ReadAt(first, 0); n < 5 || string(first) != "From " {
-		return o.message(whole(), "", 0)
+	in := bufio.NewReader(whole())
+	for {
+		if b, err := in.Peek(1); err != nil || b[0] != '\n' && b[0] != '\r' {
+			break
+		}
+		_, _ = in.Discard(1)
 	}
-	box := &mailbox{in: bufio.NewReader(whole())}
+	if first, _ := in.Peek(len(postmark)); string(first) != postmark {
+		return o.message(in, "", 0)
+	}
+	box := &mailbox{in: in, blank: true}
 	for n := 1; box.next(); n++ {
+		if err := o.counts(); err != nil {
+			return err
+		}
 		if err := o.message(box, fmt.Sprintf("(message %d)", n), 0); err != nil {
 			return err
 		}
@@ -84,11 +50,14 @@ func unmail(o *opening) error {
 	return nil
 }
 
-// mailbox gives the messages of a box, each to its end: they begin with a line of its own.
+// mailbox gives the messages of a mailbox, each to its end: a message begins with a line of its
+// own, after an empty one.
 type mailbox struct {
-	in   *bufio.Reader
-	line []byte // what is left to be given of a line
-	end  bool   // of a message
+	in    *bufio.Reader
+	line  []byte // what is left to be given of a line
+	begun bool   // line, or what was given last, is only the beginning of a line
+	blank bool   // the last line was empty
+	end   bool   // of a message
 }
 
 // next goes to the next message, and reports whether there is one.
@@ -96,10 +65,17 @@ func (m *mailbox) next() bool {
 	if _, err := io.Copy(io.Discard, m); err != nil {
 		return false
 	}
-	if _, err := m.in.ReadSlice('\n'); err != nil {
-		return false
+	for { // the postmark
+		_, err := m.in.ReadSlice('\n')
+		if err == bufio.ErrBufferFull {
+			continue
+		}
+		if err != nil {
+			return false
+		}
+		break
 	}
-	m.end = false
+	m.end, m.blank, m.begun = false, false, false
 	return true
 }
 
@@ -108,13 +84,17 @@ func (m *mailbox) Read(b []byte) (int, error) {
 		if m.end {
 			return 0, io.EOF
 		}
-		if head, _ := m.in.Peek(5); string(head) == "From " {
-			m.end = true
-			continue
+		if m.blank && !m.begun {
+			if head, _ := m.in.Peek(len(postmark)); string(head) == postmark {
+				m.end = true
+				continue
+			}
 		}
 		line, err := m.in.ReadSlice('\n')
 		m.line = line
-		if err != nil && err != bufio.ErrBufferFull {
+		m.blank = !m.begun && len(bytes.TrimRight(line, "\r\n")) == 0
+		m.begun = err == bufio.ErrBufferFull
+		if err != nil && !m.begun {
 			m.end = true
 		}
 	}
@@ -125,45 +105,88 @@ func (m *mailbox) Read(b []byte) (int, error) {
 
 // message opens the parts of one message.
 func (o *opening) message(r io.Reader, name string, depth int) error {
-	limited := &io.LimitedReader{R: r, N: maxHeader}
-	m, err := mail.ReadMessage(limited)
-	limited.N = math.MaxInt64
+	body := bufio.NewReader(r)
+	header, err := readHeader(body)
 	if err != nil {
-		o.gap(name, errMail)
+		o.gap(name, err)
 		return nil
 	}
-	return o.part(textproto.MIMEHeader(m.Header), m.Body, name, depth)
+	return o.part(header, body, name, depth)
 }
 
-// part opens one part. What it doesn't encode was seen in the message.
-func (o *opening) part(h textproto.MIMEHeader, body io.Reader, name string, depth int) error {
-	if depth > maxParts {
-		o.gap(name, fmt.Errorf("%w: %d parts within each other", ErrLimit, depth))
-		return nil
-	}
-	kind, params, err := mime.ParseMediaType(h.Get("Content-Type"))
-	if err == nil && strings.HasPrefix(kind, "multipart/") && params["boundary"] != "" {
-		parts := multipart.NewReader(body, params["boundary"])
-		for n := 1; ; n++ {
-			p, err := parts.NextRawPart()
+// readHeader reads a message's header as mail programs do: it passes over lines that are no
+// fields.
+func readHeader(r *bufio.Reader) (textproto.MIMEHeader, error) {
+	h := textproto.MIMEHeader{}
+	last, size := "", 0
+	for {
+		line, err := r.ReadString('\n')
+		if size += len(line); size > maxHeader {
+			return nil, limitOf(scanners.GapLimitMemory, "a header of over %d KiB", maxHeader>>10)
+		}
+		text := strings.TrimRight(line, "\r\n")
+		if text == "" {
 			if err == io.EOF {
-				return nil
+				err = nil
 			}
-			if err != nil {
-				o.gap(name, errMail)
-				return nil
+			return h, err
+		}
+		if text[0] == ' ' || text[0] == '\t' {
+			if v := h[last]; len(v) > 0 {
+				v[len(v)-1] += " " + strings.TrimSpace(text)
 			}
-			if err := o.part(p.Header, p, join(name, partName(p, n)), depth+1); err != nil {
-				return err
-			}
+		} else if name, value, ok := strings.Cut(text, ":"); ok {
+			last = textproto.CanonicalMIMEHeaderKey(strings.TrimSpace(name))
+			h[last] = append(h[last], strings.TrimSpace(value))
+		}
+		if err != nil {
+			return h, nil
 		}
 	}
+}
+
+// boundaryOf gives the type of a part, and what its own parts are separated by. Programs write
+// boundaries that the standard forbids without quotes.
+func boundaryOf(field string) (kind, boundary string) {
+	kind, params, err := mime.ParseMediaType(field)
+	if err == nil {
+		return kind, params["boundary"]
+	}
+	kind = firstWord(field)
+	i := strings.Index(strings.ToLower(field), "boundary")
+	if i < 0 {
+		return kind, ""
+	}
+	_, value, _ := strings.Cut(field[i:], "=")
+	value = strings.TrimSpace(value)
+	if quoted, ok := strings.CutPrefix(value, `"`); ok {
+		boundary, _, _ = strings.Cut(quoted, `"`)
+		return kind, boundary
+	}
+	boundary, _, _ = strings.Cut(value, ";")
+	return kind, strings.TrimSpace(boundary)
+}
+
+// part opens one part. What it does not encode is text of the message.
+func (o *opening) part(h textproto.MIMEHeader, body io.Reader, name string, depth int) error {
+	if depth > maxParts {
+		o.gap(name, limitOf(scanners.GapLimitDepth, "%d parts within each other", depth))
+		return nil
+	}
+	kind, boundary := boundaryOf(h.Get("Content-Type"))
+	if strings.HasPrefix(kind, "multipart/") {
+		return o.parts(body, boundary, name, depth)
+	}
 	var plain io.Reader
-	switch strings.ToLower(strings.TrimSpace(h.Get("Content-Transfer-Encoding"))) {
+	switch encoding := firstWord(h.Get("Content-Transfer-Encoding")); encoding {
 	case "base64":
 		plain = base64.NewDecoder(base64.StdEncoding, body)
 	case "quoted-printable":
 		plain = quotedprintable.NewReader(body)
+	case "", "7bit", "8bit", "binary":
+	default:
+		o.gap(name, kindUnsupported(errors.New("mail: the encoding of a part is not supported")))
+		return nil
 	}
 	switch {
 	case kind == "message/rfc822" && plain == nil:
@@ -176,26 +199,44 @@ func (o *opening) part(h textproto.MIMEHeader, body io.Reader, name string, dept
 	return o.member(name, discreet{plain})
 }
 
-// errMail is what is said of a message that can't be taken apart: the libraries' own errors
-// quote its lines.
-var errMail = errors.New("mail: damaged or cut short")
+// parts opens the parts of a multipart body.
+func (o *opening) parts(body io.Reader, boundary, name string, depth int) error {
+	if boundary == "" {
+		o.gap(name, errMail)
+		return nil
+	}
+	parts := multipart.NewReader(body, boundary)
+	for n := 1; ; n++ {
+		p, err := parts.NextRawPart()
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			o.gap(name, errMail)
+			return nil
+		}
+		if err := o.counts(); err != nil {
+			return err
+		}
+		if err := o.part(p.Header, p, join(name, partName(p, n)), depth+1); err != nil {
+			return err
+		}
+	}
+}
+
+// errMail is the error of a message that can't be taken apart: the libraries' own errors quote
+// its lines.
+var errMail = scanners.OfKind(scanners.GapDamaged, errors.New("mail: damaged or cut short"))
 
 // discreet is a reader whose errors quote nothing.
 type discreet struct{ io.Reader }
 
 func (d discreet) Read(b []byte) (int, error) {
 	n, err := d.Reader.Read(b)
-	if err != nil && err != io.EOF {
+	if err != nil && err != io.EOF && !errors.Is(err, scanners.ErrTime) {
 		err = errMail
 	}
 	return n, err
-}
-
-func join(dir, name string) string {
-	if dir == "" {
-		return name
-	}
-	return dir + "/" + name
 }
 
 func partName(p *multipart.Part, n int) string {

@@ -9,22 +9,21 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 
 	"github.com/andybalholm/brotli"
 	"github.com/klauspost/compress/s2"
 	"github.com/klauspost/compress/zstd"
 	"github.com/pierrec/lz4/v4"
-	lzip "github.com/sorairolake/lzip-go"
 	"github.com/therootcompany/xz"
-	"github.com/ulikunitz/xz/lzma"
 
+	"github.com/quellhq/quell/scanners"
 	"github.com/quellhq/quell/scanners/git/pack"
 	"github.com/quellhq/quell/scanners/inflate"
 )
 
-// maxWindow bounds what a decoder keeps of what it made, whatever a header asks for.
-const maxWindow = 128 << 20
+// maxWindow bounds what a decoder keeps of what it made, whatever a header asks for. typicalWindow
+// is what it is taken to keep where the header is not read here.
+const maxWindow, typicalWindow = 128 << 20, 64 << 20
 
 func gunzip(o *opening) error {
 	z, err := inflate.NewGzip(o.in)
@@ -42,6 +41,12 @@ func gunzip(o *opening) error {
 	if err := o.member(name, z); err != nil {
 		return err
 	}
+	if text, all := z.Later(); len(text) > 0 {
+		o.note(string(text))
+		if !all {
+			o.gap(NamesMember, limitOf(scanners.GapLimitBytes, "over %d KiB of names in the headers of streams", len(text)>>10))
+		}
+	}
 	if rest := z.Behind(); rest != nil {
 		return o.member(BehindMember, rest)
 	}
@@ -49,20 +54,49 @@ func gunzip(o *opening) error {
 }
 
 func unzstd(o *opening) error {
-	z, err := zstd.NewReader(o.in, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(maxWindow), zstd.WithDecoderLowmem(true))
+	z, done, err := o.zstd(o.in)
 	if err != nil {
 		return err
 	}
-	defer z.Close()
+	defer done()
 	return o.member(stem(o.name), z)
 }
 
+// zstd reads frames of Zstandard.
+func (o *opening) zstd(in io.Reader) (io.Reader, func(), error) {
+	free, err := o.window(typicalWindow)
+	if err != nil {
+		return nil, nil, err
+	}
+	z, err := zstd.NewReader(in, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(maxWindow), zstd.WithDecoderLowmem(true))
+	if err != nil {
+		free()
+		return nil, nil, err
+	}
+	return z, func() { z.Close(); free() }, nil
+}
+
 func unxz(o *opening) error {
-	z, err := xz.NewReader(o.in, maxWindow)
+	z, done, err := o.xz(o.in)
 	if err != nil {
 		return err
 	}
+	defer done()
 	return o.member(stem(o.name), z)
+}
+
+// xz reads streams of xz.
+func (o *opening) xz(in io.Reader) (io.Reader, func(), error) {
+	done, err := o.window(typicalWindow)
+	if err != nil {
+		return nil, nil, err
+	}
+	z, err := xz.NewReader(in, maxWindow)
+	if err != nil {
+		done()
+		return nil, nil, err
+	}
+	return z, done, nil
 }
 
 func bzip2Head(head []byte) bool {
@@ -73,41 +107,14 @@ func bunzip(o *opening) error { return o.member(stem(o.name), bzip2.NewReader(o.
 
 func unlz4(o *opening) error { return o.member(stem(o.name), lz4.NewReader(o.in)) }
 
-func unlzip(o *opening) error {
-	z, err := lzip.NewReader(o.in)
-	if err != nil {
-		return err
-	}
-	return o.member(stem(o.name), z)
-}
-
-// lzmaHead looks at the rest of a header of 13 bytes: dictionaries are of a power of two, or
-// of one and a half, and the size is not told or of less than a TiB.
-func lzmaHead(head []byte) bool {
-	if len(head) < lzma.HeaderLen || !lzma.ValidHeader(head[:lzma.HeaderLen]) {
-		return false
-	}
-	size := binary.LittleEndian.Uint64(head[5:])
-	return size == math.MaxUint64 || size < 1<<40
-}
-
-func unlzma(o *opening) error {
-	z, err := unLZMA(o.in)
-	if err != nil {
-		return err
-	}
-	return o.member(stem(o.name), z)
-}
-
-func unLZMA(r io.Reader) (io.Reader, error) {
-	return lzma.ReaderConfig{DictCap: maxWindow}.NewReader(bufio.NewReader(r))
-}
-
 // minInflated is how much must come of the beginning of a stream that isn't there to its end:
 // no text inflates so far.
 const minInflated = 512
 
-// zlibHead knows a zlib stream by what its beginning inflates to: its header alone is two
+// minEnded is how much must come of a stream that ends with a wrong checksum.
+const minEnded = 64
+
+// zlibHead knows a zlib stream by what its beginning inflates to: the header alone is two
 // letters that a text may begin with.
 func zlibHead(head []byte) bool {
 	if !inflate.IsZlib(head) {
@@ -120,7 +127,8 @@ func zlibHead(head []byte) bool {
 	defer z.Close()
 	var out bytes.Buffer
 	n, err := io.Copy(&out, io.LimitReader(z, headLen))
-	return err == nil || errors.Is(err, io.ErrUnexpectedEOF) && (n >= minInflated || objectKind(out.Bytes()) != "")
+	return err == nil || errors.Is(err, inflate.ErrChecksum) && n >= minEnded ||
+		errors.Is(err, io.ErrUnexpectedEOF) && (n >= minInflated || objectKind(out.Bytes()) != "")
 }
 
 // objectKind is what object of git's begins so; empty: none.
@@ -132,16 +140,37 @@ func objectKind(b []byte) string {
 	return string(kind)
 }
 
-// unzlib opens what has no other frame, as git's loose objects are.
+// unzlib opens streams that have no other frame, as git's loose objects are.
 func unzlib(o *opening) error {
 	z, err := inflate.NewZlib(o.in)
 	if err != nil {
 		return err
 	}
-	defer z.Close()
-	in := bufio.NewReader(z)
-	head, _ := in.Peek(32)
-	return o.member(cmp.Or(objectKind(head), stem(o.name)), in)
+	defer func() { z.Close() }()
+	for name := ""; ; name = BehindMember {
+		in := bufio.NewReader(z)
+		head, _ := in.Peek(32)
+		if err := o.member(cmp.Or(name, objectKind(head), stem(o.name)), in); err != nil {
+			return err
+		}
+		rest := z.Behind()
+		if rest == nil {
+			return nil
+		}
+		behind := bufio.NewReaderSize(rest, headLen)
+		if more, err := Padding(behind); !more {
+			return err
+		}
+		if head, _ := behind.Peek(headLen); !zlibHead(head) {
+			return o.member(BehindMember, behind)
+		}
+		next, err := inflate.NewZlib(behind)
+		if err != nil {
+			return err
+		}
+		defer z.Close() // behind reads from it
+		z = next
+	}
 }
 
 func unsnappy(o *opening) error {
@@ -156,9 +185,12 @@ const maxSessionStore = 256 << 20
 // unmozlz4 opens what Firefox keeps its windows and their cookies in: a size, and
 // one block of LZ4.
 func unmozlz4(o *opening) error {
-	b, err := io.ReadAll(io.LimitReader(o.in, maxSessionStore))
+	b, err := io.ReadAll(io.LimitReader(o.in, maxSessionStore+1))
 	if err != nil {
 		return err
+	}
+	if len(b) > maxSessionStore {
+		return limitOf(scanners.GapLimitMemory, "a store of over %d MiB", maxSessionStore>>20)
 	}
 	if len(b) < 12 {
 		return io.ErrUnexpectedEOF
@@ -166,7 +198,7 @@ func unmozlz4(o *opening) error {
 	size := int64(binary.LittleEndian.Uint32(b[8:]))
 	// A block of LZ4 makes at most 255 bytes of one.
 	if size > maxSessionStore || size > 255*int64(len(b)) {
-		return errors.New("its size is not what its header says")
+		return errors.New("its size is not the one in its header")
 	}
 	out := make([]byte, size)
 	n, err := lz4.UncompressBlock(b[12:], out)

@@ -9,27 +9,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"hash/maphash"
 	"io"
+	"io/fs"
 	"iter"
-	"os"
-	"path"
 	"regexp"
 	"slices"
-	"strings"
 
 	"github.com/quellhq/quell/rules"
 	"github.com/quellhq/quell/scanners"
+	"github.com/quellhq/quell/scanners/archive"
 	"github.com/quellhq/quell/scanners/files"
-	"github.com/quellhq/quell/scanners/inflate"
 )
-
-// MaxMember is how many bytes of one archive member are read: a log of 8 GiB
-// is no log.
-const MaxMember = 8 << 30
-
-// MaxArchive is how many bytes of one archive are read, all members together.
-const MaxArchive = 64 << 30
 
 // maxStdinZip is the largest archive taken from standard input, which can't be
 // read from its end, where a zip keeps its directory.
@@ -45,74 +35,80 @@ type Source struct {
 func (s Source) Artifacts(ctx context.Context) iter.Seq2[scanners.Artifact, error] {
 	return func(yield func(scanners.Artifact, error) bool) {
 		walk := files.Source{Name: "log", Targets: s.Targets, Stdin: s.Stdin}
-		for f, err := range walk.Files(ctx) {
+		walk.Walk(ctx, func(f files.File, err error) bool {
 			if err != nil {
-				if !yield(scanners.Artifact{}, err) {
-					return
-				}
-				continue
+				return yield(scanners.Artifact{}, err)
 			}
-			if !yield(scanners.Artifact{
+			return yield(scanners.Artifact{
 				Location: rules.Location{Source: "log", Path: f.Path},
 				Parts: func(ctx context.Context, part func(scanners.Artifact, io.Reader) error, gap func(scanners.Gap)) error {
-					return open(f, part, gap)
+					return open(ctx, f, part, gap)
 				},
-			}, nil) {
-				return
-			}
-		}
+			}, nil)
+		}, func(names scanners.Artifact) bool { return yield(names, nil) })
 	}
 }
 
-func open(f files.File, part func(scanners.Artifact, io.Reader) error, gap func(scanners.Gap)) error {
+// open scans a file. The archive of a run's logs is read here, for its jobs and steps; the pool
+// opens all other archives.
+func open(ctx context.Context, f files.File, part func(scanners.Artifact, io.Reader) error, gap func(scanners.Gap)) error {
 	r, err := f.Open()
 	if err != nil {
 		return err
 	}
 	defer r.Close()
-	head := bufio.NewReaderSize(r, 64<<10)
-	magic, _ := head.Peek(4)
-	loc := rules.Location{Source: "log", Path: f.Path}
-	whole := scanners.Artifact{Location: loc}
-	switch {
-	case bytes.HasPrefix(magic, []byte("PK\x03\x04")), bytes.HasPrefix(magic, []byte("PK\x05\x06")):
-		at, size, err := seekable(r, head)
+	whole := f.Artifact()
+	whole.Open = nil
+	at, size, err := seekable(r)
+	if err != nil {
+		return err
+	}
+	if at == nil { // standard input
+		head := bufio.NewReaderSize(r, 64<<10)
+		if magic, _ := head.Peek(4); !isZip(magic) {
+			return part(whole, head)
+		}
+		b, err := io.ReadAll(io.LimitReader(head, maxStdinZip+1))
 		if err != nil {
 			return err
 		}
-		z, err := zip.NewReader(at, size)
-		if err != nil {
-			gap(scanners.Gap{Location: loc, Reason: "damaged zip, its raw bytes were scanned", Err: err})
-			return part(whole, io.NewSectionReader(at, 0, size))
+		if len(b) > maxStdinZip {
+			return scanners.OfKind(scanners.GapLimitMemory, fmt.Errorf("an archive from standard input may have %d bytes at most; save it to a file", maxStdinZip))
 		}
-		return Zip(z, f.Path, part, gap)
-	case bytes.HasPrefix(magic, []byte{0x1f, 0x8b}):
-		z, err := inflate.NewGzip(head)
-		if err != nil {
-			return fmt.Errorf("damaged gzip: %w", err)
+		r, at, size = io.NopCloser(scanners.InMemory(b)), bytes.NewReader(b), int64(len(b))
+		if ofRun(at, size) {
+			return Zip(ctx, at, size, f.Path, part, gap)
 		}
-		defer z.Close()
-		limited := &limit{r: z, n: MaxMember}
-		whole.Location.Path += "!" + strings.TrimSuffix(path.Base(f.Path), ".gz")
-		return part(whole, limited)
+		return part(whole, scanners.InMemory(b))
 	}
-	return part(whole, head)
+	magic := make([]byte, 4)
+	if _, err := at.ReadAt(magic, 0); err == nil && isZip(magic) && ofRun(at, size) {
+		return Zip(ctx, at, size, f.Path, part, gap)
+	}
+	return part(whole, r)
 }
 
-func seekable(r io.Reader, head *bufio.Reader) (io.ReaderAt, int64, error) {
-	if f, ok := r.(*os.File); ok {
-		if info, err := f.Stat(); err == nil && info.Mode().IsRegular() {
-			return f, info.Size(), nil
-		}
+func isZip(magic []byte) bool {
+	return bytes.HasPrefix(magic, []byte("PK\x03\x04")) || bytes.HasPrefix(magic, []byte("PK\x05\x06"))
+}
+
+// ofRun reports whether a zip has logs of jobs or steps.
+func ofRun(at io.ReaderAt, size int64) bool {
+	z, err := zip.NewReader(at, size)
+	return err == nil && slices.ContainsFunc(z.File, func(f *zip.File) bool { return stepName.MatchString(f.Name) || jobName.MatchString(f.Name) })
+}
+
+func seekable(r io.Reader) (io.ReaderAt, int64, error) {
+	at, ok := r.(io.ReaderAt)
+	s, stat := r.(interface{ Stat() (fs.FileInfo, error) })
+	if !ok || !stat {
+		return nil, 0, nil
 	}
-	b, err := io.ReadAll(io.LimitReader(head, maxStdinZip+1))
-	if err != nil {
+	info, err := s.Stat()
+	if err != nil || !info.Mode().IsRegular() {
 		return nil, 0, err
 	}
-	if len(b) > maxStdinZip {
-		return nil, 0, fmt.Errorf("an archive from standard input may have %d bytes at most; save it to a file", maxStdinZip)
-	}
-	return bytes.NewReader(b), int64(len(b)), nil
+	return at, info.Size(), nil
 }
 
 // GitHub's layout (cli/cli's reader documents it): <job>/<n>_<step>.txt for
@@ -122,19 +118,52 @@ var (
 	jobName  = regexp.MustCompile(`^-?[0-9]+_([^/]+)\.txt$`)
 )
 
-// Zip scans the members of the archive of a run's logs, step files first; name is
-// where it lies. A job's own file repeats its steps: lines that were scanned before are blanked, so that each is looked at
-// once and what the steps lack is still seen, at its right place.
-func Zip(z *zip.Reader, name string, part func(scanners.Artifact, io.Reader) error, gap func(scanners.Gap)) error {
-	type member struct {
-		*zip.File
-		job, step string
-		whole     bool
+// member is a member of the archive of a run's logs.
+type member struct {
+	*archive.ZipMember
+	job, step string
+	whole     bool // a job's log
+}
+
+// Zip scans the archive of a run's logs, step files first; name is its path. A job's own file
+// repeats its steps: lines that were scanned before become blanks, so that each is scanned once,
+// and what the steps lack is found at its right place.
+func Zip(ctx context.Context, at io.ReaderAt, size int64, name string, part func(scanners.Artifact, io.Reader) error, gap func(scanners.Gap)) error {
+	loc := rules.Location{Source: "log", Path: name}
+	z, err := archive.OpenZip(ctx, at, size,
+		func(inside string, r io.Reader) error {
+			l := loc
+			l.Path += "!" + inside
+			return part(scanners.Artifact{Location: l}, r)
+		},
+		func(inside string, err error) {
+			l := loc
+			l.Path += "!" + inside
+			gap(scanners.Gap{Location: l, Err: err})
+		})
+	if err != nil {
+		gap(scanners.Gap{Location: loc, Kind: scanners.GapDamaged, Reason: "damaged zip: its bytes were scanned as they are", Err: err})
+		return part(scanners.Artifact{Location: loc}, scanners.AsIs{Reader: io.NewSectionReader(at, 0, size)})
 	}
-	var members []member
-	steps := map[string]bool{}
-	for _, f := range z.File {
-		m := member{File: f}
+	seen := newLines()
+	members, steps := byStep(z)
+	for _, m := range members {
+		l := loc
+		l.Path, l.Job, l.Step = name+"!"+m.Name, m.job, m.step
+		if err := m.scan(seen, steps, func(r io.Reader) error { return part(scanners.Artifact{Location: l}, r) }, func(err error) {
+			gap(scanners.Gap{Location: l, Err: err})
+		}); err != nil {
+			return err
+		}
+	}
+	return z.Around()
+}
+
+// byStep lists an archive's members, those of steps first, and the jobs that have steps.
+func byStep(z *archive.Zip) (members []member, steps map[string]bool) {
+	steps = map[string]bool{}
+	for _, f := range z.Members() {
+		m := member{ZipMember: f}
 		if g := stepName.FindStringSubmatch(f.Name); g != nil {
 			m.job, m.step = g[1], g[2]
 			steps[m.job] = true
@@ -144,138 +173,42 @@ func Zip(z *zip.Reader, name string, part func(scanners.Artifact, io.Reader) err
 		members = append(members, m)
 	}
 	slices.SortStableFunc(members, func(a, b member) int {
-		if a.whole == b.whole {
+		switch {
+		case a.whole == b.whole:
 			return 0
-		}
-		if a.whole {
+		case a.whole:
 			return 1
 		}
 		return -1
 	})
-	seen := newLines()
-	left := int64(MaxArchive)
-	for _, m := range members {
-		if m.FileInfo().IsDir() {
-			continue
-		}
-		if left <= 0 {
-			gap(scanners.Gap{Location: rules.Location{Source: "log", Path: name}, Reason: "larger than the budget of one archive: its other members were not read"})
-			break
-		}
-		loc := rules.Location{Source: "log", Path: name + "!" + m.Name, Job: m.job, Step: m.step}
-		r, err := m.Open()
-		if err != nil {
-			gap(scanners.Gap{Location: loc, Err: err})
-			continue
-		}
-		whole := &limit{r: r, n: min(MaxMember, left)}
-		var in io.Reader = whole
-		switch {
-		case m.step != "":
-			in = seen.record(in)
-		case m.whole && steps[m.job]:
-			in = seen.blank(in)
-		}
-		budget := whole.n
-		err = part(scanners.Artifact{Location: loc}, in)
-		left -= budget - whole.n
-		_ = r.Close()
-		if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
-			return err
-		}
-		if err != nil {
-			gap(scanners.Gap{Location: loc, Reason: "read to its middle only", Err: err})
-		}
+	return members, steps
+}
+
+// scan scans one member. An error ends the archive.
+func (m *member) scan(seen *lines, steps map[string]bool, part func(io.Reader) error, gap func(error)) error {
+	if m.Empty() {
+		return nil
 	}
-	return nil
-}
-
-var errTooLarge = errors.New("larger than the budget of one member")
-
-type limit struct {
-	r io.Reader
-	n int64
-}
-
-func (l *limit) Read(b []byte) (int, error) {
-	n, err := l.r.Read(b)
-	if l.n -= int64(n); l.n < 0 {
-		return 0, errTooLarge
+	r, err := m.Open()
+	if err != nil {
+		gap(err)
+		return nil
 	}
-	return n, err
-}
-
-// lines remembers lines by a 64-bit hash.
-type lines struct {
-	seed maphash.Seed
-	set  map[uint64]bool
-}
-
-func newLines() *lines { return &lines{maphash.MakeSeed(), map[uint64]bool{}} }
-
-// maxLine is the longest line that is remembered; longer ones are scanned
-// again.
-const maxLine = 1 << 20
-
-// minLine: shorter lines are not worth remembering.
-const minLine = 20
-
-func (l *lines) record(r io.Reader) io.Reader { return l.each(r, func(line []byte) { l.put(line) }) }
-
-func (l *lines) put(line []byte) { l.set[maphash.Bytes(l.seed, line)] = true }
-
-func (l *lines) blank(r io.Reader) io.Reader {
-	return l.each(r, func(line []byte) {
-		if l.set[maphash.Bytes(l.seed, line)] {
-			for i := range line {
-				line[i] = ' '
-			}
-		}
-	})
-}
-
-// each lets f see, and change, the complete lines of r, without their ends.
-func (l *lines) each(r io.Reader, f func([]byte)) io.Reader {
-	return &lineReader{in: bufio.NewReaderSize(r, 64<<10), f: f}
-}
-
-type lineReader struct {
-	in   *bufio.Reader
-	f    func([]byte)
-	line []byte // what is left to hand out
-	buf  []byte
-	err  error
-}
-
-func (r *lineReader) Read(b []byte) (int, error) {
-	for len(r.line) == 0 {
-		if r.err != nil {
-			return 0, r.err
-		}
-		r.next()
+	defer r.Close()
+	var in io.Reader = r
+	switch {
+	case m.step != "":
+		in = seen.record(in)
+	case m.whole && steps[m.job]:
+		in = seen.blank(in)
 	}
-	n := copy(b, r.line)
-	r.line = r.line[n:]
-	return n, nil
-}
-
-func (r *lineReader) next() {
-	r.buf = r.buf[:0]
-	for {
-		piece, err := r.in.ReadSlice('\n')
-		r.buf = append(r.buf, piece...)
-		if err == bufio.ErrBufferFull && len(r.buf) < maxLine {
-			continue
-		}
-		if err == nil || err == io.EOF {
-			if text := bytes.TrimSuffix(bytes.TrimRight(r.buf, "\r\n"), []byte("\ufeff")); len(text) >= minLine {
-				r.f(text)
-			}
-		}
-		if err != nil && err != bufio.ErrBufferFull {
-			r.err = err
-		}
-		r.line = r.buf
-		return
+	err = part(in)
+	switch {
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded), errors.Is(err, scanners.ErrTime):
+		return err
+	case err != nil:
+		gap(err)
+		return nil
 	}
+	return m.Rest()
 }

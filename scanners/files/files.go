@@ -10,15 +10,14 @@ import (
 	"iter"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"github.com/quellhq/quell/rules"
 	"github.com/quellhq/quell/scanners"
 )
 
-// Source yields the regular files at and below the targets. Links are not
-// followed, except a target that is one; a repository's object store, which
-// only the git source can read, is left out and said so.
+// Source yields the regular files at and below the targets, and the names of all files and
+// folders there as text. Below a folder it follows no links: it reports those that lead out of
+// all targets.
 type Source struct {
 	Name    string // the source's name in locations
 	Targets []string
@@ -28,11 +27,8 @@ type Source struct {
 // Artifacts implements scanners.Source.
 func (s Source) Artifacts(ctx context.Context) iter.Seq2[scanners.Artifact, error] {
 	return func(yield func(scanners.Artifact, error) bool) {
-		for f, err := range s.Files(ctx) {
-			if !yield(f.Artifact(), err) {
-				return
-			}
-		}
+		s.Walk(ctx, func(f File, err error) bool { return yield(f.Artifact(), err) },
+			func(names scanners.Artifact) bool { return yield(names, nil) })
 	}
 }
 
@@ -54,63 +50,6 @@ func (f File) Artifact() scanners.Artifact {
 	}
 }
 
-// Files walks the targets. An error is a scanners.Gap.
-func (s Source) Files(ctx context.Context) iter.Seq2[File, error] {
-	return func(yield func(File, error) bool) {
-		for _, t := range s.Targets {
-			if !s.walk(ctx, t, yield) {
-				return
-			}
-		}
-	}
-}
-
-func (s Source) walk(ctx context.Context, target string, yield func(File, error) bool) bool {
-	gap := func(path, reason string, err error) (File, error) {
-		return File{}, scanners.Gap{Location: rules.Location{Source: s.Name, Path: filepath.ToSlash(path)}, Reason: reason, Err: plain(err)}
-	}
-	if target == "-" {
-		return yield(File{Source: s.Name, Path: "-", Open: func() (io.ReadCloser, error) { return io.NopCloser(s.Stdin), nil }}, nil)
-	}
-	root := filepath.Clean(target)
-	info, err := os.Stat(root)
-	if err != nil {
-		return yield(gap(root, "", err))
-	}
-	if !info.IsDir() {
-		return yield(s.file(root), nil)
-	}
-	// A link is resolved for the walk only: reports keep the name as given.
-	real, err := filepath.EvalSymlinks(root)
-	if err != nil {
-		return yield(gap(root, "", err))
-	}
-	more := true
-	err = filepath.WalkDir(real, func(path string, d fs.DirEntry, err error) error {
-		shown := filepath.Join(root, strings.TrimPrefix(path, real))
-		switch {
-		case ctx.Err() != nil:
-			return ctx.Err()
-		case err != nil:
-			more = yield(gap(shown, "", err))
-		case d.IsDir() && d.Name() == "objects" && filepath.Base(filepath.Dir(path)) == ".git":
-			return filepath.SkipDir
-		case d.Type().IsRegular():
-			f := s.file(path)
-			f.Path = filepath.ToSlash(shown)
-			more = yield(f, nil)
-		}
-		if !more {
-			return filepath.SkipAll
-		}
-		return nil
-	})
-	if err != nil && ctx.Err() == nil {
-		return yield(gap(root, "", err))
-	}
-	return more
-}
-
 func (s Source) file(path string) File {
 	return File{Source: s.Name, Path: filepath.ToSlash(path), Open: func() (io.ReadCloser, error) { return regular(path) },
 		Beside: func(suffix string) (io.ReadCloser, error) { return regular(path + suffix) }}
@@ -123,9 +62,13 @@ func regular(path string) (io.ReadCloser, error) {
 	if err != nil {
 		return nil, plain(err)
 	}
-	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
+	info, err := f.Stat()
+	if err != nil || !info.Mode().IsRegular() {
 		_ = f.Close()
-		return nil, errors.Join(err, fmt.Errorf("not a regular file"))
+		return nil, errors.Join(err, scanners.OfKind(scanners.GapNotFile, fmt.Errorf("not a regular file")))
+	}
+	if hasHoles(info) {
+		return &sparse{File: f, size: info.Size()}, nil
 	}
 	return f, nil
 }

@@ -3,7 +3,6 @@
 package github
 
 import (
-	"archive/zip"
 	"bufio"
 	"bytes"
 	"context"
@@ -220,11 +219,7 @@ func (s *Source) attempt(name string, n int) scanners.Artifact {
 			if err != nil {
 				return err
 			}
-			z, err := zip.NewReader(f, info.Size())
-			if err != nil {
-				return fmt.Errorf("damaged zip: %w", err)
-			}
-			return cilog.Zip(z, name, part, gap)
+			return cilog.Zip(ctx, f, info.Size(), name, part, gap)
 		}}
 }
 

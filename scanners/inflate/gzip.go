@@ -32,6 +32,30 @@ type Gzip struct {
 	size uint32
 	err  error
 	lead []byte // of what is no stream behind the last one
+
+	later bytes.Buffer // names, comments and extra fields of the other streams
+	last  string       // of later
+	lost  bool         // later lacks some
+}
+
+// Later gives the names, comments and extra fields of all streams but the first, a line each,
+// and reports whether those are all: a file may have more than are kept.
+func (z *Gzip) Later() (text []byte, all bool) { return z.later.Bytes(), !z.lost }
+
+// maxLater is how many bytes of names are kept of the other streams.
+const maxLater = 1 << 20
+
+func (z *Gzip) keep(words []byte) {
+	if len(words) == 0 || string(words) == z.last {
+		return
+	}
+	if z.later.Len()+len(words) > maxLater {
+		z.lost = true
+		return
+	}
+	z.last = string(words)
+	z.later.Write(words)
+	z.later.WriteByte('\n')
 }
 
 // Behind gives what stands behind the last stream and is none, after Read said so, and until
@@ -40,7 +64,7 @@ func (z *Gzip) Behind() io.Reader {
 	if z.err != errBehind || z.d == nil {
 		return nil
 	}
-	return io.MultiReader(bytes.NewReader(z.lead), bytes.NewReader(z.d.s.src[z.d.s.pos:]), z.d.src)
+	return z.d.rest(z.lead)
 }
 
 // NewGzip reads the header of a gzip file. It is to be closed.
@@ -145,6 +169,8 @@ func (z *Gzip) header(first bool) error {
 		sum = crc32.Update(crc32.Update(sum, crc32.IEEETable, n[:]), crc32.IEEETable, extra)
 		if first {
 			z.Extra = extra
+		} else {
+			z.keep(extra)
 		}
 	}
 	for _, f := range []struct {
@@ -161,6 +187,8 @@ func (z *Gzip) header(first bool) error {
 		sum = crc32.Update(sum, crc32.IEEETable, append(words, 0))
 		if first {
 			*f.to = latin1(words)
+		} else if w := latin1(words); w != z.Name {
+			z.keep([]byte(w))
 		}
 	}
 	if flags&flagSum != 0 {

@@ -1,6 +1,7 @@
 package inflate
 
 import (
+	"bytes"
 	"cmp"
 	"errors"
 	"io"
@@ -88,6 +89,14 @@ func (h *held) Offset() int64 {
 		return 0
 	}
 	return h.d.taken - int64(len(h.d.s.src)-h.d.s.pos)
+}
+
+// Behind gives what follows the stream, after Read returned io.EOF and until Close.
+func (z *Reader) Behind() io.Reader {
+	if z.d == nil {
+		return nil
+	}
+	return z.d.rest(nil)
 }
 
 func (z *Reader) Read(p []byte) (int, error) {
@@ -225,6 +234,11 @@ func (d *streamer) more() {
 		}
 	}
 	s.last, d.later = true, io.ErrNoProgress
+}
+
+// rest gives what follows a stream that was read to its end, after lead.
+func (d *streamer) rest(lead []byte) io.Reader {
+	return io.MultiReader(bytes.NewReader(lead), bytes.NewReader(d.s.src[d.s.pos:]), d.src)
 }
 
 // byte gives the next byte of the input, between streams.

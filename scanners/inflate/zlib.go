@@ -19,6 +19,8 @@ type Zlib struct {
 	held
 	sum uint32
 	err error
+
+	ended bool
 }
 
 // NewZlib reads the header of the zlib stream that src begins with. It reads more of
@@ -37,6 +39,18 @@ func NewZlib(src io.Reader) (*Zlib, error) {
 	return z, nil
 }
 
+// Behind gives what follows the stream, after Read returned io.EOF and until Close; nil: the
+// stream has not ended.
+func (z *Zlib) Behind() io.Reader {
+	if z.err != io.EOF || z.d == nil {
+		return nil
+	}
+	return z.d.rest(nil)
+}
+
+// Ended reports whether the compressed data was read to its end, whatever the checksum after it.
+func (z *Zlib) Ended() bool { return z.ended }
+
 func (z *Zlib) Read(p []byte) (int, error) {
 	if z.d == nil {
 		return 0, errClosed
@@ -50,6 +64,7 @@ func (z *Zlib) Read(p []byte) (int, error) {
 		return n, nil
 	}
 	if err == io.EOF {
+		z.ended = true
 		var tail [4]byte
 		if e := z.d.bytes(tail[:]); e != nil {
 			err = e

@@ -113,7 +113,10 @@ func (s *Source) content(r *verified, loc rules.Location, have *layer, part func
 		return nil
 	}
 	all := bufio.NewReader(in)
-	if err := s.walk(tar.NewReader(all), loc, have, part, gap); err != nil || !archive.Padding(all) {
+	if err := s.walk(archive.NewTar(all), loc, have, part, gap); err != nil {
+		return err
+	}
+	if more, err := archive.Padding(all); !more {
 		return err
 	}
 	// No container has what stands behind a layer's end, but whoever pulls the image has.
@@ -205,17 +208,16 @@ const (
 	opaque         = ".wh..wh..opq"
 )
 
-func (s *Source) walk(t *tar.Reader, loc rules.Location, have *layer, part func(scanners.Artifact, io.Reader) error, gap func(scanners.Gap)) error {
-	var names bytes.Buffer
+func (s *Source) walk(t *archive.TarReader, loc rules.Location, have *layer, part func(scanners.Artifact, io.Reader) error, gap func(scanners.Gap)) error {
+	var names scanners.Names
 	tell := func() error {
-		if names.Len() == 0 {
+		text := names.Take()
+		if text == nil {
 			return nil
 		}
 		l := loc
-		l.Path = "(names)"
-		text := bytes.Clone(names.Bytes())
-		names.Reset()
-		return part(scanners.Artifact{Location: l}, bytes.NewReader(text))
+		l.Path = archive.NamesMember
+		return part(scanners.Artifact{Location: l}, scanners.AsIs{Reader: bytes.NewReader(text)})
 	}
 	var small []byte
 	for {
@@ -226,14 +228,8 @@ func (s *Source) walk(t *tar.Reader, loc rules.Location, have *layer, part func(
 		if err != nil {
 			return errors.Join(fmt.Errorf("damaged layer: %w", err), tell())
 		}
-		for i, w := range archive.TarWords(h) {
-			if i > 0 {
-				names.WriteByte('\t')
-			}
-			names.WriteString(w)
-		}
-		names.WriteByte('\n')
-		if names.Len() > 256<<10 {
+		names.Add(archive.TarWords(h)...)
+		if names.Full() {
 			if err := tell(); err != nil {
 				return err
 			}
@@ -247,7 +243,9 @@ func (s *Source) walk(t *tar.Reader, loc rules.Location, have *layer, part func(
 			s.mu.Lock()
 			have.whiteout[gone] = true
 			s.mu.Unlock()
-			continue
+			if h.Size == 0 {
+				continue
+			}
 		}
 		if h.Typeflag == tar.TypeDir {
 			continue
@@ -255,12 +253,12 @@ func (s *Source) walk(t *tar.Reader, loc rules.Location, have *layer, part func(
 		s.mu.Lock()
 		have.whiteout["="+file] = true // overwritten below
 		s.mu.Unlock()
-		if h.Typeflag != tar.TypeReg && h.Typeflag != tar.TypeGNUSparse {
+		if !archive.HasContent(h) {
 			continue
 		}
 		l := loc
 		l.Path = file
-		var in io.Reader = t
+		in, holes := t.Content(h)
 		var id uint64
 		if h.Size <= maxSmall {
 			if small, err = readInto(small, t, h.Size); err != nil {
@@ -282,11 +280,14 @@ func (s *Source) walk(t *tar.Reader, loc rules.Location, have *layer, part func(
 		}
 		before := have.hits.Load()
 		if err := part(scanners.Artifact{Location: l}, in); err != nil {
-			if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+			if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, scanners.ErrTime) {
 				return err
 			}
 			gap(scanners.Gap{Location: l, Reason: "read to its middle only", Err: err})
 			return fmt.Errorf("damaged layer: %w", err)
+		}
+		if err := holes.Err(); err != nil {
+			gap(scanners.Gap{Location: l, Err: err})
 		}
 		if h.Size <= maxSmall && have.hits.Load() == before {
 			s.mu.Lock()

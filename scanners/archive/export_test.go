@@ -1,0 +1,7 @@
+package archive
+
+// DecodeLZW is unLZW for tests.
+func DecodeLZW(b []byte) string {
+	out, _ := unLZW(b, 1<<20)
+	return string(out)
+}

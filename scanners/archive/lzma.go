@@ -1,0 +1,161 @@
+package archive
+
+import (
+	"bufio"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash"
+	"hash/crc32"
+	"io"
+	"math"
+
+	"github.com/ulikunitz/xz/lzma"
+)
+
+// lzmaHead looks at the rest of a header of 13 bytes: dictionaries have a power of two bytes, or
+// one and a half times that, and the size is unknown or less than a TiB.
+func lzmaHead(head []byte) bool {
+	if len(head) < lzma.HeaderLen || !lzma.ValidHeader(head[:lzma.HeaderLen]) {
+		return false
+	}
+	size := binary.LittleEndian.Uint64(head[5:])
+	return size == math.MaxUint64 || size < 1<<40
+}
+
+// unlzma opens streams of the format without a container, one after the other.
+func unlzma(o *opening) error {
+	in := bufio.NewReader(o.in)
+	return o.each(in, lzma.HeaderLen, lzmaHead, func() (io.Reader, func(), error) {
+		head := make([]byte, lzma.HeaderLen)
+		if _, err := io.ReadFull(in, head); err != nil {
+			return nil, nil, err
+		}
+		return o.lzmaStream(in, head)
+	})
+}
+
+// lzmaStream reads one stream, of which head is the header. It reads no more of in than the
+// stream.
+func (o *opening) lzmaStream(in *bufio.Reader, head []byte) (io.Reader, func(), error) {
+	dict, size := int64(binary.LittleEndian.Uint32(head[1:])), binary.LittleEndian.Uint64(head[5:])
+	if size < uint64(dict) {
+		dict = int64(size)
+	}
+	done, err := o.window(min(dict, maxWindow))
+	if err != nil {
+		return nil, nil, err
+	}
+	z, err := lzma.ReaderConfig{DictCap: maxWindow}.NewReader(&afterHead{head: head, Reader: in})
+	if err != nil {
+		done()
+		return nil, nil, err
+	}
+	return z, done, nil
+}
+
+// each opens streams of a form that follow each other in a file. next opens one, and leaves in
+// after it; again recognises the next one by its first bytes. Other bytes that follow are a
+// member of their own.
+func (o *opening) each(in *bufio.Reader, headLen int, again func([]byte) bool, next func() (io.Reader, func(), error)) error {
+	for first := true; ; first = false {
+		r, done, err := next()
+		if err != nil {
+			return err
+		}
+		name := stem(o.name)
+		if !first {
+			name = BehindMember
+		}
+		err = o.member(name, r)
+		done()
+		if err != nil {
+			return err
+		}
+		more, err := Padding(in)
+		if !more {
+			return err
+		}
+		if head, _ := in.Peek(headLen); !again(head) {
+			return o.member(BehindMember, in)
+		}
+	}
+}
+
+const (
+	lzipHeader  = 6
+	lzipTrailer = 20
+)
+
+// unlzip opens the members of a lzip file (draft-diaz-lzip, 2), each compared with its checksum.
+func unlzip(o *opening) error {
+	in := bufio.NewReader(o.in)
+	again := func(head []byte) bool { return len(head) >= 5 && string(head[:5]) == "LZIP\x01" }
+	return o.each(in, lzipHeader, again, func() (io.Reader, func(), error) {
+		var h [lzipHeader]byte
+		if _, err := io.ReadFull(in, h[:]); err != nil {
+			return nil, nil, fmt.Errorf("lzip: %w", err)
+		}
+		dict := uint32(1) << (h[5] & 0x1f)
+		dict -= dict / 16 * uint32(h[5]>>5)
+		// A stream of LZMA without the header that the library wants: its properties are fixed.
+		head := []byte{lzma.Properties{LC: 3, LP: 0, PB: 2}.Code()}
+		head = binary.LittleEndian.AppendUint32(head, dict)
+		head = binary.LittleEndian.AppendUint64(head, math.MaxUint64)
+		z, done, err := o.lzmaStream(in, head)
+		if err != nil {
+			return nil, nil, fmt.Errorf("lzip: %w", err)
+		}
+		return &lzipMember{in: in, z: z, sum: crc32.NewIEEE()}, done, nil
+	})
+}
+
+// afterHead is a buffered reader with bytes before its own. It does not read ahead, as a
+// multi-reader would make the library do.
+type afterHead struct {
+	head []byte
+	*bufio.Reader
+}
+
+func (a *afterHead) Read(b []byte) (int, error) {
+	if len(a.head) > 0 {
+		n := copy(b, a.head)
+		a.head = a.head[n:]
+		return n, nil
+	}
+	return a.Reader.Read(b)
+}
+
+// lzipMember reads one member, and its trailer.
+type lzipMember struct {
+	in  *bufio.Reader
+	z   io.Reader
+	sum hash.Hash32
+	n   uint64
+	err error
+}
+
+func (m *lzipMember) Read(b []byte) (int, error) {
+	if m.err != nil {
+		return 0, m.err
+	}
+	n, err := m.z.Read(b)
+	_, _ = m.sum.Write(b[:n])
+	m.n += uint64(n)
+	if err == io.EOF {
+		err = m.trailer()
+	}
+	m.err = err
+	return n, err
+}
+
+func (m *lzipMember) trailer() error {
+	var t [lzipTrailer]byte
+	if _, err := io.ReadFull(m.in, t[:]); err != nil {
+		return fmt.Errorf("lzip: the trailer is missing: %w", io.ErrUnexpectedEOF)
+	}
+	if binary.LittleEndian.Uint32(t[:]) != m.sum.Sum32() || binary.LittleEndian.Uint64(t[4:]) != m.n {
+		return errors.New("lzip: wrong checksum")
+	}
+	return io.EOF
+}

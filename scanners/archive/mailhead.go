@@ -1,0 +1,78 @@
+package archive
+
+import (
+	"bytes"
+	"regexp"
+	"strings"
+)
+
+// postmark begins each message of a mailbox (RFC 4155).
+const postmark = "From "
+
+// patchMark begins a patch of git, which is text.
+var patchMark = regexp.MustCompile(`^From [0-9a-f]{40,64} `)
+
+// mailHead knows a message with something encoded in it, or a mailbox, by the header (RFC 5322):
+// one of a few fields that every message has, and one that says that the body is encoded. Web
+// archives (RFC 2557) have them too; patches of git have only the first.
+func mailHead(head []byte) bool {
+	head = bytes.TrimLeft(head, "\r\n")
+	box := bytes.HasPrefix(head, []byte(postmark))
+	if box {
+		var first []byte
+		first, head, _ = bytes.Cut(head, []byte{'\n'})
+		box = !patchMark.Match(first)
+	}
+	var begins, encoded bool
+	for len(head) > 0 {
+		line, rest, ok := bytes.Cut(head, []byte{'\n'})
+		head = rest
+		line = bytes.TrimSuffix(line, []byte{'\r'})
+		if len(line) == 0 || !ok {
+			break
+		}
+		if line[0] == ' ' || line[0] == '\t' {
+			continue
+		}
+		name, value, ok := bytes.Cut(line, []byte{':'})
+		if !ok || len(name) > 76 || bytes.ContainsAny(name, " \t\"{}<>/") {
+			if box { // a mail program wrote it all the same
+				continue
+			}
+			return false
+		}
+		word := firstWord(string(value))
+		switch strings.ToLower(string(name)) {
+		case "from", "received", "return-path", "message-id", "delivered-to", "subject", "snapshot-content-location":
+			begins = true
+		case "content-type":
+			encoded = encoded || strings.HasPrefix(word, "multipart/") || strings.HasPrefix(word, "message/")
+		case "content-transfer-encoding":
+			encoded = encoded || word != "7bit" && word != "8bit" && word != "binary" && word != ""
+		}
+	}
+	return begins && (encoded || box)
+}
+
+// firstWord gives the first word of a field's value in lower case, without quotes and comments
+// (RFC 2045, 5.1 and 6.1).
+func firstWord(value string) string {
+	var out strings.Builder
+	depth := 0
+	for _, c := range strings.TrimSpace(value) {
+		switch {
+		case c == '(':
+			depth++
+		case c == ')' && depth > 0:
+			depth--
+		case depth > 0 || c == '"':
+		case c == ';' || c == ' ' || c == '\t' || c == '\r' || c == '\n':
+			if out.Len() > 0 {
+				return strings.ToLower(out.String())
+			}
+		default:
+			out.WriteRune(c)
+		}
+	}
+	return strings.ToLower(out.String())
+}

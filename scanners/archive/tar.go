@@ -1,0 +1,212 @@
+package archive
+
+import (
+	"archive/tar"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/quellhq/quell/scanners"
+)
+
+// oldTar knows a tar from before POSIX by its header's checksum.
+func oldTar(head []byte) bool {
+	if len(head) < 512 || head[0] == 0 {
+		return false
+	}
+	field := strings.Trim(string(head[148:156]), " \x00")
+	want, err := strconv.ParseInt(field, 8, 32)
+	if err != nil || field == "" {
+		return false
+	}
+	sum := int64(0)
+	for i, c := range head[:512] {
+		if i >= 148 && i < 156 {
+			c = ' '
+		}
+		sum += int64(c)
+	}
+	return sum == want
+}
+
+// untar opens a tar, and those that follow it.
+func untar(o *opening) error {
+	for {
+		if err := Tar(NewTar(o.in), o.note, o.member, o.gap); err != nil {
+			return err
+		}
+		more, err := Padding(o.buf)
+		if !more {
+			return err
+		}
+		if head, _ := o.buf.Peek(512); !oldTar(head) {
+			return nil
+		}
+	}
+}
+
+// TarReader reads a tar, and knows the holes of its sparse members.
+type TarReader struct {
+	*tar.Reader
+	under *counted
+}
+
+// NewTar reads a tar from r.
+func NewTar(r io.Reader) *TarReader {
+	under := &counted{r: r}
+	return &TarReader{tar.NewReader(under), under}
+}
+
+type counted struct {
+	r io.Reader
+	n int64
+}
+
+func (c *counted) Read(b []byte) (int, error) {
+	n, err := c.r.Read(b)
+	c.n += int64(n)
+	return n, err
+}
+
+// HasContent reports whether bytes may follow a header: they may for all types but a few, for
+// tar unpacks types that it does not know as files.
+func HasContent(h *tar.Header) bool {
+	switch h.Typeflag {
+	case tar.TypeLink, tar.TypeSymlink, tar.TypeChar, tar.TypeBlock, tar.TypeDir, tar.TypeFifo, tar.TypeXGlobalHeader:
+		return false
+	}
+	return true
+}
+
+// Tar walks a tar. note gets each name with the words that belong to it, member the files. The
+// error is the tar's, or member's.
+func Tar(t *TarReader, note func(words ...string), member func(name string, r io.Reader) error, gap func(name string, err error)) error {
+	for {
+		h, err := t.Next()
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("tar: %w", err)
+		}
+		note(TarWords(h)...)
+		if !HasContent(h) {
+			continue
+		}
+		r, holes := t.Content(h)
+		if err := member(clean(h.Name), r); err != nil {
+			return err
+		}
+		if err := holes.Err(); err != nil {
+			gap(clean(h.Name), err)
+		}
+	}
+}
+
+// Content reads the content of the member that Next returned. Err of holes is to be asked after
+// that.
+func (t *TarReader) Content(h *tar.Header) (r io.Reader, holes *Sparse) {
+	if !isSparse(h) {
+		return t.Reader, nil
+	}
+	s := &Sparse{t: t}
+	return s, s
+}
+
+func isSparse(h *tar.Header) bool {
+	return h.Typeflag == tar.TypeGNUSparse || h.PAXRecords["GNU.sparse.major"] != "" || h.PAXRecords["GNU.sparse.size"] != "" || h.PAXRecords["GNU.sparse.realsize"] != "" || h.PAXRecords["GNU.sparse.map"] != ""
+}
+
+// maxHoles is how many bytes of holes are passed over in one sparse member: the library makes
+// zeros of them, for which it needs time.
+const maxHoles = 64 << 30
+
+// errHoles is the error of a sparse member with more.
+var errHoles = scanners.OfKind(scanners.GapLimitBytes, errors.New("a sparse file with holes of over 64 GiB: what follows them was not read"))
+
+// Sparse reads a sparse member: Read ends where a hole begins. It implements scanners.Holed.
+type Sparse struct {
+	t    *TarReader
+	next []byte // read already
+	hole int64  // bytes of it that were passed over
+	all  int64  // of all holes
+	err  error
+	buf  []byte
+}
+
+// holeStep is the unit in which holes are passed over, in bytes.
+const holeStep = 256 << 10
+
+func (s *Sparse) Read(b []byte) (int, error) {
+	for {
+		switch {
+		case s.hole > 0:
+			return 0, io.EOF
+		case len(s.next) > 0:
+			n := copy(b, s.next)
+			s.next = s.next[n:]
+			return n, nil
+		case s.err != nil:
+			return 0, s.err
+		}
+		s.fill()
+	}
+}
+
+// fill reads on, over a hole where one is.
+func (s *Sparse) fill() {
+	if s.buf == nil {
+		s.buf = make([]byte, holeStep)
+	}
+	for s.err == nil {
+		before := s.t.under.n
+		n, err := io.ReadFull(s.t.Reader, s.buf)
+		if err == io.ErrUnexpectedEOF {
+			err = io.EOF
+		}
+		s.err = err
+		if n < holeStep || s.t.under.n != before {
+			s.next = s.buf[:n]
+			return
+		}
+		// Nothing was read for these zeros.
+		s.hole += holeStep
+		if s.all += holeStep; s.all > maxHoles {
+			s.err = io.EOF
+		}
+	}
+}
+
+// Hole implements scanners.Holed.
+func (s *Sparse) Hole() (int64, bool) {
+	n := s.hole
+	s.hole = 0
+	return n, n > 0
+}
+
+// Err says what of the member was not read.
+func (s *Sparse) Err() error {
+	if s != nil && s.all > maxHoles {
+		return errHoles
+	}
+	return nil
+}
+
+// TarWords is the text of a tar's header: the name, the target of a link, owners, and the
+// records of a pax header.
+func TarWords(h *tar.Header) []string {
+	words := []string{h.Name}
+	for _, w := range []string{h.Linkname, h.Uname, h.Gname} {
+		if w != "" && w != "root" {
+			words = append(words, w)
+		}
+	}
+	for _, k := range slices.Sorted(maps.Keys(h.PAXRecords)) {
+		words = append(words, k+"="+h.PAXRecords[k])
+	}
+	return words
+}

@@ -1,0 +1,90 @@
+package archive
+
+import (
+	"context"
+	"fmt"
+	"io"
+
+	"github.com/klauspost/compress/zip"
+
+	"github.com/quellhq/quell/scanners"
+)
+
+// Zip is a zip of which the caller scans the members, because it knows more about them than
+// their names.
+type Zip struct {
+	o *opening
+	z *zip.Reader
+}
+
+// OpenZip opens a zip. part gets what is no member: names and comments, and what is before,
+// between and after the members. gap gets what of it can't be read.
+func OpenZip(ctx context.Context, at io.ReaderAt, size int64, part func(name string, r io.Reader) error, gap func(name string, err error)) (*Zip, error) {
+	opener := New(DefaultLimits)
+	in := func() int64 { return size }
+	o := &opening{ctx: ctx, opener: opener, form: opener.named("zip"), budget: &scanners.Budget{In: in}, at: at, size: size, deliver: part, gap: gap}
+	z, err := zip.NewReader(at, size)
+	if err != nil {
+		return nil, fmt.Errorf("zip: %w", err)
+	}
+	return &Zip{o, z}, nil
+}
+
+// Members lists the members in the order of the directory.
+func (z *Zip) Members() (out []*ZipMember) {
+	for _, f := range z.z.File {
+		out = append(out, &ZipMember{Name: clean(f.Name), zip: z, f: f})
+	}
+	return out
+}
+
+// Around scans the names, and what is no member. It is called after the members were read.
+func (z *Zip) Around() error {
+	for _, f := range z.z.File {
+		z.o.noteFile(f)
+	}
+	err := z.o.around(z.z)
+	if err == nil {
+		z.o.tell()
+		err = z.o.over
+	}
+	return err
+}
+
+// ZipMember is a member of a zip.
+type ZipMember struct {
+	Name string
+	zip  *Zip
+	f    *zip.File
+	open *zippedMember
+}
+
+// Empty reports whether the member has no content.
+func (m *ZipMember) Empty() bool {
+	return m.f.FileInfo().IsDir() && m.f.CompressedSize64 == 0
+}
+
+// Open reads the content. The reader's last error says whether it matches its checksum.
+func (m *ZipMember) Open() (io.ReadCloser, error) {
+	var err error
+	if m.open, err = m.zip.o.zipped(m.f); err != nil {
+		return nil, err
+	}
+	return struct {
+		io.Reader
+		io.Closer
+	}{m.open, closer(m.open.close)}, nil
+}
+
+type closer func()
+
+func (c closer) Close() error { c(); return nil }
+
+// Rest scans what follows the compressed data within the member. It is called after all of it
+// was read, and before Close.
+func (m *ZipMember) Rest() error {
+	if rest := m.open.behind(); rest != nil {
+		return m.zip.o.member(join(m.Name, BehindMember), rest)
+	}
+	return nil
+}

@@ -1,0 +1,177 @@
+package files
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/quellhq/quell/rules"
+	"github.com/quellhq/quell/scanners"
+)
+
+// walk is one walk through the targets.
+type walk struct {
+	Source
+	ctx   context.Context
+	visit func(File, error) bool
+	names func(scanners.Artifact) bool
+	roots []string // of all targets, without links
+	list  []scanners.Entry
+	stop  bool
+}
+
+// maxEntries is how many names are scanned together.
+const maxEntries = 2048
+
+// Walk goes through the targets. visit gets each file, or an error, which is a scanners.Gap;
+// names gets artifacts of the names of files and folders. Either ends the walk by returning
+// false.
+func (s Source) Walk(ctx context.Context, visit func(File, error) bool, names func(scanners.Artifact) bool) {
+	w := &walk{Source: s, ctx: ctx, visit: visit, names: names}
+	for _, t := range s.Targets {
+		if real, err := filepath.EvalSymlinks(filepath.Clean(t)); err == nil && t != "-" {
+			if abs, err := filepath.Abs(real); err == nil {
+				w.roots = append(w.roots, abs)
+			}
+		}
+	}
+	for _, t := range s.Targets {
+		if w.stop {
+			return
+		}
+		w.target(t)
+		w.flush()
+	}
+}
+
+func (w *walk) file(f File) { w.stop = w.stop || !w.visit(f, nil) }
+
+func (w *walk) gap(path string, g scanners.Gap) {
+	g.Location = rules.Location{Source: w.Name, Path: filepath.ToSlash(path)}
+	g.Kind = scanners.KindOf(g.Err)
+	g.Err = plain(g.Err)
+	w.stop = w.stop || !w.visit(File{}, g)
+}
+
+func (w *walk) name(kind, path, name string) {
+	w.list = append(w.list, scanners.Entry{Name: name, Location: rules.Location{Source: w.Name, Artifact: kind, Path: filepath.ToSlash(path)}})
+	if len(w.list) >= maxEntries {
+		w.flush()
+	}
+}
+
+func (w *walk) flush() {
+	if len(w.list) == 0 || w.stop {
+		return
+	}
+	list := w.list
+	w.list = nil
+	w.stop = !w.names(scanners.EntryNames(rules.Location{Source: w.Name, Artifact: "file names", Path: list[0].Location.Path}, list))
+}
+
+func (w *walk) target(target string) {
+	if target == "-" {
+		w.file(File{Source: w.Name, Path: "-", Open: func() (io.ReadCloser, error) { return io.NopCloser(w.Stdin), nil }})
+		return
+	}
+	root := filepath.Clean(target)
+	info, err := os.Stat(root)
+	if err != nil {
+		w.gap(root, scanners.Gap{Err: err})
+		return
+	}
+	if base := filepath.Base(root); base != "." && base != ".." {
+		w.name("file name", root, base)
+	}
+	if !info.IsDir() {
+		w.file(w.Source.file(root))
+		return
+	}
+	// The walk resolves a target that is a link; reports keep its name.
+	real, err := filepath.EvalSymlinks(root)
+	if err != nil {
+		w.gap(root, scanners.Gap{Err: err})
+		return
+	}
+	w.folder(root, real)
+}
+
+func (w *walk) folder(root, real string) {
+	var outside int64
+	err := filepath.WalkDir(real, func(path string, d fs.DirEntry, err error) error {
+		shown := filepath.Join(root, strings.TrimPrefix(path, real))
+		if w.ctx.Err() != nil {
+			return w.ctx.Err()
+		}
+		if err != nil {
+			w.gap(shown, scanners.Gap{Err: err})
+			return w.ended()
+		}
+		switch {
+		case path == real:
+		case d.IsDir():
+			w.name("folder name", shown, d.Name())
+		case d.Type()&fs.ModeSymlink != 0:
+			w.name("file name", shown, d.Name())
+			if to, err := os.Readlink(path); err == nil {
+				w.name("link", shown, to)
+			}
+			if w.outside(path) {
+				outside++
+			}
+		default:
+			w.name("file name", shown, d.Name())
+		}
+		if d.Type().IsRegular() {
+			f := w.Source.file(path)
+			f.Path = filepath.ToSlash(shown)
+			w.file(f)
+		}
+		return w.ended()
+	})
+	if err != nil && w.ctx.Err() == nil {
+		w.gap(root, scanners.Gap{Err: err})
+	}
+	if outside > 0 {
+		words := "a link leads out of the target and was not followed"
+		if outside > 1 {
+			words = fmt.Sprintf("%d links lead out of the target and were not followed", outside)
+		}
+		w.gap(root, scanners.Gap{Count: outside, Reason: words, Err: scanners.OfKind(scanners.GapOutside, errOutside)})
+	}
+}
+
+// errOutside says what to do about links that lead out of the target.
+var errOutside = fmt.Errorf("name their targets as well to scan them")
+
+func (w *walk) ended() error {
+	if w.stop {
+		return filepath.SkipAll
+	}
+	return nil
+}
+
+// outside reports whether a link leads to something that exists and is below none of the
+// targets.
+func (w *walk) outside(link string) bool {
+	to, err := filepath.EvalSymlinks(link)
+	if err != nil {
+		return false
+	}
+	if to, err = filepath.Abs(to); err != nil {
+		return false
+	}
+	if info, err := os.Stat(to); err != nil || !info.IsDir() && !info.Mode().IsRegular() {
+		return false
+	}
+	for _, root := range w.roots {
+		if rel, err := filepath.Rel(root, to); err == nil && rel != ".." && !strings.HasPrefix(rel, ".."+string(filepath.Separator)) {
+			return false
+		}
+	}
+	return true
+}

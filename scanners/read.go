@@ -1,0 +1,157 @@
+package scanners
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"maps"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/quellhq/quell/rules"
+)
+
+// memory is a file that is all there.
+type memory struct {
+	bytes.Reader
+	all []byte
+}
+
+// InMemory gives a reader of b to scan. b is not copied, and must stay as it is until it is
+// scanned.
+func InMemory(b []byte) io.Reader { return &memory{*bytes.NewReader(b), b} }
+
+// whole looks at an artifact in memory that is one chunk.
+func (r *run) whole(ctx context.Context, a Artifact, b []byte, x *account, own bool) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if a.place == nil {
+		atomic.AddInt64(&r.stats.Artifacts, 1)
+		atomic.AddInt64(&r.stats.Bytes, int64(len(b)))
+	}
+	if own {
+		x.Read(int64(len(b)))
+	}
+	r.tokens <- struct{}{}
+	defer func() { <-r.tokens }()
+	defer r.caught(a.Location)
+	r.chunk(x, Chunk{Artifact: &a, Data: b, Line: 1, Column: 1, To: len(b), Binary: binary(b)})
+	return ctx.Err()
+}
+
+// read looks at the chunks of one artifact: the last one here, which is the only
+// one of most, and the others beside.
+func (r *run) read(ctx context.Context, a Artifact, b io.Reader, x *account, own bool) error {
+	atomic.AddInt64(&r.stats.Artifacts, 1)
+	var beside sync.WaitGroup
+	n, err := r.chunks.Each(&timed{ctx, b, x, own}, &a, func(c Chunk) error {
+		r.tokens <- struct{}{}
+		work := func() {
+			defer func() { <-r.tokens }()
+			defer r.caught(a.Location)
+			r.chunk(x, c)
+			r.chunks.Free(c)
+		}
+		if c.To == len(c.Data) {
+			work()
+			return ctx.Err()
+		}
+		beside.Add(1)
+		if err := r.helpers.Submit(func() { defer beside.Done(); work() }); err != nil {
+			beside.Done()
+			work()
+		}
+		return ctx.Err()
+	})
+	beside.Wait()
+	atomic.AddInt64(&r.stats.Bytes, n)
+	return err
+}
+
+func (r *run) chunk(x *account, c Chunk) {
+	if x.Err() != nil {
+		x.reached(GapLimitTime)
+		return
+	}
+	c.Meter, c.reached = x.Meter, x.reached
+	began := time.Now()
+	defer func() { x.Spend(time.Since(began)) }()
+	for m := range r.Detector.Detect(c) {
+		r.matched(c.Artifact.Location)
+		r.saw(c, m)
+		if m.Allowed && !r.NoMarkers {
+			atomic.AddInt64(&r.stats.Allowed, 1)
+			continue
+		}
+		if !r.tally.lists(x, r.key.Fingerprint(m.Secret)) {
+			x.reached(GapLimitFindings)
+			continue
+		}
+		f := m.Finding()
+		f.Location = c.Locate(m.Start, m.End)
+		for _, p := range m.Pieces {
+			l := c.Locate(p[0], p[1])
+			f.Location.Spans = append(f.Location.Spans, rules.Span{Line: l.Line, Column: l.Column, EndLine: l.EndLine, EndColumn: l.EndColumn})
+		}
+		if w := c.Artifact.where; w != nil {
+			notes := maps.Clone(f.Location.Notes)
+			if notes == nil {
+				notes = map[string]string{}
+			}
+			notes["row"] = w(f.Location.Line)
+			f.Location.Notes = notes
+		}
+		if place := c.Artifact.place; place != nil {
+			f.Location = place(f.Location)
+		}
+		r.emit(f)
+	}
+}
+
+// Locate gives the place of Data[start:end].
+func (c Chunk) Locate(start, end int) rules.Location {
+	l := c.Artifact.Location
+	l.Offset, l.EndOffset = c.Offset+int64(start), c.Offset+int64(end)
+	l.Line, l.Column = c.place(start)
+	l.EndLine, l.EndColumn = c.place(max(end-1, start))
+	l.EndColumn++
+	return l
+}
+
+func (c Chunk) place(i int) (line, column int) {
+	before := c.Data[:i]
+	nl := bytes.LastIndexByte(before, '\n')
+	if nl < 0 {
+		return c.Line, c.Column + i
+	}
+	return c.Line + bytes.Count(before, []byte{'\n'}), i - nl
+}
+
+// timed ends a long read when the run is cancelled or the file's time is over. It counts the
+// time that reading takes.
+type timed struct {
+	ctx context.Context
+	r   io.Reader
+	x   *account
+	own bool // the bytes are the file's own, not those of something inside
+}
+
+func (r *timed) Read(b []byte) (int, error) {
+	if err := r.ctx.Err(); err != nil {
+		return 0, err
+	}
+	if err := r.x.Err(); err != nil {
+		return 0, err
+	}
+	began := time.Now()
+	n, err := r.r.Read(b)
+	r.x.Spend(time.Since(began))
+	if r.own {
+		r.x.Read(int64(n))
+	}
+	return n, err
+}
+
+func (r *timed) Hole() (int64, bool) { return hole(r.r) }

@@ -1,0 +1,65 @@
+package scanners
+
+import "io"
+
+// Holed is a reader of a file with holes. Its Read returns io.EOF where a hole begins, and Hole
+// goes on behind it.
+type Holed interface {
+	io.Reader
+	// Hole is the length of the hole that Read stopped at, in bytes; ok is false at the end of
+	// the file.
+	Hole() (n int64, ok bool)
+}
+
+// Filled gives the bytes of a file with its holes, as zeros.
+func Filled(r io.Reader) io.Reader {
+	if h, ok := r.(Holed); ok {
+		return &filled{r: h}
+	}
+	return r
+}
+
+type filled struct {
+	r    Holed
+	left int64 // of a hole
+}
+
+func (f *filled) Read(b []byte) (int, error) {
+	if f.left > 0 {
+		n := int(min(f.left, int64(len(b))))
+		clear(b[:n])
+		f.left -= int64(n)
+		return n, nil
+	}
+	n, err := f.r.Read(b)
+	if err == io.EOF {
+		if hole, ok := f.r.Hole(); ok {
+			f.left, err = hole, nil
+		}
+	}
+	return n, err
+}
+
+// prefixed is a reader whose first bytes were read already.
+type prefixed struct {
+	head []byte
+	r    io.Reader
+}
+
+func (p *prefixed) Read(b []byte) (int, error) {
+	if len(p.head) > 0 {
+		n := copy(b, p.head)
+		p.head = p.head[n:]
+		return n, nil
+	}
+	return p.r.Read(b)
+}
+
+func (p *prefixed) Hole() (int64, bool) { return hole(p.r) }
+
+func hole(r io.Reader) (int64, bool) {
+	if h, ok := r.(Holed); ok {
+		return h.Hole()
+	}
+	return 0, false
+}

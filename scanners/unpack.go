@@ -1,0 +1,223 @@
+package scanners
+
+import (
+	"context"
+	"errors"
+	"io"
+	"io/fs"
+	"sync/atomic"
+	"time"
+)
+
+// AsIs marks bytes that the pool scans without opening them, whatever form they have: they
+// belong to a file that is open already.
+type AsIs struct{ io.Reader }
+
+// asIsCloser is AsIs for what Artifact.Open returns.
+type asIsCloser struct{ AsIs }
+
+func (asIsCloser) Close() error { return nil }
+
+// unpack scans what is inside an artifact, where it holds other files, else the artifact as it
+// is. budget is that of the file which the artifact is inside of; nil: it is inside of none.
+func (r *run) unpack(ctx context.Context, a Artifact, b io.Reader, x *account, budget *Budget) error {
+	if err := x.Err(); err != nil {
+		return err
+	}
+	if plain, ok := b.(AsIs); ok {
+		return r.stream(ctx, a, plain.Reader, x, budget == nil)
+	}
+	if plain, ok := b.(asIsCloser); ok {
+		return r.stream(ctx, a, plain.Reader, x, budget == nil)
+	}
+	if r.Unpacker == nil {
+		return r.stream(ctx, a, b, x, budget == nil)
+	}
+	form, head, done := r.recognise(a, b)
+	defer done()
+	if form == "" {
+		if head.at == 0 && len(head.begin) == 0 {
+			return r.stream(ctx, a, b, x, budget == nil)
+		}
+		head.lost = true // the pool does not read it again
+		return r.stream(ctx, a, head, x, budget == nil)
+	}
+	atomic.AddInt64(&r.stats.Artifacts, 1)
+	in := Packed{Name: a.Location.Path, Reader: Filled(head)}
+	in.At, in.Size = anywhere(b)
+	if budget == nil {
+		budget = &Budget{In: head.count}
+		if in.At != nil {
+			budget.In = func() int64 { return in.Size }
+			x.Read(in.Size)
+		} else {
+			head.meter = x.Meter
+			x.Read(head.total)
+		}
+	}
+	return r.open(ctx, a, form, in, head, x, budget)
+}
+
+// recognise finds out which form the artifact has. head gives the artifact's bytes from its
+// beginning. done is to be called once head is no longer read.
+func (r *run) recognise(a Artifact, b io.Reader) (form string, head *peeked, done func()) {
+	head = &peeked{r: b}
+	if m, ok := b.(*memory); ok {
+		return r.Unpacker.Recognise(m.all[:min(len(m.all), r.Unpacker.Head())], a.Location.Path), head, func() {}
+	}
+	buf := r.heads.Get().(*[]byte)
+	if at, ok := b.(io.ReaderAt); ok {
+		n, _ := at.ReadAt(*buf, 0)
+		form = r.Unpacker.Recognise((*buf)[:n], a.Location.Path)
+		r.heads.Put(buf)
+		return form, head, func() {}
+	}
+	return r.Unpacker.Recognise(head.peek(*buf), a.Location.Path), head, func() { r.heads.Put(buf) }
+}
+
+// anywhere gives a reader of any place of b, where b has one.
+func anywhere(b io.Reader) (io.ReaderAt, int64) {
+	at, ok := b.(io.ReaderAt)
+	if !ok {
+		return nil, 0
+	}
+	if s, ok := b.(interface{ Stat() (fs.FileInfo, error) }); ok {
+		if info, err := s.Stat(); err == nil && info.Mode().IsRegular() {
+			return at, info.Size()
+		}
+	} else if s, ok := b.(interface{ Size() int64 }); ok {
+		return at, s.Size()
+	}
+	return nil, 0
+}
+
+// open scans what is inside an artifact of a form.
+func (r *run) open(ctx context.Context, a Artifact, form string, in Packed, head *peeked, x *account, budget *Budget) error {
+	inside := func(name string) Artifact {
+		m := a
+		m.Open, m.Parts, m.Beside = nil, nil, nil
+		if name != "" {
+			m.Location.Path += "!" + name
+		}
+		return m
+	}
+	before := budget.Out
+	budget.Meter = x.Meter
+	waited := budget.Waited
+	budget.Began = time.Now()
+	spend := func() {
+		x.Spend(time.Since(budget.Began) - (budget.Waited - waited))
+	}
+	err := r.Unpacker.Open(ctx, form, in, budget, func(name string, b io.Reader) error {
+		spend()
+		defer func() { budget.Began, waited = time.Now(), budget.Waited }()
+		return r.unpack(ctx, inside(name), b, x, budget)
+	}, func(name string, err error) {
+		r.gap(Gap{Location: inside(name).Location, Kind: kindInside(err), Err: err})
+	})
+	spend()
+	if err == nil || ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if errors.Is(err, ErrTime) {
+		if budget.Depth == 0 {
+			r.gap(Gap{Location: a.Location, Kind: GapLimitTime, Reason: form, Err: err})
+		}
+		return err
+	}
+	r.gap(Gap{Location: a.Location, Kind: kindInside(err), Reason: form, Err: err})
+	if budget.Out > before {
+		return nil
+	}
+	// The artifact does not have the form after all: the pool scans it as it is.
+	switch {
+	case in.At != nil:
+		return r.stream(ctx, a, io.NewSectionReader(in.At, 0, in.Size), x, budget.Depth == 0)
+	case head.rewind():
+		return r.stream(ctx, a, head, x, budget.Depth == 0)
+	}
+	return nil
+}
+
+// kindInside is the kind of a gap inside a file that holds others: where the error is neither
+// quell's nor the file system's, the file is damaged.
+func kindInside(err error) string {
+	kind := KindOf(err)
+	var io *fs.PathError
+	if kind == GapUnreadable && !errors.As(err, &io) {
+		return GapDamaged
+	}
+	return kind
+}
+
+// maxRewind is how many bytes of a stream are kept to be read again, in case the stream does
+// not have the form that its first bytes claim.
+const maxRewind = 256 << 10
+
+// peeked is a stream whose first bytes were read ahead.
+type peeked struct {
+	r     io.Reader
+	begin []byte // what was read of the beginning
+	at    int    // how much of it was given out
+	total int64
+	lost  bool // more was read than is kept
+	err   error
+	meter *Meter // counts what is read
+}
+
+// peek fills b, which it keeps, as far as the stream goes.
+func (p *peeked) peek(b []byte) []byte {
+	n := 0
+	for n < len(b) && p.err == nil {
+		var k int
+		k, p.err = p.r.Read(b[n:])
+		n += k
+	}
+	p.begin, p.total = b[:n:n], int64(n)
+	return p.begin
+}
+
+func (p *peeked) Read(b []byte) (int, error) {
+	if p.at < len(p.begin) {
+		n := copy(b, p.begin[p.at:])
+		p.at += n
+		return n, nil
+	}
+	if p.err != nil {
+		return 0, p.err
+	}
+	n, err := p.r.Read(b)
+	p.total += int64(n)
+	p.meter.Read(int64(n))
+	p.err = err
+	if !p.lost && len(p.begin)+n <= maxRewind {
+		p.begin = append(p.begin, b[:n]...)
+		p.at = len(p.begin)
+	} else if n > 0 {
+		p.lost = true
+	}
+	return n, err
+}
+
+// Hole implements Holed.
+func (p *peeked) Hole() (int64, bool) {
+	if p.err != io.EOF {
+		return 0, false
+	}
+	n, ok := hole(p.r)
+	if ok {
+		p.err, p.lost = nil, true
+	}
+	return n, ok
+}
+
+func (p *peeked) count() int64 { return p.total }
+
+// rewind goes back to the beginning, and reports whether it could.
+func (p *peeked) rewind() bool {
+	if p.lost {
+		return false
+	}
+	p.at = 0
+	return true
+}
