@@ -20,7 +20,7 @@ test:
 	testdata/servers/install.sh packages node
 	nice testdata/servers/install.sh vault gitea runner > $(QUELL_TOOLS)/install.log 2>&1 & pid=$$!; \
 	{ go test -race -timeout $(LIMIT) $$(go list ./... | grep -v internal/realtest) && \
-	  go test -timeout $(LIMIT) ./scanners/detect && \
+	  go test -timeout $(LIMIT) ./scanners/detect ./cmd/quell/internal/ledger && \
 	  GODEBUG=cpu.avx2=off,cpu.bmi2=off go test -timeout $(LIMIT) ./scanners/inflate ./scanners/detect -run 'Survey|Scan|Split|Decoded|Reader|Codes|Adler'; }; status=$$?; \
 	wait $$pid || { cat $(QUELL_TOOLS)/install.log; exit 1; }; \
 	[ $$status -eq 0 ] && QUELL_REAL=1 go test -race -timeout $(LIMIT) ./cmd/quell/internal/realtest

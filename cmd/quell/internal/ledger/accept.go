@@ -36,8 +36,7 @@ func (l *Ledger) Accept(ctx context.Context, actor, reason string) (Report, erro
 // divide separates the problems that a valid override accepts. An override is
 // valid if a signature that counts covers it, the chain is whole from it to that
 // signature, and it was not itself appended without one.
-func (v *verification) divide() (open, accepted []Problem) {
-	all := slices.Concat(v.chain, v.head, v.unsigned)
+func (v *verification) divide(all []Problem) (open, accepted []Problem) {
 	var valid []Problem
 	for id, list := range v.accepts {
 		inside := func(p Problem) bool { return p.Entry <= id && id <= max(p.Entry, p.Last) }
@@ -76,7 +75,7 @@ func (l *Ledger) Checkpoint(ctx context.Context) (Checkpoint, error) {
 	err := l.view(ctx, func(tx *sql.Tx) error {
 		// The file comes first, as in Verify.
 		file, found, err := l.file.read()
-		if err != nil {
+		if err != nil && (found || !l.engine.shared()) {
 			return fmt.Errorf("%s: %w", l.file, err)
 		}
 		s, err := l.load(ctx, tx)
@@ -87,8 +86,6 @@ func (l *Ledger) Checkpoint(ctx context.Context) (Checkpoint, error) {
 			if ok, err := l.inChain(ctx, tx, file, s); err != nil || !ok {
 				return errors.Join(err, fmt.Errorf("%w: entry %d is missing or was changed", ErrTampered, file.ID))
 			}
-		} else if l.file != "" && l.hasSigned(s.keys, s.heads) {
-			return fmt.Errorf("%w: the checkpoint file %s is missing", ErrTampered, l.file)
 		}
 		c = newCheckpoint(s.count, s.id, s.hash, time.Now(), l.key)
 		return nil

@@ -23,8 +23,8 @@ var errNoKey = errors.New("ledger: the installation has no signing key, so that 
 // entries if the caller passes a slice.
 //
 // An intent with an outdated fence, or without one while somebody else holds the
-// incident's lease, fails with ErrFence. If entries that this installation signed
-// are missing or were changed, Append fails with ErrTampered; see Accept.
+// incident's lease, fails with ErrFence. If the entry that the checkpoint file
+// names is missing or was changed, Append fails with ErrTampered; see Accept.
 func (l *Ledger) Append(ctx context.Context, entries ...Entry) error {
 	if len(entries) == 0 {
 		return nil
@@ -40,16 +40,21 @@ func (l *Ledger) append(ctx context.Context, produce func(*sql.Tx, *state) ([]En
 	if l.key == nil {
 		return errNoKey
 	}
-	var added []Entry
-	var dst []Entry
+	var added, dst []Entry
+	may := lagging
 	err := l.update(ctx, func(tx *sql.Tx) error {
 		s, err := l.load(ctx, tx)
 		if err != nil {
 			return err
 		}
-		if !accept {
+		if accept {
+			may = always
+		} else {
 			if err := l.checkFile(ctx, tx, s); err != nil {
 				return err
+			}
+			if s.noFile || l.engine.shared() {
+				may = missing
 			}
 		}
 		if dst, err = produce(tx, s); err != nil || len(dst) == 0 {
@@ -70,7 +75,7 @@ func (l *Ledger) append(ctx context.Context, produce func(*sql.Tx, *state) ([]En
 	}
 	copy(dst, added[len(added)-len(dst):])
 	if len(dst) > 0 {
-		l.writeHead(ctx, accept)
+		l.writeHead(ctx, may)
 	}
 	return nil
 }
@@ -89,6 +94,8 @@ type state struct {
 	count int64
 	keys  keyring
 	heads []Checkpoint // the signed heads in the database whose signature fits
+	// noFile: this installation signed entries, and its checkpoint file is missing.
+	noFile bool
 }
 
 func (l *Ledger) load(ctx context.Context, tx *sql.Tx) (*state, error) {
@@ -123,7 +130,7 @@ func (l *Ledger) load(ctx context.Context, tx *sql.Tx) (*state, error) {
 }
 
 // prelude returns the entries that the ledger itself has to record before an
-// append: this installation's key, and entries that nobody signed.
+// append: this installation's key, entries that nobody signed, a missing file.
 func (l *Ledger) prelude(ctx context.Context, tx *sql.Tx, s *state) ([]Entry, error) {
 	var out []Entry
 	self := l.PublicKey()
@@ -136,6 +143,9 @@ func (l *Ledger) prelude(ctx context.Context, tx *sql.Tx, s *state) ([]Entry, er
 	}
 	if _, known := s.keys.listed[self]; !known {
 		out = append(out, Entry{Body: newKey(self, l.key, "")})
+	}
+	if s.noFile && !l.engine.shared() {
+		out = append(out, Entry{Body: Notice{Kind: Word(HeadMissing), Message: "the checkpoint file was missing"}})
 	}
 	signed, listed, err := l.signedUpTo(ctx, tx, s)
 	if err != nil {

@@ -29,6 +29,10 @@ type engine interface {
 	now(ctx context.Context, tx *sql.Tx) (instant, error)
 	// gone reports whether a holder of leases is known to have ended.
 	gone(holder string) bool
+	// shared reports whether machines share the database, so that an installation's
+	// key may come to a machine without its checkpoint file, and installations may
+	// write that nobody listed yet.
+	shared() bool
 	// structure checks what belongs to the database and not to an entry: indexes,
 	// triggers, pages.
 	structure(ctx context.Context, tx *sql.Tx) ([]Problem, error)

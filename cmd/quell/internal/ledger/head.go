@@ -47,15 +47,18 @@ ON CONFLICT(key) DO UPDATE SET id = excluded.id, hash = excluded.hash, count = e
 	return err
 }
 
-// checkFile compares the checkpoint file with the ledger before an append. A file
-// that is missing although this installation has signed entries is a difference
-// too; before its first append it gets an empty checkpoint.
+// checkFile compares the checkpoint file with the ledger before an append. Before
+// an installation's first append it writes an empty checkpoint: if the process
+// ends between commit and file, the file is not missing.
 func (l *Ledger) checkFile(ctx context.Context, tx *sql.Tx, s *state) error {
 	if l.file == "" {
 		return nil
 	}
 	c, found, err := l.file.read()
 	switch {
+	case err != nil && !found && l.engine.shared():
+		s.noFile = true // HeadError reports it after the append
+		return nil
 	case err != nil && !found:
 		return fmt.Errorf("read the checkpoint file: %w", err)
 	case err != nil:
@@ -67,7 +70,8 @@ func (l *Ledger) checkFile(ctx context.Context, tx *sql.Tx, s *state) error {
 		}
 		return err
 	case l.hasSigned(s.keys, s.heads):
-		return fmt.Errorf("%w: the checkpoint file %s is missing", ErrTampered, l.file)
+		s.noFile = true
+		return nil
 	}
 	if err := l.engine.lockHead(ctx, tx, l.PublicKey()); err != nil {
 		return err
@@ -75,7 +79,8 @@ func (l *Ledger) checkFile(ctx context.Context, tx *sql.Tx, s *state) error {
 	if _, found, err := l.file.read(); found || err != nil {
 		return err // another process of this installation was first
 	}
-	if err := l.file.write(newCheckpoint(0, 0, "", time.Now(), l.key)); err != nil {
+	// A shared ledger works without the file, for a state folder that is read-only.
+	if err := l.file.write(newCheckpoint(0, 0, "", time.Now(), l.key)); err != nil && !l.engine.shared() {
 		return fmt.Errorf("write the checkpoint file: %w", err)
 	}
 	return nil
@@ -96,22 +101,30 @@ func (l *Ledger) hasSigned(k keyring, heads []Checkpoint) bool {
 	return false
 }
 
+// replace is what writeHead may do to a checkpoint file.
+type replace int
+
+const (
+	lagging replace = iota // move one that the ledger continues
+	missing                // or create one
+	always                 // or replace one that the ledger contradicts
+)
+
 // writeHead moves the checkpoint file to this installation's newest signed head.
-// force: also if the file names a head that the ledger does not continue.
-func (l *Ledger) writeHead(ctx context.Context, force bool) {
+func (l *Ledger) writeHead(ctx context.Context, may replace) {
 	if l.file == "" || l.key == nil {
 		return
 	}
 	// The entries are durable: a cancelled caller must not keep the file behind.
 	ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
 	defer stop()
-	err := l.moveHead(ctx, force)
+	err := l.moveHead(ctx, may)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.headErr = err
 }
 
-func (l *Ledger) moveHead(ctx context.Context, force bool) error {
+func (l *Ledger) moveHead(ctx context.Context, may replace) error {
 	tx, err := l.db.BeginTx(ctx, nil)
 	if err != nil {
 		return err
@@ -133,14 +146,14 @@ func (l *Ledger) moveHead(ctx context.Context, force bool) error {
 	if own.ID == 0 {
 		return nil
 	}
-	if !force {
+	if may != always {
 		old, found, err := l.file.read()
 		switch {
 		case err != nil:
 			return err
-		case !found:
+		case !found && may != missing:
 			return errors.New("the checkpoint file is missing")
-		case old.ID >= own.ID:
+		case found && old.ID >= own.ID:
 			return nil
 		}
 		for _, c := range []Checkpoint{old, own} {
@@ -165,7 +178,7 @@ func (l *Ledger) syncHead(ctx context.Context) {
 		}
 		for _, h := range heads {
 			if encodeKey(h.Key) == l.PublicKey() && h.ID > c.ID {
-				l.writeHead(ctx, false)
+				l.writeHead(ctx, lagging)
 			}
 		}
 	}

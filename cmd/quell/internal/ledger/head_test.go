@@ -77,7 +77,6 @@ func TestAppendRefusesALedgerThatWasChangedAndKeepsTheEvidence(t *testing.T) {
 		{"an older copy", func(t *testing.T, path string) { put(t, path, older.db) }},
 		{"removed", func(t *testing.T, path string) { _ = os.Remove(path) }},
 		{"rewritten", func(t *testing.T, path string) { change(t, path, rewrite(3, func(s *stored) { s.run = "x" })) }},
-		{"without its checkpoint file", func(t *testing.T, path string) { _ = os.Remove(path + ".checkpoint") }},
 		{"with a damaged checkpoint file", func(t *testing.T, path string) { put(t, path+".checkpoint", newer.head[9:]) }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -105,6 +104,27 @@ func TestAppendRefusesALedgerThatWasChangedAndKeepsTheEvidence(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestACheckpointFileThatWasMissingStaysVisible(t *testing.T) {
+	_, newer, _ := grown(t)
+	path := filepath.Join(t.TempDir(), "ledger.db")
+	newer.put(t, path)
+	_ = os.Remove(path + ".checkpoint")
+	l := openAs(t, path, "one")
+	add(t, l, story("99")...)
+	r, err := l.Verify(t.Context(), nil)
+	if err != nil || !slices.Equal(kinds(r.Problems), []ProblemKind{HeadMissing}) || r.Problems[0].Entry != 26 {
+		t.Fatalf("%+v %v", r, err)
+	}
+	if c, found, err := l.file.read(); err != nil || !found || c.ID != r.Last {
+		t.Errorf("the file was not written again: %+v %v", c, err)
+	}
+	if _, err := l.Accept(t.Context(), "somebody", "the folder was moved without it"); err != nil {
+		t.Fatal(err)
+	}
+	add(t, l, story("98")...)
+	whole(t, l)
 }
 
 func TestEntriesThatNobodySignedStayVisible(t *testing.T) {

@@ -264,6 +264,30 @@ func TestConcurrentAppendsFormOneChain(t *testing.T) {
 	}
 }
 
+func TestProcessesThatCreateALedgerAtOnceShareIt(t *testing.T) {
+	for range 5 {
+		path := filepath.Join(t.TempDir(), "new", "ledger.db")
+		var wg sync.WaitGroup
+		for range 6 {
+			wg.Go(func() {
+				l, err := Open(t.Context(), path, Options{Key: testKey("one")})
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				defer l.Close()
+				if err := l.Append(t.Context(), Entry{Incident: "x", Body: Found{}}); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+		if r := whole(t, openAs(t, path, "one")); r.Entries != 7 {
+			t.Errorf("%d entries", r.Entries)
+		}
+	}
+}
+
 func TestSealedCredentialsKeepAllButTheSecret(t *testing.T) {
 	l, _ := open(t)
 	expires := time.Date(2026, 12, 1, 0, 0, 0, 0, time.UTC)

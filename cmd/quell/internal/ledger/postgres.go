@@ -101,6 +101,7 @@ func nameOf(u *url.URL) string {
 
 func (postgres) bind(query string) string     { return numbered(query) }
 func (postgres) migrations() []string         { return postgresMigrations }
+func (postgres) shared() bool                 { return true }
 func (postgres) snapshot() sql.IsolationLevel { return sql.LevelRepeatableRead }
 func (postgres) hasTable() string {
 	return `SELECT count(*) FROM pg_class WHERE oid = to_regclass(?)`

@@ -62,6 +62,7 @@ func (sqlite) hasTable() string {
 	return `SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = ?`
 }
 
+func (sqlite) shared() bool                 { return false }
 func (sqlite) snapshot() sql.IsolationLevel { return sql.LevelDefault }
 
 // Transactions are immediate: each is the only writer from its beginning.

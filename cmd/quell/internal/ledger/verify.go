@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"slices"
 	"time"
 	"unicode/utf8"
 )
@@ -21,8 +22,11 @@ type Report struct {
 	// Problems are the differences that nobody accepted.
 	Problems []Problem
 	Accepted []Problem // see Accept
-	// Unlisted are entries that only an installation signed which is not listed.
+	// Unlisted are entries that only an installation signed which is not listed. In
+	// a SQLite ledger whose listed installation asks, they are problems instead.
 	Unlisted []Problem
+	// Notes say what could not be compared.
+	Notes []string
 }
 
 // OK reports whether there are no problems.
@@ -78,14 +82,16 @@ func (v *verification) read(ctx context.Context, tx *sql.Tx, kept *Checkpoint) e
 	// must not be ahead of them.
 	file, found, err := v.l.file.read()
 	switch {
-	case err != nil && !found:
+	case err != nil && !found && !v.l.engine.shared():
 		return err
+	case err != nil && !found:
+		// As without a file: see Report.Notes.
 	case err != nil:
 		v.head = append(v.head, Problem{Kind: HeadDamaged, Detail: fmt.Sprintf("%s: %v", v.l.file, err)})
 	case found:
 		v.points = append(v.points, &point{Checkpoint: file, by: "the checkpoint file", anchor: true})
 	}
-	v.noFile = v.l.file != "" && !found
+	v.noFile = !found && (v.l.file != "" || v.l.engine.shared())
 	if kept != nil {
 		if !kept.valid() {
 			return fmt.Errorf("the signature of the given checkpoint does not fit")
@@ -182,6 +188,9 @@ func (v *verification) own(s stored, key *Key, changed func(ProblemKind, string,
 			v.unsigned = append(v.unsigned, p)
 		case Unlisted:
 			v.unlisted = append(v.unlisted, p)
+		case HeadMissing:
+			p.Entry = s.id
+			v.head = append(v.head, p)
 		}
 	case Override:
 		if len(b.Accepts) > 0 {
@@ -206,7 +215,11 @@ func (v *verification) report() Report {
 			listed = max(listed, p.ID)
 		}
 	}
-	if v.noFile && v.l.hasSigned(v.keys, heads) {
+	var notes []string
+	switch {
+	case v.noFile && v.l.engine.shared():
+		notes = append(notes, "there is no checkpoint file on this machine: only a checkpoint that was kept elsewhere shows whether entries are missing at the end")
+	case v.noFile && v.l.hasSigned(v.keys, heads):
 		v.head = append(v.head, Problem{Kind: HeadMissing, Detail: fmt.Sprintf("the checkpoint file %s is missing", v.l.file)})
 	}
 	if len(v.keys.order) > 0 {
@@ -217,8 +230,14 @@ func (v *verification) report() Report {
 			v.unsigned = append(v.unsigned, Problem{Unsigned, signed + 1, v.last, "no installation signed these entries"})
 		}
 	}
-	r := Report{Entries: v.count, Last: v.last, Unlisted: v.unlisted}
-	r.Problems, r.Accepted = v.divide()
+	r := Report{Entries: v.count, Last: v.last, Notes: notes}
+	all := slices.Concat(v.chain, v.head, v.unsigned)
+	if v.l.engine.shared() || !v.keys.listed[v.l.PublicKey()] {
+		r.Unlisted = v.unlisted
+	} else {
+		all = append(all, v.unlisted...)
+	}
+	r.Problems, r.Accepted = v.divide(all)
 	v.proven(&r)
 	return r
 }
@@ -272,7 +291,7 @@ func (v *verification) proven(r *Report) {
 	bound := v.last + 1
 	for _, p := range r.Problems {
 		switch p.Kind {
-		case Changed, Renumbered, BadKey, Unsigned:
+		case Changed, Renumbered, BadKey, Unsigned, Unlisted:
 			bound = min(bound, p.Entry)
 		}
 	}

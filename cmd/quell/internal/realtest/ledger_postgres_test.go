@@ -6,6 +6,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -263,6 +264,40 @@ func TestLeasesInPostgres(t *testing.T) {
 	}
 	if err := b.Append(t.Context(), ledger.Entry{Incident: "x", Body: ledger.Intent{Fence: taken[0].Fence}}); err != nil {
 		t.Error(err)
+	}
+}
+
+// Workers may get an installation's key, and none of its files.
+func TestMachinesWithOneKeyAndNoFiles(t *testing.T) {
+	address, _, _ := postgresLedger(t)
+	readOnly := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(readOnly, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var last *ledger.Ledger
+	for n, state := range []string{t.TempDir(), t.TempDir(), "", readOnly, t.TempDir()} {
+		last = machine(t, address, "one", state)
+		if err := last.Append(t.Context(), ledger.Entry{Incident: fmt.Sprint(n), Body: ledger.Found{}}); err != nil {
+			t.Fatal(err)
+		}
+		if err := last.HeadError(); (err != nil) != (state == readOnly) {
+			t.Errorf("%d: %v", n, err)
+		}
+		wholeLedger(t, last)
+	}
+	if r := wholeLedger(t, last); r.Entries != 6 || len(r.Notes) != 0 {
+		t.Errorf("%+v", r)
+	}
+	if r := wholeLedger(t, machine(t, address, "one", t.TempDir())); len(r.Notes) != 1 {
+		t.Errorf("%+v", r)
+	}
+	// A machine with a key of its own may write before anybody lists it.
+	other := machine(t, address, "two", t.TempDir())
+	if err := other.Append(t.Context(), ledger.Entry{Incident: "other", Body: ledger.Found{}}); err != nil {
+		t.Fatal(err)
+	}
+	if r, err := last.Verify(t.Context(), nil); err != nil || !r.OK() || r.Proven != 6 || len(r.Unlisted) != 1 {
+		t.Errorf("%+v %v", r, err)
 	}
 }
 
