@@ -353,6 +353,9 @@ func clash(a, b *raw) bool {
 	if a.place.start >= b.place.end || b.place.start >= a.place.end {
 		return false
 	}
+	if (a.extends && !b.spliced() || b.extends && !a.spliced()) && a.place.start == b.place.start {
+		return false
+	}
 	if a.run == b.run && a.run > 0 {
 		return a.secret.start < b.secret.end && b.secret.start < a.secret.end
 	}

@@ -69,6 +69,7 @@ type raw struct {
 	partial    bool
 	structured bool // the value is of a form that only a framework makes
 	leads      bool // the secret begins with the expression's own literal
+	extends    bool // goes on over a line break from a match that one line shows whole: both are reported
 	claims     []string
 	carrier    rules.Offline // what surrounds the value claims about its expiry
 	token      *token.Facts

@@ -5,6 +5,10 @@ import (
 	"encoding/binary"
 	"math/bits"
 	"slices"
+	"sort"
+	"strings"
+
+	"github.com/quellhq/quell/rules/token"
 )
 
 // Lines that were wrapped hard, in the middle of a token, are joined where
@@ -243,7 +247,6 @@ func (l *look) joinRun(t *text, run []line, truncated bool, depth int) {
 		return
 	}
 	w := run[0].end - run[0].start
-	usual := len(run) > 3 || slices.Contains(widths, w)
 	c := l.derive(t)
 	defer l.s.free(c)
 	c.views = l.s.with(t.views, "joined")
@@ -257,7 +260,7 @@ func (l *look) joinRun(t *text, run []line, truncated bool, depth int) {
 	if !l.spend(len(c.data)) {
 		return
 	}
-	l.joined(c, usual)
+	l.joined(c, slices.Contains(widths, w))
 	if depth < maxDepth {
 		c.seen.take(c.data)
 		l.runs(c, span{0, len(c.data)}, depth, c.cuts)
@@ -312,25 +315,72 @@ func (l *look) spend(n int) bool {
 	return true
 }
 
-// joined searches lines that were joined. A match counts where its secret goes
-// over a line break. One that the line shows whole is made longer only where
-// the lines are of a width that is wrapped at: else the next line's word would
-// be taken for a part of the token.
+// joined searches lines that were joined. A match counts where its secret goes over a line
+// break, and where something other than the length of the lines shows that it goes on
+// there. usual is set where the lines have a width that is wrapped at.
 func (l *look) joined(c *text, usual bool) {
 	l.find(c, []span{{0, len(c.data)}}, func(m *raw) bool {
 		if !c.split(m.secret.start, m.secret.end) || c.openStart && m.start == 0 {
 			return false
 		}
-		if usual {
-			return true
-		}
-		if m.rule.Random || m.rule.Provider == nil && !m.rule.leads {
+		at := c.raw(m.secret.start, m.secret.end)
+		if l.begins(c, m) {
 			return false
 		}
-		at := c.raw(m.secret.start, m.secret.end)
-		return !slices.ContainsFunc(l.found, func(f raw) bool { return f.rule == m.rule && f.place.start == at.start })
+		k := slices.IndexFunc(l.found, func(f raw) bool { return f.place.start == at.start && !f.spliced() })
+		if k < 0 {
+			return usual || !m.rule.Random && (m.rule.Provider != nil || m.rule.leads)
+		}
+		// One line shows a whole match already. Its own check digits or signature decide; without
+		// them both are reported.
+		switch whole, checked := l.found[k].complete(); {
+		case checked && !whole:
+			return true
+		case checked || !usual:
+			return false
+		}
+		m.extends = true
+		return true
 	})
 	l.s.joins = l.s.joins[:0]
+}
+
+// begins reports whether the line in which m's secret ends begins anew: another match begins
+// where the line does, or the secret's last piece is the name of a value, or the line has a
+// match of the same rule.
+func (l *look) begins(c *text, m *raw) bool {
+	last := c.cuts[sort.SearchInts(c.cuts, m.secret.end)-1]
+	if next := m.secret.end; next < len(c.data) && (c.data[next] == '=' || c.data[next] == ':') && m.secret.end-last < maxName {
+		return true
+	}
+	end := len(c.data)
+	if k := sort.SearchInts(c.cuts, m.secret.end); k < len(c.cuts) {
+		end = c.cuts[k]
+	} else if k := bytes.IndexByte(c.data[m.secret.end:], '\n'); k >= 0 {
+		end = m.secret.end + k
+	}
+	line := c.raw(last, end)
+	return slices.ContainsFunc(l.found, func(f raw) bool {
+		return !f.spliced() && (f.place.start == line.start || f.rule == m.rule && f.place.start > line.start && f.place.start < line.end)
+	})
+}
+
+// spliced reports whether a match was found in joined lines.
+func (m *raw) spliced() bool { return slices.Contains(m.views, "joined") }
+
+// complete reports whether a match's secret is all there by its own check digits or by the
+// length of its signature; checked is false where it has neither.
+func (m *raw) complete() (whole, checked bool) {
+	secret := string(m.value)
+	if m.rule.Checksum != "" {
+		return m.rule.ValidChecksum(secret), true
+	}
+	if k := strings.Index(secret, "ey"); k >= 0 {
+		if j, err := token.ParseJWT(secret[k:]); err == nil && !j.Unsigned() {
+			return j.WholeSignature(secret[k:]), true
+		}
+	}
+	return false, false
 }
 
 // mayStraddle is false where no gram stands on both sides of the break between a line that

@@ -2,6 +2,7 @@ package detect
 
 import (
 	"encoding/base64"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
@@ -42,6 +43,53 @@ func TestShortLinesWithALiteralOverTheirBreak(t *testing.T) {
 			found := run(t, e, []byte("words\n"+begin+token[:k]+"\n"+token[k:]+"\nwords\n"), 0)
 			if !slices.ContainsFunc(found, func(f string) bool { return strings.Contains(f, token) }) {
 				t.Errorf("%q, cut behind %d: %v", begin, k, found)
+			}
+		}
+	}
+}
+
+// Lines that have one length by chance are not one wrapped line.
+func TestEqualLinesKeepTheirOwnValues(t *testing.T) {
+	e := New(builtin(t))
+	random := rand.New(rand.NewPCG(25, 1))
+	word := func(n int) string {
+		const letters = "ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz23456789"
+		b := make([]byte, n)
+		for i := range b {
+			b[i] = letters[random.IntN(len(letters))]
+		}
+		return string(b)
+	}
+	kinds := map[string]func() string{
+		"of no fixed length": func() string { return "hvs." + word(60) },
+		"signed": func() string {
+			return "eyJhbGciOiJIUzI1NiJ9." + base64.RawURLEncoding.EncodeToString([]byte(`{"iss":"`+word(20)+`"}`)) + "." + base64.RawURLEncoding.EncodeToString([]byte(word(32)))
+		},
+		"opaque": func() string { return word(40) },
+	}
+	for name, before := range map[string]string{
+		"after a name":           "token=",
+		"in a header":            "Authorization: Bearer ",
+		"in a log with a stamp":  "2026-01-01T12:00:00.0000000Z Authorization: Bearer ",
+		"at the width of a page": strings.Repeat("- ", 20) + "Authorization: Bearer ",
+	} {
+		for kind, value := range kinds {
+			for _, width := range []int{0, 256} {
+				var text strings.Builder
+				var want []string
+				for range 5 {
+					v := value()
+					line := before + v
+					text.WriteString(strings.Repeat(" ", max(0, width-len(line))) + line + "\n")
+					want = append(want, v)
+				}
+				var got []string
+				for _, f := range run(t, e, []byte(text.String()), 0) {
+					got = append(got, f[strings.LastIndexByte(f, ' ')+1:])
+				}
+				if !slices.Equal(got, want) {
+					t.Errorf("%s, %s, width %d: %d values found, %d are there", name, kind, width, len(got), len(want))
+				}
 			}
 		}
 	}
