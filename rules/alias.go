@@ -35,6 +35,7 @@ const (
 	KindUnsigned      = credential.KindUnsigned
 	KindPassword      = credential.KindPassword
 	KindPrivateKey    = credential.KindPrivateKey
+	KindPublic        = credential.KindPublic
 	KindOther         = credential.KindOther
 )
 

@@ -92,7 +92,7 @@ func fromGitleaks(name string, text []byte) (*Set, error) {
 			Tags: g.Tags, Allowlists: g.Allowlists, SkipReport: g.SkipReport, RequiredNear: g.RequiredRules,
 		}
 		switch {
-		case id == genericRule || r.Regex != nil && namedByContext.MatchString(r.Regex.String()):
+		case id == genericRule || strings.HasPrefix(id, "curl-auth-") || r.Regex != nil && namedByContext.MatchString(r.Regex.String()):
 			r.Confidence = Medium
 		case strings.Contains(id, "private-key"):
 			r.Kind = KindPrivateKey

@@ -167,8 +167,8 @@ func finish(r *Rule, expr, path string, allow []allowlistTOML, d detailTOML, kin
 			return r.errorf("beside: %v", err)
 		}
 	}
-	if d.Parse != "" && d.Parse != "cookies" && d.Parse != "list" {
-		return r.errorf("parse %q is not cookies or list", d.Parse)
+	if d.Parse != "" && d.Parse != "cookies" && d.Parse != "list" && d.Parse != "fields" {
+		return r.errorf("parse %q is not cookies, list or fields", d.Parse)
 	}
 	r.Probe, r.Revokes, r.Cases = d.Probe, d.Revokes, d.Cases
 	return r.validate()

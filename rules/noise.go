@@ -27,7 +27,11 @@ var noiseCookies = []struct{ what, names string }{
 		newrelic* NREUM NRBA_SESSION _sp_id* _sp_ses* snowplow* sessioncam* sentry-* sentryReplaySession *rum_sid* rum_session* BVBRANDSID BVImpl* tk_* _wp_session_analytics
 		_gaexp* _dc_gtm_* __gads __gpi __qca __adroll* test_cookie uid_ad*`},
 	{"of a page, a reader of text or a contract", `*page_token *pagetoken *page-token *nexttoken *next_token *continuation_token *continuationtoken *cancellation_token
-		*cancellationtoken *verification_token *verificationtoken *design_token *lexer_token *syntax_token *special_token *contract_token`},
+		*cancellationtoken *continuation-token *next-token *resume_token *resumetoken *sync_token *synctoken *verification_token *verificationtoken *design_token *lexer_token *syntax_token *special_token *contract_token`},
+	{"that makes a call repeatable, or names a lock or a version", `*idempoten* *requesttoken *request_token *request-token clienttoken client-token creatorrequestid *changetoken *change_token
+		*change-token *locktoken *lock_token *lock-token *leasetoken *lease_token *lease-token`},
+	{"against forged requests, in a form", `*authenticity_token *authenticitytoken *requestverificationtoken *form_token *formtoken *forgery_token *forgerytoken`},
+	{"of an assembly's public key", "*publickeytoken *public_key_token"},
 	{"a flag or a setting", `logged_in dotcom_user *_expiry __client_uat* wordpress_test_cookie wp-settings-* _zendesk_authenticated auth0.is.authenticated KEYCLOAK_REMEMBER_ME
 		joomla_user_state DSFirstAccess DSLastAccess LastMRH_Session webvpnc webvpncontext oc_cookie* hasSession has_session sessionExists session_timeout* session_expir*
 		*session_start* *sessionstart* *session_count* *tokenexpir* *token_expir* token_type *_login_url *redirect*`},

@@ -63,8 +63,8 @@ type Rule struct {
 	// only its name makes a secret is one then.
 	Random bool
 	// Parse means that the expression finds where several values stand, which a
-	// parser tells apart and which are weighed one by one: "cookies", or the
-	// strings of a "list".
+	// parser tells apart and which are weighed one by one: "cookies", the strings of
+	// a "list", or the value that belongs to the name in the expression's group: "fields".
 	Parse   string
 	Probe   *Probe
 	Revokes []Revoke
@@ -74,6 +74,8 @@ type Rule struct {
 // Specific orders rules that match the same bytes: the higher one is reported.
 func (r *Rule) Specific() int {
 	switch {
+	case r.Kind == KindPublic:
+		return 6 // whatever its name says, it is public
 	case r.Fallback && r.Random:
 		return 1 // by its name and its looks alone
 	case r.Fallback:

@@ -50,11 +50,12 @@ const (
 	KindUnsigned      Kind = "unsigned token" // anybody may write one: who accepts it has a hole
 	KindPassword      Kind = "password"
 	KindPrivateKey    Kind = "private key"
+	KindPublic        Kind = "public key" // in pages and apps by design: what it grants, any visitor has
 	KindOther         Kind = "secret"
 )
 
 // Kinds lists all kinds.
-var Kinds = []Kind{KindAPIKey, KindBearer, KindRefresh, KindSessionCookie, KindJWT, KindUnsigned, KindPassword, KindPrivateKey, KindOther}
+var Kinds = []Kind{KindAPIKey, KindBearer, KindRefresh, KindSessionCookie, KindJWT, KindUnsigned, KindPassword, KindPrivateKey, KindPublic, KindOther}
 
 // Location is where a finding stands. Lines and columns count from 1, columns
 // in bytes of the raw line; EndColumn is one past the last byte.

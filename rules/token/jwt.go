@@ -83,6 +83,12 @@ func instant(v any) time.Time {
 	return time.Unix(int64(f), 0).UTC()
 }
 
+// Public reports whether the token is made to be in every page: Supabase's anonymous key.
+func (j JWT) Public() bool {
+	role, _ := j.Claims["role"].(string)
+	return j.Issuer == "supabase" && role == "anon"
+}
+
 // Sample reports whether the token is one that documentation prints: the one
 // of jwt.io and its kin (sub 1234567890, John Doe), and those of RFC 7519 and
 // RFC 7515 (joe's http://example.com/is_root).

@@ -2,8 +2,6 @@ package detect
 
 import (
 	"bytes"
-	"cmp"
-	"encoding/json"
 	"regexp"
 
 	"github.com/quellhq/quell/rules"
@@ -25,7 +23,7 @@ var (
 	sessionNameRE = regexp.MustCompile(`(?i)(?:sess(?:ion)?(?:id|[_.-]?token|[_.-]?key)?|sid|auth(?:[_.-]?token)?|jwt|access[_.-]?token|id[_.-]?token|refresh[_.-]?token|remember(?:[_.-]?me|[_.-]?token|[_.-]?user)?|sso|login|token)`)
 	// strongNameRE are those that say so without a doubt.
 	strongNameRE = regexp.MustCompile(`(?i)(?:sess(?:ion)?(?:[_.-]?id|[_.-]?token|[_.-]?key)?$|sess(?:ion)?[_.-]|[_.-]sid$|^sid$|auth|jwt|access[_.-]?token|remember)`)
-	uuidRE       = regexp.MustCompile(`^[0-9a-fA-F]{8}-?(?:[0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}$`)
+	uuidRE       = regexp.MustCompile(`^[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}$`)
 	// structureRE are values that a framework made: iron, express, itsdangerous,
 	// Django, ASP.NET Core, gorilla, Fernet, JOSE, Laravel, Rails, Tornado, Plug.
 	structureRE = regexp.MustCompile(`^(?:Fe26\.2\*|s(?:%3A|:)[\w-]{20,}\.[A-Za-z0-9+/%]{40,}|\.?[\w-]{8,}\.[\w-]{6}\.[\w-]{27}$|\.?[\w-]{8,}:[0-9A-Za-z]{6}:[\w-]{27,43}$|CfDJ8[\w-]{60,}|MT[A-Za-z0-9_-]{60,}|gAAAAA[\w-]{60,}|ey[\w-]{10,}\.[\w-]*\.[\w-]{10,}|eyJpdiI6[\w%+/=]{60,}|[A-Za-z0-9+/%]{20,}(?:=|%3D){0,2}--[A-Za-z0-9+/%]{16,}|"?2\|1:0\||SFMyNTY\.g3|BAh[\w%+/=]{20,}--)`)
@@ -53,8 +51,13 @@ func (l *look) cookies(t *text, m *raw, keep func(*raw) bool) {
 		list = jarRow(b, m.end)
 	case bytes.HasSuffix(at, []byte(" ")) && (at[0]|0x20 == 'a' || at[0]|0x20 == 'r'):
 		list = header(b, m.end, true)
-	case at[len(at)-1] == ':' && (at[0] == '"' || at[0] == '\'') && at[1]|0x20 != 'c':
-		list = object(b, m.start, at)
+	case at[0] == '#':
+		list = jetBrainsRows(b, m.end)
+	case (at[0]|0x20 == 'd' || at[0]|0x20 == 'h') && (at[len(at)-1] == ':' || at[len(at)-1] == '='), at[0]|0x20 == 'c' && (at[len(at)-1] == '(' || at[len(at)-1] == '{'):
+		if keep(m) {
+			l.cookieObject(t, m.end)
+		}
+		return
 	case at[len(at)-1] == '(' || at[0] == '$' || at[0] == '<' && at[len(at)-1] == '=':
 		list = crumbs(b, m.end, 1)
 	case m.end < len(b) && b[m.end] == '{':
@@ -198,43 +201,26 @@ func crumbs(b []byte, from, n int) []crumb {
 	return out
 }
 
-// object reads the JSON object around a member that only cookies have: what
-// stands at at.
-func object(b []byte, at int, member []byte) []crumb {
-	from := max(0, at-maxCookies/2)
-	i := bytes.LastIndexByte(b[from:at], '{')
-	j := bytes.IndexByte(b[at:min(len(b), at+maxCookies/2)], '}')
-	if i < 0 || j < 0 {
-		return nil
-	}
-	from += i
-	var o struct {
-		Name     string `json:"name"`
-		Key      string `json:"key"` // Insomnia's and tough-cookie's
-		Value    string `json:"value"`
-		HTTPOnly bool   `json:"httpOnly"`
-	}
-	obj := b[from : at+j+1]
-	if bytes.Count(obj, member) != 1 || !bytes.Contains(obj, []byte(`"value"`)) { // once for each cookie
-		return nil
-	}
-	if json.Unmarshal(obj, &o) != nil || o.Value == "" || o.Name == "" && o.Key == "" {
-		return nil
-	}
-	o.Name = cmp.Or(o.Name, o.Key)
-	place := func(s string) span {
-		k := bytes.Index(obj, []byte(`"`+s+`"`))
-		if k < 0 {
-			return span{} // escaped: a view shows it as it is
+// jetBrainsRows reads the rows of a jar of JetBrains' HTTP client: domain, path, name, value
+// and date, with tabs between.
+func jetBrainsRows(b []byte, from int) []crumb {
+	var out []crumb
+	for i := from; i < len(b) && i < from+maxCookies; {
+		end := len(b)
+		if k := bytes.IndexByte(b[i:], '\n'); k >= 0 {
+			end = i + k
 		}
-		return span{from + k + 1, from + k + 1 + len(s)}
+		m := jetBrainsRE.FindSubmatchIndex(b[i:end])
+		if m == nil {
+			break
+		}
+		out = append(out, crumb{name: span{i + m[2], i + m[3]}, value: span{i + m[4], i + m[5]}})
+		i = end + 1
 	}
-	c := crumb{name: place(o.Name), value: place(o.Value), httpOnly: o.HTTPOnly}
-	if c.name.end == 0 || c.value.end == 0 {
-		return nil
-	}
-	return []crumb{c}
+	return out
 }
+
+var jetBrainsRE = regexp.MustCompile(`^[^\t\n]{1,255}\t/[^\t\n]{0,255}\t([^\t\n]{1,128})\t([^\t\n ]{1,999})(?:\t|\r?$)`)
 
 // list weighs the strings of a list that m's place opens.
 func (l *look) list(t *text, m *raw, keep func(*raw) bool) {

@@ -192,9 +192,11 @@ func (e *Engine) find(s *scratch, b []byte, parts []span, f func(raw)) {
 	for _, i := range s.act {
 		r := e.rules[i]
 		s.groups = merge(s.win[i], s.groups[:0])
+		done := 0 // a window that was made wider may show the group before it again
 		for k := 0; k < len(s.groups); k++ {
 			if s.groups[k].clear && e.direct(s, r, b, &s.groups[k]) {
 				for _, m := range s.direct {
+					done = m[1]
 					if e.gated(r, b, m[0], m[1]) {
 						f(r.match(text, m, 0))
 					}
@@ -204,6 +206,10 @@ func (e *Engine) find(s *scratch, b []byte, parts []span, f func(raw)) {
 			w, found := span{}, [][]int(nil)
 			w, k, found = r.inWindow(b, text, s.groups, k)
 			for _, m := range found {
+				if w.start+m[0] < done {
+					continue
+				}
+				done = w.start + m[1]
 				if e.gated(r, b, w.start+m[0], w.start+m[1]) {
 					f(r.match(text, m, w.start))
 				}

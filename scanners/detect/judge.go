@@ -26,7 +26,7 @@ func (e *Engine) judge(s *scratch, m *raw, c scanners.Chunk) bool {
 	if r.Path != nil && path != "" && !r.Path.MatchString(path) {
 		return false
 	}
-	if r.Entropy != 0 && entropy(secret) <= r.Entropy {
+	if r.Entropy != 0 && entropy(secret) <= leastEntropy(r, secret) {
 		return false
 	}
 	if placeholder(secret) || slices.Contains(printed, secret) {
@@ -44,8 +44,11 @@ func (e *Engine) judge(s *scratch, m *raw, c scanners.Chunk) bool {
 		allowed(e.allow, s.matches, secret, match, string(line), path, commit, r.Provider == nil) {
 		return false
 	}
-	if m.cookie == "" && (r.Random || r.Provider == nil && !m.rule.leads) && noiseName(m.text, m.start, m.secret.start) {
-		return false
+	if m.cookie == "" && (r.Random || r.Fallback || r.Provider == nil && !m.rule.leads) {
+		begin := nameBegin(m.text, m.start, m.secret.start)
+		if noiseName(m.text, begin, m.secret.start) || rules.Harmless(string(m.text[begin:m.secret.start]), secret) {
+			return false
+		}
 	}
 	if r.Generic() && (!unguessable(secret) || cacheKeyRE.MatchString(secret) || notNameRE.Match(m.text[m.start:m.secret.start])) {
 		m.confidence = rules.Low
@@ -59,6 +62,12 @@ func (e *Engine) judge(s *scratch, m *raw, c scanners.Chunk) bool {
 	m.offline = rules.Offline{State: rules.OfflineUnknown}
 	if !m.readToken(secret) {
 		return false
+	}
+	if m.public {
+		if r := e.byID(publicRule); r != nil {
+			m.rule = r
+		}
+		m.confidence = rules.Low
 	}
 	if m.offline.State == rules.OfflineUnknown && r.Kind == rules.KindBearer {
 		m.offline = signedExpiry(r.ID, secret)
@@ -92,9 +101,22 @@ var notNameRE = regexp.MustCompile(`(?i)^[\w.-]{0,50}(?:page|continuation|next)_
 
 var identifierRE = regexp.MustCompile(`[\w.-]{2,64}`)
 
+// publicRule has the tokens whose own claims make them public.
+const publicRule = "public-supabase-key"
+
+// wrappedRE is what an issuer puts before a JWT that is part of its token.
+var wrappedRE = regexp.MustCompile(`^(?:glcbt-|ghs_[0-9]{1,12}_)ey`)
+
 // readToken reads what a token says of itself. It is false for one that is none,
 // or that lets nobody in.
 func (m *raw) readToken(secret string) bool {
+	if k := wrappedRE.FindStringIndex(secret); k != nil {
+		// An issuer's prefix and a token: its end is the whole token's.
+		if j, err := token.ParseJWT(secret[k[1]-2:]); err == nil {
+			m.offline, m.token = until(j.Expires), j.Facts()
+		}
+		return true
+	}
 	switch r := m.rule; {
 	case strings.HasPrefix(secret, "e"):
 		if expires, ok := token.ParseJWE(secret); ok {
@@ -105,6 +127,7 @@ func (m *raw) readToken(secret string) bool {
 		if err != nil {
 			return r.Kind != rules.KindJWT && r.Kind != rules.KindUnsigned && r.ID != "jwe"
 		}
+		m.public = j.Public()
 		if j.Sample() || j.NoCredential() || j.Unsigned() != (r.Kind == rules.KindUnsigned) {
 			return false
 		}
@@ -122,12 +145,17 @@ func (m *raw) readToken(secret string) bool {
 	return true
 }
 
-// noiseName reports whether what stands before a value, from the beginning of
-// the name that a match may begin in, calls it as a cookie that lets nobody in.
-func noiseName(b []byte, start, value int) bool {
+// nameBegin is where the name begins that a match may begin inside of.
+func nameBegin(b []byte, start, value int) int {
 	for start > 0 && value-start < 128 && (isLetter(b[start-1]) || isDigit(b[start-1]) || bytes.IndexByte([]byte("_.-"), b[start-1]) >= 0) {
 		start--
 	}
+	return start
+}
+
+// noiseName reports whether a name between two places is one of a value that grants no
+// access.
+func noiseName(b []byte, start, value int) bool {
 	return slices.ContainsFunc(identifierRE.FindAll(b[start:value], 16), func(n []byte) bool { return rules.NoiseCookie(string(n)) })
 }
 
@@ -178,6 +206,23 @@ func lineOf(b []byte, start, end int) []byte {
 	}
 	return b[from:to]
 }
+
+// leastEntropy is the rule's floor in bits per byte, lowered for a value that can't reach
+// it: hexadecimal digits have at most 4 bits each, and n characters at most log2 n. The floors
+// of gitleaks' rules stay.
+func leastEntropy(r *rules.Rule, s string) float64 {
+	if r.Provider == nil {
+		return r.Entropy
+	}
+	const share = 0.62 // of one random value in 10,000, the entropy is a smaller share of the most
+	most := math.Log2(float64(len(s)))
+	if hexRE.MatchString(s) {
+		most = min(most, 4)
+	}
+	return min(r.Entropy, share*most)
+}
+
+var hexRE = regexp.MustCompile(`^(?:[0-9a-f-]+|[0-9A-F-]+)$`)
 
 // entropy is Shannon's, in bits per byte.
 func entropy(s string) float64 {

@@ -18,12 +18,13 @@ const slack = 4 << 10
 
 // look is the search through one chunk and all that is derived from it.
 type look struct {
-	e      *Engine
-	s      *scratch
-	chunk  scanners.Chunk
-	budget int // bytes that may still be derived
-	ids    int
-	found  []raw
+	e       *Engine
+	s       *scratch
+	chunk   scanners.Chunk
+	budget  int // bytes that may still be derived
+	ids     int
+	found   []raw
+	pending []fieldAt // of the search that is under way
 }
 
 // Detect implements scanners.Detector.
@@ -214,6 +215,9 @@ func (l *look) find(t *text, parts []span, keep func(*raw) bool) {
 		case "list":
 			l.list(t, &m, keep)
 			return
+		case "fields":
+			l.fields(t, &m, keep)
+			return
 		}
 		if !keep(&m) {
 			return
@@ -228,6 +232,9 @@ func (l *look) find(t *text, parts []span, keep func(*raw) bool) {
 		}
 	}
 	l.s.masked = l.s.masked[:0]
+	if len(l.pending) > 0 {
+		l.deferred(t)
+	}
 }
 
 func (l *look) add(t *text, m raw) {
@@ -286,14 +293,18 @@ func (m *raw) within(run int) (span, bool) {
 	return span{}, false
 }
 
-// resolve keeps one match per place: of those that overlap the most specific,
-// then one that knows the token by its beginning, then the longer, then the one
+// resolve keeps one match per place: of those that overlap a sure one before a doubtful
+// one, then the most specific, then one that knows the token by its beginning, then the longer, then the one
 // that was read from the raw bytes. A fallback with a form says less than one
 // with a name.
 func resolve(found []raw) []raw {
 	slices.SortStableFunc(found, func(a, b raw) int {
 		if a.partial != b.partial {
 			return compareBool(a.partial, b.partial)
+		}
+		// A rule that knows more gives way where it is less sure.
+		if n := compareBool(a.doubtful(), b.doubtful()); n != 0 {
+			return n
 		}
 		if n := b.rule.Specific() - a.rule.Specific(); n != 0 {
 			return n
@@ -322,6 +333,9 @@ func resolve(found []raw) []raw {
 	slices.SortStableFunc(kept, func(a, b raw) int { return a.place.start - b.place.start })
 	return kept
 }
+
+// doubtful is a match of low confidence, but for what is public: that is known.
+func (m *raw) doubtful() bool { return m.confidence == rules.Low && m.rule.Kind != rules.KindPublic }
 
 // guess orders equally specific matches: a beginning that one issuer's tokens
 // have tells most, a form that many use least.

@@ -67,6 +67,7 @@ type raw struct {
 	offline    rules.Offline
 	allowed    bool
 	partial    bool
+	public     bool // by its own claims, it grants what any visitor has
 	structured bool // the value is of a form that only a framework makes
 	leads      bool // the secret begins with the expression's own literal
 	extends    bool // goes on over a line break from a match that one line shows whole: both are reported

@@ -28,7 +28,9 @@ func (l *look) secretsObject(t *text) {
 		if i < done {
 			continue
 		}
-		i += len(dumpMark)
+		if i += len(dumpMark); i == len(b) || b[i] != ':' && !bytes.HasPrefix(bytes.TrimLeft(b[i:min(len(b), i+4)], " "), []byte(":")) {
+			continue // a value, not a name
+		}
 		base := max(0, i-maxJoin)
 		from := bytes.LastIndexByte(b[base:i], '{')
 		to := bytes.IndexByte(b[i:min(len(b), i+maxJoin)], '}')

@@ -324,16 +324,17 @@ func (l *look) joined(c *text, usual bool) {
 			return false
 		}
 		at := c.raw(m.secret.start, m.secret.end)
-		if l.begins(c, m) {
+		whole, checked := m.rule.complete(c.data[m.secret.start:m.secret.end])
+		if proven := whole && checked; !proven && l.begins(c, m) {
 			return false
 		}
-		k := slices.IndexFunc(l.found, func(f raw) bool { return f.place.start == at.start && !f.spliced() })
+		k := slices.IndexFunc(l.found, func(f raw) bool { return f.place.start == at.start && !f.spliced() && f.rule.Specific() >= m.rule.Specific() })
 		if k < 0 {
 			return usual || !m.rule.Random && (m.rule.Provider != nil || m.rule.leads)
 		}
 		// One line shows a whole match already. Its own check digits or signature decide; without
 		// them both are reported.
-		switch whole, checked := l.found[k].complete(); {
+		switch whole, checked := l.found[k].rule.complete(l.found[k].value); {
 		case checked && !whole:
 			return true
 		case checked || !usual:
@@ -359,7 +360,7 @@ func (l *look) begins(c *text, m *raw) bool {
 	} else if k := bytes.IndexByte(c.data[m.secret.end:], '\n'); k >= 0 {
 		end = m.secret.end + k
 	}
-	line := c.raw(last, end)
+	line := c.raw(last, min(end, m.secret.end+lineContext))
 	return slices.ContainsFunc(l.found, func(f raw) bool {
 		return !f.spliced() && (f.place.start == line.start || f.rule == m.rule && f.place.start > line.start && f.place.start < line.end)
 	})
@@ -368,12 +369,12 @@ func (l *look) begins(c *text, m *raw) bool {
 // spliced reports whether a match was found in joined lines.
 func (m *raw) spliced() bool { return slices.Contains(m.views, "joined") }
 
-// complete reports whether a match's secret is all there by its own check digits or by the
+// complete reports whether a rule's secret is all there by its own check digits or by the
 // length of its signature; checked is false where it has neither.
-func (m *raw) complete() (whole, checked bool) {
-	secret := string(m.value)
-	if m.rule.Checksum != "" {
-		return m.rule.ValidChecksum(secret), true
+func (r *compiled) complete(value []byte) (whole, checked bool) {
+	secret := string(value)
+	if r.Checksum != "" {
+		return r.ValidChecksum(secret), true
 	}
 	if k := strings.Index(secret, "ey"); k >= 0 {
 		if j, err := token.ParseJWT(secret[k:]); err == nil && !j.Unsigned() {

@@ -82,7 +82,7 @@ type form struct {
 var forms = []form{
 	{name: "github classic", known: true, make: func(d dice) string { return d.checked("ghp_") }},
 	{name: "github oauth", known: true, make: func(d dice) string { return d.checked("gho_") }},
-	{name: "github fine-grained", known: true, make: func(d dice) string { return "github_pat_" + d.from(base62, 22) + "_" + d.from(base62, 59) }},
+	{name: "github fine-grained", known: true, make: func(d dice) string { return "github_pat_11" + d.from(base62, 20) + "_" + d.from(base62, 59) }},
 	{name: "github app with jwt", known: true, make: func(d dice) string { return "ghs_" + d.from("123456789", 6) + "_" + d.jwt("RS256", nil) }},
 	{name: "gitlab personal", known: true, make: func(d dice) string { return "glpat-" + d.from(b64url, 18) + d.from(base62, 2) }},
 	{name: "gitlab job with jwt", known: true, make: func(d dice) string { return "glcbt-" + d.jwt("RS256", nil) }},

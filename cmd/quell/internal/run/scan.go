@@ -191,12 +191,14 @@ type FailOn string
 func (f FailOn) Counts(c rules.Credential, v *revokers.Verdict) bool {
 	live := v != nil && v.Liveness == revokers.Live
 	dead := v != nil && v.Liveness == revokers.Dead || c.Offline.State == rules.OfflineExpired && !c.Renewable
-	switch f {
-	case "never":
+	switch {
+	case c.Kind == rules.KindPublic:
+		return false // whatever is found in every page fails no build
+	case f == "never":
 		return false
-	case "live":
+	case f == "live":
 		return live
-	case "found":
+	case f == "found":
 		return true
 	}
 	return live || c.Confidence == rules.High && !dead

@@ -1,0 +1,58 @@
+package rules
+
+import (
+	"regexp"
+	"strings"
+)
+
+// ciphertexts and references begin like this: without another key they grant nothing.
+var sealedPrefixes = []string{
+	"ENC[",             // SOPS, hiera-eyaml
+	"AQICAH", "AQECAH", // AWS KMS
+	"vault:v",                                                                                                 // Vault's transit engine
+	"$ANSIBLE_VAULT",                                                                                          //
+	"{cipher}",                                                                                                // Spring Cloud Config
+	"$2a$", "$2b$", "$2y$", "$argon2", "$pbkdf2", "$1$", "$5$", "$6$", "$apr1$", "$scrypt$", "pbkdf2_sha256$", // password hashes
+	"arn:", "op://", "vault:secret/", "@Microsoft.KeyVault(", // places of secrets
+}
+
+// publicPrefixes begin what is published: digests, public keys, images, addresses.
+var publicPrefixes = []string{
+	"sha1-", "sha256-", "sha384-", "sha512-", "sha1:", "sha256:", "sha384:", "sha512:", "md5:", "SHA256:", "MD5:", "h1:", "zh:",
+	"MCowBQYDK2VwAyEA", "MFkwEwYHKoZIzj0", "MHYwEAYHKoZIzj0", "MIIBIjANBgkqh", "MIICIjANBgkqh", "MIGfMA0GCSqGSIb3", // SubjectPublicKeyInfo
+	"AAAAB3NzaC1", "AAAAC3NzaC1", "AAAAE2VjZHNh", // OpenSSH public keys
+	"iVBORw0KGgo", "R0lGODlh", "/9j/4AAQ", // images
+}
+
+// minSealed is the length in base64 of the shortest value of a SealedSecret: two bytes of
+// length, a session key that a 4096-bit RSA key encrypts, and the tag.
+const minSealed = 500
+
+// digestNameRE are names of digests and revisions.
+var digestNameRE = regexp.MustCompile(`(?i)(?:hash|hashed[_-]?\w*|digest|checksum|check_sum|fingerprint|thumbprint|sha-?(?:1|224|256|384|512)?|md5(?:sum)?|e-?tag|integrity|revision|commit(?:_?id|_?sha)?|_sum)["'\]]{0,2}[ ]{0,4}(?:=>|[:=,]|\s)`)
+
+// idNameRE are names of what is counted or found by, not signed in with. A session's id signs in.
+var idNameRE = regexp.MustCompile(`(?i)(?:client|app|application|tenant|subscription|account|user|key|token|trace|span|request|correlation|transaction|message|event|object|resource|project|team|org|device|install(?:ation)?|deployment|build|job|run|group|role|policy|secret|pair|document|record)[_-]?u?id["'\]]{0,2}[ ]{0,4}(?:=>|[:=,]|\s)`)
+
+var (
+	digestRE = regexp.MustCompile(`^(?:[0-9a-fA-F]{32}|[0-9a-fA-F]{40}|[0-9a-fA-F]{56}|[0-9a-fA-F]{64}|[0-9a-fA-F]{96}|[0-9a-fA-F]{128}|[A-Za-z0-9+/]{22}==|[A-Za-z0-9+/]{27}=|[A-Za-z0-9+/]{43}=|[A-Za-z0-9+/]{86}==)$`)
+	constant = regexp.MustCompile(`^0x[0-9A-Fa-f]+$`)
+	plainID  = regexp.MustCompile(`^(?:[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}|[0-9a-fA-F]{16,64}|[0-9]+)$`)
+)
+
+// Harmless reports whether a value that only its name makes a secret grants nothing: a
+// ciphertext, a digest, a public key or an identifier. before is the text from the name's
+// beginning to the value.
+func Harmless(before, value string) bool {
+	for _, list := range [][]string{sealedPrefixes, publicPrefixes} {
+		for _, p := range list {
+			if strings.HasPrefix(value, p) || strings.HasSuffix(before, p) {
+				return true
+			}
+		}
+	}
+	if strings.Contains(before, "ENC[") || len(value) >= minSealed && strings.HasPrefix(value, "Ag") && value[2] >= 'A' && value[2] <= 'D' {
+		return true
+	}
+	return constant.MatchString(value) || digestNameRE.MatchString(before) && digestRE.MatchString(value) || idNameRE.MatchString(before) && plainID.MatchString(value)
+}
