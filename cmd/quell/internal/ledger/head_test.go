@@ -204,3 +204,16 @@ func TestAnAppendSucceedsIfOnlyTheCheckpointFileCannotBeWritten(t *testing.T) {
 		t.Errorf("%d %v %v", c.ID, err, l.HeadError())
 	}
 }
+
+func TestTheCheckpointFileNeverMovesBack(t *testing.T) {
+	a, path := open(t)
+	b := openAs(t, path, "two")
+	add(t, a, story("a1")...)
+	add(t, b, story("b1")...)
+	for _, may := range []replace{lagging, missing} {
+		a.writeHead(t.Context(), may) // a's own newest head is an older one
+		if c, found, err := a.file.read(); err != nil || !found || c.ID != 10 || a.HeadError() != nil {
+			t.Errorf("%+v %v %v", c, err, a.HeadError())
+		}
+	}
+}

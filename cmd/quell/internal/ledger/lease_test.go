@@ -270,3 +270,19 @@ func TestTwoAppliesInOppositeOrderSendEachOnce(t *testing.T) {
 	a, path := open(t)
 	bothWays(t, a, openAs(t, path, "one"), 500, 100)
 }
+
+func TestAnOutdatedLeaseOfTheSameHolderIsNotHeld(t *testing.T) {
+	a, _, clock := pair(t)
+	old := acquire(t, a, time.Minute, "x")
+	clock.ticks += 120_000_000
+	acquire(t, a, time.Minute, "x")
+	if still, err := a.Renew(t.Context(), time.Minute, old...); err != nil || len(still) != 0 {
+		t.Errorf("%+v %v", still, err)
+	}
+	if err := a.Release(t.Context(), old...); err != nil {
+		t.Fatal(err)
+	}
+	if held, err := a.Leases(t.Context(), "x"); err != nil || len(held) != 1 || held[0].Fence != 2 {
+		t.Errorf("%+v %v", held, err)
+	}
+}

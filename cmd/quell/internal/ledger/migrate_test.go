@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -108,5 +109,19 @@ func TestAMigrationThatFailsChangesNothing(t *testing.T) {
 		t.Error(err)
 	} else {
 		_ = l.Close()
+	}
+}
+
+// The numbers of entries are not in the chain of hashes. The first key entry has
+// those of the entries before it.
+func TestTheNumbersOfEarlierEntriesAreSigned(t *testing.T) {
+	path := earlierLedger(t)
+	l := openAs(t, path, "one")
+	add(t, l, story("def")...)
+	_ = l.Close()
+	change(t, path, statements(`UPDATE ledger SET id = -5 WHERE id = 1`))
+	r, err := openAs(t, path, "one").Verify(t.Context(), nil)
+	if err != nil || !slices.Equal(kinds(r.Problems), []ProblemKind{Renumbered}) {
+		t.Errorf("%+v %v", r, err)
 	}
 }

@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
 	"errors"
@@ -282,6 +283,31 @@ func TestAnOlderCheckpointProvesUpToItsEntry(t *testing.T) {
 	l := openAs(t, path, "auditor")
 	r, err := l.Verify(t.Context(), &marks[0])
 	if err != nil || r.Proven != 13 || !slices.Equal(kinds(r.Problems), []ProblemKind{Unsigned}) || r.Problems[0].Entry != 14 {
+		t.Errorf("%+v %v", r, err)
+	}
+}
+
+// A changed index would hide an incident from who looks for it.
+func TestAChangedIndexIsNoticed(t *testing.T) {
+	_, newer, _ := grown(t)
+	path := filepath.Join(t.TempDir(), "ledger.db")
+	newer.put(t, path)
+	var root, size int
+	db := raw(t, path)
+	if err := db.QueryRow(`SELECT rootpage, (SELECT page_size FROM pragma_page_size()) FROM sqlite_master WHERE name = 'ledger_incident'`).Scan(&root, &size); err != nil {
+		t.Fatal(err)
+	}
+	_ = db.Close()
+	at := (root - 1) * size
+	i := bytes.LastIndex(newer.db[at:at+size], []byte("12"))
+	if i < 0 {
+		t.Fatal("the index has no incident 12")
+	}
+	b := bytes.Clone(newer.db)
+	copy(b[at+i:], "19")
+	copyOf{b, newer.head}.put(t, path)
+	r, err := openAs(t, path, "one").Verify(t.Context(), nil)
+	if err != nil || !slices.Equal(kinds(r.Problems), []ProblemKind{BadDatabase}) {
 		t.Errorf("%+v %v", r, err)
 	}
 }
