@@ -132,3 +132,35 @@ func (r *Rule) secretOf(m []string) string {
 	}
 	return m[0]
 }
+
+// IsForm reports whether s as a whole has the form that the rule finds.
+func (r *Rule) IsForm(s Secret) bool { return r.matchesWhole(s.Reveal()) }
+
+// CanBe reports whether a secret can be a credential of the rule: it has the
+// rule's form, or the form of the cookie's value. Rules that recognise a value
+// by its context alone accept any.
+func (r *Rule) CanBe(cookie string, s Secret) bool {
+	if r.Cookie == nil {
+		return r.Fallback || r.Regex == nil || r.IsForm(s) || r.IsForm(NewSecretString(cookie+"="+s.Reveal())) || !r.IsForm(r.example())
+	}
+	re, err := regexp.Compile(`^(?:` + r.Cookie.Value + `)$`)
+	return cookie != "" && err == nil && re.MatchString(s.Reveal())
+}
+
+// example is the first example of the rule, expanded.
+func (r *Rule) example() Secret {
+	for _, e := range r.Examples {
+		if s, err := Generate(e, zeros{}); err == nil {
+			return NewSecretString(s)
+		}
+	}
+	return Secret{}
+}
+
+// zeros is a stream without choices.
+type zeros struct{}
+
+func (zeros) Read(b []byte) (int, error) {
+	clear(b)
+	return len(b), nil
+}

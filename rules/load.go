@@ -61,6 +61,7 @@ type detailTOML struct {
 	Probe      *Probe   `toml:"probe"`
 	Revokes    []Revoke `toml:"revoke"`
 	Cases      []Case   `toml:"case"`
+	Owner      string   `toml:"owner"`
 }
 
 type allowlistTOML struct {
@@ -170,7 +171,7 @@ func finish(r *Rule, expr, path string, allow []allowlistTOML, d detailTOML, kin
 	if d.Parse != "" && d.Parse != "cookies" && d.Parse != "list" && d.Parse != "fields" {
 		return r.errorf("parse %q is not cookies, list or fields", d.Parse)
 	}
-	r.Probe, r.Revokes, r.Cases = d.Probe, d.Revokes, d.Cases
+	r.Probe, r.Revokes, r.Cases, r.OwnerField = d.Probe, d.Revokes, d.Cases, d.Owner
 	return r.validate()
 }
 

@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"net"
 	"regexp"
 	"slices"
 	"strings"
@@ -17,6 +18,20 @@ type Provider struct {
 	// Hosts are where credentials may be sent, the first by default. Without
 	// any, only instances that the operator names are asked.
 	Hosts []string `toml:"hosts"`
+	// Domains are further names of the same service, "*." for all below one.
+	// Nothing is sent there; a text that names one does not place a credential
+	// elsewhere.
+	Domains []string `toml:"domains"`
+	// Owner is the field of a probe's identity that decides ownership, OwnerName
+	// the one that people recognise.
+	Owner     string `toml:"owner"`
+	OwnerName string `toml:"owner_name"`
+	// Env are variables from which the provider's own clients read a credential:
+	// what they hold is never ended.
+	Env []string `toml:"env"`
+	// SelfHosted is set if servers of other operators issue credentials of the
+	// same form.
+	SelfHosted bool `toml:"self_hosted"`
 }
 
 // Rule says how one kind of credential looks, how its issuer is asked about
@@ -69,6 +84,11 @@ type Rule struct {
 	Probe   *Probe
 	Revokes []Revoke
 	Cases   []Case
+	// RequestsMax bounds the requests that one credential may cost at its issuer;
+	// zero: no bound is known.
+	RequestsMax int
+	// OwnerField replaces the provider's Owner for this rule.
+	OwnerField string
 }
 
 // Specific orders rules that match the same bytes: the higher one is reported.
@@ -137,9 +157,23 @@ type Arm struct {
 	Body     string            `toml:"body"`     // contained in the body
 	Location string            `toml:"location"` // prefix of a redirect's path on the same origin
 	Then     string            `toml:"then"`     // live, dead, unknown
-	After    string            `toml:"after"`    // "live": means so only to who saw it live
-	Reason   string            `toml:"reason"`
-	Keep     map[string]string `toml:"keep"` // name -> dotted path or header:Name
+	// Also names another cause of the same answer: "asker" if the issuer gives
+	// it because of who asks, "credential" if it gives it to living credentials
+	// too.
+	Also string `toml:"also"`
+	// After is the former spelling of also = "asker": "live".
+	After string `toml:"after"`
+	// Source is the document that says what the answer means. A dead arm
+	// without one, or without a condition besides the status, proves nothing by
+	// itself.
+	Source string            `toml:"source"`
+	Reason string            `toml:"reason"`
+	Keep   map[string]string `toml:"keep"` // name -> dotted path or header:Name
+}
+
+// Condition reports whether the arm looks at more than the status.
+func (a Arm) Condition() bool {
+	return len(a.JSON) > 0 || len(a.Header) > 0 || a.Body != ""
 }
 
 // Tier is what a revocation takes and breaks.
@@ -153,6 +187,27 @@ const (
 
 // Scope is how far a kill reaches.
 type Scope string
+
+// Scopes of a kill.
+const (
+	ScopeSession  Scope = "this_session"
+	ScopeUser     Scope = "all_user_sessions"
+	ScopeEveryone Scope = "everyone"
+	ScopeNone     Scope = "none"
+)
+
+// ScopeOf reads a scope, also in the spelling of earlier releases.
+func ScopeOf(s string) Scope {
+	switch s {
+	case "this session":
+		return ScopeSession
+	case "all sessions of the user":
+		return ScopeUser
+	case "everybody":
+		return ScopeEveryone
+	}
+	return Scope(s)
+}
 
 // Revoke is one way to end a credential.
 type Revoke struct {
@@ -171,6 +226,8 @@ type Revoke struct {
 	Batch      int            `toml:"batch"` // credentials that one request may end: a list with {token} takes them all
 	Only       []string       `toml:"only"`  // hosts that have the call, where not every instance does
 	Grade      string         `toml:"grade"` // how well the call is confirmed: P, X
+	// Once is set if sending the revocation again could do harm.
+	Once bool `toml:"once"`
 }
 
 // Step prepares a revocation: it reads what the request needs.
@@ -218,3 +275,44 @@ func (d *Duration) UnmarshalText(b []byte) error {
 	return err
 }
 func (d Duration) MarshalText() ([]byte, error) { return []byte(time.Duration(d).String()), nil }
+
+// Idempotent reports whether the revocation may be sent again: it ends what is
+// already ended, and nothing else.
+func (v *Revoke) Idempotent() bool { return !v.Once }
+
+// Probed reports whether a request that only reads can tell whether a
+// credential of the rule is live.
+func (r *Rule) Probed() bool { return r.Probe != nil }
+
+// OneIssuer reports whether the form of the rule's credentials belongs to one
+// issuer: the provider's pinned hosts are the only ones that issue it.
+func (r *Rule) OneIssuer() bool {
+	return r.Provider != nil && len(r.Provider.Hosts) > 0 && !r.Provider.SelfHosted && r.Cookie == nil && !r.Fallback && r.Kind != KindJWT
+}
+
+// Has reports whether a host belongs to the provider: one of its pinned hosts,
+// or of the further domains that its file names.
+func (p *Provider) Has(host string) bool {
+	name := strings.ToLower(host)
+	if h, _, err := net.SplitHostPort(name); err == nil {
+		name = h
+	}
+	for _, d := range slices.Concat(p.Hosts, p.Domains) {
+		if name == d || strings.HasPrefix(d, "*.") && strings.HasSuffix(name, d[1:]) {
+			return true
+		}
+	}
+	return false
+}
+
+// Owner is the field of a probe's identity that decides whose the credential
+// is: unique at the issuer, and not chosen by users. Empty if none is declared.
+func (r *Rule) Owner() string {
+	switch {
+	case r.OwnerField != "":
+		return r.OwnerField
+	case r.Provider != nil:
+		return r.Provider.Owner
+	}
+	return ""
+}

@@ -102,6 +102,12 @@ func (r *Rule) validateProbe(p *Probe, known map[string]bool) error {
 		if a.After != "" && a.After != "live" {
 			return r.errorf("arm %d: after can only be \"live\"", i+1)
 		}
+		if a.After == "live" && a.Also == "" {
+			p.When[i].Also = "asker"
+		}
+		if !slices.Contains([]string{"", "asker", "credential"}, a.Also) {
+			return r.errorf("arm %d: also can only be \"asker\" or \"credential\"", i+1)
+		}
 		if len(a.Status) == 0 {
 			return r.errorf("arm %d names no status", i+1)
 		}
@@ -135,6 +141,7 @@ func (r *Rule) validateProbe(p *Probe, known map[string]bool) error {
 
 func (r *Rule) validateRevoke(v *Revoke, known map[string]bool) error {
 	name := fmt.Sprintf("revoke %q", v.ID)
+	v.Scope = ScopeOf(string(v.Scope))
 	switch {
 	case v.ID == "":
 		return r.errorf("a revoke has no id")
@@ -144,8 +151,8 @@ func (r *Rule) validateRevoke(v *Revoke, known map[string]bool) error {
 		return r.errorf("%s accepts no status", name)
 	case !slices.Contains([]Tier{TierSelf, TierAdmin, TierCollateral}, v.Tier):
 		return r.errorf("%s: tier %q is not self, admin or collateral", name, v.Tier)
-	case !slices.Contains([]Scope{"this session", "all sessions of the user", "everybody"}, v.Scope):
-		return r.errorf("%s: scope %q is not \"this session\", \"all sessions of the user\" or \"everybody\"", name, v.Scope)
+	case !slices.Contains([]Scope{ScopeSession, ScopeUser, ScopeEveryone, ScopeNone}, v.Scope):
+		return r.errorf("%s: scope %q is not this_session, all_user_sessions, everyone or none", name, v.Scope)
 	case !slices.Contains([]string{"P", "X"}, v.Grade):
 		return r.errorf("%s: grade %q: a revocation must rest on a primary source (P) or on a peer's code (X)", name, v.Grade)
 	case v.Settle <= 0 || time.Duration(v.Settle) > 48*time.Hour:

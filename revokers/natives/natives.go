@@ -1,27 +1,133 @@
-// Package natives is the table of what rules files leave to Go.
+// Package natives is the table of what rules files leave to Go, and the one
+// place that finds the Verifier, Revoker and Rotator of a target.
 package natives
 
 import (
+	"context"
+	"fmt"
+	"slices"
+
 	"github.com/quellhq/quell/revokers"
+	"github.com/quellhq/quell/revokers/interp"
+	"github.com/quellhq/quell/revokers/issuer"
 	"github.com/quellhq/quell/revokers/oauth"
 	"github.com/quellhq/quell/revokers/postgres"
 	"github.com/quellhq/quell/revokers/vault"
+	"github.com/quellhq/quell/rules"
 )
 
-// Table makes the natives of one run. A test holds that every name in a rules
-// file stands here, and every name here in a rules file.
-func Table() revokers.Natives {
-	issuers := &oauth.Issuers{}
-	return revokers.Natives{
-		Probes: map[string]revokers.Native{
+// Registry finds what asks about a target, ends it and replaces it. It is a
+// revokers.Verifier for all rules.
+type Registry struct {
+	doer      issuer.Doer
+	verifiers map[string]revokers.Verifier
+	revokers  map[string]revokers.Revoker
+	rotator   revokers.Rotator
+}
+
+// Config is what natives are set up from.
+type Config struct {
+	Doer issuer.Doer
+	// Offline forbids natives that bring their own connections to use them.
+	Offline bool
+	// Key keys digests of what stores hold.
+	Key []byte
+}
+
+// New makes the registry of one run. A test holds that every native that a
+// rules file names is in it, and every native in it is named by a rules file.
+func New(c Config) *Registry {
+	issuers := &oauth.Issuers{Doer: c.Doer}
+	return &Registry{
+		doer: c.Doer,
+		verifiers: map[string]revokers.Verifier{
 			"oauth-jwt":      oauth.JWT{Issuers: issuers},
 			"oauth-token":    oauth.Token{Issuers: issuers},
-			"postgres-login": postgres.Login{},
-			"vault-token":    vault.Token{},
+			"postgres-login": postgres.Login{Offline: c.Offline},
+			"vault-token":    vault.Token{Doer: c.Doer},
 		},
-		Revokes: map[string]revokers.NativeRevoke{
+		revokers: map[string]revokers.Revoker{
 			"oauth-revoke":      oauth.Revoke{Issuers: issuers},
-			"vault-revoke-self": vault.RevokeSelf{},
+			"vault-revoke-self": vault.RevokeSelf{Doer: c.Doer},
 		},
+		rotator: vault.Rotator{Doer: c.Doer, Key: c.Key},
 	}
+}
+
+// Names lists the natives of each kind.
+func (r *Registry) Names() (verifiers, enders []string) {
+	for n := range r.verifiers {
+		verifiers = append(verifiers, n)
+	}
+	for n := range r.revokers {
+		enders = append(enders, n)
+	}
+	slices.Sort(verifiers)
+	slices.Sort(enders)
+	return verifiers, enders
+}
+
+// verifier finds what asks about credentials of a rule.
+func (r *Registry) verifier(rule *rules.Rule) revokers.Verifier {
+	switch {
+	case rule.Probe == nil:
+		return nil
+	case rule.Probe.Native != "":
+		return r.verifiers[rule.Probe.Native]
+	}
+	return interp.Probe{Doer: r.doer}
+}
+
+// Endpoints implements revokers.Verifier.
+func (r *Registry) Endpoints(t revokers.Target) []string {
+	if v := r.verifier(t.Rule); v != nil {
+		return v.Endpoints(t)
+	}
+	return nil
+}
+
+// Verify implements revokers.Verifier.
+func (r *Registry) Verify(ctx context.Context, t revokers.Target, endpoint string) (revokers.Answer, error) {
+	v := r.verifier(t.Rule)
+	if v == nil {
+		return revokers.Answer{}, fmt.Errorf("rule %s has no probe", t.Rule.ID)
+	}
+	return v.Verify(ctx, t, endpoint)
+}
+
+// Revoker finds what ends credentials by one revocation of a rule.
+func (r *Registry) Revoker(v *rules.Revoke) (revokers.Revoker, error) {
+	if v.Native == "" {
+		return interp.Revocation{Doer: r.doer, Revoke: v}, nil
+	}
+	if n := r.revokers[v.Native]; n != nil {
+		return n, nil
+	}
+	return nil, fmt.Errorf("no native revocation %q", v.Native)
+}
+
+// Rotator finds what replaces a target, or nil if the policy names no store
+// for its instance.
+func (r *Registry) Rotator(t revokers.Target) revokers.Rotator {
+	if t.Instance.Rotate == nil {
+		return nil
+	}
+	return r.rotator
+}
+
+// Choose returns the first revocation of t's rule whose needs the operator's
+// settings meet; otherwise the setting that the last one lacks.
+func Choose(t revokers.Target) (v *rules.Revoke, missing string) {
+	for i := range t.Rule.Revokes {
+		r := &t.Rule.Revokes[i]
+		if len(r.Only) > 0 && !slices.Contains(r.Only, t.Host()) {
+			continue
+		}
+		m, ok := interp.Has(t, r.Needs)
+		if ok {
+			return r, ""
+		}
+		missing = m
+	}
+	return nil, missing
 }

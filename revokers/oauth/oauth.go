@@ -1,5 +1,6 @@
 // Package oauth acts on OAuth 2.0 and OpenID Connect issuers that the operator
-// named: discovery (RFC 8414), introspection (RFC 7662), revocation (RFC 7009).
+// named: discovery (RFC 8414), introspection (RFC 7662), userinfo, key sets and
+// revocation (RFC 7009).
 package oauth
 
 import (
@@ -14,16 +15,30 @@ import (
 	"sync"
 	"time"
 
-	"github.com/go-jose/go-jose/v4"
-	"github.com/go-jose/go-jose/v4/jwt"
-
 	"github.com/quellhq/quell/revokers"
-	"github.com/quellhq/quell/rules"
-	"github.com/quellhq/quell/rules/token"
+	"github.com/quellhq/quell/revokers/guard"
+	"github.com/quellhq/quell/revokers/interp"
+	"github.com/quellhq/quell/revokers/issuer"
+	"github.com/quellhq/quell/rules/credential"
 )
 
-// Issuers remembers the metadata of issuers during a run.
+// Sources of what an issuer's words mean.
+const (
+	sourceIntrospection = "https://www.rfc-editor.org/rfc/rfc7662#section-2.2"
+	sourceBearer        = "https://www.rfc-editor.org/rfc/rfc6750#section-3.1"
+)
+
+// Endpoints by name.
+const (
+	introspection = "introspection"
+	userinfo      = "userinfo"
+	jwks          = "jwks"
+)
+
+// Issuers keeps the metadata of issuers during a run.
 type Issuers struct {
+	Doer issuer.Doer
+
 	mu   sync.Mutex
 	list map[string]*metadata
 }
@@ -36,21 +51,24 @@ type metadata struct {
 	JWKS          string `json:"jwks_uri"`
 }
 
-// discover reads the issuer's metadata. Every endpoint must be of the issuer's
+// discover reads the issuer's metadata. Every endpoint must have the issuer's
 // own origin: metadata can't send a token elsewhere.
-func (s *Issuers) discover(ctx context.Context, x *revokers.Exchange) (*metadata, error) {
-	key := x.Instance.URL.String()
+func (s *Issuers) discover(ctx context.Context, i *issuer.Instance) (*metadata, error) {
+	name := i.URL.String()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if m := s.list[key]; m != nil {
+	if m := s.list[name]; m != nil {
 		return m, nil
 	}
 	var m metadata
 	var last error
 	for _, path := range []string{"/.well-known/openid-configuration", "/.well-known/oauth-authorization-server"} {
-		a, err := x.Client.Do(ctx, x.Instance, http.MethodGet, path, nil, nil, nil)
+		a, err := s.Doer.Do(ctx, i, issuer.Request{Method: http.MethodGet, Path: path, Reads: true})
 		if err != nil {
 			last = err
+			if errors.Is(err, guard.ErrOffline) {
+				break
+			}
 			continue
 		}
 		if a.Status != http.StatusOK || json.Unmarshal(a.Body, &m) != nil || m.Issuer == "" {
@@ -63,90 +81,102 @@ func (s *Issuers) discover(ctx context.Context, x *revokers.Exchange) (*metadata
 	if last != nil {
 		return nil, last
 	}
-	if strings.TrimRight(m.Issuer, "/") != strings.TrimRight(key, "/") {
-		return nil, errors.New("the metadata is of another issuer than the one that was named")
+	if strings.TrimRight(m.Issuer, "/") != strings.TrimRight(name, "/") {
+		return nil, errors.New("the metadata belongs to another issuer than the one that was named")
 	}
 	for _, e := range []*string{&m.Introspection, &m.Revocation, &m.UserInfo, &m.JWKS} {
 		if *e == "" {
 			continue
 		}
 		u, err := url.Parse(*e)
-		if err != nil || u.Scheme != x.Instance.URL.Scheme || u.Host != x.Instance.URL.Host {
+		if err != nil || u.Scheme != i.URL.Scheme || u.Host != i.URL.Host {
 			*e = ""
 			continue
 		}
 		// Relative to the instance, whose path the client adds again.
-		*e = "/" + strings.TrimLeft(strings.TrimPrefix(u.EscapedPath(), strings.TrimRight(x.Instance.URL.Path, "/")), "/")
+		*e = "/" + strings.TrimLeft(strings.TrimPrefix(u.EscapedPath(), strings.TrimRight(i.URL.Path, "/")), "/")
 	}
 	if s.list == nil {
 		s.list = map[string]*metadata{}
 	}
-	s.list[key] = &m
+	s.list[name] = &m
 	return &m, nil
 }
 
-func (s *Issuers) call(ctx context.Context, x *revokers.Exchange, path, hint string) (revokers.Answer, error) {
-	form := url.Values{"token": {x.Credential.Secret.Reveal()}}
-	if hint != "" {
-		form.Set("token_type_hint", hint)
-	}
+// call sends the token to an endpoint as the operator's client.
+func (s *Issuers) call(ctx context.Context, t revokers.Target, path string, reads bool) (issuer.Response, error) {
+	form := url.Values{"token": {t.Secret.Reveal()}, "token_type_hint": {hint(t.Kind)}}
 	h := http.Header{"Accept": {"application/json"}}
 	r := &http.Request{Header: h}
 	// RFC 6749, 2.3.1: both are form-encoded before they become a Basic header.
-	r.SetBasicAuth(url.QueryEscape(x.Instance.ClientID), url.QueryEscape(x.Instance.ClientSecret.Reveal()))
-	return x.Client.Do(ctx, x.Instance, http.MethodPost, path, nil, h, form)
+	r.SetBasicAuth(url.QueryEscape(t.Instance.ClientID), url.QueryEscape(t.Instance.ClientSecret.Reveal()))
+	return s.Doer.Do(ctx, t.Instance, issuer.Request{Method: http.MethodPost, Path: path, Header: h, Body: form, Reads: reads})
 }
 
-func hint(k rules.Kind) string {
-	if k == rules.KindRefresh {
+func hint(k credential.Kind) string {
+	if k == credential.KindRefresh {
 		return "refresh_token"
 	}
 	return "access_token"
 }
 
-func verdict(l revokers.Liveness, reason, format string, args ...any) revokers.Verdict {
-	return revokers.Verdict{Liveness: l, Reason: reason, Detail: fmt.Sprintf(format, args...), At: time.Now().UTC()}
-}
-
-// Token probes an opaque token.
+// Token asks about an opaque token.
 type Token struct{ Issuers *Issuers }
 
-// Probe implements revokers.Native. active is Live; userinfo that answers is
-// Live too. active:false is Dead only to who saw the token live: an issuer
-// also says so of a live token that is not the asking client's.
-func (t Token) Probe(ctx context.Context, x *revokers.Exchange) revokers.Verdict {
-	m, err := t.Issuers.discover(ctx, x)
-	if err != nil {
-		return verdict(revokers.Unknown, revokers.Unreachable, "discovery: %v", err)
+// Endpoints implements revokers.Verifier. A refresh token is sent to
+// introspection alone: redeeming it would rotate it.
+func (Token) Endpoints(t revokers.Target) []string {
+	var out []string
+	if t.Instance.ClientID != "" {
+		out = append(out, introspection)
 	}
-	v := verdict(revokers.Unknown, revokers.Unsupported, "the issuer offers neither introspection to a client that was named, nor userinfo")
-	if m.Introspection != "" && x.Instance.ClientID != "" {
-		v = t.introspect(ctx, x, m)
-		if v.Liveness == revokers.Live || v.Reason != inactive {
-			return v
-		}
+	if t.Kind != credential.KindRefresh {
+		out = append(out, userinfo)
 	}
-	if m.UserInfo != "" && x.Credential.Kind != rules.KindRefresh {
-		u := t.userinfo(ctx, x, m)
-		if u.Liveness == revokers.Live {
-			return u
-		}
-		if v.Reason != inactive {
-			v = u
-		}
-	}
-	if v.Reason == inactive && x.SeenLive {
-		v.Liveness, v.Reason = revokers.Dead, revokers.Revoked
-	}
-	return v
+	return out
 }
 
-const inactive = "inactive"
-
-func (t Token) introspect(ctx context.Context, x *revokers.Exchange, m *metadata) revokers.Verdict {
-	a, err := t.Issuers.call(ctx, x, m.Introspection, hint(x.Credential.Kind))
+// Verify implements revokers.Verifier.
+func (v Token) Verify(ctx context.Context, t revokers.Target, endpoint string) (revokers.Answer, error) {
+	m, err := v.Issuers.discover(ctx, t.Instance)
 	if err != nil {
-		return verdict(revokers.Unknown, revokers.Unreachable, "introspection: %v", err)
+		return interp.NoAnswer(ctx, endpoint, fmt.Errorf("discovery: %w", err))
+	}
+	a := revokers.Answer{Endpoint: endpoint, At: time.Now().UTC()}
+	path := map[string]string{introspection: m.Introspection, userinfo: m.UserInfo}[endpoint]
+	if path == "" {
+		a.Class, a.Reason, a.Detail = revokers.Other, revokers.Unsupported, "the issuer has no "+endpoint+" endpoint"
+		return a, nil
+	}
+	if endpoint == introspection {
+		return v.introspect(ctx, t, a, path)
+	}
+	return v.userinfo(ctx, t, a, path)
+}
+
+// silent handles what is the same for all endpoints.
+func silent(a *revokers.Answer, r issuer.Response) bool {
+	a.Status, a.Detail = r.Status, fmt.Sprintf("%s answered %d", a.Endpoint, r.Status)
+	a.Challenge = revokers.Schemes(r.Header.Values("WWW-Authenticate"))
+	a.RetryAfter, _ = guard.RetryAfter(r.Header, time.Now())
+	switch {
+	case guard.IsThrottle(r):
+		a.Class, a.Reason = revokers.Silent, revokers.Throttled
+	case r.Status >= 500 || r.Status == http.StatusRequestTimeout:
+		a.Class, a.Reason = revokers.Silent, revokers.Unreachable
+	default:
+		return false
+	}
+	return true
+}
+
+func (v Token) introspect(ctx context.Context, t revokers.Target, a revokers.Answer, path string) (revokers.Answer, error) {
+	resp, err := v.Issuers.call(ctx, t, path, true)
+	if err != nil {
+		return interp.NoAnswer(ctx, a.Endpoint, fmt.Errorf("introspection: %w", err))
+	}
+	if silent(&a, resp) {
+		return a, nil
 	}
 	var r struct {
 		Active   *bool   `json:"active"`
@@ -157,126 +187,119 @@ func (t Token) introspect(ctx context.Context, x *revokers.Exchange, m *metadata
 		Expires  float64 `json:"exp"`
 	}
 	switch {
-	case a.Status == http.StatusTooManyRequests:
-		return verdict(revokers.Unknown, revokers.Throttled, "introspection answered 429")
-	case a.Status == http.StatusUnauthorized:
-		return verdict(revokers.Unknown, revokers.Unsupported, "the issuer refuses the client that was named")
-	case a.Status >= 500:
-		return verdict(revokers.Unknown, revokers.Unreachable, "introspection answered %d", a.Status)
-	case a.Status != http.StatusOK || json.Unmarshal(a.Body, &r) != nil || r.Active == nil:
-		return verdict(revokers.Unknown, revokers.Unexpected, "introspection answered %d without saying whether it is active", a.Status)
+	case resp.Status == http.StatusUnauthorized || resp.Status == http.StatusForbidden:
+		a.Class, a.Reason, a.Detail = revokers.Other, revokers.Restricted, "the issuer refuses the client that the policy names"
+		return a, nil
+	case resp.Status != http.StatusOK || json.Unmarshal(resp.Body, &r) != nil || r.Active == nil:
+		a.Class, a.Reason, a.Detail = revokers.Other, revokers.Unexpected, fmt.Sprintf("introspection answered %d without saying whether it is active", resp.Status)
+		return a, nil
 	case !*r.Active:
-		return verdict(revokers.Unknown, inactive, "introspection says inactive, which it also says of tokens that are not this client's")
+		// An issuer also says so of a live token that is another client's.
+		a.Class, a.Reason, a.Documented, a.Also = revokers.Refuses, revokers.Revoked, sourceIntrospection, revokers.AlsoCredential
+		a.Detail = "introspection says inactive, which it also says of tokens of other clients"
+		a.Raw = revokers.NewRefusal(resp.Status, "", a.Challenge, resp.Body, []string{t.Secret.Reveal()})
+		return a, nil
 	}
-	v := verdict(revokers.Live, revokers.Authenticated, "introspection says active")
-	v.Identity = map[string]string{}
-	for k, s := range map[string]string{"subject": r.Subject, "username": r.Username, "client": r.Client, "scopes": r.Scope} {
-		if s != "" {
-			v.Identity[k] = s[:min(len(s), 256)]
-		}
-	}
+	a.Class, a.Reason, a.Detail = revokers.Accepts, revokers.Authenticated, "introspection says active"
+	a.Identity = identity(t, map[string]string{"subject": r.Subject, "username": r.Username, "client": r.Client, "scopes": r.Scope})
 	if r.Expires > 0 && r.Expires < 253402300800 {
-		t := time.Unix(int64(r.Expires), 0).UTC()
-		v.Expires = &t
+		x := time.Unix(int64(r.Expires), 0).UTC()
+		a.Expires = &x
 	}
-	return v
+	return a, nil
 }
 
-func (t Token) userinfo(ctx context.Context, x *revokers.Exchange, m *metadata) revokers.Verdict {
-	a, err := x.Client.Do(ctx, x.Instance, http.MethodGet, m.UserInfo, nil, http.Header{"Authorization": {"Bearer " + x.Credential.Secret.Reveal()}}, nil)
+// identity bounds what an issuer says, and drops empty values and the token
+// itself.
+func identity(t revokers.Target, all map[string]string) map[string]string {
+	out := map[string]string{}
+	for k, s := range all {
+		if s = strings.ReplaceAll(s, t.Secret.Reveal(), credential.Redacted); s != "" {
+			out[k] = s[:min(len(s), 256)]
+		}
+	}
+	return out
+}
+
+func (v Token) userinfo(ctx context.Context, t revokers.Target, a revokers.Answer, path string) (revokers.Answer, error) {
+	resp, err := v.Issuers.Doer.Do(ctx, t.Instance, issuer.Request{Method: http.MethodGet, Path: path, Reads: true, Header: http.Header{"Authorization": {"Bearer " + t.Secret.Reveal()}}})
 	if err != nil {
-		return verdict(revokers.Unknown, revokers.Unreachable, "userinfo: %v", err)
+		return interp.NoAnswer(ctx, a.Endpoint, fmt.Errorf("userinfo: %w", err))
+	}
+	if silent(&a, resp) {
+		return a, nil
 	}
 	var r struct {
 		Subject string `json:"sub"`
 	}
-	if a.Status == http.StatusOK && json.Unmarshal(a.Body, &r) == nil && r.Subject != "" {
-		v := verdict(revokers.Live, revokers.Authenticated, "userinfo answered")
-		v.Identity = map[string]string{"subject": r.Subject[:min(len(r.Subject), 256)]}
-		return v
-	}
-	// RFC 6750, 3.1: invalid_token is "expired, revoked, malformed, or invalid
-	// for other reasons".
-	if a.Status == http.StatusUnauthorized && strings.Contains(a.Header.Get("WWW-Authenticate"), "invalid_token") && x.SeenLive {
-		return verdict(revokers.Dead, revokers.Revoked, "userinfo answered invalid_token")
-	}
-	return verdict(revokers.Unknown, revokers.Unexpected, "userinfo answered %d", a.Status)
-}
-
-// JWT probes a token that carries its own proof.
-type JWT struct{ Issuers *Issuers }
-
-var algorithms = []jose.SignatureAlgorithm{jose.RS256, jose.RS384, jose.RS512, jose.PS256, jose.PS384, jose.PS512, jose.ES256, jose.ES384, jose.ES512, jose.EdDSA}
-
-// Probe implements revokers.Native: the signature against the issuer's keys,
-// and the times. Who verifies the token that way accepts it until it expires.
-func (t JWT) Probe(ctx context.Context, x *revokers.Exchange) revokers.Verdict {
-	secret := x.Credential.Secret.Reveal()
-	j, err := token.ParseJWT(secret)
-	if err != nil {
-		return verdict(revokers.Unknown, revokers.Malformed, "it is no JWT")
-	}
-	if !j.Expires.IsZero() && time.Now().After(j.Expires) {
-		return revokers.Verdict{Liveness: revokers.Dead, Reason: revokers.Expired, Detail: "it says so itself", Expires: &j.Expires, At: time.Now().UTC()}
-	}
-	m, err := t.Issuers.discover(ctx, x)
-	if err != nil || m.JWKS == "" {
-		return verdict(revokers.Unknown, revokers.Unreachable, "the issuer's keys can't be read")
-	}
-	a, err := x.Client.Do(ctx, x.Instance, http.MethodGet, m.JWKS, nil, nil, nil)
-	var keys jose.JSONWebKeySet
-	if err != nil || a.Status != http.StatusOK || json.Unmarshal(a.Body, &keys) != nil {
-		return verdict(revokers.Unknown, revokers.Unreachable, "the issuer's keys can't be read")
-	}
-	p, err := jwt.ParseSigned(secret, algorithms)
-	if err != nil {
-		return verdict(revokers.Unknown, revokers.Unsupported, "signed by %s, which the issuer's public keys can't prove", j.Algorithm)
-	}
-	known := false
-	for _, k := range keys.Keys {
-		if j.KeyID != "" && k.KeyID != j.KeyID {
-			continue
+	auth := strings.Join(resp.Header.Values("WWW-Authenticate"), ",")
+	switch {
+	case resp.Status == http.StatusOK && json.Unmarshal(resp.Body, &r) == nil && r.Subject != "":
+		a.Class, a.Reason, a.Detail = revokers.Accepts, revokers.Authenticated, "userinfo answered"
+		a.Identity = identity(t, map[string]string{"subject": r.Subject})
+	case strings.Contains(auth, "insufficient_user_authentication"), strings.Contains(auth, "dpop"), strings.Contains(auth, "insufficient_scope"):
+		a.Class, a.Reason, a.Detail = revokers.Other, revokers.Restricted, "userinfo demands more than the token"
+	case resp.Status == http.StatusUnauthorized:
+		a.Class, a.Reason = revokers.Refuses, revokers.Revoked
+		a.Raw = revokers.NewRefusal(resp.Status, "", a.Challenge+"|"+auth, resp.Body, []string{t.Secret.Reveal()})
+		if strings.Contains(auth, "invalid_token") {
+			// "expired, revoked, malformed, or invalid for other reasons", the
+			// last of which a living token of another kind meets too.
+			a.Documented, a.Also, a.Detail = sourceBearer, revokers.AlsoCredential, "userinfo answered invalid_token"
 		}
-		known = true
-		if p.Claims(k.Key, &map[string]any{}) == nil {
-			v := verdict(revokers.Live, revokers.Authenticated, "signed by the issuer's key %q and not expired", j.KeyID)
-			v.Identity = map[string]string{"issuer": j.Issuer, "subject": j.Subject, "client": j.ClientID, "scopes": j.Scope, "audience": strings.Join(j.Audience, ",")}
-			for k, s := range v.Identity {
-				if s == "" {
-					delete(v.Identity, k)
-				}
-			}
-			if !j.Expires.IsZero() {
-				v.Expires = &j.Expires
-			}
-			return v
-		}
+	default:
+		a.Class, a.Reason = revokers.Other, revokers.Unexpected
 	}
-	if !known {
-		return verdict(revokers.Dead, revokers.Revoked, "the issuer no longer has the key that signed it")
-	}
-	return verdict(revokers.Unknown, revokers.Malformed, "the issuer's key did not sign it")
+	return a, nil
 }
 
 // Revoke ends a token at the issuer's revocation endpoint, as the operator's
 // client.
 type Revoke struct{ Issuers *Issuers }
 
-// Revoke implements revokers.NativeRevoke. RFC 7009 answers 200 for unknown
-// tokens too: the receipt is worth no more than that.
-func (r Revoke) Revoke(ctx context.Context, x *revokers.Exchange) (revokers.Receipt, error) {
-	m, err := r.Issuers.discover(ctx, x)
+// Batch implements revokers.Revoker.
+func (Revoke) Batch() int { return 1 }
+
+// Plan implements revokers.Revoker. The endpoint's path is the issuer's to say,
+// and of its own origin.
+func (v Revoke) Plan(ctx context.Context, ts []revokers.Target) ([]revokers.Effect, error) {
+	m, err := v.Issuers.discover(ctx, ts[0].Instance)
+	if err != nil {
+		return nil, fmt.Errorf("discovery: %w", err)
+	}
+	if m.Revocation == "" {
+		return nil, errors.New("the issuer has no revocation endpoint")
+	}
+	return []revokers.Effect{v.effect(ts[0], m)}, nil
+}
+
+func (v Revoke) effect(t revokers.Target, m *metadata) revokers.Effect {
+	body, _ := json.Marshal(map[string]string{"token": "{token}", "token_type_hint": hint(t.Kind)})
+	return revokers.Effect{
+		Name: "rfc7009", Method: http.MethodPost, URL: t.Instance.Origin() + strings.TrimRight(t.Instance.URL.Path, "/") + m.Revocation,
+		Header: map[string]string{"Authorization": "{client.basic}"}, Body: body, Elements: []string{t.Fingerprint},
+	}
+}
+
+// Send implements revokers.Revoker. RFC 7009 answers 200 for unknown tokens
+// too: the receipt is worth no more than that.
+func (v Revoke) Send(ctx context.Context, ts []revokers.Target, e revokers.Effect, before func(revokers.Effect) error) (revokers.Receipt, error) {
+	t := ts[0]
+	m, err := v.Issuers.discover(ctx, t.Instance)
 	if err != nil {
 		return revokers.Receipt{}, fmt.Errorf("discovery: %w", err)
 	}
 	if m.Revocation == "" {
-		return revokers.Receipt{Detail: "the issuer has no revocation endpoint", At: time.Now().UTC()}, nil
+		return revokers.Receipt{}, errors.New("the issuer has no revocation endpoint")
 	}
-	a, err := r.Issuers.call(ctx, x, m.Revocation, hint(x.Credential.Kind))
+	if err := before(v.effect(t, m)); err != nil {
+		return revokers.Receipt{}, err
+	}
+	a, err := v.Issuers.call(ctx, t, m.Revocation, false)
 	if err != nil {
 		return revokers.Receipt{}, err
 	}
-	out := revokers.Receipt{Status: a.Status, Accepted: a.Status == http.StatusOK, At: time.Now().UTC()}
+	out := revokers.Acknowledgement{Status: a.Status, Accepted: a.Status == http.StatusOK, At: time.Now().UTC()}
 	if !out.Accepted {
 		var e struct {
 			Error string `json:"error"`
@@ -289,11 +312,5 @@ func (r Revoke) Revoke(ctx context.Context, x *revokers.Exchange) (revokers.Rece
 		}
 		out.Detail = fmt.Sprintf("the issuer answered %d: %s", a.Status, e.Error)
 	}
-	return out, nil
-}
-
-// Preview implements revokers.NativeRevoke.
-func (r Revoke) Preview(x *revokers.Exchange) []revokers.Preview {
-	body, _ := json.Marshal(map[string]string{"token": "{token}", "token_type_hint": hint(x.Credential.Kind)})
-	return []revokers.Preview{{Method: http.MethodPost, URL: x.Instance.Origin() + "/{revocation_endpoint}", Header: map[string]string{"Authorization": "{client.basic}"}, Body: body}}
+	return revokers.All(1, out), nil
 }

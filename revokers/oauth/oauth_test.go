@@ -10,7 +10,9 @@ import (
 	"testing"
 
 	"github.com/quellhq/quell/revokers"
+	"github.com/quellhq/quell/revokers/issuer"
 	"github.com/quellhq/quell/rules"
+	"github.com/quellhq/quell/rules/credential"
 )
 
 // Metadata that names endpoints of another origin, or another issuer, sends no
@@ -42,13 +44,20 @@ func TestMetadataCannotSendATokenElsewhere(t *testing.T) {
 			_ = json.NewEncoder(w).Encode(m)
 		}))
 		u, _ := url.Parse(srv.URL)
-		x := &revokers.Exchange{Client: &revokers.Client{PerSecond: 1000}, Instance: &revokers.Instance{Provider: "oauth", URL: u, Operator: true, ClientID: "c", ClientSecret: rules.NewSecretString("s")},
-			Rule: &rules.Rule{}, Credential: rules.Credential{Ref: rules.Ref{Kind: rules.KindBearer}, Secret: rules.NewSecretString(secret)}}
-		if v := (Token{&Issuers{}}).Probe(t.Context(), x); v.Liveness != revokers.Unknown {
-			t.Errorf("%s: %s", name, v.Liveness)
+		target := revokers.Target{
+			Credential: credential.Credential{Ref: credential.Ref{Kind: credential.KindBearer}, Secret: credential.NewSecretString(secret)},
+			Rule:       &rules.Rule{},
+			Instance:   &issuer.Instance{Provider: "oauth", URL: u, Operator: true, ClientID: "c", ClientSecret: credential.NewSecretString("s")},
 		}
-		if r, err := (Revoke{&Issuers{}}).Revoke(t.Context(), x); err == nil && r.Accepted {
-			t.Errorf("%s: accepted", name)
+		issuers := &Issuers{Doer: &issuer.Client{}}
+		for _, endpoint := range (Token{issuers}).Endpoints(target) {
+			if a, err := (Token{issuers}).Verify(t.Context(), target, endpoint); err == nil && (a.Class == revokers.Accepts || a.Class == revokers.Refuses) {
+				t.Errorf("%s: %s %s", name, endpoint, a.Class)
+			}
+		}
+		sent := func(revokers.Effect) error { t.Errorf("%s: a revocation was about to be sent", name); return nil }
+		if _, err := (Revoke{issuers}).Send(t.Context(), []revokers.Target{target}, revokers.Effect{}, sent); err == nil {
+			t.Errorf("%s: no error", name)
 		}
 		srv.Close()
 	}

@@ -4,8 +4,10 @@ package postgres
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
+	"net"
 	"net/url"
 	"strings"
 	"time"
@@ -13,60 +15,125 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/quellhq/quell/revokers"
+	"github.com/quellhq/quell/revokers/guard"
+	"github.com/quellhq/quell/revokers/interp"
+	"github.com/quellhq/quell/revokers/issuer"
 )
 
-// Login probes by signing in once, and sends no statement.
-type Login struct{}
+// source documents the SQLSTATEs of a refused sign-in.
+const source = "https://www.postgresql.org/docs/current/errcodes-appendix.html"
 
-// SQLSTATEs of a refused sign-in (PostgreSQL, appendix A): class 28 and, for
-// a role that may not connect, 42501.
+// SQLSTATEs of a refused sign-in (PostgreSQL, appendix A, class 28).
 const (
 	invalidPassword      = "28P01"
 	invalidAuthorization = "28000"
 )
 
-// Probe implements revokers.Native. The instance's URL is
-// postgres://user@host:port/database: the user is the operator's word, since a
-// connection string's own is the scanned text's.
-func (Login) Probe(ctx context.Context, x *revokers.Exchange) revokers.Verdict {
-	out := func(l revokers.Liveness, reason, format string, args ...any) revokers.Verdict {
-		return revokers.Verdict{Liveness: l, Reason: reason, Detail: fmt.Sprintf(format, args...), At: time.Now().UTC()}
-	}
-	u := *x.Instance.URL
-	user := x.Instance.Settings["user"]
+// Login signs in once, and sends no statement.
+type Login struct {
+	// Offline forbids every connection.
+	Offline bool
+}
+
+// Endpoints implements revokers.Verifier: the user and the database that the
+// operator named.
+func (Login) Endpoints(t revokers.Target) []string {
+	user := t.Instance.Settings["user"]
 	if user == "" {
-		return out(revokers.Unknown, revokers.Unsupported, "the instance names no user")
+		return nil
 	}
-	u.User = url.User(user)
-	if u.RawQuery == "" {
-		// A password travels under TLS with a verified name, or not at all;
-		// loopback is the exception.
-		u.RawQuery = "sslmode=verify-full"
-		if h := u.Hostname(); h == "localhost" || h == "127.0.0.1" || h == "::1" {
-			u.RawQuery = "sslmode=disable"
-		}
+	return []string{"login as " + user + strings.TrimRight(t.Instance.URL.Path, "/")}
+}
+
+// Verify implements revokers.Verifier. The user is the operator's word, since a
+// connection string's own is scanned text.
+func (l Login) Verify(ctx context.Context, t revokers.Target, endpoint string) (revokers.Answer, error) {
+	if l.Offline {
+		return revokers.Answer{}, guard.ErrOffline
 	}
-	cfg, err := pgconn.ParseConfig(u.String())
+	cfg, err := Config(t.Instance, t.Instance.Settings["user"])
 	if err != nil {
-		return out(revokers.Unknown, revokers.Unreachable, "the instance's URL is no connection string")
+		return revokers.Answer{}, err
 	}
-	cfg.Password, cfg.ConnectTimeout = x.Credential.Secret.Reveal(), 10*time.Second
-	cfg.Fallbacks = nil
+	cfg.Password = t.Secret.Reveal()
 	conn, err := pgconn.ConnectConfig(ctx, cfg)
+	a := revokers.Answer{Endpoint: endpoint, At: time.Now().UTC()}
 	if err == nil {
 		_ = conn.Close(ctx)
-		v := out(revokers.Live, revokers.Authenticated, "the server accepts it")
-		v.Identity = map[string]string{"subject": user, "database": strings.TrimPrefix(u.Path, "/")}
-		return v
+		a.Class, a.Reason, a.Detail = revokers.Accepts, revokers.Authenticated, "the server accepts it"
+		a.Identity = map[string]string{"subject": cfg.User, "database": cfg.Database}
+		return a, nil
 	}
 	var p *pgconn.PgError
-	switch {
-	case errors.As(err, &p) && p.Code == invalidPassword:
-		return out(revokers.Dead, revokers.Revoked, "the server refuses the password (%s)", p.Code)
-	case errors.As(err, &p) && p.Code == invalidAuthorization:
-		return out(revokers.Unknown, revokers.Restricted, "the server refuses the sign-in (%s), which says nothing of the password", p.Code)
-	case errors.As(err, &p):
-		return out(revokers.Unknown, revokers.Unexpected, "the server answered %s", p.Code)
+	if !errors.As(err, &p) {
+		return interp.NoAnswer(ctx, endpoint, errors.New("no answer from the server"))
 	}
-	return out(revokers.Unknown, revokers.Unreachable, "no answer from the server")
+	a.Class, a.Reason, a.Detail = revokers.Other, revokers.Unexpected, "the server answered "+p.Code
+	switch p.Code {
+	case invalidPassword:
+		a.Class, a.Reason, a.Documented = revokers.Refuses, revokers.Revoked, source
+		a.Detail = fmt.Sprintf("the server refuses the password (%s)", p.Code)
+		a.Raw = revokers.NewRefusal(0, "", "", []byte(p.Code), nil)
+	case invalidAuthorization:
+		a.Reason, a.Detail = revokers.Restricted, fmt.Sprintf("the server refuses the sign-in (%s), which says nothing about the password", p.Code)
+	case "53300", "57P03": // too_many_connections, cannot_connect_now
+		a.Class, a.Reason = revokers.Silent, revokers.Unreachable
+	}
+	return a, nil
+}
+
+// Config is how the server is reached. A password travels under TLS with a
+// verified name, whatever the URL's query says; loopback and Unix sockets are
+// the exceptions.
+func Config(i *issuer.Instance, user string) (*pgconn.Config, error) {
+	u := *i.URL
+	u.User = url.User(user)
+	q := u.Query()
+	host := u.Hostname()
+	local := issuer.Loopback(host) || host == "" && strings.HasPrefix(q.Get("host"), "/")
+	// Settings that decide where the password goes, and how, are not the
+	// query's to make.
+	for k := range q {
+		switch k {
+		case "application_name", "connect_timeout", "options", "search_path", "target_session_attrs":
+		case "host":
+			if !local || host != "" {
+				q.Del(k)
+			}
+		default:
+			q.Del(k)
+		}
+	}
+	q.Set("sslmode", "verify-full")
+	if local {
+		q.Set("sslmode", "disable")
+	}
+	u.RawQuery = q.Encode()
+	cfg, err := pgconn.ParseConfig(u.String())
+	if err != nil {
+		return nil, errors.New("the instance's URL is no connection string")
+	}
+	if !local {
+		if cfg.TLSConfig == nil || cfg.TLSConfig.InsecureSkipVerify || cfg.Host != host {
+			return nil, errors.New("the server's certificate would not be verified")
+		}
+		cfg.TLSConfig.MinVersion = tls.VersionTLS12
+		cfg.TLSConfig.ServerName = host
+		if i.Network.CA != nil {
+			cfg.TLSConfig.RootCAs = i.Network.CA
+		}
+		if c := i.Network.ClientCert; c != nil {
+			cfg.TLSConfig.Certificates = []tls.Certificate{*c}
+		}
+	}
+	cfg.ConnectTimeout, cfg.Fallbacks, cfg.Database = 10*time.Second, nil, databaseOf(&u, user)
+	cfg.LookupFunc = net.DefaultResolver.LookupHost
+	return cfg, nil
+}
+
+func databaseOf(u *url.URL, user string) string {
+	if d := strings.Trim(u.Path, "/"); d != "" {
+		return d
+	}
+	return user
 }

@@ -2,133 +2,213 @@ package vault
 
 import (
 	"context"
+	"crypto/hmac"
+	"crypto/sha256"
 	"errors"
 	"fmt"
-	"net/http"
 	"strings"
-	"time"
 
 	"github.com/hashicorp/vault/api"
 
 	"github.com/quellhq/quell/revokers"
-	"github.com/quellhq/quell/rules"
+	"github.com/quellhq/quell/revokers/issuer"
+	"github.com/quellhq/quell/rules/credential"
 )
 
-// Rotator replaces a credential in Vault. Vault is the exchange's instance,
-// its Admin the operator's token; With says what to rotate.
+// Rotator replaces a credential where Vault keeps it. The target's related
+// instance "vault" is that Vault; its instance's Rotate says what to rotate.
 type Rotator struct {
-	Exchange *revokers.Exchange
-	With     revokers.RotateWith
+	Doer issuer.Doer
+	// Key keys the digests of what the store holds, so that they reveal nothing.
+	Key []byte
 }
 
-// Rotate implements revokers.Rotator.
-func (r Rotator) Rotate(ctx context.Context, c rules.Credential) (revokers.Rotation, error) {
-	if r.Exchange.Instance.Admin.IsZero() {
-		return revokers.Rotation{}, errors.New("the Vault instance has no admin token")
-	}
-	v, err := client(r.Exchange, r.Exchange.Instance.Admin)
+// Names of steps.
+const (
+	rotateRole = "rotate-role"
+	writeKV    = "write-kv"
+)
+
+// Steps implements revokers.Rotator.
+func (r Rotator) Steps(_ context.Context, t revokers.Target) ([]revokers.Step, error) {
+	v, err := vaultOf(t)
 	if err != nil {
-		return revokers.Rotation{}, err
+		return nil, err
 	}
+	head := map[string]string{"X-Vault-Token": "{vault.admin}"}
+	with := t.Instance.Rotate
 	switch {
-	case r.With.StaticRole != "":
-		return r.staticRole(ctx, v)
-	case r.With.KV != "":
-		return r.kv(ctx, v, c)
+	case with.StaticRole != "":
+		mount, role, ok := cut(with.StaticRole)
+		if !ok {
+			return nil, fmt.Errorf("static role %q is not mount/role", with.StaticRole)
+		}
+		return []revokers.Step{{
+			Name:   rotateRole,
+			Effect: revokers.Effect{Name: rotateRole, Method: "PUT", URL: v.URL.JoinPath("v1", mount, "rotate-role", role).String(), Header: head, Elements: []string{t.Fingerprint}},
+			Where:  mount + "/static-creds/" + role,
+			Note:   "open connections of the old password stay open",
+		}}, nil
+	case with.KV != "":
+		mount, path, field, err := kvPath(with.KV)
+		if err != nil {
+			return nil, err
+		}
+		if with.Value.IsZero() {
+			return nil, errors.New("no new value is given")
+		}
+		if with.Value.Equal(t.Secret) {
+			return nil, errors.New("the new value is the leaked one")
+		}
+		return []revokers.Step{{
+			Name: writeKV,
+			Effect: revokers.Effect{Name: writeKV, Method: "PUT", URL: v.URL.JoinPath("v1", mount, "data", path).String(), Header: head,
+				Body: []byte(`{"options":{"cas":"{current version}"},"data":{"` + jsonSafe(field) + `":"{new value}"}}`), Elements: []string{t.Fingerprint}},
+			Where: with.KV,
+			Note:  "the old version holds the leaked value until it is destroyed",
+		}}, nil
 	}
-	return revokers.Rotation{}, errors.New("nothing says what to rotate")
+	return nil, errors.New("nothing says what to rotate")
 }
 
-// staticRole has the database engine set a new password. It is not tried
-// again: a second rotation would invalidate what consumers just read.
-func (r Rotator) staticRole(ctx context.Context, v *api.Client) (revokers.Rotation, error) {
-	mount, role, ok := cut(r.With.StaticRole)
-	if !ok {
-		return revokers.Rotation{}, fmt.Errorf("static role %q is not mount/role", r.With.StaticRole)
+func vaultOf(t revokers.Target) (*issuer.Instance, error) {
+	v := t.Related["vault"]
+	switch {
+	case t.Instance.Rotate == nil:
+		return nil, errors.New("nothing says what to rotate")
+	case v == nil:
+		return nil, errors.New("the policy names no Vault instance " + t.Instance.Rotate.Vault)
+	case v.Admin.IsZero():
+		return nil, fmt.Errorf("the Vault instance %s has no admin token", v.Host())
 	}
-	if _, err := v.Logical().WriteWithContext(ctx, mount+"/rotate-role/"+role, nil); err != nil {
-		return revokers.Rotation{}, said("rotate-role", err)
-	}
-	s, err := v.Logical().ReadWithContext(ctx, mount+"/static-creds/"+role)
-	if err != nil || s == nil {
-		return revokers.Rotation{}, said("read the new credentials' age", err)
-	}
-	return revokers.Rotation{Where: mount + "/static-creds/" + role, Detail: "rotated at " + text(s.Data["last_vault_rotation"]) + "; open connections of the old password stay open", At: time.Now().UTC()}, nil
+	return v, nil
 }
 
-// kv writes a new version of a KV v2 secret, by check-and-set on the version
-// that held the leaked value: if another wrote in between, nothing is lost.
-func (r Rotator) kv(ctx context.Context, v *api.Client, c rules.Credential) (revokers.Rotation, error) {
-	where, field, ok := strings.Cut(r.With.KV, "#")
-	mount, path, ok2 := cut(where)
-	if !ok || !ok2 || field == "" {
-		return revokers.Rotation{}, fmt.Errorf("KV %q is not mount/path#field", r.With.KV)
-	}
-	if r.With.Value.IsZero() {
-		return revokers.Rotation{}, errors.New("no new value is given")
-	}
-	if r.With.Value.Equal(c.Secret) {
-		return revokers.Rotation{}, errors.New("the new value is the leaked one")
-	}
-	s, err := v.KVv2(mount).Get(ctx, path)
+func (r Rotator) client(t revokers.Target) (*api.Client, error) {
+	v, err := vaultOf(t)
 	if err != nil {
-		return revokers.Rotation{}, said("read "+where, err)
+		return nil, err
 	}
-	if s == nil || s.Data == nil || s.VersionMetadata == nil {
-		return revokers.Rotation{}, fmt.Errorf("read %s: the current version is deleted", where)
+	return client(r.Doer, v, v.Admin)
+}
+
+// held reads what the store holds for a step: a static role's password and time
+// of rotation, or a KV field and its version.
+func (r Rotator) held(ctx context.Context, t revokers.Target, s revokers.Step) (value, at string, kv *api.KVSecret, err error) {
+	c, err := r.client(t)
+	if err != nil {
+		return "", "", nil, err
 	}
-	cur, _ := s.Data[field].(string)
-	switch rules.NewSecretString(cur); {
-	case r.With.Value.Equal(rules.NewSecretString(cur)):
-		return revokers.Rotation{Where: r.With.KV, Detail: "the new value stands there already", At: time.Now().UTC()}, nil
-	case !c.Secret.Equal(rules.NewSecretString(cur)):
-		return revokers.Rotation{}, fmt.Errorf("%s does not hold the leaked value: nothing was written", r.With.KV)
+	if s.Name == rotateRole {
+		mount, role, _ := cut(t.Instance.Rotate.StaticRole)
+		got, err := c.Logical().ReadWithContext(ctx, mount+"/static-creds/"+role)
+		if err != nil || got == nil || got.Data == nil {
+			return "", "", nil, reason("read "+mount+"/static-creds/"+role, err)
+		}
+		return text(got.Data["password"]), text(got.Data["last_vault_rotation"]), nil, nil
+	}
+	mount, path, field, err := kvPath(t.Instance.Rotate.KV)
+	if err != nil {
+		return "", "", nil, err
+	}
+	got, err := c.KVv2(mount).Get(ctx, path)
+	if err != nil {
+		return "", "", nil, reason("read "+mount+"/"+path, err)
+	}
+	if got == nil || got.Data == nil || got.VersionMetadata == nil {
+		return "", "", nil, fmt.Errorf("read %s/%s: the current version is deleted", mount, path)
+	}
+	v, _ := got.Data[field].(string)
+	return v, fmt.Sprint(got.VersionMetadata.Version), got, nil
+}
+
+func (r Rotator) digest(value, at string) []byte {
+	m := hmac.New(sha256.New, r.Key)
+	fmt.Fprintf(m, "%d:%s%s", len(value), value, at)
+	return m.Sum(nil)
+}
+
+// Mark implements revokers.Rotator.
+func (r Rotator) Mark(ctx context.Context, t revokers.Target, s revokers.Step) ([]byte, error) {
+	value, at, _, err := r.held(ctx, t, s)
+	if err != nil {
+		return nil, err
+	}
+	return r.digest(value, at), nil
+}
+
+// Do implements revokers.Rotator. A static role is not tried again: a second
+// rotation would invalidate what consumers just read.
+func (r Rotator) Do(ctx context.Context, t revokers.Target, s revokers.Step, _ *credential.Secret) error {
+	c, err := r.client(t)
+	if err != nil {
+		return err
+	}
+	if s.Name == rotateRole {
+		mount, role, _ := cut(t.Instance.Rotate.StaticRole)
+		if _, err := c.Logical().WriteWithContext(ctx, mount+"/rotate-role/"+role, nil); err != nil {
+			return reason("rotate-role", err)
+		}
+		return nil
+	}
+	cur, _, kv, err := r.held(ctx, t, s)
+	if err != nil {
+		return err
+	}
+	with := t.Instance.Rotate
+	mount, path, field, _ := kvPath(with.KV)
+	switch old := credential.NewSecretString(cur); {
+	case with.Value.Equal(old):
+		return nil // the new value is there already
+	case !t.Secret.Equal(old):
+		return fmt.Errorf("%s does not hold the leaked value: nothing was written", with.KV)
 	}
 	data := map[string]any{}
-	for k, val := range s.Data {
+	for k, val := range kv.Data {
 		data[k] = val
 	}
-	data[field] = r.With.Value.Reveal()
-	n, err := v.KVv2(mount).Put(ctx, path, data, api.WithCheckAndSet(s.VersionMetadata.Version))
-	if err != nil {
-		return revokers.Rotation{}, said("write "+where, err)
+	data[field] = with.Value.Reveal()
+	// Check-and-set on the version that held the leaked value: if another wrote
+	// in between, nothing is lost.
+	if _, err := c.KVv2(mount).Put(ctx, path, data, api.WithCheckAndSet(kv.VersionMetadata.Version)); err != nil {
+		return reason("write "+mount+"/"+path, err)
 	}
-	return revokers.Rotation{Where: r.With.KV, Detail: fmt.Sprintf("version %d; version %d still holds the leaked value until it is destroyed", n.VersionMetadata.Version, s.VersionMetadata.Version), At: time.Now().UTC()}, nil
+	return nil
+}
+
+// Did implements revokers.Rotator: what the store holds has changed since the
+// mark, or has not.
+func (r Rotator) Did(ctx context.Context, t revokers.Target, s revokers.Step, mark []byte) (revokers.State, error) {
+	value, at, _, err := r.held(ctx, t, s)
+	if err != nil {
+		return revokers.Unsure, err
+	}
+	if hmac.Equal(mark, r.digest(value, at)) {
+		return revokers.NotDone, nil
+	}
+	return revokers.Done, nil
+}
+
+// Undo implements revokers.Rotator. No step of this rotator issues a secret
+// outside of the store, so nothing is ever lost.
+func (r Rotator) Undo(context.Context, revokers.Target, revokers.Step, []byte) error {
+	return errors.New("nothing to undo: Vault itself holds what it issued")
+}
+
+// kvPath reads mount/path#field.
+func kvPath(s string) (mount, path, field string, err error) {
+	where, field, ok := strings.Cut(s, "#")
+	mount, path, ok2 := cut(where)
+	if !ok || !ok2 || field == "" {
+		return "", "", "", fmt.Errorf("KV %q is not mount/path#field", s)
+	}
+	return mount, path, field, nil
 }
 
 // cut splits mount/path; neither may climb.
 func cut(s string) (mount, path string, ok bool) {
 	mount, path, ok = strings.Cut(strings.Trim(s, "/"), "/")
 	return mount, path, ok && path != "" && !strings.Contains(s, "..")
-}
-
-// said keeps Vault's own words, which hold no secret, and drops the request.
-func said(op string, err error) error {
-	var r *api.ResponseError
-	switch {
-	case err == nil:
-		return fmt.Errorf("%s: Vault has no such path", op)
-	case errors.Is(err, api.ErrSecretNotFound):
-		return fmt.Errorf("%s: Vault has no such secret", op)
-	case errors.As(err, &r) && r.StatusCode == http.StatusForbidden:
-		return fmt.Errorf("%s: permission denied", op)
-	case errors.As(err, &r):
-		return fmt.Errorf("%s: Vault answered %d: %s", op, r.StatusCode, strings.Join(r.Errors, "; "))
-	}
-	return fmt.Errorf("%s: no answer from Vault", op)
-}
-
-// Preview shows what Rotate sends.
-func (r Rotator) Preview() []revokers.Preview {
-	head := map[string]string{"X-Vault-Token": "{vault.admin}"}
-	u := r.Exchange.Instance.URL
-	if r.With.StaticRole != "" {
-		mount, role, _ := cut(r.With.StaticRole)
-		return []revokers.Preview{{Method: "PUT", URL: u.JoinPath("v1", mount, "rotate-role", role).String(), Header: head}}
-	}
-	where, field, _ := strings.Cut(r.With.KV, "#")
-	mount, path, _ := cut(where)
-	return []revokers.Preview{{Method: "PUT", URL: u.JoinPath("v1", mount, "data", path).String(), Header: head, Body: []byte(`{"options":{"cas":"{current version}"},"data":{"` + jsonSafe(field) + `":"{new value}"}}`)}}
 }
 
 func jsonSafe(s string) string {

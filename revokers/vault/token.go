@@ -1,10 +1,7 @@
-// Package vault acts on HashiCorp Vault: it looks up and ends tokens, and
-// rotates what Vault manages.
 package vault
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -14,143 +11,146 @@ import (
 	"github.com/hashicorp/vault/api"
 
 	"github.com/quellhq/quell/revokers"
-	"github.com/quellhq/quell/rules"
+	"github.com/quellhq/quell/revokers/interp"
+	"github.com/quellhq/quell/revokers/issuer"
 )
 
-// client makes a Vault client that holds one token and shares nothing: the
-// library's SetToken on a shared client would race, and its RevokeSelf ignores
-// its argument and ends the token that the client holds.
-func client(x *revokers.Exchange, token rules.Secret) (*api.Client, error) {
-	// A Config of our own, and not DefaultConfig: that one reads VAULT_ADDR,
-	// VAULT_TOKEN and proxies from the environment.
-	cfg := &api.Config{Address: x.Instance.URL.String(), HttpClient: x.Client.HTTP(x.Instance), MaxRetries: 0, DisableRedirects: true}
-	c, err := api.NewClient(cfg)
-	if err != nil {
-		return nil, errors.New("the Vault client can't be made")
+// source documents Vault's words about tokens that it does not know.
+const source = "https://github.com/hashicorp/vault/blob/v1.21.1/vault/token_store.go"
+
+// Endpoints of a token. With an operator's token quell looks up by that, since
+// a lookup by the token itself uses up one of its num_uses.
+const (
+	lookup     = "POST /v1/auth/token/lookup"
+	lookupSelf = "GET /v1/auth/token/lookup-self"
+)
+
+// Token looks tokens up.
+type Token struct{ Doer issuer.Doer }
+
+// Endpoints implements revokers.Verifier.
+func (v Token) Endpoints(t revokers.Target) []string {
+	if t.Instance.Admin.IsZero() {
+		return []string{lookupSelf}
 	}
-	c.ClearNamespace()
-	if ns := x.Instance.Settings["namespace"]; ns != "" {
-		c.SetNamespace(ns)
-	}
-	c.SetToken(token.Reveal())
-	return c, nil
+	return []string{lookup}
 }
 
-// Token probes a token by lookup.
-type Token struct{}
-
-// Probe implements revokers.Native. With an operator's token it asks by that,
-// since a lookup by the token itself uses up one of its num_uses; without one
-// it asks by the token itself.
-func (Token) Probe(ctx context.Context, x *revokers.Exchange) revokers.Verdict {
-	self := x.Instance.Admin.IsZero()
-	token := x.Instance.Admin
-	if self {
-		token = x.Credential.Secret
+// Verify implements revokers.Verifier.
+func (v Token) Verify(ctx context.Context, t revokers.Target, endpoint string) (revokers.Answer, error) {
+	token := t.Secret
+	if endpoint == lookup {
+		token = t.Instance.Admin
 	}
-	c, err := client(x, token)
+	c, err := client(v.Doer, t.Instance, token)
 	if err != nil {
-		return verdict(revokers.Unknown, revokers.Unreachable, err.Error())
+		return revokers.Answer{}, err
 	}
 	var s *api.Secret
-	if self {
-		s, err = c.Auth().Token().LookupSelfWithContext(ctx)
+	if endpoint == lookup {
+		s, err = c.Auth().Token().LookupWithContext(ctx, t.Secret.Reveal())
 	} else {
-		s, err = c.Auth().Token().LookupWithContext(ctx, x.Credential.Secret.Reveal())
+		s, err = c.Auth().Token().LookupSelfWithContext(ctx)
 	}
-	if err != nil {
-		return failed(ctx, c, err, self)
+	a := revokers.Answer{Endpoint: endpoint, At: time.Now().UTC()}
+	switch {
+	case err != nil:
+		return v.failed(ctx, c, a, t, err)
+	case s == nil || len(s.Data) == 0:
+		a.Class, a.Reason, a.Detail = revokers.Other, revokers.Unexpected, "Vault answered without data"
+		return a, nil
+	case text(s.Data["accessor"]) == "" && text(s.Data["type"]) == "":
+		a.Class, a.Reason, a.Detail = revokers.Other, revokers.Unexpected, "the response describes no token"
+		return a, nil
 	}
-	v := verdict(revokers.Live, revokers.Authenticated, "lookup answered")
-	v.Identity = map[string]string{}
+	a.Class, a.Reason, a.Status, a.Detail = revokers.Accepts, revokers.Authenticated, http.StatusOK, "lookup answered"
+	a.Identity = map[string]string{}
 	for _, k := range []string{"display_name", "path", "type", "accessor", "entity_id", "policies", "orphan", "num_uses"} {
-		if t := text(s.Data[k]); t != "" {
-			v.Identity[k] = t
+		if x := text(s.Data[k]); x != "" {
+			a.Identity[k] = x[:min(len(x), 256)]
 		}
 	}
-	if t, err := time.Parse(time.RFC3339, text(s.Data["expire_time"])); err == nil {
-		t = t.UTC()
-		v.Expires = &t
+	a.Captures = map[string]string{"accessor": a.Identity["accessor"]}
+	if x, err := time.Parse(time.RFC3339, text(s.Data["expire_time"])); err == nil {
+		x = x.UTC()
+		a.Expires = &x
 	}
-	if x.Kept == nil {
-		x.Kept = map[string]string{}
-	}
-	x.Kept["accessor"] = v.Identity["accessor"]
-	return v
+	return a, nil
 }
 
-// failed reads an error of a lookup. Vault answers 403 both for a token that
-// it does not know and for one that may not look itself up; only its text
-// tells them apart. A sealed or standby node answers 429, 472, 473 or 503.
-func failed(ctx context.Context, c *api.Client, err error, self bool) revokers.Verdict {
+// failed reads an error of a lookup. Vault answers 403 both for a token that it
+// does not know and for one that may not look itself up; only its text tells
+// them apart. A sealed or standby node answers 429, 472, 473 or 503.
+func (v Token) failed(ctx context.Context, c *api.Client, a revokers.Answer, t revokers.Target, err error) (revokers.Answer, error) {
 	var r *api.ResponseError
 	if !errors.As(err, &r) {
-		return verdict(revokers.Unknown, revokers.Unreachable, "no answer from Vault")
+		return interp.NoAnswer(ctx, a.Endpoint, errors.New("no answer from Vault"))
 	}
-	said := strings.Join(r.Errors, "; ")
+	words := strings.Join(r.Errors, "; ")
+	a.Status, a.Detail = r.StatusCode, fmt.Sprintf("Vault answered %d", r.StatusCode)
+	known := r.StatusCode == http.StatusForbidden && (a.Endpoint == lookupSelf && strings.Contains(words, "invalid token") || a.Endpoint == lookup && strings.Contains(words, "bad token"))
 	switch {
-	case r.StatusCode == http.StatusForbidden && self && strings.Contains(said, "invalid token"):
-		return verdict(revokers.Dead, revokers.Revoked, "Vault does not know it")
-	case r.StatusCode == http.StatusForbidden && !self && strings.Contains(said, "bad token"):
+	case known && a.Endpoint == lookup:
 		// A dead operator's token also reads 403: it must prove itself first.
-		if _, err := c.Auth().Token().LookupSelfWithContext(ctx); err == nil {
-			return verdict(revokers.Dead, revokers.Revoked, "Vault does not know it")
+		if s, err := c.Auth().Token().LookupSelfWithContext(ctx); err != nil || s == nil || len(s.Data) == 0 {
+			a.Class, a.Reason, a.Detail = revokers.Other, revokers.Restricted, "the operator's own token does not work"
+			return a, nil
 		}
-		return verdict(revokers.Unknown, revokers.Restricted, "the operator's own token does not work")
+		fallthrough
+	case known:
+		a.Class, a.Reason, a.Documented, a.Detail = revokers.Refuses, revokers.Revoked, source, "Vault does not know it"
+		a.Raw = revokers.NewRefusal(r.StatusCode, "", "", []byte(words), []string{t.Secret.Reveal()})
 	case r.StatusCode == http.StatusForbidden:
-		return verdict(revokers.Unknown, revokers.Restricted, "permission denied: dead, or without the right to look itself up")
+		a.Class, a.Reason, a.Detail = revokers.Other, revokers.Restricted, "permission denied: dead, or without the right to look itself up"
 	case r.StatusCode == http.StatusTooManyRequests:
-		return verdict(revokers.Unknown, revokers.Throttled, "Vault answered 429: throttled, or a standby node")
+		a.Class, a.Reason, a.Detail = revokers.Silent, revokers.Throttled, "Vault answered 429: throttled, or a standby node"
+	case r.StatusCode >= 500, r.StatusCode == 472, r.StatusCode == 473:
+		a.Class, a.Reason = revokers.Silent, revokers.Unreachable
+	default:
+		a.Class, a.Reason = revokers.Other, revokers.Unexpected
 	}
-	return verdict(revokers.Unknown, revokers.Unreachable, fmt.Sprintf("Vault answered %d", r.StatusCode))
+	return a, nil
 }
 
-func verdict(l revokers.Liveness, reason, detail string) revokers.Verdict {
-	return revokers.Verdict{Liveness: l, Reason: reason, Detail: detail, At: time.Now().UTC()}
+// RevokeSelf ends a token, its children and its leases with a client that holds
+// that token and no other.
+type RevokeSelf struct{ Doer issuer.Doer }
+
+// Batch implements revokers.Revoker.
+func (RevokeSelf) Batch() int { return 1 }
+
+// Plan implements revokers.Revoker.
+func (RevokeSelf) Plan(_ context.Context, ts []revokers.Target) ([]revokers.Effect, error) {
+	return []revokers.Effect{effect(ts[0], "revoke-self", "PUT", "v1/auth/token/revoke-self", "{token}")}, nil
 }
 
-func text(v any) string {
-	switch v := v.(type) {
-	case nil:
-		return ""
-	case string:
-		return v
-	case json.Number:
-		return v.String()
-	case []any:
-		out := make([]string, len(v))
-		for i, e := range v {
-			out[i] = text(e)
-		}
-		return strings.Join(out, ",")
-	}
-	return fmt.Sprint(v)
+func effect(t revokers.Target, name, method, path, token string) revokers.Effect {
+	return revokers.Effect{Name: name, Method: method, URL: t.Instance.URL.JoinPath(path).String(), Header: map[string]string{"X-Vault-Token": token}, Elements: []string{t.Fingerprint}}
 }
 
-// RevokeSelf ends a token with a client that holds that token and no other.
-type RevokeSelf struct{}
-
-// Revoke implements revokers.NativeRevoke.
-func (RevokeSelf) Revoke(ctx context.Context, x *revokers.Exchange) (revokers.Receipt, error) {
-	if x.Credential.Secret.Equal(x.Instance.Admin) {
-		return revokers.Receipt{Detail: "this is the operator's own token", At: time.Now().UTC()}, nil
+// Send implements revokers.Revoker.
+func (v RevokeSelf) Send(ctx context.Context, ts []revokers.Target, e revokers.Effect, before func(revokers.Effect) error) (revokers.Receipt, error) {
+	t := ts[0]
+	if t.Secret.Equal(t.Instance.Admin) {
+		return revokers.All(1, revokers.Acknowledgement{Detail: "this is the operator's own token", At: time.Now().UTC()}), nil
 	}
-	c, err := client(x, x.Credential.Secret)
+	c, err := client(v.Doer, t.Instance, t.Secret)
 	if err != nil {
 		return revokers.Receipt{}, err
 	}
-	err = c.Auth().Token().RevokeSelfWithContext(ctx, "")
+	if err := before(effect(t, "revoke-self", "PUT", "v1/auth/token/revoke-self", "{token}")); err != nil {
+		return revokers.Receipt{}, err
+	}
+	return receipt(c.Auth().Token().RevokeSelfWithContext(ctx, ""))
+}
+
+func receipt(err error) (revokers.Receipt, error) {
 	var r *api.ResponseError
 	switch {
 	case err == nil:
-		return revokers.Receipt{Accepted: true, Status: http.StatusNoContent, At: time.Now().UTC()}, nil
+		return revokers.All(1, revokers.Acknowledgement{Accepted: true, Status: http.StatusNoContent, At: time.Now().UTC()}), nil
 	case errors.As(err, &r):
-		return revokers.Receipt{Status: r.StatusCode, Detail: strings.Join(r.Errors, "; "), At: time.Now().UTC()}, nil
+		return revokers.All(1, revokers.Acknowledgement{Status: r.StatusCode, Detail: strings.Join(r.Errors, "; "), At: time.Now().UTC()}), nil
 	}
 	return revokers.Receipt{}, errors.New("no answer from Vault")
-}
-
-// Preview implements revokers.NativeRevoke.
-func (RevokeSelf) Preview(x *revokers.Exchange) []revokers.Preview {
-	return []revokers.Preview{{Method: "PUT", URL: x.Instance.URL.JoinPath("v1/auth/token/revoke-self").String(), Header: map[string]string{"X-Vault-Token": "{token}"}}}
 }

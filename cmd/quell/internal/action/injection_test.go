@@ -32,8 +32,8 @@ func evilResult(s string) *Result {
 		at(rules.Location{Source: "log", Path: "actions-run/7/attempt-1/" + s + ".txt", Job: s, Step: s}),
 	}})
 	emit(report.Credential{Ref: rules.Ref{Fingerprint: "f2", Rule: "github-pat", Kind: "API key", Confidence: rules.Medium, Redacted: s}, Locations: []rules.Location{at(rules.Location{Source: "path", Path: s})}})
-	emit(report.Verdict{Fingerprint: "f2", Verdict: revokers.Verdict{Liveness: revokers.Unknown, Reason: s}})
-	emit(report.Action{Ref: rules.Ref{Fingerprint: "f3", Rule: "x", Redacted: s}, Action: "held", Host: s, Held: s, Lever: s})
+	emit(report.Verdict{Fingerprint: "f2", Verdict: revokers.Verdict{Liveness: revokers.Unknown, Reason: revokers.Reason(s)}})
+	emit(report.Action{Ref: rules.Ref{Fingerprint: "f3", Rule: "x", Redacted: s}, Action: "held", Host: s, Held: s, Remedy: s})
 	emit(report.Summary{Findings: 4, Credentials: 2, Incomplete: 1})
 	return r
 }

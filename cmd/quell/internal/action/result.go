@@ -9,6 +9,7 @@ import (
 
 	"github.com/quellhq/quell/cmd/quell/internal/report"
 	"github.com/quellhq/quell/revokers"
+	"github.com/quellhq/quell/revokers/prove"
 	"github.com/quellhq/quell/rules"
 )
 
@@ -64,7 +65,7 @@ func (r *Result) Close() error { return nil }
 // Killed counts what was proven dead.
 func (r *Result) Killed() (n int) {
 	for _, a := range r.Actions {
-		if a.Outcome == revokers.Confirmed {
+		if a.Outcome == prove.Confirmed {
 			n++
 		}
 	}
@@ -75,7 +76,7 @@ func (r *Result) Killed() (n int) {
 func (r *Result) state(c report.Credential) (word string, weight int) {
 	for _, a := range r.Actions {
 		if a.Fingerprint == c.Fingerprint && a.Outcome != "" {
-			if a.Outcome == revokers.Confirmed {
+			if a.Outcome == prove.Confirmed {
 				return "killed, proven dead", 1
 			}
 			return string(a.Outcome), 5
@@ -90,7 +91,7 @@ func (r *Result) state(c report.Credential) (word string, weight int) {
 	case c.Offline.State == rules.OfflineExpired && !c.Renewable:
 		return "expired", 0
 	case asked && v.Reason != "":
-		return "unknown: " + v.Reason, 2 + int(c.Confidence)
+		return "unknown: " + string(v.Reason), 2 + int(c.Confidence)
 	case asked:
 		return "unknown", 2 + int(c.Confidence)
 	}
@@ -100,7 +101,7 @@ func (r *Result) state(c report.Credential) (word string, weight int) {
 // counts reports whether a credential fails the job.
 func (r *Result) counts(c report.Credential) bool {
 	for _, a := range r.Actions {
-		if a.Fingerprint == c.Fingerprint && a.Outcome == revokers.Confirmed {
+		if a.Fingerprint == c.Fingerprint && a.Outcome == prove.Confirmed {
 			return false
 		}
 	}
@@ -178,7 +179,7 @@ func (r *Result) headline() string {
 	say(r.Killed(), "killed and proven dead")
 	left := 0
 	for _, a := range r.Actions {
-		if a.Outcome != "" && a.Outcome != revokers.Confirmed {
+		if a.Outcome != "" && a.Outcome != prove.Confirmed {
 			left++
 		}
 	}
@@ -342,8 +343,8 @@ func (r *Result) kills(b *strings.Builder) {
 			break
 		}
 		why := cmp.Or(a.Held, a.Detail)
-		if a.Lever != "" {
-			why += "; " + a.Lever
+		if a.Remedy != "" {
+			why += "; " + a.Remedy
 		}
 		fmt.Fprintf(b, "| %s | %s %s | %s | %s | %s |\n", Code(a.Action), Code(a.Rule), Code(a.Redacted), Code(a.Host), Code(string(a.Outcome)), Code(cut(why, 300)))
 	}

@@ -34,9 +34,13 @@ type Finding struct {
 
 // Gap accepts that something was not read, where what is said of it contains Message.
 type Gap struct {
-	Message string         `toml:"message"`
-	Reason  string         `toml:"reason"`
-	Expires toml.LocalDate `toml:"expires"`
+	Message string `toml:"message,omitempty"`
+	// Kind accepts by the machine-readable kind of a notice or by the reason of
+	// an unanswered verdict; Provider limits that to one issuer.
+	Kind     string         `toml:"kind,omitempty"`
+	Provider string         `toml:"provider,omitempty"`
+	Reason   string         `toml:"reason"`
+	Expires  toml.LocalDate `toml:"expires"`
 }
 
 // MaxBytes bounds the file.
@@ -81,7 +85,7 @@ func Parse(name string, b []byte) (*List, error) {
 	}
 	for k, g := range l.Gap {
 		what := fmt.Sprintf("%s: gap %d", name, k+1)
-		if len(g.Message) < 8 {
+		if g.Kind == "" && len(g.Message) < 8 {
 			return nil, fmt.Errorf("%s: its message is too short to tell one gap from another", what)
 		}
 		if err := signed(what, g.Reason, g.Expires); err != nil {
@@ -131,7 +135,21 @@ func (l *List) AcceptsGap(message string, now time.Time) (reason string, ok bool
 		return "", false
 	}
 	for _, g := range l.Gap {
-		if !ended(g.Expires, now) && strings.Contains(message, g.Message) {
+		if !ended(g.Expires, now) && g.Message != "" && strings.Contains(message, g.Message) {
+			return g.Reason, true
+		}
+	}
+	return "", false
+}
+
+// AcceptsKind reports whether a kind of gap, or a reason of an unanswered
+// verdict about a provider's credential, is accepted, and why.
+func (l *List) AcceptsKind(kind, provider string, now time.Time) (reason string, ok bool) {
+	if l == nil {
+		return "", false
+	}
+	for _, g := range l.Gap {
+		if !ended(g.Expires, now) && g.Kind != "" && g.Kind == kind && (g.Provider == "" || g.Provider == provider) {
 			return g.Reason, true
 		}
 	}

@@ -12,9 +12,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/quellhq/quell/cmd/quell/internal/action"
+	"github.com/quellhq/quell/cmd/quell/internal/ledger"
 	"github.com/quellhq/quell/cmd/quell/internal/report"
 	"github.com/quellhq/quell/cmd/quell/internal/run"
-	"github.com/quellhq/quell/cmd/quell/internal/store"
 	"github.com/quellhq/quell/rules"
 	"github.com/quellhq/quell/scanners"
 	"github.com/quellhq/quell/scanners/git"
@@ -149,7 +149,7 @@ func (j *job) run(ctx context.Context) error {
 	}
 	if kill == "apply" {
 		j.state, j.stateByEnv = j.in.Ledger, true
-		led, err := store.Open(j.in.Ledger)
+		led, err := ledger.Open(ctx, j.in.Ledger, ledger.Options{})
 		if err != nil {
 			return fmt.Errorf("input ledger: %w", err)
 		}

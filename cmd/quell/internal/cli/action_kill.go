@@ -7,15 +7,15 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
-	"time"
 
 	"github.com/quellhq/quell/cmd/quell/internal/action"
+	"github.com/quellhq/quell/cmd/quell/internal/ledger"
 	"github.com/quellhq/quell/cmd/quell/internal/output"
 	"github.com/quellhq/quell/cmd/quell/internal/plan"
 	"github.com/quellhq/quell/cmd/quell/internal/report"
 	"github.com/quellhq/quell/cmd/quell/internal/run"
-	"github.com/quellhq/quell/cmd/quell/internal/store"
 	"github.com/quellhq/quell/revokers"
+	"github.com/quellhq/quell/revokers/prove"
 	"github.com/quellhq/quell/rules"
 	"github.com/quellhq/quell/scanners"
 )
@@ -28,8 +28,9 @@ func (j *job) scanAndKill(ctx context.Context, rt *run.Runtime, kill string, fai
 	counted := map[string]bool{}
 	for i, c := range res.Credentials {
 		var v *revokers.Verdict
-		if res.verdicts != nil {
-			v = &res.verdicts[i]
+		if res.checked != nil {
+			best := res.checked[i].Verdict()
+			v = &best
 		}
 		counted[c.Fingerprint] = fail.Counts(c, v)
 	}
@@ -45,7 +46,11 @@ func (j *job) scanAndKill(ctx context.Context, rt *run.Runtime, kill string, fai
 			return 0, err
 		}
 	case kill == "apply" && res.err == nil:
-		if sum, err = rt.Contain(ctx, res.Credentials, res.verdicts, "", sink, sum, tally); err != nil {
+		checked, err := res.asked(ctx, rt)
+		if err != nil {
+			return 0, err
+		}
+		if sum, err = rt.Contain(ctx, checked, "", sink, sum, tally); err != nil {
 			return 0, err
 		}
 		if err := errors.Join(sink.Emit(sum), sink.Close()); err != nil {
@@ -58,7 +63,11 @@ func (j *job) scanAndKill(ctx context.Context, rt *run.Runtime, kill string, fai
 
 // planFor writes what would be done, for whoever holds the keys of the recipients.
 func (j *job) planFor(ctx context.Context, rt *run.Runtime, res *scanned, sink report.Sink) error {
-	p, err := rt.Plan(ctx, res.Credentials, res.verdicts, "")
+	checked, err := res.asked(ctx, rt)
+	if err != nil {
+		return err
+	}
+	p, err := rt.Plan(ctx, checked, "")
 	if err != nil {
 		return err
 	}
@@ -77,15 +86,15 @@ func (j *job) planFor(ctx context.Context, rt *run.Runtime, res *scanned, sink r
 }
 
 // durable reports whether a ledger outlives the job.
-func (j *job) durable(ledger string) bool {
-	if store.Remote(ledger) {
+func (j *job) durable(path string) bool {
+	if ledger.Remote(path) {
 		return true
 	}
-	if j.env.Hosted || !filepath.IsAbs(ledger) {
+	if j.env.Hosted || !filepath.IsAbs(path) {
 		return false
 	}
 	for _, dir := range []string{j.env.Workspace, j.env.Temp} {
-		if rel, err := filepath.Rel(dir, ledger); err == nil && filepath.IsLocal(rel) {
+		if rel, err := filepath.Rel(dir, path); err == nil && filepath.IsLocal(rel) {
 			return false
 		}
 	}
@@ -107,27 +116,25 @@ func (j *job) deleteLog(ctx context.Context, rt *run.Runtime, res *scanned) erro
 	if len(leaked) == 0 {
 		return nil
 	}
-	led, err := rt.Ledger()
+	if live := j.unproven(leaked); live != "" {
+		// A log is the evidence of a credential that is still live.
+		j.result.Why = append(j.result.Why, "the logs of the run are kept: "+live)
+		return nil
+	}
+	led, err := rt.Ledger(ctx)
 	if err != nil {
 		return err
 	}
 	defer led.Close()
-	record := func(kind string, body any) error {
-		for _, c := range leaked {
-			e := store.Entry{At: time.Now(), Incident: c.Fingerprint, Type: kind, Actor: rt.Actor(), Run: fmt.Sprintf("actions-run/%d", j.d.Run)}
-			if err := led.Append(ctx, e, body); err != nil {
-				return err
-			}
-		}
-		return nil
+	entry := func(c rules.Credential, body ledger.Body) ledger.Entry {
+		return ledger.Entry{Incident: c.Fingerprint, Actor: rt.Actor(), Run: fmt.Sprintf("actions-run/%d", j.d.Run), Body: body}
 	}
 	for _, c := range leaked {
 		var at []rules.Location
 		for _, f := range c.Findings {
 			at = append(at, j.red.Location(f.Location))
 		}
-		e := store.Entry{At: time.Now(), Incident: c.Fingerprint, Type: "intent", Actor: rt.Actor(), Run: fmt.Sprintf("actions-run/%d", j.d.Run)}
-		if err := led.Append(ctx, e, map[string]any{"action": "delete the run's logs", "found_at": at}); err != nil {
+		if err := led.Append(ctx, entry(c, ledger.Intent{Action: "delete_logs", FoundAt: at})); err != nil {
 			return err
 		}
 	}
@@ -140,5 +147,31 @@ func (j *job) deleteLog(ctx context.Context, rt *run.Runtime, res *scanned) erro
 		outcome = "deleted by GitHub's word, and still there"
 	}
 	j.result.Why = append(j.result.Why, "the logs of the run: "+outcome)
-	return record("receipt", map[string]any{"action": "delete the run's logs", "outcome": outcome})
+	word := ledger.Word("deleted")
+	if err != nil || !gone {
+		word = "not_deleted"
+	}
+	for _, c := range leaked {
+		if err := led.Append(context.WithoutCancel(ctx), entry(c, ledger.Deletion{What: "the logs of the run", Outcome: word, Detail: outcome})); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// unproven says why a log must stay: a credential that leaked into it is not
+// proven dead. It is empty if all are.
+func (j *job) unproven(leaked []rules.Credential) string {
+	for _, c := range leaked {
+		dead := j.result.Verdicts[c.Fingerprint].Liveness == revokers.Dead
+		for _, a := range j.result.Actions {
+			if a.Fingerprint == c.Fingerprint {
+				dead = a.Outcome == prove.Confirmed || a.Outcome == prove.AlreadyDead || a.Action == plan.ActNone
+			}
+		}
+		if !dead {
+			return fmt.Sprintf("%s %s is not proven dead", c.Rule, c.Redacted)
+		}
+	}
+	return ""
 }

@@ -14,7 +14,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/quellhq/quell/cmd/quell/internal/config"
 	"github.com/quellhq/quell/cmd/quell/internal/report"
 	"github.com/quellhq/quell/cmd/quell/internal/run"
 	"github.com/quellhq/quell/rules"
@@ -67,14 +66,14 @@ func (a *app) runCheck(ctx context.Context, args []string, rule, cookie string) 
 	if a.offline {
 		return errors.New("check asks issuers; --offline forbids it")
 	}
-	verdicts, err := run.Check(ctx, rt.Prober, creds)
+	checked, err := rt.Checker().Check(ctx, creds, nil)
 	if err != nil {
 		return err
 	}
 	for _, c := range creds {
 		a.red.Add(c.Secret)
 	}
-	res := &scanned{Result: &run.Result{Credentials: creds}, verdicts: verdicts}
+	res := &scanned{Result: &run.Result{Credentials: creds}, checked: checked}
 	for _, c := range creds {
 		res.Findings = append(res.Findings, c.Findings...)
 	}
@@ -156,14 +155,13 @@ func (a *app) fromReport(rt *run.Runtime, name string, r io.Reader) ([]rules.Cre
 				return nil, fmt.Errorf("%s:%d: protocol %d is newer than this quell", name, n, e.Protocol)
 			}
 		case report.Credential:
-			s, err := config.Open(e.Sealed, ids...)
+			c, err := run.OpenCredential(rt.Rules, e.Ref, e.Sealed, ids...)
 			if err != nil {
 				return nil, fmt.Errorf("%s:%d: %w", name, n, err)
 			}
-			c := rules.Credential{Ref: e.Ref, Secret: s}
-			c.Fingerprint = rt.Keys.Fingerprint.Fingerprint(s)
+			c.Fingerprint = rt.Keys.Fingerprint.Fingerprint(c.Secret)
 			for _, l := range e.Locations {
-				c.Findings = append(c.Findings, rules.Finding{Ref: c.Ref, Secret: s, Location: l})
+				c.Findings = append(c.Findings, rules.Finding{Ref: c.Ref, Secret: c.Secret, Location: l})
 			}
 			out = append(out, c)
 		}
@@ -222,31 +220,4 @@ func fromTokens(rt *run.Runtime, r io.Reader, rule, cookie string) ([]rules.Cred
 		return nil, errors.New("nothing to check on standard input")
 	}
 	return out, nil
-}
-
-func (a *app) recheck() *cobra.Command {
-	var purge bool
-	c := &cobra.Command{Use: "recheck", Short: "Ask again about every credential that was killed here", Args: cobra.NoArgs, RunE: func(c *cobra.Command, _ []string) error {
-		rt, err := a.runtime(mayLackSecrets)
-		if err != nil {
-			return err
-		}
-		if purge {
-			n, err := rt.Forget(c.Context())
-			a.say("%d sealed credentials forgotten; the ledger stays", n)
-			return err
-		}
-		sink, err := a.sink(rt.Rules)
-		if err != nil {
-			return err
-		}
-		defer sink.Close()
-		sum, err := rt.Recheck(c.Context(), sink)
-		if err != nil {
-			return err
-		}
-		return finish(sink, sum)
-	}}
-	c.Flags().BoolVar(&purge, "purge", false, "forget the sealed credentials instead")
-	return c
 }

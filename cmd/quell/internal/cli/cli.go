@@ -14,12 +14,13 @@ import (
 	"runtime/debug"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/quellhq/quell/cmd/quell/internal/ledger"
 	"github.com/quellhq/quell/cmd/quell/internal/report"
 	"github.com/quellhq/quell/cmd/quell/internal/run"
-	"github.com/quellhq/quell/cmd/quell/internal/store"
 	"github.com/quellhq/quell/rules"
 )
 
@@ -60,6 +61,9 @@ type app struct {
 	identity   string
 	quiet      bool
 	stateByEnv bool // state came by the environment
+
+	noSelfHosted []string
+	probeTime    time.Duration
 
 	red      *report.Redactor // of all that leaves the process
 	ignore   func(rules.Finding) bool
@@ -116,6 +120,8 @@ func (a *app) root() *cobra.Command {
 	f.StringVar(&a.output, "output", "-", "write the result to `FILE` instead of standard output")
 	f.StringArrayVar(&a.reports, "report", nil, "also write a report, `FORMAT=FILE` (repeatable)")
 	f.StringArrayVar(&a.ruleFiles, "rules", nil, "more rules, a `FILE` of quell's, gitleaks' or betterleaks' form (repeatable)")
+	f.StringSliceVar(&a.noSelfHosted, "no-self-hosted", nil, "`PROVIDERS`, as github,gitlab, of which you have no server of your own: what the public host refuses is dead then")
+	f.DurationVar(&a.probeTime, "probe-time", 10*time.Minute, "how long issuers are asked")
 	f.BoolVar(&a.offline, "offline", false, "send nothing to anybody")
 	f.StringVar(&a.confidence, "confidence", "medium", "the least confidence that is shown: low|medium|high")
 	f.StringVar(&a.failOn, "fail-on", "suspect", "what makes exit code 1: never|live|suspect|found")
@@ -157,7 +163,7 @@ const (
 
 // runtime sets a run up from the flags.
 func (a *app) runtime(strict bool) (*run.Runtime, error) {
-	if u, err := url.Parse(a.state); a.state != "" && !a.stateByEnv && err == nil && store.Remote(a.state) {
+	if u, err := url.Parse(a.state); a.state != "" && !a.stateByEnv && err == nil && ledger.Remote(a.state) {
 		if _, has := u.User.Password(); has {
 			return nil, errors.New("--state: other users can read a password in an argument in the list of processes (quell: hint: QUELL_STATE, PGPASSWORD or ~/.pgpass)")
 		}
@@ -171,6 +177,8 @@ func (a *app) runtime(strict bool) (*run.Runtime, error) {
 		Identity:     a.identity,
 		NeedsSecrets: strict,
 		Offline:      a.offline,
+		NoSelfHosted: a.noSelfHosted,
+		ProbeTime:    a.probeTime,
 		Redactor:     a.red,
 		Progress:     func(message string) { a.say("%s", message) },
 	})

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -13,8 +12,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/quellhq/quell/cmd/quell/internal/demo"
-	"github.com/quellhq/quell/cmd/quell/internal/store"
-	"github.com/quellhq/quell/revokers"
+	"github.com/quellhq/quell/cmd/quell/internal/ledger"
+	"github.com/quellhq/quell/revokers/prove"
 )
 
 func (a *app) demo() *cobra.Command {
@@ -79,19 +78,21 @@ func (a *app) runDemo(ctx context.Context, keep bool) error {
 			return err
 		}
 	}
-	led, err := store.Open(filepath.Join(dir, "state", "quell", "ledger.db"))
+	led, err := ledger.Open(ctx, filepath.Join(dir, "state", "quell", "ledger.db"), ledger.Options{})
 	if err != nil {
 		return err
 	}
 	defer led.Close()
-	all, err := led.Incident(ctx, "")
-	if err != nil {
-		return err
-	}
-	show("\n$ quell ledger   (each incident's story)")
+	show("\n$ quell ledger   (each incident's history)")
 	order := []string{}
-	stories := map[string][]store.Entry{}
-	for _, e := range all {
+	stories := map[string][]ledger.Entry{}
+	for e, err := range led.All(ctx) {
+		if err != nil {
+			return err
+		}
+		if e.Incident == "" {
+			continue
+		}
 		if stories[e.Incident] == nil {
 			order = append(order, e.Incident)
 		}
@@ -100,11 +101,9 @@ func (a *app) runDemo(ctx context.Context, keep bool) error {
 	confirmed := 0
 	for _, id := range order {
 		show("")
-		Story(a.out, stories[id])
+		History(a.out, stories[id])
 		last := stories[id][len(stories[id])-1]
-		var o struct{ Outcome revokers.Outcome }
-		_ = json.Unmarshal(last.Body, &o)
-		if o.Outcome == revokers.Confirmed {
+		if o, ok := last.Body.(ledger.Outcome); ok && o.Outcome == ledger.Word(prove.Confirmed) {
 			confirmed++
 			show("             from the leak to Confirmed: %.1f s", last.At.Sub(scene.Leaked).Seconds())
 		}

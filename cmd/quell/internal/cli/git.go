@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -12,8 +13,8 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"github.com/quellhq/quell/cmd/quell/internal/ledger"
 	"github.com/quellhq/quell/cmd/quell/internal/run"
-	"github.com/quellhq/quell/cmd/quell/internal/store"
 	"github.com/quellhq/quell/scanners"
 	"github.com/quellhq/quell/scanners/git"
 )
@@ -121,7 +122,7 @@ func (a *app) memory(rt *run.Runtime) scanners.Memory {
 	notice := func(err error) {
 		rt.Notice("scan state can't be used, so all is read: " + err.Error())
 	}
-	l, err := rt.Ledger()
+	l, err := rt.Ledger(context.Background())
 	if err != nil {
 		notice(err)
 		return nil
@@ -135,7 +136,7 @@ func (a *app) memory(rt *run.Runtime) scanners.Memory {
 	return m
 }
 
-var _ scanners.Memory = (*store.Memory)(nil)
+var _ scanners.Memory = (*ledger.Memory)(nil)
 
 // scope names what decides what is found: the rules, and the program itself.
 func scope(rt *run.Runtime) string {

@@ -37,11 +37,11 @@ apply; what it says is shown on standard error.`,
 			if err != nil {
 				return err
 			}
-			verdicts, err := run.Check(c.Context(), rt.Prober, creds)
+			checked, err := rt.Checker().Check(c.Context(), creds, nil)
 			if err != nil {
 				return err
 			}
-			p, err := rt.Plan(c.Context(), creds, verdicts, reason)
+			p, err := rt.Plan(c.Context(), checked, reason)
 			if err != nil {
 				return err
 			}
@@ -91,6 +91,7 @@ func doable(p *plan.Plan) int {
 
 func (a *app) apply() *cobra.Command {
 	var trust []string
+	var dry bool
 	c := &cobra.Command{Use: "apply PLAN", Short: "Do what a plan says, and prove it", Args: cobra.ExactArgs(1), RunE: func(c *cobra.Command, args []string) error {
 		rt, err := a.runtime(needsSecrets)
 		if err != nil {
@@ -104,7 +105,9 @@ func (a *app) apply() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		p, id, err := plan.Verify(b, keys, rt.Policy.MaxAge(), time.Now())
+		// Apply checks kill.max_age item by item: what was begun is finished at any
+		// age.
+		p, id, err := plan.Verify(b, keys, time.Now())
 		if err != nil {
 			return err
 		}
@@ -113,12 +116,13 @@ func (a *app) apply() *cobra.Command {
 			return err
 		}
 		defer sink.Close()
-		sum, err := rt.Apply(c.Context(), p, id, sink, report.Summary{}, run.Tally{})
+		sum, err := rt.Apply(c.Context(), p, id, dry, sink, report.Summary{}, run.Tally{})
 		if err != nil {
 			return err
 		}
 		return finish(sink, sum)
 	}}
+	c.Flags().BoolVar(&dry, "dry-run", false, "show everything and send nothing")
 	c.Flags().StringArrayVar(&trust, "trust-key", nil, "also take plans signed by this Ed25519 public `KEY` (base64)")
 	return c
 }
@@ -161,7 +165,11 @@ func (a *app) contain() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if sum, err = rt.Contain(c.Context(), res.Credentials, res.verdicts, reason, sink, sum, tally); err != nil {
+			checked, err := res.asked(c.Context(), rt)
+			if err != nil {
+				return err
+			}
+			if sum, err = rt.Contain(c.Context(), checked, reason, sink, sum, tally); err != nil {
 				return err
 			}
 			return finish(sink, sum)

@@ -1,8 +1,8 @@
 package cli
 
 import (
+	"bufio"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -17,7 +17,8 @@ import (
 
 	"github.com/quellhq/quell/cmd/quell/internal/output"
 	"github.com/quellhq/quell/cmd/quell/internal/policy"
-	"github.com/quellhq/quell/revokers"
+	"github.com/quellhq/quell/revokers/interp"
+	"github.com/quellhq/quell/revokers/issuer"
 	"github.com/quellhq/quell/rules"
 )
 
@@ -47,14 +48,21 @@ killed. Its keys are those of [[instance]] in the policy file.`,
 		if err != nil {
 			return err
 		}
+		for _, w := range policy.Warnings(rt.Instances) {
+			fmt.Fprintln(a.out, "warning: "+w)
+		}
 		fmt.Fprintf(a.out, "kills: %s; at most %d in a run; plans are good for %s\n", map[bool]string{true: "off", false: "on"}[rt.Policy.Disabled()], rt.Policy.Max(), rt.Policy.MaxAge())
-		for _, i := range rt.Prober.Instances {
+		for _, i := range rt.Instances {
 			if i.Operator {
-				fmt.Fprintf(a.out, "instance %s %s: own %v, admin %v, control %v\n", i.Provider, i.URL, i.Own, !i.Admin.IsZero(), !i.Control.IsZero())
+				fmt.Fprintf(a.out, "instance %s %s: own %v, admin %v, control %v\n", i.Provider, i.URL, i.Own, !i.Admin.IsZero(), len(i.Controls) > 0)
 			}
 		}
 		for _, o := range rt.Policy.Own {
-			fmt.Fprintf(a.out, "own at %s: %s\n", o.Provider, strings.Join(o.Identity, ", "))
+			where := o.Provider
+			if o.URL != "" {
+				where += " " + o.URL
+			}
+			fmt.Fprintf(a.out, "own at %s: %s %s\n", where, strings.Join(o.Identity, ", "), o.Name)
 		}
 		return nil
 	}}
@@ -69,7 +77,7 @@ func (a *app) policyInit(ctx context.Context, instances []string, force bool) er
 	}
 	p := &policy.Policy{Version: 1}
 	for _, s := range instances {
-		in, err := parseInstance(s)
+		in, err := parseInstance(s, rt.Rules)
 		if err != nil {
 			return err
 		}
@@ -80,22 +88,13 @@ func (a *app) policyInit(ctx context.Context, instances []string, force bool) er
 	}
 	if !a.offline {
 		for _, l := range logins(a.getenv) {
-			who, err := l.ask(ctx, rt.Prober.Client)
+			who, err := l.ask(ctx, rt.Doer)
 			if err != nil {
 				a.say("%s at %s: %v; left out", l.provider, l.url, err)
 				continue
 			}
-			a.say("%s at %s: you are %s", l.provider, l.url, strings.Join(who, ", "))
-			if l.instance {
-				in := policy.Instance{Provider: l.provider, URL: l.url, Control: l.ref}
-				if l.provider == "vault" {
-					in.Own, in.Admin, in.Control = true, l.ref, ""
-				}
-				p.Instance = append(p.Instance, in)
-			}
-			if l.provider != "vault" {
-				p.Own = append(p.Own, policy.Own{Provider: l.provider, Identity: who})
-			}
+			a.say("%s at %s: you are %s (%s)", l.provider, l.url, who.name, strings.Join(who.ids, ", "))
+			l.write(p, who, slices.Contains(a.noSelfHosted, l.provider) || !l.instance && a.confirm("Does your organisation run a server of its own for %s? [Y/n] ", l.provider))
 		}
 	}
 	if len(p.Instance)+len(p.Own) == 0 {
@@ -138,13 +137,19 @@ func providerNames(set *rules.Set) []string {
 }
 
 // parseInstance reads PROVIDER=URL[,KEY=VALUE…] with the keys of the file.
-func parseInstance(s string) (policy.Instance, error) {
+func parseInstance(s string, set *rules.Set) (policy.Instance, error) {
 	provider, rest, ok := strings.Cut(s, "=")
 	parts := strings.Split(rest, ",")
 	if !ok || parts[0] == "" {
 		return policy.Instance{}, fmt.Errorf("--instance %q is not PROVIDER=URL[,KEY=VALUE…]", s)
 	}
 	doc := map[string]any{"provider": provider, "url": parts[0], "own": true}
+	// A host that strangers use too is not the operator's own unless they say so.
+	if p, u := set.Providers[provider], parts[0]; p != nil {
+		if parsed, err := url.Parse(u); err == nil && p.Has(parsed.Hostname()) {
+			delete(doc, "own")
+		}
+	}
 	for _, kv := range parts[1:] {
 		k, v, ok := strings.Cut(kv, "=")
 		if !ok {
@@ -228,45 +233,109 @@ func ghToken(path string) string {
 	return ""
 }
 
-// asks are the calls that tell who a login is and which organisations it owns.
-var asks = map[string][]struct{ path, header, prefix, field string }{
-	"github": {{"/user", "Authorization", "Bearer ", "login"}, {"/user/orgs?per_page=100", "Authorization", "Bearer ", "login"}},
-	"gitlab": {{"/api/v4/user", "PRIVATE-TOKEN", "", "id"}, {"/api/v4/user", "PRIVATE-TOKEN", "", "username"}, {"/api/v4/groups?owned=true&per_page=100", "PRIVATE-TOKEN", "", "full_path"}},
-	"gitea":  {{"/api/v1/user", "Authorization", "token ", "login"}, {"/api/v1/user/orgs?limit=50", "Authorization", "token ", "username"}},
-	"vault":  {{"/v1/auth/token/lookup-self", "X-Vault-Token", "", "data.display_name"}},
+// identity is who a login is.
+type identity struct {
+	ids  []string // what decides: the login's own, and those of organisations that it owns
+	name string
 }
 
-// ask says who the login is: names and ids that a probe's identity may hold.
-func (l login) ask(ctx context.Context, client *revokers.Client) ([]string, error) {
+// question is a call that says who a login is. Rows whose where does not match
+// are left out: membership in an organisation is not ownership.
+type question struct {
+	path          string
+	query         url.Values
+	header        string
+	prefix        string
+	id, name      string // dotted paths
+	where, equals string
+}
+
+// questions are the calls by provider.
+var questions = map[string][]question{
+	"github": {
+		{path: "/user", header: "Authorization", prefix: "Bearer ", id: "id", name: "login"},
+		{path: "/user/memberships/orgs", query: url.Values{"state": {"active"}, "per_page": {"100"}}, header: "Authorization", prefix: "Bearer ", id: "organization.id", where: "role", equals: "admin"},
+	},
+	"gitlab": {{path: "/api/v4/user", header: "PRIVATE-TOKEN", id: "id", name: "username"}},
+	"gitea":  {{path: "/api/v1/user", header: "Authorization", prefix: "token ", id: "id", name: "login"}},
+	"vault":  {{path: "/v1/auth/token/lookup-self", header: "X-Vault-Token", id: "data.accessor", name: "data.display_name"}},
+}
+
+// ask says who the login is.
+func (l login) ask(ctx context.Context, d issuer.Doer) (identity, error) {
+	var who identity
 	u, err := url.Parse(l.url)
 	if err != nil {
-		return nil, errors.New("no URL")
+		return who, errors.New("no URL")
 	}
-	if err := revokers.CheckURL(u); err != nil {
-		return nil, err
+	if err := issuer.CheckURL(u); err != nil {
+		return who, err
 	}
-	in := &revokers.Instance{Provider: l.provider, URL: u, Operator: l.instance}
-	var who []string
-	for _, q := range asks[l.provider] {
-		a, err := client.Do(ctx, in, http.MethodGet, q.path, nil, http.Header{http.CanonicalHeaderKey(q.header): {q.prefix + l.secret.Reveal()}}, nil)
+	in := &issuer.Instance{Provider: l.provider, URL: u, Operator: l.instance, Public: !l.instance}
+	for n, q := range questions[l.provider] {
+		h := http.Header{http.CanonicalHeaderKey(q.header): {q.prefix + l.secret.Reveal()}}
+		a, err := d.Do(ctx, in, issuer.Request{Method: http.MethodGet, Path: q.path, Query: q.query, Header: h, Reads: true})
 		if err != nil {
-			return nil, err
+			return who, err
 		}
 		if a.Status != http.StatusOK {
-			return nil, fmt.Errorf("it answered %d", a.Status)
+			if n > 0 {
+				continue // a login without the scope to list organisations owns itself
+			}
+			return who, fmt.Errorf("it answered %d", a.Status)
 		}
-		var doc any
-		if err := json.Unmarshal(a.Body, &doc); err != nil {
-			return nil, errors.New("it answered no JSON")
-		}
-		for _, v := range revokers.Fields(doc, q.field) {
-			if v != "" && !slices.Contains(who, v) {
-				who = append(who, v)
+		rows := interp.Rows(a.Body, q.where, q.equals, q.id, q.name)
+		for _, r := range rows {
+			if r[0] != "" && !slices.Contains(who.ids, r[0]) {
+				who.ids = append(who.ids, r[0])
+			}
+			if who.name == "" {
+				who.name = r[1]
 			}
 		}
 	}
-	if len(who) == 0 {
-		return nil, errors.New("it does not say who you are")
+	if len(who.ids) == 0 {
+		return who, errors.New("it does not say who you are")
 	}
 	return who, nil
+}
+
+// write adds what a login owns to a policy. sole means that the operator has no
+// server of their own that issues the provider's form.
+func (l login) write(p *policy.Policy, who identity, sole bool) {
+	in := policy.Instance{Provider: l.provider, URL: l.url, Control: l.ref}
+	if l.provider == "vault" {
+		in.Own, in.Admin, in.Control = true, l.ref, ""
+		p.Instance = append(p.Instance, in)
+		return
+	}
+	if sole {
+		in.Elsewhere = new(bool)
+	}
+	if l.instance || sole || l.ref != "" {
+		p.Instance = append(p.Instance, in)
+	}
+	own := policy.Own{Provider: l.provider, Identity: who.ids, Name: who.name}
+	if l.instance {
+		own.URL = l.url
+	}
+	p.Own = append(p.Own, own)
+}
+
+// confirm asks a person at a terminal and reports whether the answer was no. It
+// is false if there is nobody to ask.
+func (a *app) confirm(format string, args ...any) bool {
+	f, ok := a.in.(*os.File)
+	if !ok {
+		return false
+	}
+	if info, err := f.Stat(); err != nil || info.Mode()&os.ModeCharDevice == 0 {
+		return false
+	}
+	fmt.Fprintf(a.err, "quell: "+format, args...)
+	line, err := bufio.NewReader(f).ReadString('\n')
+	if err != nil {
+		return false
+	}
+	return strings.HasPrefix(strings.ToLower(strings.TrimSpace(line)), "n")
 }

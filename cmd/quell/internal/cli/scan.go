@@ -13,7 +13,6 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/quellhq/quell/cmd/quell/internal/allow"
-	"github.com/quellhq/quell/cmd/quell/internal/config"
 	"github.com/quellhq/quell/cmd/quell/internal/report"
 	"github.com/quellhq/quell/cmd/quell/internal/run"
 	"github.com/quellhq/quell/revokers"
@@ -72,8 +71,9 @@ func (a *app) scan() *cobra.Command {
 // scanned is a scan's result with its verdicts.
 type scanned struct {
 	*run.Result
-	verdicts []revokers.Verdict // nil where nothing was asked
-	err      error              // an interruption
+	checked []run.Checked // nil if nothing was asked
+	allow   *allow.List
+	err     error // an interruption
 }
 
 func (a *app) doScan(ctx context.Context, rt *run.Runtime, sources ...scanners.Source) (*scanned, error) {
@@ -108,11 +108,20 @@ func (a *app) doScan(ctx context.Context, rt *run.Runtime, sources ...scanners.S
 	if res == nil {
 		return nil, err
 	}
-	out := &scanned{Result: res, err: err}
+	out := &scanned{Result: res, allow: list, err: err}
 	if !a.offline && err == nil {
-		out.verdicts, out.err = run.Check(ctx, rt.Prober, res.Credentials)
+		out.checked, out.err = rt.Checker().Check(ctx, res.Credentials, nil)
 	}
 	return out, nil
+}
+
+// asked returns what issuers said about the credentials. Without answers, as
+// under --offline, it returns the verdicts that need none.
+func (s *scanned) asked(ctx context.Context, rt *run.Runtime) ([]run.Checked, error) {
+	if s.checked != nil {
+		return s.checked, nil
+	}
+	return rt.Checker().Check(ctx, s.Credentials, nil)
 }
 
 func (a *app) runScan(ctx context.Context, rt *run.Runtime, command string, targets []string, src scanners.Source) error {
@@ -162,18 +171,26 @@ func (a *app) emitScan(rt *run.Runtime, sink report.Sink, command string, target
 	for _, f := range res.Findings {
 		emit(run.FindingEvent(f, rt.Keys.Fingerprint, rt.Rules, a.reveal))
 	}
+	accepted := map[string]int{}
 	tally := run.Tally{Interrupted: res.err != nil, Incomplete: len(res.Gaps)}
 	if fail == "found" {
 		tally.Counted = res.Partial
 	}
 	for i, c := range res.Credentials {
-		sealed, err := config.Seal([]byte(c.Secret.Reveal()), rt.Recipients)
+		sealed, err := run.SealCredential(c, rt.Recipients)
 		errs = append(errs, err)
 		emit(run.CredentialEvent(c, sealed))
 		var v *revokers.Verdict
-		if res.verdicts != nil {
-			v = &res.verdicts[i]
-			emit(report.Verdict{Fingerprint: c.Fingerprint, Verdict: *v})
+		if res.checked != nil {
+			best := res.checked[i].Verdict()
+			v = &best
+			for _, x := range res.checked[i].Verdicts {
+				emit(report.Verdict{Fingerprint: c.Fingerprint, Verdict: x})
+			}
+			if why, ok := res.allow.AcceptsKind(string(best.Reason), c.Provider, time.Now()); ok && best.Unanswered() {
+				accepted[why]++
+				sum.Unanswered-- // CountVerdict counts it below
+			}
 		}
 		run.CountVerdict(&sum, v, c.Offline.State == rules.OfflineExpired && !c.Renewable)
 		if fail.Counts(c, v) {
@@ -185,6 +202,9 @@ func (a *app) emitScan(rt *run.Runtime, sink report.Sink, command string, target
 	}
 	for _, why := range slices.Sorted(maps.Keys(res.Accepted)) {
 		emit(report.Notice{Message: fmt.Sprintf("%d things were not read, which is accepted: %s", res.Accepted[why], why)})
+	}
+	for _, why := range slices.Sorted(maps.Keys(accepted)) {
+		emit(report.Notice{Message: fmt.Sprintf("%d credentials were not judged, which is accepted: %s", accepted[why], why)})
 	}
 	for _, what := range slices.Sorted(maps.Keys(res.Limits)) {
 		emit(report.Notice{Message: fmt.Sprintf("%s (%d times)", what, res.Limits[what])})

@@ -29,18 +29,29 @@ type Dirs struct {
 	Cache  string // copies of repositories, which may be deleted at any time
 }
 
-// Find reads the environment.
+// Find reads the environment. A folder that depends on HOME is an error without
+// an absolute HOME: a relative one would be looked for in the working folder,
+// which can be a scanned tree.
 func Find(getenv func(string) string) (Dirs, error) {
 	home := getenv("HOME")
+	var missing []string
 	pick := func(env, rel string) string {
 		if d := getenv(env); filepath.IsAbs(d) {
 			return filepath.Join(d, "quell")
 		}
+		if !filepath.IsAbs(home) {
+			missing = append(missing, env)
+			return ""
+		}
 		return filepath.Join(home, rel, "quell")
 	}
-	d := Dirs{pick("XDG_STATE_HOME", ".local/state"), pick("XDG_CONFIG_HOME", ".config"), pick("XDG_CACHE_HOME", ".cache")}
-	if home == "" && getenv("XDG_STATE_HOME") == "" {
-		return d, errors.New("neither HOME nor XDG_STATE_HOME is set: there is no place for keys and the ledger")
+	d := Dirs{State: pick("XDG_STATE_HOME", ".local/state"), Config: pick("XDG_CONFIG_HOME", ".config")}
+	needed := len(missing)
+	if d.Cache = pick("XDG_CACHE_HOME", ".cache"); d.Cache == "" {
+		d.Cache = filepath.Join(d.State, "cache")
+	}
+	if missing = missing[:needed]; len(missing) > 0 {
+		return d, fmt.Errorf("HOME is not set to an absolute path, and neither is %s: there is no place for keys, policy and ledger", strings.Join(missing, ", "))
 	}
 	return d, nil
 }
@@ -175,6 +186,10 @@ func ReadSecret(ref string, getenv func(string) string) (rules.Secret, error) {
 	case "env":
 		v := getenv(arg)
 		if v == "" {
+			if strings.ToUpper(arg) != arg {
+				// It may be the secret itself.
+				return rules.Secret{}, errors.New("the environment has no variable of the name after env:")
+			}
 			return rules.Secret{}, fmt.Errorf("the environment has no %s", arg)
 		}
 		return rules.NewSecretString(v), nil
@@ -226,10 +241,11 @@ func (k *Keys) Recipients(names []string) ([]age.Recipient, []string, error) {
 		return []age.Recipient{r}, []string{r.String()}, nil
 	}
 	var out []age.Recipient
-	for _, n := range names {
+	for i, n := range names {
 		r, err := age.ParseX25519Recipient(strings.TrimSpace(n))
 		if err != nil {
-			return nil, nil, fmt.Errorf("recipient %q is no age public key", n)
+			// It may be the secret key, which no message contains.
+			return nil, nil, fmt.Errorf("recipient %d is no age public key (quell: hint: a public key begins with age1; a secret key does not belong here)", i+1)
 		}
 		out = append(out, r)
 	}

@@ -5,29 +5,19 @@ import (
 	"time"
 
 	"github.com/quellhq/quell/revokers"
+	"github.com/quellhq/quell/revokers/prove"
 	"github.com/quellhq/quell/rules"
 )
 
 // Found records where a credential was exposed.
 type Found struct {
-	Credential *Credential      `json:"credential,omitempty"`
+	Credential *rules.Ref       `json:"credential,omitempty"`
 	Exposures  []rules.Location `json:"exposures"`
-}
-
-// Credential identifies a credential without its secret.
-type Credential struct {
-	Rule     string `json:"rule"`
-	Provider string `json:"provider,omitempty"`
-	Kind     string `json:"kind,omitempty"`
-	Redacted string `json:"redacted,omitempty"`
-	Cookie   string `json:"cookie,omitempty"`
 }
 
 // Verdict records a verdict and where the issuer was asked.
 type Verdict struct {
 	revokers.Verdict
-	Instance string `json:"instance,omitempty"`
-	Endpoint string `json:"endpoint,omitempty"`
 }
 
 // Held records why nothing was sent and which setting or command changes that.
@@ -44,6 +34,9 @@ type Request struct {
 	URL    string            `json:"url"`
 	Header map[string]string `json:"header,omitempty"`
 	Body   json.RawMessage   `json:"body,omitempty"`
+	// Late are the values of placeholders that a read just before the request
+	// supplied.
+	Late map[string]string `json:"late,omitempty"`
 }
 
 // Store names where a store issues a replacement.
@@ -106,7 +99,7 @@ type Rotation struct {
 
 // Observation records the looks of a proof.
 type Observation struct {
-	revokers.Confirmation
+	prove.Confirmation
 }
 
 // Derived records what became of a credential that the kill may have ended too.

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/quellhq/quell/revokers"
+	"github.com/quellhq/quell/revokers/prove"
 	"github.com/quellhq/quell/rules"
 )
 
@@ -26,7 +27,7 @@ func earlierBodies() []earlierBody {
 			Found{Exposures: []rules.Location{{Source: "log", Path: "job.log", Line: 3, Column: 9, EndLine: 3, EndColumn: 40, Offset: 100, EndOffset: 131}}}},
 		{"found is null", TypeFound, `null`, Found{}},
 		{"a verdict's reason has spaces", TypeVerdict, `{"liveness":"unknown","reason":"accepts anything","detail":"a \"reason\":\"of two words\" stays","host":"git.example.com","identity":{"subject":"root"},"at":"2026-05-03T01:16:34Z","negative_control":true}`,
-			Verdict{Verdict: revokers.Verdict{Reason: "accepts_anything", Detail: `a "reason":"of two words" stays`, Host: "git.example.com", Identity: map[string]string{"subject": "root"}, At: at, Negative: true}}},
+			Verdict{Verdict: revokers.Verdict{Reason: "accepts_anything", Detail: `a "reason":"of two words" stays`, Host: "git.example.com", Identity: map[string]string{"subject": "root"}, At: at, NegativeControl: true}}},
 		{"held is a string", TypeHeld, `"the kill switch is on"`, Held{Why: "the kill switch is on"}},
 		{"held has a lever", TypeHeld, `{"why":"not owned","lever":"[[own]] in the policy"}`, Held{Why: "not owned", Remedy: "[[own]] in the policy"}},
 		{"held is null", TypeHeld, `null`, Held{}},
@@ -41,7 +42,7 @@ func earlierBodies() []earlierBody {
 		{"a receipt of a deletion", TypeReceipt, `{"action":"delete the run's logs","outcome":"deleted, and gone"}`, Receipt{Accepted: true, Action: "delete_logs", Detail: "deleted, and gone"}},
 		{"a rotation", TypeRotation, `{"where":"vault.example.com database/app","detail":"version 2","at":"2026-05-03T01:16:34Z"}`, Rotation{Where: "vault.example.com database/app", Detail: "version 2", At: at}},
 		{"the looks of a proof", TypeObservation, `{"outcome":"Confirmed","detail":"d","control":"no positive control","observations":[{"after":1000,"verdict":{"liveness":"dead","reason":"revoked","at":"2026-05-03T01:16:34Z"},"control":{"liveness":"live","reason":"authenticated","at":"2026-05-03T01:16:34Z"}}],"took":5}`,
-			Observation{revokers.Confirmation{Outcome: revokers.Confirmed, Detail: "d", Control: "no_positive_control", Took: 5, Observations: []revokers.Observation{{After: 1000, Verdict: revokers.Verdict{Liveness: revokers.Dead, Reason: "revoked", At: at}, Control: &revokers.Verdict{Liveness: revokers.Live, Reason: "authenticated", At: at}}}}}},
+			Observation{prove.Confirmation{Outcome: prove.Confirmed, Detail: "d", Control: "no_positive_control", Took: 5, Observations: []prove.Observation{{After: 1000, Verdict: revokers.Verdict{Liveness: revokers.Dead, Reason: "revoked", At: at}, Control: &revokers.Verdict{Liveness: revokers.Live, Reason: "authenticated", At: at}}}}}},
 		{"a derived credential", TypeDerived, `{"fingerprint":"ab","kind":"refresh token","redacted":"gho_…x","liveness":"dead","reason":"no host"}`,
 			Derived{Fingerprint: "ab", Kind: "refresh token", Redacted: "gho_…x", Liveness: revokers.Dead, Reason: "no_host"}},
 		{"an outcome", TypeOutcome, `{"control":"no positive control","detail":"d","outcome":"UntilExpiry","seconds":1.5}`, Outcome{Outcome: "UntilExpiry", Detail: "d", Control: "no_positive_control", Seconds: 1.5}},

@@ -291,10 +291,10 @@ func TestProcessesThatCreateALedgerAtOnceShareIt(t *testing.T) {
 func TestSealedCredentialsKeepAllButTheSecret(t *testing.T) {
 	l, _ := open(t)
 	expires := time.Date(2026, 12, 1, 0, 0, 0, 0, time.UTC)
-	want := Sealed{Incident: "abc", Value: "sealed", Ref: Ref{Fingerprint: "abc", Rule: "express", Provider: "express", Kind: "session cookie", Redacted: "s%3A…", Cookie: "sid",
-		Claims: []string{"app.example.com"}, Instance: "https://app.example.com", Endpoint: "probe", Offline: rules.Offline{State: "unexpired", Expires: &expires}, Roles: []string{"id", "secret"}, Learned: "5e884898"}}
+	want := Sealed{Incident: "abc", Value: "sealed", Ref: Ref{Ref: rules.Ref{Fingerprint: "abc", Rule: "express", Provider: "express", Kind: "session cookie", Redacted: "s%3A…", Cookie: "sid",
+		Claims: rules.Claims{Hosts: []string{"app.example.com"}}, Offline: rules.Offline{State: "unexpired", Expires: &expires}}, Instance: "https://app.example.com", Endpoint: "probe", Roles: []string{"id", "secret"}, Learned: "5e884898"}}
 	first := want
-	first.Ref, first.Value = Ref{Rule: "other"}, "older"
+	first.Ref, first.Value = Ref{Ref: rules.Ref{Rule: "other"}}, "older"
 	for _, s := range []Sealed{first, want} {
 		if err := l.Keep(t.Context(), s); err != nil {
 			t.Fatal(err)

@@ -10,16 +10,10 @@ import (
 
 // Ref is everything about a sealed credential except its secret.
 type Ref struct {
-	Fingerprint string        `json:"fingerprint,omitempty"`
-	Rule        string        `json:"rule,omitempty"`
-	Provider    string        `json:"provider,omitempty"`
-	Kind        string        `json:"kind,omitempty"`
-	Redacted    string        `json:"redacted,omitempty"`
-	Cookie      string        `json:"cookie,omitempty"`
-	Claims      []string      `json:"claims,omitempty"`
-	Instance    string        `json:"instance,omitempty"` // URL of the issuer that said Live
-	Endpoint    string        `json:"endpoint,omitempty"` // the one that said Live
-	Offline     rules.Offline `json:"offline,omitzero"`
+	rules.Ref
+	Instance string `json:"instance,omitempty"` // URL of the issuer that said Live
+	Page     string `json:"page,omitempty"`     // its probe_path, which tells instances of one URL apart
+	Endpoint string `json:"endpoint,omitempty"` // the one that said Live
 	// Roles names the parts that the sealed value holds, in their order; empty for
 	// a credential of one part.
 	Roles []string `json:"roles,omitempty"`

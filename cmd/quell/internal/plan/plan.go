@@ -12,6 +12,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/quellhq/quell/cmd/quell/internal/policy"
@@ -31,20 +32,26 @@ type Plan struct {
 // Item is one credential's part.
 type Item struct {
 	rules.Ref
-	Exposures  []rules.Location   `json:"exposures"`
-	Verdict    revokers.Verdict   `json:"verdict"`
-	Action     string             `json:"action"` // one of the Act constants
-	Hold       *policy.Hold       `json:"hold,omitempty"`
-	Instance   string             `json:"instance,omitempty"` // the URL that the requests go to
-	Revoke     string             `json:"revoke,omitempty"`   // the rule's revocation
-	Tier       rules.Tier         `json:"tier,omitempty"`
-	Scope      rules.Scope        `json:"scope,omitempty"`
-	Reversible bool               `json:"reversible"`
-	Collateral string             `json:"collateral,omitempty"`
-	Settle     rules.Duration     `json:"settle,omitempty"`
-	Requests   []revokers.Preview `json:"requests,omitempty"`
-	Rotate     *Rotate            `json:"rotate,omitempty"`
-	Sealed     string             `json:"sealed"`
+	Exposures []rules.Location   `json:"exposures"`
+	Verdict   revokers.Verdict   `json:"verdict"`
+	Action    string             `json:"action"` // one of the Act constants
+	Hold      *policy.Hold       `json:"hold,omitempty"`
+	Instance  string             `json:"instance,omitempty"` // the URL that the requests go to
+	Page      string             `json:"page,omitempty"`     // its probe_path, which tells instances of one URL apart
+	Seen      *revokers.Sighting `json:"seen,omitempty"`     // where and when it was Live
+	Captures  map[string]string  `json:"captures,omitempty"`
+	Batch     int                `json:"batch,omitempty"` // credentials that one request can end
+	// Unprovable says why the result of the kill could not be proven.
+	Unprovable string            `json:"unprovable,omitempty"`
+	Revoke     string            `json:"revoke,omitempty"` // the rule's revocation
+	Tier       rules.Tier        `json:"tier,omitempty"`
+	Scope      rules.Scope       `json:"scope,omitempty"`
+	Reversible bool              `json:"reversible"`
+	Collateral string            `json:"collateral,omitempty"`
+	Settle     rules.Duration    `json:"settle,omitempty"`
+	Requests   []revokers.Effect `json:"requests,omitempty"`
+	Rotate     *Rotate           `json:"rotate,omitempty"`
+	Sealed     string            `json:"sealed"`
 }
 
 // Rotate names what Vault would replace.
@@ -58,11 +65,17 @@ type Rotate struct {
 const (
 	ActRevoke       = "revoke"
 	ActRotate       = "rotate"
-	ActRotateRevoke = "rotate and revoke"
+	ActRotateRevoke = "rotate_and_revoke"
 	ActNone         = "none"
 	ActHeld         = "held"
-	ActWait         = "until expiry" // nothing can end it before it expires
+	ActWait         = "until_expiry" // nothing can end it before it expires
 )
+
+// normalise reads the spellings with spaces of earlier releases.
+func (it *Item) normalise() {
+	it.Action = strings.ReplaceAll(it.Action, " ", "_")
+	it.Scope = rules.ScopeOf(string(it.Scope))
+}
 
 // Kills reports whether the item is to be ended.
 func (it Item) Kills() bool {
@@ -129,12 +142,12 @@ func Sign(p *Plan, key ed25519.PrivateKey) ([]byte, error) {
 var (
 	ErrChanged = errors.New("the plan was changed after it was signed")
 	ErrSigner  = errors.New("the plan was signed by a key that is not trusted here (quell: hint: --trust-key, if you know the signer)")
-	ErrOld     = errors.New("the plan is too old (quell: hint: make a new one; the world has moved on)")
+	ErrFuture  = errors.New("the plan was made in the future (quell: hint: check the clocks of both machines)")
 )
 
-// Verify reads a plan that one of the trusted keys signed, not longer than
-// maxAge ago. Its id names it in the ledger.
-func Verify(file []byte, trusted []ed25519.PublicKey, maxAge time.Duration, now time.Time) (*Plan, string, error) {
+// Verify reads a plan that one of the trusted keys signed, and that is not from
+// the future. The caller decides how old it may be.
+func Verify(file []byte, trusted []ed25519.PublicKey, now time.Time) (*Plan, string, error) {
 	var s signed
 	d := json.NewDecoder(bytes.NewReader(file))
 	d.DisallowUnknownFields()
@@ -164,8 +177,11 @@ func Verify(file []byte, trusted []ed25519.PublicKey, maxAge time.Duration, now 
 	if err := json.Unmarshal(s.Plan, &p); err != nil || p.Version != 1 {
 		return nil, "", fmt.Errorf("the plan is of version %d, which this quell does not know", p.Version)
 	}
-	if age := now.Sub(p.Created); age > maxAge || age < -time.Minute {
-		return nil, "", ErrOld
+	for i := range p.Items {
+		p.Items[i].normalise()
+	}
+	if now.Sub(p.Created) < -time.Minute {
+		return nil, "", ErrFuture
 	}
 	return &p, idOf(c.Bytes()), nil
 }

@@ -1,5 +1,5 @@
-// Package policy says what may be probed, revoked and rotated, and for what is
-// not allowed, why not and which lever would free it.
+// Package policy decides what may be probed, revoked and rotated, and for what
+// is not allowed, why, and which setting would allow it.
 package policy
 
 import (
@@ -11,8 +11,10 @@ import (
 	"strings"
 	"time"
 
+	"filippo.io/age"
+
 	"github.com/quellhq/quell/cmd/quell/internal/config"
-	"github.com/quellhq/quell/revokers"
+	"github.com/quellhq/quell/revokers/issuer"
 	"github.com/quellhq/quell/rules"
 )
 
@@ -24,41 +26,75 @@ type Policy struct {
 	Instance   []Instance `toml:"instance,omitempty"`
 	Canaries   []string   `toml:"canaries,omitempty"`   // fingerprints that are never contacted
 	Recipients []string   `toml:"recipients,omitempty"` // age public keys that plans are sealed to
+	Rules      []string   `toml:"rules,omitempty"`      // further rules files
+	Notify     []string   `toml:"notify,omitempty"`     // webhooks
+	Evidence   string     `toml:"evidence,omitempty"`   // folder for sealed copies
+	LegalHold  bool       `toml:"legal_hold,omitempty"` // nothing is deleted
+	Approvals  int        `toml:"approvals,omitempty"`  // people who must approve a plan in serve
 }
 
-// Kill bounds what may be ended.
+// Kill bounds what may be ended. A key that is not set means its default; zero
+// means zero.
 type Kill struct {
-	Disabled bool           `toml:"disabled,omitempty"` // the switch: nothing is killed
-	Tiers    []rules.Tier   `toml:"tiers,omitempty"`    // default self and admin
-	Max      int            `toml:"max,omitempty"`      // kills in one run, default 25
-	MaxAge   rules.Duration `toml:"max_age,omitempty"`  // how old a plan may be, default 15 minutes
+	Disabled bool            `toml:"disabled,omitempty"` // the switch: nothing is killed or deleted
+	Tiers    *[]rules.Tier   `toml:"tiers,omitempty"`    // default self and admin
+	Max      *int            `toml:"max,omitempty"`      // kills of one plan, default 25
+	MaxAge   *rules.Duration `toml:"max_age,omitempty"`  // age of a plan, default 15 minutes
+	// MaxReplicaRisk is the highest chance of a missed stale replica that still
+	// counts as Confirmed; not set: it is shown and decides nothing.
+	MaxReplicaRisk *float64        `toml:"max_replica_risk,omitempty"`
+	Delay          *rules.Duration `toml:"delay,omitempty"` // from notice to a kill of tier collateral
 }
 
 // Own is who the operator is at an issuer whose other users are strangers.
 type Own struct {
-	Provider string   `toml:"provider"`
-	Identity []string `toml:"identity"` // logins, user ids, organisations, teams, as a probe tells them
+	Provider string `toml:"provider"`
+	// URL is the instance at which the identity counts. Without one it counts
+	// at the provider's public hosts, or at the provider's only instance.
+	URL string `toml:"url,omitempty"`
+	// Identity are values of the field that decides ownership: unique at the
+	// issuer, and not chosen by users.
+	Identity []string `toml:"identity"`
+	Name     string   `toml:"name,omitempty"` // for people; decides nothing
 }
 
 // Instance is an issuer that the operator names.
 type Instance struct {
-	Provider     string         `toml:"provider"`
-	URL          string         `toml:"url"`
-	Own          bool           `toml:"own,omitempty"` // all that it issues is ours
-	Cookie       string         `toml:"cookie,omitempty"`
-	ProbePath    string         `toml:"probe_path,omitempty"`
-	LogoutPath   string         `toml:"logout_path,omitempty"`
-	LoginPath    string         `toml:"login_path,omitempty"`
-	LiveMarker   string         `toml:"live_marker,omitempty"`
-	DeadMarker   string         `toml:"dead_marker,omitempty"`
-	User         string         `toml:"user,omitempty"`
-	Namespace    string         `toml:"namespace,omitempty"`
-	Settle       rules.Duration `toml:"settle,omitempty"`
-	Admin        string         `toml:"admin,omitempty"` // env:NAME or file:PATH, like the other secrets
-	ClientID     string         `toml:"client_id,omitempty"`
-	ClientSecret string         `toml:"client_secret,omitempty"`
-	Control      string         `toml:"control,omitempty"`
-	Rotate       *Rotate        `toml:"rotate,omitempty"`
+	Provider string `toml:"provider"`
+	URL      string `toml:"url"`
+	Own      bool   `toml:"own,omitempty"` // the operator owns all that it issues
+	// Elsewhere is false if no other server of the operator's issues
+	// credentials of this form.
+	Elsewhere    *bool             `toml:"elsewhere,omitempty"`
+	Cookie       string            `toml:"cookie,omitempty"`
+	ProbePath    string            `toml:"probe_path,omitempty"`
+	LogoutPath   string            `toml:"logout_path,omitempty"`
+	LoginPath    string            `toml:"login_path,omitempty"`
+	LiveMarker   string            `toml:"live_marker,omitempty"`
+	DeadMarker   string            `toml:"dead_marker,omitempty"`
+	LogoutMethod string            `toml:"logout_method,omitempty"`
+	CSRF         string            `toml:"csrf,omitempty"`
+	Headers      map[string]string `toml:"headers,omitempty"`
+	User         string            `toml:"user,omitempty"`
+	Namespace    string            `toml:"namespace,omitempty"`
+	Settle       rules.Duration    `toml:"settle,omitempty"`
+	Admin        string            `toml:"admin,omitempty"` // env:NAME or file:PATH, like the other secrets
+	ClientID     string            `toml:"client_id,omitempty"`
+	ClientSecret string            `toml:"client_secret,omitempty"`
+	Control      string            `toml:"control,omitempty"`
+	Controls     []Control         `toml:"controls,omitempty"`
+	CA           string            `toml:"ca,omitempty"`          // file of PEM certificates
+	ClientCert   string            `toml:"client_cert,omitempty"` // file with a certificate and its key, PEM
+	Proxy        string            `toml:"proxy,omitempty"`
+	Rotate       *Rotate           `toml:"rotate,omitempty"`
+}
+
+// Control is a live credential of the operator's own for one rule.
+type Control struct {
+	Rule string `toml:"rule"`
+	// Parts are references to the secrets by the part's name; "" or "token" is
+	// the credential itself.
+	Parts map[string]string `toml:"parts"`
 }
 
 // Rotate says where Vault manages what the instance issues.
@@ -69,8 +105,7 @@ type Rotate struct {
 	Value      string `toml:"value,omitempty"`
 }
 
-// Load reads a policy file. A missing file is an error only where it was asked
-// for by name.
+// Load reads a policy file. A missing file is an error only if it was named.
 func Load(path string, named bool) (*Policy, error) {
 	b, err := os.ReadFile(path)
 	if errors.Is(err, os.ErrNotExist) && !named {
@@ -82,193 +117,177 @@ func Load(path string, named bool) (*Policy, error) {
 	return Parse(path, b)
 }
 
-// Parse reads a policy.
+// Parse reads a policy. An error never contains a value that may be a secret.
 func Parse(name string, b []byte) (*Policy, error) {
 	p := &Policy{}
 	if err := config.ReadTOML(name, b, p); err != nil {
 		return nil, err
 	}
 	if p.Version != 1 {
-		return nil, fmt.Errorf("%s: version %d is not 1, the only one that this quell knows", name, p.Version)
+		return nil, fmt.Errorf("%s: version %d is not 1, the only one that this quell reads", name, p.Version)
 	}
-	for _, t := range p.Kill.Tiers {
-		if !slices.Contains([]rules.Tier{rules.TierSelf, rules.TierAdmin, rules.TierCollateral}, t) {
-			return nil, fmt.Errorf("%s: tier %q is not self, admin or collateral", name, t)
+	if err := p.Kill.validate(); err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	for _, c := range p.Canaries {
+		if _, err := Fingerprint(c); err != nil {
+			return nil, fmt.Errorf("%s: canaries: %w", name, err)
+		}
+	}
+	for n, r := range p.Recipients {
+		if _, err := age.ParseX25519Recipient(strings.TrimSpace(r)); err != nil {
+			return nil, fmt.Errorf("%s: recipients: entry %d is no age public key (quell: hint: a public key begins with age1; a secret key does not belong here)", name, n+1)
 		}
 	}
 	for n, i := range p.Instance {
-		u, err := url.Parse(i.URL)
-		if err != nil || i.Provider == "" {
-			return nil, fmt.Errorf("%s: instance %d needs a provider and a URL", name, n+1)
-		}
-		refs := []string{i.Admin, i.ClientSecret, i.Control}
-		if i.Rotate != nil {
-			refs = append(refs, i.Rotate.Value)
-		}
-		for _, r := range refs {
-			if r != "" && !strings.HasPrefix(r, "env:") && !strings.HasPrefix(r, "file:") {
-				return nil, fmt.Errorf("%s: instance %d: a secret is named as env:NAME or file:PATH, never written out", name, n+1)
-			}
-		}
-		if err := revokers.CheckURL(u); err != nil {
+		if err := i.validate(); err != nil {
 			return nil, fmt.Errorf("%s: instance %d: %w", name, n+1, err)
 		}
 	}
 	return p, nil
 }
 
-// Instances are the issuers of a run: those of the providers' files, and the
-// operator's with their secrets read. A secret that can't be read is for missing
-// to judge: a run that kills needs it, one that asks can do without.
-func (p *Policy) Instances(set *rules.Set, getenv func(string) string, missing func(error) error) (revokers.Instances, error) {
-	var out revokers.Instances
-	for _, id := range slices.Sorted(mapsKeys(set.Providers)) {
-		for _, h := range set.Providers[id].Hosts {
-			out = append(out, &revokers.Instance{Provider: id, URL: &url.URL{Scheme: "https", Host: h}})
-		}
-	}
-	for _, i := range p.Instance {
-		if set.Providers[i.Provider] == nil {
-			return nil, fmt.Errorf("policy: no provider %q (quell: hint: quell rules list)", i.Provider)
-		}
-		u, _ := url.Parse(strings.TrimRight(i.URL, "/"))
-		in := &revokers.Instance{Provider: i.Provider, URL: u, Operator: true, Own: i.Own, Cookie: i.Cookie, Settle: time.Duration(i.Settle), ClientID: i.ClientID,
-			Settings: map[string]string{"probe_path": i.ProbePath, "logout_path": i.LogoutPath, "login_path": i.LoginPath, "live_marker": i.LiveMarker, "dead_marker": i.DeadMarker, "user": i.User, "namespace": i.Namespace}}
-		type slot struct {
-			ref string
-			to  *rules.Secret
-		}
-		slots := []slot{{i.Admin, &in.Admin}, {i.ClientSecret, &in.ClientSecret}, {i.Control, &in.Control}}
-		if r := i.Rotate; r != nil {
-			in.Rotate = &revokers.RotateWith{Vault: strings.TrimRight(r.Vault, "/"), StaticRole: r.StaticRole, KV: r.KV}
-			slots = append(slots, slot{r.Value, &in.Rotate.Value})
-		}
-		for _, s := range slots {
-			v, err := config.ReadSecret(s.ref, getenv)
-			if err != nil {
-				if err := missing(fmt.Errorf("policy: instance %s: %w", u.Host, err)); err != nil {
-					return nil, err
-				}
-			}
-			*s.to = v
-		}
-		out = append(out, in)
-	}
-	return out, nil
-}
-
-func mapsKeys[V any](m map[string]V) func(func(string) bool) {
-	return func(yield func(string) bool) {
-		for k := range m {
-			if !yield(k) {
-				return
+func (k Kill) validate() error {
+	if k.Tiers != nil {
+		for _, t := range *k.Tiers {
+			if !slices.Contains([]rules.Tier{rules.TierSelf, rules.TierAdmin, rules.TierCollateral}, t) {
+				return fmt.Errorf("kill.tiers: %q is not self, admin or collateral", t)
 			}
 		}
 	}
-}
-
-// MaxAge is how old a plan may be.
-func (p *Policy) MaxAge() time.Duration {
-	if p.Kill.MaxAge > 0 {
-		return time.Duration(p.Kill.MaxAge)
-	}
-	return 15 * time.Minute
-}
-
-// Max is how many kills one run may make.
-func (p *Policy) Max() int {
-	if p.Kill.Max > 0 {
-		return p.Kill.Max
-	}
-	return 25
-}
-
-func (p *Policy) allows(t rules.Tier) bool {
-	if len(p.Kill.Tiers) == 0 {
-		return t == rules.TierSelf || t == rules.TierAdmin
-	}
-	return slices.Contains(p.Kill.Tiers, t)
-}
-
-// Hold is why something is not done, and what would free it.
-type Hold struct {
-	Why   string `json:"why"`
-	Lever string `json:"lever"`
-}
-
-// Question is what is known when a kill is decided.
-type Question struct {
-	Verdict    revokers.Verdict
-	Rule       *rules.Rule
-	Instance   *revokers.Instance
-	Revoke     *rules.Revoke // nil: none that the operator's settings allow
-	Missing    string        // the setting that a revocation lacks
-	Rotation   bool          // Vault replaces it
-	OwnSecret  bool          // quell's own credential, or the operator's
-	BreakGlass bool
-	Done       int // kills decided before in this run
-}
-
-// Decide gives the hold, or nil where the kill may go ahead.
-func (p *Policy) Decide(q Question) *Hold {
 	switch {
-	case p.Kill.Disabled:
-		return &Hold{"the kill switch is on", "kill.disabled = false in the policy, or unset QUELL_NO_KILL"}
-	case q.OwnSecret:
-		return &Hold{"it is the operator's or quell's own credential", "none: rotate it by hand"}
-	case q.Verdict.Reason == revokers.Canary:
-		return &Hold{"it is a canary", "none: whoever set it out wants to know"}
-	case q.Verdict.Reason == revokers.NoHost:
-		return &Hold{q.Verdict.Detail, "an [[instance]] in the policy: quell policy init --instance PROVIDER=URL"}
-	case q.Revoke == nil && q.Rotation:
-	case q.Revoke == nil && q.Missing != "":
-		return &Hold{"the revocation needs " + q.Missing + " at the instance", q.Missing + " = … of the [[instance]] in the policy"}
-	case q.Revoke == nil:
-		return &Hold{"no revocation of this kind is known", "none: end it at the issuer; " + docs(q.Rule)}
-	}
-	if q.Verdict.Liveness == revokers.Unknown && q.Verdict.Reason != revokers.Unsupported && !q.BreakGlass {
-		return &Hold{"it is not known to be live: " + q.Verdict.Reason, "ask again later, or --break-glass REASON"}
-	}
-	if !p.owns(q) && !q.BreakGlass {
-		return &Hold{"nothing shows that it is yours", "own = true of the [[instance]], or [[own]] with its identity, in the policy; or --break-glass REASON"}
-	}
-	if q.Revoke != nil && !p.allows(q.Revoke.Tier) {
-		return &Hold{"the revocation breaks more than the one credential: " + q.Revoke.Collateral, fmt.Sprintf("kill.tiers with %q in the policy", q.Revoke.Tier)}
-	}
-	if q.Done >= p.Max() {
-		return &Hold{fmt.Sprintf("the run has its %d kills", p.Max()), "kill.max in the policy"}
+	case k.Max != nil && *k.Max < 0:
+		return errors.New("kill.max is negative")
+	case k.MaxAge != nil && *k.MaxAge < 0:
+		return errors.New("kill.max_age is negative")
+	case k.Delay != nil && *k.Delay < 0:
+		return errors.New("kill.delay is negative")
+	case k.MaxReplicaRisk != nil && (*k.MaxReplicaRisk < 0 || *k.MaxReplicaRisk > 1):
+		return errors.New("kill.max_replica_risk is not between 0 and 1")
 	}
 	return nil
 }
 
-func docs(r *rules.Rule) string {
-	if r != nil && r.Provider != nil && r.Provider.Docs != "" {
-		return "see " + r.Provider.Docs
+// reference reports an error unless ref names a secret. The value itself is
+// never printed: it may be the secret.
+func reference(key, ref string) error {
+	if ref == "" || strings.HasPrefix(ref, "env:") || strings.HasPrefix(ref, "file:") || strings.HasPrefix(ref, "vault:") {
+		if k, v, _ := strings.Cut(ref, ":"); k == "env" && !plainName(v) {
+			return fmt.Errorf("%s: what follows env: is no name of a variable", key)
+		}
+		return nil
 	}
-	return "see its documentation"
+	return fmt.Errorf("%s: a secret is named as env:NAME, file:PATH or vault:mount/path#field, never written out", key)
 }
 
-// owns reports whether the issuer's own words, or the operator's about the
-// instance, show that the credential is the operator's.
-func (p *Policy) owns(q Question) bool {
-	if q.Instance == nil {
-		return false
+func plainName(s string) bool {
+	return s != "" && len(s) <= 128 && !strings.ContainsFunc(s, func(r rune) bool {
+		return r != '_' && (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z')
+	})
+}
+
+func (i Instance) validate() error {
+	u, err := url.Parse(i.URL)
+	if err != nil || i.Provider == "" {
+		return errors.New("it needs a provider and a URL")
 	}
-	if q.Instance.Own {
-		return true
+	refs := map[string]string{"admin": i.Admin, "client_secret": i.ClientSecret, "control": i.Control}
+	if i.Rotate != nil {
+		refs["rotate.value"] = i.Rotate.Value
 	}
-	for _, o := range p.Own {
-		if o.Provider != q.Instance.Provider {
-			continue
+	for _, c := range i.Controls {
+		if c.Rule == "" || len(c.Parts) == 0 {
+			return errors.New("controls: each needs a rule and parts")
 		}
-		for _, k := range []string{"subject", "owner", "username", "team", "login", "user_id"} {
-			if v := q.Verdict.Identity[k]; v != "" && slices.Contains(o.Identity, v) {
-				return true
-			}
+		for name, ref := range c.Parts {
+			refs["controls.parts."+name] = ref
 		}
 	}
-	return false
+	for key, ref := range refs {
+		if err := reference(key, ref); err != nil {
+			return err
+		}
+	}
+	if i.Settle < 0 {
+		return errors.New("settle is negative")
+	}
+	for _, p := range []string{i.ProbePath, i.LogoutPath, i.LoginPath} {
+		if issuer.HasDotSegment(p) {
+			return errors.New("a path contains a dot segment")
+		}
+	}
+	if i.Proxy != "" {
+		if u, err := url.Parse(i.Proxy); err != nil || u.Host == "" || !slices.Contains([]string{"http", "https", "socks5"}, u.Scheme) {
+			return errors.New("proxy is no http, https or socks5 URL")
+		}
+	}
+	return issuer.CheckURL(u)
+}
+
+// MaxAge is how old a plan may be.
+func (p *Policy) MaxAge() time.Duration {
+	if p.Kill.MaxAge != nil {
+		return time.Duration(*p.Kill.MaxAge)
+	}
+	return 15 * time.Minute
+}
+
+// Max is how many kills one plan may make.
+func (p *Policy) Max() int {
+	if p.Kill.Max != nil {
+		return *p.Kill.Max
+	}
+	return 25
+}
+
+// MaxReplicaRisk is the highest replica risk that counts as Confirmed; zero if
+// the risk decides nothing.
+func (p *Policy) MaxReplicaRisk() float64 {
+	if p.Kill.MaxReplicaRisk != nil {
+		// A risk of exactly zero can't be reached; the smallest positive value
+		// makes every confirmation exceed it.
+		return max(*p.Kill.MaxReplicaRisk, 1e-300)
+	}
+	return 0
 }
 
 // Disabled reports whether the switch that stops all killing is on.
 func (p *Policy) Disabled() bool { return p.Kill.Disabled }
+
+func (p *Policy) allows(t rules.Tier) bool {
+	if p.Kill.Tiers == nil {
+		return t == rules.TierSelf || t == rules.TierAdmin
+	}
+	return slices.Contains(*p.Kill.Tiers, t)
+}
+
+// Fingerprint normalises a fingerprint: 32 hex digits in any case, with or
+// without spaces, colons, hyphens, quotes or a leading "sha256:" or "0x".
+func Fingerprint(s string) (string, error) {
+	t := strings.ToLower(strings.TrimSpace(s))
+	for _, p := range []string{"fingerprint:", "sha256:", "0x"} {
+		t = strings.TrimPrefix(t, p)
+	}
+	t = strings.Map(func(r rune) rune {
+		if strings.ContainsRune(" :-_\"'", r) {
+			return -1
+		}
+		return r
+	}, t)
+	if len(t) != 32 || strings.Trim(t, "0123456789abcdef") != "" {
+		return "", fmt.Errorf("an entry of %d characters is no fingerprint: 32 hex digits, as quell scan prints them", len(s))
+	}
+	return t, nil
+}
+
+// Canary returns a function that reports whether a fingerprint is on the
+// operator's list.
+func (p *Policy) Canary() func(fingerprint string) bool {
+	list := map[string]bool{}
+	for _, c := range p.Canaries {
+		if f, err := Fingerprint(c); err == nil {
+			list[f] = true
+		}
+	}
+	return func(f string) bool { return list[f] }
+}

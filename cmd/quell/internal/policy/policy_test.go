@@ -6,33 +6,35 @@ import (
 	"testing"
 
 	"github.com/quellhq/quell/revokers"
+	"github.com/quellhq/quell/revokers/issuer"
 	"github.com/quellhq/quell/rules"
 )
 
 func TestNothingIsKilledWithoutAReason(t *testing.T) {
 	self := &rules.Revoke{ID: "r", Tier: rules.TierSelf}
 	bot := &rules.Revoke{ID: "r", Tier: rules.TierCollateral, Collateral: "the bot leaves its channels"}
-	public := &revokers.Instance{Provider: "github", URL: &url.URL{Scheme: "https", Host: "api.github.com"}}
-	ours := &revokers.Instance{Provider: "express", URL: &url.URL{Scheme: "https", Host: "app"}, Operator: true, Own: true}
-	live := revokers.Verdict{Liveness: revokers.Live, Identity: map[string]string{"subject": "octocat"}}
+	public := &issuer.Instance{Provider: "github", Public: true, HasPublic: true, URL: &url.URL{Scheme: "https", Host: "api.github.com"}}
+	ours := &issuer.Instance{Provider: "express", URL: &url.URL{Scheme: "https", Host: "app"}, Operator: true, Own: true}
+	live := revokers.Verdict{Liveness: revokers.Live, NegativeControl: true, Identity: map[string]string{"id": "7", "subject": "octocat"}}
+	rule := &rules.Rule{Provider: &rules.Provider{ID: "github", Owner: "id"}}
 	for name, c := range map[string]struct {
 		policy string
 		q      Question
 		why    string // "" means that it may go ahead
 	}{
 		"a stranger's token":      {"", Question{Verdict: live, Instance: public, Revoke: self}, "nothing shows that it is yours"},
-		"another identity's":      {"[[own]]\nprovider='github'\nidentity=['hubot']", Question{Verdict: live, Instance: public, Revoke: self}, "nothing shows"},
-		"an identity elsewhere":   {"[[own]]\nprovider='gitlab'\nidentity=['octocat']", Question{Verdict: live, Instance: public, Revoke: self}, "nothing shows"},
-		"the operator's own":      {"[[own]]\nprovider='github'\nidentity=['octocat']", Question{Verdict: live, Instance: public, Revoke: self}, ""},
+		"another identity's":      {"[[own]]\nprovider='github'\nidentity=['8']", Question{Verdict: live, Instance: public, Revoke: self}, "nothing shows"},
+		"an identity elsewhere":   {"[[own]]\nprovider='gitlab'\nidentity=['7']", Question{Verdict: live, Instance: public, Revoke: self}, "nothing shows"},
+		"the operator's own":      {"[[own]]\nprovider='github'\nidentity=['7']", Question{Verdict: live, Instance: public, Revoke: self}, ""},
 		"an instance of ours":     {"", Question{Verdict: live, Instance: ours, Revoke: self}, ""},
 		"break-glass":             {"", Question{Verdict: live, Instance: public, Revoke: self, BreakGlass: true}, ""},
 		"not known to be live":    {"", Question{Verdict: revokers.Verdict{Reason: revokers.Throttled}, Instance: ours, Revoke: self}, "not known to be live"},
 		"no probe exists":         {"", Question{Verdict: revokers.Verdict{Reason: revokers.Unsupported}, Instance: ours, Revoke: self}, ""},
-		"collateral":              {"", Question{Verdict: live, Instance: ours, Revoke: bot}, "breaks more than the one"},
+		"collateral":              {"", Question{Verdict: live, Instance: ours, Revoke: bot}, "takes more than the one"},
 		"collateral is allowed":   {"[kill]\ntiers=['self','collateral']", Question{Verdict: live, Instance: ours, Revoke: bot}, ""},
 		"the cap":                 {"[kill]\nmax=2", Question{Verdict: live, Instance: ours, Revoke: self, Done: 2}, "2 kills"},
 		"the switch":              {"[kill]\ndisabled=true", Question{Verdict: live, Instance: ours, Revoke: self, BreakGlass: true}, "kill switch"},
-		"our own key":             {"", Question{Verdict: live, Instance: ours, Revoke: self, OwnSecret: true, BreakGlass: true}, "own credential"},
+		"our own key":             {"", Question{Verdict: live, Instance: ours, Revoke: self, OwnSecret: true, BreakGlass: true}, "that quell works with"},
 		"a canary":                {"", Question{Verdict: revokers.Verdict{Reason: revokers.Canary}, Instance: ours, Revoke: self, BreakGlass: true}, "canary"},
 		"nothing ends it":         {"", Question{Verdict: live, Instance: ours}, "no revocation"},
 		"a setting is missing":    {"", Question{Verdict: live, Instance: ours, Missing: "admin"}, "needs admin"},
@@ -42,11 +44,12 @@ func TestNothingIsKilledWithoutAReason(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
+		c.q.Rule = rule
 		h := p.Decide(c.q)
 		switch {
 		case c.why == "" && h != nil:
 			t.Errorf("%s: held: %s", name, h.Why)
-		case c.why != "" && (h == nil || !strings.Contains(h.Why, c.why) || h.Lever == ""):
+		case c.why != "" && (h == nil || !strings.Contains(h.Why, c.why) || h.Remedy == ""):
 			t.Errorf("%s: %+v", name, h)
 		}
 	}

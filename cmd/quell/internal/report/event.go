@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/quellhq/quell/revokers"
+	"github.com/quellhq/quell/revokers/prove"
 	"github.com/quellhq/quell/rules"
 )
 
@@ -57,24 +58,32 @@ type Verdict struct {
 // Action is what a plan would do, or what was done.
 type Action struct {
 	rules.Ref
-	Host       string                 `json:"host,omitempty"`
-	Action     string                 `json:"action"` // revoke, rotate, rotate and revoke, none, held
-	Method     string                 `json:"method,omitempty"`
-	Tier       rules.Tier             `json:"tier,omitempty"`
-	Scope      rules.Scope            `json:"scope,omitempty"`
-	Reversible bool                   `json:"reversible"`
-	Collateral string                 `json:"collateral,omitempty"`
-	Requests   []revokers.Preview     `json:"requests,omitempty"`
-	Held       string                 `json:"held,omitempty"`
-	Lever      string                 `json:"lever,omitempty"`
-	Outcome    revokers.Outcome       `json:"outcome,omitempty"`
-	Detail     string                 `json:"detail,omitempty"`
-	Receipt    *revokers.Receipt      `json:"receipt,omitempty"`
-	Rotation   *revokers.Rotation     `json:"rotation,omitempty"`
-	Control    string                 `json:"control,omitempty"`
-	Proof      []revokers.Observation `json:"proof,omitempty"`
-	Derived    []Derived              `json:"derived,omitempty"`
-	Seconds    float64                `json:"seconds,omitempty"` // from the kill to the proof
+	Host       string            `json:"host,omitempty"`
+	Instance   string            `json:"instance,omitempty"` // URL of the issuer
+	Endpoint   string            `json:"endpoint,omitempty"` // the one that said live
+	Action     string            `json:"action"`             // revoke, rotate, rotate_and_revoke, none, held, until_expiry
+	Method     string            `json:"method,omitempty"`
+	Tier       rules.Tier        `json:"tier,omitempty"`
+	Scope      rules.Scope       `json:"scope,omitempty"`
+	Reversible bool              `json:"reversible"`
+	Collateral string            `json:"collateral,omitempty"`
+	Requests   []revokers.Effect `json:"requests,omitempty"`
+	// Unprovable says why the result of the kill could not be proven.
+	Unprovable string                    `json:"unprovable,omitempty"`
+	Held       string                    `json:"held,omitempty"`
+	Remedy     string                    `json:"remedy,omitempty"`
+	Outcome    prove.Outcome             `json:"outcome,omitempty"`
+	Detail     string                    `json:"detail,omitempty"`
+	Receipt    *revokers.Acknowledgement `json:"receipt,omitempty"`
+	Rotation   *Rotation                 `json:"rotation,omitempty"`
+	Control    string                    `json:"control,omitempty"`
+	Proof      []prove.Observation       `json:"proof,omitempty"`
+	// Code is the exit code that an item causes by itself, 0 for its outcome's.
+	Code        int       `json:"-"`
+	Looks       int       `json:"looks,omitempty"`
+	ReplicaRisk float64   `json:"replica_risk,omitempty"`
+	Derived     []Derived `json:"derived,omitempty"`
+	Seconds     float64   `json:"seconds,omitempty"` // from the kill to the proof
 }
 
 // Derived is what became of another credential of the same subject at the
@@ -84,7 +93,14 @@ type Derived struct {
 	Kind        rules.Kind        `json:"kind"`
 	Redacted    string            `json:"redacted"`
 	Liveness    revokers.Liveness `json:"liveness"`
-	Reason      string            `json:"reason"`
+	Reason      revokers.Reason   `json:"reason"`
+}
+
+// Rotation is a replacement and where its consumers find it.
+type Rotation struct {
+	Where  string    `json:"where"`
+	Detail string    `json:"detail,omitempty"`
+	At     time.Time `json:"at"`
 }
 
 // Progress tells how far a run is.
@@ -104,20 +120,22 @@ type Notice struct {
 
 // Summary comes last.
 type Summary struct {
-	Artifacts   int64                    `json:"artifacts"`
-	Bytes       int64                    `json:"bytes"`
-	Findings    int                      `json:"findings"`
-	Credentials int                      `json:"credentials"`
-	Live        int                      `json:"live"`
-	Dead        int                      `json:"dead"`
-	Unknown     int                      `json:"unknown"`
-	Unanswered  int                      `json:"unanswered"` // unknown ones whose question was due and got no answer
-	Hidden      int                      `json:"hidden"`     // below the confidence that is shown
-	Allowed     int64                    `json:"allowed"`    // suppressed by a marker in the text
-	Incomplete  int                      `json:"incomplete"` // things that could not be read
-	Outcomes    map[revokers.Outcome]int `json:"outcomes,omitempty"`
-	Seconds     float64                  `json:"seconds"`
-	ExitCode    int                      `json:"exit_code"`
+	Artifacts   int64 `json:"artifacts"`
+	Bytes       int64 `json:"bytes"`
+	Findings    int   `json:"findings"`
+	Credentials int   `json:"credentials"`
+	Live        int   `json:"live"`
+	Dead        int   `json:"dead"`
+	Unknown     int   `json:"unknown"`
+	// Unanswered counts the unknown ones whose question was due and was not
+	// answered: they make the run incomplete unless accepted.
+	Unanswered int                   `json:"unanswered"`
+	Hidden     int                   `json:"hidden"`     // below the confidence that is shown
+	Allowed    int64                 `json:"allowed"`    // suppressed by a marker in the text
+	Incomplete int                   `json:"incomplete"` // things that could not be read
+	Outcomes   map[prove.Outcome]int `json:"outcomes,omitempty"`
+	Seconds    float64               `json:"seconds"`
+	ExitCode   int                   `json:"exit_code"`
 }
 
 func (Config) eventType() string     { return "config" }

@@ -74,7 +74,7 @@ func (s *sarif) Close() error {
 		}
 		text := string(f.Kind) + " " + f.Rule + " " + Clean(f.Redacted)
 		if v.Fingerprint != "" {
-			text += ": " + v.Liveness.String() + " (" + v.Reason + ")"
+			text += ": " + v.Liveness.String() + " (" + string(v.Reason) + ")"
 		}
 		where := f.Location.Path
 		if where == "" {

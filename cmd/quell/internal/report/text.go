@@ -10,6 +10,7 @@ import (
 	"unicode"
 
 	"github.com/quellhq/quell/revokers"
+	"github.com/quellhq/quell/revokers/prove"
 	"github.com/quellhq/quell/rules"
 )
 
@@ -47,7 +48,10 @@ func (t *text) Emit(e Event) error {
 		if t.verdicts == nil {
 			t.verdicts = map[string]Verdict{}
 		}
-		t.verdicts[e.Fingerprint] = e
+		// Several instances can have been asked: Live counts, then Dead.
+		if old, ok := t.verdicts[e.Fingerprint]; !ok || old.Liveness == revokers.Unknown || e.Liveness == revokers.Live {
+			t.verdicts[e.Fingerprint] = e
+		}
 	case Action:
 		t.flush()
 		t.action(e)
@@ -71,7 +75,7 @@ func (t *text) flush() {
 		if asked {
 			state = strings.ToUpper(v.Liveness.String())
 			if v.Reason != "" {
-				state += " (" + v.Reason + ")"
+				state += " (" + string(v.Reason) + ")"
 			}
 		} else if c.Offline.State == rules.OfflineExpired {
 			state = "expired"
@@ -116,6 +120,9 @@ func (t *text) flush() {
 		}
 		if asked && v.Liveness == revokers.Unknown && v.Detail != "" {
 			fmt.Fprintf(t.w, "         %s\n", Clean(v.Detail))
+		}
+		if asked && v.Remedy != "" {
+			fmt.Fprintf(t.w, "         next: %s\n", Clean(v.Remedy))
 		}
 		for i, l := range c.Locations {
 			if i == 5 {
@@ -188,11 +195,11 @@ func (t *text) action(a Action) {
 		}
 	}
 	line("held", a.Held)
-	line("frees it", a.Lever)
 	if a.Tier != "" {
 		line("tier", fmt.Sprintf("%s, ends %s, %s", a.Tier, a.Scope, map[bool]string{true: "reversible", false: "irreversible"}[a.Reversible]))
 	}
 	line("collateral", a.Collateral)
+	line("not provable", a.Unprovable)
 	for _, r := range a.Requests {
 		line("request", r.Method+" "+r.URL)
 		for _, k := range slices.Sorted(keys(r.Header)) {
@@ -216,14 +223,18 @@ func (t *text) action(a Action) {
 		line("issuer's claim", strings.TrimSpace(said+" "+a.Receipt.Detail))
 	}
 	line("proof", a.Detail)
-	if a.Outcome == revokers.Confirmed {
+	if a.Outcome == prove.Confirmed {
 		line("positive control", a.Control)
+		line("looks", fmt.Sprintf("%d; chance that a stale replica of ten was missed: %.1f %%", a.Looks, 100*a.ReplicaRisk))
 	}
 	if a.Seconds > 0 {
 		line("took", fmt.Sprintf("%.1f s from the kill to the end of the proof", a.Seconds))
 	}
 	for _, d := range a.Derived {
 		line("also", fmt.Sprintf("%s %s of the same subject: %s (%s)", d.Kind, d.Redacted, d.Liveness, d.Reason))
+	}
+	if a.Outcome != prove.Confirmed && a.Outcome != prove.AlreadyDead {
+		line("next", a.Remedy)
 	}
 	fmt.Fprintln(t.w)
 }
@@ -244,7 +255,7 @@ func (t *text) summary(s Summary) {
 	}
 	if len(s.Outcomes) > 0 {
 		var parts []string
-		for _, o := range []revokers.Outcome{revokers.Confirmed, revokers.StillAlive, revokers.Unconfirmed, revokers.UntilExpiry, revokers.Held} {
+		for _, o := range []prove.Outcome{prove.Confirmed, prove.AlreadyDead, prove.StillAlive, prove.Unconfirmed, prove.UntilExpiry, prove.Held} {
 			if n := s.Outcomes[o]; n > 0 {
 				parts = append(parts, fmt.Sprintf("%d %s", n, o))
 			}
@@ -252,6 +263,9 @@ func (t *text) summary(s Summary) {
 		fmt.Fprintf(t.w, "%s\n", strings.Join(parts, ", "))
 	} else {
 		fmt.Fprintf(t.w, "%d credentials in %d places: %d live, %d dead, %d unknown\n", s.Credentials, s.Findings, s.Live, s.Dead, s.Unknown)
+	}
+	if s.Unanswered > 0 {
+		fmt.Fprintf(t.w, "UNANSWERED: %d credentials could not be judged; this is not a clean result\n", s.Unanswered)
 	}
 	if s.Hidden > 0 {
 		fmt.Fprintf(t.w, "%d findings of lower confidence are not shown (--confidence low)\n", s.Hidden)

@@ -23,7 +23,7 @@ func TestHostileTextReachesNoTerminal(t *testing.T) {
 		Credential{Ref: rules.Ref{Fingerprint: "f", Rule: "r", Redacted: evil, Cookie: evil}, Locations: []rules.Location{l}},
 		Verdict{Fingerprint: "f", Verdict: revokers.Verdict{Detail: evil, Identity: map[string]string{"subject": evil}}},
 		Notice{Message: evil, Path: evil, Incomplete: true},
-		Action{Ref: rules.Ref{Fingerprint: "f", Redacted: evil}, Held: evil, Lever: evil, Collateral: evil, Detail: evil, Receipt: &revokers.Receipt{Detail: evil}, Requests: []revokers.Preview{{Method: "GET", URL: evil, Header: map[string]string{"A": evil}}}, Derived: []Derived{{Redacted: evil}}},
+		Action{Ref: rules.Ref{Fingerprint: "f", Redacted: evil}, Held: evil, Remedy: evil, Collateral: evil, Detail: evil, Receipt: &revokers.Acknowledgement{Detail: evil}, Requests: []revokers.Effect{{Method: "GET", URL: evil, Header: map[string]string{"A": evil}}}, Derived: []Derived{{Redacted: evil}}},
 		Summary{},
 	}
 	for _, format := range Formats() {

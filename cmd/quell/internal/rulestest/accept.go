@@ -16,6 +16,8 @@ import (
 	"sync"
 
 	"github.com/quellhq/quell/revokers"
+	"github.com/quellhq/quell/revokers/guard"
+	"github.com/quellhq/quell/revokers/issuer"
 	"github.com/quellhq/quell/revokers/natives"
 	"github.com/quellhq/quell/rules"
 	"github.com/quellhq/quell/scanners"
@@ -63,12 +65,12 @@ func (t *suite) fail(format string, args ...any) {
 }
 
 func (t *suite) natives() {
-	table := natives.Table()
-	if p := t.rule.Probe; p != nil && p.Native != "" && table.Probes[p.Native] == nil {
+	verifiers, enders := natives.New(natives.Config{}).Names()
+	if p := t.rule.Probe; p != nil && p.Native != "" && !slices.Contains(verifiers, p.Native) {
 		t.fail("no native probe %q", p.Native)
 	}
 	for _, v := range t.rule.Revokes {
-		if v.Native != "" && table.Revokes[v.Native] == nil {
+		if v.Native != "" && !slices.Contains(enders, v.Native) {
 			t.fail("no native revocation %q", v.Native)
 		}
 	}
@@ -137,9 +139,9 @@ func (t *suite) secret() (rules.Credential, bool) {
 	return rules.Credential{}, false
 }
 
-// issuer serves a case's replies to the credential, and a refusal to every
+// double serves a case's replies to the credential, and a refusal to every
 // other one, as an issuer does.
-type issuer struct {
+type double struct {
 	mu       sync.Mutex
 	secret   string
 	replies  []rules.Reply
@@ -148,7 +150,7 @@ type issuer struct {
 	anything bool // gives the first reply to everybody
 }
 
-func (s *issuer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (s *double) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if r.ContentLength > 0 {
@@ -183,7 +185,7 @@ func (s *issuer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // knows tells a request about the case's own credential from a control's.
 // Requests of the operator's carry no credential.
-func (s *issuer) knows(r *http.Request) bool {
+func (s *double) knows(r *http.Request) bool {
 	var all strings.Builder
 	for _, v := range r.Header {
 		all.WriteString(strings.Join(v, "\n"))
@@ -194,11 +196,15 @@ func (s *issuer) knows(r *http.Request) bool {
 	return strings.HasPrefix(r.Header.Get("Authorization"), "Basic ") || r.Header.Get("Private-Token") == "operator" || r.Method == http.MethodPost && r.URL.Path == "/credentials/revoke"
 }
 
-// refuse is the dead answer that the probe's own arms describe.
-func (t *suite) refuse() rules.Reply {
+// refuse is what never-issued credentials get: what the case's dead one gets, or
+// the dead answer that the probe's own arms describe.
+func (t *suite) refuse(c rules.Case) rules.Reply {
+	if n := len(c.Replies); n > 0 && len(c.Want) > 0 && strings.HasPrefix(c.Want[len(c.Want)-1], "dead") {
+		return c.Replies[n-1]
+	}
 	out := rules.Reply{Status: http.StatusUnauthorized}
 	for _, a := range t.rule.Probe.When {
-		if a.Then == "dead" && a.After == "" && !strings.Contains(a.Body, "{") {
+		if a.Then == "dead" && a.Also == "" && !strings.Contains(a.Body, "{") {
 			out = rules.Reply{Status: a.Status[0], Body: a.Body, Header: map[string]string{}}
 			if a.JSON != nil {
 				flat := map[string]any{}
@@ -218,9 +224,18 @@ func (t *suite) refuse() rules.Reply {
 	return out
 }
 
-func (t *suite) prober(srv *httptest.Server, with map[string]string) *revokers.Prober {
+// bench is one credential at an issuer of a case, with what has happened so far.
+type bench struct {
+	registry *natives.Registry
+	asker    guard.Asker
+	target   revokers.Target
+	before   *revokers.Answer
+	sent     *revokers.Acknowledgement
+}
+
+func (t *suite) bench(srv *httptest.Server, cred rules.Credential, with map[string]string) *bench {
 	u, _ := url.Parse(srv.URL)
-	in := &revokers.Instance{Provider: t.rule.Provider.ID, URL: u, Operator: true, Settings: map[string]string{}}
+	in := &issuer.Instance{Provider: t.rule.Provider.ID, URL: u, Operator: true, Settings: map[string]string{}}
 	for k, v := range with {
 		if k == "admin" {
 			in.Admin = rules.NewSecretString(v)
@@ -228,7 +243,26 @@ func (t *suite) prober(srv *httptest.Server, with map[string]string) *revokers.P
 			in.Settings[k] = v
 		}
 	}
-	return &revokers.Prober{Set: t.set, Natives: natives.Table(), Instances: revokers.Instances{in}, Client: &revokers.Client{PerSecond: 1000}}
+	return &bench{registry: natives.New(natives.Config{Doer: &issuer.Client{}}), target: revokers.Target{Credential: cred, Rule: t.rule, Instance: in}}
+}
+
+// verify asks the first endpoint and judges.
+func (b *bench) verify(ctx context.Context) (revokers.Verdict, error) {
+	endpoints := b.registry.Endpoints(b.target)
+	if len(endpoints) == 0 {
+		return revokers.Undecided(revokers.Unsupported, "nothing to ask"), nil
+	}
+	e, err := b.asker.Ask(ctx, b.registry, b.target, endpoints[0])
+	if err != nil {
+		return revokers.Verdict{}, err
+	}
+	e.Before, e.Sent = b.before, b.sent
+	v := revokers.Judge(b.target, e)
+	if v.Liveness == revokers.Live {
+		b.target.Seen = &revokers.Sighting{Endpoint: endpoints[0], Learned: e.Learned}
+		b.target.Captures, b.before = e.Answer.Captures, &e.Answer
+	}
+	return v, nil
 }
 
 func (t *suite) run(c rules.Case) {
@@ -237,31 +271,27 @@ func (t *suite) run(c rules.Case) {
 		t.fail("case %q: there is no example to run it with", c.Name)
 		return
 	}
-	is := &issuer{secret: cred.Secret.Reveal(), replies: slices.Clone(c.Replies)}
+	is := &double{secret: cred.Secret.Reveal(), replies: slices.Clone(c.Replies)}
 	if t.rule.Probe != nil {
-		is.refuse = t.refuse()
+		is.refuse = t.refuse(c)
 	}
 	srv := httptest.NewServer(is)
 	defer srv.Close()
-	p := t.prober(srv, c.With)
-	var kept map[string]string
+	b := t.bench(srv, cred, c.With)
 	for i, want := range c.Want {
 		word, reason, _ := strings.Cut(want, ":")
 		got, gotReason, detail := "", "", ""
 		if word == "accepted" || word == "refused" {
-			got, detail = t.revoke(p, cred, c.Revoke, kept)
+			got, detail = t.revoke(b, c.Revoke)
 		} else {
-			v, err := p.Verify(t.ctx, cred)
+			v, err := b.verify(t.ctx)
 			if err != nil {
 				t.fail("case %q: %v", c.Name, err)
 				return
 			}
-			got, gotReason, detail = v.Liveness.String(), v.Reason, v.Detail
-			if v.Identity != nil {
-				kept = v.Identity
-			}
+			got, gotReason, detail = v.Liveness.String(), string(v.Reason), v.Detail
 		}
-		if got != word || reason != "" && gotReason != reason {
+		if got != word || reason != "" && gotReason != strings.ReplaceAll(reason, " ", "_") {
 			t.fail("case %q: answer %d is %s:%s (%s), want %s", c.Name, i+1, got, gotReason, detail, want)
 			return
 		}
@@ -276,25 +306,33 @@ func (t *suite) run(c rules.Case) {
 	}
 }
 
-func (t *suite) revoke(p *revokers.Prober, cred rules.Credential, id string, kept map[string]string) (string, string) {
-	x, err := p.Exchange(cred)
-	if err != nil {
-		return "error", err.Error()
-	}
-	x.Kept = kept
+func (t *suite) revoke(b *bench, id string) (string, string) {
 	for i := range t.rule.Revokes {
 		r := &t.rule.Revokes[i]
 		if id != "" && r.ID != id || r.Native != "" {
 			continue
 		}
-		receipt, err := x.Revoke(t.ctx, r)
-		switch {
-		case err != nil:
+		v, err := b.registry.Revoker(r)
+		if err != nil {
 			return "error", err.Error()
-		case receipt.Accepted:
-			return "accepted", ""
 		}
-		return "refused", receipt.Detail
+		ts := []revokers.Target{b.target}
+		effects, err := v.Plan(t.ctx, ts)
+		if err != nil {
+			return "error", err.Error()
+		}
+		for _, e := range effects {
+			receipt, err := v.Send(t.ctx, ts, e, func(revokers.Effect) error { return nil })
+			if err != nil {
+				return "error", err.Error()
+			}
+			ack := receipt.Of(0)
+			b.sent = &ack
+			if !ack.Accepted {
+				return "refused", ack.Detail
+			}
+		}
+		return "accepted", ""
 	}
 	return "error", "the rule has no such revocation"
 }
@@ -313,10 +351,10 @@ func (t *suite) negativeControl() {
 		if !ok {
 			return
 		}
-		srv := httptest.NewServer(&issuer{secret: cred.Secret.Reveal(), replies: c.Replies, anything: true})
-		v, err := t.prober(srv, c.With).Verify(t.ctx, cred)
+		srv := httptest.NewServer(&double{secret: cred.Secret.Reveal(), replies: c.Replies, anything: true})
+		v, err := t.bench(srv, cred, c.With).verify(t.ctx)
 		srv.Close()
-		if err != nil || v.Liveness != revokers.Unknown || v.Reason != revokers.Anything {
+		if err != nil || v.Liveness != revokers.Unknown || v.Reason != revokers.AcceptsAnything {
 			t.fail("an issuer that accepts anything makes it %s (%s)", v.Liveness, v.Reason)
 		}
 		return

@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/quellhq/quell/revokers"
+	"github.com/quellhq/quell/revokers/interp"
+	"github.com/quellhq/quell/revokers/issuer"
 	"github.com/quellhq/quell/rules"
 	"github.com/quellhq/quell/scanners/contracttest"
 )
@@ -50,16 +52,19 @@ func TestGitHubContract(t *testing.T) {
 		}
 	}
 	for _, r := range set.Rules {
-		x := &revokers.Exchange{Client: &revokers.Client{PerSecond: 1000}, Instance: &revokers.Instance{Provider: "github", URL: u, Operator: true}, Rule: r,
-			Credential: rules.Credential{Secret: rules.NewSecretString("ghp_" + strings.Repeat("x", 36))}}
+		target := revokers.Target{Credential: rules.Credential{Secret: rules.NewSecretString("ghp_" + strings.Repeat("x", 36))}, Rule: r, Instance: &issuer.Instance{Provider: "github", URL: u, Operator: true}}
 		if r.Probe != nil {
-			x.Probe(t.Context())
+			p := interp.Probe{Doer: &issuer.Client{}}
+			if _, err := p.Verify(t.Context(), target, p.Endpoints(target)[0]); err != nil {
+				t.Error(err)
+			}
 			for _, a := range r.Probe.When {
 				documented(r.Probe.Request, a.Status)
 			}
 		}
 		for i := range r.Revokes {
-			if _, err := x.Revoke(t.Context(), &r.Revokes[i]); err != nil {
+			v := interp.Revocation{Doer: &issuer.Client{}, Revoke: &r.Revokes[i]}
+			if _, err := v.Send(t.Context(), []revokers.Target{target}, revokers.Effect{}, func(revokers.Effect) error { return nil }); err != nil {
 				t.Error(err)
 			}
 			documented(r.Revokes[i].Request, r.Revokes[i].Accept)

@@ -7,62 +7,39 @@ import (
 
 	"github.com/quellhq/quell/cmd/quell/internal/plan"
 	"github.com/quellhq/quell/cmd/quell/internal/report"
-	"github.com/quellhq/quell/revokers"
-	"github.com/quellhq/quell/rules"
+	"github.com/quellhq/quell/revokers/prove"
 )
 
-// Plan decides what would be done about credentials, whose verdicts are in the
-// same order. breakGlass is the reason for ending what policy would hold.
-func (r *Runtime) Plan(ctx context.Context, creds []rules.Credential, verdicts []revokers.Verdict, breakGlass string) (*plan.Plan, error) {
-	for _, c := range creds {
+// Plan decides what would be done about credentials. breakGlass is the reason
+// for ending what policy would hold.
+func (r *Runtime) Plan(ctx context.Context, checked []Checked, breakGlass string) (*plan.Plan, error) {
+	for _, c := range checked {
 		r.Redactor.Add(c.Secret)
 	}
-	p := Planner{
-		Prober:     r.Prober,
-		Policy:     r.Policy,
-		Own:        OwnSecrets(r.Instances, r.options.Getenv),
-		BreakGlass: breakGlass,
-		Recipients: r.Recipients,
-		Names:      r.RecipientNames,
-		Redactor:   r.Redactor,
-		NoKill:     r.noKill(),
-	}
-	return p.Plan(ctx, creds, verdicts)
+	return r.Planner(breakGlass).Plan(ctx, checked)
 }
 
 // Apply does what a plan says and emits an action for each item. The summary
 // and the tally are those of what the run did before: Apply adds the outcomes
 // and the exit code. An interruption is no error, but in the exit code.
-func (r *Runtime) Apply(ctx context.Context, p *plan.Plan, id string, sink report.Sink, sum report.Summary, tally Tally) (report.Summary, error) {
-	if r.options.Offline {
-		return sum, errOffline
-	}
-	led, err := r.Ledger()
+func (r *Runtime) Apply(ctx context.Context, p *plan.Plan, id string, dry bool, sink report.Sink, sum report.Summary, tally Tally) (report.Summary, error) {
+	led, err := r.Ledger(ctx)
 	if err != nil {
 		return sum, err
 	}
 	defer led.Close()
-	ids, err := r.Identities()
+	a, err := r.Applier(led, p.BreakGlass)
 	if err != nil {
 		return sum, err
 	}
-	a := Applier{
-		Prober:     r.Prober,
-		Policy:     r.Policy,
-		Own:        OwnSecrets(r.Instances, r.options.Getenv),
-		Ledger:     led,
-		Identities: ids,
-		Recipients: r.Recipients,
-		Actor:      r.Actor(),
-		NoKill:     r.noKill(),
-		Progress:   func(s string) { r.options.Progress(report.Clean(s)) },
-	}
-	sum.Outcomes = map[revokers.Outcome]int{}
+	a.DryRun = dry
+	sum.Outcomes = map[prove.Outcome]int{}
 	start := r.options.Now()
 	err = a.Apply(ctx, p, id, func(act report.Action) error {
 		if act.Outcome != "" {
 			sum.Outcomes[act.Outcome]++
 		}
+		tally.add(act)
 		return sink.Emit(act)
 	})
 	tally.Interrupted = ctx.Err() != nil
@@ -70,19 +47,15 @@ func (r *Runtime) Apply(ctx context.Context, p *plan.Plan, id string, sink repor
 		return sum, err
 	}
 	sum.Seconds += time.Since(start).Seconds()
-	tally.Left += left(sum.Outcomes)
 	sum.ExitCode = tally.ExitCode()
 	return sum, nil
 }
 
 // Contain plans and applies what a scan found, whose summary and tally it
 // continues. What was killed is known to be dead and is no finding any more;
-// what could not be read is still missing.
-func (r *Runtime) Contain(ctx context.Context, creds []rules.Credential, verdicts []revokers.Verdict, breakGlass string, sink report.Sink, sum report.Summary, tally Tally) (report.Summary, error) {
-	if verdicts == nil {
-		verdicts = make([]revokers.Verdict, len(creds))
-	}
-	p, err := r.Plan(ctx, creds, verdicts, breakGlass)
+// what could not be read or judged is still missing.
+func (r *Runtime) Contain(ctx context.Context, checked []Checked, breakGlass string, sink report.Sink, sum report.Summary, tally Tally) (report.Summary, error) {
+	p, err := r.Plan(ctx, checked, breakGlass)
 	if err != nil {
 		return sum, err
 	}
@@ -90,8 +63,8 @@ func (r *Runtime) Contain(ctx context.Context, creds []rules.Credential, verdict
 	if err != nil {
 		return sum, err
 	}
-	tally.Counted, tally.Unanswered = 0, 0
-	return r.Apply(ctx, p, id, sink, sum, tally)
+	tally.Counted = 0
+	return r.Apply(ctx, p, id, false, sink, sum, tally)
 }
 
 // noKill reports the environment's switch that stops all killing.

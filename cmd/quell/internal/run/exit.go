@@ -1,10 +1,9 @@
 package run
 
 import (
-	"slices"
-
 	"github.com/quellhq/quell/cmd/quell/internal/report"
 	"github.com/quellhq/quell/revokers"
+	"github.com/quellhq/quell/revokers/prove"
 )
 
 // Exit codes of every command that scans, asks or kills.
@@ -45,25 +44,17 @@ func (t Tally) ExitCode() int {
 	return ExitClean
 }
 
-// left counts the outcomes of kills that leave something to do.
-func left(outcomes map[revokers.Outcome]int) int {
-	n := 0
-	for o, k := range outcomes {
-		if o != revokers.Confirmed {
-			n += k
-		}
+// add counts what an action of an apply leaves.
+func (t *Tally) add(a report.Action) {
+	switch {
+	case a.Code == ExitIncomplete:
+		t.Unanswered++
+	case a.Code != 0:
+		t.Left++
+	case a.Outcome == "" || a.Outcome == prove.Confirmed || a.Outcome == prove.AlreadyDead:
+	default:
+		t.Left++
 	}
-	return n
-}
-
-// unanswered lists the reasons of verdicts whose question was due and got no
-// answer. The other reasons of an unknown verdict mean that there was nothing
-// to ask.
-var unanswered = []string{"refused", "other_issuer", "control_failed", "throttled", "unreachable", "restricted", "unexpected", "accepts_anything"}
-
-// Unanswered reports whether v leaves a question unanswered.
-func Unanswered(v revokers.Verdict) bool {
-	return v.Liveness == revokers.Unknown && slices.Contains(unanswered, v.Reason)
 }
 
 // CountVerdict adds a credential's verdict to the summary; nil means that no
@@ -78,7 +69,7 @@ func CountVerdict(sum *report.Summary, v *revokers.Verdict, expired bool) {
 	default:
 		sum.Unknown++
 	}
-	if v != nil && Unanswered(*v) {
+	if v != nil && v.Unanswered() {
 		sum.Unanswered++
 	}
 }

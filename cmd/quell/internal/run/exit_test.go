@@ -5,6 +5,7 @@ import (
 
 	"github.com/quellhq/quell/cmd/quell/internal/report"
 	"github.com/quellhq/quell/revokers"
+	"github.com/quellhq/quell/revokers/prove"
 )
 
 func TestTheFirstReasonThatAppliesIsTheExitCode(t *testing.T) {
@@ -33,10 +34,10 @@ func TestOnlyQuestionsThatWereDueAreUnanswered(t *testing.T) {
 		"refused": true, "other_issuer": true, "control_failed": true, "throttled": true, "unreachable": true, "restricted": true, "unexpected": true, "accepts_anything": true,
 		"unsupported": false, "no_host": false, "canary": false, "malformed": false, "partial": false, "offline": false, "": false,
 	} {
-		if got := Unanswered(revokers.Verdict{Liveness: revokers.Unknown, Reason: reason}); got != want {
+		if got := (revokers.Verdict{Liveness: revokers.Unknown, Reason: revokers.Reason(reason)}).Unanswered(); got != want {
 			t.Errorf("%q: %v", reason, got)
 		}
-		if Unanswered(revokers.Verdict{Liveness: revokers.Dead, Reason: reason}) {
+		if (revokers.Verdict{Liveness: revokers.Dead, Reason: revokers.Reason(reason)}).Unanswered() {
 			t.Errorf("dead with %q is an answer", reason)
 		}
 	}
@@ -54,11 +55,25 @@ func TestEveryCredentialIsCountedOnce(t *testing.T) {
 	}
 }
 
-func TestAConfirmedKillLeavesNothing(t *testing.T) {
-	if n := left(map[revokers.Outcome]int{revokers.Confirmed: 3}); n != 0 {
-		t.Errorf("%d left", n)
-	}
-	if n := left(map[revokers.Outcome]int{revokers.Confirmed: 3, revokers.Held: 1, revokers.StillAlive: 2}); n != 3 {
-		t.Errorf("%d left, want 3", n)
+func TestWhatAnActionLeaves(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		act  report.Action
+		want int
+	}{
+		{"a confirmed kill", report.Action{Outcome: prove.Confirmed}, ExitClean},
+		{"one that somebody else ended", report.Action{Outcome: prove.AlreadyDead}, ExitClean},
+		{"nothing to do", report.Action{Action: "none"}, ExitClean},
+		{"no proof", report.Action{Outcome: prove.Unconfirmed}, ExitLeft},
+		{"still alive", report.Action{Outcome: prove.StillAlive}, ExitLeft},
+		{"accepted until it expires", report.Action{Outcome: prove.UntilExpiry}, ExitLeft},
+		{"held although live", report.Action{Outcome: prove.Held, Code: ExitLeft}, ExitLeft},
+		{"held without an answer", report.Action{Outcome: prove.Held, Code: ExitIncomplete}, ExitIncomplete},
+	} {
+		var tally Tally
+		tally.add(c.act)
+		if got := tally.ExitCode(); got != c.want {
+			t.Errorf("%s: exit code %d, want %d", c.name, got, c.want)
+		}
 	}
 }

@@ -5,25 +5,26 @@ import (
 	"fmt"
 	"net/url"
 	"slices"
-	"strings"
 	"time"
 
 	"filippo.io/age"
 
-	"github.com/quellhq/quell/cmd/quell/internal/config"
 	"github.com/quellhq/quell/cmd/quell/internal/plan"
 	"github.com/quellhq/quell/cmd/quell/internal/policy"
 	"github.com/quellhq/quell/cmd/quell/internal/report"
 	"github.com/quellhq/quell/revokers"
-	"github.com/quellhq/quell/revokers/vault"
+	"github.com/quellhq/quell/revokers/guard"
+	"github.com/quellhq/quell/revokers/natives"
 	"github.com/quellhq/quell/rules"
+	"github.com/quellhq/quell/rules/credential"
 )
 
 // Planner decides what would be done about credentials.
 type Planner struct {
-	Prober     *revokers.Prober
+	Set        *rules.Set
+	Registry   *natives.Registry
 	Policy     *policy.Policy
-	Own        []rules.Secret // credentials that quell itself runs under
+	Own        guard.Own // credentials that quell works with
 	BreakGlass string
 	Recipients []age.Recipient
 	Names      []string // of the recipients
@@ -31,19 +32,16 @@ type Planner struct {
 	NoKill     bool // the environment's switch
 }
 
-// Plan makes the plan.
-func (p *Planner) Plan(ctx context.Context, creds []rules.Credential, verdicts []revokers.Verdict) (*plan.Plan, error) {
+// Plan makes the plan. It only reads.
+func (p *Planner) Plan(ctx context.Context, checked []Checked) (*plan.Plan, error) {
 	out := &plan.Plan{Version: 1, Created: time.Now().UTC(), BreakGlass: p.BreakGlass, Recipients: p.Names}
 	done := 0
 	// Refresh tokens first: they take access tokens with them, which then need
 	// no request of their own.
-	order := make([]int, len(creds))
-	for i := range order {
-		order[i] = i
-	}
-	slices.SortStableFunc(order, func(a, b int) int { return rank(creds[a]) - rank(creds[b]) })
-	for _, i := range order {
-		item, err := p.item(creds[i], verdicts[i], done)
+	order := slices.Clone(checked)
+	slices.SortStableFunc(order, func(a, b Checked) int { return rank(a.Kind) - rank(b.Kind) })
+	for _, c := range order {
+		item, err := p.item(ctx, c, done)
 		if err != nil {
 			return nil, err
 		}
@@ -55,171 +53,198 @@ func (p *Planner) Plan(ctx context.Context, creds []rules.Credential, verdicts [
 	return out, ctx.Err()
 }
 
-func rank(c rules.Credential) int {
-	if c.Kind == rules.KindRefresh {
+func rank(k credential.Kind) int {
+	if k == credential.KindRefresh {
 		return 0
 	}
 	return 1
 }
 
-func (p *Planner) item(c rules.Credential, v revokers.Verdict, done int) (plan.Item, error) {
+func (p *Planner) item(ctx context.Context, c Checked, done int) (plan.Item, error) {
+	v := c.Verdict()
 	it := plan.Item{Ref: c.Ref, Verdict: p.Redactor.Verdict(v), Action: plan.ActHeld}
 	it.Redacted = c.Secret.Hint()
 	for _, f := range c.Findings {
 		it.Exposures = append(it.Exposures, p.Redactor.Location(f.Location))
 	}
 	var err error
-	if it.Sealed, err = config.Seal([]byte(c.Secret.Reveal()), p.Recipients); err != nil {
+	if it.Sealed, err = SealCredential(c.Credential, p.Recipients); err != nil {
 		return it, err
 	}
 	if v.Liveness == revokers.Dead {
 		it.Action = plan.ActNone
 		return it, nil
 	}
-	q := policy.Question{Verdict: v, Rule: p.Prober.Set.Rule(c.Rule), BreakGlass: p.BreakGlass != "", Done: done, OwnSecret: owned(c.Secret, p.Own)}
-	x, err := p.Prober.Exchange(c)
-	if err == nil {
-		q.Instance = x.Instance
-		it.Instance = x.Instance.URL.String()
-		q.Revoke, q.Missing = pick(x)
-		if w := x.Instance.Rotate; w != nil {
-			q.Rotation = true
-			it.Rotate = &plan.Rotate{Vault: w.Vault, StaticRole: w.StaticRole, KV: w.KV}
-		}
+	if t := c.Target; t != nil {
+		it.Instance, it.Page, it.Seen, it.Captures = t.URL(), t.Instance.Settings["probe_path"], t.Seen, c.captures()
 	}
-	if r := q.Rule; r != nil && r.Stateless && len(r.Revokes) == 0 && it.Rotate == nil && v.Reason != revokers.NoHost {
-		it.Action = plan.ActWait
-		return it, nil
-	}
-	if p.NoKill {
-		it.Hold = &policy.Hold{Why: "QUELL_NO_KILL is set", Lever: "unset it"}
-		return it, nil
-	}
-	if err != nil && v.Reason != revokers.NoHost && q.Rule != nil && len(q.Rule.Revokes) > 0 {
-		it.Hold = &policy.Hold{Why: err.Error(), Lever: "ask again once its issuer answers, or name only that one in the policy"}
-		return it, nil
-	}
-	if it.Hold = p.Policy.Decide(q); it.Hold != nil {
-		return it, nil
-	}
-	it.Action = plan.ActRevoke
-	if it.Rotate != nil {
-		it.Action = plan.ActRotate
-		if rx, err := p.vault(x); err != nil {
-			it.Action, it.Hold = plan.ActHeld, &policy.Hold{Why: err.Error(), Lever: "an [[instance]] of vault with its admin token in the policy"}
-			return it, nil
-		} else {
-			it.Requests = append(it.Requests, vault.Rotator{Exchange: rx, With: *x.Instance.Rotate}.Preview()...)
-		}
-		it.Settle = rules.Duration(10 * time.Second)
-		it.Tier, it.Scope = rules.TierAdmin, "all sessions of the user"
-		it.Collateral = "whoever uses the old value and does not read the new one from Vault loses access"
-	}
-	if r := q.Revoke; r != nil {
-		if it.Rotate != nil {
-			it.Action = plan.ActRotateRevoke
-		}
-		it.Revoke, it.Tier, it.Scope, it.Reversible, it.Collateral, it.Settle = r.ID, r.Tier, r.Scope, r.Reversible, r.Collateral, r.Settle
-		it.Requests = append(it.Requests, p.preview(x, r)...)
-	}
-	if x.Instance.Settle > 0 {
-		it.Settle = rules.Duration(x.Instance.Settle)
-	}
+	d := p.decide(ctx, c, done)
+	d.fill(&it)
 	return it, nil
 }
 
-// pick chooses the first revocation whose needs the operator's settings meet.
-func pick(x *revokers.Exchange) (*rules.Revoke, string) {
-	missing := ""
-	for i := range x.Rule.Revokes {
-		r := &x.Rule.Revokes[i]
-		if len(r.Only) > 0 && !slices.Contains(r.Only, x.Instance.Host()) {
-			continue
+func (c Checked) captures() map[string]string {
+	if c.Answer == nil {
+		return nil
+	}
+	return c.Answer.Captures
+}
+
+// decision is what policy and rules allow for one credential.
+type decision struct {
+	target   *revokers.Target
+	revoke   *rules.Revoke
+	steps    []revokers.Step
+	effects  []revokers.Effect
+	hold     *policy.Hold
+	wait     bool // stateless: nothing ends it before it expires
+	unproven string
+}
+
+// decide applies the policy. Apply calls it again with the answer of that time.
+func (p *Planner) decide(ctx context.Context, c Checked, done int) decision {
+	v := c.Verdict()
+	d := decision{target: c.Target}
+	r := p.Set.Rule(c.Rule)
+	live := 0
+	for _, x := range c.Verdicts {
+		if x.Liveness == revokers.Live {
+			live++
 		}
-		m, ok := x.Has(r.Needs)
-		if ok {
-			return r, ""
+	}
+	q := policy.Question{Verdict: v, Rule: r, BreakGlass: p.BreakGlass != "", Done: done, OwnSecret: p.Own.Has(c.Secret)}
+	for _, s := range c.Credential.Parts {
+		q.OwnSecret = q.OwnSecret || p.Own.Has(s)
+	}
+	if t := c.Target; t != nil {
+		q.Instance = t.Instance
+		d.revoke, q.Missing = natives.Choose(*t)
+		q.Revoke, q.Rotation = d.revoke, t.Instance.Rotate != nil
+	}
+	switch {
+	case r != nil && r.Stateless && len(r.Revokes) == 0 && !q.Rotation && v.Reason != revokers.NoHost && v.Reason != revokers.Canary:
+		d.wait = true
+		return d
+	case p.NoKill:
+		d.hold = &policy.Hold{Why: "QUELL_NO_KILL is set", Remedy: "unset it"}
+	case live > 1:
+		d.hold = &policy.Hold{Why: fmt.Sprintf("%d instances say that it is live, so whose it is is not certain", live), Remedy: "name only the one that issued it, with its cookie or user, in the policy"}
+	case c.Target == nil && v.Reason != revokers.NoHost && v.Reason != revokers.Canary && r != nil && len(r.Revokes) > 0:
+		d.hold = &policy.Hold{Why: "which instance issued it is not certain: " + v.Detail, Remedy: orRemedy(v.Remedy)}
+	default:
+		d.hold = p.Policy.Decide(q)
+	}
+	if d.hold == nil {
+		d.effectsOf(ctx, p.Registry)
+	}
+	return d
+}
+
+func orRemedy(s string) string {
+	if s == "" {
+		return "ask again when its issuer answers, or name only that one in the policy"
+	}
+	return s
+}
+
+// effectsOf plans the rotation and the revocation.
+func (d *decision) effectsOf(ctx context.Context, reg *natives.Registry) {
+	t := *d.target
+	if rot := reg.Rotator(t); rot != nil {
+		steps, err := rot.Steps(ctx, t)
+		if err != nil {
+			d.hold = &policy.Hold{Why: err.Error(), Remedy: "the [instance.rotate] of the policy, and an [[instance]] of vault with its admin token"}
+			return
 		}
-		missing = m
+		d.steps = steps
+		for _, s := range steps {
+			d.effects = append(d.effects, s.Effect)
+		}
 	}
-	return nil, missing
-}
-
-func (p *Planner) preview(x *revokers.Exchange, r *rules.Revoke) []revokers.Preview {
-	if r.Native != "" {
-		return p.Prober.Natives.Revokes[r.Native].Preview(x)
-	}
-	var out []revokers.Preview
-	for _, s := range r.Steps {
-		out = append(out, x.Preview(s.Request))
-	}
-	return append(out, x.Preview(r.Request))
-}
-
-func (p *Planner) vault(x *revokers.Exchange) (*revokers.Exchange, error) {
-	return vaultFor(p.Prober, x)
-}
-
-// vaultFor finds the named Vault that rotates what x's instance issues.
-func vaultFor(p *revokers.Prober, x *revokers.Exchange) (*revokers.Exchange, error) {
-	for _, i := range p.Instances {
-		if i.Provider == "vault" && strings.TrimRight(i.URL.String(), "/") == x.Instance.Rotate.Vault {
-			if i.Admin.IsZero() {
-				return nil, fmt.Errorf("the Vault instance %s has no admin token", i.Host())
+	if d.revoke != nil {
+		v, err := reg.Revoker(d.revoke)
+		if err == nil {
+			var es []revokers.Effect
+			if es, err = v.Plan(ctx, []revokers.Target{t}); err == nil {
+				d.effects = append(d.effects, es...)
 			}
-			return &revokers.Exchange{Client: p.Client, Instance: i}, nil
+		}
+		if err != nil {
+			d.hold = &policy.Hold{Why: "the revocation can't be planned: " + err.Error(), Remedy: "the settings of the [[instance]] in the policy"}
+			return
 		}
 	}
-	host := x.Instance.Rotate.Vault
-	if u, err := url.Parse(host); err == nil {
-		host = u.Host
-	}
-	return nil, fmt.Errorf("the policy names no Vault instance %s", host)
+	d.unproven = unprovable(t)
 }
 
-func owned(s rules.Secret, own []rules.Secret) bool {
-	return slices.ContainsFunc(own, func(o rules.Secret) bool { return !o.IsZero() && o.Equal(s) })
+// unprovable says why a death could not be proven; empty if it can.
+func unprovable(t revokers.Target) string {
+	switch {
+	case !t.Rule.Probed():
+		return "nothing that only reads can tell whether it is live"
+	case t.Seen == nil:
+		return "it was not seen live"
+	}
+	if _, has := guard.ControlOf(t); !has && t.Seen.Learned == "" {
+		return "what a refusal looks like could not be learned, and no control is configured"
+	}
+	return ""
 }
 
-// OwnSecrets are the credentials that quell runs under: those of the policy's
-// instances, and those that its environment holds.
-func OwnSecrets(list revokers.Instances, getenv func(string) string) []rules.Secret {
-	var out []rules.Secret
-	for _, i := range list {
-		out = append(out, i.Admin, i.ClientSecret, i.Control)
-		if _, pass, ok := strings.Cut(i.Admin.Reveal(), ":"); ok {
-			out = append(out, rules.NewSecretString(pass))
-		}
+// fill writes the decision into the plan's item.
+func (d decision) fill(it *plan.Item) {
+	switch {
+	case d.wait:
+		it.Action = plan.ActWait
+		return
+	case d.hold != nil:
+		it.Action, it.Hold = plan.ActHeld, d.hold
+		return
 	}
-	for _, n := range []string{"GITHUB_TOKEN", "GH_TOKEN", "ACTIONS_RUNTIME_TOKEN", "ACTIONS_ID_TOKEN_REQUEST_TOKEN", "GITLAB_TOKEN", "CI_JOB_TOKEN", "VAULT_TOKEN", "GITEA_TOKEN", "SLACK_TOKEN"} {
-		if v := getenv(n); v != "" {
-			out = append(out, rules.NewSecretString(v))
-		}
+	it.Requests, it.Unprovable = d.effects, d.unproven
+	it.Action = plan.ActRevoke
+	if len(d.steps) > 0 {
+		w := d.target.Instance.Rotate
+		it.Action, it.Rotate = plan.ActRotate, &plan.Rotate{Vault: w.Vault, StaticRole: w.StaticRole, KV: w.KV}
+		it.Settle, it.Tier, it.Scope = rules.Duration(10*time.Second), rules.TierAdmin, rules.ScopeUser
+		it.Collateral = "whoever uses the old value and does not read the new one from Vault loses access"
 	}
-	return out
+	if r := d.revoke; r != nil {
+		if len(d.steps) > 0 {
+			it.Action = plan.ActRotateRevoke
+		}
+		it.Revoke, it.Tier, it.Scope, it.Reversible, it.Collateral, it.Settle, it.Batch = r.ID, r.Tier, r.Scope, r.Reversible, r.Collateral, r.Settle, r.Batch
+	}
+	if s := d.target.Instance.Settle; s > 0 {
+		it.Settle = rules.Duration(s)
+	}
 }
 
 // ActionOf renders an item.
 func ActionOf(it plan.Item) report.Action {
-	a := report.Action{Ref: it.Ref, Action: it.Action, Method: it.Revoke, Tier: it.Tier, Scope: it.Scope,
-		Reversible: it.Reversible, Collateral: it.Collateral, Requests: it.Requests}
+	a := report.Action{Ref: it.Ref, Instance: it.Instance, Action: it.Action, Method: it.Revoke, Tier: it.Tier, Scope: it.Scope,
+		Reversible: it.Reversible, Collateral: it.Collateral, Requests: it.Requests, Unprovable: it.Unprovable}
 	if u, err := url.Parse(it.Instance); err == nil {
 		a.Host = u.Host
 	}
+	if it.Seen != nil {
+		a.Endpoint = it.Seen.Endpoint
+	}
 	if it.Hold != nil {
-		a.Held, a.Lever = it.Hold.Why, it.Hold.Lever
+		a.Held, a.Remedy = it.Hold.Why, it.Hold.Remedy
 	}
 	if it.Action == plan.ActWait {
-		until := "its expiry, which nothing tells"
+		until := "its expiry, which is not known"
 		if t := it.Verdict.Expires; t != nil {
 			until = t.Format(time.RFC3339)
 		} else if t := it.Offline.Expires; t != nil {
 			until = t.Format(time.RFC3339)
 		}
 		a.Detail = "stateless: its issuer can't end it; it is accepted until " + until
+		a.Remedy = "roll the key that signs it, which ends everyone's; or wait"
 	}
 	if it.Action == plan.ActNone {
-		a.Detail = "it is dead already: " + it.Verdict.Reason
+		a.Detail = "it is dead already: " + string(it.Verdict.Reason)
 	}
 	return a
 }

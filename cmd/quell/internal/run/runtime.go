@@ -1,6 +1,7 @@
 package run
 
 import (
+	"context"
 	"crypto/ed25519"
 	"errors"
 	"fmt"
@@ -11,12 +12,15 @@ import (
 	"filippo.io/age"
 
 	"github.com/quellhq/quell/cmd/quell/internal/config"
+	"github.com/quellhq/quell/cmd/quell/internal/ledger"
 	"github.com/quellhq/quell/cmd/quell/internal/policy"
 	"github.com/quellhq/quell/cmd/quell/internal/report"
-	"github.com/quellhq/quell/cmd/quell/internal/store"
-	"github.com/quellhq/quell/revokers"
+	"github.com/quellhq/quell/revokers/guard"
+	"github.com/quellhq/quell/revokers/issuer"
 	"github.com/quellhq/quell/revokers/natives"
+	"github.com/quellhq/quell/revokers/prove"
 	"github.com/quellhq/quell/rules"
+	"github.com/quellhq/quell/rules/credential"
 )
 
 // Options is what a caller chooses about a Runtime. The zero value of every
@@ -38,8 +42,13 @@ type Options struct {
 	// NeedsSecrets makes a secret that the policy names and that can't be read
 	// an error. Otherwise it is a notice.
 	NeedsSecrets bool
-	// Offline forbids every request to an issuer.
+	// Offline sends nothing to any issuer, store or notification address.
 	Offline bool
+	// NoSelfHosted names providers of which the operator has no server of their
+	// own: a refusal by the public host is about the credential then.
+	NoSelfHosted []string
+	// ProbeTime bounds the asking; zero means ten minutes.
+	ProbeTime time.Duration
 	// Redactor is the one that the caller's sinks use.
 	Redactor *report.Redactor
 	// Progress gets messages for a person who waits.
@@ -58,9 +67,13 @@ type Runtime struct {
 	Keys      *config.Keys
 	Rules     *rules.Set
 	Policy    *policy.Policy
-	Prober    *revokers.Prober
 	Redactor  *report.Redactor
-	Instances revokers.Instances
+	Instances issuer.Instances
+	Registry  *natives.Registry
+	// Doer sends requests within the limits of their hosts.
+	Doer  issuer.Doer
+	Asker *guard.Asker
+	Own   guard.Own // credentials that quell works with
 
 	// Recipients are who values are sealed to, RecipientNames their public keys.
 	Recipients     []age.Recipient
@@ -102,7 +115,12 @@ func New(o Options) (*Runtime, error) {
 	if err := r.loadRules(); err != nil {
 		return nil, err
 	}
-	r.Instances, err = r.Policy.Instances(r.Rules, o.Getenv, func(err error) error {
+	for _, id := range o.NoSelfHosted {
+		if r.Rules.Providers[id] == nil {
+			return nil, fmt.Errorf("--no-self-hosted: no provider %q (quell: hint: quell rules list)", id)
+		}
+	}
+	r.Instances, err = r.Policy.Instances(r.Rules, o.NoSelfHosted, o.Getenv, func(err error) error {
 		if o.NeedsSecrets {
 			return err
 		}
@@ -119,17 +137,13 @@ func New(o Options) (*Runtime, error) {
 	if r.Recipients, r.RecipientNames, err = r.Keys.Recipients(recipients); err != nil {
 		return nil, err
 	}
-	canaries := map[string]bool{}
-	for _, c := range r.Policy.Canaries {
-		canaries[c] = true
+	r.Doer = &guard.Retry{Next: &guard.Breaker{Next: &guard.Limit{Next: &issuer.Client{}}}}
+	if o.Offline {
+		r.Doer = guard.Offline{}
 	}
-	r.Prober = &revokers.Prober{
-		Set:       r.Rules,
-		Natives:   natives.Table(),
-		Instances: r.Instances,
-		Client:    &revokers.Client{},
-		IsCanary:  func(c rules.Credential) bool { return canaries[c.Fingerprint] },
-	}
+	r.Registry = natives.New(natives.Config{Doer: r.Doer, Offline: o.Offline, Key: r.Keys.Fingerprint[:]})
+	r.Asker = &guard.Asker{}
+	r.Own = Own(r.Rules, r.Instances, o.Getenv)
 	return r, nil
 }
 
@@ -191,7 +205,7 @@ func (r *Runtime) TakeNotices() []report.Notice {
 
 // Ledger opens the ledger of the options, of QUELL_STATE, or of the state
 // folder. The caller closes it.
-func (r *Runtime) Ledger() (*store.Ledger, error) {
+func (r *Runtime) Ledger(ctx context.Context) (*ledger.Ledger, error) {
 	path := r.options.State
 	if path == "" {
 		path = r.options.Getenv("QUELL_STATE")
@@ -199,7 +213,53 @@ func (r *Runtime) Ledger() (*store.Ledger, error) {
 	if path == "" {
 		path = r.Dirs.LedgerFile()
 	}
-	return store.Open(path)
+	return ledger.Open(ctx, path, ledger.Options{Key: r.Keys.Sign, State: r.Dirs.State})
+}
+
+// Checker asks issuers.
+func (r *Runtime) Checker() *Checker {
+	canary := r.Policy.Canary()
+	return &Checker{
+		Set:       r.Rules,
+		Instances: r.Instances,
+		Verifier:  r.Registry,
+		Asker:     r.Asker,
+		Canary:    func(c credential.Ref) bool { return canary(c.Fingerprint) },
+		Time:      r.options.ProbeTime,
+		Offline:   r.options.Offline,
+	}
+}
+
+// Planner decides. reason, if given, overrides ownership and is recorded.
+func (r *Runtime) Planner(reason string) *Planner {
+	return &Planner{
+		Set: r.Rules, Registry: r.Registry, Policy: r.Policy, Own: r.Own, BreakGlass: reason,
+		Recipients: r.Recipients, Names: r.RecipientNames, Redactor: r.Redactor,
+		NoKill: r.noKill(),
+	}
+}
+
+// Applier does what plans say, and records it in led.
+func (r *Runtime) Applier(led *ledger.Ledger, breakGlass string) (*Applier, error) {
+	if r.options.Offline {
+		return nil, errOffline
+	}
+	ids, err := r.Identities()
+	if err != nil {
+		return nil, err
+	}
+	return &Applier{
+		Planner:    r.Planner(breakGlass),
+		Checker:    r.Checker(),
+		Prover:     &prove.Prover{Asker: r.Asker, Verifier: r.Registry, Controls: &prove.Controls{}},
+		Policy:     r.Policy,
+		Ledger:     led,
+		Identities: ids,
+		Recipients: r.Recipients,
+		Actor:      r.Actor(),
+		NoKill:     r.noKill(),
+		Progress:   func(s string) { r.options.Progress(report.Clean(s)) },
+	}, nil
 }
 
 // Identities open what was sealed to this installation, or to the file of

@@ -161,36 +161,13 @@ func specific(set *rules.Set, id string) int {
 	return -1
 }
 
-// Check asks about the credentials, a few at a time. Verdicts are in the order
-// of the credentials.
-func Check(ctx context.Context, v revokers.Verifier, creds []rules.Credential) ([]revokers.Verdict, error) {
-	out := make([]revokers.Verdict, len(creds))
-	var wg sync.WaitGroup
-	slots := make(chan struct{}, 4)
-	for i := range creds {
-		wg.Add(1)
-		slots <- struct{}{}
-		go func() {
-			defer wg.Done()
-			defer func() { <-slots }()
-			verdict, err := v.Verify(ctx, creds[i])
-			if err != nil {
-				verdict = revokers.Verdict{Reason: revokers.Unreachable, Detail: "interrupted", At: time.Now().UTC()}
-			}
-			out[i] = verdict
-		}()
-	}
-	wg.Wait()
-	return out, ctx.Err()
-}
-
 // FailOn is the least that counts for exit code 1.
 type FailOn string
 
 // Counts reports whether a credential counts under f.
 func (f FailOn) Counts(c rules.Credential, v *revokers.Verdict) bool {
 	live := v != nil && v.Liveness == revokers.Live
-	dead := v != nil && v.Liveness == revokers.Dead || c.Offline.State == rules.OfflineExpired && !c.Renewable
+	dead := v != nil && v.Liveness == revokers.Dead && (v.Reason != revokers.Expired || !c.Renewable) || c.Offline.State == rules.OfflineExpired && !c.Renewable
 	switch {
 	case c.Kind == rules.KindPublic:
 		return false // whatever is found in every page fails no build

@@ -1,0 +1,155 @@
+package policy
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"maps"
+	"net/url"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/quellhq/quell/cmd/quell/internal/config"
+	"github.com/quellhq/quell/revokers/issuer"
+	"github.com/quellhq/quell/rules"
+	"github.com/quellhq/quell/rules/credential"
+)
+
+// Instances are the issuers of a run: those of the providers' files, and the
+// operator's with their secrets read. A secret that can't be read is for missing
+// to judge: a run that kills needs it, one that asks can do without. sole names
+// providers of which the operator has no server of their own.
+func (p *Policy) Instances(set *rules.Set, sole []string, getenv func(string) string, missing func(error) error) (issuer.Instances, error) {
+	var out issuer.Instances
+	for _, id := range slices.Sorted(maps.Keys(set.Providers)) {
+		for _, h := range set.Providers[id].Hosts {
+			out = append(out, &issuer.Instance{Provider: id, URL: &url.URL{Scheme: "https", Host: h}, Public: true, HasPublic: true, Sole: slices.Contains(sole, id)})
+		}
+	}
+	for _, i := range p.Instance {
+		if set.Providers[i.Provider] == nil {
+			return nil, fmt.Errorf("policy: no provider %q (quell: hint: quell rules list)", i.Provider)
+		}
+		in, err := i.build(getenv, missing)
+		if err != nil {
+			return nil, err
+		}
+		in.Sole = in.Sole || slices.Contains(sole, i.Provider)
+		hosts := set.Providers[i.Provider].Hosts
+		in.HasPublic, in.Public = len(hosts) > 0, slices.Contains(hosts, in.URL.Hostname())
+		out = append(out, in)
+	}
+	return out, nil
+}
+
+func (i Instance) build(getenv func(string) string, missing func(error) error) (*issuer.Instance, error) {
+	u, err := url.Parse(strings.TrimRight(i.URL, "/"))
+	if err != nil {
+		return nil, errors.New("policy: an instance has no URL")
+	}
+	in := &issuer.Instance{
+		Provider: i.Provider,
+		URL:      u,
+		Operator: true,
+		Own:      i.Own,
+		Sole:     i.Elsewhere != nil && !*i.Elsewhere,
+		Cookie:   i.Cookie,
+		Settle:   time.Duration(i.Settle),
+		ClientID: i.ClientID,
+		Settings: map[string]string{
+			"probe_path": i.ProbePath, "logout_path": i.LogoutPath, "login_path": i.LoginPath,
+			"live_marker": i.LiveMarker, "dead_marker": i.DeadMarker, "user": i.User, "namespace": i.Namespace,
+			"logout_method": i.LogoutMethod, "csrf": i.CSRF,
+		},
+	}
+	read := func(ref string) (credential.Secret, error) {
+		s, err := config.ReadSecret(ref, getenv)
+		if err != nil {
+			return s, missing(fmt.Errorf("policy: instance %s: %w", u.Host, err))
+		}
+		return s, nil
+	}
+	if in.Admin, err = read(i.Admin); err != nil {
+		return nil, err
+	}
+	if in.ClientSecret, err = read(i.ClientSecret); err != nil {
+		return nil, err
+	}
+	if in.Controls, err = i.controls(read); err != nil {
+		return nil, err
+	}
+	if r := i.Rotate; r != nil {
+		in.Rotate = &issuer.Rotation{Vault: strings.TrimRight(r.Vault, "/"), StaticRole: r.StaticRole, KV: r.KV}
+		if in.Rotate.Value, err = read(r.Value); err != nil {
+			return nil, err
+		}
+	}
+	if in.Network, err = i.network(); err != nil {
+		return nil, fmt.Errorf("policy: instance %s: %w", u.Host, err)
+	}
+	return in, nil
+}
+
+func (i Instance) controls(read func(string) (credential.Secret, error)) ([]issuer.Control, error) {
+	var out []issuer.Control
+	s, err := read(i.Control)
+	if err != nil {
+		return nil, err
+	}
+	if !s.IsZero() {
+		out = append(out, issuer.Control{Secret: s})
+	}
+	for _, c := range i.Controls {
+		k := issuer.Control{Rule: c.Rule}
+		for name, ref := range c.Parts {
+			s, err := read(ref)
+			if err != nil {
+				return nil, err
+			}
+			if name == "" || name == "token" {
+				k.Secret = s
+				continue
+			}
+			if k.Parts == nil {
+				k.Parts = map[string]credential.Secret{}
+			}
+			k.Parts[name] = s
+		}
+		if !k.Secret.IsZero() {
+			out = append(out, k)
+		}
+	}
+	return out, nil
+}
+
+func (i Instance) network() (issuer.Network, error) {
+	var n issuer.Network
+	if i.CA != "" {
+		b, err := os.ReadFile(i.CA)
+		if err != nil {
+			return n, fmt.Errorf("ca: %w", err)
+		}
+		n.CA = x509.NewCertPool()
+		if !n.CA.AppendCertsFromPEM(b) {
+			return n, fmt.Errorf("ca: %s contains no certificate", i.CA)
+		}
+	}
+	if i.ClientCert != "" {
+		c, err := tls.LoadX509KeyPair(i.ClientCert, i.ClientCert)
+		if err != nil {
+			return n, fmt.Errorf("client_cert: %s does not contain a certificate and its key", i.ClientCert)
+		}
+		n.ClientCert = &c
+	}
+	if i.Proxy != "" {
+		u, err := url.Parse(i.Proxy)
+		if err != nil {
+			return n, errors.New("proxy is no URL")
+		}
+		n.Proxy = u
+	}
+	return n, nil
+}

@@ -1,0 +1,256 @@
+package run
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/quellhq/quell/revokers"
+	"github.com/quellhq/quell/revokers/guard"
+	"github.com/quellhq/quell/revokers/issuer"
+	"github.com/quellhq/quell/rules"
+	"github.com/quellhq/quell/rules/credential"
+)
+
+// Checker asks issuers about credentials.
+type Checker struct {
+	Set       *rules.Set
+	Instances issuer.Instances
+	Verifier  revokers.Verifier
+	Asker     *guard.Asker
+	// Canary reports whether a credential must never be sent anywhere.
+	Canary func(credential.Ref) bool
+	// Time bounds the asking; zero means ten minutes.
+	Time time.Duration
+	// Offline asks no issuer.
+	Offline bool
+}
+
+// Checked is a credential with what its issuers said.
+type Checked struct {
+	credential.Credential
+	// Verdicts are those of each instance that was asked or left out, in order.
+	Verdicts []revokers.Verdict
+	// Target is the credential at the instance that issued it; nil if none or
+	// several instances said that it is live, and more than one could have.
+	Target *revokers.Target
+	// Answer is the last answer about Target.
+	Answer *revokers.Answer
+}
+
+// Verdict is the one that counts: Live at any instance, else Dead, else the
+// first.
+func (c Checked) Verdict() revokers.Verdict {
+	for _, want := range []revokers.Liveness{revokers.Live, revokers.Dead} {
+		for _, v := range c.Verdicts {
+			if v.Liveness == want {
+				return v
+			}
+		}
+	}
+	if len(c.Verdicts) > 0 {
+		return c.Verdicts[0]
+	}
+	return revokers.Undecided(revokers.NoHost, "nothing was asked")
+}
+
+// Unanswered reports whether a question about the credential was due and was
+// not answered.
+func (c Checked) Unanswered() bool { return c.Verdict().Unanswered() }
+
+// atOneIssuer is how many credentials are asked about at once at one host.
+const atOneIssuer = 4
+
+// Check asks about the credentials, those with the strongest evidence first, so
+// that look-alikes cannot use up an issuer's limit. each is called with every
+// result as it arrives, one at a time. The results are in the order of creds.
+func (k *Checker) Check(ctx context.Context, creds []credential.Credential, each func(int, Checked)) ([]Checked, error) {
+	limit := k.Time
+	if limit == 0 {
+		limit = 10 * time.Minute
+	}
+	until, stop := context.WithTimeout(ctx, limit)
+	defer stop()
+	out := make([]Checked, len(creds))
+	queues := map[string][]int{}
+	for i, c := range creds {
+		b := revokers.Bind(k.Set, k.Instances, c)
+		host := ""
+		if len(b.Ask) > 0 {
+			host = b.Ask[0].Host()
+		}
+		queues[host] = append(queues[host], i)
+	}
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	for _, queue := range queues {
+		slices.SortStableFunc(queue, func(a, b int) int { return cmp.Compare(strength(creds[b]), strength(creds[a])) })
+		next := make(chan int, len(queue))
+		for _, i := range queue {
+			next <- i
+		}
+		close(next)
+		for range min(atOneIssuer, len(queue)) {
+			wg.Add(1)
+			go func() {
+				defer wg.Done()
+				for i := range next {
+					c := k.One(until, creds[i])
+					if ctx.Err() == nil && until.Err() != nil {
+						outOfTime(&c)
+					}
+					mu.Lock()
+					out[i] = c
+					if each != nil {
+						each(i, c)
+					}
+					mu.Unlock()
+				}
+			}()
+		}
+	}
+	wg.Wait()
+	return out, ctx.Err()
+}
+
+// outOfTime turns interrupted questions into unanswered ones.
+func outOfTime(c *Checked) {
+	for i, v := range c.Verdicts {
+		if v.Liveness == revokers.Unknown && v.Reason == revokers.Unreachable && v.Detail == interrupted {
+			c.Verdicts[i].Reason, c.Verdicts[i].Detail, c.Verdicts[i].Remedy = revokers.Throttled, "the time for probing was over before it was asked", "--probe-time, or quell check on the report"
+		}
+	}
+}
+
+const interrupted = "interrupted"
+
+// strength orders credentials: the surest first.
+func strength(c credential.Credential) int {
+	n := 8 * int(c.Confidence)
+	if len(c.Claims.Hosts) > 0 {
+		n += 4
+	}
+	if !c.Renewable {
+		n += 2
+	}
+	if c.Claims.Expires == nil || c.Claims.Expires.After(time.Now()) {
+		n++
+	}
+	return n
+}
+
+// One asks about one credential: the operator's instances first, each of them,
+// and a public host only if none of those decided.
+func (k *Checker) One(ctx context.Context, c credential.Credential) Checked {
+	out := Checked{Credential: c}
+	canary := k.Canary != nil && k.Canary(c.Ref)
+	if v, done := revokers.WithoutAsking(k.Set, c, canary, time.Now()); done {
+		out.Verdicts = []revokers.Verdict{v}
+		if v.Reason == revokers.Unsupported {
+			// It can be ended all the same if its issuer is certain.
+			if b := revokers.Bind(k.Set, k.Instances, c); len(b.Ask) == 1 {
+				out.Target, out.Verdicts[0].Host, out.Verdicts[0].Instance = &b.Ask[0], b.Ask[0].Host(), b.Ask[0].URL()
+			}
+		}
+		return out
+	}
+	if k.Offline {
+		out.Verdicts = []revokers.Verdict{revokers.Undecided(revokers.Offline, "--offline asks no issuer")}
+		return out
+	}
+	b := revokers.Bind(k.Set, k.Instances, c)
+	var live []int
+	decided := false
+	var targets []revokers.Target
+	var answers []revokers.Answer
+	for _, t := range b.Ask {
+		if decided && !t.Instance.Operator {
+			break
+		}
+		v, a := k.At(ctx, &t)
+		if v.Liveness == revokers.Live {
+			live = append(live, len(out.Verdicts))
+		}
+		decided = decided || v.Liveness != revokers.Unknown
+		out.Verdicts = append(out.Verdicts, v)
+		targets, answers = append(targets, t), append(answers, a)
+	}
+	switch {
+	case len(live) == 1:
+		out.Target, out.Answer = &targets[live[0]], &answers[live[0]]
+	case len(live) == 0 && len(targets) == 1:
+		out.Target, out.Answer = &targets[0], &answers[0]
+	}
+	for _, t := range b.Skipped {
+		out.Verdicts = append(out.Verdicts, skipped(t))
+	}
+	if len(out.Verdicts) == 0 {
+		v := revokers.Undecided(revokers.NoHost, "%s", b.None)
+		v.Remedy = "an [[instance]] in the policy: quell policy add --instance PROVIDER=URL"
+		out.Verdicts = append(out.Verdicts, v)
+	}
+	return out
+}
+
+// skipped is the verdict about an instance that the text contradicts.
+func skipped(t revokers.Target) revokers.Verdict {
+	v := revokers.Undecided(revokers.OtherIssuer, "the text places it at another host, user or database than this instance, so it was not asked")
+	v.Host, v.Instance = t.Host(), t.URL()
+	v.Remedy = "an [[instance]] for what the text names, if it is yours: quell policy add --instance PROVIDER=URL"
+	return v
+}
+
+// At asks about a target at its instance, and sets its sighting if it is Live.
+// A target that was seen Live is asked about at that endpoint alone.
+func (k *Checker) At(ctx context.Context, t *revokers.Target) (revokers.Verdict, revokers.Answer) {
+	endpoints := k.Verifier.Endpoints(*t)
+	if t.Seen != nil && slices.Contains(endpoints, t.Seen.Endpoint) {
+		endpoints = []string{t.Seen.Endpoint}
+	}
+	if len(endpoints) == 0 {
+		v := revokers.Undecided(revokers.Unsupported, "the instance lacks a setting that the probe needs")
+		v.Host, v.Instance, v.Remedy = t.Host(), t.URL(), "quell providers "+t.Instance.Provider+" lists the settings"
+		return v, revokers.Answer{}
+	}
+	var first *revokers.Verdict
+	var answer revokers.Answer
+	dead := 0
+	for _, ep := range endpoints {
+		e, err := k.Asker.Ask(ctx, k.Verifier, *t, ep)
+		if err != nil {
+			v := revokers.Undecided(revokers.Unreachable, "%s", reasonOf(err))
+			v.Host, v.Instance, v.Endpoint = t.Host(), t.URL(), ep
+			return v, revokers.Answer{}
+		}
+		v := revokers.Judge(*t, e)
+		if v.Liveness == revokers.Live {
+			t.Seen = &revokers.Sighting{Endpoint: ep, At: v.At, Learned: e.Learned}
+			t.Captures = e.Answer.Captures
+			return v, e.Answer
+		}
+		if v.Liveness == revokers.Dead {
+			dead++
+		}
+		// An endpoint that leaves a question open outweighs one that has no
+		// meaning for the credential.
+		if first == nil || first.Liveness == revokers.Unknown && !first.Unanswered() && v.Unanswered() {
+			first, answer = &v, e.Answer
+		}
+	}
+	if first.Liveness == revokers.Dead && dead < len(endpoints) {
+		v := *first
+		v.Liveness, v.Reason, v.Detail = revokers.Unknown, revokers.Refused, "one endpoint refused it and another did not decide"
+		return v, answer
+	}
+	return *first, answer
+}
+
+func reasonOf(err error) string {
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return interrupted
+	}
+	return err.Error()
+}

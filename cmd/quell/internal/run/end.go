@@ -1,0 +1,305 @@
+package run
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/quellhq/quell/cmd/quell/internal/ledger"
+	"github.com/quellhq/quell/cmd/quell/internal/report"
+	"github.com/quellhq/quell/revokers"
+	"github.com/quellhq/quell/revokers/issuer"
+	"github.com/quellhq/quell/revokers/prove"
+)
+
+type instanceRef = *issuer.Instance
+
+// end rotates first, where a store manages the credential, and then revokes.
+// It returns the items whose proof is due; the others are finished.
+func (r *applying) end(ctx context.Context, items []*item) (proofs []*item, err error) {
+	var send []*item
+	for _, w := range items {
+		if len(w.steps) > 0 {
+			finished, err := r.rotate(ctx, w)
+			if err != nil {
+				return proofs, err
+			}
+			if finished {
+				continue
+			}
+		}
+		if w.send {
+			send = append(send, w)
+			continue
+		}
+		proofs = append(proofs, w)
+	}
+	if len(send) == 0 {
+		return proofs, nil
+	}
+	sent, err := r.revoke(ctx, send)
+	return append(proofs, sent...), err
+}
+
+// errHeld stops a request whose final form is not what the plan shows.
+type errHeld struct{ diff string }
+
+func (e errHeld) Error() string { return "what would be sent differs from the plan" }
+
+// revoke sends the revocation of items that share it.
+func (r *applying) revoke(ctx context.Context, items []*item) (proofs []*item, err error) {
+	first := items[0]
+	v, err := r.Planner.Registry.Revoker(first.revoke)
+	if err != nil {
+		return nil, err
+	}
+	targets := make([]revokers.Target, len(items))
+	for i, w := range items {
+		targets[i] = w.target
+	}
+	effects, err := v.Plan(ctx, targets)
+	if err != nil {
+		for _, w := range items {
+			w.act.Code = heldCode(w)
+			if _, err := r.hold(ctx, w, "the revocation can't be planned: "+err.Error(), "apply again", ""); err != nil {
+				return nil, err
+			}
+		}
+		return nil, nil
+	}
+	r.progress("revoking %s at %s", count(len(items), "credential"), first.target.Host())
+	for _, e := range effects {
+		left := false
+		receipt, err := v.Send(ctx, targets, e, func(final revokers.Effect) error {
+			if err := r.intend(ctx, items, final); err != nil {
+				return err
+			}
+			left = true
+			return nil
+		})
+		var held errHeld
+		switch {
+		case errors.As(err, &held):
+			for _, w := range items {
+				w.act.Code = heldCode(w)
+				if _, err := r.hold(ctx, w, held.Error(), "a new plan", held.diff); err != nil {
+					return nil, err
+				}
+			}
+			return nil, nil
+		case err != nil && !left && isLedger(err):
+			return nil, err
+		case err != nil:
+			// The request may have arrived all the same: only the probe can
+			// tell.
+			receipt = revokers.All(len(items), revokers.Acknowledgement{Detail: "no answer: " + err.Error(), At: time.Now().UTC()})
+		}
+		if !left {
+			// A step before the request failed or was refused: nothing was sent.
+			for i, w := range items {
+				ack := receipt.Of(i)
+				w.sent, w.act.Receipt = &ack, &ack
+			}
+			return items, nil
+		}
+		entries := make([]ledger.Entry, len(items))
+		for i, w := range items {
+			ack := receipt.Of(i)
+			w.sent, w.act.Receipt = &ack, &ack
+			entries[i] = r.entry(w, ledger.Receipt{Accepted: ack.Accepted, Status: ack.Status, Detail: ack.Detail, At: ack.At, Action: "revoke"})
+		}
+		if err := r.persist(ctx, entries...); err != nil {
+			return items, err
+		}
+	}
+	return items, nil
+}
+
+func count(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
+
+func isLedger(err error) bool {
+	var l ledgerError
+	return errors.As(err, &l)
+}
+
+// ledgerError marks that the intent could not be recorded.
+type ledgerError struct{ err error }
+
+func (e ledgerError) Error() string { return e.err.Error() }
+func (e ledgerError) Unwrap() error { return e.err }
+
+// intend records an intent for each item in one transaction, if the final
+// effect is what the plan shows.
+func (r *applying) intend(ctx context.Context, items []*item, final revokers.Effect) error {
+	if r.Policy.Disabled() || r.NoKill {
+		return errHeld{"the kill switch is on"}
+	}
+	entries := make([]ledger.Entry, len(items))
+	for i, w := range items {
+		diff := "the plan has no such request"
+		for _, was := range w.it.Requests {
+			if was.Name == final.Name {
+				if diff = sameEffect(was, final, len(items) == 1); diff == "" {
+					break
+				}
+			}
+		}
+		if diff != "" {
+			return errHeld{diff}
+		}
+		b := ledger.Intent{
+			Action: "revoke", Method: w.it.Revoke, Host: w.target.Host(), Instance: w.target.URL(), Endpoint: w.verdict.Endpoint,
+			Requests: requestsOf(final), Batch: len(items), Fence: w.fence, Attempt: 1,
+		}
+		if w.hist.intent != nil {
+			b.Attempt = w.hist.intent.Attempt + 1
+		}
+		before := verdictEntry(w.verdict)
+		b.Before = &before
+		if w.target.Seen != nil {
+			b.Learned = w.target.Seen.Learned
+		}
+		entries[i] = r.entry(w, b)
+	}
+	if err := r.Ledger.Append(ctx, entries...); err != nil {
+		return ledgerError{err}
+	}
+	r.mu.Lock()
+	for _, w := range items {
+		r.kills[w.it.Fingerprint] = true
+	}
+	r.mu.Unlock()
+	return nil
+}
+
+func requestsOf(e revokers.Effect) []ledger.Request {
+	req := ledger.Request{Method: e.Method, URL: e.URL, Header: e.Header, Body: e.Body}
+	if len(e.Late) > 0 {
+		req.Late = e.Late
+	}
+	return []ledger.Request{req}
+}
+
+// persistTries is how often a fact after a kill is tried to be recorded.
+const persistTries = 5
+
+// persist records facts that have happened. It outlives an interruption of the
+// run, and tries again while the ledger can't be written.
+func (r *applying) persist(ctx context.Context, entries ...ledger.Entry) error {
+	ctx = context.WithoutCancel(ctx)
+	var err error
+	for i := range persistTries {
+		if err = r.Ledger.Append(ctx, entries...); err == nil || errors.Is(err, ledger.ErrTampered) || errors.Is(err, ledger.ErrFence) {
+			return err
+		}
+		time.Sleep(time.Duration(i+1) * 200 * time.Millisecond)
+	}
+	return err
+}
+
+// inFlight is how long a request to a store can still take effect after its
+// sender was killed: the client's time-out, twice.
+const inFlight = 2 * time.Minute
+
+// rotate takes the steps of a rotation. finished means that the item is held.
+func (r *applying) rotate(ctx context.Context, w *item) (finished bool, err error) {
+	rot := r.Planner.Registry.Rotator(w.target)
+	for _, s := range w.steps {
+		x, begun := w.hist.rotations[s.Name]
+		if x.done {
+			w.act.Rotation = &report.Rotation{Where: s.Where, Detail: "rotated by an earlier apply; " + s.Note, At: time.Now().UTC()}
+			continue
+		}
+		if begun {
+			state, err := r.settle(ctx, w, s, x)
+			switch {
+			case err != nil || state == revokers.Unsure:
+				return r.hold(ctx, w, "an earlier apply began to rotate it, and the store does not show whether that happened", "look into "+s.Where+", then make a new plan", "")
+			case state == revokers.Done:
+				if err := r.rotated(ctx, w, s, "the store shows that an earlier apply rotated it; "+s.Note); err != nil {
+					return true, err
+				}
+				continue
+			case state == revokers.NotDone && time.Since(x.at) < inFlight:
+				wait := (inFlight - time.Since(x.at)).Round(time.Second)
+				return r.hold(ctx, w, "an earlier apply began to rotate it, and its request may still take effect", fmt.Sprintf("apply again in %s", wait), "")
+			}
+		}
+		if finished, err := r.step(ctx, w, s, rot, x.intent.Attempt+1); finished || err != nil {
+			return finished, err
+		}
+	}
+	return false, nil
+}
+
+// settle asks the store whether a step that was begun happened. A request that
+// is on its way gets some seconds to show.
+func (r *applying) settle(ctx context.Context, w *item, s revokers.Step, x rotation) (revokers.State, error) {
+	rot := r.Planner.Registry.Rotator(w.target)
+	for i := 0; ; i++ {
+		state, err := rot.Did(ctx, w.target, s, x.intent.Mark)
+		if err != nil || state != revokers.NotDone || time.Since(x.at) >= inFlight || i >= 10 {
+			return state, err
+		}
+		t := time.NewTimer(500 * time.Millisecond)
+		select {
+		case <-ctx.Done():
+			t.Stop()
+			return revokers.Unsure, ctx.Err()
+		case <-t.C:
+		}
+	}
+}
+
+// step takes one step of a rotation, with its intent before and its record
+// after.
+func (r *applying) step(ctx context.Context, w *item, s revokers.Step, rot revokers.Rotator, attempt int) (finished bool, err error) {
+	failed := func(err error) (bool, error) {
+		w.act.Code = heldCode(w)
+		return r.hold(ctx, w, "the rotation failed, so nothing was revoked: "+err.Error(), "correct [instance.rotate] in the policy, or remove it", "")
+	}
+	mark, err := rot.Mark(ctx, w.target, s)
+	if err != nil {
+		return failed(err)
+	}
+	before := verdictEntry(w.verdict)
+	i := ledger.Intent{
+		Action: "rotate", Host: w.target.Host(), Instance: w.target.URL(), Requests: requestsOf(s.Effect), Fence: w.fence,
+		Before: &before, Step: s.Name, Mark: mark, Attempt: attempt, With: &ledger.Store{Vault: w.it.Rotate.Vault, StaticRole: w.it.Rotate.StaticRole, KV: w.it.Rotate.KV},
+	}
+	if w.target.Seen != nil {
+		i.Learned = w.target.Seen.Learned
+	}
+	if err := r.record(ctx, w, i); err != nil {
+		return true, err
+	}
+	r.mu.Lock()
+	r.kills[w.it.Fingerprint] = true
+	r.mu.Unlock()
+	r.progress("rotating %s %s: %s", w.it.Rule, w.it.Redacted, s.Name)
+	if err := rot.Do(ctx, w.target, s, nil); err != nil {
+		state, err2 := rot.Did(context.WithoutCancel(ctx), w.target, s, mark)
+		if err2 != nil || state != revokers.Done {
+			return failed(err)
+		}
+	}
+	return false, r.rotated(ctx, w, s, s.Note)
+}
+
+func (r *applying) rotated(ctx context.Context, w *item, s revokers.Step, detail string) error {
+	now := time.Now().UTC()
+	w.act.Rotation = &report.Rotation{Where: s.Where, Detail: detail, At: now}
+	// Rotating is what ends a credential that has no revocation of its own.
+	if w.revoke == nil && w.sent == nil {
+		w.sent = &revokers.Acknowledgement{Accepted: true, Detail: "rotated", At: now}
+	}
+	return r.persist(ctx, r.entry(w, ledger.Rotation{Where: s.Where, Detail: detail, Step: s.Name, At: now}))
+}
+
+var _ = prove.Held

@@ -1,0 +1,107 @@
+package run
+
+import (
+	"context"
+	"time"
+
+	"github.com/quellhq/quell/cmd/quell/internal/ledger"
+	"github.com/quellhq/quell/revokers/prove"
+)
+
+// history is what the ledger says about an incident.
+type history struct {
+	// intent is the last intent to revoke, and receipt the response to it.
+	intent  *ledger.Intent
+	receipt *ledger.Receipt
+	// first is the first intent that no outcome ended: its Before is the last
+	// answer before the first request.
+	first *ledger.Intent
+	// rotations are the steps of the plan's rotation by name.
+	rotations map[string]rotation
+	// final is the outcome of this plan that ended the incident.
+	final *ledger.Outcome
+	// newest is the id of the last entry.
+	newest int64
+}
+
+// rotation is a step that was begun.
+type rotation struct {
+	intent ledger.Intent
+	at     time.Time
+	done   bool
+}
+
+// historyOf reads an incident. Intents of every plan count; outcomes and
+// rotations are those of the plan that is being applied.
+func historyOf(entries []ledger.Entry, plan string) history {
+	h := history{rotations: map[string]rotation{}}
+	for _, e := range entries {
+		h.newest = e.ID
+		switch b := e.Body.(type) {
+		case ledger.Intent:
+			h.begun(b, e.Run == plan, e.At)
+		case ledger.Receipt:
+			if b.Action == "" || b.Action == "revoke" {
+				h.receipt = &b
+			}
+		case ledger.Rotation:
+			if x, ok := h.rotations[b.Step]; ok {
+				x.done = true
+				h.rotations[b.Step] = x
+			} else if b.Step == "" {
+				for k, x := range h.rotations {
+					x.done = true
+					h.rotations[k] = x
+				}
+			}
+		case ledger.Outcome:
+			h.ended(b, e.Run == plan)
+		}
+	}
+	return h
+}
+
+func (h *history) begun(b ledger.Intent, mine bool, at time.Time) {
+	switch {
+	case b.Action == "rotate":
+		if mine {
+			h.rotations[b.Step] = rotation{intent: b, at: at}
+		}
+	case b.Action == "revoke" || b.Action == "rotate_and_revoke":
+		h.intent, h.receipt = &b, nil
+		if h.first == nil {
+			h.first = &b
+		}
+	}
+}
+
+func (h *history) ended(b ledger.Outcome, mine bool) {
+	final := Final(prove.Outcome(b.Outcome))
+	if final && mine {
+		h.final = &b
+	}
+	if final {
+		// A later exposure of the same credential is another kill.
+		h.intent, h.receipt, h.first = nil, nil, nil
+	}
+}
+
+// Final reports whether apply prints an outcome again instead of acting.
+func Final(o prove.Outcome) bool {
+	return o == prove.Confirmed || o == prove.AlreadyDead || o == prove.UntilExpiry
+}
+
+// killsOf lists the incidents for which a plan has an intent: kill.max counts
+// the kills of a plan over all of its applies.
+func (a *Applier) killsOf(ctx context.Context, plan string) (map[string]bool, error) {
+	out := map[string]bool{}
+	for e, err := range a.Ledger.All(ctx) {
+		if err != nil {
+			return nil, err
+		}
+		if _, ok := e.Body.(ledger.Intent); ok && e.Run == plan {
+			out[e.Incident] = true
+		}
+	}
+	return out, nil
+}

@@ -1,0 +1,273 @@
+package run
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"strings"
+	"time"
+
+	"github.com/quellhq/quell/cmd/quell/internal/ledger"
+	"github.com/quellhq/quell/cmd/quell/internal/plan"
+	"github.com/quellhq/quell/revokers"
+	"github.com/quellhq/quell/revokers/prove"
+	"github.com/quellhq/quell/rules"
+)
+
+func (r *applying) entries(ctx context.Context, w *item) ([]ledger.Entry, error) {
+	entries, err := r.Ledger.Incident(ctx, w.it.Fingerprint)
+	if errors.Is(err, ledger.ErrNoIncident) {
+		return nil, nil
+	}
+	return entries, err
+}
+
+// prepare decides again whether an item may be ended, under today's policy and
+// with today's answer. final means that the item is finished.
+func (r *applying) prepare(ctx context.Context, w *item) (final bool, err error) {
+	entries, err := r.entries(ctx, w)
+	if err != nil {
+		return true, err
+	}
+	w.hist = historyOf(entries, r.id)
+	if f := w.hist.final; f != nil {
+		w.act.Outcome, w.act.Detail, w.act.Control = prove.Outcome(f.Outcome), f.Detail, string(f.Control)
+		w.act.Looks, w.act.ReplicaRisk, w.act.Seconds = f.Looks, f.ReplicaRisk, f.Seconds
+		return true, nil
+	}
+	if final, err := r.forbidden(ctx, w); final || err != nil {
+		return true, err
+	}
+	in, err := r.instance(w.it)
+	if err != nil {
+		return r.hold(ctx, w, err.Error(), "a new plan", "")
+	}
+	w.target = r.bound(w, in)
+	w.revoke = choose(w.target, w.it.Revoke)
+	resumed := w.hist.intent != nil || len(w.hist.rotations) > 0
+	if !resumed {
+		if age := time.Since(r.plan.Created); age > r.Policy.MaxAge() {
+			return r.hold(ctx, w, fmt.Sprintf("the plan is %s old", age.Round(time.Second)), "a new plan; or kill.max_age in the policy", "")
+		}
+	}
+	var answer revokers.Answer
+	if w.target.Rule.Probed() {
+		w.verdict, answer = r.Checker.At(ctx, &w.target)
+	} else {
+		w.verdict = w.it.Verdict
+	}
+	if ctx.Err() != nil {
+		return true, ctx.Err()
+	}
+	if answer.Class == revokers.Accepts {
+		w.before = &answer
+	}
+	w.act.Endpoint = w.verdict.Endpoint
+	bodies := []ledger.Body{r.found(w), verdictEntry(w.verdict)}
+	if r.plan.BreakGlass != "" {
+		bodies = append(bodies, ledger.Override{Reason: r.plan.BreakGlass})
+	}
+	if err := r.record(ctx, w, bodies...); err != nil {
+		return true, err
+	}
+	if err := r.keep(ctx, w); err != nil {
+		return true, err
+	}
+	if resumed {
+		return r.resume(ctx, w)
+	}
+	return r.first(ctx, w)
+}
+
+func verdictEntry(v revokers.Verdict) ledger.Verdict {
+	return ledger.Verdict{Verdict: v}
+}
+
+// forbidden checks what no answer can change.
+func (r *applying) forbidden(ctx context.Context, w *item) (bool, error) {
+	switch {
+	case r.NoKill || r.Policy.Disabled():
+		return r.hold(ctx, w, "the kill switch is on", "kill.disabled = false in the policy, or unset QUELL_NO_KILL", "")
+	case r.Checker.Canary != nil && r.Checker.Canary(w.it.Ref):
+		return r.hold(ctx, w, "it is a canary", "none: whoever placed it wants to know", "")
+	case r.Planner.Own.Has(w.cred.Secret):
+		return r.hold(ctx, w, "it is a credential that quell works with", "none: rotate it by hand", "")
+	}
+	for _, s := range w.cred.Parts {
+		if r.Planner.Own.Has(s) {
+			return r.hold(ctx, w, "a part of it is a credential that quell works with", "none: rotate it by hand", "")
+		}
+	}
+	return false, nil
+}
+
+// keep stores the sealed credential, so that recheck can ask again.
+func (r *applying) keep(ctx context.Context, w *item) error {
+	sealed, err := SealCredential(w.cred, r.Recipients)
+	if err != nil {
+		return err
+	}
+	s := ledger.Sealed{Incident: w.it.Fingerprint, Value: sealed}
+	s.Ref.Ref = w.it.Ref
+	s.Ref.Instance, s.Ref.Page = w.it.Instance, w.it.Page
+	if seen := w.target.Seen; seen != nil {
+		s.Ref.Endpoint, s.Ref.Learned = seen.Endpoint, seen.Learned
+	}
+	return r.Ledger.Keep(ctx, s)
+}
+
+// first decides an item that no request was sent for.
+func (r *applying) first(ctx context.Context, w *item) (final bool, err error) {
+	w.act.Code = 0
+	checked := Checked{Credential: w.cred, Verdicts: []revokers.Verdict{w.verdict}, Target: &w.target}
+	dead := w.verdict.Liveness == revokers.Dead
+	if dead {
+		w.already = true
+		// The decision is about sending all the same; it needs no liveness.
+		checked.Verdicts[0].Liveness, checked.Verdicts[0].NegativeControl = revokers.Live, true
+	}
+	r.mu.Lock()
+	done := len(r.kills)
+	if r.kills[w.it.Fingerprint] {
+		done--
+	}
+	r.mu.Unlock()
+	d := r.Planner.decide(ctx, checked, done)
+	switch {
+	case dead && (d.hold != nil || d.revoke == nil || len(d.steps) > 0 || d.revoke.Tier != rules.TierSelf || d.revoke.Collateral != "" || !d.revoke.Idempotent() || differs(w.it, d) != ""):
+		return r.alreadyDead(ctx, w)
+	case d.wait:
+		return r.hold(ctx, w, "the rules no longer know a way to end it", "a new plan", "")
+	case d.hold != nil:
+		w.act.Code = heldCode(w)
+		return r.hold(ctx, w, d.hold.Why, d.hold.Remedy, "")
+	}
+	if diff := differs(w.it, d); diff != "" {
+		w.act.Code = heldCode(w)
+		return r.hold(ctx, w, "what would be sent differs from the plan", "a new plan", diff)
+	}
+	w.steps, w.revoke, w.send = d.steps, d.revoke, d.revoke != nil
+	return false, nil
+}
+
+// heldCode is the exit code that a held item causes: 3 if the plan saw it live,
+// else 4 if its question was not answered.
+func heldCode(w *item) int {
+	switch {
+	case w.it.Verdict.Liveness == revokers.Live:
+		return ExitLeft
+	case w.verdict.Unanswered():
+		return ExitIncomplete
+	}
+	return ExitLeft
+}
+
+func (r *applying) alreadyDead(ctx context.Context, w *item) (bool, error) {
+	w.act.Outcome, w.act.Control = prove.AlreadyDead, controlOf(w.verdict)
+	w.act.Detail = "it was dead before apply sent anything: " + string(w.verdict.Reason)
+	return true, r.record(ctx, w, ledger.Outcome{Outcome: ledger.Word(prove.AlreadyDead), Detail: w.act.Detail, Control: ledger.NewWord(w.act.Control)})
+}
+
+func controlOf(v revokers.Verdict) string {
+	if v.Control == "" {
+		return prove.NoControl
+	}
+	return v.Control
+}
+
+// resume goes on with an item for which an intent is in the ledger.
+func (r *applying) resume(ctx context.Context, w *item) (final bool, err error) {
+	h := w.hist
+	if w.before == nil && h.first != nil && h.first.Before != nil && h.first.Before.Liveness == revokers.Live {
+		w.before = &revokers.Answer{Class: revokers.Accepts, Endpoint: h.first.Before.Endpoint, At: h.first.Before.At}
+		if w.target.Seen == nil {
+			w.target.Seen = &revokers.Sighting{Endpoint: h.first.Before.Endpoint, At: h.first.Before.At, Learned: h.first.Learned}
+		}
+	}
+	if h.receipt != nil {
+		w.sent = &revokers.Acknowledgement{Accepted: h.receipt.Accepted, Status: h.receipt.Status, Detail: h.receipt.Detail, At: h.receipt.At}
+		w.act.Receipt = w.sent
+	}
+	checked := Checked{Credential: w.cred, Verdicts: []revokers.Verdict{w.verdict}, Target: &w.target}
+	checked.Verdicts[0].Liveness, checked.Verdicts[0].NegativeControl = revokers.Live, true
+	d := r.Planner.decide(ctx, checked, 0)
+	again := d.hold == nil && differs(w.it, d) == ""
+	if again {
+		w.steps, w.revoke = d.steps, d.revoke
+	}
+	rotating := false
+	for _, s := range w.steps {
+		if x, ok := h.rotations[s.Name]; !ok || !x.done {
+			rotating = true
+		}
+	}
+	switch {
+	case w.revoke == nil || !again && !rotating:
+		w.send = false
+	case h.intent == nil:
+		w.send = true // the rotation was begun, the revocation was not
+	case h.receipt != nil:
+		w.send = w.verdict.Liveness == revokers.Live && w.revoke.Idempotent()
+	default:
+		w.send = w.revoke.Idempotent()
+	}
+	if len(h.rotations) > 0 && !again {
+		return r.hold(ctx, w, "an earlier apply began to rotate it, and the policy or its settings changed since", "restore the settings of the plan, or look into the store and make a new plan", "")
+	}
+	return false, nil
+}
+
+// bound binds an item's credential to the plan's instance.
+func (r *applying) bound(w *item, in instanceRef) revokers.Target {
+	b := revokers.Bind(r.Planner.Set, r.Checker.Instances, w.cred)
+	for _, t := range append(b.Ask, b.Skipped...) {
+		if revokers.SameInstance(t.Instance, in) {
+			t.Seen, t.Captures = w.it.Seen, maps.Clone(w.it.Captures)
+			return t
+		}
+	}
+	return revokers.Target{Credential: w.cred, Rule: r.Planner.Set.Rule(w.it.Rule), Instance: in, Seen: w.it.Seen, Captures: maps.Clone(w.it.Captures)}
+}
+
+// differs compares today's effects with the plan's, element by element, and
+// describes the first difference.
+func differs(it plan.Item, d decision) string {
+	if len(it.Requests) != len(d.effects) {
+		return fmt.Sprintf("the plan has %d requests, today there are %d", len(it.Requests), len(d.effects))
+	}
+	for i, was := range it.Requests {
+		if s := sameEffect(was, d.effects[i], true); s != "" {
+			return s
+		}
+	}
+	return ""
+}
+
+// sameEffect describes how two effects differ. The body of a batch has more
+// elements than the plan's for one credential.
+func sameEffect(was, is revokers.Effect, body bool) string {
+	switch {
+	case was.Method != is.Method:
+		return fmt.Sprintf("- %s\n+ %s", was.Method, is.Method)
+	case was.URL != is.URL:
+		return fmt.Sprintf("- %s %s\n+ %s %s", was.Method, was.URL, is.Method, is.URL)
+	case !maps.Equal(was.Header, is.Header):
+		return fmt.Sprintf("- headers %v\n+ headers %v", was.Header, is.Header)
+	case body && !sameJSON(was.Body, is.Body):
+		return fmt.Sprintf("- body %s\n+ body %s", was.Body, is.Body)
+	}
+	return ""
+}
+
+func sameJSON(a, b json.RawMessage) bool {
+	var x, y any
+	if json.Unmarshal(a, &x) != nil || json.Unmarshal(b, &y) != nil {
+		return strings.TrimSpace(string(a)) == strings.TrimSpace(string(b))
+	}
+	s, _ := json.Marshal(x)
+	t, _ := json.Marshal(y)
+	return bytes.Equal(s, t)
+}

@@ -1,0 +1,134 @@
+package run
+
+import (
+	"context"
+	"time"
+
+	"github.com/quellhq/quell/cmd/quell/internal/ledger"
+	"github.com/quellhq/quell/cmd/quell/internal/report"
+	"github.com/quellhq/quell/revokers"
+	"github.com/quellhq/quell/revokers/prove"
+	"github.com/quellhq/quell/rules/credential"
+)
+
+// prove confirms a kill and asks what became of its relatives.
+func (r *applying) prove(ctx context.Context, w *item) error {
+	act := &w.act
+	if w.already {
+		act.Outcome, act.Control = prove.AlreadyDead, controlOf(w.verdict)
+		act.Detail = "it was dead before apply sent anything: " + string(w.verdict.Reason)
+		return r.persist(ctx, r.entry(w, ledger.Outcome{Outcome: ledger.Word(act.Outcome), Detail: act.Detail, Control: ledger.NewWord(act.Control)}))
+	}
+	conf := r.confirm(ctx, w)
+	act.Outcome, act.Detail, act.Control, act.Proof, act.Remedy = conf.Outcome, conf.Detail, conf.Control, conf.Observations, conf.Remedy
+	act.Looks, act.ReplicaRisk = conf.Looks, conf.ReplicaRisk
+	qualify(act, w.target)
+	act.Seconds = time.Since(w.start).Seconds()
+	entries := []ledger.Entry{r.entry(w, ledger.Observation{Confirmation: conf})}
+	act.Derived = r.derived(ctx, w)
+	for _, d := range act.Derived {
+		entries = append(entries, r.entry(w, ledger.Derived{Fingerprint: d.Fingerprint, Kind: string(d.Kind), Redacted: d.Redacted, Liveness: d.Liveness, Reason: ledger.NewWord(string(d.Reason))}))
+	}
+	entries = append(entries, r.entry(w, ledger.Outcome{
+		Outcome: ledger.NewWord(string(act.Outcome)), Detail: act.Detail, Control: ledger.NewWord(act.Control),
+		Seconds: act.Seconds, Looks: act.Looks, ReplicaRisk: act.ReplicaRisk,
+	}))
+	if err := r.persist(ctx, entries...); err != nil {
+		// The outcome is printed even if it can't be recorded.
+		act.Detail += "; the ledger could not record this: " + err.Error()
+		r.mu.Lock()
+		emitted := r.emit(*act)
+		r.mu.Unlock()
+		if emitted != nil {
+			return emitted
+		}
+		return err
+	}
+	return nil
+}
+
+// confirm proves death by the endpoint that said Live.
+func (r *applying) confirm(ctx context.Context, w *item) prove.Confirmation {
+	t := w.target
+	if !t.Rule.Probed() {
+		return prove.Confirmation{Outcome: prove.Unconfirmed, Detail: "nothing that only reads can tell whether it is live", Control: prove.NoControl,
+			Remedy: "check by hand that it is refused; see " + t.Rule.Provider.Docs}
+	}
+	endpoint := ""
+	if t.Seen != nil {
+		endpoint = t.Seen.Endpoint
+	} else if all := r.Checker.Verifier.Endpoints(t); len(all) > 0 {
+		endpoint = all[0]
+	}
+	if endpoint == "" {
+		return prove.Confirmation{Outcome: prove.Unconfirmed, Detail: "the instance lacks a setting that the probe needs", Control: prove.NoControl, Remedy: "quell providers " + t.Instance.Provider}
+	}
+	s := prove.Schedule{Settle: time.Duration(w.it.Settle), MaxRisk: r.Policy.MaxReplicaRisk(), Looks: looksFor(t)}
+	r.progress("confirming %s %s at %s, up to %s", w.it.Rule, w.it.Redacted, t.Host(), s.Settle)
+	return r.Prover.Confirm(ctx, prove.Kill{Target: t, Endpoint: endpoint, Sent: w.sent, Before: w.before}, s)
+}
+
+// looksFor is the number of looks that the issuer's limits allow.
+func looksFor(t revokers.Target) int {
+	if t.Rule.RequestsMax <= 0 {
+		return prove.TargetLooks
+	}
+	per := 1
+	if _, ok := t.Instance.Control(t.Rule); ok {
+		per = 2
+	}
+	// The probes before the kill, and the kill itself, take part of the budget.
+	return max(prove.MinLooks, min(prove.TargetLooks, (t.Rule.RequestsMax-4)/per))
+}
+
+// qualify says what a probe alone can't: what is accepted without asking the
+// issuer stays alive elsewhere until it expires.
+func qualify(act *report.Action, t revokers.Target) {
+	until := "its expiry, which it does not contain"
+	if t.Offline.Expires != nil {
+		until = t.Offline.Expires.Format(time.RFC3339)
+	}
+	switch {
+	case !t.Rule.Stateless:
+	case t.Offline.Expires != nil && t.Offline.Expires.Before(time.Now()):
+		// It has expired while it was being ended: there is nothing left to
+		// wait for.
+	case act.Outcome == prove.StillAlive:
+		act.Outcome = prove.UntilExpiry
+		act.Detail = "stateless: it is still accepted, until " + until
+		act.Remedy = "roll the key that signs it, which ends everyone's; or wait"
+	case act.Outcome == prove.Confirmed && t.Kind == credential.KindJWT:
+		act.Outcome = prove.UntilExpiry
+		act.Detail = "its issuer no longer accepts it, but services that check only the signature accept it until " + until
+		act.Remedy = "roll the key that signs it, which ends everyone's; or wait"
+	}
+}
+
+// derived asks about the live credentials of the same issuer and subject that
+// this plan knows and that the kill may have ended too, or left.
+func (r *applying) derived(ctx context.Context, w *item) []report.Derived {
+	var out []report.Derived
+	subject := w.it.Verdict.Identity["subject"]
+	if subject == "" || len(r.items) > maxDerived {
+		return nil
+	}
+	for _, o := range r.items {
+		if o == w || o.it.Instance != w.it.Instance || o.cred.Secret.IsZero() || o.it.Verdict.Liveness != revokers.Live || o.it.Verdict.Identity["subject"] != subject {
+			continue
+		}
+		in, err := r.instance(o.it)
+		if err != nil {
+			continue
+		}
+		t := r.bound(o, in)
+		v, _ := r.Checker.At(ctx, &t)
+		if ctx.Err() != nil {
+			break
+		}
+		out = append(out, report.Derived{Fingerprint: o.it.Fingerprint, Kind: o.it.Kind, Redacted: o.it.Redacted, Liveness: v.Liveness, Reason: v.Reason})
+	}
+	return out
+}
+
+// maxDerived bounds the plans whose items are compared with each other.
+const maxDerived = 100

@@ -1,0 +1,83 @@
+package run
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+
+	"filippo.io/age"
+
+	"github.com/quellhq/quell/cmd/quell/internal/config"
+	"github.com/quellhq/quell/rules"
+	"github.com/quellhq/quell/rules/credential"
+)
+
+// sealMark begins the sealed form of a credential. Earlier releases sealed the
+// secret alone.
+const sealMark = "quell-credential-1\n"
+
+// sealed is what is encrypted. The rule and the cookie's name are inside, so
+// that a report whose lines were edited cannot send a value to another issuer.
+type sealed struct {
+	Rule   string            `json:"rule"`
+	Cookie string            `json:"cookie,omitempty"`
+	Secret string            `json:"secret"`
+	Parts  map[string]string `json:"parts,omitempty"`
+}
+
+// ErrRelabelled is returned for a sealed value that belongs to another rule than
+// the one that the file names.
+var ErrRelabelled = errors.New("the sealed value belongs to another rule or cookie than the line says: the file was changed")
+
+// SealCredential encrypts the secrets of a credential to the recipients.
+func SealCredential(c credential.Credential, to []age.Recipient) (string, error) {
+	s := sealed{Rule: c.Rule, Cookie: c.Cookie, Secret: c.Secret.Reveal()}
+	for name, p := range c.Parts {
+		if s.Parts == nil {
+			s.Parts = map[string]string{}
+		}
+		s.Parts[name] = p.Reveal()
+	}
+	b, err := json.Marshal(s)
+	if err != nil {
+		return "", fmt.Errorf("seal: %w", err)
+	}
+	return config.Seal(append([]byte(sealMark), b...), to)
+}
+
+// OpenCredential decrypts what SealCredential made. A value of an earlier
+// release must have the form of the rule that ref names.
+func OpenCredential(set *rules.Set, ref credential.Ref, value string, with ...age.Identity) (credential.Credential, error) {
+	c := credential.Credential{Ref: ref}
+	opened, err := config.Open(value, with...)
+	if err != nil {
+		return c, err
+	}
+	text, marked := strings.CutPrefix(opened.Reveal(), sealMark)
+	if !marked {
+		c.Secret = opened
+		if r := set.Rule(ref.Rule); r != nil && !r.CanBe(ref.Cookie, opened) {
+			return credential.Credential{}, ErrRelabelled
+		}
+		return c, nil
+	}
+	var s sealed
+	if err := json.Unmarshal([]byte(text), &s); err != nil {
+		return c, errors.New("open: the sealed value is damaged")
+	}
+	if s.Rule != ref.Rule || s.Cookie != ref.Cookie {
+		return credential.Credential{}, ErrRelabelled
+	}
+	c.Secret = credential.NewSecretString(s.Secret)
+	for name, p := range s.Parts {
+		if c.Parts == nil {
+			c.Parts = map[string]credential.Secret{}
+		}
+		c.Parts[name] = credential.NewSecretString(p)
+	}
+	if r := set.Rule(ref.Rule); r != nil && r.Provider != nil {
+		c.Provider, c.Kind = r.Provider.ID, r.Kind
+	}
+	return c, nil
+}

@@ -1,0 +1,120 @@
+package revokers
+
+import (
+	"fmt"
+	"net"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/quellhq/quell/revokers/issuer"
+	"github.com/quellhq/quell/rules"
+	"github.com/quellhq/quell/rules/credential"
+	"github.com/quellhq/quell/rules/token"
+)
+
+// Binding is what a credential can be bound to.
+type Binding struct {
+	// Ask are the targets to ask, in order. The operator's instances come first;
+	// a public host is asked only if none of those decides.
+	Ask []Target
+	// Skipped are targets that contradict a claim of the text while others
+	// match it. They are reported and not asked.
+	Skipped []Target
+	// None explains why there is nothing to ask.
+	None string
+}
+
+// Bind binds a credential to the instances that can have issued it. Claims of
+// the text choose among instances that the operator or the provider's file
+// named; they never add one.
+func Bind(set *rules.Set, all issuer.Instances, c credential.Credential) Binding {
+	r := set.Rule(c.Rule)
+	switch {
+	case r == nil:
+		return Binding{None: fmt.Sprintf("no rule %q", c.Rule)}
+	case r.Provider == nil:
+		return Binding{None: fmt.Sprintf("the issuer of a %s is not known", r.ID)}
+	}
+	var fit []*issuer.Instance
+	named := 0
+	for _, i := range all.Of(r.Provider.ID) {
+		if r.Cookie != nil && i.Cookie != "" && i.Cookie != c.Cookie || r.Kind == credential.KindJWT && !issuedBy(i, c) {
+			continue
+		}
+		if i.Cookie != "" && i.Cookie == c.Cookie {
+			named++
+		}
+		fit = append(fit, i)
+	}
+	if len(fit) == 0 {
+		return Binding{None: fmt.Sprintf("no instance of %s is named that can have issued it", r.Provider.ID)}
+	}
+	var out Binding
+	match := func(i *issuer.Instance) bool {
+		return slices.ContainsFunc(c.Claims.Hosts, func(h string) bool { return Claims(h, i.URL) })
+	}
+	matched := slices.ContainsFunc(fit, match)
+	for _, i := range fit {
+		t := Target{Credential: c, Rule: r, Instance: i, Named: named == 1 && i.Cookie != "" && i.Cookie == c.Cookie, Related: related(all, i)}
+		if matched && !match(i) || otherAccount(i, c) {
+			out.Skipped = append(out.Skipped, t)
+			continue
+		}
+		out.Ask = append(out.Ask, t)
+	}
+	slices.SortStableFunc(out.Ask, func(a, b Target) int { return rank(a.Instance) - rank(b.Instance) })
+	return out
+}
+
+func rank(i *issuer.Instance) int {
+	if i.Operator {
+		return 0
+	}
+	return 1
+}
+
+// related are the further instances that the policy names for i, by role.
+func related(all issuer.Instances, i *issuer.Instance) map[string]*issuer.Instance {
+	if i.Rotate == nil {
+		return nil
+	}
+	for _, v := range all {
+		if v.Provider == "vault" && strings.TrimRight(v.URL.String(), "/") == i.Rotate.Vault {
+			return map[string]*issuer.Instance{"vault": v}
+		}
+	}
+	return nil
+}
+
+// otherAccount reports whether the text names another user or database than
+// the instance. A wrong guess would count as a failed login there.
+func otherAccount(i *issuer.Instance, c credential.Credential) bool {
+	if u := i.Settings["user"]; u != "" && c.Claims.User != "" && u != c.Claims.User {
+		return true
+	}
+	db := strings.Trim(i.URL.Path, "/")
+	return i.URL.Scheme == "postgres" && db != "" && c.Claims.Database != "" && db != c.Claims.Database
+}
+
+func issuedBy(i *issuer.Instance, c credential.Credential) bool {
+	j, err := token.ParseJWT(c.Secret.Reveal())
+	return err == nil && strings.TrimRight(j.Issuer, "/") == strings.TrimRight(i.URL.String(), "/")
+}
+
+// Claims reports whether a host that the text names is u's. A claim with a
+// port is about that port only.
+func Claims(claim string, u *url.URL) bool {
+	if strings.EqualFold(claim, u.Host) {
+		return true
+	}
+	host, _, err := net.SplitHostPort(claim)
+	if err != nil {
+		return strings.EqualFold(claim, u.Hostname())
+	}
+	return u.Port() == "" && strings.EqualFold(host, u.Hostname()) && strings.HasSuffix(claim, ":"+defaultPort(u.Scheme))
+}
+
+func defaultPort(scheme string) string {
+	return map[string]string{"https": "443", "http": "80", "postgres": "5432"}[scheme]
+}

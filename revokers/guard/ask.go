@@ -1,0 +1,187 @@
+// Package guard asks issuers for evidence, and decorates requests, verifiers
+// and revokers: limits per host, circuit breaker, retry of reads, audit,
+// offline, cache, dry run and the kill switch.
+package guard
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"sync"
+
+	"github.com/quellhq/quell/revokers"
+	"github.com/quellhq/quell/revokers/issuer"
+	"github.com/quellhq/quell/rules"
+	"github.com/quellhq/quell/rules/credential"
+)
+
+// Asker collects the evidence that Judge needs. Never-issued credentials are
+// asked about once per rule, instance and endpoint.
+type Asker struct {
+	mu    sync.Mutex
+	never map[place]*never
+}
+
+// place is where a never-issued credential was tried.
+type place struct {
+	rule, instance, endpoint, cookie, page string
+}
+
+type never struct {
+	mu       sync.Mutex
+	answers  [2]revokers.Answer
+	template revokers.Template
+	shaped   bool // both were refused in one shape
+}
+
+func placeOf(t revokers.Target, endpoint string) place {
+	return place{t.Rule.ID, t.URL(), endpoint, t.Cookie, t.Instance.Settings["probe_path"]}
+}
+
+// Ask asks v about t at one endpoint, about two credentials that were never
+// issued, and about the instance's control. An error means that the question
+// could not be asked.
+func (a *Asker) Ask(ctx context.Context, v revokers.Verifier, t revokers.Target, endpoint string) (revokers.Evidence, error) {
+	answer, err := v.Verify(ctx, t, endpoint)
+	if err != nil {
+		return revokers.Evidence{}, err
+	}
+	e := revokers.Evidence{Answer: answer}
+	if answer.Class != revokers.Accepts && answer.Class != revokers.Refuses {
+		return e, nil
+	}
+	if c, ok := ControlOf(t); ok {
+		got, err := v.Verify(ctx, c, endpoint)
+		if err != nil {
+			return revokers.Evidence{}, err
+		}
+		e.Control = &got
+	}
+	return a.compare(ctx, v, t, endpoint, e)
+}
+
+// Look is Ask with a control that somebody else asks, since one control serves
+// all credentials that are watched at one endpoint at the same time.
+func (a *Asker) Look(ctx context.Context, v revokers.Verifier, t revokers.Target, endpoint string, control func(context.Context) (*revokers.Answer, error)) (revokers.Evidence, error) {
+	answer, err := v.Verify(ctx, t, endpoint)
+	if err != nil {
+		return revokers.Evidence{}, err
+	}
+	e := revokers.Evidence{Answer: answer}
+	if answer.Class == revokers.Refuses && control != nil {
+		if e.Control, err = control(ctx); err != nil {
+			return revokers.Evidence{}, err
+		}
+	}
+	if answer.Class != revokers.Accepts && answer.Class != revokers.Refuses {
+		return e, nil
+	}
+	return a.compare(ctx, v, t, endpoint, e)
+}
+
+// compare adds the never-issued credentials, and with them what a refusal
+// looks like.
+func (a *Asker) compare(ctx context.Context, v revokers.Verifier, t revokers.Target, endpoint string, e revokers.Evidence) (revokers.Evidence, error) {
+	n, err := a.tried(ctx, v, t, endpoint)
+	if err != nil {
+		return revokers.Evidence{}, err
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	e.Never = n.answers
+	if t.Seen != nil && t.Seen.Endpoint == endpoint {
+		e.Learned = t.Seen.Learned
+	}
+	if !n.shaped {
+		return e, nil
+	}
+	shape := n.template.Shape(n.answers[0].Raw)
+	e.Never[0].Shape, e.Never[1].Shape = shape, shape
+	if e.Answer.Class == revokers.Refuses {
+		e.Answer.Shape = n.template.Shape(e.Answer.Raw)
+	}
+	if e.Answer.Class == revokers.Accepts || e.Control != nil && e.Control.Class == revokers.Accepts {
+		e.Learned = shape
+	}
+	return e, nil
+}
+
+// tried returns the answers to two never-issued credentials. Answers that say
+// nothing are asked for again the next time.
+func (a *Asker) tried(ctx context.Context, v revokers.Verifier, t revokers.Target, endpoint string) (*never, error) {
+	k := placeOf(t, endpoint)
+	a.mu.Lock()
+	if a.never == nil {
+		a.never = map[place]*never{}
+	}
+	n := a.never[k]
+	if n == nil {
+		n = &never{}
+		a.never[k] = n
+	}
+	a.mu.Unlock()
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for i := range n.answers {
+		if c := n.answers[i].Class; n.answers[i].Endpoint != "" && (c == revokers.Accepts || c == revokers.Refuses) {
+			continue
+		}
+		fake, err := NeverIssued(t)
+		if err != nil {
+			return n, nil //nolint:nilerr // a form that can't be made up leaves the negative control unanswered
+		}
+		if n.answers[i], err = v.Verify(ctx, fake, endpoint); err != nil {
+			return nil, err
+		}
+		if n.answers[i].Class == revokers.Silent {
+			// The second one would meet the same limit.
+			break
+		}
+	}
+	if n.answers[0].Class == revokers.Refuses && n.answers[1].Class == revokers.Refuses {
+		n.template, n.shaped = revokers.NewTemplate(n.answers[0].Raw, n.answers[1].Raw)
+	}
+	return n, nil
+}
+
+// NeverIssued is t with every secret replaced by a random one of its form.
+func NeverIssued(t revokers.Target) (revokers.Target, error) {
+	fake, err := t.Rule.NeverIssued(t.Secret, rand.Reader)
+	if err != nil {
+		return t, fmt.Errorf("make up a credential: %w", err)
+	}
+	t.Secret, t.Seen, t.Captures, t.Fingerprint = fake, nil, nil, ""
+	if len(t.Parts) > 0 {
+		parts := map[string]credential.Secret{}
+		for name, s := range t.Parts {
+			if parts[name], err = (&rules.Rule{}).NeverIssued(s, rand.Reader); err != nil {
+				return t, fmt.Errorf("make up a credential: %w", err)
+			}
+		}
+		t.Parts = parts
+	}
+	return t, nil
+}
+
+// ControlOf is the operator's own credential as a target of the same rule and
+// instance. It is none if it is the very credential.
+func ControlOf(t revokers.Target) (revokers.Target, bool) {
+	c, ok := t.Instance.Control(t.Rule)
+	if !ok || c.Secret.IsZero() || Same(c.Secret, t.Secret) {
+		return t, false
+	}
+	t.Secret, t.Parts, t.Seen, t.Captures, t.Findings = c.Secret, c.Parts, nil, nil, nil
+	// Not a fingerprint, so that nothing mistakes it for a leaked credential's.
+	t.Fingerprint = "control of " + t.URL()
+	t.Offline = credential.Offline{State: credential.OfflineUnknown}
+	return t, true
+}
+
+// Requests returns the requests that one look costs: the answer and the
+// control.
+func Requests(i *issuer.Instance, r *rules.Rule) int {
+	if _, ok := i.Control(r); ok {
+		return 2
+	}
+	return 1
+}

@@ -1,0 +1,250 @@
+package guard
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+	"golang.org/x/time/rate"
+
+	"github.com/quellhq/quell/revokers/issuer"
+)
+
+// Limit bounds the requests to each host.
+type Limit struct {
+	Next issuer.Doer
+	// PerSecond is the rate for one host; zero means five.
+	PerSecond float64
+
+	mu    sync.Mutex
+	hosts map[string]*rate.Limiter
+}
+
+// loopbackFactor raises the limit for this machine, whose servers are the
+// operator's own.
+const loopbackFactor = 40
+
+// Do implements issuer.Doer.
+func (l *Limit) Do(ctx context.Context, i *issuer.Instance, r issuer.Request) (issuer.Response, error) {
+	if err := l.limiter(i).Wait(ctx); err != nil {
+		return issuer.Response{}, err
+	}
+	return l.Next.Do(ctx, i, r)
+}
+
+func (l *Limit) limiter(i *issuer.Instance) *rate.Limiter {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.hosts == nil {
+		l.hosts = map[string]*rate.Limiter{}
+	}
+	if l.hosts[i.Host()] == nil {
+		n := l.PerSecond
+		if n == 0 {
+			n = 5
+		}
+		if issuer.Loopback(i.URL.Hostname()) {
+			n *= loopbackFactor
+		}
+		l.hosts[i.Host()] = rate.NewLimiter(rate.Limit(n), 4)
+	}
+	return l.hosts[i.Host()]
+}
+
+// ErrOpen is returned for requests to an issuer that was given up.
+var ErrOpen = errors.New("the issuer was given up: it throttled or did not answer several times in a row")
+
+// ErrWait is returned for requests to an issuer that asked to wait longer than
+// a run does.
+var ErrWait = errors.New("the issuer asks to wait")
+
+// Breaker gives an issuer up after 3 answers in a row that throttle, or 5
+// time-outs, and honours Retry-After for all requests to its host.
+type Breaker struct {
+	Next issuer.Doer
+	// Patience is the longest Retry-After that is waited for; zero means ten
+	// seconds.
+	Patience time.Duration
+
+	mu    sync.Mutex
+	hosts map[string]*state
+}
+
+type state struct {
+	throttled, silent int
+	until             time.Time // no request before
+}
+
+// Limits of Breaker.
+const (
+	maxThrottled = 3
+	maxSilent    = 5
+)
+
+// Do implements issuer.Doer. Requests that do not only read pass an open
+// breaker: a kill that was decided is never dropped for a limit on probes.
+func (b *Breaker) Do(ctx context.Context, i *issuer.Instance, r issuer.Request) (issuer.Response, error) {
+	if err := b.wait(ctx, i, r.Reads); err != nil {
+		return issuer.Response{}, err
+	}
+	a, err := b.Next.Do(ctx, i, r)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	s := b.hosts[i.Host()]
+	switch {
+	case err != nil && issuer.ErrTimeout(err) && ctx.Err() == nil:
+		s.silent++
+	case err != nil:
+	case IsThrottle(a):
+		s.throttled++
+		s.silent = 0
+		if w, ok := RetryAfter(a.Header, time.Now()); ok {
+			if t := time.Now().Add(w); t.After(s.until) {
+				s.until = t
+			}
+		}
+	default:
+		s.throttled, s.silent = 0, 0
+	}
+	return a, err
+}
+
+func (b *Breaker) wait(ctx context.Context, i *issuer.Instance, reads bool) error {
+	b.mu.Lock()
+	if b.hosts == nil {
+		b.hosts = map[string]*state{}
+	}
+	s := b.hosts[i.Host()]
+	if s == nil {
+		s = &state{}
+		b.hosts[i.Host()] = s
+	}
+	open := s.throttled >= maxThrottled || s.silent >= maxSilent
+	d := time.Until(s.until)
+	b.mu.Unlock()
+	most := b.Patience
+	if most == 0 {
+		most = patience
+	}
+	switch {
+	case open && reads && d <= 0 && !s.until.IsZero():
+		// The wait that the issuer asked for is over: it gets another chance.
+		b.mu.Lock()
+		s.throttled, s.silent, s.until = maxThrottled-1, 0, time.Time{}
+		b.mu.Unlock()
+		return nil
+	case open && reads:
+		return ErrOpen
+	case d <= 0:
+		return nil
+	case d > most && reads:
+		return ErrWait
+	}
+	t := time.NewTimer(min(d, 10*most))
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-t.C:
+		return nil
+	}
+}
+
+// IsThrottle reports whether a response limits the asker: 429, or a 403 that
+// says so (GitHub's primary and secondary limits, and others like them).
+func IsThrottle(a issuer.Response) bool {
+	if a.Status == http.StatusTooManyRequests {
+		return true
+	}
+	return a.Status == http.StatusForbidden && (a.Header.Get("X-RateLimit-Remaining") == "0" || a.Header.Get("Retry-After") != "")
+}
+
+// RetryAfter reads Retry-After in seconds or as a date (RFC 9110, 10.2.3), or
+// the time of GitHub's X-RateLimit-Reset.
+func RetryAfter(h http.Header, now time.Time) (time.Duration, bool) {
+	v := strings.TrimSpace(h.Get("Retry-After"))
+	if n, err := strconv.Atoi(v); err == nil && n >= 0 {
+		return min(time.Duration(n)*time.Second, 24*time.Hour), true
+	}
+	if t, err := http.ParseTime(v); err == nil {
+		return min(max(t.Sub(now), 0), 24*time.Hour), true
+	}
+	if h.Get("X-RateLimit-Remaining") == "0" {
+		if n, err := strconv.ParseInt(h.Get("X-RateLimit-Reset"), 10, 64); err == nil {
+			return min(max(time.Unix(n, 0).Sub(now), 0), 24*time.Hour), true
+		}
+	}
+	return 0, false
+}
+
+// patience is the longest wait that an issuer may ask for within a run.
+const patience = 10 * time.Second
+
+// Retry repeats requests that only read after a connection that broke off, a
+// 502, 503 or 504, or a short Retry-After. It never repeats an effect.
+type Retry struct {
+	Next issuer.Doer
+	// Tries is the number of requests at most; zero means two.
+	Tries uint
+}
+
+var errAgain = errors.New("again")
+
+// Do implements issuer.Doer.
+func (t *Retry) Do(ctx context.Context, i *issuer.Instance, r issuer.Request) (issuer.Response, error) {
+	if !r.Reads {
+		return t.Next.Do(ctx, i, r)
+	}
+	tries := t.Tries
+	if tries == 0 {
+		tries = 2
+	}
+	var last issuer.Response
+	var failed error
+	b := backoff.NewExponentialBackOff()
+	b.InitialInterval = 100 * time.Millisecond
+	_, _ = backoff.Retry(ctx, func() (struct{}, error) {
+		last, failed = t.Next.Do(ctx, i, r)
+		switch {
+		case errors.Is(failed, ErrOpen), errors.Is(failed, ErrWait), issuer.ErrPrivate(failed), failed != nil && issuer.ErrTimeout(failed):
+			return struct{}{}, backoff.Permanent(failed)
+		case failed != nil, last.Status == http.StatusBadGateway, last.Status == http.StatusServiceUnavailable, last.Status == http.StatusGatewayTimeout:
+			return struct{}{}, errAgain
+		}
+		if w, ok := RetryAfter(last.Header, time.Now()); ok && IsThrottle(last) && w <= patience {
+			// The breaker below waits as long as the issuer asks.
+			return struct{}{}, errAgain
+		}
+		return struct{}{}, nil
+	}, backoff.WithBackOff(b), backoff.WithMaxTries(tries))
+	return last, failed
+}
+
+// ErrOffline is returned instead of every request under --offline.
+var ErrOffline = errors.New("--offline forbids requests")
+
+// Offline sends nothing.
+type Offline struct{}
+
+// Do implements issuer.Doer.
+func (Offline) Do(context.Context, *issuer.Instance, issuer.Request) (issuer.Response, error) {
+	return issuer.Response{}, ErrOffline
+}
+
+// Audit reports every request before it is sent: method, host and path of the
+// instance, without query, headers and body.
+type Audit struct {
+	Next issuer.Doer
+	Log  func(method, host string, reads bool)
+}
+
+// Do implements issuer.Doer.
+func (a *Audit) Do(ctx context.Context, i *issuer.Instance, r issuer.Request) (issuer.Response, error) {
+	a.Log(r.Method, i.Host(), r.Reads)
+	return a.Next.Do(ctx, i, r)
+}

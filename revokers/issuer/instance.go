@@ -1,0 +1,155 @@
+// Package issuer describes the issuers of a run and sends requests to them. A
+// secret goes to the host that the provider's file pins, or that the operator
+// named, and nowhere else.
+package issuer
+
+import (
+	"fmt"
+	"net/netip"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/quellhq/quell/rules"
+	"github.com/quellhq/quell/rules/credential"
+)
+
+// Instance is one issuer installation: a host that a provider's file pins, or
+// one that the operator named.
+type Instance struct {
+	Provider string
+	URL      *url.URL
+	Operator bool // named by the operator: private addresses are allowed
+	Own      bool // the operator owns everything that it issues
+	// Public is set if the provider's file pins the host: strangers use it too.
+	// HasPublic is set if the provider has such a host at all.
+	Public, HasPublic bool
+	// Sole is the operator's statement that no other server of the operator's
+	// issues credentials of this form (elsewhere = false).
+	Sole     bool
+	Cookie   string // the session cookie's name, if it is not the family's
+	Settings map[string]string
+	Settle   time.Duration // replaces the rule's settle time; zero: the rule's
+
+	Admin        credential.Secret // the operator's credential at the issuer
+	ClientID     string            // the operator's OAuth client
+	ClientSecret credential.Secret
+	// Controls are live credentials of the operator's own. A control's answer
+	// shows that probes reach the issuer and that it still accepts something.
+	Controls []Control
+	Rotate   *Rotation
+
+	Network Network
+	fresh   bool
+}
+
+// Control is a credential of the operator's own. An empty Rule means every
+// rule of the provider whose form the secret has.
+type Control struct {
+	Rule   string
+	Secret credential.Secret
+	Parts  map[string]credential.Secret
+}
+
+// Rotation says where Vault keeps the replacement of what an instance issues.
+type Rotation struct {
+	Vault      string            // the URL of a Vault instance
+	StaticRole string            // mount/role of the database engine
+	KV         string            // mount/path#field of a KV v2 secret
+	Value      credential.Secret // the new value for KV
+}
+
+// Host is the instance's host, with its port unless that is the scheme's.
+func (i *Instance) Host() string { return i.URL.Host }
+
+// Origin is scheme, host and port.
+func (i *Instance) Origin() string { return i.URL.Scheme + "://" + i.URL.Host }
+
+// Fresh returns a copy of i whose every request opens a connection of its own,
+// so that a load balancer can send each to another replica.
+func (i *Instance) Fresh() *Instance {
+	c := *i
+	c.fresh = true
+	return &c
+}
+
+// Control returns the control for credentials of rule r, if there is one.
+func (i *Instance) Control(r *rules.Rule) (Control, bool) {
+	for _, c := range i.Controls {
+		if c.Rule == r.ID {
+			return c, true
+		}
+	}
+	for _, c := range i.Controls {
+		if c.Rule == "" && fits(r, c.Secret) {
+			return c, true
+		}
+	}
+	return Control{}, false
+}
+
+// fits reports whether a control of no named rule can be a credential of r. A
+// cookie's value and a fallback rule's token have no form of their own.
+func fits(r *rules.Rule, s credential.Secret) bool {
+	return r.Cookie != nil || r.Fallback || r.Regex == nil || r.Kind == credential.KindPassword || r.IsForm(s)
+}
+
+// CheckURL reports an error unless secrets may be sent to u: over HTTPS, or in
+// any way to loopback.
+func CheckURL(u *url.URL) error {
+	switch {
+	case u.Host == "" || u.Hostname() == "":
+		return fmt.Errorf("%s names no host", u.Redacted())
+	case u.User != nil:
+		return fmt.Errorf("the URL of %s contains a password; give it as a credential", u.Host)
+	case u.Scheme == "https" || u.Scheme == "postgres":
+		return nil
+	case u.Scheme == "http" && Loopback(u.Hostname()):
+		return nil
+	}
+	return fmt.Errorf("%s://%s: only https is allowed, or http to loopback", u.Scheme, u.Host)
+}
+
+// Loopback reports whether host is this machine's loopback, by its spelling.
+func Loopback(host string) bool {
+	if strings.EqualFold(host, "localhost") {
+		return true
+	}
+	ip, err := netip.ParseAddr(host)
+	return err == nil && ip.Unmap().IsLoopback()
+}
+
+// dotSegment finds path segments that a server or a proxy resolves.
+var dotSegment = regexp.MustCompile(`(?:^|/)(?:\.|%2[eE]){1,2}(?:/|$)`)
+
+// HasDotSegment reports whether an escaped path contains "." or "..".
+func HasDotSegment(path string) bool { return dotSegment.MatchString(path) }
+
+// Instances are all issuers of a run.
+type Instances []*Instance
+
+// Of returns the instances of one provider. The operator's statement about a
+// public host replaces the provider file's entry for it.
+func (list Instances) Of(provider string) Instances {
+	var all Instances
+	for _, i := range list {
+		if i.Provider != provider {
+			continue
+		}
+		k := slices.IndexFunc(all, func(o *Instance) bool {
+			return o.URL.String() == i.URL.String() && o.Cookie == i.Cookie && o.Settings["probe_path"] == i.Settings["probe_path"]
+		})
+		if k < 0 {
+			k = slices.IndexFunc(all, func(o *Instance) bool { return !o.Operator && o.URL.String() == i.URL.String() })
+		}
+		switch {
+		case k < 0:
+			all = append(all, i)
+		case i.Operator:
+			all[k] = i
+		}
+	}
+	return all
+}

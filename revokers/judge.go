@@ -1,0 +1,164 @@
+package revokers
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+)
+
+// Evidence is all that Judge may look at.
+type Evidence struct {
+	Answer Answer
+	// Never are the answers to two credentials that were never issued. An
+	// answer without an endpoint was not asked for.
+	Never [2]Answer
+	// Control is the answer to the operator's own credential, asked right after
+	// Answer; nil if none is configured or known.
+	Control *Answer
+	// Learned is the digest of the refusal that both never-issued credentials
+	// got while this credential or the control was Live at the endpoint.
+	Learned string
+	// Sent is the issuer's response to the revocation, if one was sent by the
+	// apply that is looking.
+	Sent *Acknowledgement
+	// Before is the last answer before that revocation.
+	Before *Answer
+}
+
+// Judge turns the evidence about one endpoint into a verdict. Dead requires the
+// issuer's refusal, the right issuer, and a live control if there is one.
+func Judge(t Target, e Evidence) Verdict {
+	a := e.Answer
+	v := Verdict{
+		Host: t.Host(), Instance: t.URL(), Endpoint: a.Endpoint, Identity: a.Identity, Expires: a.Expires,
+		Detail: a.Detail, At: a.At, Learned: e.Learned, NegativeControl: refusedNever(e),
+	}
+	if e.Control != nil {
+		v.Control = controlLiveness(*e.Control)
+	}
+	switch a.Class {
+	case Accepts:
+		return accepted(t, e, v)
+	case Refuses:
+		return refused(t, e, v)
+	case Silent:
+		v.Reason = orReason(a.Reason, Unreachable)
+	default:
+		v.Reason = orReason(a.Reason, Unexpected)
+	}
+	v.Remedy = remedyFor(v.Reason, t)
+	return v
+}
+
+func orReason(r, otherwise Reason) Reason {
+	if r == "" {
+		return otherwise
+	}
+	return r
+}
+
+func controlLiveness(a Answer) string {
+	switch a.Class {
+	case Accepts:
+		return Live.String()
+	case Refuses:
+		return Dead.String()
+	}
+	return Unknown.String()
+}
+
+func refusedNever(e Evidence) bool {
+	return e.Never[0].Endpoint != "" && e.Never[0].Class == Refuses || e.Never[1].Endpoint != "" && e.Never[1].Class == Refuses
+}
+
+func accepted(t Target, e Evidence, v Verdict) Verdict {
+	for _, n := range e.Never {
+		if n.Endpoint != "" && n.Class == Accepts {
+			v.Reason = AcceptsAnything
+			v.Detail = "the endpoint also accepts a " + string(t.Kind) + " that was never issued"
+			v.Remedy = remedyFor(AcceptsAnything, t)
+			return v
+		}
+	}
+	v.Liveness, v.Reason = Live, orReason(e.Answer.Reason, Authenticated)
+	if !v.NegativeControl {
+		v.Remedy = "ask again: the endpoint has not answered about a never-issued credential, so nothing is killed yet"
+	}
+	return v
+}
+
+// refused decides whether a refusal proves death.
+func refused(t Target, e Evidence, v Verdict) Verdict {
+	a := e.Answer
+	unknown := func(r Reason, detail, remedy string) Verdict {
+		v.Reason, v.Detail, v.Remedy = r, detail, remedy
+		return v
+	}
+	said := a.Detail
+	if said == "" {
+		said = fmt.Sprintf("the issuer answered %d", a.Status)
+	}
+	if host, contradicted := t.Contradicted(); contradicted && t.Seen == nil {
+		return unknown(OtherIssuer, fmt.Sprintf("%s; the text places it at %s", said, host), elsewhereRemedy(t, host))
+	}
+	if e.Control != nil && e.Control.Class != Accepts {
+		return unknown(ControlFailed, said+"; the control did not get through either", "replace the control of the instance "+t.URL()+" in the policy with a credential that is live")
+	}
+	right := t.Seen != nil || t.Named || t.Instance.Sole || t.Rule.OneIssuer()
+	proven, lacks := proof(t, e)
+	if proven && right {
+		v.Liveness, v.Reason, v.Documented, v.Remedy = Dead, orReason(a.Reason, Revoked), a.Documented, ""
+		v.Detail = said
+		return v
+	}
+	if !right {
+		lacks = append([]string{soleRemedy(t)}, lacks...)
+	}
+	return unknown(Refused, said+", which does not prove that it is dead", strings.Join(lacks, ", and "))
+}
+
+// proof reports whether the refusal is documented or learned, and otherwise
+// what the operator can do so that it will be.
+func proof(t Target, e Evidence) (ok bool, lacks []string) {
+	a := e.Answer
+	live := e.Control != nil && e.Control.Class == Accepts
+	seen := t.Seen != nil
+	// Without a control, the credential must have been Live until a revocation
+	// that its issuer accepted.
+	accepted := seen && e.Before != nil && e.Before.Class == Accepts && e.Sent != nil && e.Sent.Accepted
+	learned := e.Learned != "" && a.Shape == e.Learned
+	has := func(scheme string) bool { return strings.Contains(","+a.Challenge+",", ","+scheme+",") }
+	if has("negotiate") || has("ntlm") {
+		return false, []string{markerRemedy(t)}
+	}
+	if has("basic") && !a.SentBasic && !(seen && learned) {
+		return false, []string{markerRemedy(t)}
+	}
+	if a.Documented != "" {
+		switch a.Also {
+		case "":
+			return true, nil
+		case AlsoAsker:
+			if live || accepted {
+				return true, nil
+			}
+			return false, []string{controlRemedy(t)}
+		case AlsoCredential:
+			if seen && (live || accepted) {
+				return true, nil
+			}
+			return false, []string{markerRemedy(t)}
+		}
+	}
+	switch {
+	case accepted && learned, live && seen && learned:
+		return true, nil
+	case live && learned && a.Status == http.StatusUnauthorized:
+		return true, nil
+	case live:
+		return false, []string{markerRemedy(t)}
+	case a.Status == http.StatusUnauthorized || seen:
+		return false, []string{controlRemedy(t)}
+	}
+	return false, []string{markerRemedy(t)}
+}

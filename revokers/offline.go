@@ -1,0 +1,32 @@
+package revokers
+
+import (
+	"time"
+
+	"github.com/quellhq/quell/rules"
+	"github.com/quellhq/quell/rules/credential"
+)
+
+// leeway is how long ago a credential's own expiry must be: clocks differ.
+const leeway = 5 * time.Minute
+
+// WithoutAsking is the verdict about a credential that needs no request or must
+// not be sent. ok is false if its issuer has to be asked.
+func WithoutAsking(set *rules.Set, c credential.Credential, canary bool, now time.Time) (Verdict, bool) {
+	r := set.Rule(c.Rule)
+	switch {
+	case canary:
+		return Undecided(Canary, "a canary: it is never sent anywhere"), true
+	case r != nil && !r.ValidChecksum(c.Secret.Reveal()):
+		return Undecided(Malformed, "its check digits are wrong: it was not issued, or not copied whole"), true
+	case c.Offline.State == credential.OfflineExpired && c.Offline.Expires != nil && now.Sub(*c.Offline.Expires) > leeway:
+		return Verdict{Liveness: Dead, Reason: Expired, Detail: "its own content says that it expired", Expires: c.Offline.Expires, At: now.UTC()}, true
+	case r == nil || !r.Probed():
+		v := Undecided(Unsupported, "no request that only reads can tell whether a %s is live", c.Rule)
+		if r != nil && r.Provider != nil {
+			v.Remedy = "look at the provider's page: quell providers " + r.Provider.ID
+		}
+		return v, true
+	}
+	return Verdict{}, false
+}

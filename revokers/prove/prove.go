@@ -1,0 +1,235 @@
+// Package prove confirms that a credential is dead after a kill.
+package prove
+
+import (
+	"context"
+	"math"
+	"time"
+
+	"github.com/quellhq/quell/revokers"
+	"github.com/quellhq/quell/revokers/guard"
+)
+
+// Outcome is how a kill ended.
+type Outcome string
+
+const (
+	Confirmed   Outcome = "Confirmed"
+	AlreadyDead Outcome = "AlreadyDead"
+	StillAlive  Outcome = "StillAlive"
+	Unconfirmed Outcome = "Unconfirmed"
+	UntilExpiry Outcome = "UntilExpiry"
+	Held        Outcome = "Held"
+)
+
+// Observation is one look at a killed credential.
+type Observation struct {
+	After   time.Duration    `json:"after"` // since the first look
+	Verdict revokers.Verdict `json:"verdict"`
+	// Control is the verdict about the operator's own credential, asked right
+	// after; nil if there is none or the look did not need it.
+	Control *revokers.Verdict `json:"control,omitempty"`
+}
+
+// Confirmation is the proof, or the lack of one.
+type Confirmation struct {
+	Outcome      Outcome       `json:"outcome"`
+	Detail       string        `json:"detail"`
+	Remedy       string        `json:"remedy,omitempty"`
+	Control      string        `json:"control"` // live, dead, unknown, or NoControl
+	Observations []Observation `json:"observations"`
+	Took         time.Duration `json:"took"`
+	// Looks is the number of looks in a row that said Dead, and ReplicaRisk the
+	// chance that one stale replica of ten was missed by all of them.
+	Looks       int     `json:"looks"`
+	ReplicaRisk float64 `json:"replica_risk"`
+}
+
+// NoControl is the Control of a confirmation without a positive control.
+const NoControl = "no positive control"
+
+// Looks that a confirmation aims at, and the least that counts. 0.9^38 = 0.018:
+// the chance to miss one stale replica of ten.
+const (
+	TargetLooks = 38
+	MinLooks    = 2
+)
+
+// Risk is the chance that n looks miss one stale replica of ten.
+func Risk(n int) float64 { return math.Pow(0.9, float64(n)) }
+
+// Kill is a credential whose death is to be proven.
+type Kill struct {
+	// Target is the credential at the instance and endpoint that said Live.
+	Target   revokers.Target
+	Endpoint string
+	// Sent is the issuer's response to the revocation; nil if none was received.
+	Sent *revokers.Acknowledgement
+	// Before is the last answer before the revocation.
+	Before *revokers.Answer
+}
+
+// Schedule is when to look.
+type Schedule struct {
+	// Settle is how long the issuer may take until every replica knows.
+	Settle time.Duration
+	// Looks is the number of looks to make; zero means TargetLooks.
+	Looks int
+	// MaxRisk is the highest replica risk that still counts as Confirmed; zero
+	// means that the risk decides nothing.
+	MaxRisk float64
+}
+
+// Prover confirms kills.
+type Prover struct {
+	Asker    *guard.Asker
+	Verifier revokers.Verifier // without a cache
+	Controls *Controls
+}
+
+// Confirm asks the endpoint that said Live again until it has said Dead at
+// every look throughout the settle time. Any Live resets the count; if a Live
+// followed a Dead, replicas disagree and a second settle time must pass.
+// Whatever else happens, the outcome is StillAlive or Unconfirmed.
+func (p *Prover) Confirm(ctx context.Context, k Kill, s Schedule) Confirmation {
+	w := &watch{p: p, k: k, start: time.Now(), c: Confirmation{Control: NoControl}}
+	w.k.Target = k.Target.Fresh()
+	control, has := guard.ControlOf(w.k.Target)
+	if has {
+		w.control = func(ctx context.Context) (*revokers.Answer, error) {
+			return p.Controls.Ask(ctx, p.Verifier, control, k.Endpoint)
+		}
+		w.c.Control = revokers.Unknown.String()
+	}
+	n := s.Looks
+	if n <= 0 {
+		n = TargetLooks
+	}
+	n = max(n, MinLooks)
+	w.round(ctx, n, s.Settle)
+	if w.flapped && w.last != revokers.Live && ctx.Err() == nil {
+		w.streak, w.lives = 0, 0
+		w.round(ctx, n, s.Settle)
+		w.split = w.lives > 0
+	}
+	w.c.Took = time.Since(w.start)
+	w.c.Looks, w.c.ReplicaRisk = w.streak, Risk(w.streak)
+	w.decide(ctx, s)
+	return w.c
+}
+
+type watch struct {
+	p       *Prover
+	k       Kill
+	c       Confirmation
+	control func(context.Context) (*revokers.Answer, error)
+	start   time.Time
+	last    revokers.Liveness
+	latest  revokers.Verdict
+	streak  int // looks in a row that said Dead
+	seen    int // looks that said Dead at all
+	flapped bool
+	split   bool
+	lives   int
+}
+
+func (w *watch) decide(ctx context.Context, s Schedule) {
+	c := &w.c
+	switch {
+	case ctx.Err() != nil:
+		c.Outcome, c.Detail = Unconfirmed, "interrupted before the settle time was over"
+		c.Remedy = "apply the plan again: it sends nothing twice and goes on with the proof"
+	case w.split:
+		c.Outcome, c.Detail = StillAlive, "the issuer's replicas disagree: some still accept it after the settle time"
+		c.Remedy = "quell recheck; or a longer settle of the [[instance]] in the policy"
+	case w.last == revokers.Live:
+		c.Outcome, c.Detail = StillAlive, "the endpoint that said live still says live"
+		c.Remedy = "end it at the issuer by hand, then quell recheck"
+	case w.last == revokers.Dead && w.streak >= MinLooks && s.MaxRisk > 0 && c.ReplicaRisk > s.MaxRisk:
+		c.Outcome, c.Detail = Unconfirmed, "the issuer's limits did not allow enough looks for kill.max_replica_risk"
+		c.Remedy = "quell recheck later; or a higher kill.max_replica_risk in the policy"
+	case w.last == revokers.Dead && w.streak >= MinLooks:
+		c.Outcome, c.Detail = Confirmed, "the endpoint that said live says dead"
+	case w.latest.Reason == revokers.ControlFailed:
+		c.Outcome, c.Detail, c.Remedy = Unconfirmed, "the control did not get through, so a refusal proves nothing", w.latest.Remedy
+	default:
+		c.Outcome, c.Detail, c.Remedy = Unconfirmed, "no answer that proves it dead: "+w.latest.Detail, w.latest.Remedy
+		if w.latest.Remedy == "" {
+			c.Remedy = "quell recheck when the issuer answers"
+		}
+	}
+}
+
+// round makes n looks, evenly over the settle time.
+func (w *watch) round(ctx context.Context, n int, settle time.Duration) {
+	from := time.Now()
+	for i := range n {
+		part := float64(i) / float64(n-1)
+		if !sleepUntil(ctx, from.Add(time.Duration(float64(settle)*part))) {
+			return
+		}
+		w.look(ctx)
+	}
+}
+
+func (w *watch) look(ctx context.Context) {
+	e, err := w.p.Asker.Look(ctx, w.p.Verifier, w.k.Target, w.k.Endpoint, w.control)
+	if err != nil {
+		w.last = revokers.Unknown
+		w.latest = revokers.Undecided(revokers.Unreachable, "interrupted")
+		return
+	}
+	e.Sent, e.Before = w.k.Sent, w.k.Before
+	v := revokers.Judge(w.k.Target, e)
+	if e.Control != nil {
+		w.c.Control = v.Control
+	}
+	w.c.Observations = append(w.c.Observations, Observation{After: time.Since(w.start), Verdict: v, Control: controlVerdict(e.Control)})
+	w.latest = v
+	switch v.Liveness {
+	case revokers.Live:
+		w.flapped = w.flapped || w.seen > 0
+		w.lives++
+		w.streak = 0
+	case revokers.Dead:
+		w.seen++
+		w.streak++
+	default:
+		// A silent look neither counts nor ends the streak; a refusal that
+		// proves nothing ends it.
+		if v.Reason != revokers.Throttled && v.Reason != revokers.Unreachable {
+			w.streak = 0
+		}
+	}
+	w.last = v.Liveness
+}
+
+// controlVerdict records what the control's answer was.
+func controlVerdict(a *revokers.Answer) *revokers.Verdict {
+	if a == nil {
+		return nil
+	}
+	v := &revokers.Verdict{Reason: a.Reason, Detail: a.Detail, Endpoint: a.Endpoint, At: a.At}
+	switch a.Class {
+	case revokers.Accepts:
+		v.Liveness = revokers.Live
+	case revokers.Refuses:
+		v.Liveness = revokers.Dead
+	}
+	return v
+}
+
+func sleepUntil(ctx context.Context, t time.Time) bool {
+	d := time.Until(t)
+	if d <= 0 {
+		return ctx.Err() == nil
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-timer.C:
+		return true
+	}
+}

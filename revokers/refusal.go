@@ -1,0 +1,138 @@
+package revokers
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Refusal is the part of a refusal that is compared: status, redirect target,
+// challenge and body. Two refusals are of one shape if they are equal after
+// what varies from request to request has been left out: time stamps and ids by
+// their form, and whatever differs between two never-issued credentials.
+type Refusal struct {
+	status    int
+	location  string
+	challenge string
+	words     []string
+}
+
+// variable is text that can differ between two requests by its nature: times,
+// UUIDs, long digests and encoded nonces.
+var variable = regexp.MustCompile(`[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9:.]{5,18}(?:Z|[+-][0-9]{2}:?[0-9]{2})?|[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}|\b1[0-9]{9}(?:[0-9]{3})?\b|[A-Za-z0-9+/_=-]{24,}`)
+
+// leaveOut masks what varies. A long run without digits can be an error code
+// that distinguishes two refusals, so it stays.
+func leaveOut(s string) string {
+	digits := strings.Count(s, "0") + strings.Count(s, "1")
+	for _, d := range "23456789" {
+		digits += strings.Count(s, string(d))
+	}
+	if digits < 3 {
+		return s
+	}
+	return mask
+}
+
+// word splits a body where a value can begin or end.
+var word = regexp.MustCompile(`[A-Za-z0-9_.:+/=-]+|[^A-Za-z0-9_.:+/=-]+`)
+
+// mask stands for what was left out.
+const mask = "\x00"
+
+// maxWords bounds the comparison; the rest of a longer body is one word.
+const maxWords = 20_000
+
+// NewRefusal normalises a refusal. sent are the values that the request
+// contained: an issuer that echoes them does not change the shape. location
+// holds the redirect's host and path, if there is one.
+func NewRefusal(status int, location, challenge string, body []byte, sent []string) *Refusal {
+	text := string(body)
+	for _, s := range sent {
+		if len(s) < 4 {
+			continue
+		}
+		text = strings.ReplaceAll(text, s, mask)
+		if j, err := json.Marshal(s); err == nil {
+			text = strings.ReplaceAll(text, string(j[1:len(j)-1]), mask)
+		}
+		location = strings.ReplaceAll(location, s, mask)
+	}
+	text = variable.ReplaceAllStringFunc(text, leaveOut)
+	words := word.FindAllString(text, maxWords)
+	if len(words) == maxWords {
+		sum := sha256.Sum256([]byte(text))
+		words = append(words, hex.EncodeToString(sum[:]))
+	}
+	return &Refusal{status, location, strings.ToLower(challenge), words}
+}
+
+// Template is what two refusals of never-issued credentials have in common.
+type Template struct {
+	like *Refusal
+	vary map[int]bool // positions in words that differ
+}
+
+// NewTemplate compares the refusals of two never-issued credentials. ok is
+// false if they are not of one shape: then nothing can be learned.
+func NewTemplate(a, b *Refusal) (t Template, ok bool) {
+	if a == nil || b == nil || a.status != b.status || a.location != b.location || a.challenge != b.challenge || len(a.words) != len(b.words) {
+		return Template{}, false
+	}
+	t = Template{a, map[int]bool{}}
+	for i := range a.words {
+		if a.words[i] != b.words[i] {
+			t.vary[i] = true
+		}
+	}
+	// Two pages of which more than a fifth differs have too little in common.
+	if 5*len(t.vary) > len(a.words) {
+		return Template{}, false
+	}
+	return t, true
+}
+
+// Shape digests a refusal without the template's variable positions. Two equal
+// shapes are one refusal.
+func (t Template) Shape(r *Refusal) string {
+	if r == nil {
+		return ""
+	}
+	h := sha256.New()
+	put := func(s string) {
+		h.Write([]byte(strconv.Itoa(len(s)) + ":" + s))
+	}
+	put(strconv.Itoa(r.status))
+	put(r.location)
+	put(r.challenge)
+	same := t.like != nil && len(r.words) == len(t.like.words)
+	for i, w := range r.words {
+		if same && t.vary[i] {
+			w = mask
+		}
+		put(w)
+	}
+	return hex.EncodeToString(h.Sum(nil)[:16])
+}
+
+// Schemes lists the schemes of WWW-Authenticate headers, sorted, in lower case.
+func Schemes(headers []string) string {
+	var out []string
+	for _, h := range headers {
+		for _, m := range scheme.FindAllStringSubmatch(h, 8) {
+			if s := strings.ToLower(m[1]); !slices.Contains(out, s) {
+				out = append(out, s)
+			}
+		}
+	}
+	slices.Sort(out)
+	return strings.Join(out, ",")
+}
+
+// scheme finds the beginning of each challenge (RFC 9110, 11.6.1): a token that
+// no "=" follows.
+var scheme = regexp.MustCompile(`(?:^|,)\s*([A-Za-z][A-Za-z0-9._~+-]*)(?:\s+[A-Za-z0-9]|\s*(?:,|$))`)

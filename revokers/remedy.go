@@ -1,0 +1,52 @@
+package revokers
+
+import (
+	"fmt"
+
+	"github.com/quellhq/quell/rules/credential"
+)
+
+// controlRemedy names the setting that adds a control.
+func controlRemedy(t Target) string {
+	return fmt.Sprintf(`control = "env:NAME" of [[instance]] provider = %q, url = %q in the policy, naming a live credential of your own`, t.Instance.Provider, t.URL())
+}
+
+// markerRemedy names the setting that documents an instance's refusal.
+func markerRemedy(t Target) string {
+	return fmt.Sprintf(`dead_marker = "TEXT" of [[instance]] provider = %q, url = %q in the policy, naming what only an ended credential gets`, t.Instance.Provider, t.URL())
+}
+
+// soleRemedy names the settings that say whose credentials have this form.
+func soleRemedy(t Target) string {
+	if t.Instance.Operator {
+		return fmt.Sprintf(`elsewhere = false of [[instance]] provider = %q, url = %q in the policy, if no other server of yours issues this form`, t.Instance.Provider, t.URL())
+	}
+	return fmt.Sprintf("--no-self-hosted %s, or elsewhere = false of the [[instance]] in the policy, if you have no server of your own that issues this form", t.Instance.Provider)
+}
+
+// elsewhereRemedy names the setting that adds the instance which the text
+// claims. The host is untrusted text and is quoted.
+func elsewhereRemedy(t Target, host string) string {
+	return fmt.Sprintf("quell policy add --instance %s=https://HOST, if %q is yours", t.Instance.Provider, host)
+}
+
+func remedyFor(r Reason, t Target) string {
+	switch r {
+	case Throttled:
+		return "ask again when the issuer's limit has passed"
+	case Unreachable:
+		return "ask again when the issuer answers; for a network of your own: ca, client_cert and proxy of the [[instance]]"
+	case Restricted:
+		return "ask from an allowed address or with the step that the issuer demands; the credential may be live"
+	case AcceptsAnything:
+		return fmt.Sprintf(`probe_path of [[instance]] provider = %q, url = %q in the policy, naming a page that only a signed-in user gets`, t.Instance.Provider, t.URL())
+	case Unexpected:
+		if t.Kind == credential.KindSessionCookie {
+			return "check probe_path, live_marker and dead_marker of the [[instance]]: quell policy check --ask"
+		}
+		return "check the address of the [[instance]], and what stands between it and this machine"
+	case Unsupported:
+		return "look at the provider's page: quell providers " + t.Instance.Provider
+	}
+	return ""
+}

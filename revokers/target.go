@@ -1,0 +1,69 @@
+package revokers
+
+import (
+	"net/url"
+	"time"
+
+	"github.com/quellhq/quell/revokers/issuer"
+	"github.com/quellhq/quell/rules"
+	"github.com/quellhq/quell/rules/credential"
+)
+
+// Target is a credential bound to its rule and to one instance. It is a value:
+// whoever needs another instance makes another target.
+type Target struct {
+	credential.Credential
+	Rule     *rules.Rule
+	Instance *issuer.Instance
+	// Related are further instances by the role that the rules file or the
+	// policy names, such as "vault".
+	Related map[string]*issuer.Instance
+	// Captures are values that an earlier answer contained, by the name that
+	// the rules file gives them.
+	Captures map[string]string
+	// Seen is set if the credential was Live at this instance.
+	Seen *Sighting
+	// Named is set if the operator's setting binds the credential to exactly
+	// this instance: it is a value under the cookie name of one instance alone.
+	Named bool
+}
+
+// Sighting is where and when a credential was Live.
+type Sighting struct {
+	Endpoint string    `json:"endpoint"`
+	At       time.Time `json:"at"`
+	// Learned is the digest of the refusal that never-issued credentials got
+	// then.
+	Learned string `json:"learned,omitempty"`
+}
+
+// Host is the instance's host.
+func (t Target) Host() string { return t.Instance.Host() }
+
+// URL is the instance's address, which names it in plans and in the ledger.
+func (t Target) URL() string { return t.Instance.URL.String() }
+
+// Fresh is t at an instance whose every request has a connection of its own.
+func (t Target) Fresh() Target {
+	t.Instance = t.Instance.Fresh()
+	return t
+}
+
+// Contradicted returns a host that the text claims for the credential and that
+// is not this instance's.
+func (t Target) Contradicted() (host string, ok bool) {
+	for _, h := range t.Claims.Hosts {
+		if Claims(h, t.Instance.URL) || !t.Instance.Operator && t.Rule.Provider != nil && t.Rule.Provider.Has(h) {
+			return "", false
+		}
+		host, ok = h, true
+	}
+	return host, ok
+}
+
+// SameInstance reports whether two targets are bound to one instance.
+func SameInstance(a, b *issuer.Instance) bool {
+	return a != nil && b != nil && a.Provider == b.Provider && sameURL(a.URL, b.URL) && a.Cookie == b.Cookie && a.Settings["probe_path"] == b.Settings["probe_path"] && a.Settings["user"] == b.Settings["user"]
+}
+
+func sameURL(a, b *url.URL) bool { return a.String() == b.String() }
