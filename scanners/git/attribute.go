@@ -33,22 +33,37 @@ func (s *Source) Attribute(ctx context.Context, findings []*rules.Finding) error
 }
 
 func (r *repo) attribute(ctx context.Context, findings []*rules.Finding) error {
-	want := map[id]bool{}
+	want, byName := map[id]bool{}, map[string][]*rules.Finding{}
 	for _, f := range findings {
+		if x := r.names.resolve(&f.Location); x != nil {
+			switch {
+			case x.from != nil:
+				r.place(&f.Location, origin{x.from.commit, x.path})
+			case x.artifact == fileName && x.path == "":
+				byName[x.text] = append(byName[x.text], f)
+			}
+			continue
+		}
 		if i, ok := r.subject(f); ok && r.origins[i].path == "" {
 			want[i] = true
 		}
 	}
-	if len(want) == 0 {
+	if len(want) == 0 && len(byName) == 0 {
 		return nil
 	}
-	stories, ok := r.recallStories(ctx, want)
+	wanted := slices.Sorted(maps.Keys(byName))
+	stories, ok := r.recallStories(ctx, want, wanted)
 	if !ok {
 		var err error
-		if stories, err = r.stories(ctx, want); err != nil {
+		if stories, err = r.stories(ctx, want, wanted); err != nil {
 			return err
 		}
 		r.keepStories(ctx, stories)
+	}
+	for text, list := range byName {
+		for _, f := range list {
+			stories[nameKey(text)].tell(&f.Location)
+		}
 	}
 	for _, f := range findings {
 		i, ok := r.subject(f)
@@ -86,11 +101,20 @@ func (s story) tell(l *rules.Location) {
 }
 
 // stories finds out all that is asked for at once: each tree is read once.
-func (r *repo) stories(ctx context.Context, want map[id]bool) (map[string]story, error) {
-	a := attribution{repo: r, places: map[int32][]place{}, intro: map[int32][]introduction{}, wanted: map[int32]bool{}}
+func (r *repo) stories(ctx context.Context, want map[id]bool, byName []string) (map[string]story, error) {
+	a := attribution{repo: r, places: map[int32][]place{}, intro: map[int32][]introduction{}, wanted: map[int32]bool{}, named: map[int32]int32{}}
+	texts := map[string]bool{}
+	for _, t := range byName {
+		texts[t] = true
+	}
 	var err error
-	if a.graph, err = r.graph(ctx, true, func(b []byte) bool { return want[id(b)] }); err != nil {
+	if a.graph, err = r.graph(ctx, true, func(name, b []byte) bool { return want[id(b)] || texts[string(name)] }); err != nil {
 		return nil, err
+	}
+	for k, t := range byName {
+		if n, ok := a.index[t]; ok {
+			a.named[n] = subjectName - int32(k)
+		}
 	}
 	for i := range want {
 		if k := a.n.of([]byte(i)); k >= 0 {
@@ -103,6 +127,9 @@ func (r *repo) stories(ctx context.Context, want map[id]bool) (map[string]story,
 	out := map[string]story{}
 	for i := range want {
 		out[i.String()] = a.story(i)
+	}
+	for k, t := range byName {
+		out[nameKey(t)] = a.storyOf(subjectName-int32(k), "", t)
 	}
 	return out, nil
 }
@@ -122,11 +149,19 @@ func (r *repo) subject(f *rules.Finding) (id, bool) {
 	return objectOf(f.Location, r.hashLen)
 }
 
-// place is where a wanted blob lies below a tree.
+// subjectName is the number of the first wanted name, where a blob has its own, which
+// is not negative. Further ones count down.
+const subjectName = -2
+
+// place is where a wanted blob, or a wanted name, is below a tree.
 type place struct {
 	path string
 	blob int32
 }
+
+// maxPlaces bounds the places below one tree: a few trees can name a blob at more paths
+// than could ever be listed.
+const maxPlaces = 4096
 
 // introduction is a commit that has a blob where none of its parents has it.
 type introduction struct {
@@ -138,6 +173,7 @@ type attribution struct {
 	*graph
 	repo   *repo
 	wanted map[int32]bool
+	named  map[int32]int32 // a name's number -> its subject's
 	places map[int32][]place // by tree
 	intro  map[int32][]introduction
 	names  []refName
@@ -166,12 +202,21 @@ func (a *attribution) below(k int32, depth int) []place {
 	a.places[k] = nil // a damaged tree that holds itself ends here
 	var out []place
 	for _, l := range a.links[k] {
+		if len(out) >= maxPlaces {
+			break
+		}
 		name := a.graph.names[l.name]
+		if n, ok := a.named[l.name]; ok {
+			out = append(out, place{name, n})
+		}
 		if a.wanted[l.to] {
 			out = append(out, place{name, l.to})
 			continue
 		}
 		for _, x := range a.below(l.to, depth+1) {
+			if len(out) >= maxPlaces {
+				break
+			}
 			out = append(out, place{path.Join(name, x.path), x.blob})
 		}
 	}
@@ -336,8 +381,18 @@ func (a *attribution) story(i id) story {
 		a.describe(&s, c)
 		return s
 	}
+	return a.storyOf(k, i, "")
+}
+
+// storyOf is what is known of a blob, or of a name, by where commits have it.
+func (a *attribution) storyOf(k int32, i id, name string) story {
+	s := story{Notes: map[string]string{}}
 	list := a.intro[k]
 	if len(list) == 0 {
+		if name != "" {
+			s.Path, s.Notes["kept_by"] = name, "no commit: a dangling tree"
+			return s
+		}
 		switch how, ok := a.kept[i]; {
 		case ok && strings.HasPrefix(how, "index: "):
 			s.Path, s.Notes["kept_by"] = strings.TrimPrefix(how, "index: "), "the index: it was staged and never committed"

@@ -31,11 +31,10 @@ func (s *Source) bundle(file string, yield func(scanners.Artifact, error) bool) 
 		yield(scanners.Artifact{}, s.gap("", errors.New("a bundle is read whole: it has no branches checked out, no index and no reflogs")))
 		return
 	}
-	r := &repo{src: s, bad: map[string]*trouble{}, lfs: map[string]id{}, matched: map[id]bool{}}
 	st := &store{dir: filepath.Dir(file), root: root, hashLen: b.HashLen, bundle: &b}
 	st.getters.New = func() any { return &pack.Getter{} }
-	r.repository = &repository{store: st, private: "."}
-	s.repos = append(s.repos, r)
+	r := s.add(&repository{store: st, private: "."})
+	r.addNames()
 	p, err := pack.IndexAt(root, name, b.Pack, b.HashLen, nil)
 	if err != nil {
 		why := s.gap("bundle", err)

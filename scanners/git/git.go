@@ -95,6 +95,9 @@ type repo struct {
 	lfs     map[string]id       // pointers: the large file's name -> the blob
 	matched map[id]bool         // objects in which something was found, or not read
 	memory  memory
+	names   *names
+	links   *links
+	ends    map[id]bool // commits at which a shallow clone ends
 
 	complete bool // all commits that matter were fetched: a shallow boundary is none
 }
@@ -190,9 +193,17 @@ func (s *Source) open(dir, name string) (*repo, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &repo{repository: x, src: s, name: name, bad: map[string]*trouble{}, lfs: map[string]id{}, matched: map[id]bool{}}
-	s.repos = append(s.repos, r)
+	r := s.add(x)
+	r.name = name
 	return r, nil
+}
+
+// add adds a repository to those that are read.
+func (s *Source) add(x *repository) *repo {
+	r := &repo{repository: x, src: s, bad: map[string]*trouble{}, lfs: map[string]id{}, matched: map[id]bool{}, names: newNames()}
+	r.links = newLinks(r)
+	s.repos = append(s.repos, r)
+	return r
 }
 
 func (s *Source) gap(artifact string, err error) error {
@@ -209,12 +220,9 @@ func (r *repo) location(artifact string) rules.Location {
 }
 
 func (r *repo) artifacts(ctx context.Context, yield func(scanners.Artifact, error) bool) bool {
-	for _, p := range r.problems {
-		if !yield(scanners.Artifact{}, r.src.gap(p.what, p.err)) {
-			return false
-		}
-	}
 	gaps, err := r.choose(ctx)
+	r.refs() // whose problems are told with the others
+	gaps = append(r.takeProblems(), gaps...)
 	for _, g := range gaps {
 		if !yield(scanners.Artifact{}, r.src.gap(g.what, g.err)) {
 			return false
@@ -224,12 +232,15 @@ func (r *repo) artifacts(ctx context.Context, yield func(scanners.Artifact, erro
 		return yield(scanners.Artifact{}, r.src.gap("", err))
 	}
 	if r.src.ranged() || r.src.Staged {
-		return r.each(yield) && (!r.src.Worktree || r.workFiles(ctx, yield))
+		return r.each(yield) && (!r.src.Worktree || r.workFiles(ctx, yield)) && yield(r.lastNames(), nil)
 	}
-	if n := len(r.boundaries()); n > 0 && !yield(scanners.Artifact{}, r.src.gap("shallow clone", fmt.Errorf("history before %d boundary commits is not here", n))) {
+	r.ends = r.boundaries()
+	if n := len(r.ends); n > 0 && !yield(scanners.Artifact{}, r.src.gap("shallow clone", fmt.Errorf("history before %d boundary commits is not here", n))) {
 		return false
 	}
 	r.remember(ctx)
+	r.addNames()
+	r.links.refs()
 	for _, w := range r.walkers() {
 		if !yield(w, nil) {
 			return false
@@ -253,7 +264,10 @@ func (r *repo) artifacts(ctx context.Context, yield func(scanners.Artifact, erro
 			}
 		}
 	}
-	return !r.src.Worktree || r.workFiles(ctx, yield)
+	if r.src.Worktree && !r.workFiles(ctx, yield) {
+		return false
+	}
+	return yield(r.lastNames(), nil)
 }
 
 // walkers are the artifacts of the packs: as many for each as may run at once.
@@ -279,13 +293,16 @@ func (r *repo) walkers() (out []scanners.Artifact) {
 			}
 			// The first one that runs reads the headers, for all.
 			walk := sync.OnceValue(func() *pack.Walk {
-				v := pack.Visitor{Kinds: []pack.Kind{pack.Commit, pack.Blob, pack.Tag}, Want: want, Bad: r.damaged, Base: r.get}
+				v := pack.Visitor{Kinds: []pack.Kind{pack.Commit, pack.Tree, pack.Blob, pack.Tag}, Want: want, Bad: r.damaged, Base: r.get}
 				return p.NewWalk(v)
 			})
 			for range maxWalkers {
 				out = append(out, scanners.Artifact{Location: r.location("pack " + p.Name),
 					Parts: func(ctx context.Context, part func(scanners.Artifact, io.Reader) error, _ func(scanners.Gap)) error {
-						return walk().Run(ctx, func(o pack.Object) error { return r.part(o, part) })
+						if err := walk().Run(ctx, func(o pack.Object) error { return r.part(o, part) }); err != nil {
+							return err
+						}
+						return r.readNames(0, part)
 					}})
 			}
 		}
@@ -299,6 +316,15 @@ const maxWalkers = 16
 
 // part scans one object of a pack.
 func (r *repo) part(o pack.Object, part func(scanners.Artifact, io.Reader) error) error {
+	if o.Data != nil {
+		r.links.object(o.Kind, id(o.ID), o.Data)
+	}
+	if o.Kind == pack.Tree {
+		if o.Data == nil {
+			r.damaged(o.ID, errLargeTree)
+		}
+		return r.readNames(batchSize, part)
+	}
 	a := r.object(o.Kind, id(o.ID))
 	if o.Data == nil {
 		if err := part(a, o.Stream); err != nil {
@@ -311,6 +337,8 @@ func (r *repo) part(o pack.Object, part func(scanners.Artifact, io.Reader) error
 	}
 	return part(a, scanners.InMemory(o.Data))
 }
+
+var errLargeTree = scanners.OfKind(scanners.GapLimitMemory, errors.New("a tree that is too large to be read"))
 
 // object is the artifact of an object.
 func (r *repo) object(kind pack.Kind, i id) scanners.Artifact {
@@ -350,7 +378,7 @@ func (r *repo) looseParts(o *store, ids []id) func(context.Context, func(scanner
 			}
 			r.looseOne(ctx, o, i, part)
 		}
-		return nil
+		return r.readNames(0, part)
 	}
 }
 
@@ -361,17 +389,23 @@ func (r *repo) looseOne(ctx context.Context, o *store, i id, part func(scanners.
 		return
 	}
 	defer b.Close()
-	if kind == pack.Tree {
-		return
-	}
 	var from io.Reader = b
-	if kind == pack.Blob && size <= maxPointer {
+	switch {
+	case kind != pack.Blob && size > MaxObject:
+		r.damaged([]byte(i), errLargeTree)
+	case kind != pack.Blob || size <= maxPointer:
 		text, err := io.ReadAll(b)
 		if err != nil {
 			r.damaged([]byte(i), err)
 		}
-		r.pointer(i, text)
+		r.links.object(kind, i, text)
+		if kind == pack.Blob {
+			r.pointer(i, text)
+		}
 		from = bytes.NewReader(text)
+	}
+	if kind == pack.Tree {
+		return
 	}
 	if err := part(r.object(kind, i), from); err != nil && ctx.Err() == nil {
 		r.damaged([]byte(i), err)
@@ -390,6 +424,7 @@ func (r *repo) single(ids []id) func(context.Context, func(scanners.Artifact, io
 				r.damaged([]byte(i), err)
 				continue
 			}
+			r.links.object(kind, i, b)
 			if kind == pack.Tree {
 				continue
 			}
@@ -400,7 +435,7 @@ func (r *repo) single(ids []id) func(context.Context, func(scanners.Artifact, io
 				return err
 			}
 		}
-		return nil
+		return r.readNames(0, part)
 	}
 }
 
@@ -463,6 +498,10 @@ func (r *repo) files() []scanners.Artifact {
 // Matched implements scanners.Watcher.
 func (s *Source) Matched(at rules.Location) {
 	if r := s.repoOf(at); r != nil {
+		if k, ok := batchOf(at.Artifact); ok {
+			r.names.hit(k)
+			return
+		}
 		i, ok := objectOf(at, r.hashLen)
 		if !ok && !strings.HasPrefix(at.Artifact, "pack ") && at.Artifact != "loose objects" {
 			return // a file of the store, which is read each time
@@ -509,7 +548,7 @@ func (s *Source) Finish(ctx context.Context, gap func(scanners.Gap)) {
 			gap(scanners.Gap{Location: r.location(what), Reason: what, Err: errors.New(why)})
 		}
 		r.mu.Unlock()
-		for _, g := range r.absent(ctx) {
+		for _, g := range slices.Concat(r.takeProblems(), r.links.lost(), r.absent(ctx)) {
 			gap(scanners.Gap{Location: r.location(g.what), Reason: g.what, Err: g.err})
 		}
 		if ctx.Err() == nil {

@@ -119,7 +119,7 @@ func (g *graph) each(ctx context.Context, kind pack.Kind, f func(id []byte, data
 
 // graph reads all commits, and of all trees the folders and the blobs that keep
 // says; keep nil: all of them.
-func (s *store) graph(ctx context.Context, trees bool, keep func(blob []byte) bool) (*graph, error) {
+func (s *store) graph(ctx context.Context, trees bool, keep func(name, blob []byte) bool) (*graph, error) {
 	g := &graph{s: s, n: s.number(), at: map[int32]int32{}, index: map[string]int32{}, missing: map[id]bool{}}
 	err := g.each(ctx, pack.Commit, func(i, b []byte) {
 		k := g.n.of(i)
@@ -141,7 +141,7 @@ func (s *store) graph(ctx context.Context, trees bool, keep func(blob []byte) bo
 		from := len(block)
 		eachEntry(b, s.hashLen, func(mode, name, child []byte) {
 			isTree := string(mode) == "40000"
-			if string(mode) == "160000" || !isTree && keep != nil && !keep(child) {
+			if string(mode) == "160000" || !isTree && keep != nil && !keep(name, child) {
 				return
 			}
 			to := g.n.of(child)

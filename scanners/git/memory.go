@@ -185,7 +185,7 @@ func (r *repo) state() string {
 
 // recallStories gives the stories of the last scan where all are there that are
 // asked for, and still true.
-func (r *repo) recallStories(ctx context.Context, want map[id]bool) (map[string]story, bool) {
+func (r *repo) recallStories(ctx context.Context, want map[id]bool, byName []string) (map[string]story, bool) {
 	if !r.remembers() || r.memory.key == "" {
 		return nil, false
 	}
@@ -196,6 +196,11 @@ func (r *repo) recallStories(ctx context.Context, want map[id]bool) (map[string]
 	}
 	for i := range want {
 		if _, ok := t.Stories[i.String()]; !ok {
+			return nil, false
+		}
+	}
+	for _, text := range byName {
+		if _, ok := t.Stories[nameKey(text)]; !ok {
 			return nil, false
 		}
 	}

@@ -36,21 +36,22 @@ func (e entry) isTree() bool { return e.mode == "40000" }
 // isLink reports a gitlink: a commit of another repository.
 func (e entry) isLink() bool { return e.mode == "160000" }
 
-// eachEntry reads a tree. A damaged one ends early.
-func eachEntry(b []byte, hashLen int, f func(mode, name, id []byte)) {
+// eachEntry reads a tree, and reports whether it is whole. A damaged one ends early.
+func eachEntry(b []byte, hashLen int, f func(mode, name, id []byte)) bool {
 	for len(b) > 0 {
 		sp := bytes.IndexByte(b, ' ')
 		if sp < 0 {
-			return
+			return false
 		}
 		nul := bytes.IndexByte(b[sp:], 0)
 		if nul < 0 || len(b) < sp+nul+1+hashLen {
-			return
+			return false
 		}
 		nul += sp
 		f(bytes.TrimLeft(b[:sp], "0"), b[sp+1:nul], b[nul+1:nul+1+hashLen])
 		b = b[nul+1+hashLen:]
 	}
+	return true
 }
 
 func entries(b []byte, hashLen int) (out []entry) {

@@ -614,7 +614,7 @@ func TestAlternates(t *testing.T) {
 	r.commit("one")
 	outside := filepath.Join(t.TempDir(), "shared")
 	r.git("clone", "-q", "--shared", r.dir, outside)
-	if found, gaps := run(t, &git.Source{Dir: outside}); len(found) > 0 || len(gaps) != 1 || !strings.Contains(gaps[0].Error(), "outside") {
+	if found, gaps := run(t, &git.Source{Dir: outside}); len(found) > 0 || len(gaps) != 2 || !strings.Contains(gaps[0].Error(), "outside") || !strings.Contains(gaps[1].Error(), "is not here") {
 		t.Errorf("outside: %d findings, %v", len(found), gaps)
 	}
 	inner := filepath.Join(r.dir, "inner")

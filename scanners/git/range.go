@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 
+	"github.com/quellhq/quell/scanners"
 	"github.com/quellhq/quell/scanners/git/pack"
 )
 
@@ -34,9 +36,14 @@ func (r *repo) between(ctx context.Context, not []id, to id) (out []commit, ends
 	const seen, old = 1, 2
 	state := map[id]int{}
 	q := &byDate{}
+	queued := map[id]int{} // how often a commit is in the queue
+	fresh := 0             // how many of the queue are not old
 	load := func(i id, flags int) error {
 		had, known := state[i]
 		state[i] = had | flags
+		if known && flags&old != 0 && had&old == 0 {
+			fresh -= queued[i]
+		}
 		if known && had|flags == had {
 			return nil
 		}
@@ -49,6 +56,10 @@ func (r *repo) between(ctx context.Context, not []id, to id) (out []commit, ends
 		}
 		// One that turns out to be old is walked once more, to tell its parents.
 		heap.Push(q, parseCommit(i, b, r.hashLen))
+		queued[i]++
+		if state[i]&old == 0 {
+			fresh++
+		}
 		return nil
 	}
 	for _, i := range not {
@@ -62,18 +73,11 @@ func (r *repo) between(ctx context.Context, not []id, to id) (out []commit, ends
 	shallow := r.boundaries()
 	walked := map[id]int{}
 	var order []commit
-	fresh := 1 // how many of the queue are not old
 	left := slop
 	oldest := int64(1 << 62)
 	for q.Len() > 0 {
 		if err := ctx.Err(); err != nil {
 			return nil, nil, err
-		}
-		fresh = 0
-		for _, c := range *q {
-			if state[c.id]&old == 0 {
-				fresh++
-			}
 		}
 		if fresh == 0 && (*q)[0].when < oldest {
 			if left--; left < 0 {
@@ -82,6 +86,10 @@ func (r *repo) between(ctx context.Context, not []id, to id) (out []commit, ends
 		}
 		c := heap.Pop(q).(commit)
 		flags := state[c.id]
+		queued[c.id]--
+		if flags&old == 0 {
+			fresh--
+		}
 		if walked[c.id] == flags {
 			continue
 		}
@@ -231,9 +239,14 @@ func (r *repo) brought(ctx context.Context, commits []commit, fresh func(id) boo
 			}
 		}
 		// What only moved isn't new.
-		d := &difference{repo: r, fresh: fresh, gone: map[id]bool{}, brought: map[id]string{}}
+		slices.Sort(parents)
+		parents = slices.Compact(parents)
+		d := &difference{repo: r, fresh: fresh, gone: map[id]bool{}, brought: map[id]string{}, compared: map[string]bool{}, goneTrees: map[id]bool{}}
 		if err := d.walk(ctx, parents, c.tree, "", 0); err != nil {
 			problems = append(problems, problem{"commit " + c.id.String(), err})
+		}
+		for _, p := range d.named {
+			r.names.add(named{text: path.Base(p), artifact: fileName, path: p, from: &origin{commit: c}})
 		}
 		for i, p := range d.brought {
 			if _, known := r.origins[i]; known || d.gone[i] {
@@ -256,6 +269,10 @@ type difference struct {
 	fresh   func(id) bool // knows what may be new; nil: anything
 	gone    map[id]bool   // what the parents have where this one differs
 	brought map[id]string // blobs, with their paths
+	named   []string      // paths whose last name is new there
+	// What was compared already brings nothing more, however many paths lead there.
+	compared  map[string]bool
+	goneTrees map[id]bool
 }
 
 // walk lists the blobs of a tree that none of the other trees has at the same path,
@@ -265,8 +282,13 @@ func (d *difference) walk(ctx context.Context, olds []id, tree id, dir string, d
 		return err
 	}
 	if depth > maxDepth {
-		return errors.New("folders too deep")
+		return scanners.OfKind(scanners.GapLimitDepth, errors.New("folders too deep"))
 	}
+	key := fmt.Sprintf("%s%s", tree, olds)
+	if d.compared[key] {
+		return nil
+	}
+	d.compared[key] = true
 	_, b, err := d.get([]byte(tree))
 	if err != nil {
 		return fmt.Errorf("tree %s: %w", tree, err)
@@ -284,10 +306,11 @@ func (d *difference) walk(ctx context.Context, olds []id, tree id, dir string, d
 	here := map[string]bool{}
 	for _, e := range entries(b, d.hashLen) {
 		here[e.name] = true
-		same := false
+		same, known := false, false
 		var below []id
 		for _, m := range before {
 			o, ok := m[e.name]
+			known = known || ok
 			switch {
 			case ok && o.id == e.id:
 				same = true
@@ -298,6 +321,9 @@ func (d *difference) walk(ctx context.Context, olds []id, tree id, dir string, d
 			}
 		}
 		p := path.Join(dir, e.name)
+		if !known {
+			d.named = append(d.named, p)
+		}
 		switch {
 		case same || e.isLink() || d.fresh != nil && !d.fresh(e.id):
 		case e.isTree():
@@ -329,6 +355,10 @@ func (d *difference) walk(ctx context.Context, olds []id, tree id, dir string, d
 
 // under marks all blobs of a tree that is there no more.
 func (d *difference) under(tree id, depth int) {
+	if d.goneTrees[tree] {
+		return
+	}
+	d.goneTrees[tree] = true
 	_, b, err := d.get([]byte(tree))
 	if err != nil || depth > maxDepth {
 		return

@@ -66,6 +66,9 @@ var pseudo = []string{"HEAD", "ORIG_HEAD", "FETCH_HEAD", "MERGE_HEAD", "CHERRY_P
 // maxRefFile bounds what is read of one file of names.
 const maxRefFile = 256 << 20
 
+// maxRef bounds what is read of one ref.
+const maxRef = 4 << 10
+
 // refs lists all names of objects: branches, tags, remotes', notes, the stash, and
 // what HEAD and its like point to. Each has the name that it is known by.
 func (r *repository) refs() []ref {
@@ -73,7 +76,9 @@ func (r *repository) refs() []ref {
 		return bundleRefs(r.bundle)
 	}
 	byName, syms := map[string]id{}, map[string]string{}
-	if b, err := r.readFile("packed-refs", maxRefFile); err == nil {
+	if b, err := r.readFile("packed-refs", maxRefFile); err != nil {
+		r.problem("packed-refs", err)
+	} else {
 		for line := range strings.Lines(string(b)) {
 			h, name, ok := strings.Cut(strings.TrimSpace(line), " ")
 			if i, good := parseID(h, r.hashLen); ok && good {
@@ -92,10 +97,22 @@ func (r *repository) refs() []ref {
 			}
 		}
 		_ = fs.WalkDir(r.root.FS(), top, func(p string, d fs.DirEntry, err error) error {
-			if err != nil || !d.Type().IsRegular() {
+			switch {
+			case err != nil:
+				r.problem(p, err)
+				return nil
+			case d.Type()&fs.ModeSymlink != 0:
+				// Old versions of git wrote symbolic refs as links.
+				if _, err := r.root.Stat(p); err != nil {
+					r.problem(p, err)
+				}
+			case d.IsDir():
 				return nil
 			}
-			if b, err := r.readFile(p, 4<<10); err == nil {
+			b, err := r.readFile(p, maxRef)
+			if err != nil {
+				r.problem(p, err)
+			} else {
 				if i, ok := parseID(strings.TrimSpace(string(b)), r.hashLen); ok {
 					byName[own(dir, strings.TrimPrefix(p, strings.TrimPrefix(dir+"/", "./")))] = i
 				}
@@ -116,6 +133,7 @@ func (r *repository) refs() []ref {
 		for _, name := range pseudo {
 			b, err := r.readFile(path.Join(dir, name), maxRefFile)
 			if err != nil {
+				r.problem(path.Join(dir, name), err)
 				continue
 			}
 			for line := range strings.Lines(string(b)) { // FETCH_HEAD has several
@@ -163,6 +181,7 @@ func (r *repository) reflogs() (out []reflogEntry) {
 	for _, f := range r.reflogFiles() {
 		b, err := r.readFile(f.file, maxRefFile)
 		if err != nil {
+			r.problem(f.file, err)
 			continue
 		}
 		var list []reflogEntry
@@ -196,9 +215,13 @@ func (r *repository) reflogs() (out []reflogEntry) {
 type reflogFile struct{ file, name string }
 
 func (r *repository) reflogFiles() (out []reflogFile) {
+	if r.bundle != nil {
+		return nil
+	}
 	for _, dir := range r.heads() {
 		top := path.Join(dir, "logs")
 		_ = fs.WalkDir(r.root.FS(), top, func(p string, d fs.DirEntry, err error) error {
+			r.problem(p, err)
 			if err == nil && d.Type().IsRegular() {
 				out = append(out, reflogFile{p, own(dir, strings.TrimPrefix(p, top+"/"))})
 			}
@@ -236,7 +259,7 @@ func find(dir string) (found, error) {
 	dot := filepath.Join(dir, ".git")
 	if isStore(dot) {
 		if info, err := os.Lstat(dot); err == nil && info.Mode()&os.ModeSymlink != 0 && !inside(dot, dir) {
-			return found{}, errElsewhere
+			return found{}, errOutside
 		}
 		return found{common: dot, worktree: dir, private: "."}, nil
 	}

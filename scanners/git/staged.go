@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 
+	"github.com/quellhq/quell/scanners"
 	"github.com/quellhq/quell/scanners/git/pack"
 )
 
@@ -24,10 +26,24 @@ func (r *repo) chooseStaged() error {
 	}
 	r.want, r.origins = map[id]bool{}, map[id]origin{}
 	committed := map[string]id{}
+	// Only folders that the index has too are of interest, and all below those that it
+	// names by their trees: these end with a slash.
+	dirs := map[string]bool{"": true}
+	for _, f := range x.folders {
+		dirs[strings.TrimSuffix(f.path, "/")+"/"] = true
+	}
+	for _, f := range slices.Concat(x.files, x.folders) {
+		for dir := strings.TrimSuffix(f.path, "/"); !dirs[dir]; {
+			dirs[dir] = true
+			if dir = path.Dir(dir); dir == "." {
+				break
+			}
+		}
+	}
 	if h, ok := r.head(); ok {
 		if i, kind := r.tip(h); kind == pack.Commit {
 			if _, b, err := r.get([]byte(i)); err == nil {
-				r.flatten(parseCommit(i, b, r.hashLen).tree, "", x.trees, committed, 0)
+				r.flatten(parseCommit(i, b, r.hashLen).tree, "", x.trees, dirs, committed, 0)
 			}
 		}
 	}
@@ -37,6 +53,7 @@ func (r *repo) chooseStaged() error {
 		}
 		r.want[f.id] = true
 		r.origins[f.id] = origin{path: f.path}
+		r.addPath(f.path, &origin{})
 	}
 	for _, f := range x.folders {
 		dir := strings.TrimSuffix(f.path, "/")
@@ -44,11 +61,15 @@ func (r *repo) chooseStaged() error {
 			continue
 		}
 		inside := map[string]id{}
-		r.flatten(f.id, dir, nil, inside, 0)
+		r.flatten(f.id, dir, nil, nil, inside, 0)
+		if len(inside) >= maxFlat {
+			return scanners.OfKind(scanners.GapLimitEntries, fmt.Errorf("folder %s holds more than %d files", dir, maxFlat))
+		}
 		for p, i := range inside {
 			if committed[p] != i {
 				r.want[i] = true
 				r.origins[i] = origin{path: p}
+				r.addPath(p, &origin{})
 			}
 		}
 	}
@@ -76,9 +97,21 @@ func (r *repo) readIndexOf(file string) (stagedIndex, error) {
 	return r.readIndexFile(filepath.ToSlash(rel))
 }
 
+// maxFlat bounds the files below a folder that the index names as a whole: a few trees
+// can name more paths than could ever be checked out.
+const maxFlat = 1 << 22
+
 // flatten lists the files of a tree, but not of folders of which the index
 // remembers that they are as they were: those are marked by their name and a slash.
-func (r *repo) flatten(tree id, dir string, cached map[string]id, out map[string]id, depth int) {
+// Folders that are not in dirs are left out, unless one above them is there with a
+// slash; nil: none is.
+func (r *repo) flatten(tree id, dir string, cached map[string]id, dirs map[string]bool, out map[string]id, depth int) {
+	if len(out) >= maxFlat || dirs != nil && !dirs[dir] {
+		return
+	}
+	if dirs[dir+"/"] {
+		dirs = nil
+	}
 	if cached[dir] == tree && depth <= maxDepth {
 		out[dir+"/"] = tree
 		return
@@ -90,7 +123,7 @@ func (r *repo) flatten(tree id, dir string, cached map[string]id, out map[string
 	for _, e := range entries(b, r.hashLen) {
 		p := path.Join(dir, e.name)
 		if e.isTree() {
-			r.flatten(e.id, p, cached, out, depth+1)
+			r.flatten(e.id, p, cached, dirs, out, depth+1)
 		} else {
 			out[p] = e.id
 		}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path"
 	"path/filepath"
@@ -15,6 +16,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/quellhq/quell/scanners"
 	"github.com/quellhq/quell/scanners/git/pack"
 	"github.com/quellhq/quell/scanners/inflate"
 )
@@ -24,20 +26,27 @@ import (
 const MaxObject = pack.MaxObject
 
 // store is where a repository keeps its objects. All files are opened below its
-// folder: no link leads out of it.
+// folder: no link leads out of it, but one to objects inside of the allowed folder.
 type store struct {
 	dir     string // the common folder: .git, or what a linked work tree shares
 	root    *os.Root
+	objects *os.Root // of the objects folder, nil where it can't be opened
+	packDir *os.Root // of the folder of packs, likewise
 	hashLen int
 	packs   []*pack.Pack
-	// problems are packs and alternates that can't be read.
-	problems []problem
-	others   []*store // alternates inside of the allowed folder
-	promisor bool     // some objects may be fetched later
-	// bundle is set where the store is one: a pack, and nothing beside it.
+	others  []*store // alternates inside of the allowed folder
+	// everything lists this store and those that it borrows from.
+	everything []*store
+	promisor   bool // some objects may be fetched later
+	// bundle is set where the store is one: a pack, and nothing else.
 	bundle *pack.Bundle
 
 	getters sync.Pool
+
+	mu sync.Mutex
+	// problems are what can't be read, by what it is; told are those that takeProblems gave.
+	problems map[string]error
+	told     map[string]bool
 }
 
 type problem struct {
@@ -45,8 +54,61 @@ type problem struct {
 	err  error
 }
 
+// problem keeps an error until it is reported, the first of each thing. That a file
+// does not exist is none.
+func (s *store) problem(what string, err error) {
+	if err == nil || errors.Is(err, fs.ErrNotExist) {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, known := s.problems[what]; !known {
+		if s.problems == nil {
+			s.problems = map[string]error{}
+		}
+		s.problems[what] = fileError(err)
+	}
+}
+
+// takeProblems gives the problems that it has not given before, of borrowed stores too.
+func (s *store) takeProblems() (out []problem) {
+	for _, o := range s.all() {
+		o.mu.Lock()
+		for _, what := range slices.Sorted(maps.Keys(o.problems)) {
+			if !o.told[what] {
+				if o.told == nil {
+					o.told = map[string]bool{}
+				}
+				o.told[what] = true
+				out = append(out, problem{what, o.problems[what]})
+			}
+		}
+		o.mu.Unlock()
+	}
+	return out
+}
+
+// fileError drops the path of an error: the thing is named without it.
+func fileError(err error) error {
+	var p *fs.PathError
+	switch {
+	case !errors.As(err, &p):
+		return err
+	case errors.Is(p.Err, fs.ErrPermission):
+		return scanners.OfKind(scanners.GapDenied, p.Err)
+	case p.Err.Error() == errEscapes:
+		return errOutside
+	}
+	return p.Err
+}
+
+// errEscapes is what os.Root says of a link that leads out of it.
+const errEscapes = "path escapes from parent"
+
+var errOutside = scanners.OfKind(scanners.GapOutside, errors.New("is a link that leads out of the repository (hint: scan the folder that it leads to, or one that holds both)"))
+
 // openStore opens the objects of the repository whose common folder is dir. Its
-// alternates are followed inside of allowed only.
+// alternates, and links to its objects, are followed inside of allowed only.
 func openStore(dir, allowed string) (*store, error) {
 	return openDepth(dir, allowed, 0)
 }
@@ -57,16 +119,41 @@ const maxAlternates = 5
 func openDepth(dir, allowed string, depth int) (*store, error) {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
-		return nil, errors.Unwrap(err)
+		return nil, fileError(err)
 	}
-	s := &store{dir: dir, root: root, hashLen: 20}
+	s := &store{dir: dir, root: root}
 	s.getters.New = func() any { return &pack.Getter{} }
-	if s.setting("extensions", "objectformat") == "sha256" {
-		s.hashLen = 32
+	s.objects = s.folder(root, "objects", filepath.Join(dir, "objects"), allowed)
+	if s.objects != nil {
+		s.packDir = s.folder(s.objects, "pack", filepath.Join(dir, "objects", "pack"), allowed)
 	}
+	s.hashLen = s.format()
 	s.openPacks()
 	s.alternates(allowed, depth)
 	return s, nil
+}
+
+// borrow adds a store that objects are read from too.
+func (s *store) borrow(o *store) {
+	s.everything = append(s.all(), o.all()...)
+	s.others = append(s.others, o)
+}
+
+// folder opens a folder below root, or where a link in its place leads inside of
+// allowed; nil: it can't be read.
+func (s *store) folder(root *os.Root, name, file, allowed string) *os.Root {
+	what := path.Join("objects", strings.TrimPrefix(name, "objects"))
+	r, err := root.OpenRoot(name)
+	if err != nil && !errors.Is(err, fs.ErrPermission) {
+		if real, rerr := filepath.EvalSymlinks(file); rerr == nil && inside(real, allowed) {
+			r, err = os.OpenRoot(real)
+		}
+	}
+	if _, lerr := root.Lstat(name); lerr == nil && errors.Is(err, fs.ErrNotExist) {
+		err = scanners.OfKind(scanners.GapMissing, errors.New("is a link that leads nowhere"))
+	}
+	s.problem(what, err)
+	return r
 }
 
 func (s *store) close() {
@@ -76,37 +163,48 @@ func (s *store) close() {
 	for _, o := range s.others {
 		o.close()
 	}
-	_ = s.root.Close()
+	for _, r := range []*os.Root{s.packDir, s.objects, s.root} {
+		if r != nil {
+			_ = r.Close()
+		}
+	}
 }
 
-// setting reads one value of the store's configuration. It is read, and not
-// obeyed: no include is followed, and only what names a format is asked for.
-func (s *store) setting(section, key string) string {
-	b, err := s.readFile("config", 1<<20)
+// at is the root below which a file of the store is opened, and its name there.
+func (s *store) at(name string) (*os.Root, string, error) {
+	if s.bundle != nil {
+		return nil, "", fs.ErrNotExist
+	}
+	name = path.Clean(name)
+	rest, inObjects := strings.CutPrefix(name+"/", "objects/")
+	if !inObjects {
+		return s.root, name, nil
+	}
+	root := s.objects
+	if in, ok := strings.CutPrefix(rest, "pack/"); ok {
+		root, rest = s.packDir, in
+	}
+	if root == nil {
+		return nil, "", fs.ErrNotExist // which was reported
+	}
+	if rest = strings.TrimSuffix(rest, "/"); rest == "" {
+		rest = "."
+	}
+	return root, rest, nil
+}
+
+// Open opens a file of the store: it is a pack.FS.
+func (s *store) Open(name string) (*os.File, error) {
+	root, name, err := s.at(name)
 	if err != nil {
-		return ""
+		return nil, err
 	}
-	in, value := "", ""
-	for line := range strings.Lines(string(b)) {
-		line = strings.TrimSpace(line)
-		if strings.HasPrefix(line, "[") {
-			in = strings.ToLower(strings.Trim(line, "[] \t"))
-			continue
-		}
-		k, v, ok := strings.Cut(line, "=")
-		if ok && in == section && strings.EqualFold(strings.TrimSpace(k), key) {
-			value = strings.ToLower(strings.Trim(strings.TrimSpace(v), `"`))
-		}
-	}
-	return value
+	return root.Open(name)
 }
 
 // readFile reads a file of the store of at most limit bytes.
 func (s *store) readFile(name string, limit int64) ([]byte, error) {
-	if s.bundle != nil {
-		return nil, fs.ErrNotExist
-	}
-	f, err := s.root.Open(name)
+	f, err := s.Open(name)
 	if err != nil {
 		return nil, err
 	}
@@ -124,17 +222,17 @@ func (s *store) readFile(name string, limit int64) ([]byte, error) {
 	return io.ReadAll(io.LimitReader(f, limit))
 }
 
-// list gives the names in a folder of the store, sorted.
+// list gives the names in a folder of the store, sorted. What can't be listed is a
+// problem.
 func (s *store) list(name string) []fs.DirEntry {
-	if s.bundle != nil {
-		return nil
-	}
-	f, err := s.root.Open(name)
+	f, err := s.Open(name)
 	if err != nil {
+		s.problem(name, err)
 		return nil
 	}
 	defer f.Close()
-	out, _ := f.ReadDir(-1)
+	out, err := f.ReadDir(-1)
+	s.problem(name, err)
 	slices.SortFunc(out, func(a, b fs.DirEntry) int { return strings.Compare(a.Name(), b.Name()) })
 	return out
 }
@@ -150,15 +248,18 @@ func (s *store) openPacks() {
 		case !strings.HasSuffix(name, ".pack") && !strings.HasPrefix(e.Name(), "tmp_pack_"):
 			continue
 		}
-		p, err := pack.Open(s.root, name, s.hashLen)
+		p, err := pack.Open(s, name, s.hashLen)
 		if errors.Is(err, pack.ErrNoIndex) {
 			if !errors.Is(err, fs.ErrNotExist) {
-				s.problems = append(s.problems, problem{"pack " + e.Name(), err})
+				s.problem("index of pack "+e.Name(), err)
 			}
-			p, err = pack.Index(s.root, name, s.hashLen, s.get)
+			p, err = pack.Index(s, name, s.hashLen, s.get)
 		}
 		if err != nil {
-			s.problems = append(s.problems, problem{"pack " + e.Name(), err})
+			if errors.Is(err, fs.ErrNotExist) {
+				err = scanners.OfKind(scanners.GapMissing, errors.New("is not here"))
+			}
+			s.problem("pack "+e.Name(), err)
 		}
 		if p != nil {
 			s.packs = append(s.packs, p)
@@ -169,9 +270,7 @@ func (s *store) openPacks() {
 // alternates opens the stores that this one borrows objects from.
 func (s *store) alternates(allowed string, depth int) {
 	b, err := s.readFile("objects/info/alternates", 1<<20)
-	if err != nil {
-		return
-	}
+	s.problem("objects/info/alternates", err)
 	for line := range strings.Lines(string(b)) {
 		line = strings.TrimSpace(line)
 		if line == "" || line[0] == '#' {
@@ -189,33 +288,34 @@ func (s *store) alternates(allowed string, depth int) {
 		real, err := filepath.EvalSymlinks(filepath.Dir(dir))
 		switch {
 		case err != nil:
-			err = errors.New("is not there")
+			err = scanners.OfKind(scanners.GapMissing, errors.New("is not there"))
 		case filepath.Base(dir) != "objects":
 			err = errors.New("is not an objects folder")
 		case !inside(real, allowed):
-			err = errors.New("lies outside of the repository: scan it by its own path")
+			err = scanners.OfKind(scanners.GapOutside, errors.New("lies outside of the repository: scan it by its own path"))
 		case depth >= maxAlternates:
 			err = errors.New("is too deep")
 		default:
 			var o *store
 			if o, err = openDepth(real, allowed, depth+1); err == nil {
-				s.others = append(s.others, o)
-				s.problems = append(s.problems, o.problems...)
+				s.borrow(o)
 				continue
 			}
 		}
-		s.problems = append(s.problems, problem{what, err})
+		s.problem(what, err)
 	}
 }
 
-// inside reports whether dir is allowed, or lies below it.
+// inside reports whether dir is allowed, or lies below it, links looked through.
 func inside(dir, allowed string) bool {
 	a, err := filepath.EvalSymlinks(allowed)
 	if err != nil {
 		return false
 	}
-	a, err = filepath.Abs(a)
-	if err != nil {
+	if a, err = filepath.Abs(a); err != nil {
+		return false
+	}
+	if dir, err = filepath.EvalSymlinks(dir); err != nil {
 		return false
 	}
 	if dir, err = filepath.Abs(dir); err != nil {
@@ -227,11 +327,10 @@ func inside(dir, allowed string) bool {
 
 // all lists this store and those that it borrows from.
 func (s *store) all() []*store {
-	out := []*store{s}
-	for _, o := range s.others {
-		out = append(out, o.all()...)
+	if s.everything == nil {
+		return []*store{s}
 	}
-	return out
+	return s.everything
 }
 
 var errMissing = errors.New("is not here")
@@ -269,11 +368,20 @@ func (s *store) has(want []byte) bool {
 		if o.packed(want) {
 			return true
 		}
-		if _, err := o.root.Stat(loosePath(id(want))); err == nil && o.bundle == nil {
+		if o.hasLoose(id(want)) {
 			return true
 		}
 	}
 	return false
+}
+
+func (s *store) hasLoose(i id) bool {
+	root, name, err := s.at(loosePath(i))
+	if err != nil {
+		return false
+	}
+	_, err = root.Stat(name)
+	return err == nil
 }
 
 func (s *store) packed(want []byte) bool {
@@ -299,12 +407,9 @@ func (s *store) looseIDs(first int) (out []id) {
 // loose opens a loose object. Its reader ends with an error where the object has
 // not the size that it says.
 func (s *store) loose(i id) (pack.Kind, int64, io.ReadCloser, error) {
-	if s.bundle != nil {
-		return 0, 0, nil, fs.ErrNotExist
-	}
-	f, err := s.root.Open(loosePath(i))
+	f, err := s.Open(loosePath(i))
 	if err != nil {
-		return 0, 0, nil, err
+		return 0, 0, nil, fileError(err)
 	}
 	z, err := inflate.NewZlib(f)
 	if err != nil {

@@ -110,9 +110,9 @@ func (s *Source) bring(ctx context.Context, want id, have []id, filter packp.Fil
 	if err != nil {
 		return nil, false, err
 	}
-	if len(x.problems) > 0 {
+	if p := x.takeProblems(); len(p) > 0 {
 		x.close()
-		return nil, false, fmt.Errorf("what was fetched: %w", x.problems[0].err)
+		return nil, false, fmt.Errorf("what was fetched: %w", p[0].err)
 	}
 	return x, n > 0, nil
 }
@@ -125,7 +125,7 @@ func (r *repo) fetchRange(ctx context.Context, span string, tip id, bases []id) 
 	if err != nil {
 		return nil, fmt.Errorf("fetch what is missing: %w", err)
 	}
-	r.others = append(r.others, x)
+	r.borrow(x)
 	r.want, r.origins = map[id]bool{}, map[id]origin{}
 	var problems []problem
 	if len(bases) > 0 && !known {
@@ -244,7 +244,7 @@ func (r *repo) chooseRelease(ctx context.Context) ([]problem, error) {
 			x, _, err = r.src.bring(ctx, tip, nil, packp.FilterTreeDepth(0))
 		}
 		if err == nil {
-			r.others = append(r.others, x)
+			r.borrow(x)
 			r.complete = true
 			whole, _ = r.tip(tip)
 			not, _ = r.earlier(ctx, whole, tagged)

@@ -1,0 +1,136 @@
+package git
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/maphash"
+	"sync"
+
+	"github.com/quellhq/quell/scanners"
+	"github.com/quellhq/quell/scanners/git/pack"
+)
+
+// links looks at what objects name: names of files are text, and what is named must be
+// there. Most entries of a tree are those of the tree before it, which a small cache
+// knows.
+type links struct {
+	repo   *repo
+	caches sync.Pool
+
+	mu      sync.Mutex
+	missing map[id]id // what is missing -> what names it
+}
+
+// cacheBits is the size of a cache of entries: a MiB.
+const cacheBits = 17
+
+func newLinks(r *repo) *links {
+	return &links{repo: r, missing: map[id]id{}, caches: sync.Pool{New: func() any { return new([1 << cacheBits]uint64) }}}
+}
+
+// object looks at one object.
+func (l *links) object(kind pack.Kind, i id, data []byte) {
+	switch kind {
+	case pack.Tree:
+		l.tree(i, data)
+	case pack.Commit:
+		l.commit(i, data)
+	case pack.Tag:
+		if to, ok := tagTarget(data, l.repo.hashLen); ok {
+			l.need(to, i)
+		}
+	}
+}
+
+func (l *links) tree(i id, data []byte) {
+	cache := l.caches.Get().(*[1 << cacheBits]uint64)
+	defer l.caches.Put(cache)
+	seed := l.repo.names.seed
+	whole := eachEntry(data, l.repo.hashLen, func(mode, name, child []byte) {
+		key := binary.LittleEndian.Uint64(child) ^ maphash.Bytes(seed, name)
+		slot := &cache[key>>(64-cacheBits)]
+		if *slot == key {
+			return
+		}
+		*slot = key
+		l.repo.names.add(named{text: string(name), artifact: fileName})
+		if string(mode) != "160000" {
+			l.need(id(child), i)
+		}
+	})
+	if !whole {
+		l.repo.damaged([]byte(i), scanners.OfKind(scanners.GapDamaged, errors.New("a tree that ends within an entry")))
+	}
+}
+
+// commit looks at the first lines of a commit: its tree, then its parents.
+func (l *links) commit(i id, data []byte) {
+	ends := l.repo.ends[i]
+	for len(data) > 0 {
+		line, rest, _ := bytes.Cut(data, []byte{'\n'})
+		data = rest
+		word, digits, _ := bytes.Cut(line, []byte{' '})
+		to, ok := parseID(string(digits), l.repo.hashLen)
+		switch {
+		case ok && string(word) == "tree":
+			l.need(to, i)
+		case ok && string(word) == "parent":
+			if !ends {
+				l.need(to, i)
+			}
+		default:
+			return
+		}
+	}
+}
+
+// need notes an object that is not here. A partial clone promises what it lacks, and a
+// part of the objects says nothing of the rest: see absent and choose.
+func (l *links) need(to, by id) {
+	if l.repo.promisor || l.repo.want != nil || l.repo.bundle != nil || l.repo.has([]byte(to)) {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if old, known := l.missing[to]; !known || by < old {
+		l.missing[to] = by
+	}
+}
+
+// lost says what is missing.
+func (l *links) lost() (out []problem) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var first id
+	for i := range l.missing {
+		if first == "" || i < first {
+			first = i
+		}
+	}
+	if first == "" {
+		return nil
+	}
+	what := "object " + first.String()
+	if n := len(l.missing); n > 1 {
+		what = fmt.Sprintf("%d objects, %s the first", n, first)
+	}
+	by := "a ref names it"
+	if o := l.missing[first]; o != "" {
+		by = "object " + o.String() + " names it"
+	}
+	return []problem{{what, scanners.OfKind(scanners.GapMissing, fmt.Errorf("is not here, and %s", by))}}
+}
+
+// refs looks at what refs point to.
+func (l *links) refs() {
+	for _, x := range l.repo.refs() {
+		if i := x.id; i != zero(l.repo.hashLen) {
+			l.need(i, "")
+		}
+	}
+}
+
+// zero is the id that stands for none.
+func zero(hashLen int) id { return id(make([]byte, hashLen)) }

@@ -1,0 +1,209 @@
+package git
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"hash/maphash"
+	"io"
+	"sort"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/quellhq/quell/rules"
+	"github.com/quellhq/quell/scanners"
+)
+
+// named is a name that is scanned as text: of a file or a folder in a tree, of a ref,
+// of a nested repository.
+type named struct {
+	text     string
+	artifact string // what has the name
+	path     string // empty for one in a tree: Attribute finds where it was first
+	from     *origin
+}
+
+// What has a name.
+const (
+	fileName = "file name"
+	refsName = "ref name"
+	repoName = "repository name"
+)
+
+// names are the distinct names of a repository. They are read in batches, which is
+// faster than one by one, and a finding's line tells which one it is in.
+type names struct {
+	mu      sync.Mutex
+	seed    maphash.Seed
+	known   map[uint64]bool // hashes of those that were added
+	pending []named
+	size    int
+	batches []batch
+}
+
+type batch struct {
+	names []named
+	lines []int   // the line that each begins at
+	at    []int64 // the offset
+	hit   bool
+}
+
+// batchSize is how many bytes of names are read at a time.
+const batchSize = 64 << 10
+
+// apart keeps a name from being joined with the next one.
+const apart = "\n\n"
+
+func newNames() *names { return &names{seed: maphash.MakeSeed(), known: map[uint64]bool{}} }
+
+// add keeps a name to be read, the first one of each text and kind.
+func (n *names) add(x named) {
+	h := maphash.Comparable(n.seed, [2]string{x.artifact, x.text})
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if x.text == "" || n.known[h] {
+		return
+	}
+	n.known[h] = true
+	n.pending = append(n.pending, x)
+	n.size += len(x.text) + len(apart)
+}
+
+// take makes a batch of what was added, where that is at least so many bytes.
+func (n *names) take(least int) (text []byte, number int, ok bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if len(n.pending) == 0 || n.size < least {
+		return nil, 0, false
+	}
+	b := batch{names: n.pending}
+	line := 1
+	for _, x := range n.pending {
+		b.lines, b.at = append(b.lines, line), append(b.at, int64(len(text)))
+		text = append(append(text, x.text...), apart...)
+		line += strings.Count(x.text, "\n") + strings.Count(apart, "\n")
+	}
+	n.pending, n.size = nil, 0
+	n.batches = append(n.batches, b)
+	return text, len(n.batches) - 1, true
+}
+
+const batchPrefix = "names "
+
+func batchOf(artifact string) (int, bool) {
+	rest, ok := strings.CutPrefix(artifact, batchPrefix)
+	k, err := strconv.Atoi(rest)
+	return k, ok && err == nil
+}
+
+// read scans what was added, where that is at least so many bytes.
+func (r *repo) readNames(least int, part func(scanners.Artifact, io.Reader) error) error {
+	text, k, ok := r.names.take(least)
+	if !ok {
+		return nil
+	}
+	return part(scanners.Artifact{Location: r.location(batchPrefix + strconv.Itoa(k))}, bytes.NewReader(text))
+}
+
+// lastNames is the artifact of what no other one has read.
+func (r *repo) lastNames() scanners.Artifact {
+	return scanners.Artifact{Location: r.location(batchPrefix + "and refs"), Parts: func(_ context.Context, part func(scanners.Artifact, io.Reader) error, _ func(scanners.Gap)) error {
+		return r.readNames(0, part)
+	}}
+}
+
+// hit marks a batch in which something was found.
+func (n *names) hit(k int) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if k >= 0 && k < len(n.batches) {
+		n.batches[k].hit = true
+	}
+}
+
+// resolve gives a finding in a batch the place of its name, and the name itself; nil:
+// it is none of a batch.
+func (n *names) resolve(l *rules.Location) *named {
+	k, ok := batchOf(l.Artifact)
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if !ok || k < 0 || k >= len(n.batches) {
+		return nil
+	}
+	b := n.batches[k]
+	i := sort.Search(len(b.lines), func(i int) bool { return b.lines[i] > l.Line }) - 1
+	if i < 0 {
+		return nil
+	}
+	x := &b.names[i]
+	down := b.lines[i] - 1
+	l.Line, l.EndLine = l.Line-down, l.EndLine-down
+	l.Offset, l.EndOffset = l.Offset-b.at[i], l.EndOffset-b.at[i]
+	for k := range l.Spans {
+		l.Spans[k].Line -= down
+		l.Spans[k].EndLine -= down
+	}
+	l.Artifact, l.Path = x.artifact, x.path
+	if x.artifact == fileName && x.path == "" {
+		l.Path = x.text
+	}
+	return x
+}
+
+// The memory keeps the names of batches in which something was found: a pack that was
+// read before is not read again, and they are.
+
+func (r *repo) namesKey() string { return r.memory.key + "/names" }
+
+func (r *repo) recallNames(ctx context.Context) {
+	b, ok := r.src.Memory.Recall(ctx, r.namesKey())
+	var list [][]byte
+	if !ok || json.Unmarshal(b, &list) != nil {
+		return
+	}
+	for _, x := range list {
+		r.names.add(named{text: string(x), artifact: fileName})
+	}
+}
+
+func (r *repo) keepNames(ctx context.Context) {
+	list := [][]byte{}
+	r.names.mu.Lock()
+	for _, b := range r.names.batches {
+		for _, x := range b.names {
+			if b.hit && x.artifact == fileName {
+				list = append(list, []byte(x.text))
+			}
+		}
+	}
+	r.names.mu.Unlock()
+	if b, err := json.Marshal(list); err == nil {
+		r.src.Memory.Remember(ctx, r.namesKey(), b)
+	}
+}
+
+// addNames adds the names that are kept outside of objects.
+func (r *repo) addNames() {
+	r.names.add(named{text: r.name, artifact: repoName})
+	for _, x := range r.refs() {
+		r.names.add(named{text: x.name, artifact: refsName})
+	}
+	for _, f := range r.reflogFiles() {
+		r.names.add(named{text: f.name, artifact: refsName})
+	}
+}
+
+// addPath adds the names of a path that is known, with where it comes from.
+func (r *repo) addPath(p string, from *origin) {
+	at := 0
+	for name := range strings.SplitSeq(p, "/") {
+		at += len(name)
+		r.names.add(named{text: name, artifact: fileName, path: p[:at], from: from})
+		at++
+	}
+}
+
+// nameKey is the key of a name's story.
+func nameKey(text string) string { return fmt.Sprintf("name %x", text) }
