@@ -44,6 +44,10 @@ func (n *Names) Take() []byte {
 // Shortest part of a name that may be a token, and longest extension of a file.
 const minNamed, maxExtension = 16, 8
 
+// Apart is a name as Names adds it, for those who keep track of names themselves: it has the
+// same length, and no line break.
+func Apart(name string) string { return apart(name) }
+
 // apart sets the long parts of a name off from what follows them: a token that is a folder's
 // name, or a file's without the extension, ends there. The length of the name does not change.
 func apart(name string) string {

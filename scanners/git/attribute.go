@@ -173,7 +173,7 @@ type attribution struct {
 	*graph
 	repo   *repo
 	wanted map[int32]bool
-	named  map[int32]int32 // a name's number -> its subject's
+	named  map[int32]int32   // a name's number -> its subject's
 	places map[int32][]place // by tree
 	intro  map[int32][]introduction
 	names  []refName

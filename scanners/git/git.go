@@ -293,7 +293,7 @@ func (r *repo) walkers() (out []scanners.Artifact) {
 			}
 			// The first one that runs reads the headers, for all.
 			walk := sync.OnceValue(func() *pack.Walk {
-				v := pack.Visitor{Kinds: []pack.Kind{pack.Commit, pack.Tree, pack.Blob, pack.Tag}, Want: want, Bad: r.damaged, Base: r.get}
+				v := pack.Visitor{Kinds: []pack.Kind{pack.Commit, pack.Tree, pack.Blob, pack.Tag}, Want: want, Bad: r.damaged, Base: r.get, Verify: maxVerified}
 				return p.NewWalk(v)
 			})
 			for range maxWalkers {
@@ -309,6 +309,11 @@ func (r *repo) walkers() (out []scanners.Artifact) {
 	}
 	return out
 }
+
+// maxVerified is how many bytes of a pack's objects are hashed: all of most packs. The
+// checksums of the index are what tells of damage to the rest; hashing it would cost more
+// than a tenth of a scan.
+const maxVerified = 512 << 20
 
 // maxWalkers is how many goroutines share a pack: more than there are processors
 // does no harm, since one that comes late finds nothing to do.

@@ -82,6 +82,30 @@ func (r *repo) remember(ctx context.Context) {
 	if b, ok := r.src.Memory.Recall(ctx, m.key); ok && len(b)%m.size == 0 {
 		m.seen = b
 	}
+	if r.shrunk(ctx) {
+		*m = memory{key: m.key, size: m.size, packs: map[*pack.Pack]map[id]bool{}}
+	}
+	r.recallNames(ctx)
+}
+
+func (r *repo) stateKey() string { return r.memory.key + "/state" }
+
+// shrunk reports whether an object is gone that an earlier scan has read: what named it
+// may be damaged now, and only a look at all objects tells.
+func (r *repo) shrunk(ctx context.Context) bool {
+	m := &r.memory
+	if len(m.seen) == 0 {
+		return false
+	}
+	if b, ok := r.src.Memory.Recall(ctx, r.stateKey()); ok && string(b) == r.state() {
+		return false
+	}
+	for i := range slices.Chunk(m.seen, m.size) {
+		if !r.has(i) {
+			return true
+		}
+	}
+	return false
 }
 
 // keep remembers what was read. What went wrong is read again.
@@ -94,10 +118,12 @@ func (r *repo) keep(ctx context.Context) {
 	if r.matched[""] {
 		return // something ended before its end
 	}
+	r.keepNames(ctx)
+	r.src.Memory.Remember(ctx, r.stateKey(), []byte(r.state()))
 	fresh := false
 	for _, o := range r.all() {
 		for _, p := range o.packs {
-			if _, known := r.memory.packs[p]; known {
+			if _, known := r.memory.packs[p]; known || !p.Sure() {
 				continue
 			}
 			fresh = true
@@ -131,7 +157,9 @@ func (r *repo) keep(ctx context.Context) {
 	for _, o := range r.all() {
 		for _, p := range o.packs {
 			for k := range p.Len() {
-				list = append(list, id(p.ID(k)))
+				if p.Sure() {
+					list = append(list, id(p.ID(k)))
+				}
 			}
 		}
 	}

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"hash/maphash"
 	"io"
-	"sort"
 	"strconv"
 	"strings"
 	"sync"
@@ -45,15 +44,15 @@ type names struct {
 
 type batch struct {
 	names []named
-	lines []int   // the line that each begins at
-	at    []int64 // the offset
+	at    []int64 // the offset of each in the text
 	hit   bool
 }
 
 // batchSize is how many bytes of names are read at a time.
 const batchSize = 64 << 10
 
-// apart keeps a name from being joined with the next one.
+// apart keeps a name from being joined with the next one: each begins two lines after
+// the one before.
 const apart = "\n\n"
 
 func newNames() *names { return &names{seed: maphash.MakeSeed(), known: map[uint64]bool{}} }
@@ -79,11 +78,9 @@ func (n *names) take(least int) (text []byte, number int, ok bool) {
 		return nil, 0, false
 	}
 	b := batch{names: n.pending}
-	line := 1
 	for _, x := range n.pending {
-		b.lines, b.at = append(b.lines, line), append(b.at, int64(len(text)))
-		text = append(append(text, x.text...), apart...)
-		line += strings.Count(x.text, "\n") + strings.Count(apart, "\n")
+		b.at = append(b.at, int64(len(text)))
+		text = append(append(text, scanners.Apart(x.text)...), apart...)
 	}
 	n.pending, n.size = nil, 0
 	n.batches = append(n.batches, b)
@@ -133,12 +130,11 @@ func (n *names) resolve(l *rules.Location) *named {
 		return nil
 	}
 	b := n.batches[k]
-	i := sort.Search(len(b.lines), func(i int) bool { return b.lines[i] > l.Line }) - 1
-	if i < 0 {
+	i := (l.Line - 1) / len(apart)
+	if i < 0 || i >= len(b.names) {
 		return nil
 	}
-	x := &b.names[i]
-	down := b.lines[i] - 1
+	x, down := &b.names[i], i*len(apart)
 	l.Line, l.EndLine = l.Line-down, l.EndLine-down
 	l.Offset, l.EndOffset = l.Offset-b.at[i], l.EndOffset-b.at[i]
 	for k := range l.Spans {

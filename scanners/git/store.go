@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
 	"io/fs"
 	"maps"
@@ -262,6 +263,7 @@ func (s *store) openPacks() {
 			s.problem("pack "+e.Name(), err)
 		}
 		if p != nil {
+			s.problem("pack "+e.Name(), p.Doubt())
 			s.packs = append(s.packs, p)
 		}
 	}
@@ -431,15 +433,22 @@ func (s *store) loose(i id) (pack.Kind, int64, io.ReadCloser, error) {
 		return 0, 0, nil, errors.New("damaged header")
 	}
 	_, _ = r.Discard(nul + 1)
-	return kind, size, &exact{r, size, z, f}, nil
+	h := pack.NewHash(s.hashLen)
+	pack.Hash(h, kind, size)
+	return kind, size, &exact{r, size, z, f, h, i}, nil
 }
 
-// exact reads n bytes, and then asks for the end.
+// exact reads n bytes, and then asks for the end. Its last error tells whether they are
+// those of the object's id.
 type exact struct {
 	r    io.Reader
 	left int64
 	z, f io.Closer
+	h    hash.Hash
+	want id
 }
+
+var errNotItself = scanners.OfKind(scanners.GapDamaged, errors.New("its bytes are not those of its id"))
 
 func (e *exact) Read(b []byte) (int, error) {
 	if e.left == 0 {
@@ -447,12 +456,15 @@ func (e *exact) Read(b []byte) (int, error) {
 		switch n, err := e.r.Read(one[:]); {
 		case n > 0:
 			return 0, errors.New("longer than its header says")
+		case err == io.EOF && id(e.h.Sum(nil)) != e.want:
+			return 0, errNotItself
 		default:
 			return 0, err
 		}
 	}
 	n, err := e.r.Read(b[:min(int64(len(b)), e.left)])
 	e.left -= int64(n)
+	e.h.Write(b[:n])
 	if err == io.EOF && e.left > 0 {
 		err = errors.New("shorter than its header says")
 	} else if err == io.EOF {

@@ -105,10 +105,16 @@ func write(t testing.TB, dir string, objs []object) {
 	idx = append(idx, p.ids...)
 	crcs := make([]byte, 4*len(objs))
 	idx = append(append(append(idx, crcs...), p.off32...), p.off64...)
-	idx = append(idx, make([]byte, 40)...)
+	idx = sealed(append(append(idx, sum[:]...), make([]byte, 20)...))
 	if err := os.WriteFile(filepath.Join(dir, "pack-x.idx"), idx, 0o644); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// sealed is an index with the checksum that is its end.
+func sealed(idx []byte) []byte {
+	sum := sha1.Sum(idx[:len(idx)-20])
+	return append(idx[:len(idx)-20], sum[:]...)
 }
 
 func testID(i int) []byte {
@@ -538,7 +544,7 @@ func TestTheIndexsChecksumIsEnough(t *testing.T) {
 		}
 		binary.BigEndian.PutUint32(idx[crcs+4*i:], crc32.ChecksumIEEE(packed[from:end]))
 	}
-	if err := os.WriteFile(filepath.Join(dir, "pack-x.idx"), idx, 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, "pack-x.idx"), sealed(idx), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	if got, said := read(t, dir); len(got) != 3 || len(said) != 2 {

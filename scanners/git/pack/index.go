@@ -12,7 +12,6 @@ import (
 	"io"
 	"path"
 	"slices"
-	"strconv"
 	"strings"
 )
 
@@ -58,6 +57,7 @@ func index(p *Pack, base func(id []byte) (Kind, []byte, error)) (_ *Pack, err er
 	}
 	ids := w.identify(base)
 	p.adopt(offs, ids)
+	p.made = true
 	if lost := int(n) - p.n; lost > 0 && err == nil {
 		err = fmt.Errorf("%d of its %d objects can't be read", lost, n)
 	}
@@ -118,6 +118,14 @@ func (z *inflater) measure(buf *[]byte, src []byte, size int64) (int64, error) {
 	return s.z.Offset(), nil
 }
 
+// NewHash is the hash of ids that are n bytes long.
+func NewHash(n int) hash.Hash { return newHash(n) }
+
+// Hash begins the hash of an object with what precedes its bytes.
+func Hash(h hash.Hash, kind Kind, size int64) {
+	_, _ = fmt.Fprintf(h, "%s %d\x00", kind, size)
+}
+
 func newHash(n int) hash.Hash {
 	if n == sha256.Size {
 		return sha256.New()
@@ -146,7 +154,7 @@ func (w *Walk) identify(base func(id []byte) (Kind, []byte, error)) [][]byte {
 	h := newHash(w.p.HashLen)
 	w.seen = func(k int32, kind Kind, data []byte) {
 		h.Reset()
-		fmt.Fprintf(h, "%s %s\x00", kind, strconv.Itoa(len(data)))
+		Hash(h, kind, int64(len(data)))
 		h.Write(data)
 		ids[k] = h.Sum(nil)
 		for _, c := range waiting[string(ids[k])] {

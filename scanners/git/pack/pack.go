@@ -57,9 +57,11 @@ type Pack struct {
 	Name    string // pack-….pack
 	HashLen int    // 20 or 32
 
-	data mapping
-	idx  mapping
-	end  int64 // where the trailer begins
+	data  mapping
+	idx   mapping
+	end   int64 // where the trailer begins
+	made  bool  // the index was made here, of the objects' own bytes
+	doubt error
 
 	n      int
 	fan    []byte
@@ -96,9 +98,35 @@ func (p *Pack) open(fs FS, name string) (err error) {
 	if p.data, err = openMapping(fs, name); err != nil {
 		return err
 	}
-	_, err = p.header()
+	if _, err = p.header(); err != nil {
+		return err
+	}
+	p.doubt = p.matches()
+	return nil
+}
+
+// matches compares the checksum of the pack that the index was made of.
+func (p *Pack) matches() error {
+	h := int64(p.HashLen)
+	of, err := p.idx.at(p.idx.size()-2*h, h)
+	if err != nil {
+		return err
+	}
+	have, err := p.data.at(p.end, h)
+	if err == nil && !bytes.Equal(of, have) {
+		err = errors.New("its index was made of other bytes")
+	}
 	return err
 }
+
+// Doubt says why the pack may lack objects though its index is whole: its end is not the
+// one that the index knows.
+func (p *Pack) Doubt() error { return p.doubt }
+
+// Sure reports whether an error of a walk tells of each object whose bytes are not those
+// of its id: the index has checksums of all, or was made here. Checksums are proof
+// against damage, not against forgery; see Visitor.Verify.
+func (p *Pack) Sure() bool { return p.made || p.doubt == nil && p.crcs != nil }
 
 // ErrNoIndex says that a pack has no index that can be read.
 var ErrNoIndex = errors.New("index")
@@ -133,6 +161,14 @@ func (p *Pack) readIndex() error {
 		return err
 	}
 	h := p.HashLen
+	if len(b) < 1024+2*h {
+		return errors.New("too short")
+	}
+	sum := newHash(h)
+	sum.Write(b[:len(b)-h])
+	if !bytes.Equal(sum.Sum(nil), b[len(b)-h:]) {
+		return errors.New("its checksum is wrong")
+	}
 	two := len(b) > 8 && string(b[:4]) == "\xfftOc"
 	if two {
 		if v := binary.BigEndian.Uint32(b[4:]); v != 2 {

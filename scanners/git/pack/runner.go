@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash"
 	"hash/crc32"
 	"io"
 	"slices"
@@ -20,6 +21,8 @@ type runner struct {
 	delta  []byte
 	free   [][]byte
 	held   bool // the turn for large objects
+	hash   hash.Hash
+	sum    [32]byte
 }
 
 // frame is an object whose children are being made.
@@ -261,6 +264,9 @@ func (r *runner) visit(k int32, kind Kind, data []byte, s *sized) error {
 	if r.v.Want != nil && !r.v.Want(id) {
 		return nil
 	}
+	if s == nil && !r.p.made && r.hashed.Add(size) <= r.v.Verify && !r.isItself(id, kind, data) {
+		r.v.bad(id, errNotItself)
+	}
 	o := Object{ID: id, Kind: kind, Size: size, Data: data}
 	if s != nil {
 		o.Stream = s
@@ -271,6 +277,19 @@ func (r *runner) visit(k int32, kind Kind, data []byte, s *sized) error {
 		return stopped{err}
 	}
 	return r.ctx.Err()
+}
+
+var errNotItself = errors.New("its bytes are not those of its id")
+
+// isItself reports whether an object's id is that of its bytes.
+func (r *runner) isItself(id []byte, kind Kind, data []byte) bool {
+	if r.hash == nil {
+		r.hash = newHash(r.p.HashLen)
+	}
+	r.hash.Reset()
+	Hash(r.hash, kind, int64(len(data)))
+	r.hash.Write(data)
+	return bytes.Equal(r.hash.Sum(r.sum[:0]), id)
 }
 
 func (s stopped) Unwrap() error { return s.error }

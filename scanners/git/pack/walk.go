@@ -44,6 +44,9 @@ type Visitor struct {
 	Want func(id []byte) bool
 	// Bad gets what can't be read; id is nil where it concerns the pack.
 	Bad func(id []byte, err error)
+	// Verify is how many bytes of objects are hashed and compared with their ids; what
+	// differs goes to Bad, and is handed out all the same.
+	Verify int64
 	// Base gives an object that is not in the pack; nil: there is none.
 	Base func(id []byte) (Kind, []byte, error)
 }
@@ -68,8 +71,10 @@ type Walk struct {
 	roots []int32
 	next  atomic.Int64
 	total atomic.Int64
-	large chan struct{}
-	kept  int64 // maxKept
+	// hashed counts the bytes of Visitor.Verify.
+	hashed atomic.Int64
+	large  chan struct{}
+	kept   int64 // maxKept
 	// seen is called with each object that is read, wanted or not.
 	seen func(k int32, kind Kind, data []byte)
 }

@@ -58,7 +58,7 @@ func (a *app) sink(set *rules.Set) (_ report.Sink, err error) {
 // secretsIn finds the secrets of a name or a message, however sure the detector is.
 func secretsIn(d scanners.Detector) func(text string) []rules.Secret {
 	return func(text string) (out []rules.Secret) {
-		b := []byte(text)
+		b := []byte(scanners.Apart(text))
 		for m := range d.Detect(scanners.Chunk{Artifact: &scanners.Artifact{}, Data: b, Line: 1, Column: 1, To: len(b)}) {
 			if m.Confidence >= rules.Medium {
 				out = append(out, m.Secret)
