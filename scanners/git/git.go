@@ -310,10 +310,10 @@ func (r *repo) walkers() (out []scanners.Artifact) {
 	return out
 }
 
-// maxVerified is how many bytes of a pack's objects are hashed: all of most packs. The
+// maxVerified is how many bytes of a pack's objects are hashed: all of a small pack. The
 // checksums of the index are what tells of damage to the rest; hashing it would cost more
 // than a tenth of a scan.
-const maxVerified = 512 << 20
+const maxVerified = 128 << 20
 
 // maxWalkers is how many goroutines share a pack: more than there are processors
 // does no harm, since one that comes late finds nothing to do.
@@ -455,27 +455,17 @@ func (r *repo) each(yield func(scanners.Artifact, error) bool) bool {
 	return true
 }
 
-// plain are the files of the store that hold what objects don't: the
-// configuration with its remotes' URLs and headers, and messages that git keeps
-// while it works.
-var plain = []string{"config", "config.worktree", "FETCH_HEAD", "packed-refs", "description", "COMMIT_EDITMSG", "MERGE_MSG", "SQUASH_MSG", "TAG_EDITMSG", "BISECT_LOG", "info/exclude", "info/attributes"}
-
-// files are the plain files of the store, and the messages of its reflogs.
+// files are what the store holds besides objects, and the messages of its reflogs.
 func (r *repo) files() []scanners.Artifact {
 	var out []scanners.Artifact
 	add := func(path, what string) {
-		if info, err := r.root.Lstat(path); err != nil || !info.Mode().IsRegular() {
-			return
-		}
 		out = append(out, scanners.Artifact{
 			Location: r.location(what),
-			Open:     func(context.Context) (io.ReadCloser, error) { return r.root.Open(path) },
+			Open:     func(context.Context) (io.ReadCloser, error) { return r.Open(path) },
 		})
 	}
-	for _, dir := range r.heads() {
-		for _, name := range plain {
-			add(own(dir, name), own(dir, name))
-		}
+	for _, file := range r.plainFiles() {
+		add(file, file)
 	}
 	for _, f := range r.reflogFiles() {
 		add(f.file, "reflog "+f.name)

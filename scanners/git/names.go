@@ -189,6 +189,14 @@ func (r *repo) addNames() {
 	for _, f := range r.reflogFiles() {
 		r.names.add(named{text: f.name, artifact: refsName})
 	}
+	for _, dir := range r.heads() {
+		x, _ := r.readIndex(dir)
+		for _, f := range x.files {
+			for name := range strings.SplitSeq(f.path, "/") {
+				r.names.add(named{text: name, artifact: fileName})
+			}
+		}
+	}
 }
 
 // addPath adds the names of a path that is known, with where it comes from.

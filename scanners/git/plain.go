@@ -1,0 +1,77 @@
+package git
+
+import (
+	"io/fs"
+	"path"
+	"strings"
+)
+
+// readElsewhere reports files and folders of a store that are read in another way: object
+// stores, names, reflogs, other repositories, large files, and indexes.
+func readElsewhere(p string) bool {
+	switch p {
+	case "objects", "refs", "logs", "reftable", "modules", "lfs/objects", "worktrees", "index":
+		return true
+	}
+	return strings.HasPrefix(p, "sharedindex.")
+}
+
+// plainFiles are the files of the store that hold what objects don't: the configuration
+// with its remotes' URLs and headers, hooks, messages of unfinished work, and whatever
+// else somebody has put there, also among the objects.
+func (r *repo) plainFiles() (out []string) {
+	if r.bundle != nil {
+		return nil
+	}
+	for _, dir := range r.heads() {
+		r.plainBelow(dir, func(p string) bool { return readElsewhere(strings.TrimPrefix(p, dir+"/")) }, &out)
+	}
+	r.plainBelow("objects", r.isObject, &out)
+	return out
+}
+
+// isObject reports what belongs into the folder of objects: its format is read elsewhere,
+// or holds ids and numbers alone.
+func (r *repo) isObject(p string) bool {
+	rest := strings.TrimPrefix(p, "objects/")
+	dir, name := path.Split(rest)
+	switch dir {
+	case "info/":
+		return name == "packs" || name == "commit-graph" || name == "alternates"
+	case "info/commit-graphs/":
+		return true
+	case "pack/":
+		for _, ext := range []string{".pack", ".idx", ".rev", ".bitmap", ".mtimes", ".midx", ".promisor"} {
+			if strings.HasSuffix(name, ext) {
+				return true
+			}
+		}
+		return name == "multi-pack-index" || strings.HasPrefix(name, "multi-pack-index-") || strings.HasPrefix(name, "tmp_pack_")
+	case "pack/multi-pack-index.d/":
+		return true
+	}
+	_, loose := parseID(strings.ReplaceAll(rest, "/", ""), r.hashLen)
+	return loose && len(dir) == 3
+}
+
+// plainBelow adds the regular files below dir, but those that skip knows, and nothing
+// below such a folder.
+func (r *repo) plainBelow(dir string, skip func(p string) bool, out *[]string) {
+	for _, e := range r.list(dir) {
+		p := path.Join(dir, e.Name())
+		switch {
+		case skip(p):
+		case e.IsDir():
+			r.plainBelow(p, skip, out)
+		case e.Type().IsRegular():
+			*out = append(*out, p)
+		case e.Type()&fs.ModeSymlink != 0:
+			// A link within the store is read where it leads.
+			if f, err := r.Open(p); err != nil {
+				r.problem(p, err)
+			} else {
+				_ = f.Close()
+			}
+		}
+	}
+}
