@@ -15,7 +15,7 @@ const leeway = 5 * time.Minute
 func WithoutAsking(set *rules.Set, c credential.Credential, canary bool, now time.Time) (Verdict, bool) {
 	r := set.Rule(c.Rule)
 	switch {
-	case canary:
+	case canary || Honeytoken(set, c):
 		return Undecided(Canary, "a canary: it is never sent anywhere"), true
 	case r != nil && !r.ValidChecksum(c.Secret.Reveal()):
 		return Undecided(Malformed, "its check digits are wrong: it was not issued, or not copied whole"), true

@@ -29,6 +29,9 @@ type Provider struct {
 	// Env are variables from which the provider's own clients read a credential:
 	// what they hold is never ended.
 	Env []string `toml:"env"`
+	// Honeytokens are accounts of known canaries, "aws-account:052310077262":
+	// a credential of one is never contacted.
+	Honeytokens []string `toml:"honeytokens"`
 	// SelfHosted is set if servers of other operators issue credentials of the
 	// same form.
 	SelfHosted bool `toml:"self_hosted"`

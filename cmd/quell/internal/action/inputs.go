@@ -17,8 +17,10 @@ type Inputs struct {
 	FailOn     string // empty: by the event
 	Confidence string
 	Verify     string // auto, on, off
-	Kill       string // off, plan, apply
-	DeleteLog  bool
+	// NoSelfHosted are providers of which the operator has no server.
+	NoSelfHosted []string
+	Kill         string // off, plan, apply
+	DeleteLog    bool
 
 	Policy, Allow  string // files of the default branch and of the base
 	Rules          []string
@@ -55,7 +57,7 @@ func ReadInputs(getenv func(string) string) (Inputs, error) {
 	in := Inputs{
 		Scan: words(get("scan")), Images: lines(get("image")), Paths: lines(get("path")), Range: get("range"), Repository: get("repository"),
 		FailOn: one("fail-on", "", "never", "live", "suspect", "found"), Confidence: one("confidence", "medium", "low", "medium", "high"),
-		Verify: one("verify", "auto", "auto", "on", "off"), Kill: one("kill", "off", "off", "plan", "apply"), DeleteLog: yes("delete-log", "false"),
+		Verify: one("verify", "auto", "auto", "on", "off"), NoSelfHosted: words(get("no-self-hosted")), Kill: one("kill", "off", "off", "plan", "apply"), DeleteLog: yes("delete-log", "false"),
 		Policy: get("policy"), Allow: get("allow"), Rules: lines(get("rules")), Ledger: get("ledger"), FingerprintKey: get("fingerprint-key"), Recipients: words(get("recipients")),
 		Sarif: get("sarif-file"), UploadSarif: yes("upload-sarif", "false"), Comment: yes("pr-comment", "true"), Annotations: yes("annotations", "true"), Summary: yes("summary", "true"),
 		Token: get("github-token"),

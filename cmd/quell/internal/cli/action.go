@@ -156,6 +156,7 @@ func (j *job) run(ctx context.Context) error {
 		_ = led.Close()
 	}
 	j.offline, j.failOn, j.confidence, j.recipients, j.noMarkers = judge.Offline, judge.FailOn, j.in.Confidence, j.in.Recipients, j.d.Stranger != ""
+	j.noSelfHosted = j.in.NoSelfHosted
 	if j.noMarkers {
 		why("markers in the text suppress nothing, since " + j.d.Stranger)
 	}

@@ -203,6 +203,11 @@ func (a *app) emitScan(rt *run.Runtime, sink report.Sink, command string, target
 	for _, why := range slices.Sorted(maps.Keys(res.Accepted)) {
 		emit(report.Notice{Message: fmt.Sprintf("%d things were not read, which is accepted: %s", res.Accepted[why], why)})
 	}
+	if res.checked != nil {
+		for _, n := range run.SelfHostedHints(rt.Rules, res.checked) {
+			emit(n)
+		}
+	}
 	for _, why := range slices.Sorted(maps.Keys(accepted)) {
 		emit(report.Notice{Message: fmt.Sprintf("%d credentials were not judged, which is accepted: %s", accepted[why], why)})
 	}

@@ -91,7 +91,7 @@ func (r *applying) forbidden(ctx context.Context, w *item) (bool, error) {
 	switch {
 	case r.NoKill || r.Policy.Disabled():
 		return r.hold(ctx, w, "the kill switch is on", "kill.disabled = false in the policy, or unset QUELL_NO_KILL", "")
-	case r.Checker.Canary != nil && r.Checker.Canary(w.it.Ref):
+	case r.Checker.Canary != nil && r.Checker.Canary(w.it.Ref), revokers.Honeytoken(r.Planner.Set, w.cred):
 		return r.hold(ctx, w, "it is a canary", "none: whoever placed it wants to know", "")
 	case r.Planner.Own.Has(w.cred.Secret):
 		return r.hold(ctx, w, "it is a credential that quell works with", "none: rotate it by hand", "")
