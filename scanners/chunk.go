@@ -92,10 +92,12 @@ func binary(begin []byte) bool { return bytes.IndexByte(begin[:min(len(begin), 8
 func (c *Chunk) advance(b []byte) {
 	c.Offset += int64(len(b))
 	if n := bytes.Count(b, []byte{'\n'}); n > 0 {
+		last := bytes.LastIndexByte(b, '\n')
 		c.Line += n
-		c.Column = len(b) - bytes.LastIndexByte(b, '\n')
+		c.Column, c.Excess = len(b)-last, excess(b[last+1:])
 	} else {
 		c.Column += len(b)
+		c.Excess += excess(b)
 	}
 }
 

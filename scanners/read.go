@@ -114,19 +114,22 @@ func (r *run) chunk(x *account, c Chunk) {
 func (c Chunk) Locate(start, end int) rules.Location {
 	l := c.Artifact.Location
 	l.Offset, l.EndOffset = c.Offset+int64(start), c.Offset+int64(end)
-	l.Line, l.Column = c.place(start)
-	l.EndLine, l.EndColumn = c.place(max(end-1, start))
+	l.Line, l.Column, l.Excess = c.place(start)
+	l.EndLine, l.EndColumn, l.EndExcess = c.place(max(end-1, start))
 	l.EndColumn++
+	if end > start {
+		l.EndExcess += excess(c.Data[end-1 : end])
+	}
 	return l
 }
 
-func (c Chunk) place(i int) (line, column int) {
+func (c Chunk) place(i int) (line, column, over int) {
 	before := c.Data[:i]
 	nl := bytes.LastIndexByte(before, '\n')
 	if nl < 0 {
-		return c.Line, c.Column + i
+		return c.Line, c.Column + i, c.Excess + excess(before)
 	}
-	return c.Line + bytes.Count(before, []byte{'\n'}), i - nl
+	return c.Line + bytes.Count(before, []byte{'\n'}), i - nl, excess(before[nl+1:])
 }
 
 // timed ends a long read when the run is cancelled or the file's time is over. It counts the

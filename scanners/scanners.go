@@ -89,6 +89,7 @@ type Chunk struct {
 	Offset int64
 	Line   int
 	Column int
+	Excess int // as that of rules.Location, before Data[0]
 	// From and To bound the part of Data that is this chunk's own: a match
 	// belongs to the chunk in whose own part it starts.
 	From, To int

@@ -69,6 +69,10 @@ type Location struct {
 	EndColumn int    `json:"end_column"`
 	Offset    int64  `json:"offset"` // bytes from the artifact's start
 	EndOffset int64  `json:"end_offset"`
+	// Excess and EndExcess are how many bytes the line has before Column and EndColumn
+	// beyond its UTF-16 code units: SARIF counts in these.
+	Excess    int    `json:"-"`
+	EndExcess int    `json:"-"`
 	Commit    string `json:"commit,omitempty"`
 	Layer     string `json:"layer,omitempty"`
 	Job       string `json:"job,omitempty"`

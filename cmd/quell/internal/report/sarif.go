@@ -90,16 +90,15 @@ func (s *sarif) Close() error {
 			"properties":          object{"inRepository": inside},
 			"locations": []object{{"physicalLocation": object{
 				"artifactLocation": object{"uri": (&url.URL{Path: where}).EscapedPath()},
-				"region":           object{"startLine": f.Location.Line, "startColumn": f.Location.Column, "endLine": f.Location.EndLine, "endColumn": f.Location.EndColumn},
+				"region":           object{"startLine": f.Location.Line, "startColumn": f.Location.Column - f.Location.Excess, "endLine": f.Location.EndLine, "endColumn": f.Location.EndColumn - f.Location.EndExcess},
 			}}},
 		}
 	}
 	notes := []object{}
-	complete := true
 	for _, n := range s.notices {
 		level := "note"
 		if n.Incomplete {
-			level, complete = "error", false
+			level = "error"
 		}
 		notes = append(notes, object{"level": level, "message": object{"text": Clean(n.Message)}})
 	}
@@ -108,8 +107,11 @@ func (s *sarif) Close() error {
 	if err := enc.Encode(object{
 		"$schema": "https://json.schemastore.org/sarif-2.1.0.json", "version": "2.1.0",
 		"runs": []object{{
-			"tool":        object{"driver": object{"name": "quell", "version": s.version, "informationUri": "https://github.com/quellhq/quell", "rules": meta}},
-			"invocations": []object{{"executionSuccessful": complete, "toolExecutionNotifications": notes}},
+			"tool": object{"driver": object{"name": "quell", "version": s.version, "informationUri": "https://github.com/quellhq/quell", "rules": meta}},
+			// What was not read is a notification. An execution that is called a failure makes
+			// code scanning reject the file with all its results.
+			"invocations": []object{{"executionSuccessful": true, "toolExecutionNotifications": notes}},
+			"columnKind":  "utf16CodeUnits",
 			"results":     results,
 		}},
 	}); err != nil {
