@@ -17,6 +17,9 @@ const (
 	GapDenied = "denied"
 	// GapMissing: something is named, as a target or by another part, and does not exist.
 	GapMissing = "missing"
+	// GapNotFetched: a clone or a platform leaves it out: large files, a shallow clone's
+	// history, objects of a partial clone, logs and artifacts that are not kept.
+	GapNotFetched = "not_fetched"
 	// GapDamaged: the bytes break the rules of their format: a wrong checksum, a premature end.
 	GapDamaged = "damaged"
 	// GapEncrypted: the content is encrypted and its key is not known.
@@ -51,7 +54,7 @@ const (
 
 // GapKinds lists all kinds.
 func GapKinds() []string {
-	return []string{GapUnreadable, GapDenied, GapMissing, GapDamaged, GapEncrypted, GapUnsupported, GapOutside, GapNotFile,
+	return []string{GapUnreadable, GapDenied, GapMissing, GapNotFetched, GapDamaged, GapEncrypted, GapUnsupported, GapOutside, GapNotFile,
 		GapLimitBytes, GapLimitEntries, GapLimitDepth, GapLimitMemory, GapLimitTime, GapLimitDecoding, GapLimitMatch, GapLimitFindings,
 		GapInternal, GapInterrupted}
 }

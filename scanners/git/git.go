@@ -235,7 +235,7 @@ func (r *repo) artifacts(ctx context.Context, yield func(scanners.Artifact, erro
 		return r.each(yield) && (!r.src.Worktree || r.workFiles(ctx, yield)) && yield(r.lastNames(), nil)
 	}
 	r.ends = r.boundaries()
-	if n := len(r.ends); n > 0 && !yield(scanners.Artifact{}, r.src.gap("shallow clone", fmt.Errorf("history before %d boundary commits is not here", n))) {
+	if n := len(r.ends); n > 0 && !yield(scanners.Artifact{}, r.src.gap("shallow clone", scanners.OfKind(scanners.GapNotFetched, fmt.Errorf("history before %d boundary commits is not here", n)))) {
 		return false
 	}
 	r.remember(ctx)

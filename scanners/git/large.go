@@ -2,6 +2,7 @@ package git
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"path"
@@ -61,14 +62,14 @@ func (r *repo) absent(ctx context.Context) (out []problem) {
 		}
 	}
 	if lost > 0 {
-		out = append(out, problem{fmt.Sprintf("%d files of Git LFS", lost), fmt.Errorf("their pointers are here, they are not: fetch them")})
+		out = append(out, problem{fmt.Sprintf("%d files of Git LFS", lost), scanners.OfKind(scanners.GapNotFetched, errors.New("their pointers are here, they are not: fetch them"))})
 	}
 	if !r.promisor {
 		return out
 	}
 	// A partial clone: what its trees name and it never fetched.
 	if g, err := r.graph(ctx, true, nil); err == nil && len(g.missing) > 0 {
-		out = append(out, problem{fmt.Sprintf("%d promised objects", len(g.missing)), fmt.Errorf("a partial clone: they are not here")})
+		out = append(out, problem{fmt.Sprintf("%d promised objects", len(g.missing)), scanners.OfKind(scanners.GapNotFetched, errors.New("a partial clone: they are not here"))})
 	}
 	return out
 }

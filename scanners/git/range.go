@@ -217,7 +217,7 @@ func (r *repo) localRange(ctx context.Context, span string, others []string) ([]
 		return append(problems, problem{"range " + span, err}), nil
 	}
 	for _, c := range ends {
-		problems = append(problems, problem{"range " + span, fmt.Errorf("history before %s is not here: fetch it", c.id)})
+		problems = append(problems, problem{"range " + span, scanners.OfKind(scanners.GapNotFetched, fmt.Errorf("history before %s is not here: fetch it", c.id))})
 	}
 	return append(problems, r.brought(ctx, commits, nil)...), nil
 }

@@ -17,7 +17,6 @@ import (
 	"path"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/google/go-github/v88/github"
@@ -158,22 +157,6 @@ type Source struct {
 	Uploads bool
 	// Temp is a folder for what is read; it is emptied again.
 	Temp string
-
-	mu      sync.Mutex
-	notices []string
-}
-
-// Notices are what the reader should know of the run.
-func (s *Source) Notices() []string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.notices
-}
-
-func (s *Source) notice(format string, args ...any) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.notices = append(s.notices, fmt.Sprintf(format, args...))
 }
 
 // Artifacts implements scanners.Source.
@@ -248,8 +231,10 @@ func (s *Source) jobs(ctx context.Context, root string, yield func(scanners.Arti
 			return false
 		}
 	}
-	if running > 1 { // one of them is this one
-		s.notice("%s: %d jobs have not ended, and their logs are not read", root, running-1)
+	if more := int64(running - 1); more > 0 { // one of them is this one
+		g := gap(root, scanners.OfKind(scanners.GapNotFetched, fmt.Errorf("%d jobs have not ended, and their logs are not read", more)))
+		g.Count = more
+		return yield(scanners.Artifact{}, g)
 	}
 	return true
 }
@@ -267,8 +252,7 @@ func (s *Source) job(ctx context.Context, j *github.WorkflowJob, name string) (i
 			return f, nil
 		}
 		if n == tries || j.GetConclusion() == "cancelled" {
-			s.notice("%s: has no end: the job may have written more", name)
-			return f, nil
+			return endless{f}, nil
 		}
 		_ = f.Close()
 		sleep := s.API.Wait
@@ -281,6 +265,22 @@ func (s *Source) job(ctx context.Context, j *github.WorkflowJob, name string) (i
 	}
 }
 
+// endless is a log that has no end. That is known when it is opened, and told once it
+// was read.
+type endless struct{ f fetched }
+
+var errNoEnd = scanners.OfKind(scanners.GapNotFetched, errors.New("the log has no end: the job may have written more"))
+
+func (e endless) Read(b []byte) (int, error) {
+	n, err := e.f.Read(b)
+	if err == io.EOF {
+		err = errNoEnd
+	}
+	return n, err
+}
+
+func (e endless) Close() error { return e.f.Close() }
+
 // uploads are the artifacts of the run.
 func (s *Source) uploads(ctx context.Context, root string, yield func(scanners.Artifact, error) bool) {
 	for u, err := range s.API.Actions.ListWorkflowRunArtifactsIter(ctx, s.API.Owner, s.API.Repo, s.Run, &github.ListOptions{PerPage: 100}) {
@@ -290,7 +290,9 @@ func (s *Source) uploads(ctx context.Context, root string, yield func(scanners.A
 		}
 		name := path.Join(root, "artifacts", clean(u.GetName()))
 		if u.GetExpired() {
-			s.notice("%s: has expired", name)
+			if !yield(scanners.Artifact{}, gap(name, scanners.OfKind(scanners.GapNotFetched, errors.New("the artifact has expired")))) {
+				return
+			}
 			continue
 		}
 		a := scanners.Artifact{Location: rules.Location{Source: "path", Path: name}, Open: func(ctx context.Context) (io.ReadCloser, error) {
@@ -364,7 +366,7 @@ func (s *Source) fetch(ctx context.Context, where func() (*url.URL, *github.Resp
 	return out, err
 }
 
-var errGone = errors.New("is gone: deleted, expired, or never there")
+var errGone = scanners.OfKind(scanners.GapNotFetched, errors.New("is gone: deleted, expired, or never there"))
 
 func (s *Source) download(ctx context.Context, u *url.URL) (fetched, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)

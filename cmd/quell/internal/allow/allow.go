@@ -5,6 +5,7 @@ package allow
 import (
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -12,7 +13,10 @@ import (
 	"github.com/pelletier/go-toml/v2"
 
 	"github.com/quellhq/quell/cmd/quell/internal/config"
+	"github.com/quellhq/quell/cmd/quell/internal/report"
+	"github.com/quellhq/quell/revokers"
 	"github.com/quellhq/quell/rules"
+	"github.com/quellhq/quell/scanners"
 )
 
 // List is the file. Its zero value accepts nothing.
@@ -22,7 +26,8 @@ type List struct {
 	Gap     []Gap     `toml:"gap,omitempty"`
 }
 
-// Finding accepts what fits all that it names. Path is a glob over the finding's path,
+// Finding accepts what fits all that it names. Path is a glob over the finding's path
+// as reports print it,
 // ** for any number of folders.
 type Finding struct {
 	Fingerprint string         `toml:"fingerprint,omitempty"`
@@ -32,15 +37,17 @@ type Finding struct {
 	Expires     toml.LocalDate `toml:"expires"`
 }
 
-// Gap accepts that something was not read, where what is said of it contains Message.
+// Gap accepts one kind of what was not read or not answered. It names no file and no
+// message: the scanned tree chooses these.
 type Gap struct {
-	Message string `toml:"message,omitempty"`
-	// Kind accepts by the machine-readable kind of a notice or by the reason of
-	// an unanswered verdict; Provider limits that to one issuer.
-	Kind     string         `toml:"kind,omitempty"`
+	// Kind is one of scanners.GapKinds, or a reason of an unanswered verdict.
+	Kind string `toml:"kind"`
+	// Provider limits the reason of a verdict to one issuer.
 	Provider string         `toml:"provider,omitempty"`
 	Reason   string         `toml:"reason"`
 	Expires  toml.LocalDate `toml:"expires"`
+	// Message is what lists had before kinds: Parse says how to convert them.
+	Message string `toml:"message,omitempty"`
 }
 
 // MaxBytes bounds the file.
@@ -85,14 +92,29 @@ func Parse(name string, b []byte) (*List, error) {
 	}
 	for k, g := range l.Gap {
 		what := fmt.Sprintf("%s: gap %d", name, k+1)
-		if g.Kind == "" && len(g.Message) < 8 {
-			return nil, fmt.Errorf("%s: its message is too short to tell one gap from another", what)
+		reason := revokers.Reason(g.Kind).Unanswered()
+		switch {
+		case g.Message != "":
+			return nil, fmt.Errorf("%s: messages are not matched any more: replace message by kind, which a notice of --format jsonl names (for large files that were not fetched, kind = %q)", what, scanners.GapNotFetched)
+		case !reason && !slices.Contains(scanners.GapKinds(), g.Kind):
+			return nil, fmt.Errorf("%s: kind %q is none of %s", what, g.Kind, strings.Join(kinds(), ", "))
+		case g.Provider != "" && !reason:
+			return nil, fmt.Errorf("%s: kind %s belongs to no provider", what, g.Kind)
 		}
 		if err := signed(what, g.Reason, g.Expires); err != nil {
 			return nil, err
 		}
 	}
 	return l, nil
+}
+
+// kinds lists what a gap can be.
+func kinds() []string {
+	out := scanners.GapKinds()
+	for _, r := range revokers.Unanswered() {
+		out = append(out, string(r))
+	}
+	return out
 }
 
 func signed(what, reason string, expires toml.LocalDate) error {
@@ -120,26 +142,13 @@ func (l *List) Accepts(f rules.Finding, fingerprint string, now time.Time) bool 
 			continue
 		}
 		if a.Path != "" {
-			if ok, err := doublestar.Match(a.Path, f.Location.Path); err != nil || !ok {
+			if ok, err := doublestar.Match(a.Path, report.Name(f.Location.Path)); err != nil || !ok {
 				continue
 			}
 		}
 		return true
 	}
 	return false
-}
-
-// AcceptsGap reports whether it is accepted that something was not read, and why.
-func (l *List) AcceptsGap(message string, now time.Time) (reason string, ok bool) {
-	if l == nil {
-		return "", false
-	}
-	for _, g := range l.Gap {
-		if !ended(g.Expires, now) && g.Message != "" && strings.Contains(message, g.Message) {
-			return g.Reason, true
-		}
-	}
-	return "", false
 }
 
 // AcceptsKind reports whether a kind of gap, or a reason of an unanswered
@@ -149,7 +158,7 @@ func (l *List) AcceptsKind(kind, provider string, now time.Time) (reason string,
 		return "", false
 	}
 	for _, g := range l.Gap {
-		if !ended(g.Expires, now) && g.Kind != "" && g.Kind == kind && (g.Provider == "" || g.Provider == provider) {
+		if !ended(g.Expires, now) && g.Kind == kind && (g.Provider == "" || g.Provider == provider) {
 			return g.Reason, true
 		}
 	}

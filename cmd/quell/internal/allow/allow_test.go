@@ -19,8 +19,13 @@ path = "testdata/**/*.json"
 reason = "made up"
 expires = 2026-12-31
 [[gap]]
-message = "large files of Git LFS"
+kind = "not_fetched"
 reason = "videos"
+expires = 2026-12-31
+[[gap]]
+kind = "refused"
+provider = "gitlab"
+reason = "another tenant"
 expires = 2026-12-31
 `
 
@@ -52,14 +57,21 @@ func TestList(t *testing.T) {
 			t.Errorf("%+v", c)
 		}
 	}
-	if why, ok := l.AcceptsGap("3 large files of Git LFS are not here", day("2026-07-01T00:00:00Z")); !ok || why != "videos" {
-		t.Error(why)
-	}
-	if _, ok := l.AcceptsGap("a pack is damaged", day("2026-07-01T00:00:00Z")); ok {
-		t.Error("another gap is accepted")
-	}
-	if _, ok := l.AcceptsGap("large files of Git LFS", day("2027-07-01T00:00:00Z")); ok {
-		t.Error("what has expired is accepted")
+	for _, c := range []struct {
+		name, kind, provider, at string
+		want                     string
+	}{
+		{"the kind", "not_fetched", "", "2026-07-01T00:00:00Z", "videos"},
+		{"another kind", "damaged", "", "2026-07-01T00:00:00Z", ""},
+		{"no kind", "", "", "2026-07-01T00:00:00Z", ""},
+		{"after its end", "not_fetched", "", "2027-07-01T00:00:00Z", ""},
+		{"a reason, of the provider", "refused", "gitlab", "2026-07-01T00:00:00Z", "another tenant"},
+		{"a reason, of another provider", "refused", "github", "2026-07-01T00:00:00Z", ""},
+		{"another reason", "throttled", "gitlab", "2026-07-01T00:00:00Z", ""},
+	} {
+		if got, ok := l.AcceptsKind(c.kind, c.provider, day(c.at)); got != c.want || ok != (c.want != "") {
+			t.Errorf("%s: %q %v", c.name, got, ok)
+		}
 	}
 	if got := l.Expired(day("2026-07-02T00:00:00Z")); len(got) != 1 || got[0] != "a canary" {
 		t.Error(got)
@@ -81,8 +93,12 @@ func TestListsThatSayTooLittle(t *testing.T) {
 		"a broken glob":       {"version = 1\n[[finding]]\npath = 'a[b'\nreason = 'y'\nexpires = 2026-01-01\n", "no glob"},
 		"no reason":           {"version = 1\n[[finding]]\npath = 'a'\nexpires = 2026-01-01\n", "no reason"},
 		"no end":              {"version = 1\n[[finding]]\npath = 'a'\nreason = 'y'\n", "expires"},
-		"a gap for all":       {"version = 1\n[[gap]]\nmessage = 'e'\nreason = 'y'\nexpires = 2026-01-01\n", "too short"},
-		"a gap without end":   {"version = 1\n[[gap]]\nmessage = 'eeeeeeeee'\nreason = 'y'\n", "expires"},
+		"a gap of no kind":    {"version = 1\n[[gap]]\nreason = 'y'\nexpires = 2026-01-01\n", "none of unreadable"},
+		"an unknown kind":     {"version = 1\n[[gap]]\nkind = 'large files'\nreason = 'y'\nexpires = 2026-01-01\n", "none of"},
+		"a decided reason":    {"version = 1\n[[gap]]\nkind = 'revoked'\nreason = 'y'\nexpires = 2026-01-01\n", "none of"},
+		"a file's provider":   {"version = 1\n[[gap]]\nkind = 'damaged'\nprovider = 'x'\nreason = 'y'\nexpires = 2026-01-01\n", "no provider"},
+		"a gap without end":   {"version = 1\n[[gap]]\nkind = 'damaged'\nreason = 'y'\n", "expires"},
+		"a message":           {"version = 1\n[[gap]]\nmessage = 'large files of Git LFS'\nreason = 'y'\nexpires = 2026-01-01\n", "replace message by kind"},
 		"too large":           {strings.Repeat("#\n", MaxBytes), "larger"},
 	} {
 		if _, err := Parse("allow.toml", []byte(c.text)); err == nil || !strings.Contains(err.Error(), c.want) {

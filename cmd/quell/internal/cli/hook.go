@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -21,11 +22,11 @@ const hookMark = "# Made by quell hook install."
 func (a *app) hook() *cobra.Command {
 	c := &cobra.Command{Use: "hook", Short: "A git hook that looks at what is staged before it is committed", Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return errors.New("hook what? install, uninstall or run") }}
-	dir := "."
+	var dir string
 	install := &cobra.Command{Use: "install", Short: "Make the repository's pre-commit hook", Args: cobra.NoArgs, RunE: func(*cobra.Command, []string) error { return a.hookInstall(dir) }}
 	uninstall := &cobra.Command{Use: "uninstall", Short: "Remove the hook that quell made", Args: cobra.NoArgs, RunE: func(*cobra.Command, []string) error { return a.hookUninstall(dir) }}
 	for _, x := range []*cobra.Command{install, uninstall} {
-		x.Flags().StringVar(&dir, "repository", ".", "the repository at `DIR`")
+		x.Flags().StringVar(&dir, "repository", "", "the repository at `DIR` (default $GIT_DIR, or the one here)")
 	}
 	run := &cobra.Command{Use: "run", Short: "What the hook runs: look at what is staged, ask nobody, say nothing where there is nothing", Args: cobra.NoArgs,
 		Long: `What the hook runs: look at what is staged, ask nobody, say nothing where there is nothing.
@@ -41,7 +42,8 @@ is no secret, mark its line with quell:allow.`,
 			if err != nil {
 				return err
 			}
-			src, err := a.openGit(rt, []string{"."})
+			a.git.top = "."
+			src, err := a.openGit(rt, []string{a.repository(".")})
 			if err != nil {
 				return err
 			}
@@ -92,11 +94,29 @@ func hookFile(dir string) (string, error) {
 			return "", fmt.Errorf("core.hooksPath leads git to %s: put the line \"quell hook run\" into the pre-commit hook there", p)
 		}
 	}
-	return filepath.Join(store, "hooks", "pre-commit"), nil
+	file := filepath.Join(store, "hooks", "pre-commit")
+	// What a link leads to is not this repository's: other repositories may share it.
+	for _, p := range []string{filepath.Dir(file), file} {
+		if info, err := os.Lstat(p); err == nil && info.Mode()&os.ModeSymlink != 0 {
+			return "", fmt.Errorf("%s is a link: put the line \"quell hook run\" into the pre-commit hook that it leads to", p)
+		}
+	}
+	return file, nil
+}
+
+// repository is the one that git tells of (GIT_DIR), where it is not in a work tree's
+// own .git folder; else the one at dir.
+func (a *app) repository(dir string) string {
+	if d := a.getenv("GIT_DIR"); d != "" {
+		if _, err := git.FindDir(d); err == nil {
+			return d
+		}
+	}
+	return dir
 }
 
 func (a *app) hookInstall(dir string) error {
-	file, err := hookFile(dir)
+	file, err := hookFile(cmp.Or(dir, a.repository(".")))
 	if err != nil {
 		return fmt.Errorf("hook: %w", err)
 	}
@@ -119,7 +139,7 @@ func (a *app) hookInstall(dir string) error {
 }
 
 func (a *app) hookUninstall(dir string) error {
-	file, err := hookFile(dir)
+	file, err := hookFile(cmp.Or(dir, a.repository(".")))
 	if err != nil {
 		return fmt.Errorf("hook: %w", err)
 	}

@@ -60,7 +60,8 @@ func (s *Scan) Run(ctx context.Context) (*Result, error) {
 	gap := func(g scanners.Gap) {
 		mu.Lock()
 		defer mu.Unlock()
-		if why, ok := s.Allow.AcceptsGap(g.Error(), start); ok {
+		g.Kind = cmp.Or(g.Kind, scanners.KindOf(g.Err))
+		if why, ok := s.Allow.AcceptsKind(g.Kind, "", start); ok {
 			if res.Accepted == nil {
 				res.Accepted = map[string]int{}
 			}
