@@ -4,6 +4,7 @@ import (
 	"crypto/ed25519"
 	"crypto/sha256"
 	"database/sql"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -15,7 +16,6 @@ import (
 	"time"
 
 	"github.com/quellhq/quell/cmd/quell/internal/ledger"
-	"github.com/quellhq/quell/cmd/quell/internal/store"
 )
 
 // machine opens the ledger as an installation with a key and a state folder of its
@@ -114,15 +114,41 @@ func TestMachinesThatShareAPostgresLedgerWriteOneChain(t *testing.T) {
 	}
 }
 
+// earlierPostgres is the layout of the release before the table schema_version
+// existed.
+const earlierPostgres = `
+CREATE TABLE ledger (
+	id BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+	at TEXT NOT NULL, incident TEXT NOT NULL, type TEXT NOT NULL, actor TEXT NOT NULL, run TEXT NOT NULL, body TEXT NOT NULL, hash TEXT NOT NULL
+);
+CREATE INDEX ledger_incident ON ledger(incident, id);
+CREATE FUNCTION ledger_is_append_only() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'the ledger is append-only'; END $$;
+CREATE TRIGGER ledger_no_change BEFORE UPDATE OR DELETE OR TRUNCATE ON ledger EXECUTE FUNCTION ledger_is_append_only();
+CREATE TABLE sealed (incident TEXT PRIMARY KEY, rule TEXT NOT NULL, cookie TEXT NOT NULL, value TEXT NOT NULL);`
+
+// earlierAppend adds an entry with the statement of that release.
+func earlierAppend(db *sql.DB, kind, body string) error {
+	var prev string
+	if err := db.QueryRow(`SELECT hash FROM ledger ORDER BY id DESC LIMIT 1`).Scan(&prev); err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return err
+	}
+	at := time.Now().UTC().Format(time.RFC3339Nano)
+	b, err := json.Marshal([]string{prev, at, "abc", kind, "", "", body})
+	if err != nil {
+		return err
+	}
+	_, err = db.Exec(`INSERT INTO ledger(at, incident, type, actor, run, body, hash) VALUES ($1,'abc',$2,'','',$3,$4)`, at, kind, body, fmt.Sprintf("%x", sha256.Sum256(b)))
+	return err
+}
+
 func TestAPostgresLedgerOfTheEarlierReleaseOpens(t *testing.T) {
 	address, db, _ := postgresLedger(t)
-	old, err := store.Open(address)
-	if err != nil {
+	if _, err := db.Exec(earlierPostgres); err != nil {
 		t.Fatal(err)
 	}
-	defer old.Close()
+	keep := `INSERT INTO sealed(incident, rule, cookie, value) VALUES ('abc', 'rule', 'sid', 'sealed') ON CONFLICT(incident) DO UPDATE SET value = excluded.value`
 	for n := range 5 {
-		if err := old.Append(t.Context(), store.Entry{Incident: "abc", Type: "held"}, fmt.Sprint(n)); err != nil {
+		if err := earlierAppend(db, "held", fmt.Sprintf("%q", fmt.Sprint(n))); err != nil {
 			t.Fatal(err)
 		}
 		// A transaction that is rolled back leaves a gap in the numbers.
@@ -130,7 +156,7 @@ func TestAPostgresLedgerOfTheEarlierReleaseOpens(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := old.Keep(t.Context(), "abc", "rule", "sid", "sealed"); err != nil {
+	if _, err := db.Exec(keep); err != nil {
 		t.Fatal(err)
 	}
 	l := machine(t, address, "one", t.TempDir())
@@ -145,11 +171,40 @@ func TestAPostgresLedgerOfTheEarlierReleaseOpens(t *testing.T) {
 		t.Errorf("%+v %v", k, err)
 	}
 	// The earlier release takes its numbers from the sequence.
-	if err := old.Append(t.Context(), store.Entry{Incident: "abc", Type: "held"}, "6"); err != nil {
+	if err := earlierAppend(db, "held", `"6"`); err != nil {
 		t.Error(err)
 	}
-	if err := old.Keep(t.Context(), "abc", "rule", "sid", "sealed"); err != nil {
+	if _, err := db.Exec(keep); err != nil {
 		t.Error(err)
+	}
+}
+
+// Sealed credentials and the memory of scans are tables next to the ledger.
+func TestWhatPostgresKeepsNextToTheLedger(t *testing.T) {
+	address, _, _ := postgresLedger(t)
+	l := machine(t, address, "one", t.TempDir())
+	for n := range 2 {
+		s := ledger.Sealed{Incident: "a", Value: fmt.Sprintf("sealed-%d", n)}
+		s.Ref.Rule = "rule"
+		if err := l.Keep(t.Context(), s); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if kept, err := l.Kept(t.Context()); err != nil || len(kept) != 1 || kept[0].Value != "sealed-1" {
+		t.Errorf("%+v, %v", kept, err)
+	}
+	if n, err := l.Purge(t.Context()); n != 1 || err != nil {
+		t.Errorf("%d, %v", n, err)
+	}
+	m, err := l.Memory("rules", make([]byte, 32), func(err error) { t.Error(err) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, v := range []string{"one", "two"} {
+		m.Remember(t.Context(), "key", []byte(v))
+	}
+	if v, ok := m.Recall(t.Context(), "key"); !ok || string(v) != "two" {
+		t.Errorf("%q", v)
 	}
 }
 
