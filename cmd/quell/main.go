@@ -6,8 +6,9 @@ import (
 	"os"
 
 	"github.com/quellhq/quell/cmd/quell/internal/cli"
+	"github.com/quellhq/quell/cmd/quell/internal/config"
 )
 
 func main() {
-	os.Exit(cli.Main(os.Args[1:], os.Stdin, os.Stdout, os.Stderr, os.Getenv))
+	os.Exit(cli.Main(os.Args[1:], os.Stdin, os.Stdout, os.Stderr, config.Environment(os.Environ(), os.Unsetenv)))
 }

@@ -188,6 +188,7 @@ func (w *watch) look(ctx context.Context) {
 	w.latest = v
 	switch v.Liveness {
 	case revokers.Live:
+		w.once(ctx)
 		w.flapped = w.flapped || w.seen > 0
 		w.lives++
 		w.streak = 0
@@ -202,6 +203,16 @@ func (w *watch) look(ctx context.Context) {
 		}
 	}
 	w.last = v.Liveness
+}
+
+// once asks the control for the record, if no look has needed it yet.
+func (w *watch) once(ctx context.Context) {
+	if w.control == nil || w.c.Control != revokers.Unknown.String() {
+		return
+	}
+	if a, err := w.control(ctx); err == nil {
+		w.c.Control = controlVerdict(a).Liveness.String()
+	}
 }
 
 // controlVerdict records what the control's answer was.

@@ -194,7 +194,7 @@ func (a *app) emitScan(rt *run.Runtime, sink report.Sink, command string, target
 		}
 		run.CountVerdict(&sum, v, c.Offline.State == rules.OfflineExpired && !c.Renewable)
 		if fail.Counts(c, v) {
-			tally.Counted++
+			tally.Count(c.Fingerprint)
 		}
 	}
 	for _, g := range res.Gaps {

@@ -187,7 +187,7 @@ func TestZitadel(t *testing.T) {
 	// quell does not redeem: it holds it and says so.
 	log = o.file("refresh.log", stamp+`{"refresh_token":"`+r.Refresh+`"}`+"\n")
 	o.secrets = append(o.secrets, r.Refresh)
-	a := one(t, o.kill(0, 3, "log", log), "oauth-refresh-token", "Held")
+	a := one(t, o.kill(4, 4, "log", log), "oauth-refresh-token", "Held")
 	if !strings.Contains(a.Held, "not known to be live") {
 		t.Errorf("held: %s", a.Held)
 	}

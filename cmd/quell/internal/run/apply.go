@@ -262,7 +262,7 @@ func (r *applying) passive(ctx context.Context, w *item) error {
 		}
 		return r.record(ctx, w, r.found(w), ledger.Outcome{Outcome: ledger.NewWord(string(prove.UntilExpiry)), Detail: w.act.Detail, Control: ledger.NewWord(prove.NoControl)})
 	case plan.ActHeld:
-		w.act.Outcome = prove.Held
+		w.act.Outcome, w.act.Code = prove.Held, passiveCode(w.it.Verdict)
 		if r.DryRun {
 			return nil
 		}
@@ -336,3 +336,15 @@ func choose(t revokers.Target, id string) *rules.Revoke {
 }
 
 var _ = natives.Choose
+
+// passiveCode is the exit code of an item that the plan holds: 3 if it is live,
+// 4 if its question was not answered, else none.
+func passiveCode(v revokers.Verdict) int {
+	switch {
+	case v.Liveness == revokers.Live:
+		return ExitLeft
+	case v.Unanswered():
+		return ExitIncomplete
+	}
+	return leavesNothing
+}

@@ -63,7 +63,6 @@ func (r *Runtime) Contain(ctx context.Context, checked []Checked, breakGlass str
 	if err != nil {
 		return sum, err
 	}
-	tally.Counted = 0
 	return r.Apply(ctx, p, id, false, sink, sum, tally)
 }
 

@@ -22,7 +22,10 @@ type Tally struct {
 	Interrupted bool
 	Failed      bool // there is no result
 	Left        int  // kills without the outcome that was asked for
-	Counted     int  // credentials and partial findings at or above --fail-on
+	Counted     int  // partial findings at or above --fail-on
+	// Credentials are the fingerprints of credentials at or above --fail-on. A
+	// kill that is proven removes its own.
+	Credentials map[string]bool
 	Incomplete  int  // things that could not be read
 	Unanswered  int  // questions that were due and got no answer
 }
@@ -36,7 +39,7 @@ func (t Tally) ExitCode() int {
 		return ExitFailed
 	case t.Left > 0:
 		return ExitLeft
-	case t.Counted > 0:
+	case t.Counted > 0 || len(t.Credentials) > 0:
 		return ExitFindings
 	case t.Incomplete > 0 || t.Unanswered > 0:
 		return ExitIncomplete
@@ -44,14 +47,29 @@ func (t Tally) ExitCode() int {
 	return ExitClean
 }
 
+// Count adds a credential at or above --fail-on.
+func (t *Tally) Count(fingerprint string) {
+	if t.Credentials == nil {
+		t.Credentials = map[string]bool{}
+	}
+	t.Credentials[fingerprint] = true
+}
+
+// leavesNothing is the Code of an action that causes no exit code by itself:
+// what is held was neither live nor due to be asked.
+const leavesNothing = -1
+
 // add counts what an action of an apply leaves.
 func (t *Tally) add(a report.Action) {
 	switch {
 	case a.Code == ExitIncomplete:
 		t.Unanswered++
+	case a.Code == leavesNothing:
 	case a.Code != 0:
 		t.Left++
 	case a.Outcome == "" || a.Outcome == prove.Confirmed || a.Outcome == prove.AlreadyDead:
+		// It is dead, and no finding any more.
+		delete(t.Credentials, a.Fingerprint)
 	default:
 		t.Left++
 	}

@@ -99,12 +99,13 @@ type decision struct {
 	hold     *policy.Hold
 	wait     bool // stateless: nothing ends it before it expires
 	unproven string
+	verdict  revokers.Verdict
 }
 
 // decide applies the policy. Apply calls it again with the answer of that time.
 func (p *Planner) decide(ctx context.Context, c Checked, done int) decision {
 	v := c.Verdict()
-	d := decision{target: c.Target}
+	d := decision{target: c.Target, verdict: v}
 	r := p.Set.Rule(c.Rule)
 	live := 0
 	for _, x := range c.Verdicts {
@@ -174,16 +175,18 @@ func (d *decision) effectsOf(ctx context.Context, reg *natives.Registry) {
 			return
 		}
 	}
-	d.unproven = unprovable(t)
+	d.unproven = unprovable(t, d.verdict)
 }
 
 // unprovable says why a death could not be proven; empty if it can.
-func unprovable(t revokers.Target) string {
+func unprovable(t revokers.Target, v revokers.Verdict) string {
 	switch {
 	case !t.Rule.Probed():
 		return "nothing that only reads can tell whether it is live"
 	case t.Seen == nil:
 		return "it was not seen live"
+	case v.Control != "" && v.Control != revokers.Live.String():
+		return "the control of the instance is not live, so a refusal will prove nothing"
 	}
 	if _, has := guard.ControlOf(t); !has && t.Seen.Learned == "" {
 		return "what a refusal looks like could not be learned, and no control is configured"
