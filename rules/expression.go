@@ -3,6 +3,7 @@ package rules
 import (
 	"regexp"
 	"regexp/syntax"
+	"slices"
 	"sync"
 )
 
@@ -11,6 +12,7 @@ import (
 type Expression struct {
 	text   string
 	groups int
+	names  []string
 	re     func() *regexp.Regexp
 }
 
@@ -20,7 +22,7 @@ func NewExpression(text string) (*Expression, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Expression{text, re.MaxCap(), sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(text) })}, nil
+	return &Expression{text, re.MaxCap(), groupNames(re), sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(text) })}, nil
 }
 
 func (x *Expression) String() string { return x.text }
@@ -28,5 +30,102 @@ func (x *Expression) String() string { return x.text }
 // Groups is the number of capturing groups.
 func (x *Expression) Groups() int { return x.groups }
 
+// Names are the names of the groups that have one.
+func (x *Expression) Names() []string { return x.names }
+
 // Regexp compiles the expression, once.
 func (x *Expression) Regexp() *regexp.Regexp { return x.re() }
+
+func groupNames(re *syntax.Regexp) []string {
+	return slices.DeleteFunc(re.CapNames(), func(n string) bool { return n == "" })
+}
+
+// group is the expression of the capturing group n, anchored at both ends. It
+// is nil if there is no such group.
+func (x *Expression) group(n int) *Expression {
+	re, err := syntax.Parse(x.text, syntax.Perl)
+	if err != nil {
+		return nil
+	}
+	var find func(*syntax.Regexp) *syntax.Regexp
+	find = func(re *syntax.Regexp) *syntax.Regexp {
+		if re.Op == syntax.OpCapture && re.Cap == n {
+			return re
+		}
+		for _, s := range re.Sub {
+			if f := find(s); f != nil {
+				return f
+			}
+		}
+		return nil
+	}
+	f := find(re)
+	if f == nil {
+		return nil
+	}
+	out, err := NewExpression(`\A(?:` + f.String() + `)\z`)
+	if err != nil {
+		return nil
+	}
+	return out
+}
+
+// named returns the named groups of a match.
+func named(re *regexp.Regexp, s string) map[string]string {
+	m := re.FindStringSubmatch(s)
+	if m == nil {
+		return nil
+	}
+	out := map[string]string{}
+	for i, n := range re.SubexpNames() {
+		if n != "" && m[i] != "" {
+			out[n] = m[i]
+		}
+	}
+	return out
+}
+
+// Named returns the named groups of the rule's expression in a secret.
+func (r *Rule) Named(secret string) map[string]string {
+	if r.whole == nil {
+		return nil
+	}
+	return named(r.whole.Regexp(), secret)
+}
+
+// Names are the named groups that lie in the secret.
+func (r *Rule) Names() []string {
+	if r.whole == nil {
+		return nil
+	}
+	return r.whole.Names()
+}
+
+// nameGroups prepares Named for rules whose expression has named groups. Groups
+// outside of the secret are not kept with it.
+func (r *Rule) nameGroups() error {
+	text := r.Regex
+	if r.Cookie != nil {
+		value, err := NewExpression(`\A(?:` + r.Cookie.Value + `)\z`)
+		if err != nil {
+			return r.errorf("value: %v", err)
+		}
+		if len(value.Names()) > 0 {
+			r.whole = value
+		}
+		return nil
+	}
+	if text == nil || len(text.Names()) == 0 {
+		return nil
+	}
+	if r.whole = text.group(max(r.SecretGroup, 1)); r.whole == nil || len(r.whole.Names()) == 0 {
+		r.whole = nil
+		return nil
+	}
+	for _, n := range r.whole.Names() {
+		if slices.Contains([]string{"last8", "sha256", "base64", "jwt"}, n) {
+			return r.errorf("a group can't be called %q, which is a function", n)
+		}
+	}
+	return nil
+}

@@ -18,7 +18,7 @@ import (
 type fileTOML struct {
 	Title       string       `toml:"title"`
 	Description string       `toml:"description"`
-	Provider    Provider     `toml:"provider"`
+	Provider    providerTOML `toml:"provider"`
 	Rules       []ruleTOML   `toml:"rules"`
 	Cookies     []cookieTOML `toml:"cookies"`
 }
@@ -48,20 +48,23 @@ type cookieTOML struct {
 
 // detailTOML is what quell adds to a rule and gitleaks ignores.
 type detailTOML struct {
-	Kind       Kind     `toml:"kind"`
-	Confidence string   `toml:"confidence"`
-	Checksum   string   `toml:"checksum"`
-	Stateless  bool     `toml:"stateless"`
-	Fallback   bool     `toml:"fallback"`
-	Beside     string   `toml:"beside"`
-	Random     bool     `toml:"random"`
-	Parse      string   `toml:"parse"`
-	Examples   []string `toml:"examples"`
-	Lookalikes []string `toml:"lookalikes"`
-	Probe      *Probe   `toml:"probe"`
-	Revokes    []Revoke `toml:"revoke"`
-	Cases      []Case   `toml:"case"`
-	Owner      string   `toml:"owner"`
+	Kind        Kind            `toml:"kind"`
+	Confidence  string          `toml:"confidence"`
+	Checksum    string          `toml:"checksum"`
+	Stateless   bool            `toml:"stateless"`
+	Fallback    bool            `toml:"fallback"`
+	Beside      string          `toml:"beside"`
+	Random      bool            `toml:"random"`
+	Parse       string          `toml:"parse"`
+	Examples    []string        `toml:"examples"`
+	Lookalikes  []string        `toml:"lookalikes"`
+	Inner       string          `toml:"inner"`
+	Parts       map[string]Part `toml:"parts"`
+	Probe       *Probe          `toml:"probe"`
+	Revokes     []revokeTOML    `toml:"revoke"`
+	Cases       []Case          `toml:"case"`
+	Owner       any             `toml:"owner"`
+	RequestsMax int             `toml:"requests_max"`
 }
 
 type allowlistTOML struct {
@@ -82,22 +85,24 @@ func Load(name string, text []byte) (*Set, error) {
 	if err := dec.Decode(&f); err != nil {
 		return nil, tomlError(name, text, err)
 	}
-	if f.Provider.ID == "" {
-		return nil, fmt.Errorf("%s:1: [provider] has no id", name)
+	p, err := f.Provider.provider(name)
+	if err != nil {
+		return nil, err
 	}
-	set := &Set{Providers: map[string]*Provider{f.Provider.ID: &f.Provider}}
+	shared := &sharedTOML{probes: f.Provider.Probes, revokes: f.Provider.Revokes, used: map[string]bool{}}
+	set := &Set{Providers: map[string]*Provider{p.ID: p}}
 	lines := headerLines(text, "rules")
 	for i, t := range f.Rules {
-		r := &Rule{ID: t.ID, Description: t.Description, Provider: &f.Provider, File: name, Line: at(lines, i),
+		r := &Rule{ID: t.ID, Description: t.Description, Provider: p, File: name, Line: at(lines, i),
 			SecretGroup: t.SecretGroup, Entropy: t.Entropy, Keywords: lower(t.Keywords), Tags: t.Tags}
-		if err := finish(r, t.Regex, t.Path, t.Allowlists, t.detailTOML, KindAPIKey); err != nil {
+		if err := finish(r, t.Regex, t.Path, t.Allowlists, t.detailTOML, shared, KindAPIKey); err != nil {
 			return nil, err
 		}
 		set.Rules = append(set.Rules, r)
 	}
 	lines = headerLines(text, "cookies")
 	for i, t := range f.Cookies {
-		r := &Rule{ID: t.ID, Description: t.Description, Provider: &f.Provider, File: name, Line: at(lines, i), Entropy: t.Entropy,
+		r := &Rule{ID: t.ID, Description: t.Description, Provider: p, File: name, Line: at(lines, i), Entropy: t.Entropy,
 			Cookie: &CookieFamily{Names: t.Names, Value: t.Value}, Keywords: lower(fixedPart(t.Names))}
 		if len(t.Names) == 0 || t.Value == "" {
 			return nil, r.errorf("a cookie family needs names and a value")
@@ -105,10 +110,16 @@ func Load(name string, text []byte) (*Set, error) {
 		if _, err := syntax.Parse(t.Value, syntax.Perl); err != nil {
 			return nil, r.errorf("value: %v", err)
 		}
-		if err := finish(r, cookieRegex(t.Names, t.Value), "", t.Allowlists, t.detailTOML, KindSessionCookie); err != nil {
+		if err := finish(r, cookieRegex(t.Names, t.Value), "", t.Allowlists, t.detailTOML, shared, KindSessionCookie); err != nil {
 			return nil, err
 		}
 		set.Rules = append(set.Rules, r)
+	}
+	if err := shared.unused(name); err != nil {
+		return nil, err
+	}
+	if err := p.finish(name, set.Rules); err != nil {
+		return nil, err
 	}
 	seen := map[string]bool{}
 	for _, r := range set.Rules {
@@ -124,7 +135,7 @@ func (r *Rule) errorf(format string, args ...any) error {
 	return fmt.Errorf("%s:%d: rule %s: %s", r.File, r.Line, r.ID, fmt.Sprintf(format, args...))
 }
 
-func finish(r *Rule, expr, path string, allow []allowlistTOML, d detailTOML, kind Kind) error {
+func finish(r *Rule, expr, path string, allow []allowlistTOML, d detailTOML, shared *sharedTOML, kind Kind) error {
 	if r.ID == "" {
 		return r.errorf("has no id")
 	}
@@ -171,7 +182,28 @@ func finish(r *Rule, expr, path string, allow []allowlistTOML, d detailTOML, kin
 	if d.Parse != "" && d.Parse != "cookies" && d.Parse != "list" && d.Parse != "fields" {
 		return r.errorf("parse %q is not cookies, list or fields", d.Parse)
 	}
-	r.Probe, r.Revokes, r.Cases, r.OwnerField = d.Probe, d.Revokes, d.Cases, d.Owner
+	if d.Inner != "" {
+		if r.Inner, err = NewExpression(d.Inner); err != nil {
+			return r.errorf("inner: %v", err)
+		}
+	}
+	if err := r.nameGroups(); err != nil {
+		return err
+	}
+	r.Parts, r.Cases, r.RequestsMax = d.Parts, d.Cases, d.RequestsMax
+	if r.OwnerFields, err = stringList(d.Owner); err != nil {
+		return r.errorf("owner: %v", err)
+	}
+	if r.Probe, err = shared.probe(r, d.Probe); err != nil {
+		return err
+	}
+	for _, t := range d.Revokes {
+		v, err := shared.revoke(r, t)
+		if err != nil {
+			return err
+		}
+		r.Revokes = append(r.Revokes, v)
+	}
 	return r.validate()
 }
 

@@ -2,153 +2,313 @@ package rules
 
 import (
 	"fmt"
-	"net/url"
+	"maps"
 	"regexp"
 	"slices"
-	"sort"
 	"strings"
 	"time"
 )
 
-// Variables that a request may name, besides what an earlier answer kept.
-//
-//	token         the credential
-//	token.last8   its last eight characters
-//	cookie        the cookie's name
-//	probe_path    a page of the instance that only a signed-in user gets
-//	logout_path   where the instance ends a session
-//	live_marker   text that only a signed-in user sees; empty unless given
-//	dead_marker   text of the sign-in page
-//	login_path    where the instance sends who is not signed in
-//	admin         the operator's credential at the instance
-//	admin.basic   the same, user:password, as a Basic header
-//	client.basic  the operator's OAuth client, as a Basic header
-//	origin        scheme, host and port of the instance
-var Variables = []string{"token", "token.last8", "cookie", "probe_path", "logout_path", "live_marker", "dead_marker", "login_path", "admin", "admin.basic", "client.basic", "origin"}
-
-var variableRE = regexp.MustCompile(`\{([A-Za-z_][\w.]*)\}`)
-
-// Vars lists the variables in s.
-func Vars(s string) []string {
-	var out []string
-	for _, m := range variableRE.FindAllStringSubmatch(s, -1) {
-		out = append(out, m[1])
-	}
-	return out
+// scope are the variables that a request of a rule may name.
+type scope struct {
+	rule  *Rule
+	known map[string]bool
 }
 
-// Expand replaces the variables of s. ok is false where one is not set.
-func Expand(s string, get func(string) (string, bool)) (out string, ok bool) {
-	ok = true
-	out = variableRE.ReplaceAllStringFunc(s, func(m string) string {
-		v, found := get(m[1 : len(m)-1])
-		ok = ok && found
-		return v
-	})
-	return out, ok
-}
-
-var settings = []string{"probe_path", "logout_path", "live_marker", "dead_marker", "login_path", "admin", "client"}
-
-func (r *Rule) validate() error {
-	known := map[string]bool{}
+func (r *Rule) scope() *scope {
+	s := &scope{r, map[string]bool{}}
 	for _, v := range Variables {
-		known[v] = true
+		s.known[v] = true
 	}
-	if p := r.Probe; p != nil {
-		if err := r.validateProbe(p, known); err != nil {
+	for _, n := range r.Names() {
+		s.known["token."+n] = true
+	}
+	for n := range r.Parts {
+		s.known["part."+n] = true
+	}
+	return s
+}
+
+// check reports a variable that nothing declares.
+func (s *scope) check(name string) error {
+	_, functions, ok := SplitVariable(name, func(n string) bool { return s.known[n] })
+	if ok && s.rule.validFunctions(functions) {
+		return nil
+	}
+	candidates := slices.Collect(maps.Keys(s.known))
+	for _, v := range candidates {
+		for _, f := range Functions {
+			candidates = append(candidates, v+"."+f)
+		}
+	}
+	return fmt.Errorf("unknown variable {%s}%s", name, hint(name, candidates))
+}
+
+// checkText reports an unknown variable of a template.
+func (s *scope) checkText(text string) error {
+	for _, v := range Vars(text) {
+		if err := s.check(v); err != nil {
 			return err
 		}
 	}
+	return nil
+}
+
+// batchRE is the token of a further credential of a batch.
+var batchRE = regexp.MustCompile(`^token_[0-9]+(?:\.|$)`)
+
+// keepRE is the name of a kept value.
+var keepRE = regexp.MustCompile(`^[a-z][a-z0-9_]{0,39}$`)
+
+// keep declares what an answer keeps.
+func (s *scope) keep(m map[string]string) error {
+	for _, name := range slices.Sorted(maps.Keys(m)) {
+		switch {
+		case !keepRE.MatchString(name):
+			return fmt.Errorf("keep: %q is not a name (a-z, 0-9, _)", name)
+		case slices.Contains(Variables, name) && name != "user" && name != "csrf" || batchRE.MatchString(name):
+			return fmt.Errorf("keep: %s is a variable of the language", name)
+		case m[name] == "" || strings.HasPrefix(m[name], ".") || strings.HasSuffix(m[name], "."):
+			return fmt.Errorf("keep: %s has no path", name)
+		}
+		s.known[name] = true
+	}
+	return nil
+}
+
+func (r *Rule) validate() error {
+	s := r.scope()
+	if r.RequestsMax < 0 {
+		return r.errorf("requests_max is negative")
+	}
+	for name, p := range r.Parts {
+		if !keepRE.MatchString(name) || p.Rule == "" || p.Within < 0 {
+			return r.errorf("part %q needs a name (a-z, 0-9, _) and a rule", name)
+		}
+	}
+	if r.Probe != nil {
+		for _, p := range append([]*Probe{r.Probe}, r.Probe.Also...) {
+			if err := r.validateProbe(p, s); err != nil {
+				return err
+			}
+		}
+	}
+	ids := map[string]bool{}
 	for i := range r.Revokes {
-		if err := r.validateRevoke(&r.Revokes[i], known); err != nil {
+		v := &r.Revokes[i]
+		if ids[v.ID] {
+			return r.errorf("revoke %q is there twice", v.ID)
+		}
+		ids[v.ID] = true
+		own := &scope{r, maps.Clone(s.known)}
+		if err := r.validateRevoke(v, own); err != nil {
 			return err
 		}
 	}
 	for _, c := range r.Cases {
-		for _, w := range c.Want {
-			word, _, _ := strings.Cut(w, ":")
-			if !slices.Contains([]string{"live", "dead", "unknown", "accepted", "refused"}, word) {
-				return r.errorf("case wants %q, which is no outcome", w)
+		if err := r.validateCase(c, ids); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *Rule) validateCase(c Case, ids map[string]bool) error {
+	for _, w := range c.Want {
+		word, _, _ := strings.Cut(w, ":")
+		if !slices.Contains([]string{"live", "dead", "unknown", "accepted", "refused"}, word) {
+			return r.errorf("case %q wants %q, which is no outcome", c.Name, w)
+		}
+	}
+	if c.Revoke != "" && !ids[c.Revoke] {
+		return r.errorf("case %q: no revoke %q%s", c.Name, c.Revoke, meant(c.Revoke, slices.Collect(maps.Keys(ids))))
+	}
+	for i, p := range c.Replies {
+		if p.Status < 100 || p.Status > 599 {
+			return r.errorf("case %q: reply %d has no status", c.Name, i+1)
+		}
+		if p.When != nil {
+			if err := checkConditions(p.When.JSON); err != nil {
+				return r.errorf("case %q: reply %d: when: %v", c.Name, i+1, err)
 			}
 		}
 	}
 	return nil
 }
 
-func (r *Rule) validateProbe(p *Probe, known map[string]bool) error {
+func (r *Rule) validateNeeds(where string, needs []string) error {
+	for _, n := range needs {
+		if !slices.Contains(settings, n) && !r.isPart(n) {
+			return r.errorf("%s needs %q, which no operator can set%s", where, n, meant(n, slices.Clone(settings)))
+		}
+	}
+	return nil
+}
+
+// need adds the settings and parts without which a request can't be made.
+func (r *Rule) need(needs []string, requests ...*Request) []string {
+	add := func(n string) {
+		if !slices.Contains(needs, n) {
+			needs = append(needs, n)
+		}
+	}
+	for _, q := range requests {
+		for _, text := range q.Texts() {
+			for _, v := range Vars(text) {
+				base, _, _ := SplitVariable(v, func(n string) bool { return slices.Contains(Variables, n) || r.isPart(n) })
+				switch head, _, _ := strings.Cut(base, "."); {
+				case base == "client.secret", base == "client.basic":
+					add("client")
+					add("client.secret")
+				case head == "admin", head == "client":
+					add(head)
+				case head == "part" && !r.Parts[strings.TrimPrefix(base, "part.")].Optional:
+					add(base)
+				case slices.Contains([]string{"probe_path", "logout_path", "namespace"}, base):
+					add(base)
+				}
+			}
+		}
+	}
+	return needs
+}
+
+func (r *Rule) validateProbe(p *Probe, s *scope) error {
 	if (p.Native == "") == (p.Request == nil) {
 		return r.errorf("the probe needs a request or a native, and not both")
 	}
-	for _, n := range p.Needs {
-		if !slices.Contains(settings, n) {
-			return r.errorf("the probe needs %q, which no operator can set", n)
-		}
+	if err := r.validateNeeds("the probe", p.Needs); err != nil {
+		return err
 	}
 	if p.Native != "" {
 		return nil
 	}
-	if err := r.validateRequest("probe", p.Request, known); err != nil {
+	if err := r.validateRead("the probe", p.Request, s); err != nil {
 		return err
 	}
-	if !slices.Contains([]string{"GET", "HEAD", "POST"}, p.Request.Method) {
-		return r.errorf("the probe's method %s is not one that only reads", p.Request.Method)
-	}
+	p.Needs = r.need(slices.Clone(p.Needs), p.Request)
 	has := map[string]bool{}
-	for i, a := range p.When {
-		if !slices.Contains([]string{"live", "dead", "unknown"}, a.Then) {
-			return r.errorf("arm %d means %q: it must be live, dead or unknown", i+1, a.Then)
-		}
-		if a.After != "" && a.After != "live" {
-			return r.errorf("arm %d: after can only be \"live\"", i+1)
-		}
-		if a.After == "live" && a.Also == "" {
-			p.When[i].Also = "asker"
-		}
-		if !slices.Contains([]string{"", "asker", "credential"}, a.Also) {
-			return r.errorf("arm %d: also can only be \"asker\" or \"credential\"", i+1)
-		}
-		if len(a.Status) == 0 {
-			return r.errorf("arm %d names no status", i+1)
+	for i := range p.When {
+		a := &p.When[i]
+		if err := r.validateArm(p, a, s); err != nil {
+			return r.errorf("arm %d%s", i+1, err)
 		}
 		has[a.Then] = true
-		if a.Then == "dead" {
-			for _, s := range a.Status {
-				switch {
-				case s == 403 || s == 429 || s >= 500:
-					return r.errorf("arm %d: an answer of %d is never dead", i+1, s)
-				case s >= 300 && s < 400 && (a.Location == "" || !p.HTML):
-					return r.errorf("arm %d: a redirect is dead only for a page, and only to a named sign-in path", i+1)
-				}
-			}
-		}
-		for _, s := range []string{a.Body, a.Location} {
-			for _, v := range Vars(s) {
-				if !known[v] {
-					return r.errorf("arm %d: unknown variable {%s}", i+1, v)
-				}
-			}
-		}
-		for k := range a.Keep {
-			known[k] = true
-		}
 	}
 	if !has["live"] || !has["dead"] {
 		return r.errorf("the probe has no arm for live or none for dead")
 	}
+	if len(p.Identity) > 2 {
+		return r.errorf("the probe has more than two identity requests")
+	}
+	for i, step := range p.Identity {
+		if step.Request == nil {
+			return r.errorf("identity request %d is missing", i+1)
+		}
+		if err := r.validateRead(fmt.Sprintf("identity request %d", i+1), step.Request, s); err != nil {
+			return err
+		}
+		if err := s.keep(step.Keep); err != nil {
+			return r.errorf("identity request %d: %v", i+1, err)
+		}
+		if step.Pick != nil {
+			if err := r.validatePick(step.Pick, s); err != nil {
+				return r.errorf("identity request %d: %v", i+1, err)
+			}
+		}
+	}
 	return nil
 }
 
-func (r *Rule) validateRevoke(v *Revoke, known map[string]bool) error {
+// validateArm returns an error that begins with ":" or with a space.
+func (r *Rule) validateArm(p *Probe, a *Arm, s *scope) error {
+	if !slices.Contains([]string{"live", "dead", "unknown"}, a.Then) {
+		return fmt.Errorf(" means %q: it must be live, dead or unknown", a.Then)
+	}
+	if a.After != "" && a.After != "live" {
+		return fmt.Errorf(": after can only be \"live\"")
+	}
+	if a.After == "live" && a.Also == "" {
+		a.Also = "asker"
+	}
+	if !slices.Contains([]string{"", "asker", "credential"}, a.Also) {
+		return fmt.Errorf(": also can only be \"asker\" or \"credential\"")
+	}
+	if a.Also != "" && a.Then != "dead" {
+		return fmt.Errorf(": also is for dead arms")
+	}
+	if len(a.Status) == 0 {
+		return fmt.Errorf(" names no status")
+	}
+	for _, m := range []map[string]any{a.JSON, a.Header} {
+		if err := checkConditions(m); err != nil {
+			return fmt.Errorf(": %w", err)
+		}
+	}
+	for _, v := range a.Header {
+		if t, ok := v.(map[string]any); ok && t["has"] != nil {
+			return fmt.Errorf(": has is for JSON")
+		}
+	}
+	var err error
+	if a.Source, err = r.source(a.Source); err != nil {
+		return fmt.Errorf(": %w", err)
+	}
+	if a.Then == "dead" {
+		if err := validateDead(p, a); err != nil {
+			return err
+		}
+	}
+	for _, text := range []string{a.Body, a.Location} {
+		if err := s.checkText(text); err != nil {
+			return fmt.Errorf(": %w", err)
+		}
+	}
+	if err := s.keep(a.Keep); err != nil {
+		return fmt.Errorf(": %w", err)
+	}
+	return nil
+}
+
+func validateDead(p *Probe, a *Arm) error {
+	for _, status := range a.Status {
+		switch {
+		case status == 408 || status == 429 || status >= 500:
+			return fmt.Errorf(": an answer of %d is never dead", status)
+		case status == 403 && !a.Condition():
+			return fmt.Errorf(": an answer of 403 is never dead without a condition on its body or header")
+		case status >= 200 && status < 300 && !a.Condition():
+			return fmt.Errorf(": an answer of %d is never dead without a condition on its body or header", status)
+		case status >= 300 && status < 400 && (a.Location == "" || !p.HTML):
+			return fmt.Errorf(": a redirect is dead only for a page, and only to a named sign-in path")
+		}
+	}
+	return nil
+}
+
+// source resolves the name of a declared source. An address is its own source.
+func (r *Rule) source(s string) (string, error) {
+	if s == "" || strings.HasPrefix(s, "https://") || strings.HasPrefix(s, "http://") {
+		return s, nil
+	}
+	if r.Provider != nil {
+		if known, ok := r.Provider.Sources[s]; ok {
+			return known.URL, nil
+		}
+		return "", fmt.Errorf("no [provider.source.%s]%s", s, meant(s, slices.Collect(maps.Keys(r.Provider.Sources))))
+	}
+	return "", fmt.Errorf("source %q is not an address", s)
+}
+
+func (r *Rule) validateRevoke(v *Revoke, s *scope) error {
 	name := fmt.Sprintf("revoke %q", v.ID)
-	v.Scope = ScopeOf(string(v.Scope))
 	switch {
 	case v.ID == "":
 		return r.errorf("a revoke has no id")
-	case (v.Native == "") == (v.Request == nil):
+	case (v.Native == "") == (len(v.Requests) == 0):
 		return r.errorf("%s needs a request or a native, and not both", name)
-	case v.Request != nil && len(v.Accept) == 0:
-		return r.errorf("%s accepts no status", name)
+	case len(v.Requests) > 3:
+		return r.errorf("%s has more than three requests", name)
 	case !slices.Contains([]Tier{TierSelf, TierAdmin, TierCollateral}, v.Tier):
 		return r.errorf("%s: tier %q is not self, admin or collateral", name, v.Tier)
 	case !slices.Contains([]Scope{ScopeSession, ScopeUser, ScopeEveryone, ScopeNone}, v.Scope):
@@ -157,96 +317,138 @@ func (r *Rule) validateRevoke(v *Revoke, known map[string]bool) error {
 		return r.errorf("%s: grade %q: a revocation must rest on a primary source (P) or on a peer's code (X)", name, v.Grade)
 	case v.Settle <= 0 || time.Duration(v.Settle) > 48*time.Hour:
 		return r.errorf("%s: settle must be a time up to 48h", name)
-	case v.Batch < 0 || v.Batch > 1 && (v.Request == nil || v.Request.JSON == nil || len(v.Steps) > 0):
-		return r.errorf("%s: only a JSON request without steps can end several", name)
-	case len(v.Steps) > 3:
-		return r.errorf("%s: more than four requests", name)
+	case v.Batch < 0 || v.Batch > 1 && !v.batches():
+		return r.errorf("%s: only one JSON request without steps, with one list of {token}, can end several", name)
+	case len(v.Steps) > 4:
+		return r.errorf("%s has more than four steps", name)
 	}
-	for _, n := range v.Needs {
-		if !slices.Contains(settings, n) {
-			return r.errorf("%s needs %q, which no operator can set", name, n)
-		}
+	if err := r.validateNeeds(name, v.Needs); err != nil {
+		return err
 	}
-	for i, s := range v.Steps {
-		if s.Request == nil || s.Request.Method != "GET" {
-			return r.errorf("%s: step %d must be a GET", name, i+1)
+	var err error
+	if v.Source, err = r.source(v.Source); err != nil {
+		return r.errorf("%s: %v", name, err)
+	}
+	if err := r.validateSteps(name, v, s); err != nil {
+		return err
+	}
+	for i, q := range v.Requests {
+		where := name
+		if len(v.Requests) > 1 {
+			where = fmt.Sprintf("%s, request %d", name, i+1)
 		}
-		if err := r.validateRequest(name, s.Request, known); err != nil {
+		if len(q.Accept) == 0 {
+			return r.errorf("%s accepts no status", where)
+		}
+		if err := checkConditions(q.AcceptJSON); err != nil {
+			return r.errorf("%s: accept_json: %v", where, err)
+		}
+		if q.After < 0 || time.Duration(q.After) > 5*time.Minute || q.After > 0 && i == 0 {
+			return r.errorf("%s: after is a time up to 5m between two requests", where)
+		}
+		if err := r.validateRequest(where, q, s); err != nil {
 			return err
 		}
-		for k := range s.Keep {
-			known[k] = true
-		}
-		if s.Pick != nil {
-			for k := range s.Pick.Keep {
-				known[k] = true
-			}
-		}
+		v.Needs = r.need(v.Needs, q)
 	}
-	if v.Request == nil {
-		return nil
-	}
-	return r.validateRequest(name, v.Request, known)
+	return r.validateRestore(name, v, s)
 }
 
-func (r *Rule) validateRequest(where string, q *Request, known map[string]bool) error {
-	for _, s := range q.strings() {
-		for _, v := range Vars(s) {
-			if !known[v] {
-				return r.errorf("%s: unknown variable {%s}", where, v)
-			}
+func (r *Rule) validateRestore(name string, v *Revoke, s *scope) error {
+	if v.Restore == nil && v.Reversible && r.Provider != nil {
+		v.Restore = r.Provider.Restore
+	}
+	if v.Restore == nil {
+		return nil
+	}
+	if !v.Reversible {
+		return r.errorf("%s has a restore and is not reversible", name)
+	}
+	if v.Restore.Request == nil || len(v.Restore.Accept) == 0 {
+		return r.errorf("%s: its restore needs a request and what it accepts", name)
+	}
+	c := *v.Restore
+	c.Needs = r.need(slices.Clone(c.Needs), c.Request)
+	v.Restore = &c
+	return r.validateRequest(name+", restore", c.Request, s)
+}
+
+// batches reports whether one request of the revocation can end several.
+func (v *Revoke) batches() bool {
+	return len(v.Requests) == 1 && len(v.Steps) == 0 && lists1(v.Requests[0].JSON) == 1
+}
+
+// lists1 counts the lists of one element that names the token.
+func lists1(v any) int {
+	n := 0
+	switch v := v.(type) {
+	case map[string]any:
+		for _, e := range v {
+			n += lists1(e)
+		}
+	case []any:
+		if len(v) == 1 && slices.ContainsFunc(textsIn(v[0]), func(s string) bool { return strings.Contains(s, "{token") }) {
+			return 1
+		}
+		for _, e := range v {
+			n += lists1(e)
 		}
 	}
-	if strings.Contains(q.Path, "{token}") || anyContains(q.Query, "{token}") {
-		return r.errorf("%s: a token in a URL ends up in logs", where)
-	}
-	if !strings.HasPrefix(q.Path, "/") && !strings.HasPrefix(q.Path, "{") {
-		return r.errorf("%s: path %q does not begin with /", where, q.Path)
-	}
-	if _, err := url.Parse(variableRE.ReplaceAllString(q.Path, "x")); err != nil {
-		return r.errorf("%s: path: %v", where, err)
-	}
-	if q.Form != nil && q.JSON != nil {
-		return r.errorf("%s: a body is form or json", where)
+	return n
+}
+
+func (r *Rule) validateSteps(name string, v *Revoke, s *scope) error {
+	logins := 0
+	for i := range v.Steps {
+		step := &v.Steps[i]
+		where := fmt.Sprintf("%s, step %d", name, i+1)
+		q := step.Request
+		if q == nil {
+			return r.errorf("%s has no request", where)
+		}
+		if q.Login {
+			logins++
+			if q.Method != "POST" || logins > 1 {
+				return r.errorf("%s: one POST may be the login", where)
+			}
+			if err := r.validateRequest(where, q, s); err != nil {
+				return err
+			}
+		} else if err := r.validateRead(where, q, s); err != nil {
+			return err
+		}
+		v.Needs = r.need(v.Needs, q)
+		if err := s.keep(step.Keep); err != nil {
+			return r.errorf("%s: %v", where, err)
+		}
+		if step.Pick != nil {
+			if err := r.validatePick(step.Pick, s); err != nil {
+				return r.errorf("%s: %v", where, err)
+			}
+		}
 	}
 	return nil
 }
 
-// strings are all that may hold variables, in a fixed order.
-func (q *Request) strings() []string {
-	out := []string{q.Path}
-	for _, m := range []map[string]string{q.Query, q.Header, q.Form} {
-		for _, v := range m {
-			out = append(out, v)
-		}
+func (r *Rule) validatePick(p *Pick, s *scope) error {
+	_, with, ok := p.Comparison()
+	switch {
+	case p.Where == "" || !ok:
+		return fmt.Errorf("pick needs where and one of equals, prefix, suffix, prefix_of, suffix_of, masked")
+	case len(Vars(with)) == 0:
+		return fmt.Errorf("pick compares with a text that is the same for all credentials")
+	case p.Cursor != "" && p.Next == "":
+		return fmt.Errorf("pick has a cursor and no next")
+	case p.Page != "" && p.Next != "":
+		return fmt.Errorf("pick pages by page or by next")
+	case len(p.Keep) == 0:
+		return fmt.Errorf("pick keeps nothing")
 	}
-	out = append(out, stringsIn(q.JSON)...)
-	sort.Strings(out)
-	return out
-}
-
-func stringsIn(v any) []string {
-	var out []string
-	switch v := v.(type) {
-	case string:
-		out = append(out, v)
-	case []any:
-		for _, e := range v {
-			out = append(out, stringsIn(e)...)
-		}
-	case map[string]any:
-		for _, e := range v {
-			out = append(out, stringsIn(e)...)
-		}
+	if err := s.checkText(with); err != nil {
+		return fmt.Errorf("pick: %w", err)
 	}
-	return out
-}
-
-func anyContains(m map[string]string, s string) bool {
-	for _, v := range m {
-		if strings.Contains(v, s) {
-			return true
-		}
+	if err := checkConditions(p.JSON); err != nil {
+		return fmt.Errorf("pick: %w", err)
 	}
-	return false
+	return s.keep(p.Keep)
 }

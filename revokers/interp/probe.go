@@ -3,9 +3,9 @@ package interp
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -23,36 +23,103 @@ type Probe struct{ Doer issuer.Doer }
 
 // Endpoints implements revokers.Verifier.
 func (p Probe) Endpoints(t revokers.Target) []string {
-	if t.Rule.Probe == nil || t.Rule.Probe.Request == nil {
+	probe := t.Rule.Probe
+	if probe == nil || probe.Request == nil {
 		return nil
 	}
-	if missing, ok := Has(t, t.Rule.Probe.Needs); !ok && missing != "" {
+	if missing, ok := Has(t, probe.Needs); !ok && missing != "" {
 		return nil
 	}
 	s := &scope{t: t, show: true}
-	q := t.Rule.Probe.Request
-	path, err := s.expand(q.Path, s.get)
-	if err != nil {
-		path = q.Path
+	var all []string
+	for _, one := range append([]*rules.Probe{probe}, probe.Also...) {
+		q := one.Request
+		path, err := s.path(q.Path)
+		if err != nil {
+			path = q.Path
+		}
+		if i, err := s.at(q); err == nil && i.Host() != t.Host() {
+			path = i.Host() + path
+		}
+		all = append(all, q.Method+" "+path)
 	}
-	return []string{q.Method + " " + path}
+	return []string{strings.Join(all, ", ")}
 }
 
-// Verify implements revokers.Verifier.
+// Verify implements revokers.Verifier. If the probe has further surfaces, the
+// answer is a refusal only if all refuse.
 func (p Probe) Verify(ctx context.Context, t revokers.Target, endpoint string) (revokers.Answer, error) {
 	s := &scope{t: t}
-	r, err := s.fill(t.Rule.Probe.Request, true)
+	a, err := p.ask(ctx, s, t.Rule.Probe, endpoint)
+	if err != nil {
+		return a, err
+	}
+	for _, surface := range t.Rule.Probe.Also {
+		if a.Class != revokers.Refuses {
+			break
+		}
+		b, err := p.ask(ctx, s, surface, endpoint)
+		if err != nil {
+			return b, err
+		}
+		if b.Class != revokers.Refuses {
+			return b, nil
+		}
+		if b.Documented == "" {
+			a.Documented = ""
+		}
+		a.Also = moreCauses(a.Also, b.Also)
+	}
+	if a.Class == revokers.Accepts && len(t.Rule.Probe.Identity) > 0 {
+		p.identify(ctx, t, &a)
+	}
+	return a, nil
+}
+
+// moreCauses is the cause that leaves more room for doubt.
+func moreCauses(a, b string) string {
+	if a == revokers.AlsoCredential || b == "" {
+		return a
+	}
+	return b
+}
+
+// ask sends one probe's request.
+func (p Probe) ask(ctx context.Context, s *scope, probe *rules.Probe, endpoint string) (revokers.Answer, error) {
+	i, err := s.at(probe.Request)
 	if err != nil {
 		return revokers.Answer{}, err
 	}
-	resp, err := p.Doer.Do(ctx, t.Instance, r)
+	r, err := s.fill(probe.Request, true)
+	if err != nil {
+		return revokers.Answer{}, err
+	}
+	resp, err := p.Doer.Do(ctx, i, r)
 	if err != nil {
 		return NoAnswer(ctx, endpoint, err)
 	}
-	a := s.read(t.Rule.Probe, resp)
+	a := s.read(probe, resp)
 	a.Endpoint, a.At = endpoint, time.Now().UTC()
 	a.SentBasic = strings.HasPrefix(r.Header.Get("Authorization"), "Basic ")
 	return a, nil
+}
+
+// identify completes the identity of a live credential. Without an answer the
+// identity lacks those fields, and the policy can't decide by them.
+func (p Probe) identify(ctx context.Context, t revokers.Target, a *revokers.Answer) {
+	s := &scope{t: t, late: map[string]string{}}
+	maps.Copy(s.late, a.Captures)
+	for _, step := range t.Rule.Probe.Identity {
+		before := maps.Clone(s.late)
+		if err := s.step(ctx, p.Doer, step); err != nil {
+			return
+		}
+		for name, v := range s.late {
+			if _, had := before[name]; !had {
+				s.note(a, name, v)
+			}
+		}
+	}
 }
 
 // NoAnswer turns an error of a request into an answer that says nothing. It is
@@ -138,6 +205,18 @@ func (s *scope) read(p *rules.Probe, r issuer.Response) revokers.Answer {
 	return say(revokers.Other, revokers.Unexpected, fmt.Sprintf("the issuer answered %d, which says nothing", r.Status))
 }
 
+// Dead reports whether a dead arm of the target's probe holds for a response.
+func Dead(t revokers.Target, r issuer.Response) bool {
+	s := &scope{t: t}
+	doc := decode(r.Body)
+	for _, arm := range t.Rule.Probe.When {
+		if s.holds(arm, r, doc) {
+			return arm.Then == "dead"
+		}
+	}
+	return false
+}
+
 // realm is the part of the challenges that names who asks for a password.
 func realm(h http.Header) string { return strings.Join(h.Values("WWW-Authenticate"), ",") }
 
@@ -152,17 +231,6 @@ func isHTML(r issuer.Response) bool {
 	}
 	b := bytes.ToLower(bytes.TrimSpace(r.Body[:min(len(r.Body), 512)]))
 	return bytes.HasPrefix(b, []byte("<!doctype html")) || bytes.HasPrefix(b, []byte("<html"))
-}
-
-// decode reads a JSON document. Numbers keep their digits.
-func decode(b []byte) any {
-	var doc any
-	d := json.NewDecoder(bytes.NewReader(b))
-	d.UseNumber()
-	if d.Decode(&doc) != nil {
-		return nil
-	}
-	return doc
 }
 
 // redirect returns host, path and query of a redirect on the instance's own
@@ -190,7 +258,7 @@ func (s *scope) probePath() string {
 	if s.t.Rule.Probe == nil || s.t.Rule.Probe.Request == nil {
 		return "/"
 	}
-	p, err := s.expand(s.t.Rule.Probe.Request.Path, s.get)
+	p, err := s.path(s.t.Rule.Probe.Request.Path)
 	if err != nil {
 		return "/"
 	}
@@ -213,12 +281,7 @@ func (s *scope) holds(arm rules.Arm, r issuer.Response, doc any) bool {
 			return false
 		}
 	}
-	for k, v := range arm.Header {
-		if r.Header.Get(k) != v {
-			return false
-		}
-	}
-	return matchJSON(arm.JSON, doc)
+	return matchHeader(arm.Header, r.Header) && matchJSON(arm.JSON, doc)
 }
 
 // redirects reports whether the response leads to a path on the same origin,
@@ -244,27 +307,29 @@ const maxKept = 256
 // keep takes the values that an arm names out of the response.
 func (s *scope) keep(a *revokers.Answer, keep map[string]string, r issuer.Response, doc any) {
 	for name, from := range keep {
-		var v string
-		if h, ok := strings.CutPrefix(from, "header:"); ok {
-			v = r.Header.Get(h)
-		} else if got, ok := lookup(doc, from); ok {
-			v = text(got)
+		if v, err := extract(from, r, doc); err == nil {
+			s.note(a, name, v)
 		}
-		if v == "" || len(v) > maxKept && name != "scopes" {
-			continue
-		}
-		v = v[:min(len(v), maxKept)]
-		for _, secret := range s.sent() {
-			if len(secret) > 3 {
-				v = strings.ReplaceAll(v, secret, rules.Redacted)
-			}
-		}
-		if name == "expires" {
-			a.Expires = parseTime(v)
-		}
-		if a.Identity == nil {
-			a.Identity, a.Captures = map[string]string{}, map[string]string{}
-		}
-		a.Identity[name], a.Captures[name] = v, v
 	}
+}
+
+// note adds a value to an answer's identity and captures, without secrets that
+// the issuer echoes.
+func (s *scope) note(a *revokers.Answer, name, v string) {
+	if v == "" || len(v) > maxKept && name != "scopes" {
+		return
+	}
+	v = v[:min(len(v), maxKept)]
+	for _, secret := range s.secrets() {
+		if secret.Len() > 3 {
+			v = strings.ReplaceAll(v, secret.Reveal(), rules.Redacted)
+		}
+	}
+	if name == "expires" {
+		a.Expires = parseTime(v)
+	}
+	if a.Identity == nil {
+		a.Identity, a.Captures = map[string]string{}, map[string]string{}
+	}
+	a.Identity[name], a.Captures[name] = v, v
 }

@@ -1,8 +1,10 @@
 package interp
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
@@ -20,98 +22,95 @@ var whole = []string{"probe_path", "logout_path", "login_path"}
 // fill makes the request of a rules file for the scope's target.
 func (s *scope) fill(q *rules.Request, reads bool) (issuer.Request, error) {
 	r := issuer.Request{Method: q.Method, Header: http.Header{}, Reads: reads}
-	path, err := s.expand(q.Path, func(n string) (string, bool) {
-		v, ok := s.get(n)
-		if !slices.Contains(whole, n) {
-			v = url.PathEscape(v)
-			if v == "." || v == ".." {
-				return "", false
-			}
+	if q.Method == "{logout_method}" {
+		if r.Method = strings.ToUpper(s.t.Instance.Settings["logout_method"]); r.Method == "" {
+			r.Method = http.MethodPost
 		}
-		return v, ok
-	})
-	if err != nil {
+	}
+	var err error
+	if r.Path, err = s.path(q.Path); err != nil {
 		return r, err
 	}
-	r.Path = path
-	if issuer.HasDotSegment(path) {
-		return r, errors.New("the path contains a dot segment")
-	}
 	var errs []error
-	str := func(text string) string {
-		v, err := s.expand(text, s.get)
-		errs = append(errs, err)
+	str := func(template string, check func(name, v string) error) string {
+		var bad error
+		v, err := s.expand(template, func(n string) (string, bool) {
+			v, ok := s.get(n)
+			if ok && bad == nil && !s.show {
+				bad = check(n, v)
+			}
+			return v, ok
+		})
+		errs = append(errs, err, bad)
 		return v
 	}
 	for k, v := range q.Query {
 		if r.Query == nil {
 			r.Query = url.Values{}
 		}
-		r.Query.Set(k, str(v))
+		r.Query.Set(k, str(v, anything))
 	}
 	for k, v := range q.Header {
-		r.Header.Set(k, str(v))
-	}
-	if q.Form != nil {
-		form := url.Values{}
-		for k, v := range q.Form {
-			form.Set(k, str(v))
+		check := inHeader
+		if strings.EqualFold(k, "Cookie") {
+			check = inCookie
 		}
-		r.Body = form
+		r.Header.Set(k, str(v, check))
 	}
-	if q.JSON != nil {
-		r.Body = fillJSON(s.repeated(q.JSON), str)
+	if q.Basic != nil {
+		user, pass := str(q.Basic[0], inUser), str(q.Basic[1], anything)
+		r.Header.Set("Authorization", basic(user, pass))
+		if s.show {
+			r.Header.Set("Authorization", "Basic "+user+":"+pass)
+		}
 	}
-	return r, errors.Join(errs...)
+	body, err := s.body(q, str)
+	r.Body = body
+	return r, errors.Join(append(errs, err)...)
 }
 
-// fillJSON fills the strings of a structured body, so that a token cannot
-// break out of the string that holds it.
-func fillJSON(v any, str func(string) string) any {
-	switch v := v.(type) {
-	case string:
-		return str(v)
-	case []any:
-		out := make([]any, len(v))
-		for i, e := range v {
-			out[i] = fillJSON(e, str)
+// path fills a path. A variable is one segment of it, except for settings that
+// are paths themselves.
+func (s *scope) path(template string) (string, error) {
+	var bad error
+	out, err := s.expand(template, func(n string) (string, bool) {
+		v, ok := s.get(n)
+		if !ok || s.show && s.placeholder(n) || slices.Contains(whole, n) {
+			return v, ok
 		}
-		return out
-	case map[string]any:
-		out := map[string]any{}
-		for k, e := range v {
-			out[k] = fillJSON(e, str)
+		if err := inPath(n, v); err != nil && bad == nil {
+			bad = err
 		}
-		return out
+		return url.PathEscape(v), true
+	})
+	switch {
+	case err != nil:
+		return "", err
+	case bad != nil:
+		return "", bad
+	case issuer.HasDotSegment(out):
+		return "", errors.New("the path contains a dot segment")
 	}
-	return v
+	return out, nil
 }
 
-// repeated gives each list ["{token}"] one element for each target of a batch.
-func (s *scope) repeated(v any) any {
-	switch v := v.(type) {
-	case map[string]any:
-		out := map[string]any{}
-		for k, e := range v {
-			out[k] = s.repeated(e)
-		}
-		return out
-	case []any:
-		if len(v) == 1 && v[0] == "{token}" && len(s.batch) > 0 {
-			out := []any{"{token}"}
-			for i := range s.batch {
-				out = append(out, "{token_"+strconv.Itoa(i+1)+"}")
-			}
-			return out
-		}
+// at is the target's instance, or the pinned host that the request names. The
+// operator's own instances have one host.
+func (s *scope) at(q *rules.Request) (*issuer.Instance, error) {
+	i, p := s.t.Instance, s.t.Rule.Provider
+	if q.Host == "" || p == nil || !p.Pins(i.URL.Hostname()) {
+		return i, nil
 	}
-	return v
-}
-
-func batchIndex(name string) (int, bool) {
-	d, ok := strings.CutPrefix(name, "token_")
-	n, err := strconv.Atoi(d)
-	return n, ok && err == nil && n > 0
+	host, err := p.HostOf(q.Host, i.URL.Hostname(), s.get)
+	if err != nil {
+		return nil, err
+	}
+	if host == i.URL.Hostname() {
+		return i, nil
+	}
+	c := *i
+	c.URL = &url.URL{Scheme: "https", Host: host}
+	return &c, nil
 }
 
 // effect shows a request with placeholders for secrets and late values.
@@ -122,11 +121,13 @@ func (s *scope) effect(name string, q *rules.Request, reads bool) (revokers.Effe
 	if err != nil {
 		return revokers.Effect{}, err
 	}
-	if p, err := url.PathUnescape(r.Path); err == nil {
-		r.Path = p
+	origin := s.t.Instance.Origin() + strings.TrimRight(s.t.Instance.URL.Path, "/")
+	if i, err := s.at(q); err == nil {
+		origin = i.Origin() + strings.TrimRight(i.URL.Path, "/")
+	} else if q.Host != "" {
+		origin = "https://" + q.Host // a value of the host's list is still to be read
 	}
-	i := s.t.Instance
-	e := revokers.Effect{Name: name, Method: r.Method, URL: i.Origin() + strings.TrimRight(i.URL.Path, "/") + r.Path, Header: map[string]string{}, Reads: reads}
+	e := revokers.Effect{Name: name, Method: r.Method, URL: origin + r.Path, Header: map[string]string{}, Reads: reads}
 	if len(r.Query) > 0 {
 		if q, err := url.QueryUnescape(r.Query.Encode()); err == nil {
 			e.URL += "?" + q
@@ -143,8 +144,117 @@ func (s *scope) effect(name string, q *rules.Request, reads bool) (revokers.Effe
 			flat[k] = b.Get(k)
 		}
 		e.Body, err = json.Marshal(flat)
+	case issuer.Raw:
+		e.Body, err = json.Marshal(string(b.Bytes))
 	default:
 		e.Body, err = json.Marshal(b)
 	}
 	return e, err
+}
+
+// Checks of values, so that none breaks out of its place.
+
+func anything(string, string) error { return nil }
+
+var errControl = errors.New("a value contains a control character")
+
+func control(v string) bool {
+	return strings.ContainsFunc(v, func(c rune) bool { return c < ' ' || c == 0x7f })
+}
+
+func inHeader(name, v string) error {
+	if control(v) {
+		return fmt.Errorf("{%s}: %w", name, errControl)
+	}
+	return nil
+}
+
+func inCookie(name, v string) error {
+	if strings.Contains(v, ";") {
+		return fmt.Errorf("{%s}: a semicolon ends a cookie", name)
+	}
+	return inHeader(name, v)
+}
+
+func inUser(name, v string) error {
+	if strings.Contains(v, ":") {
+		return fmt.Errorf("{%s}: a colon ends the user of a Basic header", name)
+	}
+	return inHeader(name, v)
+}
+
+// inPath refuses what a server or a proxy could resolve to another path, also
+// after it decodes the segment.
+func inPath(name, v string) error {
+	if v == "" {
+		return fmt.Errorf("{%s} is empty, and the path would be another one", name)
+	}
+	if control(v) {
+		return fmt.Errorf("{%s}: %w", name, errControl)
+	}
+	for {
+		for _, segment := range strings.FieldsFunc(v, func(c rune) bool { return c == '/' || c == '\\' || c == ';' }) {
+			if segment == "." || segment == ".." {
+				return fmt.Errorf("{%s}: the path would contain a dot segment", name)
+			}
+		}
+		plain, err := url.PathUnescape(v)
+		if err != nil || plain == v {
+			return nil
+		}
+		v = plain
+	}
+}
+
+// repeated gives each list of one element that names the token one element for
+// each target of a batch.
+func (s *scope) repeated(v any) any {
+	switch v := v.(type) {
+	case map[string]any:
+		out := map[string]any{}
+		for k, e := range v {
+			out[k] = s.repeated(e)
+		}
+		return out
+	case []any:
+		if len(v) == 1 && len(s.batch) > 0 && namesToken(v[0]) {
+			out := []any{v[0]}
+			for i := range s.batch {
+				out = append(out, renamed(v[0], "token_"+strconv.Itoa(i+1)))
+			}
+			return out
+		}
+		out := make([]any, len(v))
+		for i, e := range v {
+			out[i] = s.repeated(e)
+		}
+		return out
+	}
+	return v
+}
+
+func namesToken(v any) bool {
+	b, err := json.Marshal(v)
+	return err == nil && bytes.Contains(b, []byte("{token"))
+}
+
+// renamed replaces the variable token by another.
+func renamed(v any, name string) any {
+	switch v := v.(type) {
+	case string:
+		return strings.NewReplacer("{token}", "{"+name+"}", "{token.", "{"+name+".").Replace(v)
+	case []any:
+		out := make([]any, len(v))
+		for i, e := range v {
+			out[i] = renamed(e, name)
+		}
+		return out
+	case map[string]any:
+		out := map[string]any{}
+		for k, e := range v {
+			out[k] = renamed(e, name)
+		}
+		return out
+	}
+	return v
 }

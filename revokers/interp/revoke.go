@@ -5,12 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
-
-	"golang.org/x/net/html"
 
 	"github.com/quellhq/quell/revokers"
 	"github.com/quellhq/quell/revokers/issuer"
@@ -23,185 +21,177 @@ type Revocation struct {
 	Revoke *rules.Revoke
 }
 
+// Restoration is the Revoker that takes a reversible revocation back. ok is
+// false if the rules file has no request for that.
+func Restoration(d issuer.Doer, v *rules.Revoke) (r Revocation, ok bool) {
+	if v.Restore == nil || v.Restore.Request == nil {
+		return Revocation{}, false
+	}
+	q := *v.Restore.Request
+	q.Accept, q.AcceptJSON = v.Restore.Accept, v.Restore.JSON
+	return Revocation{d, &rules.Revoke{ID: v.ID + ".restore", Steps: v.Steps, Requests: []*rules.Request{&q}, Needs: v.Restore.Needs, Batch: 1}}, true
+}
+
 // Batch implements revokers.Revoker.
 func (v Revocation) Batch() int { return max(v.Revoke.Batch, 1) }
 
-// Plan implements revokers.Revoker. Steps that read run when the effect is
-// sent: their values are late placeholders.
+// name is an effect's name: the revocation's, with the number of the request
+// if it has several.
+func (v Revocation) name(i int) string {
+	if len(v.Revoke.Requests) == 1 {
+		return v.Revoke.ID
+	}
+	return v.Revoke.ID + "." + strconv.Itoa(i+1)
+}
+
+// Plan implements revokers.Revoker. Steps run when an effect is sent: what
+// they read are late placeholders.
 func (v Revocation) Plan(_ context.Context, ts []revokers.Target) ([]revokers.Effect, error) {
 	s := v.scope(ts)
 	for _, step := range v.Revoke.Steps {
-		for name := range step.Keep {
+		for _, name := range kept(step) {
 			s.late[name] = ""
 		}
-		if step.Pick != nil {
-			for name := range step.Pick.Keep {
-				s.late[name] = ""
-			}
+	}
+	var out []revokers.Effect
+	for i, q := range v.Revoke.Requests {
+		e, err := s.effect(v.name(i), q, false)
+		if err != nil {
+			return nil, err
 		}
+		e.Elements = elementsOf(ts)
+		out = append(out, e)
 	}
-	e, err := s.effect(v.Revoke.ID, v.Revoke.Request, false)
-	if err != nil {
-		return nil, err
+	return out, nil
+}
+
+func elementsOf(ts []revokers.Target) []string {
+	out := make([]string, len(ts))
+	for i, t := range ts {
+		out[i] = t.Fingerprint
 	}
-	for _, t := range ts {
-		e.Elements = append(e.Elements, t.Fingerprint)
-	}
-	return []revokers.Effect{e}, nil
+	return out
 }
 
 func (v Revocation) scope(ts []revokers.Target) *scope {
-	s := &scope{t: ts[0], batch: ts[1:], late: map[string]string{}}
-	// What an earlier answer contained is late: the plan shows its name only if
-	// the rules file reads it again before the request.
-	return s
+	return &scope{t: ts[0], batch: ts[1:], late: map[string]string{}, hidden: map[string]bool{}}
 }
 
-// Send implements revokers.Revoker.
+// kept are the names that a step sets.
+func kept(step rules.Step) []string {
+	out := slices.Collect(maps.Keys(step.Keep))
+	if step.Pick != nil {
+		out = slices.AppendSeq(out, maps.Keys(step.Pick.Keep))
+	}
+	return out
+}
+
+// Send implements revokers.Revoker. It sends the request of e, after the steps
+// that it needs.
 func (v Revocation) Send(ctx context.Context, ts []revokers.Target, e revokers.Effect, before func(revokers.Effect) error) (revokers.Receipt, error) {
+	n := slices.IndexFunc(v.Revoke.Requests, func(q *rules.Request) bool { return v.name(slices.Index(v.Revoke.Requests, q)) == e.Name })
+	if n < 0 {
+		return revokers.Receipt{}, fmt.Errorf("revocation %s has no request %q", v.Revoke.ID, e.Name)
+	}
+	q := v.Revoke.Requests[n]
 	s := v.scope(ts)
 	refused := func(status int, format string, args ...any) revokers.Receipt {
 		return revokers.All(len(ts), revokers.Acknowledgement{Status: status, Detail: fmt.Sprintf(format, args...), At: time.Now().UTC()})
 	}
-	for n, step := range v.Revoke.Steps {
-		r, err := s.fill(step.Request, true)
-		if err != nil {
-			return revokers.Receipt{}, fmt.Errorf("step %d: %w", n+1, err)
-		}
-		a, err := v.Doer.Do(ctx, s.t.Instance, r)
-		if err != nil {
-			return revokers.Receipt{}, fmt.Errorf("step %d: %w", n+1, err)
-		}
-		if len(step.Status) > 0 && !slices.Contains(step.Status, a.Status) {
-			return refused(a.Status, "step %d was answered %d", n+1, a.Status), nil
-		}
-		if err := s.learn(step, a); err != nil {
-			return refused(a.Status, "step %d: %v", n+1, err), nil
+	if err := pause(ctx, time.Duration(q.After)); err != nil {
+		return revokers.Receipt{}, err
+	}
+	for i, step := range needed(v.Revoke.Steps, q, n == 0) {
+		err := s.step(ctx, v.Doer, step)
+		var answered errStep
+		switch {
+		case errors.As(err, &answered):
+			return refused(answered.status, "step %d: %v", i+1, answered.err), nil
+		case err != nil:
+			return revokers.Receipt{}, fmt.Errorf("step %d: %w", i+1, err)
 		}
 	}
-	r, err := s.fill(v.Revoke.Request, false)
+	i, err := s.at(q)
 	if err != nil {
 		return revokers.Receipt{}, err
 	}
-	final, err := s.effect(v.Revoke.ID, v.Revoke.Request, false)
+	r, err := s.fill(q, false)
 	if err != nil {
 		return revokers.Receipt{}, err
 	}
-	for _, t := range ts {
-		final.Elements = append(final.Elements, t.Fingerprint)
+	final, err := s.effect(e.Name, q, false)
+	if err != nil {
+		return revokers.Receipt{}, err
 	}
-	if len(s.late) > 0 {
-		final.Late = maps.Clone(s.late)
+	final.Elements = elementsOf(ts)
+	for name, value := range s.late {
+		if !s.hidden[name] {
+			if final.Late == nil {
+				final.Late = map[string]string{}
+			}
+			final.Late[name] = value
+		}
 	}
 	if err := before(final); err != nil {
 		return revokers.Receipt{}, err
 	}
-	a, err := v.Doer.Do(ctx, s.t.Instance, r)
+	a, err := v.Doer.Do(ctx, i, r)
 	if err != nil {
 		return revokers.Receipt{}, err
 	}
-	if !slices.Contains(v.Revoke.Accept, a.Status) {
+	if !slices.Contains(q.Accept, a.Status) {
 		return refused(a.Status, "the issuer answered %d", a.Status), nil
 	}
-	if !matchJSON(v.Revoke.AcceptJSON, decode(a.Body)) {
+	if !matchJSON(q.AcceptJSON, decode(a.Body)) {
 		return refused(a.Status, "the issuer answered %d, but did not report a revocation", a.Status), nil
 	}
 	return revokers.All(len(ts), revokers.Acknowledgement{Accepted: true, Status: a.Status, At: time.Now().UTC()}), nil
 }
 
-// learn takes what a step reads out of its response.
-func (s *scope) learn(step rules.Step, r issuer.Response) error {
-	doc := decode(r.Body)
-	for name, from := range step.Keep {
-		v, err := extract(from, r, doc)
-		if err != nil {
-			return err
+// needed are the steps that a request depends on. A step that reads nothing
+// comes before the first request. After that the credential may be dead, so
+// that a step which uses it would fail.
+func needed(steps []rules.Step, q *rules.Request, first bool) []rules.Step {
+	uses := variables(q)
+	var out []rules.Step
+	for _, step := range slices.Backward(steps) {
+		names := kept(step)
+		use := first && len(names) == 0
+		for _, n := range names {
+			use = use || slices.ContainsFunc(uses, func(v string) bool { return v == n || strings.HasPrefix(v, n+".") })
 		}
-		s.late[name] = v
+		if !use {
+			continue
+		}
+		out = append(out, step)
+		uses = append(uses, variables(step.Request)...)
+		if step.Pick != nil {
+			_, with, _ := step.Pick.Comparison()
+			uses = append(uses, rules.Vars(with)...)
+		}
 	}
-	if step.Pick == nil {
+	slices.Reverse(out)
+	return out
+}
+
+func variables(q *rules.Request) []string {
+	var out []string
+	for _, t := range q.Texts() {
+		out = append(out, rules.Vars(t)...)
+	}
+	return out
+}
+
+func pause(ctx context.Context, d time.Duration) error {
+	if d <= 0 {
+		return ctx.Err()
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-t.C:
 		return nil
-	}
-	list, ok := doc.([]any)
-	if !ok {
-		return errors.New("the response is no list")
-	}
-	if strings.Contains(r.Header.Get("Link"), `rel="next"`) {
-		return errors.New("the list has more pages, so which element is meant is not certain")
-	}
-	want, err := s.expand(step.Pick.Equals, s.get)
-	if err != nil {
-		return err
-	}
-	var found any
-	n := 0
-	for _, e := range list {
-		if got, ok := lookup(e, step.Pick.Where); ok && text(got) == want {
-			found = e
-			n++
-		}
-	}
-	if n != 1 {
-		return fmt.Errorf("%d elements of the list match; only exactly one may be acted on", n)
-	}
-	for name, from := range step.Pick.Keep {
-		v, ok := lookup(found, from)
-		if !ok || text(v) == "" {
-			return fmt.Errorf("the element has no %s", from)
-		}
-		s.late[name] = text(v)
-	}
-	return nil
-}
-
-func extract(from string, r issuer.Response, doc any) (string, error) {
-	if n, ok := strings.CutPrefix(from, "cookie:"); ok {
-		for _, c := range (&http.Response{Header: r.Header}).Cookies() {
-			if c.Name == n && c.Value != "" {
-				return c.Value, nil
-			}
-		}
-		return "", fmt.Errorf("the response sets no cookie %s", n)
-	}
-	if n, ok := strings.CutPrefix(from, "input:"); ok {
-		if v, ok := attribute(r.Body, "input", "name", n, "value"); ok {
-			return v, nil
-		}
-		return "", fmt.Errorf("the page has no field %s", n)
-	}
-	if n, ok := strings.CutPrefix(from, "meta:"); ok {
-		if v, ok := attribute(r.Body, "meta", "name", n, "content"); ok {
-			return v, nil
-		}
-		return "", fmt.Errorf("the page has no meta element %s", n)
-	}
-	v, ok := lookup(doc, from)
-	if !ok || text(v) == "" {
-		return "", fmt.Errorf("the response has no %s", from)
-	}
-	return text(v), nil
-}
-
-// attribute finds the first element of a page whose attribute key is want, and
-// returns its attribute value.
-func attribute(page []byte, element, key, want, value string) (string, bool) {
-	z := html.NewTokenizer(strings.NewReader(string(page)))
-	for {
-		switch z.Next() {
-		case html.ErrorToken:
-			return "", false
-		case html.StartTagToken, html.SelfClosingTagToken:
-			t := z.Token()
-			if t.Data != element {
-				continue
-			}
-			attr := map[string]string{}
-			for _, a := range t.Attr {
-				attr[a.Key] = a.Val
-			}
-			if attr[key] == want && attr[value] != "" {
-				return attr[value], true
-			}
-		}
 	}
 }

@@ -4,14 +4,17 @@ package interp
 
 import (
 	"encoding/base64"
+	"encoding/json"
 	"fmt"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/quellhq/quell/revokers"
 	"github.com/quellhq/quell/rules"
 	"github.com/quellhq/quell/rules/credential"
+	"github.com/quellhq/quell/rules/token"
 )
 
 // scope resolves the variables of a request about one or several targets.
@@ -19,81 +22,129 @@ type scope struct {
 	t revokers.Target
 	// batch are further targets that the same request ends.
 	batch []revokers.Target
-	// late are values that a step of the revocation read.
-	late map[string]string
+	// late are values that a step of the revocation read; those in hidden are
+	// credentials themselves.
+	late   map[string]string
+	hidden map[string]bool
 	// show replaces secrets and late values by their placeholders.
 	show bool
 }
 
-// secretVars are variables whose values never appear in a plan.
-func secretVar(name string) bool {
+// placeholder reports whether a plan shows the variable's name and not its
+// value.
+func (s *scope) placeholder(name string) bool {
 	head, _, _ := strings.Cut(name, ".")
-	return slices.Contains([]string{"token", "admin", "client", "part"}, head) || strings.HasPrefix(name, "token_")
+	if slices.Contains([]string{"token", "admin", "client", "part"}, head) {
+		return true
+	}
+	if _, _, batch := batchIndex(name); batch {
+		return true
+	}
+	base, _, ok := rules.SplitVariable(name, func(n string) bool { _, late := s.late[n]; return late })
+	return ok && base != ""
 }
 
-// get resolves a variable. ok is false if nothing set it.
+// get resolves a variable with its functions. ok is false if nothing sets it.
 func (s *scope) get(name string) (value string, ok bool) {
-	if s.show && secretVar(name) {
+	if s.show && s.placeholder(name) {
 		return "{" + name + "}", true
 	}
+	if i, rest, ok := batchIndex(name); ok {
+		if i > len(s.batch) {
+			return "", false
+		}
+		one := &scope{t: s.batch[i-1]}
+		return one.get("token" + rest)
+	}
+	base, functions, ok := rules.SplitVariable(name, func(n string) bool { _, _, is := s.base(n); return is })
+	if !ok {
+		return "", false
+	}
+	v, set, _ := s.base(base)
+	if !set || functions == "" {
+		return v, set
+	}
+	return s.t.Rule.Apply(v, functions, claim)
+}
+
+// base resolves a variable without functions. is reports whether there is such
+// a variable, set whether it has a value.
+func (s *scope) base(name string) (v string, set, is bool) {
 	i := s.t.Instance
-	token := s.t.Secret.Reveal()
 	switch name {
 	case "token":
-		return token, true
-	case "token.last8":
-		return token[max(0, len(token)-8):], len(token) > 8
+		return s.t.Secret.Reveal(), true, true
 	case "cookie":
-		return s.t.Cookie, s.t.Cookie != ""
+		return s.t.Cookie, s.t.Cookie != "", true
 	case "origin":
-		return i.Origin(), true
+		return i.Origin(), true, true
 	case "live_marker":
-		return i.Settings[name], true
+		return i.Settings[name], true, true
 	case "admin":
-		return i.Admin.Reveal(), !i.Admin.IsZero()
-	case "admin.basic":
+		return i.Admin.Reveal(), !i.Admin.IsZero(), true
+	case "admin.user", "admin.password", "admin.basic":
 		user, pass, ok := strings.Cut(i.Admin.Reveal(), ":")
-		return basic(user, pass), ok
+		return map[string]string{"admin.user": user, "admin.password": pass, "admin.basic": basic(user, pass)}[name], ok, true
 	case "client.id":
-		return i.ClientID, i.ClientID != ""
+		return ClientID(s.t), ClientID(s.t) != "", true
 	case "client.secret":
-		return i.ClientSecret.Reveal(), !i.ClientSecret.IsZero()
+		return i.ClientSecret.Reveal(), !i.ClientSecret.IsZero(), true
 	case "client.basic":
-		return basic(url.QueryEscape(i.ClientID), url.QueryEscape(i.ClientSecret.Reveal())), i.ClientID != ""
+		return basic(url.QueryEscape(i.ClientID), url.QueryEscape(i.ClientSecret.Reveal())), i.ClientID != "", true
 	}
 	if part, found := strings.CutPrefix(name, "part."); found {
 		p, ok := s.t.Parts[part]
-		return p.Reveal(), ok
+		_, declared := s.t.Rule.Parts[part]
+		return p.Reveal(), ok, ok || declared
 	}
-	if n, found := batchIndex(name); found && n <= len(s.batch) {
-		return s.batch[n-1].Secret.Reveal(), true
-	}
-	if s.show {
-		if _, found := s.late[name]; found {
-			return "{" + name + "}", true
-		}
+	if group, found := strings.CutPrefix(name, "token."); found {
+		v, ok := s.t.Rule.Named(s.t.Secret.Reveal())[group]
+		return v, ok, slices.Contains(s.t.Rule.Names(), group)
 	}
 	if v, found := s.late[name]; found {
-		return v, true
+		return v, true, true
 	}
 	if v, found := s.t.Captures[name]; found {
-		return v, true
+		return v, true, true
 	}
-	v := i.Settings[name]
-	return v, v != ""
+	v = i.Settings[name]
+	return v, v != "", v != "" || slices.Contains(rules.Variables, name)
+}
+
+// ClientID is the operator's OAuth client at the instance, or the public one
+// that the vendor ships.
+func ClientID(t revokers.Target) string {
+	if t.Instance.ClientID != "" || t.Rule.Provider == nil {
+		return t.Instance.ClientID
+	}
+	return t.Rule.Provider.Client.ID
+}
+
+// claim reads a claim of a JWT by its dotted path.
+func claim(jwt, path string) (string, bool) {
+	j, err := token.ParseJWT(jwt)
+	if err != nil {
+		return "", false
+	}
+	b, err := json.Marshal(j.Claims)
+	if err != nil {
+		return "", false
+	}
+	v, ok := lookup(decode(b), path)
+	return text(v), ok && text(v) != ""
 }
 
 func basic(user, pass string) string {
 	return "Basic " + base64.StdEncoding.EncodeToString([]byte(user+":"+pass))
 }
 
-// expand replaces the variables of text.
-func (s *scope) expand(text string, get func(string) (string, bool)) (string, error) {
-	out, ok := rules.Expand(text, get)
+// expand replaces the variables of a template.
+func (s *scope) expand(template string, get func(string) (string, bool)) (string, error) {
+	out, ok := rules.Expand(template, get)
 	if ok {
 		return out, nil
 	}
-	for _, v := range rules.Vars(text) {
+	for _, v := range rules.Vars(template) {
 		if _, ok := get(v); !ok {
 			return "", fmt.Errorf("nothing sets {%s}", v)
 		}
@@ -101,16 +152,35 @@ func (s *scope) expand(text string, get func(string) (string, bool)) (string, er
 	return out, nil
 }
 
-// sent are the secret values that a request about the target can contain: an
-// issuer that echoes them does not change what its refusal means.
+// sent are the values of the credential that a request about the target can
+// contain: an issuer that echoes them does not change what its refusal means.
 func (s *scope) sent() []string {
-	out := []string{s.t.Secret.Reveal()}
-	if v, err := url.PathUnescape(out[0]); err == nil && v != out[0] {
+	secret := s.t.Secret.Reveal()
+	out := []string{secret}
+	if v, err := url.PathUnescape(secret); err == nil && v != secret {
 		out = append(out, v)
 	}
 	for _, p := range s.t.Parts {
 		out = append(out, p.Reveal())
 	}
+	for _, v := range s.t.Rule.Named(secret) {
+		if len(v) >= 4 {
+			out = append(out, v)
+		}
+	}
+	for _, f := range []string{"sha256.hex", "sha256.b64url", "base64"} {
+		if v, ok := s.t.Rule.Apply(secret, f, claim); ok && len(v) >= 4 {
+			out = append(out, v)
+		}
+	}
+	if s.t.Rule.Inner != nil {
+		for _, n := range s.t.Rule.Inner.Names() {
+			if v, ok := s.t.Rule.Apply(secret, "base64."+n, claim); ok && len(v) >= 4 {
+				out = append(out, v)
+			}
+		}
+	}
+	slices.SortStableFunc(out, func(a, b string) int { return len(b) - len(a) })
 	return out
 }
 
@@ -122,7 +192,9 @@ func Has(t revokers.Target, needs []string) (missing string, ok bool) {
 		case "admin":
 			ok = !t.Instance.Admin.IsZero()
 		case "client":
-			ok = t.Instance.ClientID != ""
+			ok = ClientID(t) != ""
+		case "client.secret":
+			ok = !t.Instance.ClientSecret.IsZero()
 		default:
 			if part, found := strings.CutPrefix(n, "part."); found {
 				_, ok = t.Parts[part]
@@ -137,6 +209,20 @@ func Has(t revokers.Target, needs []string) (missing string, ok bool) {
 	return "", true
 }
 
+// batchIndex reads token_N, and what follows the number.
+func batchIndex(name string) (n int, rest string, ok bool) {
+	d, ok := strings.CutPrefix(name, "token_")
+	if !ok {
+		return 0, "", false
+	}
+	digits := d
+	if k := strings.IndexByte(d, '.'); k >= 0 {
+		digits, rest = d[:k], d[k:]
+	}
+	n, err := strconv.Atoi(digits)
+	return n, rest, err == nil && n > 0
+}
+
 // secrets lists the values that must not appear in anything but the request.
 func (s *scope) secrets() []credential.Secret {
 	out := []credential.Secret{s.t.Secret, s.t.Instance.Admin, s.t.Instance.ClientSecret}
@@ -147,4 +233,16 @@ func (s *scope) secrets() []credential.Secret {
 		out = append(out, b.Secret)
 	}
 	return out
+}
+
+// Expander replaces the variables of a text about a target; unknown ones stay.
+func Expander(t revokers.Target) func(string) string {
+	s := &scope{t: t}
+	return func(text string) string {
+		out, ok := rules.Expand(text, s.get)
+		if !ok {
+			return text
+		}
+		return out
+	}
 }

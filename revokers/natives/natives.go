@@ -116,7 +116,8 @@ func (r *Registry) Rotator(t revokers.Target) revokers.Rotator {
 }
 
 // Choose returns the first revocation of t's rule whose needs the operator's
-// settings meet; otherwise the setting that the last one lacks.
+// settings meet, reversible ones first; otherwise the setting that the last one
+// lacks.
 func Choose(t revokers.Target) (v *rules.Revoke, missing string) {
 	for i := range t.Rule.Revokes {
 		r := &t.Rule.Revokes[i]
@@ -124,10 +125,15 @@ func Choose(t revokers.Target) (v *rules.Revoke, missing string) {
 			continue
 		}
 		m, ok := interp.Has(t, r.Needs)
-		if ok {
-			return r, ""
+		switch {
+		case !ok:
+			missing = m
+		case v == nil || r.Reversible && !v.Reversible:
+			v = r
 		}
-		missing = m
+	}
+	if v != nil {
+		return v, ""
 	}
 	return nil, missing
 }

@@ -119,8 +119,8 @@ func (a *app) explain(set *rules.Set, r *rules.Rule) {
 	}
 	for _, v := range r.Revokes {
 		how := "native " + v.Native
-		if v.Request != nil {
-			how = v.Request.Method + " " + v.Request.Path
+		if v.Request() != nil {
+			how = v.Request().Method + " " + v.Request().Path
 		}
 		p("  revokes     %s: %s", v.ID, how)
 		p("              tier %s, ends %s, settles within %s, source grade %s", v.Tier, v.Scope, time.Duration(v.Settle), v.Grade)

@@ -42,11 +42,13 @@ status = [200]
 then = "live"
 [[rules.probe.when]]
 status = [401]
+json = { error = "revoked" }
 then = "dead"
+source = "https://made-up.example/docs"
 [[rules.case]]
 name = "c"
-replies = [{ status = 200, json = { a = 1 } }, { status = 401 }]
-want = ["live", "unknown:refused"]
+replies = [{ status = 200, json = { id = 1 } }, { status = 401, json = { error = "revoked" } }]
+want = ["live", "dead"]
 requests = ["GET /me", "GET /me"]
 `
 	if p := Accept(t.Context(), "good.toml", []byte(good)); len(p) != 0 {
@@ -55,10 +57,10 @@ requests = ["GET /me", "GET /me"]
 	for name, c := range map[string]struct{ old, new, want string }{
 		"an example that is not found":  {`"mku_{lower:20}"`, `"mku_{lower:19}"`, "is not found"},
 		"a look-alike that is found":    {`"mku_short"`, `"mku_{lower:20}"`, "look-alike 1"},
-		"a case with the wrong outcome": {`["live", "unknown:refused"]`, `["live", "live"]`, "answer 2 is unknown"},
-		"a case with a reply too many":  {`[{ status = 200, json = { a = 1 } }, { status = 401 }]`, `[{ status = 200, json = { a = 1 } }, { status = 401 }, { status = 401 }]`, "1 replies were never asked for"},
+		"a case with the wrong outcome": {`["live", "dead"]`, `["live", "live"]`, "answer 2 is dead"},
+		"a case with a reply too many":  {`{ status = 401, json = { error = "revoked" } }]`, `{ status = 401, json = { error = "revoked" } }, { status = 401 }]`, "1 replies were never asked for"},
 		"a case with another request":   {`["GET /me", "GET /me"]`, `["GET /you", "GET /me"]`, "the requests were"},
-		"no case that begins live":      {`want = ["live", "unknown:refused"]`, `want = ["unknown", "unknown:refused"]`, "no case begins live"},
+		"no case that begins live":      {`want = ["live", "dead"]`, `want = ["unknown", "dead"]`, "no case begins live"},
 		"no examples":                   {`examples = ["mku_{lower:20}"]`, ``, "needs examples"},
 	} {
 		text := strings.Replace(good, c.old, c.new, 1)

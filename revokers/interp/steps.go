@@ -1,0 +1,157 @@
+package interp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+
+	"golang.org/x/net/html"
+
+	"github.com/quellhq/quell/revokers/issuer"
+	"github.com/quellhq/quell/rules"
+)
+
+// errStep is an answer to a step that stops what it prepares.
+type errStep struct {
+	status int
+	err    error
+}
+
+func (e errStep) Error() string { return e.err.Error() }
+
+// step sends a step's request and takes what it reads out of the response. The
+// error is an errStep if the issuer answered.
+func (s *scope) step(ctx context.Context, d issuer.Doer, step rules.Step) error {
+	i, err := s.at(step.Request)
+	if err != nil {
+		return err
+	}
+	r, err := s.fill(step.Request, !step.Request.Login)
+	if err != nil {
+		return err
+	}
+	a, err := d.Do(ctx, i, r)
+	if err != nil {
+		return err
+	}
+	if err := expected(step, a); err != nil {
+		return err
+	}
+	doc := decode(a.Body)
+	for name, from := range step.Keep {
+		v, err := extract(from, a, doc)
+		if err != nil {
+			return errStep{a.Status, err}
+		}
+		s.learn(name, v, step.Request.Login || secretSource(from))
+	}
+	if step.Pick == nil {
+		return nil
+	}
+	p := &picker{s: s, pick: step.Pick}
+	if err := p.begin(); err != nil {
+		return err
+	}
+	last, err := p.pages(ctx, d, i, r, step, a)
+	if err != nil {
+		return err
+	}
+	return p.end(last)
+}
+
+func (s *scope) learn(name, v string, hidden bool) {
+	if s.late == nil {
+		s.late = map[string]string{}
+	}
+	s.late[name] = v
+	if hidden {
+		if s.hidden == nil {
+			s.hidden = map[string]bool{}
+		}
+		s.hidden[name] = true
+	}
+}
+
+// secretSource reports whether what a step keeps from there is a credential: a
+// cookie, or a form's token.
+func secretSource(from string) bool {
+	return strings.HasPrefix(from, "cookie:") || strings.HasPrefix(from, "input:") || strings.HasPrefix(from, "meta:")
+}
+
+func expected(step rules.Step, a issuer.Response) error {
+	want := step.Status
+	if len(want) == 0 {
+		want = []int{http.StatusOK, http.StatusCreated, http.StatusAccepted, http.StatusNoContent}
+		if step.Pick == nil {
+			return nil
+		}
+	}
+	if !slices.Contains(want, a.Status) {
+		return errStep{a.Status, fmt.Errorf("the issuer answered %d", a.Status)}
+	}
+	return nil
+}
+
+// extract takes one value out of a response.
+func extract(from string, r issuer.Response, doc any) (string, error) {
+	if n, ok := strings.CutPrefix(from, "header:"); ok {
+		if v := r.Header.Get(n); v != "" {
+			return v, nil
+		}
+		return "", fmt.Errorf("the response has no header %s", n)
+	}
+	if n, ok := strings.CutPrefix(from, "cookie:"); ok {
+		for _, c := range (&http.Response{Header: r.Header}).Cookies() {
+			if c.Name == n && c.Value != "" {
+				return c.Value, nil
+			}
+		}
+		return "", fmt.Errorf("the response sets no cookie %s", n)
+	}
+	if n, ok := strings.CutPrefix(from, "input:"); ok {
+		if v, ok := attribute(r.Body, "input", "name", n, "value"); ok {
+			return v, nil
+		}
+		return "", fmt.Errorf("the page has no field %s", n)
+	}
+	if n, ok := strings.CutPrefix(from, "meta:"); ok {
+		if v, ok := attribute(r.Body, "meta", "name", n, "content"); ok {
+			return v, nil
+		}
+		return "", fmt.Errorf("the page has no meta element %s", n)
+	}
+	v, ok := lookup(doc, from)
+	if !ok || text(v) == "" {
+		return "", fmt.Errorf("the response has no %s", from)
+	}
+	return text(v), nil
+}
+
+// attribute finds the first element of a page whose attribute key is want, and
+// returns its attribute value.
+func attribute(page []byte, element, key, want, value string) (string, bool) {
+	z := html.NewTokenizer(strings.NewReader(string(page)))
+	for {
+		switch z.Next() {
+		case html.ErrorToken:
+			return "", false
+		case html.StartTagToken, html.SelfClosingTagToken:
+			t := z.Token()
+			if t.Data != element {
+				continue
+			}
+			attr := map[string]string{}
+			for _, a := range t.Attr {
+				attr[a.Key] = a.Val
+			}
+			if attr[key] == want && attr[value] != "" {
+				return attr[value], true
+			}
+		}
+	}
+}
+
+var errSeveral = errors.New("only exactly one may be acted on")

@@ -1,0 +1,314 @@
+package rules
+
+import (
+	"bytes"
+	"cmp"
+	"errors"
+	"fmt"
+	"maps"
+	"regexp/syntax"
+	"slices"
+	"strings"
+
+	"github.com/pelletier/go-toml/v2"
+)
+
+// providerTOML is [provider] as a file has it.
+type providerTOML struct {
+	ID          string                `toml:"id"`
+	Name        string                `toml:"name"`
+	Docs        string                `toml:"docs"`
+	Hosts       []string              `toml:"hosts"`
+	Lists       map[string][]string   `toml:"lists"`
+	Domains     []string              `toml:"domains"`
+	Owner       any                   `toml:"owner"`
+	OwnerName   string                `toml:"owner_name"`
+	Env         []string              `toml:"env"`
+	Files       []string              `toml:"files"`
+	Honeytokens []string              `toml:"honeytokens"`
+	SelfHosted  bool                  `toml:"self_hosted"`
+	Client      PublicClient          `toml:"client"`
+	Sources     map[string]Source     `toml:"source"`
+	Probes      map[string]*Probe     `toml:"probe"`
+	Revokes     map[string]revokeTOML `toml:"revoke"`
+	Restore     *Restore              `toml:"restore"`
+	Whoami      []Whoami              `toml:"whoami"`
+	Login       *Login                `toml:"login"`
+	Issuers     []JWTIssuer           `toml:"issuers"`
+	Noise       []string              `toml:"noise"`
+}
+
+// revokeTOML is [[rules.revoke]] as a file has it: request is one table or a
+// list of tables.
+type revokeTOML struct {
+	Use        string         `toml:"use"` // takes over [provider.revoke.NAME]
+	ID         string         `toml:"id"`
+	Native     string         `toml:"native"`
+	Steps      []Step         `toml:"step"`
+	Request    any            `toml:"request"`
+	Accept     []int          `toml:"accept"`
+	AcceptJSON map[string]any `toml:"accept_json"`
+	Tier       Tier           `toml:"tier"`
+	Scope      Scope          `toml:"scope"`
+	Settle     Duration       `toml:"settle"`
+	Reversible bool           `toml:"reversible"`
+	Restore    *Restore       `toml:"restore"`
+	Collateral string         `toml:"collateral"`
+	Needs      []string       `toml:"needs"`
+	Batch      int            `toml:"batch"`
+	Only       []string       `toml:"only"`
+	Grade      string         `toml:"grade"`
+	Source     string         `toml:"source"`
+	Claim      string         `toml:"claim"`
+	Mints      bool           `toml:"mints"`
+	Once       bool           `toml:"once"`
+}
+
+// over lays the keys of t that are set over those of a shared revocation.
+func (t revokeTOML) over(base revokeTOML) revokeTOML {
+	out := base
+	out.Use = ""
+	out.ID, out.Native = cmp.Or(t.ID, base.ID), cmp.Or(t.Native, base.Native)
+	out.Tier, out.Scope = cmp.Or(t.Tier, base.Tier), cmp.Or(t.Scope, base.Scope)
+	out.Settle, out.Batch = cmp.Or(t.Settle, base.Settle), cmp.Or(t.Batch, base.Batch)
+	out.Collateral, out.Grade = cmp.Or(t.Collateral, base.Collateral), cmp.Or(t.Grade, base.Grade)
+	out.Source, out.Claim = cmp.Or(t.Source, base.Source), cmp.Or(t.Claim, base.Claim)
+	out.Reversible, out.Mints, out.Once = t.Reversible || base.Reversible, t.Mints || base.Mints, t.Once || base.Once
+	if t.Steps != nil {
+		out.Steps = t.Steps
+	}
+	if t.Request != nil {
+		out.Request = t.Request
+	}
+	if t.Accept != nil {
+		out.Accept = t.Accept
+	}
+	if t.AcceptJSON != nil {
+		out.AcceptJSON = t.AcceptJSON
+	}
+	if t.Restore != nil {
+		out.Restore = t.Restore
+	}
+	if t.Needs != nil {
+		out.Needs = t.Needs
+	}
+	if t.Only != nil {
+		out.Only = t.Only
+	}
+	return out
+}
+
+// sharedTOML are the probes and revocations of a file that rules use by name.
+type sharedTOML struct {
+	probes  map[string]*Probe
+	revokes map[string]revokeTOML
+	used    map[string]bool
+}
+
+func (s *sharedTOML) probe(r *Rule, p *Probe) (*Probe, error) {
+	if p == nil {
+		return nil, nil
+	}
+	out := *p
+	if p.Use != "" {
+		base, err := s.named(r, p.Use)
+		if err != nil {
+			return nil, err
+		}
+		out = *base
+		out.When = slices.Concat(p.When, base.When)
+		out.Note, out.HTML = cmp.Or(p.Note, base.Note), p.HTML || base.HTML
+		if p.Request != nil {
+			out.Request = p.Request
+		}
+		if p.Needs != nil {
+			out.Needs = p.Needs
+		}
+		if p.Identity != nil {
+			out.Identity = p.Identity
+		}
+		if p.Surfaces != nil {
+			out.Surfaces = p.Surfaces
+		}
+		out.Native = cmp.Or(p.Native, base.Native)
+	}
+	out.When = slices.Clone(out.When)
+	for _, name := range out.Surfaces {
+		also, err := s.named(r, name)
+		if err != nil {
+			return nil, err
+		}
+		c := *also
+		c.When = slices.Clone(c.When)
+		out.Also = append(out.Also, &c)
+	}
+	return &out, nil
+}
+
+func (s *sharedTOML) named(r *Rule, name string) (*Probe, error) {
+	p, ok := s.probes[name]
+	if !ok {
+		return nil, r.errorf("no [provider.probe.%s]%s", name, meant(name, slices.Collect(maps.Keys(s.probes))))
+	}
+	if p.Use != "" || len(p.Surfaces) > 0 && slices.Contains(p.Surfaces, name) {
+		return nil, r.errorf("[provider.probe.%s] can't use another probe", name)
+	}
+	s.used["probe."+name] = true
+	return p, nil
+}
+
+func (s *sharedTOML) revoke(r *Rule, t revokeTOML) (Revoke, error) {
+	if t.Use != "" {
+		base, ok := s.revokes[t.Use]
+		if !ok {
+			return Revoke{}, r.errorf("no [provider.revoke.%s]%s", t.Use, meant(t.Use, slices.Collect(maps.Keys(s.revokes))))
+		}
+		s.used["revoke."+t.Use] = true
+		base.ID = cmp.Or(base.ID, t.Use)
+		t = t.over(base)
+	}
+	v := Revoke{
+		ID: t.ID, Native: t.Native, Steps: t.Steps, Tier: t.Tier, Scope: ScopeOf(string(t.Scope)), Settle: t.Settle,
+		Reversible: t.Reversible, Restore: t.Restore, Collateral: t.Collateral, Needs: slices.Clone(t.Needs), Batch: t.Batch,
+		Only: t.Only, Grade: t.Grade, Source: t.Source, Mints: t.Mints, Once: t.Once,
+	}
+	if v.Always = t.Claim == "always"; t.Claim != "" && !v.Always {
+		return v, r.errorf("revoke %q: claim can only be \"always\"", t.ID)
+	}
+	requests, err := requestList(t.Request)
+	if err != nil {
+		return v, r.errorf("revoke %q: %v", t.ID, err)
+	}
+	for _, q := range requests {
+		if q.Accept == nil {
+			q.Accept = t.Accept
+		}
+		if q.AcceptJSON == nil {
+			q.AcceptJSON = t.AcceptJSON
+		}
+	}
+	v.Requests = requests
+	return v, nil
+}
+
+// requestList reads one request or several.
+func requestList(v any) ([]*Request, error) {
+	var list []any
+	switch v := v.(type) {
+	case nil:
+		return nil, nil
+	case map[string]any:
+		list = []any{v}
+	case []any:
+		list = v
+	default:
+		return nil, errors.New("request is not a table")
+	}
+	var out []*Request
+	for _, e := range list {
+		if _, ok := e.(map[string]any); !ok {
+			return nil, errors.New("request is not a table")
+		}
+		b, err := toml.Marshal(e)
+		if err != nil {
+			return nil, errors.New("request can't be read")
+		}
+		q := &Request{}
+		d := toml.NewDecoder(bytes.NewReader(b))
+		d.DisallowUnknownFields()
+		if err := d.Decode(q); err != nil {
+			var strict *toml.StrictMissingError
+			if errors.As(err, &strict) && len(strict.Errors) > 0 {
+				return nil, fmt.Errorf("unknown key %q in its request", strings.Join(strict.Errors[0].Key(), "."))
+			}
+			return nil, fmt.Errorf("request: %s", strings.TrimPrefix(err.Error(), "toml: "))
+		}
+		out = append(out, q)
+	}
+	return out, nil
+}
+
+// unused reports shared parts that no rule uses.
+func (s *sharedTOML) unused(file string) error {
+	for _, n := range slices.Sorted(maps.Keys(s.probes)) {
+		if !s.used["probe."+n] {
+			return fmt.Errorf("%s:1: no rule uses [provider.probe.%s]", file, n)
+		}
+	}
+	for _, n := range slices.Sorted(maps.Keys(s.revokes)) {
+		if !s.used["revoke."+n] {
+			return fmt.Errorf("%s:1: no rule uses [provider.revoke.%s]", file, n)
+		}
+	}
+	return nil
+}
+
+// stringList reads a string or a list of strings.
+func stringList(v any) ([]string, error) {
+	switch v := v.(type) {
+	case nil:
+		return nil, nil
+	case string:
+		return []string{v}, nil
+	case []any:
+		out := make([]string, len(v))
+		for i, e := range v {
+			s, ok := e.(string)
+			if !ok {
+				return nil, errors.New("it is neither a name nor a list of names")
+			}
+			out[i] = s
+		}
+		return out, nil
+	}
+	return nil, errors.New("it is neither a name nor a list of names")
+}
+
+// meant is the end of an error about a name that is not declared.
+func meant(name string, candidates []string) string {
+	if n := nearest(name, candidates); n != "" {
+		return fmt.Sprintf(" (quell: hint: %s)", n)
+	}
+	return ""
+}
+
+func (t providerTOML) provider(file string) (*Provider, error) {
+	bad := func(format string, args ...any) (*Provider, error) {
+		return nil, fmt.Errorf("%s:1: [provider] %s", file, fmt.Sprintf(format, args...))
+	}
+	if t.ID == "" {
+		return bad("has no id")
+	}
+	p := &Provider{
+		ID: t.ID, Name: t.Name, Docs: t.Docs, Patterns: t.Hosts, Lists: t.Lists, Domains: t.Domains, OwnerName: t.OwnerName, Env: t.Env, Files: t.Files, Honeytokens: t.Honeytokens,
+		SelfHosted: t.SelfHosted, Client: t.Client, Sources: t.Sources, Restore: t.Restore, Whoami: t.Whoami, Login: t.Login, Issuers: t.Issuers, Noise: t.Noise,
+	}
+	var err error
+	if p.Owner, err = stringList(t.Owner); err != nil {
+		return bad("owner: %v", err)
+	}
+	if p.Client.ID != "" && p.Client.Source == "" {
+		return bad("client: a public client id needs its source")
+	}
+	for name, s := range p.Sources {
+		if !strings.HasPrefix(s.URL, "https://") && !strings.HasPrefix(s.URL, "http://") {
+			return bad("source.%s has no url", name)
+		}
+		if s.Grade != "" && s.Grade != "P" && s.Grade != "X" {
+			return bad("source.%s: grade %q is not P or X", name, s.Grade)
+		}
+	}
+	for _, i := range p.Issuers {
+		if _, err := syntax.Parse(i.Match, syntax.Perl); err != nil || i.Match == "" || i.Name == "" {
+			return bad("issuers: each needs an expression and a name")
+		}
+	}
+	for _, h := range t.Hosts {
+		list, err := p.expand(h)
+		if err != nil {
+			return bad("%v", err)
+		}
+		p.Hosts = append(p.Hosts, list...)
+	}
+	return p, nil
+}

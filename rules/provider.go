@@ -1,0 +1,133 @@
+package rules
+
+import (
+	"net"
+	"slices"
+	"strings"
+)
+
+// Provider is the issuer of credentials.
+type Provider struct {
+	ID   string
+	Name string
+	Docs string // where the issuer describes its tokens
+	// Hosts are where credentials may be sent. Without any, only instances that
+	// the operator names are asked.
+	Hosts []string
+	// Asked are the hosts that are asked by themselves: the first one, and
+	// those that no request of the file names.
+	Asked []string
+	// Patterns are the hosts as the file has them, with closed lists.
+	Patterns []string
+	Lists    map[string][]string
+	// Domains are further names of the same service, "*." for all below one.
+	// Nothing is sent there; a text that names one does not place a credential
+	// elsewhere.
+	Domains []string
+	// Owner are the fields of a probe's identity that decide ownership: unique at
+	// the issuer and not chosen by users. OwnerName is the one that people
+	// recognise.
+	Owner     []string
+	OwnerName string
+	// Env are variables and Files are files (~ for the home folder, $NAME for a
+	// variable) from which the provider's own clients read a credential: what
+	// they hold is never ended.
+	Env   []string
+	Files []string
+	// Honeytokens are accounts of known canaries, "aws-account:052310077262":
+	// a credential of one is never contacted.
+	Honeytokens []string
+	// SelfHosted is set if servers of other operators issue credentials of the
+	// same form.
+	SelfHosted bool
+	// Client is the public OAuth client that the vendor ships; its ID is empty if
+	// there is none.
+	Client PublicClient
+	// Sources are the documents that the file's facts come from, by name.
+	Sources map[string]Source
+	// Restore takes a reversible revocation back.
+	Restore *Restore
+	Whoami  []Whoami
+	Login   *Login
+	// Issuers recognise the provider's JWTs.
+	Issuers []JWTIssuer
+	// Noise are cookie names, with * for any part, that look like sessions and
+	// grant no access.
+	Noise []string
+}
+
+// Source is a document that a fact comes from.
+type Source struct {
+	URL  string `toml:"url"`
+	Date string `toml:"date"` // when it was read, YYYY-MM-DD
+	// Grade is P for the provider's own document or code, X for a peer's code.
+	Grade string `toml:"grade"`
+}
+
+// PublicClient is an OAuth client without a secret.
+type PublicClient struct {
+	ID     string `toml:"id"`
+	Source string `toml:"source"`
+}
+
+// Restore is the request that takes a reversible revocation back.
+type Restore struct {
+	Request *Request       `toml:"request"`
+	Accept  []int          `toml:"accept"`
+	JSON    map[string]any `toml:"accept_json"`
+	Needs   []string       `toml:"needs"`
+	Source  string         `toml:"source"`
+}
+
+// Whoami is a request that reports who the holder of a credential is, or which
+// organisations they own.
+type Whoami struct {
+	Request *Request `toml:"request"`
+	// List is the path of the list in the response; empty: the response itself.
+	List string `toml:"list"`
+	// Where are conditions of an element: a role that owns.
+	Where map[string]any `toml:"where"`
+	// Fields are the identity fields of Owner's kind, OwnerName's for display.
+	Fields []string `toml:"fields"`
+	Name   string   `toml:"name"`
+}
+
+// Login is where the provider's own clients keep a credential that policy init
+// can ask with.
+type Login struct {
+	Env     []string `toml:"env"`     // variables with the credential, the first that is set
+	URLEnv  string   `toml:"url_env"` // variable with the instance's address
+	URL     string   `toml:"url"`     // unless that is set
+	File    string   `toml:"file"`    // file with the credential
+	FileKey string   `toml:"file_key"`
+}
+
+// JWTIssuer recognises tokens by iss.
+type JWTIssuer struct {
+	Match string `toml:"match"` // expression for iss
+	Name  string `toml:"name"`
+	Kill  string `toml:"kill"` // what ends such a token, for a person to do
+}
+
+// Has reports whether a host belongs to the provider: one of its pinned hosts,
+// or of the further domains that its file names.
+func (p *Provider) Has(host string) bool {
+	name := hostname(host)
+	for _, d := range slices.Concat(p.Hosts, p.Domains) {
+		if name == d || strings.HasPrefix(d, "*.") && strings.HasSuffix(name, d[1:]) {
+			return true
+		}
+	}
+	return false
+}
+
+// Pins reports whether a host is one of those that the file pins.
+func (p *Provider) Pins(host string) bool { return slices.Contains(p.Hosts, hostname(host)) }
+
+func hostname(host string) string {
+	name := strings.ToLower(host)
+	if h, _, err := net.SplitHostPort(name); err == nil {
+		return h
+	}
+	return name
+}
