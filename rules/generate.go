@@ -2,6 +2,7 @@ package rules
 
 import (
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"hash/crc32"
 	"io"
@@ -24,16 +25,18 @@ var alphabets = map[string]string{
 	"aspnet": "abcdefghijklmnopqrstuvwxyz012345",
 }
 
-var generatorRE = regexp.MustCompile(`\{([A-Za-z0-9]+)(?::([0-9A-Za-z+-]+))?\}`)
+var generatorRE = regexp.MustCompile(`\{(/?[A-Za-z0-9]+)(?::([0-9A-Za-z+-]+))?\}`)
 
 // Generate expands a generator: text with {alphabet:length}, {crc32} (GitHub's
 // check digits of the last generated run), {crc32gitlab} (of all before it),
-// {jwt:+1h} or {jwt:-1h} (an unsigned-by-anyone JWT that expires then). random
+// {jwt:+1h} or {jwt:-1h} (a JWT with a random signature that expires then), and
+// {base64}…{/base64} or {base64url}…{/base64url} around what is encoded. random
 // supplies the choices, so that a fixed stream gives fixed examples and
 // crypto/rand gives a token that was never issued.
 func Generate(generator string, random io.Reader) (string, error) {
 	var out strings.Builder
 	var last string
+	encoded := -1 // where {base64} begins
 	pos := 0
 	for _, m := range generatorRE.FindAllStringSubmatchIndex(generator, -1) {
 		out.WriteString(generator[pos:m[0]])
@@ -43,6 +46,25 @@ func Generate(generator string, random io.Reader) (string, error) {
 			arg = generator[m[4]:m[5]]
 		}
 		switch name {
+		case "base64", "base64url":
+			if encoded >= 0 {
+				return "", errors.New("generator: base64 within base64")
+			}
+			encoded = out.Len()
+			continue
+		case "/base64", "/base64url":
+			if encoded < 0 {
+				return "", fmt.Errorf("generator {%s} closes nothing", name)
+			}
+			e := base64.StdEncoding
+			if name == "/base64url" {
+				e = base64.RawURLEncoding
+			}
+			done, plain := out.String()[:encoded], out.String()[encoded:]
+			out.Reset()
+			out.WriteString(done + e.EncodeToString([]byte(plain)))
+			encoded = -1
+			continue
 		case "crc32":
 			out.WriteString(encode(crc32.ChecksumIEEE([]byte(last)), base62, 6))
 			continue
@@ -54,11 +76,12 @@ func Generate(generator string, random io.Reader) (string, error) {
 			if err != nil {
 				return "", fmt.Errorf("generator {jwt:%s}: %w", arg, err)
 			}
-			sig := make([]byte, 32)
+			sig := make([]byte, 48)
 			if _, err := io.ReadFull(random, sig); err != nil {
 				return "", err
 			}
-			claims := fmt.Sprintf(`{"iss":"https://issuer.example","sub":"alice","exp":%d}`, time.Now().Add(d).Unix())
+			id, sig := sig[:16], sig[16:]
+			claims := fmt.Sprintf(`{"iss":"https://issuer.example","sub":"alice","jti":"%x","exp":%d}`, id, time.Now().Add(d).Unix())
 			e := base64.RawURLEncoding
 			out.WriteString(e.EncodeToString([]byte(`{"alg":"HS256","typ":"JWT"}`)) + "." + e.EncodeToString([]byte(claims)) + "." + e.EncodeToString(sig))
 			continue

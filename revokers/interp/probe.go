@@ -205,16 +205,17 @@ func (s *scope) read(p *rules.Probe, r issuer.Response) revokers.Answer {
 	return say(revokers.Other, revokers.Unexpected, fmt.Sprintf("the issuer answered %d, which says nothing", r.Status))
 }
 
-// Dead reports whether a dead arm of the target's probe holds for a response.
-func Dead(t revokers.Target, r issuer.Response) bool {
+// Means returns what the first arm that holds for a response says: live, dead
+// or unknown; empty if none holds.
+func Means(t revokers.Target, r issuer.Response) string {
 	s := &scope{t: t}
 	doc := decode(r.Body)
 	for _, arm := range t.Rule.Probe.When {
 		if s.holds(arm, r, doc) {
-			return arm.Then == "dead"
+			return arm.Then
 		}
 	}
-	return false
+	return ""
 }
 
 // realm is the part of the challenges that names who asks for a password.

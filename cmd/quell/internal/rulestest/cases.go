@@ -16,20 +16,28 @@ import (
 // fallbackHost is the host of an instance that only operators name.
 const fallbackHost = "issuer.example"
 
+// home is the host that a case's requests leave out: the one that is asked
+// first.
+func (t *suite) home(with map[string]string) string {
+	switch {
+	case with["host"] != "":
+		return with["host"]
+	case len(t.rule.Provider.Asked) > 0:
+		return t.rule.Provider.Asked[0]
+	}
+	return fallbackHost
+}
+
 // target binds a credential to the case's instance.
 func (t *suite) target(c rules.Credential, with map[string]string) revokers.Target {
-	host := fallbackHost
-	if h := t.rule.Provider.Asked; len(h) > 0 {
-		host = h[0]
-		for _, h := range h {
+	host := t.home(with)
+	if with["host"] == "" {
+		for _, h := range t.rule.Provider.Asked {
 			if t.rule.Issues(h, c.Secret.Reveal()) {
 				host = h
 				break
 			}
 		}
-	}
-	if u := with["host"]; u != "" {
-		host = u
 	}
 	in := &issuer.Instance{Provider: t.rule.Provider.ID, URL: &url.URL{Scheme: "https", Host: host}, Operator: true, Sole: true, Settings: map[string]string{}}
 	for k, v := range with {
@@ -63,7 +71,7 @@ type play struct {
 func (t *suite) play(c rules.Case, cred rules.Credential) *play {
 	p := &play{suite: t, target: t.target(cred, c.With), asker: &guard.Asker{}}
 	never := t.never(c, p.target)
-	p.server = newServer(p.target.Host(), c.Replies, never, interp.Expander(p.target))
+	p.server = newServer(t.home(c.With), c.Replies, never, interp.Expander(p.target))
 	p.reg = natives.New(natives.Config{Doer: p.server})
 	return p
 }
@@ -78,7 +86,7 @@ func (t *suite) never(c rules.Case, target revokers.Target) rules.Reply {
 		if t.rule.Probe == nil || t.rule.Probe.Request == nil {
 			break
 		}
-		if interp.Dead(target, response(r)) {
+		if interp.Means(target, response(r)) == "dead" {
 			return r
 		}
 	}
@@ -116,11 +124,15 @@ func (t *suite) run(c rules.Case) {
 	if len(p.server.replies) > 0 {
 		t.fail("case %q: %d replies were never asked for", c.Name, len(p.server.replies))
 	}
+	var requests []string
+	for _, q := range c.Requests {
+		requests = append(requests, p.server.expand(q))
+	}
 	switch {
 	case revokes && len(c.Requests) == 0:
 		t.fail("case %q sends a revocation and does not say with which requests: %q", c.Name, p.server.requests)
-	case c.Requests != nil && !slices.Equal(c.Requests, p.server.requests):
-		t.fail("case %q: the requests were %q", c.Name, p.server.requests)
+	case c.Requests != nil && !slices.Equal(requests, p.server.requests):
+		t.fail("case %q: the requests were %q, want %q", c.Name, p.server.requests, requests)
 	}
 }
 
@@ -191,7 +203,12 @@ func (t *suite) negativeControl() {
 			return
 		}
 		p := t.play(c, cred)
-		p.server.anything = true
+		for _, r := range c.Replies {
+			if interp.Means(p.target, response(r)) == "live" {
+				p.server.anything = &r
+				break
+			}
+		}
 		liveness, reason, _ := p.verify()
 		p.server.http.Close()
 		if liveness != "unknown" || reason != string(revokers.AcceptsAnything) {

@@ -28,8 +28,8 @@ type server struct {
 	mu       sync.Mutex
 	replies  []rules.Reply
 	never    rules.Reply
-	asked    bool // the request is about a credential that was never issued
-	anything bool // everybody gets the first reply
+	asked    bool         // the request is about a credential that was never issued
+	anything *rules.Reply // what everybody gets
 	host     string
 	expand   func(string) string
 	requests []string
@@ -99,8 +99,8 @@ func expandJSON(v any, expand func(string) string) any {
 
 func (s *server) reply(r *http.Request, body []byte) rules.Reply {
 	switch {
-	case s.anything && len(s.replies) > 0:
-		return s.replies[0]
+	case s.anything != nil:
+		return *s.anything
 	case s.asked:
 		return s.never
 	}
