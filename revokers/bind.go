@@ -39,7 +39,7 @@ func Bind(set *rules.Set, all issuer.Instances, c credential.Credential) Binding
 	var fit []*issuer.Instance
 	named := 0
 	for _, i := range all.Of(r.Provider.ID) {
-		if r.Cookie != nil && i.Cookie != "" && i.Cookie != c.Cookie || r.Kind == credential.KindJWT && !issuedBy(i, c) || !r.Issues(i.URL.Hostname(), c.Secret.Reveal()) {
+		if r.Cookie != nil && i.Cookie != "" && i.Cookie != c.Cookie || r.Kind == credential.KindJWT && !issuedBy(i, c) || !r.Issues(i.URL.Hostname(), c.Secret) {
 			continue
 		}
 		if i.Cookie != "" && i.Cookie == c.Cookie {

@@ -187,3 +187,6 @@ func (zeros) Read(b []byte) (int, error) {
 	clear(b)
 	return len(b), nil
 }
+
+// namedIn returns the named groups of a secret.
+func (r *Rule) namedIn(s Secret) map[string]string { return r.Named(s.Reveal()) }

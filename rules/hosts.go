@@ -133,7 +133,7 @@ func (p *Provider) sameValue(list, asked string) (string, bool) {
 
 // Issues reports whether a pinned host can have issued a secret: it can't if
 // the secret itself names another value of the host's list.
-func (r *Rule) Issues(host, secret string) bool {
+func (r *Rule) Issues(host string, s Secret) bool {
 	if r.Provider == nil {
 		return true
 	}
@@ -150,7 +150,7 @@ func (r *Rule) Issues(host, secret string) bool {
 		if err != nil || !slices.Contains(hosts, host) {
 			continue
 		}
-		v, ok := r.Named(secret)[group]
+		v, ok := r.namedIn(s)[group]
 		return ok && strings.Replace(pattern, m[0], v, 1) == host
 	}
 	return true

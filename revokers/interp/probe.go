@@ -321,11 +321,7 @@ func (s *scope) note(a *revokers.Answer, name, v string) {
 		return
 	}
 	v = v[:min(len(v), maxKept)]
-	for _, secret := range s.secrets() {
-		if secret.Len() > 3 {
-			v = strings.ReplaceAll(v, secret.Reveal(), rules.Redacted)
-		}
-	}
+	v = s.redact(v)
 	if name == "expires" {
 		a.Expires = parseTime(v)
 	}

@@ -223,6 +223,16 @@ func batchIndex(name string) (n int, rest string, ok bool) {
 	return n, rest, err == nil && n > 0
 }
 
+// redact replaces the secrets of the scope in a value that an issuer sent.
+func (s *scope) redact(v string) string {
+	for _, secret := range s.secrets() {
+		if secret.Len() > 3 {
+			v = strings.ReplaceAll(v, secret.Reveal(), rules.Redacted)
+		}
+	}
+	return v
+}
+
 // secrets lists the values that must not appear in anything but the request.
 func (s *scope) secrets() []credential.Secret {
 	out := []credential.Secret{s.t.Secret, s.t.Instance.Admin, s.t.Instance.ClientSecret}

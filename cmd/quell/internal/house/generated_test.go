@@ -54,8 +54,8 @@ func TestGeneratedProviderTable(t *testing.T) {
 				ended, reach = "", ""
 			}
 			how := "`" + v.Native + "`"
-			if v.Request != nil {
-				how = "`" + v.Request.Method + " " + v.Request.Path + "`"
+			if v.Request() != nil {
+				how = "`" + v.Request().Method + " " + v.Request().Path + "`"
 			}
 			ended += how + " (" + string(v.Tier) + ")"
 			reach = string(v.Scope)

@@ -132,16 +132,15 @@ func (p *Policy) Owns(i *issuer.Instance, r *rules.Rule, identity map[string]str
 	if i.Own {
 		return true
 	}
-	if r == nil || r.Owner() == "" {
+	if r == nil {
 		return false
 	}
-	who := identity[r.Owner()]
-	if who == "" {
-		return false
-	}
-	for _, o := range p.Own {
-		if o.Provider == i.Provider && p.appliesTo(o, i) && slices.Contains(o.Identity, who) {
-			return true
+	for _, field := range r.Owners() {
+		who := identity[field]
+		for _, o := range p.Own {
+			if who != "" && o.Provider == i.Provider && p.appliesTo(o, i) && slices.Contains(o.Identity, who) {
+				return true
+			}
 		}
 	}
 	return false

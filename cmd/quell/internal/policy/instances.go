@@ -25,7 +25,7 @@ import (
 func (p *Policy) Instances(set *rules.Set, sole []string, getenv func(string) string, missing func(error) error) (issuer.Instances, error) {
 	var out issuer.Instances
 	for _, id := range slices.Sorted(maps.Keys(set.Providers)) {
-		for _, h := range set.Providers[id].Hosts {
+		for _, h := range set.Providers[id].Asked {
 			out = append(out, &issuer.Instance{Provider: id, URL: &url.URL{Scheme: "https", Host: h}, Public: true, HasPublic: true, Sole: slices.Contains(sole, id)})
 		}
 	}

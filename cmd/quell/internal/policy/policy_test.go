@@ -16,7 +16,7 @@ func TestNothingIsKilledWithoutAReason(t *testing.T) {
 	public := &issuer.Instance{Provider: "github", Public: true, HasPublic: true, URL: &url.URL{Scheme: "https", Host: "api.github.com"}}
 	ours := &issuer.Instance{Provider: "express", URL: &url.URL{Scheme: "https", Host: "app"}, Operator: true, Own: true}
 	live := revokers.Verdict{Liveness: revokers.Live, NegativeControl: true, Identity: map[string]string{"id": "7", "subject": "octocat"}}
-	rule := &rules.Rule{Provider: &rules.Provider{ID: "github", Owner: "id"}}
+	rule := &rules.Rule{Provider: &rules.Provider{ID: "github", Owner: []string{"id"}}}
 	for name, c := range map[string]struct {
 		policy string
 		q      Question

@@ -33,7 +33,7 @@ func (t *suite) target(c rules.Credential, with map[string]string) revokers.Targ
 	host := t.home(with)
 	if with["host"] == "" {
 		for _, h := range t.rule.Provider.Asked {
-			if t.rule.Issues(h, c.Secret.Reveal()) {
+			if t.rule.Issues(h, c.Secret) {
 				host = h
 				break
 			}
