@@ -41,7 +41,7 @@ release: release-tools
 	node .github/action/release.mjs write $(VERSION) dist
 
 docs:
-	go test ./cmd/quell/internal/house -run Generated -update
+	go test ./cmd/quell/internal/house -run ProviderPages -update
 
 clean:
 	rm -rf bin dist
