@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"slices"
 	"sync"
 )
 
@@ -30,9 +31,51 @@ func (k *Chunker) buffer() []byte {
 
 // Free gives a chunk's buffer back, to be used again.
 func (k *Chunker) Free(c Chunk) {
+	if cap(c.Data) > chunkSize+2*k.overlap {
+		return // one that grew
+	}
 	b := c.Data[:0]
 	k.free.Put(&b)
 }
+
+// maxChunk is how long a chunk may become so that a run of encoded text is not cut.
+const maxChunk = 4 << 20
+
+// longRun is how far a run goes on after a chunk's own part where the chunk grows.
+const longRun = 8 << 10
+
+// inRun reports whether the own part of a chunk would end in the middle of a long run of
+// base64 or hex digits, in one line or in lines as encoders wrap them.
+func (k *Chunker) inRun(b []byte) bool {
+	at := len(b) - k.overlap
+	if k.overlap <= longRun || at < 0 {
+		return false
+	}
+	last := -1
+	width := 0
+	for i, c := range b[at : at+longRun] {
+		switch {
+		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9', c == '+', c == '/', c == '-', c == '_':
+		case c == '\r' && b[at+i+1] == '\n':
+		case c == '\n':
+			if last >= 0 && width > 0 && i-last != width || i-last > maxWrapped {
+				return false
+			}
+			if last >= 0 {
+				width = i - last
+			}
+			if last = i; width > 0 && width < minWrapped {
+				return false
+			}
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+// Encoders wrap lines at 60 to 76 digits; a line break of two bytes comes on top.
+const minWrapped, maxWrapped = 60, 130
 
 // Each calls f for the chunks of r in order. All chunks but the last have
 // overlap bytes after their own part, all but the first have overlap bytes
@@ -45,6 +88,12 @@ func (k *Chunker) Each(r io.Reader, a *Artifact, f func(Chunk) error) (int64, er
 		n, err := fill(r, buf[len(buf):cap(buf)])
 		buf = buf[:len(buf)+n]
 		total += int64(n)
+		for err == nil && len(buf) < maxChunk && k.inRun(buf) {
+			buf = slices.Grow(buf, chunkSize)
+			n, err = fill(r, buf[len(buf):len(buf)+chunkSize])
+			buf = buf[:len(buf)+n]
+			total += int64(n)
+		}
 		c.Data, c.To = buf, len(buf)
 		if c.Offset == 0 {
 			c.Binary = binary(buf)

@@ -17,8 +17,8 @@ type Patience struct {
 	Own, PerByte, Shared time.Duration
 }
 
-// DefaultPatience keeps a hostile file of 100 KB below a minute of CPU time.
-var DefaultPatience = Patience{Own: 3 * time.Second, PerByte: time.Microsecond, Shared: 25 * time.Second}
+// DefaultPatience keeps a hostile file of 100 KB far below a minute of CPU time.
+var DefaultPatience = Patience{Own: 2 * time.Second, PerByte: time.Microsecond, Shared: 10 * time.Second}
 
 // ErrTime is the error of a file that takes more time than Patience allows.
 var ErrTime = OfKind(GapLimitTime, errors.New("takes more time than its size justifies: the rest of it was not read"))
@@ -40,6 +40,12 @@ type Meter struct {
 	busy     atomic.Int64  // nanoseconds
 	drawn    atomic.Int64  // of shared
 	over     atomic.Bool
+	cpu      time.Duration // that the process had taken before
+}
+
+func newMeter(p Patience, shared *atomic.Int64) *Meter {
+	cpu, _ := cpuTime()
+	return &Meter{patience: p, shared: shared, cpu: cpu}
 }
 
 // Read counts bytes of the file itself.
@@ -54,13 +60,28 @@ func (m *Meter) Spend(d time.Duration) {
 	if m == nil || d <= 0 {
 		return
 	}
-	beyond := m.busy.Add(int64(d)) - m.allowed() - m.drawn.Load()
+	beyond := m.took(m.busy.Add(int64(d))) - m.allowed() - m.drawn.Load()
 	if beyond > 0 {
 		m.drawn.Add(beyond)
 		if m.shared.Add(-beyond) < 0 {
 			m.over.Store(true)
 		}
 	}
+}
+
+// busyMachine is how many times its CPU time a file may take on the clock.
+const busyMachine = 4
+
+// took is how much of the time on the clock counts: on a busy machine no more than the process
+// had of its CPUs, within reason.
+func (m *Meter) took(busy int64) int64 {
+	if busy <= m.allowed() {
+		return busy
+	}
+	if cpu, ok := cpuTime(); ok {
+		return min(busy, max(int64(cpu-m.cpu), busy/busyMachine))
+	}
+	return busy
 }
 
 func (m *Meter) allowed() int64 {
@@ -79,7 +100,7 @@ func (m *Meter) Over(began time.Time) bool {
 	if began.IsZero() {
 		return false
 	}
-	return m.busy.Load()+int64(time.Since(began)) > m.allowed()+m.drawn.Load()+max(0, m.shared.Load())
+	return m.took(m.busy.Load()+int64(time.Since(began))) > m.allowed()+m.drawn.Load()+max(0, m.shared.Load())
 }
 
 // Err is ErrTime where the file has no time left.
@@ -105,6 +126,7 @@ var limitWords = map[string]string{
 	GapLimitMatch:    "what may be a match longer than 32 KiB was cut or left out",
 	GapLimitFindings: "further places of findings are not listed",
 	GapLimitTime:     ErrTime.Error(),
+	GapDamaged:       "compressed text that is encoded is damaged",
 }
 
 func (x *account) reached(kind string) {

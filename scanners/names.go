@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"io"
+	"regexp"
 	"strings"
 
 	"github.com/quellhq/quell/rules"
@@ -48,6 +49,10 @@ const minNamed, maxExtension = 16, 8
 // same length, and no line break.
 func Apart(name string) string { return apart(name) }
 
+// bareHex is a hash as the name of an object, a layer or a cached file: without a prefix, no
+// token looks so.
+var bareHex = regexp.MustCompile(`\b[0-9a-f]{32,}\b`)
+
 // apart sets the long parts of a name off from what follows them: a token that is a folder's
 // name, or a file's without the extension, ends there. The length of the name does not change.
 func apart(name string) string {
@@ -55,6 +60,11 @@ func apart(name string) string {
 		return name
 	}
 	b := []byte(strings.ReplaceAll(name, "\n", " "))
+	for _, run := range bareHex.FindAllIndex(b, -1) {
+		if run[0] == 0 || b[run[0]-1] != '=' {
+			copy(b[run[0]:run[1]], bytes.Repeat([]byte{' '}, run[1]-run[0]))
+		}
+	}
 	begin := 0
 	for i := 0; i <= len(b); i++ {
 		if i < len(b) && b[i] != '/' {

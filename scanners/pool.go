@@ -131,7 +131,7 @@ func (r *run) caught(at rules.Location) {
 }
 
 func (r *run) artifact(ctx context.Context, a Artifact) {
-	x := &account{Meter: &Meter{patience: r.Patience, shared: &r.shared}}
+	x := &account{Meter: newMeter(r.Patience, &r.shared)}
 	defer x.report(a.Location, r.gap)
 	if a.Parts != nil {
 		if err := a.Parts(ctx, func(a Artifact, b io.Reader) error { return r.unpack(ctx, a, b, x, nil) }, r.gap); err != nil && ctx.Err() == nil {

@@ -6,40 +6,25 @@ import (
 	"encoding/hex"
 	"io"
 	"slices"
-	"sync/atomic"
 	"unicode/utf8"
 
 	"github.com/klauspost/compress/zstd"
 
+	"github.com/quellhq/quell/scanners"
 	"github.com/quellhq/quell/scanners/inflate"
 )
 
 // Limits of decoding: how deep encodings are nested (gitleaks has the same
-// five), the shortest run worth a try, and how many bytes may be derived from
-// one chunk, all views together, or inflated from one run.
+// five), the shortest run worth a try, how many bytes may be derived from one run of encoded
+// text with all that is nested in it, and how many of them are inflated at once. A run that
+// reaches a limit leaves all others as they are.
 const (
 	maxDepth    = 5
 	minEncoded  = 24
 	maxDerived  = 16 << 20
 	maxInflated = 4 << 20
+	maxSpent    = 1 << 30 // from all runs of a chunk
 )
-
-// limited counts what a limit kept from being looked at.
-type limited struct{ budget, long atomic.Int64 }
-
-// Limits says, in words, how often a limit kept something from being looked at.
-func (e *Engine) Limits() map[string]int64 {
-	out := map[string]int64{}
-	for name, n := range map[string]*atomic.Int64{
-		"encoded text was left undecoded: more than 16 MiB would come of one chunk": &e.limited.budget,
-		"what may be a match longer than 32 KiB was cut or left out":                &e.limited.long,
-	} {
-		if k := n.Load(); k > 0 {
-			out[name] = k
-		}
-	}
-	return out
-}
 
 // base64Class marks the bytes of both alphabets (RFC 4648, sections 4 and 5).
 var base64Class = func() (t [256]bool) {
@@ -52,6 +37,9 @@ var base64Class = func() (t [256]bool) {
 // decode looks into everything in a part of t that is encoded.
 func (l *look) decode(t *text, own span, depth int) {
 	l.runs(t, own, depth, nil)
+	if depth >= maxDepth {
+		return
+	}
 	for i, places := range &t.seen.escapes {
 		if len(places) > 0 {
 			l.unescape(t, own, i, depth)
@@ -67,7 +55,7 @@ func (l *look) runs(t *text, own span, depth int, over []int) {
 		if w.end <= own.start {
 			continue
 		}
-		if w.start >= own.end || l.budget < 0 {
+		if l.renew(depth); w.start >= own.end || l.budget < 0 {
 			return
 		}
 		if over != nil {
@@ -275,11 +263,14 @@ func looksDecoded(b []byte) bool { return printable(b) || inflater(b) != nil || 
 // plain searches what a run was decoded to, or what that inflates to.
 func (l *look) plain(c *text, step string, depth int) {
 	open := inflater(c.data)
-	if open == nil {
-		l.decoded(c, step, depth)
+	if depth >= maxDepth || open != nil && depth+1 >= maxDepth {
+		if open == nil || inflates(open, c.data) {
+			l.chunk.Reached(scanners.GapLimitDepth)
+		}
 		return
 	}
-	if depth+1 >= maxDepth {
+	if open == nil {
+		l.decoded(c, step, depth)
 		return
 	}
 	r, name, err := open(bytes.NewReader(c.data))
@@ -287,11 +278,16 @@ func (l *look) plain(c *text, step string, depth int) {
 		return
 	}
 	defer r.Close()
-	limit := min(maxInflated, l.budget)
-	out, _ := io.ReadAll(io.LimitReader(r, int64(max(limit, 0))+1))
-	if len(out) > limit {
-		l.e.limited.budget.Add(1)
-		out = out[:max(limit, 0)]
+	limit := max(0, min(maxInflated, l.budget))
+	out, err := io.ReadAll(io.LimitReader(r, int64(limit)+1))
+	switch {
+	case len(out) > limit:
+		l.chunk.Reached(scanners.GapLimitDecoding)
+		out = out[:limit]
+	case err != nil && c.cutOff(l.chunk):
+		l.chunk.Reached(scanners.GapLimitDecoding)
+	case err != nil && (name != "zlib" || len(out) >= minDamaged):
+		l.chunk.Reached(scanners.GapDamaged)
 	}
 	if len(out) == 0 {
 		return
@@ -301,6 +297,26 @@ func (l *look) plain(c *text, step string, depth int) {
 	defer l.s.free(g)
 	g.put(out, 0, len(c.data), whole)
 	l.decoded(g, name, depth+1)
+}
+
+// minDamaged is how much must come of a damaged zlib stream: its header alone is found in any
+// text.
+const minDamaged = 4 << 10
+
+// cutOff reports whether the text was decoded from a run that goes on behind the chunk.
+func (t *text) cutOff(c scanners.Chunk) bool {
+	return c.To < len(c.Data) && t.raw(len(t.data)-1, len(t.data)).end+2 >= len(c.Data)
+}
+
+// inflates reports whether bytes are compressed after all.
+func inflates(open func(io.Reader) (io.ReadCloser, string, error), b []byte) bool {
+	r, _, err := open(bytes.NewReader(b))
+	if err != nil {
+		return false
+	}
+	defer r.Close()
+	n, err := io.Copy(io.Discard, io.LimitReader(r, minDamaged))
+	return err == nil && n > 0
 }
 
 // inflatable marks the first bytes of what an inflater reads.
@@ -323,7 +339,7 @@ func inflater(b []byte) func(io.Reader) (io.ReadCloser, string, error) {
 		}
 	case bytes.HasPrefix(b, []byte{0x28, 0xb5, 0x2f, 0xfd}):
 		return func(r io.Reader) (io.ReadCloser, string, error) {
-			z, err := zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(maxInflated), zstd.WithDecoderLowmem(true))
+			z, err := zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(4*maxInflated), zstd.WithDecoderLowmem(true))
 			if err != nil {
 				return nil, "", err
 			}

@@ -37,7 +37,6 @@ type Engine struct {
 	atStart []uint16
 	slow    []int // rules that are run around their keywords, or always
 	scratch sync.Pool
-	limited limited
 }
 
 type compiled struct {

@@ -48,6 +48,7 @@ func (l *look) unescape(t *text, own span, k int, depth int) {
 		if c == nil {
 			return
 		}
+		l.renew(depth)
 		c.copy(from, until)
 		c.openEnd = until < len(b) && tokenByte[b[until]]
 		l.decoded(c, x.name, depth)
@@ -61,7 +62,7 @@ func (l *look) unescape(t *text, own span, k int, depth int) {
 		if i < done {
 			continue
 		}
-		if i >= end || l.budget < 0 {
+		if l.renew(depth); i >= end || l.budget < 0 {
 			break
 		}
 		size, n := x.at(b, i, out)

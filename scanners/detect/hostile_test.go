@@ -57,7 +57,7 @@ func TestHostileTextsAreBounded(t *testing.T) {
 	for name, b := range hostile(64 << 10 / fewer) {
 		l := look{e: e, s: &scratch{}, chunk: scanners.Chunk{Artifact: &scanners.Artifact{}, Data: b, To: len(b)}, budget: maxDerived}
 		l.text(&text{data: bytes.Clone(b)}, 0)
-		if derived := maxDerived - l.budget; derived > 64*len(b) {
+		if derived := l.spent; derived > 64*len(b) {
 			t.Errorf("%s: %d bytes are derived of %d", name, derived, len(b))
 		}
 		s := &scratch{}

@@ -6,6 +6,7 @@ import (
 	"iter"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/quellhq/quell/rules"
 	"github.com/quellhq/quell/scanners"
@@ -21,7 +22,10 @@ type look struct {
 	e       *Engine
 	s       *scratch
 	chunk   scanners.Chunk
-	budget  int // bytes that may still be derived
+	budget  int // bytes that may still be derived from a run of encoded text
+	spent   int // bytes that were derived from all
+	began   time.Time
+	late    bool // the file's time is over
 	ids     int
 	found   []raw
 	pending []fieldAt // of the search that is under way
@@ -32,7 +36,7 @@ func (e *Engine) Detect(c scanners.Chunk) iter.Seq[scanners.Match] {
 	return func(yield func(scanners.Match) bool) {
 		// One that a panic left in the middle of a search is not used again.
 		s := e.scratch.Get().(*scratch)
-		l := look{e: e, s: s, chunk: c, budget: maxDerived}
+		l := look{e: e, s: s, chunk: c, budget: maxDerived, began: time.Now()}
 		s.chunk = text{data: c.Data, inside: c.Offset > 0, seen: s.chunk.seen}
 		l.text(&s.chunk, 0)
 		s.chunk.data = nil
@@ -42,7 +46,7 @@ func (e *Engine) Detect(c scanners.Chunk) iter.Seq[scanners.Match] {
 				continue
 			}
 			if m.place.end == len(c.Data) && c.To < len(c.Data) {
-				e.limited.long.Add(1)
+				c.Reached(scanners.GapLimitMatch)
 			}
 			if !yield(m.out()) {
 				return
@@ -98,9 +102,7 @@ func (l *look) text(t *text, depth int) {
 		l.s.joins = l.s.joins[:0]
 	}
 	l.lines(main, own, joins, depth)
-	if depth < maxDepth {
-		l.decode(main, own, depth)
-	}
+	l.decode(main, own, depth)
 }
 
 // unfinished counts the attempts of the chunk's own part that were still going on
@@ -109,7 +111,7 @@ func (l *look) unfinished(t, main *text) {
 	if t.parent == nil && l.chunk.To < len(t.data) {
 		for _, pos := range l.s.open {
 			if at := main.owner(pos); at >= l.chunk.From && at < l.chunk.To {
-				l.e.limited.long.Add(1)
+				l.chunk.Reached(scanners.GapLimitMatch)
 			}
 		}
 	}

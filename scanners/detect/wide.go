@@ -28,7 +28,10 @@ func (l *look) wide(t *text, own span, depth int) {
 	const gap = 4
 	b := t.data
 	end := min(own.end, len(b))
-	for i, places := own.start, after(t.seen.wides, own.start); l.budget >= 0; {
+	for i, places := own.start, after(t.seen.wides, own.start); ; {
+		if l.renew(depth); l.budget < 0 {
+			return
+		}
 		for len(places) > 0 && int(places[0]) < i {
 			places = places[1:]
 		}

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/quellhq/quell/rules/token"
+	"github.com/quellhq/quell/scanners"
 )
 
 // Lines that were wrapped hard, in the middle of a token, are joined where
@@ -139,6 +140,7 @@ func (l *look) lines(t *text, own span, joins []int, depth int) {
 	slices.Sort(joins)
 	done := 0
 	for _, k := range joins {
+		l.renew(depth)
 		if k >= done {
 			done = l.joinAt(t, k)
 		}
@@ -243,6 +245,7 @@ func addressed(row []byte) bool {
 
 // joinRun joins lines of equal length and the shorter one behind them.
 func (l *look) joinRun(t *text, run []line, truncated bool, depth int) {
+	l.renew(depth)
 	if len(run) < 2 || l.budget < 0 {
 		return
 	}
@@ -306,10 +309,23 @@ func (l *look) joinAt(t *text, k int) (done int) {
 	return max(done, k+1)
 }
 
+// renew gives a run of encoded text of the chunk itself its own budget, unless the file's time
+// is over.
+func (l *look) renew(depth int) {
+	if depth == 0 && !l.late {
+		l.budget = maxDerived
+	}
+}
+
 // spend takes n bytes off the budget and reports whether there were as many.
 func (l *look) spend(n int) bool {
+	l.spent += n
+	if !l.late && (l.spent > maxSpent || l.chunk.Meter.Over(l.began)) {
+		l.late, l.budget = true, -1
+		l.chunk.Reached(scanners.GapLimitTime)
+	}
 	if l.budget -= n; l.budget < 0 {
-		l.e.limited.budget.Add(1)
+		l.chunk.Reached(scanners.GapLimitDecoding)
 		return false
 	}
 	return true
@@ -328,7 +344,9 @@ func (l *look) joined(c *text, usual bool) {
 		if proven := whole && checked; !proven && l.begins(c, m) {
 			return false
 		}
-		k := slices.IndexFunc(l.found, func(f raw) bool { return f.place.start == at.start && !f.spliced() && f.rule.Specific() >= m.rule.Specific() })
+		k := slices.IndexFunc(l.found, func(f raw) bool {
+			return f.place.start == at.start && !f.spliced() && f.rule.Specific() >= m.rule.Specific()
+		})
 		if k < 0 {
 			return usual || !m.rule.Random && (m.rule.Provider != nil || m.rule.leads)
 		}

@@ -14,6 +14,7 @@ import (
 	"github.com/quellhq/quell/scanners/archive"
 	"github.com/quellhq/quell/scanners/detect"
 	"github.com/quellhq/quell/scanners/files"
+	"github.com/quellhq/quell/scanners/sqlite"
 )
 
 func token(n int) string {
@@ -27,7 +28,7 @@ func scan(t *testing.T, targets ...string) (found []rules.Finding, gaps []scanne
 		t.Fatal(err)
 	}
 	var mu sync.Mutex
-	p := scanners.Pool{Detector: detect.New(set), Workers: 2, Unpacker: archive.New(archive.DefaultLimits)}
+	p := scanners.Pool{Detector: detect.New(set), Workers: 2, Unpacker: archive.New(archive.DefaultLimits), Openers: []scanners.Opener{sqlite.Opener()}}
 	_, err = p.Run(t.Context(), files.Source{Name: "path", Targets: targets},
 		func(f rules.Finding) { mu.Lock(); defer mu.Unlock(); found = append(found, f) },
 		func(g scanners.Gap) { mu.Lock(); defer mu.Unlock(); gaps = append(gaps, g) })
@@ -127,5 +128,21 @@ func TestHolesOfAFileArePassedOver(t *testing.T) {
 			n == 1 && (x.Location.Line != 4 || x.Location.Offset != far+7) {
 			t.Errorf("%+v", x.Location)
 		}
+	}
+}
+
+func TestAHoleAtTheBeginningIsPassedOver(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "holes")
+	f, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if _, err := f.WriteAt([]byte("\ntoken "+token(1)+"\n"), 3<<30); err != nil {
+		t.Skipf("the file system has no files of this size: %v", err)
+	}
+	found, gaps := scan(t, path)
+	if len(found) != 1 || len(gaps) > 0 || found[0].Location.Line != 2 {
+		t.Errorf("%d found, %v", len(found), gaps)
 	}
 }

@@ -35,8 +35,11 @@ func (s *sparse) Read(b []byte) (int, error) {
 		return s.File.Read(b)
 	}
 	if s.at >= s.data {
-		if err := s.next(); err != nil || s.at >= s.data {
-			return 0, errors.Join(err, io.EOF)
+		if err := s.next(); err != nil {
+			return 0, err
+		}
+		if s.at >= s.data {
+			return 0, io.EOF
 		}
 	}
 	n, err := s.File.ReadAt(b[:min(int64(len(b)), s.data-s.at)], s.at)

@@ -44,6 +44,7 @@ func (v *visit) stream(open func(context.Context) (io.ReadCloser, error)) {
 		}
 		defer in.Close()
 		docs := map[string][]byte{}
+		kept := int64(0) // bytes of docs
 		layers := map[string]bool{}
 		for t := tar.NewReader(in); ; {
 			h, err := t.Next()
@@ -60,7 +61,15 @@ func (v *visit) stream(open func(context.Context) (io.ReadCloser, error)) {
 			begin := make([]byte, 1)
 			n, _ := io.ReadFull(t, begin)
 			whole := io.MultiReader(bytes.NewReader(begin[:n]), t)
-			if n == 1 && (begin[0] == '{' || begin[0] == '[') && h.Size <= maxDocument {
+			if n == 1 && (begin[0] == '{' || begin[0] == '[') {
+				if kept += h.Size; kept > maxDocument {
+					l := rules.Location{Source: "image", Artifact: "image document " + name}
+					gap(scanners.Gap{Location: l, Kind: scanners.GapLimitMemory, Reason: fmt.Sprintf("documents of over %d MiB: it was scanned, and no image was looked for in it", maxDocument>>20)})
+					if err := part(scanners.Artifact{Location: l}, whole); err != nil {
+						return err
+					}
+					continue
+				}
 				b, err := io.ReadAll(whole)
 				if err != nil {
 					gap(scanners.Gap{Location: loc, Reason: name, Err: err})

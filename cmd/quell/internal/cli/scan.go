@@ -211,9 +211,6 @@ func (a *app) emitScan(rt *run.Runtime, sink report.Sink, command string, target
 	for _, why := range slices.Sorted(maps.Keys(accepted)) {
 		emit(report.Notice{Message: fmt.Sprintf("%d credentials were not judged, which is accepted: %s", accepted[why], why)})
 	}
-	for _, what := range slices.Sorted(maps.Keys(res.Limits)) {
-		emit(report.Notice{Message: fmt.Sprintf("%s (%d times)", what, res.Limits[what])})
-	}
 	if tally.Interrupted {
 		emit(report.Notice{Message: "interrupted: the result is not whole", Incomplete: true})
 	}

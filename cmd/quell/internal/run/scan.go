@@ -44,9 +44,8 @@ type Result struct {
 	Gaps        []scanners.Gap
 	Stats       scanners.Stats
 	Hidden      int
-	Partial     int              // findings of which a masker left only a part
-	Limits      map[string]int64 // how often the detector stopped at a limit, by what it says of it
-	Accepted    map[string]int   // gaps that are accepted, by the reason
+	Partial     int            // findings of which a masker left only a part
+	Accepted    map[string]int // gaps that are accepted, by the reason
 	Took        time.Duration
 }
 
@@ -115,9 +114,6 @@ func (s *Scan) Run(ctx context.Context) (*Result, error) {
 	})
 	slices.SortFunc(res.Gaps, func(a, b scanners.Gap) int { return strings.Compare(a.Error(), b.Error()) })
 	res.Credentials = Bind(Group(res.Findings, s.Key, s.Set), s.Key)
-	if l, ok := s.Detector.(interface{ Limits() map[string]int64 }); ok {
-		res.Limits = l.Limits()
-	}
 	res.Took = time.Since(start)
 	return res, err
 }
