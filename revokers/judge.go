@@ -36,18 +36,29 @@ func Judge(t Target, e Evidence) Verdict {
 	if e.Control != nil {
 		v.Control = controlLiveness(*e.Control)
 	}
-	switch a.Class {
-	case Accepts:
+	switch {
+	case a.Class == Accepts:
 		return accepted(t, e, v)
-	case Refuses:
+	case a.Class == Refuses && neverRefusal(a.Status):
+		v.Reason = Unreachable
+		if a.Status == http.StatusTooManyRequests {
+			v.Reason = Throttled
+		}
+	case a.Class == Refuses:
 		return refused(t, e, v)
-	case Silent:
+	case a.Class == Silent:
 		v.Reason = orReason(a.Reason, Unreachable)
 	default:
 		v.Reason = orReason(a.Reason, Unexpected)
 	}
 	v.Remedy = remedyFor(v.Reason, t)
 	return v
+}
+
+// neverRefusal reports whether a status is about the issuer and not about the
+// credential, whatever else the answer says.
+func neverRefusal(status int) bool {
+	return status == http.StatusRequestTimeout || status == http.StatusTooManyRequests || status >= 500
 }
 
 func orReason(r, otherwise Reason) Reason {
@@ -104,6 +115,9 @@ func refused(t Target, e Evidence, v Verdict) Verdict {
 	if e.Control != nil && e.Control.Class != Accepts {
 		return unknown(ControlFailed, said+"; the control did not get through either", "replace the control of the instance "+t.URL()+" in the policy with a credential that is live")
 	}
+	if t.Seen != nil && t.Seen.Endpoint != "" && t.Seen.Endpoint != a.Endpoint {
+		return unknown(Refused, said+fmt.Sprintf("; but %s said live, and only the endpoint that said live can say dead", t.Seen.Endpoint), "the settings of the [[instance]] in the policy that "+t.Seen.Endpoint+" needs, so that it can be asked again")
+	}
 	right := t.Seen != nil || t.Named || t.Instance.Sole || t.Rule.OneIssuer()
 	proven, lacks := proof(t, e)
 	if proven && right {
@@ -131,7 +145,10 @@ func proof(t Target, e Evidence) (ok bool, lacks []string) {
 	if has("negotiate") || has("ntlm") {
 		return false, []string{markerRemedy(t)}
 	}
-	if has("basic") && !a.SentBasic && !(seen && learned) {
+	// A gateway in front of the issuer asks for a password too, so a control is
+	// not enough: the refusal must be the one that was learned while this
+	// credential was Live.
+	if has("basic") && !a.SentBasic && !(learned && seen && a.Shape == t.Seen.Learned) {
 		return false, []string{markerRemedy(t)}
 	}
 	if a.Documented != "" {

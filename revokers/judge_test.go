@@ -1,0 +1,247 @@
+package revokers_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/quellhq/quell/revokers"
+	"github.com/quellhq/quell/revokers/guard"
+	"github.com/quellhq/quell/rules/credential"
+)
+
+// situation is what happened to a credential until the last answer about it.
+type situation struct {
+	lot
+	// seen: it was Live at the endpoint before, while never-issued ones got what
+	// wasNever says (nil: the same as never).
+	seen     bool
+	wasNever reply
+	// sent: a revocation was sent, and accepted or not. before is the last
+	// answer before it.
+	sent, accepted bool
+	before         reply
+
+	now, never, control reply
+
+	want   revokers.Liveness
+	reason revokers.Reason
+}
+
+// judge plays the situation. A new asker is a later run, which shares nothing
+// with the first but the sighting.
+func (s situation) judge(t *testing.T, later bool) revokers.Verdict {
+	t.Helper()
+	target := s.target(t)
+	if s.never == nil {
+		s.never = s.now
+	}
+	asker := &guard.Asker{}
+	if s.seen {
+		was := s.wasNever
+		if was == nil {
+			was = s.never
+		}
+		e, err := asker.Ask(t.Context(), script{accepts, accepts, was}, target, endpoint)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if v := revokers.Judge(target, e); v.Liveness != revokers.Live {
+			t.Fatalf("it was to be live first: %s (%s)", v.Liveness, v.Reason)
+		}
+		target.Seen = &revokers.Sighting{Endpoint: endpoint, At: e.Answer.At, Learned: e.Learned}
+	}
+	if later {
+		asker = &guard.Asker{}
+	}
+	e, err := asker.Ask(t.Context(), script{s.now, s.control, s.never}, target, endpoint)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.sent {
+		e.Sent = &revokers.Acknowledgement{Accepted: s.accepted, Status: 204}
+	}
+	if s.before != nil {
+		b := s.before(leakedText)
+		b.Endpoint = endpoint
+		e.Before = &b
+	}
+	return revokers.Judge(target, e)
+}
+
+func TestEachSituationHasOneVerdict(t *testing.T) {
+	no := refuses(401, "no")
+	oneIssuer, shared := lot{}, lot{selfHosted: true}
+	session := lot{cookie: true, operator: true, named: true}
+	with := func(l lot) lot { l.control = true; return l }
+	sole := func(l lot) lot { l.sole = true; return l }
+	at := func(l lot, host string) lot { l.hosts = []string{host}; return l }
+	unnamed := func(l lot) lot { l.named = false; return l }
+	login := redirects("issuer.example/login")
+	wrongAddress := documented(200, "invalid_auth", revokers.AlsoAsker)
+	inactive := documented(200, "inactive", revokers.AlsoCredential)
+	const dead, live, unknown = revokers.Dead, revokers.Live, revokers.Unknown
+
+	for name, s := range map[string]situation{
+		"a documented refusal after an accepted revocation, with a live control, is dead": {
+			lot: with(shared), seen: true, sent: true, accepted: true, before: accepts, now: documented(401, "bad", ""), control: accepts, want: dead, reason: revokers.Revoked},
+		"a throttled answer after the revocation decides nothing": {
+			lot: with(shared), seen: true, sent: true, accepted: true, before: accepts, now: throttles, never: no, control: accepts, want: unknown, reason: revokers.Throttled},
+		"silence after the revocation decides nothing": {
+			lot: shared, seen: true, sent: true, accepted: true, before: accepts, now: isSilent, never: no, want: unknown, reason: revokers.Unreachable},
+		"a word for a wrong address decides nothing without a control and an accepted revocation": {
+			lot: oneIssuer, seen: true, sent: true, before: accepts, now: wrongAddress, want: unknown, reason: revokers.Refused},
+		"a word for a wrong address decides nothing if the control gets it too": {
+			lot: with(oneIssuer), seen: true, sent: true, accepted: true, before: accepts, now: wrongAddress, control: wrongAddress, want: unknown, reason: revokers.ControlFailed},
+		"a word for a wrong address is dead if the control is live from the same address": {
+			lot: with(oneIssuer), now: wrongAddress, control: accepts, want: dead, reason: revokers.Revoked},
+		"a word for a wrong address is dead after an accepted revocation of what was live": {
+			lot: oneIssuer, seen: true, sent: true, accepted: true, before: accepts, now: wrongAddress, want: dead, reason: revokers.Revoked},
+		"a documented word of one meaning is dead with a live control": {
+			lot: with(oneIssuer), now: documented(200, "token_revoked", ""), control: accepts, want: dead, reason: revokers.Revoked},
+		"a token that the text places at another host is not dead at the public one": {
+			lot: at(shared, "gitlab.corp.example"), now: no, want: unknown, reason: revokers.OtherIssuer},
+		"a token of a shared form is not dead at the public host, whatever the control": {
+			lot: with(shared), now: no, control: accepts, want: unknown, reason: revokers.Refused},
+		"a token of a shared form is dead at the public host if there is no other server": {
+			lot: sole(with(shared)), now: no, control: accepts, want: dead, reason: revokers.Revoked},
+		"the statement about other servers does not outweigh a host in the text": {
+			lot: at(sole(with(shared)), "gitlab.corp.example"), now: no, control: accepts, want: unknown, reason: revokers.OtherIssuer},
+		"a documented refusal at the only server needs no control": {
+			lot: sole(shared), now: documented(401, "bad", ""), want: dead, reason: revokers.Revoked},
+		"a documented refusal of a shared form says nothing without that statement": {
+			lot: shared, now: documented(401, "bad", ""), want: unknown, reason: revokers.Refused},
+		"a cookie that two applications share is not dead by the answer of one": {
+			lot: with(unnamed(session)), now: no, control: accepts, want: unknown, reason: revokers.Refused},
+		"a redirect to the sign-in page may mean a missing right": {
+			lot: with(session), now: login, control: accepts, want: unknown, reason: revokers.Refused},
+		"a redirect to the sign-in page is dead after a kill, with a live control": {
+			lot: with(session), seen: true, sent: true, accepted: true, before: accepts, now: login, control: accepts, want: dead, reason: revokers.Revoked},
+		"a session that its user ended after it was seen is dead with a live control": {
+			lot: with(session), seen: true, now: login, control: accepts, want: dead, reason: revokers.Revoked},
+		"a marker of the operator's is a documented refusal": {
+			lot: with(session), now: documented(302, "dead_marker", ""), never: login, control: accepts, want: dead, reason: revokers.Revoked},
+		"a marker counts where dead and never-issued ones get different words": {
+			lot: with(session), now: documented(401, "revoked", ""), never: refuses(401, "signature"), control: accepts, want: dead, reason: revokers.Revoked},
+		"words that never-issued ones do not get are not learned": {
+			lot: with(session), seen: true, sent: true, accepted: true, before: accepts, now: refuses(401, "revoked"), never: refuses(401, "signature"), control: accepts, want: unknown, reason: revokers.Refused},
+		"the learned refusal is dead after an accepted logout without any control": {
+			lot: session, seen: true, sent: true, accepted: true, before: accepts, now: no, want: dead, reason: revokers.Revoked},
+		"the learned refusal decides nothing if the control is refused": {
+			lot: with(session), seen: true, sent: true, accepted: true, before: accepts, now: no, control: no, want: unknown, reason: revokers.ControlFailed},
+		"the learned refusal decides nothing if the control is not answered": {
+			lot: with(session), seen: true, sent: true, accepted: true, before: accepts, now: no, control: isSilent, want: unknown, reason: revokers.ControlFailed},
+		"the learned refusal decides nothing if it was the answer before the logout": {
+			lot: session, seen: true, sent: true, accepted: true, before: no, now: no, want: unknown, reason: revokers.Refused},
+		"the learned refusal decides nothing if nothing was asked before the logout": {
+			lot: session, seen: true, sent: true, accepted: true, now: no, want: unknown, reason: revokers.Refused},
+		"the learned refusal decides nothing if the logout was not accepted": {
+			lot: session, seen: true, sent: true, before: accepts, now: no, want: unknown, reason: revokers.Refused},
+		"a gateway's answer to everybody decides nothing": {
+			lot: session, now: refuses(403, "sign in to the gateway"), want: unknown, reason: revokers.Refused},
+		"a Basic challenge to everybody decides nothing": {
+			lot: session, now: challenges("basic", false), want: unknown, reason: revokers.Refused},
+		"a Basic challenge to everybody and the control decides nothing": {
+			lot: with(session), now: challenges("basic", false), control: challenges("basic", false), want: unknown, reason: revokers.ControlFailed},
+		"a Basic challenge decides nothing for a session that was never seen, whatever the control": {
+			lot: with(session), now: challenges("basic", false), control: accepts, want: unknown, reason: revokers.Refused},
+		"a Basic challenge that was learned is dead for a killed Basic key": {
+			lot: with(shared), seen: true, sent: true, accepted: true, before: accepts, now: challenges("basic", true), control: accepts, want: dead, reason: revokers.Revoked},
+		"a Basic challenge that was learned while it was live is dead with a live control": {
+			lot: with(session), seen: true, now: challenges("basic", false), control: accepts, want: dead, reason: revokers.Revoked},
+		"a Basic challenge that appeared after it was seen decides nothing, whatever the control": {
+			lot: with(session), seen: true, wasNever: no, sent: true, accepted: true, before: accepts, now: challenges("basic", false), control: accepts, want: unknown, reason: revokers.Refused},
+		"a gateway that appeared after the kill decides nothing": {
+			lot: session, seen: true, wasNever: no, sent: true, accepted: true, before: accepts, now: refuses(401, "sign in to the gateway"), want: unknown, reason: revokers.Refused},
+		"a Negotiate challenge never counts": {
+			lot: with(session), seen: true, sent: true, accepted: true, before: accepts, now: challenges("basic,negotiate", true), control: accepts, want: unknown, reason: revokers.Refused},
+		"an application's own refusal decides nothing for a session that was never seen": {
+			lot: session, now: no, want: unknown, reason: revokers.Refused},
+		"an application's own refusal is dead for a named cookie with a live control": {
+			lot: with(session), now: no, control: accepts, want: dead, reason: revokers.Revoked},
+		"a 403 is not the 401 that was learned": {
+			lot: with(session), seen: true, sent: true, accepted: true, before: accepts, now: refuses(403, "no"), never: no, control: accepts, want: unknown, reason: revokers.Refused},
+		"a redirect is not the 401 that was learned": {
+			lot: session, seen: true, sent: true, accepted: true, before: accepts, now: login, never: no, want: unknown, reason: revokers.Refused},
+		"a redirect to another page is not the one that was learned": {
+			lot: with(session), seen: true, now: redirects("issuer.example/consent"), never: login, control: accepts, want: unknown, reason: revokers.Refused},
+		"a 403 for what was never live may mean a missing right": {
+			lot: with(session), now: refuses(403, "no"), control: accepts, want: unknown, reason: revokers.Refused},
+		"a response without a meaning decides nothing": {
+			lot: with(session), seen: true, sent: true, accepted: true, before: accepts, now: other, never: no, control: accepts, want: unknown, reason: revokers.Unexpected},
+		"it is live if only the never-issued one is throttled": {
+			lot: shared, now: accepts, never: throttles, want: live, reason: revokers.Authenticated},
+		"nothing is decided where everybody is accepted": {
+			lot: shared, now: accepts, never: accepts, want: unknown, reason: revokers.AcceptsAnything},
+		"a replica that still accepts it makes it live": {
+			lot: with(shared), seen: true, sent: true, accepted: true, before: accepts, now: accepts, never: no, control: accepts, want: live, reason: revokers.Authenticated},
+		"inactive for what was never live there may be another client's token": {
+			lot: with(oneIssuer), now: inactive, control: accepts, want: unknown, reason: revokers.Refused},
+		"inactive after an accepted revocation of what was active is dead": {
+			lot: oneIssuer, seen: true, wasNever: inactive, sent: true, accepted: true, before: accepts, now: inactive, want: dead, reason: revokers.Revoked},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for _, later := range []bool{false, true} {
+				v := s.judge(t, later)
+				if v.Liveness != s.want || v.Reason != s.reason {
+					t.Errorf("later run %v: %s (%s): %s", later, v.Liveness, v.Reason, v.Detail)
+				}
+				if v.Unanswered() && v.Remedy == "" {
+					t.Errorf("later run %v: no remedy for %s", later, v.Reason)
+				}
+				if wants := s.want == revokers.Live && s.never(leakedText).Class == revokers.Refuses; v.Liveness == revokers.Live && v.NegativeControl != wants {
+					t.Errorf("later run %v: the negative control is %v", later, v.NegativeControl)
+				}
+			}
+		})
+	}
+}
+
+// Userinfo said Live: introspection can't say Dead, whatever it says, since it
+// also calls the tokens of other clients inactive.
+func TestAnEndpointCannotOverrideTheOneThatSaidLive(t *testing.T) {
+	for name, now := range map[string]reply{
+		"a word with other causes": documented(200, "inactive", revokers.AlsoCredential),
+		"a word of one meaning":    documented(401, "revoked", ""),
+		"a refusal without source": refuses(401, "no"),
+	} {
+		target := lot{control: true}.target(t)
+		target.Seen = &revokers.Sighting{Endpoint: "userinfo", At: time.Now()}
+		e, err := (&guard.Asker{}).Ask(t.Context(), script{now, accepts, now}, target, "introspection")
+		if err != nil {
+			t.Fatal(err)
+		}
+		before := accepts(leakedText)
+		before.Endpoint = "userinfo"
+		e.Sent, e.Before = &revokers.Acknowledgement{Accepted: true}, &before
+		if v := revokers.Judge(target, e); v.Liveness != revokers.Unknown || v.Remedy == "" {
+			t.Errorf("%s: %s (%s)", name, v.Liveness, v.Reason)
+		}
+	}
+}
+
+// A cookie's Expires is a claim of the text; a token's own exp is not, after the
+// leeway of clocks.
+func TestOnlyTheCredentialsOwnContentDecidesOffline(t *testing.T) {
+	now := time.Now()
+	past, justNow := now.Add(-time.Hour), now.Add(-time.Minute)
+	set := setOf(t)
+	for name, c := range map[string]struct {
+		claim, own *time.Time
+		dead       bool
+	}{
+		"a carrier's expiry is a claim":                {&past, nil, false},
+		"its own expiry counts":                        {nil, &past, true},
+		"its own expiry within the leeway of clocks":   {nil, &justNow, false},
+		"its own expiry counts, whatever a claim says": {&now, &past, true},
+	} {
+		cred := lot{}.target(t).Credential
+		cred.Claims.Expires = c.claim
+		if c.own != nil {
+			cred.Offline = credential.Offline{State: credential.OfflineExpired, Expires: c.own}
+		}
+		v, done := revokers.WithoutAsking(set, cred, false, now)
+		if done != c.dead || done && v.Liveness != revokers.Dead {
+			t.Errorf("%s: %s (%s), decided %v", name, v.Liveness, v.Reason, done)
+		}
+	}
+}
