@@ -123,7 +123,11 @@ func (t Template) Shape(r *Refusal) string {
 func Schemes(headers []string) string {
 	var out []string
 	for _, h := range headers {
-		for _, m := range scheme.FindAllStringSubmatch(h, 8) {
+		for _, e := range elements(h) {
+			m := scheme.FindStringSubmatch(e)
+			if m == nil {
+				continue
+			}
 			if s := strings.ToLower(m[1]); !slices.Contains(out, s) {
 				out = append(out, s)
 			}
@@ -133,6 +137,24 @@ func Schemes(headers []string) string {
 	return strings.Join(out, ",")
 }
 
-// scheme finds the beginning of each challenge (RFC 9110, 11.6.1): a token that
-// no "=" follows.
-var scheme = regexp.MustCompile(`(?:^|,)\s*([A-Za-z][A-Za-z0-9._~+-]*)(?:\s+[A-Za-z0-9]|\s*(?:,|$))`)
+// scheme matches an element of the list that begins a challenge (RFC 9110,
+// 11.6.1): a token that no "=" follows.
+var scheme = regexp.MustCompile(`^\s*([A-Za-z][A-Za-z0-9._~+-]*)(?:\s+[^\s=]|\s*$)`)
+
+// elements splits a list at its commas. A comma within a quoted string is none.
+func elements(list string) []string {
+	var out []string
+	start, quoted := 0, false
+	for i := 0; i < len(list); i++ {
+		switch c := list[i]; {
+		case quoted && c == '\\':
+			i++
+		case c == '"':
+			quoted = !quoted
+		case c == ',' && !quoted:
+			out = append(out, list[start:i])
+			start = i + 1
+		}
+	}
+	return append(out, list[start:])
+}
