@@ -63,6 +63,9 @@ type Kill struct {
 	// Target is the credential at the instance and endpoint that said Live.
 	Target   revokers.Target
 	Endpoint string
+	// Attempted is set if a request that ends it left, in this run or in an
+	// earlier one. Without it nothing is Confirmed.
+	Attempted bool
 	// Sent is the issuer's response to the revocation; nil if none was received.
 	Sent *revokers.Acknowledgement
 	// Before is the last answer before the revocation.
@@ -75,6 +78,9 @@ type Schedule struct {
 	Settle time.Duration
 	// Looks is the number of looks to make; zero means TargetLooks.
 	Looks int
+	// Limit is the number of looks that the issuer's limits allow in all; zero
+	// means that they do not matter.
+	Limit int
 	// MaxRisk is the highest replica risk that still counts as Confirmed; zero
 	// means that the risk decides nothing.
 	MaxRisk float64
@@ -88,9 +94,11 @@ type Prover struct {
 }
 
 // Confirm asks the endpoint that said Live again until it has said Dead at
-// every look throughout the settle time. Any Live resets the count; if a Live
-// followed a Dead, replicas disagree and a second settle time must pass.
-// Whatever else happens, the outcome is StillAlive or Unconfirmed.
+// every look throughout the settle time. Any Live resets the count: replicas
+// may disagree, so a second settle time must pass with twice the looks. Each
+// restart is another chance to miss a stale replica, and twice the looks keep
+// the sum of those chances below the one of the first round. Whatever else
+// happens, the outcome is StillAlive or Unconfirmed.
 func (p *Prover) Confirm(ctx context.Context, k Kill, s Schedule) Confirmation {
 	w := &watch{p: p, k: k, start: time.Now(), c: Confirmation{Control: NoControl}}
 	w.k.Target = k.Target.Fresh()
@@ -106,11 +114,13 @@ func (p *Prover) Confirm(ctx context.Context, k Kill, s Schedule) Confirmation {
 		n = TargetLooks
 	}
 	n = max(n, MinLooks)
-	w.round(ctx, n, s.Settle)
-	if w.flapped && w.last != revokers.Live && ctx.Err() == nil {
+	stopped := w.round(ctx, n, s.Settle, s.Limit > 0)
+	if again := w.second(n, s.Limit, stopped); again >= MinLooks && ctx.Err() == nil {
 		w.streak, w.lives = 0, 0
-		w.round(ctx, n, s.Settle)
+		w.round(ctx, again, s.Settle, false)
 		w.split = w.lives > 0
+	} else if stopped {
+		w.spent = true
 	}
 	w.c.Took = time.Since(w.start)
 	w.c.Looks, w.c.ReplicaRisk = w.streak, Risk(w.streak)
@@ -128,9 +138,22 @@ type watch struct {
 	latest  revokers.Verdict
 	streak  int // looks in a row that said Dead
 	seen    int // looks that said Dead at all
+	looks   int // answered or not
 	flapped bool
 	split   bool
+	spent   bool // no look is left to see whether replicas agree
 	lives   int
+}
+
+// second is the number of looks of the second round, if one is due.
+func (w *watch) second(n, limit int, stopped bool) int {
+	switch {
+	case w.lives == 0, w.last == revokers.Live && !stopped:
+		return 0
+	case limit > 0:
+		return min(2*n, limit-w.looks)
+	}
+	return 2 * n
 }
 
 func (w *watch) decide(ctx context.Context, s Schedule) {
@@ -142,9 +165,18 @@ func (w *watch) decide(ctx context.Context, s Schedule) {
 	case w.split:
 		c.Outcome, c.Detail = StillAlive, "the issuer's replicas disagree: some still accept it after the settle time"
 		c.Remedy = "quell recheck; or a longer settle of the [[instance]] in the policy"
+	case w.spent:
+		c.Outcome, c.Detail = Unconfirmed, "the issuer's replicas disagree, and its limits did not allow another look"
+		c.Remedy = "quell recheck after the settle time"
 	case w.last == revokers.Live:
 		c.Outcome, c.Detail = StillAlive, "the endpoint that said live still says live"
 		c.Remedy = "end it at the issuer by hand, then quell recheck"
+	case w.last == revokers.Dead && w.streak >= MinLooks && !w.k.Attempted:
+		c.Outcome, c.Detail = Unconfirmed, "it is dead, and not by a request of quell's: none left"
+		c.Remedy = "a new plan, which finds it dead"
+	case w.last == revokers.Dead && w.streak >= MinLooks && w.k.Target.Seen == nil:
+		c.Outcome, c.Detail = Unconfirmed, "it is dead, but no endpoint had said live before, so what ended it is not known"
+		c.Remedy = "a new plan, which finds it dead"
 	case w.last == revokers.Dead && w.streak >= MinLooks && s.MaxRisk > 0 && c.ReplicaRisk > s.MaxRisk:
 		c.Outcome, c.Detail = Unconfirmed, "the issuer's limits did not allow enough looks for kill.max_replica_risk"
 		c.Remedy = "quell recheck later; or a higher kill.max_replica_risk in the policy"
@@ -160,19 +192,26 @@ func (w *watch) decide(ctx context.Context, s Schedule) {
 	}
 }
 
-// round makes n looks, evenly over the settle time.
-func (w *watch) round(ctx context.Context, n int, settle time.Duration) {
+// round makes n looks, evenly over the settle time. With thrifty it makes no
+// more once a Live has followed a Dead, and reports that it stopped: the looks
+// that are left serve a second round.
+func (w *watch) round(ctx context.Context, n int, settle time.Duration, thrifty bool) (stopped bool) {
 	from := time.Now()
 	for i := range n {
 		part := float64(i) / float64(n-1)
 		if !sleepUntil(ctx, from.Add(time.Duration(float64(settle)*part))) {
-			return
+			return false
 		}
 		w.look(ctx)
+		if thrifty && w.flapped {
+			return sleepUntil(ctx, from.Add(settle))
+		}
 	}
+	return false
 }
 
 func (w *watch) look(ctx context.Context) {
+	w.looks++
 	e, err := w.p.Asker.Look(ctx, w.p.Verifier, w.k.Target, w.k.Endpoint, w.control)
 	if err != nil {
 		w.last = revokers.Unknown

@@ -64,8 +64,19 @@ func (r *applying) confirm(ctx context.Context, w *item) prove.Confirmation {
 		return prove.Confirmation{Outcome: prove.Unconfirmed, Detail: "the instance lacks a setting that the probe needs", Control: prove.NoControl, Remedy: "quell providers " + t.Instance.Provider}
 	}
 	s := prove.Schedule{Settle: time.Duration(w.it.Settle), MaxRisk: r.Policy.MaxReplicaRisk(), Looks: looksFor(t)}
+	if t.Rule.RequestsMax > 0 {
+		s.Limit = s.Looks
+	}
 	r.progress("confirming %s %s at %s, up to %s", w.it.Rule, w.it.Redacted, t.Host(), s.Settle)
-	return r.Prover.Confirm(ctx, prove.Kill{Target: t, Endpoint: endpoint, Sent: w.sent, Before: w.before}, s)
+	return r.Prover.Confirm(ctx, prove.Kill{Target: t, Endpoint: endpoint, Attempted: r.attempted(w), Sent: w.sent, Before: w.before}, s)
+}
+
+// attempted reports whether a request that ends w left: in this apply, or in an
+// earlier one whose intent is in the ledger.
+func (r *applying) attempted(w *item) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return w.hist.intent != nil || r.kills[w.it.Fingerprint]
 }
 
 // looksFor is the number of looks that the issuer's limits allow.
