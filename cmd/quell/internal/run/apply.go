@@ -71,7 +71,7 @@ func (a *Applier) Apply(ctx context.Context, p *plan.Plan, id string, emit func(
 	if err != nil {
 		return err
 	}
-	r := &applying{Applier: a, plan: p, id: id, items: items, emit: emit}
+	r := &applying{Applier: a, plan: p, id: id, items: items, emit: emit, allowed: map[string]bool{}}
 	r.kills, err = a.killsOf(ctx, id)
 	if err != nil {
 		return err
@@ -108,7 +108,10 @@ type applying struct {
 	mu     sync.Mutex
 	failed error
 	kills  map[string]bool // incidents of this plan that have an intent
-	wg     sync.WaitGroup
+	// allowed are incidents that this apply decided to end: those of a batch
+	// have no intent yet when the next one is decided.
+	allowed map[string]bool
+	wg      sync.WaitGroup
 }
 
 func (r *applying) done(w *item, err error) {

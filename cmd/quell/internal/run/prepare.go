@@ -122,20 +122,14 @@ func (r *applying) keep(ctx context.Context, w *item) error {
 // first decides an item that no request was sent for.
 func (r *applying) first(ctx context.Context, w *item) (final bool, err error) {
 	w.act.Code = 0
-	checked := Checked{Credential: w.cred, Verdicts: []revokers.Verdict{w.verdict}, Target: &w.target}
+	checked := r.checked(w)
 	dead := w.verdict.Liveness == revokers.Dead
 	if dead {
 		w.already = true
 		// The decision is about sending all the same; it needs no liveness.
 		checked.Verdicts[0].Liveness, checked.Verdicts[0].NegativeControl = revokers.Live, true
 	}
-	r.mu.Lock()
-	done := len(r.kills)
-	if r.kills[w.it.Fingerprint] {
-		done--
-	}
-	r.mu.Unlock()
-	d := r.Planner.decide(ctx, checked, done)
+	d := r.Planner.decide(ctx, checked, r.others(w))
 	switch {
 	case dead && (d.hold != nil || d.revoke == nil || len(d.steps) > 0 || d.revoke.Tier != rules.TierSelf || d.revoke.Collateral != "" || !d.revoke.Idempotent() || differs(w.it, d) != ""):
 		return r.alreadyDead(ctx, w)
@@ -150,7 +144,31 @@ func (r *applying) first(ctx context.Context, w *item) (final bool, err error) {
 		return r.hold(ctx, w, "what would be sent differs from the plan", "a new plan", diff)
 	}
 	w.steps, w.revoke, w.send = d.steps, d.revoke, d.revoke != nil
+	r.mu.Lock()
+	r.allowed[w.it.Fingerprint] = true
+	r.mu.Unlock()
 	return false, nil
+}
+
+// others is the number of the plan's kills besides w: kill.max counts them over
+// all of its applies.
+func (r *applying) others(w *item) int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	all := maps.Clone(r.kills)
+	maps.Copy(all, r.allowed)
+	delete(all, w.it.Fingerprint)
+	return len(all)
+}
+
+// checked is what a decision about w looks at. A dead credential's issuer
+// reports no identity: then the plan's decides whose it was.
+func (r *applying) checked(w *item) Checked {
+	v := w.verdict
+	if v.Liveness == revokers.Dead && len(v.Identity) == 0 {
+		v.Identity = w.it.Verdict.Identity
+	}
+	return Checked{Credential: w.cred, Verdicts: []revokers.Verdict{v}, Target: &w.target}
 }
 
 // heldCode is the exit code that a held item causes: 3 if the plan saw it live,
@@ -191,7 +209,7 @@ func (r *applying) resume(ctx context.Context, w *item) (final bool, err error) 
 		w.sent = &revokers.Acknowledgement{Accepted: h.receipt.Accepted, Status: h.receipt.Status, Detail: h.receipt.Detail, At: h.receipt.At}
 		w.act.Receipt = w.sent
 	}
-	checked := Checked{Credential: w.cred, Verdicts: []revokers.Verdict{w.verdict}, Target: &w.target}
+	checked := r.checked(w)
 	checked.Verdicts[0].Liveness, checked.Verdicts[0].NegativeControl = revokers.Live, true
 	d := r.Planner.decide(ctx, checked, 0)
 	again := d.hold == nil && differs(w.it, d) == ""
