@@ -2,6 +2,7 @@ package prove_test
 
 import (
 	"context"
+	"math"
 	"math/rand/v2"
 	"os"
 	"strconv"
@@ -212,7 +213,7 @@ func TestFaultsNeverMakeAFalseConfirmed(t *testing.T) {
 // One replica never learns of the kill. Every request goes to a random one, as
 // a load balancer sends fresh connections.
 func TestStaleReplicasAreFound(t *testing.T) {
-	total := kills(t, 3000)
+	total := kills(t, 1000)
 	for _, c := range []struct {
 		replicas   int
 		most       float64 // share of false Confirmed
@@ -234,7 +235,12 @@ func TestStaleReplicasAreFound(t *testing.T) {
 		}
 		share := float64(wrong) / float64(total)
 		t.Logf("1 of %d replicas stale, control %v: %d of %d Confirmed (%.2f %%), %.1f requests per kill", c.replicas, c.controlled, wrong, total, 100*share, float64(requests)/float64(total))
-		if share > c.most {
+		// Few kills scatter: the bar itself is for 20,000.
+		most := c.most
+		if total < 20_000 {
+			most += 3 * math.Sqrt(most*(1-most)/float64(total))
+		}
+		if share > most {
 			t.Errorf("1 of %d replicas stale: %.2f %% false Confirmed", c.replicas, 100*share)
 		}
 	}
