@@ -105,10 +105,10 @@ type lot struct {
 
 func (l lot) target(t *testing.T) revokers.Target {
 	t.Helper()
-	p := &rules.Provider{ID: "made-up", Hosts: []string{"issuer.example"}, SelfHosted: l.selfHosted}
+	p := &rules.Provider{ID: "made-up", Hosts: []string{"issuer.example"}, Asked: []string{"issuer.example"}, SelfHosted: l.selfHosted}
 	r := &rules.Rule{ID: "made-up", Provider: p, Kind: credential.KindAPIKey, Probe: &rules.Probe{}}
 	if l.cookie {
-		p.Hosts, r.Kind, r.Cookie = nil, credential.KindSessionCookie, &rules.CookieFamily{Names: []string{"sid"}, Value: ".*"}
+		p.Hosts, p.Asked, r.Kind, r.Cookie = nil, nil, credential.KindSessionCookie, &rules.CookieFamily{Names: []string{"sid"}, Value: ".*"}
 	}
 	u, err := url.Parse("https://issuer.example")
 	if err != nil {

@@ -71,7 +71,7 @@ func others(leakedOnes answers) answers {
 
 // target is a credential at an instance that has a control or none.
 func target(controlled bool) revokers.Target {
-	p := &rules.Provider{ID: "made-up", Hosts: []string{"issuer.example"}}
+	p := &rules.Provider{ID: "made-up", Hosts: []string{"issuer.example"}, Asked: []string{"issuer.example"}}
 	r := &rules.Rule{ID: "made-up", Provider: p, Kind: credential.KindAPIKey, Probe: &rules.Probe{}}
 	in := &issuer.Instance{Provider: p.ID, URL: &url.URL{Scheme: "https", Host: "issuer.example"}, Settings: map[string]string{}}
 	if controlled {
@@ -134,7 +134,7 @@ func TestHowAKillEnds(t *testing.T) {
 		"no request left":                         {true, func(k *prove.Kill) { k.Attempted, k.Sent = false, nil }, always(others(no)), prove.Unconfirmed, "live", 38},
 		"its response was lost, the control live": {true, func(k *prove.Kill) { k.Sent = nil }, always(others(no)), prove.Confirmed, "live", 38},
 		"it was never seen live":                  {true, func(k *prove.Kill) { k.Target.Seen = nil }, always(others(documented)), prove.Unconfirmed, "live", 38},
-		"accepted, and still alive":               {true, nil, always(others(accepts)), prove.StillAlive, "unknown", 0},
+		"accepted, and still alive":               {true, nil, always(others(accepts)), prove.StillAlive, "live", 0},
 		"silence after the kill":                  {true, nil, always(others(silent)), prove.Unconfirmed, "unknown", 0},
 		"silence at the end":                      {true, nil, from(settle-1, others(no), others(silent)), prove.Unconfirmed, "live", 37},
 		"everybody is accepted after the kill":    {true, nil, always(accepts), prove.Unconfirmed, "unknown", 0},

@@ -105,13 +105,13 @@ func TestWhatStopsAnApply(t *testing.T) {
 		"kill.tiers is empty":                          {func(b *bench) { b.applier.Policy.Kill.Tiers = &none }, "does not allow", ExitLeft},
 		"kill.max_age is zero":                         {func(b *bench) { b.applier.Policy.Kill.MaxAge = &now }, "old", 0},
 		"the revocation has another path": {func(b *bench) {
-			b.set.Rule("github-pat").Revokes[0].Request.Path = "/credentials/revoke/all"
+			b.set.Rule("github-pat").Revokes[0].Requests[0].Path = "/credentials/revoke/all"
 		}, "differs from the plan", ExitLeft},
 		"the revocation has another header": {func(b *bench) {
-			b.set.Rule("github-pat").Revokes[0].Request.Header["X-Scope"] = "everyone"
+			b.set.Rule("github-pat").Revokes[0].Requests[0].Header["X-Scope"] = "everyone"
 		}, "differs from the plan", ExitLeft},
 		"the revocation has another body": {func(b *bench) {
-			b.set.Rule("github-pat").Revokes[0].Request.JSON["everyone"] = "yes"
+			b.set.Rule("github-pat").Revokes[0].Requests[0].JSON.(map[string]any)["everyone"] = "yes"
 		}, "differs from the plan", ExitLeft},
 	} {
 		t.Run(name, func(t *testing.T) {

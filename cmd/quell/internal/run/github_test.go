@@ -131,9 +131,6 @@ func setup(t *testing.T, n int) *bench {
 		for i := range r.Revokes {
 			r.Revokes[i].Only = nil // the real call is limited to GitHub's own host
 		}
-		if r.Owner() == "" {
-			r.OwnerField = "subject"
-		}
 	}
 	b := &bench{t: t, issuer: &github{live: map[string]account{}}, set: set, random: rand.NewChaCha8([32]byte{1}), path: filepath.Join(t.TempDir(), "ledger.db")}
 	srv := httptest.NewServer(b.issuer)
