@@ -2,21 +2,31 @@ package oci
 
 import (
 	"archive/tar"
+	"bufio"
 	"context"
+	"crypto/sha256"
+	"crypto/sha512"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
+	"net/http"
 	"os"
 	"path"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
+
+	"github.com/quellhq/quell/scanners"
+	"github.com/quellhq/quell/scanners/archive"
 )
 
 // blobs is where an image's parts are, by their digests.
@@ -28,9 +38,10 @@ type blobs interface {
 // MiB of the first.
 const maxDocument = 64 << 20
 
-// document reads a small blob whole.
+// documentOf reads a small blob whole. An error with bytes says that these are not the
+// ones of the digest. The data that a descriptor may carry is taken only where they are.
 func documentOf(ctx context.Context, b blobs, d v1.Descriptor) ([]byte, error) {
-	if len(d.Data) > 0 {
+	if len(d.Data) > 0 && matchesDigest(d.Data, d.Digest) {
 		return d.Data, nil
 	}
 	r, err := b.open(ctx, d)
@@ -39,10 +50,29 @@ func documentOf(ctx context.Context, b blobs, d v1.Descriptor) ([]byte, error) {
 	}
 	defer r.Close()
 	out, err := io.ReadAll(io.LimitReader(r, maxDocument+1))
-	if len(out) > maxDocument {
-		return nil, fmt.Errorf("a document of over %d MiB", maxDocument>>20)
+	switch {
+	case len(out) > maxDocument:
+		return nil, scanners.OfKind(scanners.GapLimitMemory, fmt.Errorf("a document of over %d MiB", maxDocument>>20))
+	case err == nil && !matchesDigest(out, d.Digest):
+		err = errDigest
 	}
 	return out, err
+}
+
+var errDigest = scanners.OfKind(scanners.GapDamaged, errors.New("its bytes are not those of its digest"))
+
+// matchesDigest compares bytes with a digest. One by another algorithm than SHA-256 or
+// SHA-512 is not compared: the specification registers no other.
+func matchesDigest(b []byte, d v1.Hash) bool {
+	switch d.Algorithm {
+	case "sha256":
+		sum := sha256.Sum256(b)
+		return hex.EncodeToString(sum[:]) == d.Hex
+	case "sha512":
+		sum := sha512.Sum512(b)
+		return hex.EncodeToString(sum[:]) == d.Hex
+	}
+	return true
 }
 
 // folder is an OCI layout, or what skopeo's dir: transport writes.
@@ -81,17 +111,41 @@ func absent(err error) error {
 	return err
 }
 
-// all lists a layout's blobs.
-func (f folder) all() (out []v1.Hash) {
-	_ = fs.WalkDir(f.root.FS(), "blobs", func(p string, d fs.DirEntry, err error) error {
-		if err == nil && d.Type().IsRegular() {
-			if h, err := v1.NewHash(path.Base(path.Dir(p)) + ":" + path.Base(p)); err == nil {
-				out = append(out, h)
+// all lists a layout's blobs, and the files that are none: whoever copies the folder
+// has them too.
+func (f folder) all(problem func(name string, err error)) (blobs []v1.Hash, odd []string) {
+	_ = fs.WalkDir(f.root.FS(), ".", func(p string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			problem(p, absent(err))
+		case d.IsDir():
+		case !d.Type().IsRegular():
+			if _, err := f.root.Stat(p); err != nil {
+				problem(p, scanners.OfKind(scanners.GapOutside, errors.New("is a link that leads out of the layout, or nowhere")))
+			}
+		default:
+			if h, ok := blobName(p); ok {
+				blobs = append(blobs, h)
+			} else if p != "index.json" && p != "oci-layout" {
+				odd = append(odd, p)
 			}
 		}
 		return nil
 	})
-	return out
+	return blobs, odd
+}
+
+// blobName is the digest that a file of a layout is named by.
+func blobName(p string) (v1.Hash, bool) {
+	rest, ok := strings.CutPrefix(p, "blobs/")
+	algorithm, digits, ok2 := strings.Cut(rest, "/")
+	h, err := v1.NewHash(algorithm + ":" + digits)
+	return h, ok && ok2 && err == nil
+}
+
+func (f folder) named(name string) (io.ReadCloser, error) {
+	r, err := f.root.Open(name)
+	return r, absent(err)
 }
 
 // isPacked reports whether a file begins as a compressed one does.
@@ -112,9 +166,19 @@ type tarFile struct {
 	f     *os.File
 	files map[string]section
 	order []string
+	// hidden are files that a later one of the same name replaces.
+	hidden []section
+	// behind is what follows the archive's end; nothing where its size is zero.
+	behind section
+	// problem is why the list of files may not be whole.
+	problem error
 }
 
-type section struct{ from, size int64 }
+// section is a file of an archive.
+type section struct {
+	name       string
+	from, size int64
+}
 
 // openTar finds the files of an archive: their headers are read, and nothing else.
 func openTar(file string) (*tarFile, error) {
@@ -129,27 +193,35 @@ func openTar(file string) (*tarFile, error) {
 		if err == io.EOF {
 			break
 		}
+		if err != nil && len(out.order) > 0 {
+			out.problem = scanners.OfKind(scanners.GapDamaged, fmt.Errorf("the archive breaks off: %w", err))
+			break
+		}
 		if err != nil {
 			f.Close()
 			return nil, fmt.Errorf("no archive of images: %w", err)
 		}
 		name := path.Clean(strings.TrimPrefix(h.Name, "/"))
-		switch h.Typeflag {
-		case tar.TypeReg:
+		switch {
+		case h.Typeflag == tar.TypeSymlink, h.Typeflag == tar.TypeLink: // old archives link layers that are the same
+			to := path.Join(path.Dir(name), h.Linkname)
+			if h.Typeflag == tar.TypeLink {
+				to = path.Clean(h.Linkname)
+			}
+			links[name] = to
+		case archive.HasContent(h):
 			// The file stands where the header's content begins.
 			at, err := f.Seek(0, io.SeekCurrent)
 			if err != nil {
 				f.Close()
 				return nil, err
 			}
-			out.files[name] = section{at, h.Size}
-			out.order = append(out.order, name)
-		case tar.TypeSymlink, tar.TypeLink: // old archives link layers that are the same
-			to := path.Join(path.Dir(name), h.Linkname)
-			if h.Typeflag == tar.TypeLink {
-				to = path.Clean(h.Linkname)
+			if old, twice := out.files[name]; twice {
+				out.hidden = append(out.hidden, old)
+			} else {
+				out.order = append(out.order, name)
 			}
-			links[name] = to
+			out.files[name] = section{name, at, h.Size}
 		}
 	}
 	for name, to := range links {
@@ -157,7 +229,32 @@ func openTar(file string) (*tarFile, error) {
 			out.files[name] = s
 		}
 	}
+	if out.problem == nil {
+		out.problem = out.end()
+	}
 	return out, nil
+}
+
+// end finds what follows the archive's end: zeros are padding.
+func (t *tarFile) end() error {
+	at, err := t.f.Seek(0, io.SeekCurrent)
+	if err != nil {
+		return err
+	}
+	info, err := t.f.Stat()
+	if err != nil || at >= info.Size() {
+		return err
+	}
+	r := bufio.NewReader(io.NewSectionReader(t.f, at, info.Size()-at))
+	more, err := archive.Padding(r)
+	if more {
+		t.behind = section{archive.BehindMember, at, info.Size() - at}
+	}
+	return err
+}
+
+func (t *tarFile) section(s section) io.ReadCloser {
+	return io.NopCloser(io.NewSectionReader(t.f, s.from, s.size))
 }
 
 func (t *tarFile) named(name string) (io.ReadCloser, error) {
@@ -165,7 +262,7 @@ func (t *tarFile) named(name string) (io.ReadCloser, error) {
 	if !ok {
 		return nil, errors.New("is not here")
 	}
-	return io.NopCloser(io.NewSectionReader(t.f, s.from, s.size)), nil
+	return t.section(s), nil
 }
 
 func (t *tarFile) open(_ context.Context, d v1.Descriptor) (io.ReadCloser, error) {
@@ -180,15 +277,16 @@ func (t *tarFile) read(name string) ([]byte, error) {
 	return io.ReadAll(io.LimitReader(r, maxDocument))
 }
 
-func (t *tarFile) all() (out []v1.Hash) {
+// all lists the blobs of a layout, and the files that are none.
+func (t *tarFile) all(func(name string, err error)) (blobs []v1.Hash, odd []string) {
 	for _, name := range t.order {
-		if dir, base := path.Split(name); strings.HasPrefix(dir, "blobs/") {
-			if h, err := v1.NewHash(path.Base(dir) + ":" + base); err == nil {
-				out = append(out, h)
-			}
+		if h, ok := blobName(name); ok {
+			blobs = append(blobs, h)
+		} else if name != "index.json" && name != "oci-layout" {
+			odd = append(odd, name)
 		}
 	}
-	return out
+	return blobs, odd
 }
 
 // saved is one image of what docker save writes.
@@ -212,23 +310,27 @@ func (t *tarFile) saved() ([]saved, error) {
 
 // repository is one of a registry's.
 type repository struct {
-	repo name.Repository
-	opts []remote.Option
+	repo      name.Repository
+	ctx       context.Context
+	transport http.RoundTripper
 }
 
-func options(ctx context.Context) []remote.Option {
-	return []remote.Option{remote.WithContext(ctx), remote.WithAuthFromKeychain(authn.DefaultKeychain)}
+func (r repository) options() []remote.Option { return options(r.ctx, r.transport) }
+
+// options are those of every request to a registry.
+func options(ctx context.Context, t http.RoundTripper) []remote.Option {
+	return []remote.Option{remote.WithContext(ctx), remote.WithAuthFromKeychain(authn.DefaultKeychain), remote.WithTransport(t)}
 }
 
 func (r repository) open(_ context.Context, d v1.Descriptor) (io.ReadCloser, error) {
 	if d.MediaType.IsIndex() || d.MediaType.IsImage() {
-		m, err := remote.Get(r.repo.Digest(d.Digest.String()), r.opts...)
+		m, err := remote.Get(r.repo.Digest(d.Digest.String()), r.options()...)
 		if err != nil {
 			return nil, clean(err)
 		}
 		return io.NopCloser(strings.NewReader(string(m.Manifest))), nil
 	}
-	l, err := remote.Layer(r.repo.Digest(d.Digest.String()), r.opts...)
+	l, err := remote.Layer(r.repo.Digest(d.Digest.String()), r.options()...)
 	if err != nil {
 		return nil, clean(err)
 	}
@@ -237,18 +339,67 @@ func (r repository) open(_ context.Context, d v1.Descriptor) (io.ReadCloser, err
 }
 
 // referrers finds what was attached to a manifest: by the API, and by the tags that
-// stood in for it (cosign's, and the specification's fallback).
-func (r repository) referrers(d v1.Hash) (out []v1.Descriptor) {
-	if idx, err := remote.Referrers(r.repo.Digest(d.String()), r.opts...); err == nil {
-		if m, err := idx.IndexManifest(); err == nil {
+// stood in for it (cosign's, and the specification's fallback). A registry that has
+// neither answers 404; every other refusal is an error, beside what was found.
+func (r repository) referrers(d v1.Hash) (out []v1.Descriptor, err error) {
+	var errs []error
+	answers := &statuses{next: r.transport}
+	idx, err := remote.Referrers(r.repo.Digest(d.String()), append(r.options(), remote.WithTransport(answers))...)
+	if err == nil {
+		var m *v1.IndexManifest
+		if m, err = idx.IndexManifest(); err == nil {
 			out = append(out, m.Manifests...)
 		}
 	}
+	if code := answers.refused(); code != 0 {
+		// The library takes some refusals for a registry without the API.
+		err = fmt.Errorf("the registry answers %d", code)
+	}
+	if err != nil {
+		errs = append(errs, fmt.Errorf("list of referrers: %w", err))
+	}
 	for _, suffix := range []string{"", ".sig", ".att", ".sbom"} {
-		m, err := remote.Head(r.repo.Tag(d.Algorithm+"-"+d.Hex+suffix), r.opts...)
-		if err == nil && !slices.ContainsFunc(out, func(x v1.Descriptor) bool { return x.Digest == m.Digest }) {
-			out = append(out, *m)
+		m, err := remote.Head(r.repo.Tag(d.Algorithm+"-"+d.Hex+suffix), r.options()...)
+		var answer *transport.Error
+		switch {
+		case err == nil:
+			if !slices.ContainsFunc(out, func(x v1.Descriptor) bool { return x.Digest == m.Digest }) {
+				out = append(out, *m)
+			}
+		case errors.As(err, &answer) && answer.StatusCode == http.StatusNotFound:
+		default:
+			errs = append(errs, fmt.Errorf("tag %s…%s: %w", d.Hex[:12], suffix, err))
 		}
 	}
-	return out
+	if len(errs) > 0 {
+		return out, errs[0]
+	}
+	return out, nil
+}
+
+// statuses notes how a registry answers about referrers.
+type statuses struct {
+	next http.RoundTripper
+	mu   sync.Mutex
+	last int
+}
+
+func (s *statuses) RoundTrip(req *http.Request) (*http.Response, error) {
+	res, err := s.next.RoundTrip(req)
+	if err == nil && strings.Contains(req.URL.Path, "/referrers/") {
+		s.mu.Lock()
+		s.last = res.StatusCode
+		s.mu.Unlock()
+	}
+	return res, err
+}
+
+// refused is the last answer, where that is neither a list nor that there is none; 0: it is not.
+func (s *statuses) refused() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.last == http.StatusOK || s.last == http.StatusNotFound {
+		return 0
+	}
+	return s.last
 }

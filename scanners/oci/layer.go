@@ -53,6 +53,9 @@ func (s *Source) blob(b blobs, d v1.Descriptor, loc rules.Location, have *layer,
 		}
 		defer r.Close()
 		sum := &verified{r: r, want: d.Digest}
+		if _, remote := b.(repository); remote {
+			sum.most = d.Size
+		}
 		if named != "" {
 			sum.want = v1.Hash{}
 		}
@@ -71,13 +74,19 @@ func (s *Source) blob(b blobs, d v1.Descriptor, loc rules.Location, have *layer,
 type verified struct {
 	r    io.Reader
 	want v1.Hash
+	most int64 // bytes that the descriptor announces; 0: it does not say, or the file's end does
 	n    int64
 	h    hash.Hash
 }
 
+var errLonger = scanners.OfKind(scanners.GapLimitBytes, errors.New("the registry sends more bytes than the manifest announces"))
+
 func (v *verified) Read(b []byte) (int, error) {
 	n, err := v.r.Read(b)
 	v.n += int64(n)
+	if v.most > 0 && v.n > v.most {
+		return 0, errLonger
+	}
 	if v.want.Algorithm == "sha256" {
 		if v.h == nil {
 			v.h = sha256.New()
@@ -93,7 +102,7 @@ func (v *verified) finish() error {
 		return err
 	}
 	if v.h != nil && hex.EncodeToString(v.h.Sum(nil)) != v.want.Hex {
-		return errors.New("its bytes are not those of its digest")
+		return errDigest
 	}
 	return nil
 }
@@ -164,7 +173,7 @@ func (s *Source) inflated(r *verified) (*peeker, error) {
 	head, _ := packed.Peek(longestMagic)
 	open := compression(head)
 	if open == nil {
-		return &peeker{Reader: packed, peek: func(n int) []byte { b, _ := packed.Peek(n); return b }, Close: func() {}}, nil
+		return &peeker{Reader: &limit{r: packed, in: &r.n, n: MaxLayer, free: MaxLayer}, peek: func(n int) []byte { b, _ := packed.Peek(n); return b }, Close: func() {}}, nil
 	}
 	z, err := open(packed)
 	if err != nil {

@@ -14,6 +14,7 @@ import (
 	"hash/maphash"
 	"io"
 	"iter"
+	"net/http"
 	"os"
 	"path"
 	"path/filepath"
@@ -58,6 +59,7 @@ type Source struct {
 	Memory scanners.Memory
 
 	mu        sync.Mutex
+	transport http.RoundTripper // to registries
 	layers    map[v1.Hash]*layer
 	documents map[string]*opened // by Location.Artifact
 	// clean are contents, by a hash of this run, that were read and held nothing.
@@ -67,6 +69,7 @@ type Source struct {
 
 // layer is one layer, and where it stands in the images that have it.
 type layer struct {
+	at       string // where it is, in an archive of docker save; empty: its digest was compared
 	uses     []use
 	whiteout map[string]bool // paths that this layer removes from those below
 	// hits counts what was found in it, or could not be read.
@@ -104,6 +107,16 @@ func (s *Source) Artifacts(ctx context.Context) iter.Seq2[scanners.Artifact, err
 			}
 		}
 	}
+}
+
+// way is the way to registries.
+func (s *Source) way() http.RoundTripper {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.transport == nil {
+		s.transport = patient()
+	}
+	return s.transport
 }
 
 // visit is the reading of one target.
@@ -153,7 +166,9 @@ func (v *visit) folder() error {
 	f := folder{root: root}
 	v.b = f
 	if b, err := root.ReadFile("index.json"); err == nil {
-		v.layout(b, f.all())
+		blobs, odd := f.all(v.problem)
+		v.layout(b, blobs)
+		v.odd(odd, f.named)
 		return nil
 	}
 	b, err := root.ReadFile("manifest.json")
@@ -206,7 +221,10 @@ func (v *visit) archive() error {
 	}
 	v.b = t
 	if b, err := t.read("index.json"); err == nil {
-		v.layout(b, t.all())
+		blobs, odd := t.all(nil)
+		v.layout(b, blobs)
+		v.odd(odd, t.named)
+		v.rest(t)
 		return nil
 	}
 	images, err := t.saved()
@@ -219,6 +237,7 @@ func (v *visit) archive() error {
 	if !v.emit(v.s.document("image manifest", "manifest.json", b), nil) {
 		return nil
 	}
+	used := map[string]bool{"manifest.json": true}
 	for _, m := range images {
 		config, err := t.read(m.Config)
 		if err != nil {
@@ -227,22 +246,91 @@ func (v *visit) archive() error {
 			return nil
 		}
 		var parts []part
+		used[path.Clean(m.Config)] = true
 		for i, l := range m.Layers {
-			parts = append(parts, part{d: v1.Descriptor{Digest: savedDigest(l, i, config)}, named: l})
+			used[path.Clean(l)], used[t.files[path.Clean(l)].name] = true, true
+			parts = append(parts, part{d: v1.Descriptor{Digest: v.savedLayer(t, l, i, config)}, named: l})
 		}
 		if !v.parts(v1.Hash{}, strings.Join(m.RepoTags, ", "), "", config, parts) {
 			return nil
 		}
 	}
 	// What old archives say of each layer.
+	var odd []string
 	for _, name := range t.order {
 		if path.Base(name) == "json" || name == "repositories" {
 			if b, err := t.read(name); err == nil && !v.emit(v.s.document("image document", name, b), nil) {
 				return nil
 			}
+		} else if !used[name] {
+			odd = append(odd, name)
 		}
 	}
+	v.odd(odd, t.named)
+	v.rest(t)
 	return nil
+}
+
+// problem reports a file of the target that can't be read.
+func (v *visit) problem(name string, err error) {
+	v.emit(scanners.Artifact{Location: rules.Location{Artifact: "file " + name}}, err)
+}
+
+// odd reads files of an archive or a layout that no manifest names: layers where they
+// are tars, else as they are.
+func (v *visit) odd(names []string, open func(name string) (io.ReadCloser, error)) {
+	for _, name := range names {
+		v.loose(name, func() (io.ReadCloser, error) { return open(name) })
+	}
+}
+
+// rest reads what an archive's own list of files does not show.
+func (v *visit) rest(t *tarFile) {
+	for _, s := range t.hidden {
+		v.loose(s.name, func() (io.ReadCloser, error) { return t.section(s), nil })
+	}
+	if t.behind.size > 0 {
+		v.loose(t.behind.name, func() (io.ReadCloser, error) { return t.section(t.behind), nil })
+	}
+	if t.problem != nil {
+		v.emit(scanners.Artifact{Location: rules.Location{Artifact: "archive " + v.target}}, t.problem)
+	}
+}
+
+// loose reads one file that belongs to no image.
+func (v *visit) loose(name string, open func() (io.ReadCloser, error)) {
+	loc := rules.Location{Source: "image", Artifact: "file " + name + ", which no manifest names", Path: name}
+	v.emit(scanners.Artifact{Location: loc, Parts: func(_ context.Context, part func(scanners.Artifact, io.Reader) error, gap func(scanners.Gap)) error {
+		r, err := open()
+		if err != nil {
+			return err
+		}
+		defer r.Close()
+		sum := &verified{r: r}
+		if err := v.s.content(sum, loc, &layer{whiteout: map[string]bool{}}, part, gap); err != nil {
+			return err
+		}
+		return sum.finish()
+	}}, nil)
+}
+
+// savedLayer is what a layer of an archive of docker save is known by. What its name or
+// the config claim is anybody's word: two files that claim one digest are two layers.
+func (v *visit) savedLayer(t *tarFile, file string, i int, config []byte) v1.Hash {
+	id := savedDigest(file, i, config)
+	at := fmt.Sprintf("%s\x00%d", v.target, t.files[path.Clean(file)].from)
+	v.s.mu.Lock()
+	defer v.s.mu.Unlock()
+	have := v.s.layers[id]
+	if have != nil && have.at != at {
+		sum := sha256.Sum256([]byte(at))
+		id = v1.Hash{Algorithm: "sha256", Hex: hex.EncodeToString(sum[:])}
+		have = v.s.layers[id]
+	}
+	if have == nil {
+		v.s.layers[id] = &layer{at: at, whiteout: map[string]bool{}}
+	}
+	return id
 }
 
 // savedDigest is what a layer of an archive of docker save is known by: the digest
@@ -270,7 +358,7 @@ func (v *visit) reference(ref name.Reference) error {
 	if err != nil {
 		return clean(err)
 	}
-	v.b = repository{at.Context(), options(v.ctx)}
+	v.b = repository{at.Context(), v.ctx, v.s.way()}
 	v.manifest(d.Manifest, "", ref.String())
 	return nil
 }
@@ -286,7 +374,7 @@ func (v *visit) registry(prefix string) error {
 	if err != nil {
 		return err
 	}
-	opts := options(v.ctx)
+	opts := options(v.ctx, v.s.way())
 	repos, err := v.repositories(reg, below)
 	if err != nil {
 		return err
@@ -302,10 +390,9 @@ func (v *visit) registry(prefix string) error {
 			v.emit(scanners.Artifact{Location: rules.Location{Artifact: "repository " + repo}}, err)
 			continue
 		}
-		tags, err := remote.List(r, opts...)
-		if err != nil {
-			v.emit(scanners.Artifact{Location: rules.Location{Artifact: "repository " + repo}}, clean(err))
-			continue
+		tags, err := v.tags(r)
+		if err != nil && !v.emit(scanners.Artifact{Location: rules.Location{Artifact: "repository " + repo}}, clean(err)) {
+			return nil
 		}
 		for _, t := range tags {
 			x := image{ref: r.Tag(t)}
@@ -317,7 +404,7 @@ func (v *visit) registry(prefix string) error {
 			list = append(list, x)
 		}
 		if len(list) > maxImages {
-			return fmt.Errorf("over %d images: name a narrower pattern", maxImages)
+			return scanners.OfKind(scanners.GapLimitEntries, fmt.Errorf("over %d images: name a narrower pattern", maxImages))
 		}
 	}
 	if len(list) == 0 {
@@ -337,5 +424,6 @@ func clean(err error) error {
 	if err == nil {
 		return nil
 	}
-	return errors.New(scanners.Clip(strings.Join(strings.Fields(err.Error()), " "), 300))
+	kind := scanners.KindOf(err)
+	return scanners.OfKind(kind, errors.New(scanners.Clip(strings.Join(strings.Fields(err.Error()), " "), 300)))
 }

@@ -18,15 +18,15 @@ import (
 // repositories lists those of a registry whose name begins with below: by the
 // catalog, where the registry has one for us, else by its forge's list of packages.
 func (v *visit) repositories(reg name.Registry, below string) ([]string, error) {
-	all, err := remote.Catalog(v.ctx, reg, options(v.ctx)...)
-	if err == nil {
+	all, err := v.catalog(reg)
+	if err == nil || errors.Is(err, errEndless) {
 		var out []string
 		for _, r := range all {
 			if strings.HasPrefix(r, below) {
 				out = append(out, r)
 			}
 		}
-		return out, nil
+		return out, err
 	}
 	owner, rest, _ := strings.Cut(below, "/")
 	if owner == "" {
@@ -68,7 +68,7 @@ func (v *visit) packages(reg name.Registry, owner string) ([]string, error) {
 		Name string `json:"name"`
 	}
 	ask := func(path string) (out []string, err error) {
-		const perPage, mostPages = 50, 2000
+		const perPage, mostPages = 50, 400
 		seen := map[string]bool{} // a package has an entry for each version at Gitea
 		for page := 1; page <= mostPages; page++ {
 			req, err := http.NewRequestWithContext(v.ctx, http.MethodGet, fmt.Sprintf("%s%s&per_page=%d&limit=%d&page=%d", base, path, perPage, perPage, page), nil)
@@ -82,7 +82,7 @@ func (v *visit) packages(reg name.Registry, owner string) ([]string, error) {
 				req.SetBasicAuth(login.Username, login.Password)
 			}
 			// A credential goes to this host and to no other.
-			c := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+			c := &http.Client{Transport: v.s.way(), CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 			resp, err := c.Do(req)
 			if err != nil {
 				return nil, clean(err)
@@ -109,7 +109,7 @@ func (v *visit) packages(reg name.Registry, owner string) ([]string, error) {
 				return out, nil
 			}
 		}
-		return out, nil
+		return nil, errEndless
 	}
 	who := url.PathEscape(owner)
 	if reg.RegistryStr() != "ghcr.io" {
@@ -149,10 +149,10 @@ func (s *Source) mirrored(ref name.Reference) (name.Reference, bool) {
 // get reads a manifest, at the mirror first where there is one.
 func (s *Source) get(ctx context.Context, ref name.Reference) (name.Reference, *remote.Descriptor, error) {
 	if m, ok := s.mirrored(ref); ok {
-		if d, err := remote.Get(m, options(ctx)...); err == nil {
+		if d, err := remote.Get(m, options(ctx, s.way())...); err == nil {
 			return m, d, nil
 		}
 	}
-	d, err := remote.Get(ref, options(ctx)...)
+	d, err := remote.Get(ref, options(ctx, s.way())...)
 	return ref, d, err
 }

@@ -2,6 +2,7 @@ package oci
 
 import (
 	"archive/tar"
+	"bufio"
 	"bytes"
 	"cmp"
 	"context"
@@ -21,6 +22,7 @@ import (
 
 	"github.com/quellhq/quell/rules"
 	"github.com/quellhq/quell/scanners"
+	"github.com/quellhq/quell/scanners/archive"
 )
 
 // daemonPrefix names an image of the daemon that runs on this machine.
@@ -54,7 +56,7 @@ func (v *visit) stream(open func(context.Context) (io.ReadCloser, error)) {
 			if err != nil {
 				return errors.Join(fmt.Errorf("archive of images: %w", err), s.arrange(docs))
 			}
-			if h.Typeflag != tar.TypeReg {
+			if !archive.HasContent(h) {
 				continue
 			}
 			name := path.Clean(strings.TrimPrefix(h.Name, "/"))
@@ -105,6 +107,16 @@ func (v *visit) stream(open func(context.Context) (io.ReadCloser, error)) {
 		}
 		if len(docs) == 0 && len(layers) == 0 {
 			return errors.New("no archive of images: it is empty")
+		}
+		behind := bufio.NewReader(in)
+		more, err := archive.Padding(behind)
+		if more {
+			l := loc
+			l.Path = archive.BehindMember
+			err = part(scanners.Artifact{Location: l}, behind)
+		}
+		if err != nil {
+			gap(scanners.Gap{Location: loc, Reason: archive.BehindMember, Err: err})
 		}
 		return s.arrange(docs)
 	}}, nil)
