@@ -23,6 +23,9 @@ func WithoutAsking(set *rules.Set, c credential.Credential, canary bool, now tim
 		return Verdict{Liveness: Dead, Reason: Expired, Detail: "its own content says that it expired", Expires: c.Offline.Expires, At: now.UTC()}, true
 	case r == nil || !r.Probed():
 		v := Undecided(Unsupported, "no request that only reads can tell whether a %s is live", c.Rule)
+		if r != nil && r.Note != "" {
+			v.Detail += ": " + r.Note
+		}
 		if r != nil && r.Provider != nil {
 			v.Remedy = "look at the provider's page: quell providers " + r.Provider.ID
 		}

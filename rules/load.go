@@ -65,6 +65,7 @@ type detailTOML struct {
 	Cases       []Case          `toml:"case"`
 	Owner       any             `toml:"owner"`
 	RequestsMax int             `toml:"requests_max"`
+	Note        string          `toml:"note"`
 }
 
 type allowlistTOML struct {
@@ -190,7 +191,7 @@ func finish(r *Rule, expr, path string, allow []allowlistTOML, d detailTOML, sha
 	if err := r.nameGroups(); err != nil {
 		return err
 	}
-	r.Parts, r.Cases, r.RequestsMax = d.Parts, d.Cases, d.RequestsMax
+	r.Parts, r.Cases, r.RequestsMax, r.Note = d.Parts, d.Cases, d.RequestsMax, d.Note
 	if r.OwnerFields, err = stringList(d.Owner); err != nil {
 		return r.errorf("owner: %v", err)
 	}

@@ -65,6 +65,9 @@ type Rule struct {
 	// RequestsMax bounds the requests that one credential may cost at its issuer;
 	// zero: no bound is known.
 	RequestsMax int
+	// Note is for people: why no request asks about the credential, or why none
+	// ends it.
+	Note string
 	// OwnerFields replace the provider's Owner for this rule.
 	OwnerFields []string
 

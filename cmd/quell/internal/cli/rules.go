@@ -117,6 +117,9 @@ func (a *app) explain(set *rules.Set, r *rules.Rule) {
 			p("              %s", q.Note)
 		}
 	}
+	if r.Note != "" {
+		p("  note        %s", r.Note)
+	}
 	for _, v := range r.Revokes {
 		how := "native " + v.Native
 		if v.Request() != nil {

@@ -92,6 +92,9 @@ func page(name string, set *rules.Set) string {
 		p("| `%s` | %s | %s | %s | %s |", r.ID, r.Description, asked(r), ended(r), reach(r))
 	}
 	for _, r := range set.Rules {
+		if r.Note != "" {
+			p("\n`%s`: %s.", r.ID, r.Note)
+		}
 		for _, v := range r.Revokes {
 			p("\n`%s`, `%s`: tier %s, ends %s, within %s; confirmed by %s.%s%s", r.ID, v.ID, v.Tier, v.Scope, time.Duration(v.Settle), grade(v), always(v), collateral(v))
 		}

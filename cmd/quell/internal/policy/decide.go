@@ -64,7 +64,7 @@ func (p *Policy) Decide(q Question) *Hold {
 	case q.Revoke == nil && q.Missing != "":
 		return &Hold{"the revocation needs " + q.Missing + " at the instance", q.Missing + " = … of the [[instance]] in the policy"}
 	case q.Revoke == nil:
-		return &Hold{"no revocation of this kind is known", "none: end it at the issuer; " + docs(q.Rule)}
+		return &Hold{noRevocation(q.Rule), "none: end it at the issuer; " + docs(q.Rule)}
 	}
 	if h := liveEnough(q); h != nil {
 		return h
@@ -102,6 +102,14 @@ func liveEnough(q Question) *Hold {
 		return &Hold{"it is not known to be live: " + string(v.Reason), remedy + "; or --break-glass REASON"}
 	}
 	return nil
+}
+
+// noRevocation is why no request ends a credential of the rule.
+func noRevocation(r *rules.Rule) string {
+	if r != nil && r.Note != "" {
+		return "no revocation of this kind is known: " + r.Note
+	}
+	return "no revocation of this kind is known"
 }
 
 func ownRemedy(q Question) string {

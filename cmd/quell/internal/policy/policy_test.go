@@ -54,3 +54,12 @@ func TestNothingIsKilledWithoutAReason(t *testing.T) {
 		}
 	}
 }
+
+func TestAHoldGivesTheReasonOfTheRulesFile(t *testing.T) {
+	rule := &rules.Rule{Note: "the list shows no part of a token", Provider: &rules.Provider{ID: "acme", Docs: "https://acme.example/docs"}}
+	own := &issuer.Instance{Provider: "acme", URL: &url.URL{Scheme: "https", Host: "acme.example"}, Operator: true, Own: true}
+	h := (&Policy{}).Decide(Question{Verdict: revokers.Verdict{Liveness: revokers.Live, NegativeControl: true}, Rule: rule, Instance: own})
+	if h == nil || !strings.Contains(h.Why, rule.Note) {
+		t.Errorf("%+v", h)
+	}
+}
