@@ -71,8 +71,8 @@ func (j *job) planFor(ctx context.Context, rt *run.Runtime, res *scanned, sink r
 	if err != nil {
 		return err
 	}
-	for _, it := range p.Items {
-		if err := sink.Emit(run.ActionOf(it)); err != nil {
+	for n, it := range p.Items {
+		if err := sink.Emit(run.ActionOf(n+1, it)); err != nil {
 			return err
 		}
 	}
@@ -121,6 +121,10 @@ func (j *job) deleteLog(ctx context.Context, rt *run.Runtime, res *scanned) erro
 		j.result.Why = append(j.result.Why, "the logs of the run are kept: "+live)
 		return nil
 	}
+	if why := keepsLogs(ctx, rt); why != "" {
+		j.result.Why = append(j.result.Why, "the logs of the run are kept: "+why)
+		return nil
+	}
 	led, err := rt.Ledger(ctx)
 	if err != nil {
 		return err
@@ -157,6 +161,17 @@ func (j *job) deleteLog(ctx context.Context, rt *run.Runtime, res *scanned) erro
 		}
 	}
 	return nil
+}
+
+// keepsLogs says why nothing may be deleted now; it is empty if logs may be.
+func keepsLogs(ctx context.Context, rt *run.Runtime) string {
+	if rt.Policy.LegalHold {
+		return "legal_hold is set in the policy"
+	}
+	if h := rt.Switch(ctx); h != nil {
+		return h.Why
+	}
+	return ""
 }
 
 // unproven says why a log must stay: a credential that leaked into it is not

@@ -8,8 +8,11 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
+	"time"
 
 	"github.com/quellhq/quell/cmd/quell/internal/action"
+	"github.com/quellhq/quell/cmd/quell/internal/policy"
 	"github.com/quellhq/quell/cmd/quell/internal/run"
 	"github.com/quellhq/quell/scanners"
 	"github.com/quellhq/quell/scanners/files"
@@ -35,6 +38,7 @@ func (j *job) configure(ctx context.Context) error {
 		if j.policyFile, err = get(j.in.Policy, "", "policy.toml"); err != nil {
 			return fmt.Errorf("input policy: %w", err)
 		}
+		j.policyNow = j.currentPolicy()
 	}
 	if j.in.Allow != "" {
 		if j.allow, err = get(j.in.Allow, j.d.Base, "allow.toml"); err != nil {
@@ -49,6 +53,32 @@ func (j *job) configure(ctx context.Context) error {
 		j.ruleFiles = append(j.ruleFiles, f)
 	}
 	return nil
+}
+
+// policyAge is how long a policy that was read from GitHub counts as current.
+const policyAge = 10 * time.Second
+
+// currentPolicy returns a function that reads the policy of the default branch
+// from GitHub, so that a commit there stops a job that has begun. While GitHub does
+// not answer, the last policy that was read counts.
+func (j *job) currentPolicy() func(context.Context) (*policy.Policy, error) {
+	var mu sync.Mutex
+	var last []byte
+	var at time.Time
+	return func(ctx context.Context) (*policy.Policy, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		if time.Since(at) > policyAge && j.d.Default != "" {
+			if b, err := action.Content(ctx, j.api, filepath.ToSlash(filepath.Clean(j.in.Policy)), j.d.Default); err == nil {
+				last = b
+			}
+			at = time.Now()
+		}
+		if last == nil {
+			return policy.Load(j.policyFile, true)
+		}
+		return policy.Parse(j.in.Policy, last)
+	}
 }
 
 // content reads a file at a commit, or of the default branch: from the clone where it

@@ -19,6 +19,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/quellhq/quell/cmd/quell/internal/ledger"
+	"github.com/quellhq/quell/cmd/quell/internal/policy"
 	"github.com/quellhq/quell/cmd/quell/internal/report"
 	"github.com/quellhq/quell/cmd/quell/internal/run"
 	"github.com/quellhq/quell/rules"
@@ -61,6 +62,8 @@ type app struct {
 	identity   string
 	quiet      bool
 	stateByEnv bool // state came by the environment
+
+	policyNow func(context.Context) (*policy.Policy, error) // reads the policy again; nil: from its file
 
 	noSelfHosted []string
 	probeTime    time.Duration
@@ -171,6 +174,7 @@ func (a *app) runtime(strict bool) (*run.Runtime, error) {
 	return run.New(run.Options{
 		Getenv:       a.getenv,
 		Policy:       a.policyFile,
+		PolicyNow:    a.policyNow,
 		State:        a.state,
 		Rules:        a.ruleFiles,
 		Recipients:   a.recipients,

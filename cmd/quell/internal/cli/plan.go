@@ -50,8 +50,11 @@ apply; what it says is shown on standard error.`,
 				return err
 			}
 			show := report.Redacting(text, a.red)
-			for _, it := range p.Items {
-				if err := show.Emit(run.ActionOf(it)); err != nil {
+			if err := warn(rt, show); err != nil {
+				return err
+			}
+			for n, it := range p.Items {
+				if err := show.Emit(run.ActionOf(n+1, it)); err != nil {
 					return err
 				}
 			}
@@ -79,6 +82,16 @@ apply; what it says is shown on standard error.`,
 	return c
 }
 
+// warn emits what the operator should know before anything is planned or killed.
+func warn(rt *run.Runtime, sink report.Sink) error {
+	for _, w := range rt.Warnings() {
+		if err := sink.Emit(report.Notice{Message: w}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func doable(p *plan.Plan) int {
 	n := 0
 	for _, it := range p.Items {
@@ -91,7 +104,7 @@ func doable(p *plan.Plan) int {
 
 func (a *app) apply() *cobra.Command {
 	var trust []string
-	var dry bool
+	var o run.ApplyOptions
 	c := &cobra.Command{Use: "apply PLAN", Short: "Do what a plan says, and prove it", Args: cobra.ExactArgs(1), RunE: func(c *cobra.Command, args []string) error {
 		rt, err := a.runtime(needsSecrets)
 		if err != nil {
@@ -116,13 +129,18 @@ func (a *app) apply() *cobra.Command {
 			return err
 		}
 		defer sink.Close()
-		sum, err := rt.Apply(c.Context(), p, id, dry, sink, report.Summary{}, run.Tally{})
+		if err := warn(rt, sink); err != nil {
+			return err
+		}
+		sum, err := rt.Apply(c.Context(), p, id, o, sink, report.Summary{}, run.Tally{})
 		if err != nil {
 			return err
 		}
 		return finish(sink, sum)
 	}}
-	c.Flags().BoolVar(&dry, "dry-run", false, "show everything and send nothing")
+	c.Flags().BoolVar(&o.DryRun, "dry-run", false, "show everything and send nothing")
+	c.Flags().StringSliceVar(&o.Only, "only", nil, "apply only these `ITEMS`: their numbers in the plan, as 1,3, or prefixes of fingerprints")
+	c.Flags().BoolVar(&o.RevokeFirst, "revoke-first", false, "revoke before rotating: the leaked value ends at once, and its consumers have none until the rotation is done")
 	c.Flags().StringArrayVar(&trust, "trust-key", nil, "also take plans signed by this Ed25519 public `KEY` (base64)")
 	return c
 }
@@ -143,6 +161,9 @@ func (a *app) contain() *cobra.Command {
 			rt, err := a.runtime(needsSecrets)
 			if err != nil {
 				return err
+			}
+			for _, w := range rt.Warnings() {
+				rt.Notice(w)
 			}
 			src, err := s.open(a, rt, args)
 			if err != nil {

@@ -58,6 +58,7 @@ type Verdict struct {
 // Action is what a plan would do, or what was done.
 type Action struct {
 	rules.Ref
+	Item       int               `json:"item,omitempty"` // its number in the plan, from 1
 	Host       string            `json:"host,omitempty"`
 	Instance   string            `json:"instance,omitempty"` // URL of the issuer
 	Endpoint   string            `json:"endpoint,omitempty"` // the one that said live

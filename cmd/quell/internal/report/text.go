@@ -188,7 +188,11 @@ func (t *text) action(a Action) {
 	if a.Host != "" {
 		fmt.Fprintf(t.w, "  at %s", a.Host)
 	}
-	fmt.Fprintf(t.w, "\n             %s\n", a.Fingerprint)
+	fmt.Fprintf(t.w, "\n             %s", a.Fingerprint)
+	if a.Item > 0 {
+		fmt.Fprintf(t.w, "  (item %d)", a.Item)
+	}
+	fmt.Fprintln(t.w)
 	line := func(label, s string) {
 		if s != "" {
 			fmt.Fprintf(t.w, "             %s: %s\n", label, Clean(s))

@@ -32,8 +32,16 @@ type Applier struct {
 	Recipients []age.Recipient // what is kept to ask again later is sealed to them
 	Actor      string
 	NoKill     bool
-	DryRun     bool
-	Progress   func(string)
+	// Switch returns a hold if nothing may be sent any more. It is called before
+	// each intent; nil is never on.
+	Switch func(context.Context) *policy.Hold
+	DryRun bool
+	// Only selects items as plan.Select does; empty means all.
+	Only []string
+	// RevokeFirst revokes before it rotates, where a plan does both: the leaked
+	// value ends at once, and consumers have none until the rotation is done.
+	RevokeFirst bool
+	Progress    func(string)
 	// Lease is how long an incident is held without a renewal; zero means 30
 	// seconds.
 	Lease time.Duration
@@ -72,6 +80,11 @@ func (a *Applier) Apply(ctx context.Context, p *plan.Plan, id string, emit func(
 		return err
 	}
 	r := &applying{Applier: a, plan: p, id: id, items: items, emit: emit, allowed: map[string]bool{}}
+	if len(a.Only) > 0 {
+		if r.only, err = p.Select(a.Only); err != nil {
+			return err
+		}
+	}
 	r.kills, err = a.killsOf(ctx, id)
 	if err != nil {
 		return err
@@ -83,7 +96,7 @@ func (a *Applier) Apply(ctx context.Context, p *plan.Plan, id string, emit func(
 func (a *Applier) open(p *plan.Plan) ([]*item, error) {
 	var out []*item
 	for n, it := range p.Items {
-		w := &item{n: n, it: it, act: ActionOf(it), start: time.Now()}
+		w := &item{n: n, it: it, act: ActionOf(n+1, it), start: time.Now()}
 		w.cred.Ref = it.Ref
 		if it.Kills() {
 			c, err := OpenCredential(a.Planner.Set, it.Ref, it.Sealed, a.Identities...)
@@ -103,6 +116,7 @@ type applying struct {
 	plan  *plan.Plan
 	id    string
 	items []*item
+	only  map[int]bool // the items that are applied; nil: all
 	emit  func(report.Action) error
 
 	mu     sync.Mutex
@@ -165,6 +179,9 @@ func (r *applying) groups() [][]*item {
 	var out [][]*item
 	open := map[string]int{}
 	for _, w := range r.items {
+		if r.only != nil && !r.only[w.n] {
+			continue
+		}
 		if w.it.Action != plan.ActRevoke || w.it.Batch < 2 {
 			out = append(out, []*item{w})
 			continue

@@ -19,10 +19,17 @@ func (r *Runtime) Plan(ctx context.Context, checked []Checked, breakGlass string
 	return r.Planner(breakGlass).Plan(ctx, checked)
 }
 
+// ApplyOptions is what a caller chooses about an apply; see Applier.
+type ApplyOptions struct {
+	DryRun      bool
+	Only        []string
+	RevokeFirst bool
+}
+
 // Apply does what a plan says and emits an action for each item. The summary
 // and the tally are those of what the run did before: Apply adds the outcomes
 // and the exit code. An interruption is no error, but in the exit code.
-func (r *Runtime) Apply(ctx context.Context, p *plan.Plan, id string, dry bool, sink report.Sink, sum report.Summary, tally Tally) (report.Summary, error) {
+func (r *Runtime) Apply(ctx context.Context, p *plan.Plan, id string, o ApplyOptions, sink report.Sink, sum report.Summary, tally Tally) (report.Summary, error) {
 	led, err := r.Ledger(ctx)
 	if err != nil {
 		return sum, err
@@ -32,7 +39,7 @@ func (r *Runtime) Apply(ctx context.Context, p *plan.Plan, id string, dry bool, 
 	if err != nil {
 		return sum, err
 	}
-	a.DryRun = dry
+	a.DryRun, a.Only, a.RevokeFirst = o.DryRun, o.Only, o.RevokeFirst
 	sum.Outcomes = map[prove.Outcome]int{}
 	start := r.options.Now()
 	err = a.Apply(ctx, p, id, func(act report.Action) error {
@@ -63,7 +70,7 @@ func (r *Runtime) Contain(ctx context.Context, checked []Checked, breakGlass str
 	if err != nil {
 		return sum, err
 	}
-	return r.Apply(ctx, p, id, false, sink, sum, tally)
+	return r.Apply(ctx, p, id, ApplyOptions{}, sink, sum, tally)
 }
 
 // noKill reports the environment's switch that stops all killing.

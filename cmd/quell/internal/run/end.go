@@ -20,6 +20,16 @@ type instanceRef = *issuer.Instance
 func (r *applying) end(ctx context.Context, items []*item) (proofs []*item, err error) {
 	var send []*item
 	for _, w := range items {
+		if r.RevokeFirst && w.send && len(w.steps) > 0 {
+			w.send = false
+			sent, err := r.revoke(ctx, []*item{w})
+			if err != nil {
+				return proofs, err
+			}
+			if len(sent) == 0 {
+				continue // held: nothing was sent, and nothing is rotated
+			}
+		}
 		if len(w.steps) > 0 {
 			finished, err := r.rotate(ctx, w)
 			if err != nil {
@@ -41,11 +51,6 @@ func (r *applying) end(ctx context.Context, items []*item) (proofs []*item, err 
 	sent, err := r.revoke(ctx, send)
 	return append(proofs, sent...), err
 }
-
-// errHeld stops a request whose final form is not what the plan shows.
-type errHeld struct{ diff string }
-
-func (e errHeld) Error() string { return "what would be sent differs from the plan" }
 
 // revoke sends the revocation of items that share it.
 func (r *applying) revoke(ctx context.Context, items []*item) (proofs []*item, err error) {
@@ -83,7 +88,7 @@ func (r *applying) revoke(ctx context.Context, items []*item) (proofs []*item, e
 		case errors.As(err, &held):
 			for _, w := range items {
 				w.act.Code = heldCode(w)
-				if _, err := r.hold(ctx, w, held.Error(), "a new plan", held.diff); err != nil {
+				if _, err := r.hold(ctx, w, held.Why, held.Remedy, held.diff); err != nil {
 					return nil, err
 				}
 			}
@@ -137,8 +142,8 @@ func (e ledgerError) Unwrap() error { return e.err }
 // intend records an intent for each item in one transaction, if the final
 // effect is what the plan shows.
 func (r *applying) intend(ctx context.Context, items []*item, final revokers.Effect) error {
-	if r.Policy.Disabled() || r.NoKill {
-		return errHeld{"the kill switch is on"}
+	if err := heldBy(r.stop(ctx)); err != nil {
+		return err
 	}
 	entries := make([]ledger.Entry, len(items))
 	for i, w := range items {
@@ -151,7 +156,7 @@ func (r *applying) intend(ctx context.Context, items []*item, final revokers.Eff
 			}
 		}
 		if diff != "" {
-			return errHeld{diff}
+			return differing(diff)
 		}
 		b := ledger.Intent{
 			Action: "revoke", Method: w.it.Revoke, Host: w.target.Host(), Instance: w.target.URL(), Endpoint: w.verdict.Endpoint,
@@ -262,7 +267,13 @@ func (r *applying) settle(ctx context.Context, w *item, s revokers.Step, x rotat
 func (r *applying) step(ctx context.Context, w *item, s revokers.Step, rot revokers.Rotator, attempt int) (finished bool, err error) {
 	failed := func(err error) (bool, error) {
 		w.act.Code = heldCode(w)
+		if w.sent != nil {
+			return r.hold(ctx, w, "the revocation was sent, and then the rotation failed: "+err.Error(), "correct the store or its admin token, then apply again: the rotation is done and the death is proven then", "")
+		}
 		return r.hold(ctx, w, "the rotation failed, so nothing was revoked: "+err.Error(), "correct [instance.rotate] in the policy, or remove it", "")
+	}
+	if h := r.stop(ctx); h != nil {
+		return r.hold(ctx, w, h.Why, h.Remedy, "")
 	}
 	mark, err := rot.Mark(ctx, w.target, s)
 	if err != nil {

@@ -223,9 +223,9 @@ func (d decision) fill(it *plan.Item) {
 	}
 }
 
-// ActionOf renders an item.
-func ActionOf(it plan.Item) report.Action {
-	a := report.Action{Ref: it.Ref, Instance: it.Instance, Action: it.Action, Method: it.Revoke, Tier: it.Tier, Scope: it.Scope,
+// ActionOf renders item number n of a plan, counted from 1.
+func ActionOf(n int, it plan.Item) report.Action {
+	a := report.Action{Item: n, Ref: it.Ref, Instance: it.Instance, Action: it.Action, Method: it.Revoke, Tier: it.Tier, Scope: it.Scope,
 		Reversible: it.Reversible, Collateral: it.Collateral, Requests: it.Requests, Unprovable: it.Unprovable}
 	if u, err := url.Parse(it.Instance); err == nil {
 		a.Host = u.Host

@@ -88,9 +88,10 @@ func verdictEntry(v revokers.Verdict) ledger.Verdict {
 
 // forbidden checks what no answer can change.
 func (r *applying) forbidden(ctx context.Context, w *item) (bool, error) {
+	if h := r.stop(ctx); h != nil {
+		return r.hold(ctx, w, h.Why, h.Remedy, "")
+	}
 	switch {
-	case r.NoKill || r.Policy.Disabled():
-		return r.hold(ctx, w, "the kill switch is on", "kill.disabled = false in the policy, or unset QUELL_NO_KILL", "")
 	case r.Checker.Canary != nil && r.Checker.Canary(w.it.Ref), revokers.Honeytoken(r.Planner.Set, w.cred):
 		return r.hold(ctx, w, "it is a canary", "none: whoever placed it wants to know", "")
 	case r.Planner.Own.Has(w.cred.Secret):

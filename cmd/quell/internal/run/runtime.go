@@ -31,6 +31,9 @@ type Options struct {
 	// Policy is the policy file. An absent file is an error only if it is named
 	// here.
 	Policy string
+	// PolicyNow reads the policy again when the kill switch is checked. Nil reads
+	// the policy file.
+	PolicyNow func(ctx context.Context) (*policy.Policy, error)
 	// State is the ledger: a file, or a postgres:// address.
 	State string
 	// Rules are files of further rules, in quell's or gitleaks' form.
@@ -105,11 +108,7 @@ func New(o Options) (*Runtime, error) {
 	if r.Keys.Temporary != nil {
 		r.Notice("state can't be written, so fingerprints and seals end with this run: " + r.Keys.Temporary.Error())
 	}
-	path, named := o.Policy, true
-	if path == "" {
-		path, named = r.Dirs.PolicyFile(), false
-	}
-	if r.Policy, err = policy.Load(path, named); err != nil {
+	if r.Policy, err = policy.Load(r.policyFile()); err != nil {
 		return nil, err
 	}
 	if err := r.loadRules(); err != nil {
@@ -203,6 +202,16 @@ func (r *Runtime) TakeNotices() []report.Notice {
 	return out
 }
 
+// Warnings are what the operator should know about the policy, and the notices
+// since the last call of TakeNotices.
+func (r *Runtime) Warnings() []string {
+	out := policy.Warnings(r.Instances)
+	for _, n := range r.TakeNotices() {
+		out = append(out, n.Message)
+	}
+	return out
+}
+
 // Ledger opens the ledger of the options, of QUELL_STATE, or of the state
 // folder. The caller closes it.
 func (r *Runtime) Ledger(ctx context.Context) (*ledger.Ledger, error) {
@@ -258,6 +267,7 @@ func (r *Runtime) Applier(led *ledger.Ledger, breakGlass string) (*Applier, erro
 		Recipients: r.Recipients,
 		Actor:      r.Actor(),
 		NoKill:     r.noKill(),
+		Switch:     r.Switch,
 		Progress:   func(s string) { r.options.Progress(report.Clean(s)) },
 	}, nil
 }
