@@ -3,6 +3,7 @@ package revokers
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"time"
 
 	"github.com/quellhq/quell/rules/credential"
@@ -39,13 +40,18 @@ type Rotator interface {
 	// Mark returns a keyed digest of what the store holds before s.
 	Mark(ctx context.Context, t Target, s Step) ([]byte, error)
 	// Do takes the step. A step that issues a secret fills fresh, one that
-	// writes it reads fresh. The secret is never stored outside of the store.
+	// writes it reads fresh. The secret is never stored outside of the store. An
+	// error wraps ErrRefused if the store answered that it did nothing.
 	Do(ctx context.Context, t Target, s Step, fresh *credential.Secret) error
 	// Did reports, after a crash, whether s happened since mark was taken.
 	Did(ctx context.Context, t Target, s Step, mark []byte) (State, error)
 	// Undo ends what a Lost step issued, and nothing else.
 	Undo(ctx context.Context, t Target, s Step, mark []byte) error
 }
+
+// ErrRefused marks an error of a store that answered: it did nothing, and no
+// request is on its way.
+var ErrRefused = errors.New("nothing was changed")
 
 // Step is one act of a rotation.
 type Step struct {

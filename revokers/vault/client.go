@@ -13,6 +13,7 @@ import (
 
 	"github.com/hashicorp/vault/api"
 
+	"github.com/quellhq/quell/revokers"
 	"github.com/quellhq/quell/revokers/issuer"
 	"github.com/quellhq/quell/rules/credential"
 )
@@ -69,7 +70,9 @@ func reason(op string, err error) error {
 	case errors.Is(err, api.ErrSecretNotFound):
 		return fmt.Errorf("%s: Vault has no such secret", op)
 	case errors.As(err, &r) && r.StatusCode == http.StatusForbidden:
-		return fmt.Errorf("%s: permission denied", op)
+		return fmt.Errorf("%s: permission denied (%w)", op, revokers.ErrRefused)
+	case errors.As(err, &r) && r.StatusCode >= 400 && r.StatusCode < 500:
+		return fmt.Errorf("%s: Vault answered %d: %s (%w)", op, r.StatusCode, strings.Join(r.Errors, "; "), revokers.ErrRefused)
 	case errors.As(err, &r):
 		return fmt.Errorf("%s: Vault answered %d: %s", op, r.StatusCode, strings.Join(r.Errors, "; "))
 	}

@@ -65,9 +65,10 @@ type Intent struct {
 	// Learned is the digest of the refusal that the issuer gave to credentials
 	// that were never issued.
 	Learned string `json:"learned,omitempty"`
-	// Step and Mark belong to a rotation: the step's name, and the keyed digest
-	// of what the store holds before it.
-	Step    string `json:"step,omitempty"`
+	// Step is the name of a rotation's step, or of one request of a revocation that
+	// has several.
+	Step string `json:"step,omitempty"`
+	// Mark is the keyed digest of what the store holds before the step.
 	Mark    []byte `json:"mark,omitempty"`
 	Attempt int    `json:"attempt,omitempty"` // 1 for the first
 	With    *Store `json:"with,omitempty"`
@@ -82,8 +83,9 @@ type Receipt struct {
 	Detail   string    `json:"detail,omitempty"`
 	At       time.Time `json:"at"`
 	// Intent is the id of the intent's entry, 0 if unknown.
-	Intent int64 `json:"intent,omitempty"`
-	Action Word  `json:"action,omitempty"`
+	Intent int64  `json:"intent,omitempty"`
+	Action Word   `json:"action,omitempty"`
+	Step   string `json:"step,omitempty"` // as in Intent
 }
 
 // Rotation records a step of a rotation that is done, and where consumers find
@@ -142,7 +144,13 @@ type Key struct {
 	Earlier string `json:"earlier,omitempty"`
 }
 
-// Restore records that a reversible kill was undone.
+// Outcomes of a Restore.
+const (
+	Restored    Word = "restored"     // the issuer says that it is live again
+	NotRestored Word = "not_restored" // the issuer refused, or the credential is not live
+)
+
+// Restore records that a reversible kill was undone, or that the attempt failed.
 type Restore struct {
 	Outcome Word   `json:"outcome"`
 	Detail  string `json:"detail,omitempty"`

@@ -67,7 +67,8 @@ type item struct {
 	sent    *revokers.Acknowledgement
 	fence   int64
 	start   time.Time
-	already bool // it was dead when apply started, and quell did not end it
+	skip    map[string]bool // requests that an earlier apply sent, by name
+	already bool            // it was dead when apply started, and quell did not end it
 	send    bool
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/quellhq/quell/cmd/quell/internal/ledger"
@@ -59,11 +60,7 @@ func (r *applying) revoke(ctx context.Context, items []*item) (proofs []*item, e
 	if err != nil {
 		return nil, err
 	}
-	targets := make([]revokers.Target, len(items))
-	for i, w := range items {
-		targets[i] = w.target
-	}
-	effects, err := v.Plan(ctx, targets)
+	effects, err := v.Plan(ctx, targetsOf(items))
 	if err != nil {
 		for _, w := range items {
 			w.act.Code = heldCode(w)
@@ -75,9 +72,18 @@ func (r *applying) revoke(ctx context.Context, items []*item) (proofs []*item, e
 	}
 	r.progress("revoking %s at %s", count(len(items), "credential"), first.target.Host())
 	for _, e := range effects {
+		// Of a revocation of several requests, an earlier apply sent the first ones.
+		some := slices.DeleteFunc(slices.Clone(items), func(w *item) bool { return w.skip[e.Name] })
+		if len(some) == 0 {
+			continue
+		}
+		targets, step := targetsOf(some), ""
+		if len(effects) > 1 {
+			step = e.Name
+		}
 		left := false
 		receipt, err := v.Send(ctx, targets, e, func(final revokers.Effect) error {
-			if err := r.intend(ctx, items, final); err != nil {
+			if err := r.intend(ctx, some, final, step); err != nil {
 				return err
 			}
 			left = true
@@ -98,27 +104,35 @@ func (r *applying) revoke(ctx context.Context, items []*item) (proofs []*item, e
 		case err != nil:
 			// The request may have arrived all the same: only the probe can
 			// tell.
-			receipt = revokers.All(len(items), revokers.Acknowledgement{Detail: "no answer: " + err.Error(), At: time.Now().UTC()})
+			receipt = revokers.All(len(some), revokers.Acknowledgement{Detail: "no answer: " + err.Error(), At: time.Now().UTC()})
 		}
 		if !left {
 			// A step before the request failed or was refused: nothing was sent.
-			for i, w := range items {
+			for i, w := range some {
 				ack := receipt.Of(i)
 				w.sent, w.act.Receipt = &ack, &ack
 			}
 			return items, nil
 		}
-		entries := make([]ledger.Entry, len(items))
-		for i, w := range items {
+		entries := make([]ledger.Entry, len(some))
+		for i, w := range some {
 			ack := receipt.Of(i)
 			w.sent, w.act.Receipt = &ack, &ack
-			entries[i] = r.entry(w, ledger.Receipt{Accepted: ack.Accepted, Status: ack.Status, Detail: ack.Detail, At: ack.At, Action: "revoke"})
+			entries[i] = r.entry(w, ledger.Receipt{Accepted: ack.Accepted, Status: ack.Status, Detail: ack.Detail, At: ack.At, Action: "revoke", Step: step})
 		}
 		if err := r.persist(ctx, entries...); err != nil {
 			return items, err
 		}
 	}
 	return items, nil
+}
+
+func targetsOf(items []*item) []revokers.Target {
+	out := make([]revokers.Target, len(items))
+	for i, w := range items {
+		out[i] = w.target
+	}
+	return out
 }
 
 func count(n int, what string) string {
@@ -141,7 +155,7 @@ func (e ledgerError) Unwrap() error { return e.err }
 
 // intend records an intent for each item in one transaction, if the final
 // effect is what the plan shows.
-func (r *applying) intend(ctx context.Context, items []*item, final revokers.Effect) error {
+func (r *applying) intend(ctx context.Context, items []*item, final revokers.Effect, step string) error {
 	if err := heldBy(r.stop(ctx)); err != nil {
 		return err
 	}
@@ -160,7 +174,7 @@ func (r *applying) intend(ctx context.Context, items []*item, final revokers.Eff
 		}
 		b := ledger.Intent{
 			Action: "revoke", Method: w.it.Revoke, Host: w.target.Host(), Instance: w.target.URL(), Endpoint: w.verdict.Endpoint,
-			Requests: requestsOf(final), Batch: len(items), Fence: w.fence, Attempt: 1,
+			Requests: requestsOf(final), Batch: len(items), Fence: w.fence, Attempt: 1, Step: step,
 		}
 		if w.hist.intent != nil {
 			b.Attempt = w.hist.intent.Attempt + 1
@@ -231,7 +245,7 @@ func (r *applying) rotate(ctx context.Context, w *item) (finished bool, err erro
 					return true, err
 				}
 				continue
-			case state == revokers.NotDone && time.Since(x.at) < inFlight:
+			case state == revokers.NotDone && !x.refused && time.Since(x.at) < inFlight:
 				wait := (inFlight - time.Since(x.at)).Round(time.Second)
 				return r.hold(ctx, w, "an earlier apply began to rotate it, and its request may still take effect", fmt.Sprintf("apply again in %s", wait), "")
 			}
@@ -249,7 +263,7 @@ func (r *applying) settle(ctx context.Context, w *item, s revokers.Step, x rotat
 	rot := r.Planner.Registry.Rotator(w.target)
 	for i := 0; ; i++ {
 		state, err := rot.Did(ctx, w.target, s, x.intent.Mark)
-		if err != nil || state != revokers.NotDone || time.Since(x.at) >= inFlight || i >= 10 {
+		if err != nil || state != revokers.NotDone || x.refused || time.Since(x.at) >= inFlight || i >= 10 {
 			return state, err
 		}
 		t := time.NewTimer(500 * time.Millisecond)
@@ -297,6 +311,11 @@ func (r *applying) step(ctx context.Context, w *item, s revokers.Step, rot revok
 	if err := rot.Do(ctx, w.target, s, nil); err != nil {
 		state, err2 := rot.Did(context.WithoutCancel(ctx), w.target, s, mark)
 		if err2 != nil || state != revokers.Done {
+			if errors.Is(err, revokers.ErrRefused) && err2 == nil && state == revokers.NotDone {
+				if err := r.persist(ctx, r.entry(w, ledger.Receipt{Action: "rotate", Step: s.Name, Detail: err.Error(), At: time.Now().UTC()})); err != nil {
+					return true, err
+				}
+			}
 			return failed(err)
 		}
 	}

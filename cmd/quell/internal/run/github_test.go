@@ -47,6 +47,7 @@ type github struct {
 	down    bool // answers 503
 	deaf    bool // accepts revocations and does nothing
 	broken  bool // closes the connection after it has revoked
+	revoked func()
 }
 
 func (g *github) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -73,6 +74,9 @@ func (g *github) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		g.revokes = append(g.revokes, b.Credentials)
+		if g.revoked != nil {
+			g.revoked()
+		}
 		for _, c := range b.Credentials {
 			if !g.deaf {
 				delete(g.live, c)

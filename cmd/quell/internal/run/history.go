@@ -13,6 +13,9 @@ type history struct {
 	// intent is the last intent to revoke, and receipt the response to it.
 	intent  *ledger.Intent
 	receipt *ledger.Receipt
+	// sent are the requests of a revocation of several that were sent, by name; the
+	// value is set for those with a receipt.
+	sent map[string]bool
 	// first is the first intent that no outcome ended: its Before is the last
 	// answer before the first request.
 	first *ledger.Intent
@@ -20,6 +23,8 @@ type history struct {
 	rotations map[string]rotation
 	// final is the outcome of this plan that ended the incident.
 	final *ledger.Outcome
+	// restored is when the kill was last taken back.
+	restored time.Time
 	// newest is the id of the last entry.
 	newest int64
 }
@@ -29,21 +34,21 @@ type rotation struct {
 	intent ledger.Intent
 	at     time.Time
 	done   bool
+	// refused is set if the store answered that it did nothing.
+	refused bool
 }
 
 // historyOf reads an incident. Intents of every plan count; outcomes and
 // rotations are those of the plan that is being applied.
 func historyOf(entries []ledger.Entry, plan string) history {
-	h := history{rotations: map[string]rotation{}}
+	h := history{rotations: map[string]rotation{}, sent: map[string]bool{}}
 	for _, e := range entries {
 		h.newest = e.ID
 		switch b := e.Body.(type) {
 		case ledger.Intent:
 			h.begun(b, e.Run == plan, e.At)
 		case ledger.Receipt:
-			if b.Action == "" || b.Action == "revoke" {
-				h.receipt = &b
-			}
+			h.answered(b)
 		case ledger.Rotation:
 			if x, ok := h.rotations[b.Step]; ok {
 				x.done = true
@@ -56,6 +61,11 @@ func historyOf(entries []ledger.Entry, plan string) history {
 			}
 		case ledger.Outcome:
 			h.ended(b, e.Run == plan)
+		case ledger.Restore:
+			if b.Outcome == ledger.Restored {
+				h.restored = e.At
+				h.intent, h.receipt, h.first, h.sent = nil, nil, nil, map[string]bool{}
+			}
 		}
 	}
 	return h
@@ -69,6 +79,9 @@ func (h *history) begun(b ledger.Intent, mine bool, at time.Time) {
 		}
 	case b.Action == "revoke" || b.Action == "rotate_and_revoke":
 		h.intent, h.receipt = &b, nil
+		if b.Step != "" {
+			h.sent[b.Step] = false
+		}
 		if h.first == nil {
 			h.first = &b
 		}
@@ -82,7 +95,22 @@ func (h *history) ended(b ledger.Outcome, mine bool) {
 	}
 	if final {
 		// A later exposure of the same credential is another kill.
-		h.intent, h.receipt, h.first = nil, nil, nil
+		h.intent, h.receipt, h.first, h.sent = nil, nil, nil, map[string]bool{}
+	}
+}
+
+func (h *history) answered(b ledger.Receipt) {
+	switch b.Action {
+	case "", "revoke":
+		h.receipt = &b
+		if b.Step != "" {
+			h.sent[b.Step] = true
+		}
+	case "rotate":
+		if x, ok := h.rotations[b.Step]; ok && !b.Accepted {
+			x.refused = true
+			h.rotations[b.Step] = x
+		}
 	}
 }
 

@@ -33,6 +33,9 @@ func (r *applying) prepare(ctx context.Context, w *item) (final bool, err error)
 		return true, err
 	}
 	w.hist = historyOf(entries, r.id)
+	if w.hist.restored.After(r.plan.Created) {
+		return r.hold(ctx, w, "it was restored after this plan was made", "a new plan, if it is to be ended again", "")
+	}
 	if f := w.hist.final; f != nil {
 		w.act.Outcome, w.act.Detail, w.act.Control = prove.Outcome(f.Outcome), f.Detail, string(f.Control)
 		w.act.Looks, w.act.ReplicaRisk, w.act.Seconds = f.Looks, f.ReplicaRisk, f.Seconds
@@ -226,6 +229,8 @@ func (r *applying) resume(ctx context.Context, w *item) (final bool, err error) 
 	switch {
 	case w.revoke == nil || !again && !rotating:
 		w.send = false
+	case len(d.effects)-len(d.steps) > 1 && len(h.sent) > 0:
+		w.rest(d.effects[len(d.steps):])
 	case h.intent == nil:
 		w.send = true // the rotation was begun, the revocation was not
 	case h.receipt != nil:
@@ -237,6 +242,22 @@ func (r *applying) resume(ctx context.Context, w *item) (final bool, err error) 
 		return r.hold(ctx, w, "an earlier apply began to rotate it, and the policy or its settings changed since", "restore the settings of the plan, or look into the store and make a new plan", "")
 	}
 	return false, nil
+}
+
+// rest goes on with a revocation of several requests at the first one that has no
+// receipt. If all have one, they are sent again under the rule of a single request.
+func (w *item) rest(effects []revokers.Effect) {
+	w.skip = map[string]bool{}
+	for _, e := range effects {
+		if !w.hist.sent[e.Name] {
+			_, begun := w.hist.sent[e.Name]
+			w.send = !begun || w.revoke.Idempotent()
+			return
+		}
+		w.skip[e.Name] = true
+	}
+	w.skip = nil
+	w.send = w.verdict.Liveness == revokers.Live && w.revoke.Idempotent()
 }
 
 // bound binds an item's credential to the plan's instance.
