@@ -31,6 +31,10 @@ type Pool struct {
 	// asks. It may be called by several goroutines at once.
 	Seen     func(rules.Secret)
 	Patience Patience // zero: DefaultPatience
+	// Finished, if set, is called once all findings of a byte stream were emitted,
+	// with the location that most of them begin with. It may be called by several
+	// goroutines at once.
+	Finished func(at rules.Location)
 }
 
 // Stats counts what a run read.

@@ -36,6 +36,7 @@ func (r *run) whole(ctx context.Context, a Artifact, b []byte, x *account, own b
 	}
 	r.tokens <- struct{}{}
 	defer func() { <-r.tokens }()
+	defer r.finished(a.Location)
 	defer r.caught(a.Location)
 	r.chunk(x, Chunk{Artifact: &a, Data: b, Line: 1, Column: 1, To: len(b), Binary: binary(b)})
 	return ctx.Err()
@@ -66,8 +67,15 @@ func (r *run) read(ctx context.Context, a Artifact, b io.Reader, x *account, own
 		return ctx.Err()
 	})
 	beside.Wait()
+	r.finished(a.Location)
 	atomic.AddInt64(&r.stats.Bytes, n)
 	return err
+}
+
+func (r *run) finished(at rules.Location) {
+	if r.Finished != nil {
+		r.Finished(at)
+	}
 }
 
 func (r *run) chunk(x *account, c Chunk) {

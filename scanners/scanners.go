@@ -52,10 +52,17 @@ type Artifact struct {
 }
 
 // An Attributor is a Source that knows more about a place than is cheap to
-// look up without a hit: who wrote it, which layer removed it. It is asked
-// once, after the scan, for all findings.
+// look up without a hit: who wrote it, which layer removed it. Attribute is
+// called after the last artifact was read, and again if there are very many
+// findings.
 type Attributor interface {
 	Attribute(ctx context.Context, findings []*rules.Finding) error
+}
+
+// A Settler is an Attributor that can attribute findings while artifacts are
+// still read. Settled reports whether that holds for a finding at a location.
+type Settler interface {
+	Settled(at rules.Location) bool
 }
 
 // A Watcher is a Source that is told where something was found: also of what a

@@ -24,13 +24,22 @@ func (s *Source) Attribute(ctx context.Context, findings []*rules.Finding) error
 			of[r] = append(of[r], f)
 		}
 	}
-	for _, r := range s.repos {
+	for _, r := range s.repos.all() {
 		if err := r.attribute(ctx, of[r]); err != nil {
 			return err
 		}
 	}
 	return nil
 }
+
+// Settled implements scanners.Settler. The blob that points to a large file may
+// be read after it, and everything else can be attributed at once.
+func (s *Source) Settled(at rules.Location) bool {
+	return !strings.HasPrefix(at.Artifact, lfsObject)
+}
+
+// lfsObject begins the name of the artifact of a large file.
+const lfsObject = "LFS object "
 
 func (r *repo) attribute(ctx context.Context, findings []*rules.Finding) error {
 	want, byName := map[id]bool{}, map[string][]*rules.Finding{}
@@ -137,7 +146,7 @@ func (r *repo) stories(ctx context.Context, want map[id]bool, byName []string) (
 // subject is the object whose history is a finding's: that of the pointer, where
 // it stands in a large file.
 func (r *repo) subject(f *rules.Finding) (id, bool) {
-	if oid, ok := strings.CutPrefix(f.Location.Artifact, "LFS object "); ok {
+	if oid, ok := strings.CutPrefix(f.Location.Artifact, lfsObject); ok {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		i, ok := r.lfs[oid]

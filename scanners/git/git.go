@@ -74,7 +74,7 @@ type Source struct {
 	// reads only new ones; nil: nothing is kept.
 	Memory scanners.Memory
 
-	repos   []*repo
+	repos   *repoList
 	fetched []string // folders of what the upstream sent
 	notices []string
 }
@@ -198,11 +198,34 @@ func (s *Source) open(dir, name string) (*repo, error) {
 	return r, nil
 }
 
-// add adds a repository to those that are read.
+// repoList is what was opened. The scan opens nested repositories while findings
+// of the first one come in.
+type repoList struct {
+	mu   sync.Mutex
+	list []*repo
+}
+
+// all may be called before anything was opened.
+func (l *repoList) all() []*repo {
+	if l == nil {
+		return nil
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.list)
+}
+
+// add adds a repository to those that are read. The goroutine that yields
+// artifacts calls it, the first time before it yields any.
 func (s *Source) add(x *repository) *repo {
 	r := &repo{repository: x, src: s, bad: map[string]*trouble{}, lfs: map[string]id{}, matched: map[id]bool{}, names: newNames()}
 	r.links = newLinks(r)
-	s.repos = append(s.repos, r)
+	if s.repos == nil {
+		s.repos = &repoList{}
+	}
+	s.repos.mu.Lock()
+	defer s.repos.mu.Unlock()
+	s.repos.list = append(s.repos.list, r)
 	return r
 }
 
@@ -510,7 +533,7 @@ func (s *Source) Matched(at rules.Location) {
 }
 
 func (s *Source) repoOf(at rules.Location) *repo {
-	for _, r := range s.repos {
+	for _, r := range s.repos.all() {
 		if r.name == at.Notes["repository"] {
 			return r
 		}
@@ -530,7 +553,7 @@ func objectOf(at rules.Location, hashLen int) (id, bool) {
 // Finish implements scanners.Finisher: what could not be read is said once for
 // each reason, and what was read is kept in mind.
 func (s *Source) Finish(ctx context.Context, gap func(scanners.Gap)) {
-	for _, r := range s.repos {
+	for _, r := range s.repos.all() {
 		r.mu.Lock()
 		for _, why := range slices.Sorted(maps.Keys(r.bad)) {
 			t := r.bad[why]
@@ -554,7 +577,7 @@ func (s *Source) Finish(ctx context.Context, gap func(scanners.Gap)) {
 
 // Close gives the files back.
 func (s *Source) Close() {
-	for _, r := range s.repos {
+	for _, r := range s.repos.all() {
 		r.close()
 	}
 	s.repos = nil

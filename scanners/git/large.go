@@ -38,7 +38,7 @@ func (r *repo) largeFiles() (out []scanners.Artifact) {
 		for _, b := range r.list(path.Join(top, a.Name())) {
 			for _, f := range r.list(path.Join(top, a.Name(), b.Name())) {
 				if p := path.Join(top, a.Name(), b.Name(), f.Name()); f.Type().IsRegular() && len(f.Name()) == 64 {
-					out = append(out, scanners.Artifact{Location: r.location("LFS object " + f.Name()),
+					out = append(out, scanners.Artifact{Location: r.location(lfsObject + f.Name()),
 						Open: func(context.Context) (io.ReadCloser, error) { return r.root.Open(p) }})
 				}
 			}

@@ -14,7 +14,6 @@ import (
 	"github.com/quellhq/quell/cmd/quell/internal/action"
 	"github.com/quellhq/quell/cmd/quell/internal/ledger"
 	"github.com/quellhq/quell/cmd/quell/internal/report"
-	"github.com/quellhq/quell/cmd/quell/internal/run"
 	"github.com/quellhq/quell/rules"
 	"github.com/quellhq/quell/scanners"
 	"github.com/quellhq/quell/scanners/git"
@@ -168,10 +167,6 @@ func (j *job) run(ctx context.Context) error {
 		return err
 	}
 	r.Sealed = len(j.in.Recipients) > 0 || len(rt.Policy.Recipients) > 0
-	fail, err := run.ParseFailOn(j.failOn)
-	if err != nil {
-		return err
-	}
 	if t := rules.NewSecretString(j.in.Token); !t.IsZero() {
 		// The checkout keeps the job's own token in the configuration of the clone.
 		j.ignore = func(f rules.Finding) bool {
@@ -193,7 +188,7 @@ func (j *job) run(ctx context.Context) error {
 	if err != nil {
 		return errors.Join(err, log.Close())
 	}
-	code, err := j.scanAndKill(ctx, rt, kill, fail, sources, sink)
+	code, err := j.scanAndKill(ctx, rt, kill, sources, sink)
 	if err != nil {
 		// What was found until then is kept.
 		_ = errors.Join(sink.Emit(report.Summary{ExitCode: exitFailed}), sink.Close())

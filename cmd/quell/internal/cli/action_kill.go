@@ -20,37 +20,26 @@ import (
 	"github.com/quellhq/quell/scanners"
 )
 
-func (j *job) scanAndKill(ctx context.Context, rt *run.Runtime, kill string, fail run.FailOn, sources []scanners.Source, sink report.Sink) (int, error) {
-	res, err := j.doScan(ctx, rt, sources...)
+func (j *job) scanAndKill(ctx context.Context, rt *run.Runtime, kill string, sources []scanners.Source, sink report.Sink) (int, error) {
+	o, err := j.scanOptions("action "+j.env.Event, j.result.Sources, sources...)
 	if err != nil {
 		return 0, err
 	}
-	counted := map[string]bool{}
-	for i, c := range res.Credentials {
-		var v *revokers.Verdict
-		if res.checked != nil {
-			best := res.checked[i].Verdict()
-			v = &best
-		}
-		counted[c.Fingerprint] = fail.Counts(c, v)
-	}
-	j.result.Counted = counted
-	sum, tally, err := j.emitScan(rt, sink, "action "+j.env.Event, j.result.Sources, res, fail)
+	o.Keep = kill == "plan" || kill == "apply"
+	j.result.Counted = map[string]bool{}
+	o.Each = func(c rules.Credential, _ *revokers.Verdict, counts bool) { j.result.Counted[c.Fingerprint] = counts }
+	res, err := rt.Scan(ctx, o, sink)
 	if err != nil {
 		return 0, err
 	}
-	sum.ExitCode = tally.ExitCode()
+	sum := res.Summary
 	switch {
-	case kill == "plan" && res.err == nil:
+	case kill == "plan" && !res.Tally.Interrupted:
 		if err := j.planFor(ctx, rt, res, sink); err != nil {
 			return 0, err
 		}
-	case kill == "apply" && res.err == nil:
-		checked, err := res.asked(ctx, rt)
-		if err != nil {
-			return 0, err
-		}
-		if sum, err = rt.Contain(ctx, checked, "", sink, sum, tally); err != nil {
+	case kill == "apply" && !res.Tally.Interrupted:
+		if sum, err = rt.Contain(ctx, res.Checked, "", sink, res.Summary, res.Tally); err != nil {
 			return 0, err
 		}
 		if err := errors.Join(sink.Emit(sum), sink.Close()); err != nil {
@@ -62,12 +51,8 @@ func (j *job) scanAndKill(ctx context.Context, rt *run.Runtime, kill string, fai
 }
 
 // planFor writes what would be done, for whoever holds the keys of the recipients.
-func (j *job) planFor(ctx context.Context, rt *run.Runtime, res *scanned, sink report.Sink) error {
-	checked, err := res.asked(ctx, rt)
-	if err != nil {
-		return err
-	}
-	p, err := rt.Plan(ctx, checked, "")
+func (j *job) planFor(ctx context.Context, rt *run.Runtime, res *run.Scanned, sink report.Sink) error {
+	p, err := rt.Plan(ctx, res.Checked, "")
 	if err != nil {
 		return err
 	}
@@ -103,7 +88,7 @@ func (j *job) durable(path string) bool {
 
 // deleteLog deletes the logs of the finished run that credentials leaked into, once the
 // ledger tells what was in them, and looks that they are gone.
-func (j *job) deleteLog(ctx context.Context, rt *run.Runtime, res *scanned) error {
+func (j *job) deleteLog(ctx context.Context, rt *run.Runtime, res *run.Scanned) error {
 	if !j.in.DeleteLog || j.d.Run == 0 {
 		return nil
 	}

@@ -46,7 +46,7 @@ A secret is never taken from the command line, where other users could read it.`
 }
 
 func (a *app) runCheck(ctx context.Context, args []string, rule, cookie string) error {
-	fail, err := run.ParseFailOn(a.failOn)
+	o, err := a.scanOptions("check", nil)
 	if err != nil {
 		return err
 	}
@@ -58,31 +58,19 @@ func (a *app) runCheck(ctx context.Context, args []string, rule, cookie string) 
 	if err != nil {
 		return err
 	}
+	if a.offline {
+		return errors.New("check asks issuers; --offline forbids it")
+	}
 	sink, err := a.sink(rt.Rules)
 	if err != nil {
 		return err
 	}
 	defer sink.Close()
-	if a.offline {
-		return errors.New("check asks issuers; --offline forbids it")
-	}
-	checked, err := rt.Checker().Check(ctx, creds, nil)
+	res, err := rt.Check(ctx, o, creds, sink)
 	if err != nil {
 		return err
 	}
-	for _, c := range creds {
-		a.red.Add(c.Secret)
-	}
-	res := &scanned{Result: &run.Result{Credentials: creds}, checked: checked}
-	for _, c := range creds {
-		res.Findings = append(res.Findings, c.Findings...)
-	}
-	sum, tally, err := a.emitScan(rt, sink, "check", nil, res, fail)
-	if err != nil {
-		return err
-	}
-	sum.ExitCode = tally.ExitCode()
-	return finish(sink, sum)
+	return finish(sink, res.Summary)
 }
 
 // credentials reads reports, or bare tokens. A credential of several reports
@@ -214,7 +202,11 @@ func fromTokens(rt *run.Runtime, r io.Reader, rule, cookie string) ([]rules.Cred
 		if len(found) == 0 {
 			return nil, fmt.Errorf("line %d: no rule knows this form (quell: hint: --rule ID says whose it is)", n+1)
 		}
-		out = append(out, run.Bind(run.Group(found, rt.Keys.Fingerprint, rt.Rules), rt.Keys.Fingerprint)...)
+		creds, err := run.Credentials(found, rt.Keys.Fingerprint, rt.Rules)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, creds...)
 	}
 	if len(out) == 0 {
 		return nil, errors.New("nothing to check on standard input")

@@ -169,28 +169,22 @@ func (a *app) contain() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			fail, err := run.ParseFailOn(a.failOn)
+			o, err := a.scanOptions("contain "+s.name, args, src)
 			if err != nil {
 				return err
 			}
+			o.Keep = true
 			sink, err := a.sink(rt.Rules)
 			if err != nil {
 				return err
 			}
 			defer sink.Close()
-			res, err := a.doScan(c.Context(), rt, src)
+			res, err := rt.Scan(c.Context(), o, sink)
 			if err != nil {
 				return err
 			}
-			sum, tally, err := a.emitScan(rt, sink, "contain "+s.name, args, res, fail)
+			sum, err := rt.Contain(c.Context(), res.Checked, reason, sink, res.Summary, res.Tally)
 			if err != nil {
-				return err
-			}
-			checked, err := res.asked(c.Context(), rt)
-			if err != nil {
-				return err
-			}
-			if sum, err = rt.Contain(c.Context(), checked, reason, sink, sum, tally); err != nil {
 				return err
 			}
 			return finish(sink, sum)

@@ -4,10 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -15,11 +12,9 @@ import (
 	"github.com/quellhq/quell/cmd/quell/internal/allow"
 	"github.com/quellhq/quell/cmd/quell/internal/report"
 	"github.com/quellhq/quell/cmd/quell/internal/run"
-	"github.com/quellhq/quell/revokers"
 	"github.com/quellhq/quell/rules"
 	"github.com/quellhq/quell/scanners"
 	"github.com/quellhq/quell/scanners/cilog"
-	"github.com/quellhq/quell/scanners/detect"
 	"github.com/quellhq/quell/scanners/files"
 	"github.com/quellhq/quell/scanners/oci"
 )
@@ -68,64 +63,33 @@ func (a *app) scan() *cobra.Command {
 	return c
 }
 
-// scanned is a scan's result with its verdicts.
-type scanned struct {
-	*run.Result
-	checked []run.Checked // nil if nothing was asked
-	allow   *allow.List
-	err     error // an interruption
-}
-
-func (a *app) doScan(ctx context.Context, rt *run.Runtime, sources ...scanners.Source) (*scanned, error) {
-	least, ok := rules.ParseConfidence(a.confidence)
-	if !ok {
-		return nil, fmt.Errorf("--confidence %q is not low, medium or high", a.confidence)
+// scanOptions are what the flags say about a scan.
+func (a *app) scanOptions(command string, targets []string, sources ...scanners.Source) (run.ScanOptions, error) {
+	o := run.ScanOptions{
+		Command:     command,
+		Version:     Version(),
+		Targets:     targets,
+		Sources:     sources,
+		NoMarkers:   a.noMarkers,
+		Ignore:      a.ignore,
+		ShowSecrets: a.reveal,
 	}
-	var list *allow.List
+	var ok bool
+	if o.Confidence, ok = rules.ParseConfidence(a.confidence); !ok {
+		return o, fmt.Errorf("--confidence %q is not low, medium or high", a.confidence)
+	}
+	var err error
+	if o.FailOn, err = run.ParseFailOn(a.failOn); err != nil {
+		return o, err
+	}
 	if a.allow != "" {
-		var err error
-		if list, err = allow.Load(a.allow); err != nil {
-			return nil, err
-		}
-		for _, why := range list.Expired(time.Now()) {
-			rt.Notice("an entry of the allow-list has expired: " + why)
-		}
+		o.Allow, err = allow.Load(a.allow)
 	}
-	engine := detect.New(rt.Rules)
-	a.red.Detect = secretsIn(engine)
-	s := run.Scan{Sources: sources, Seen: a.red.Add, Allow: list, NoMarkers: a.noMarkers, Ignore: a.ignore, Detector: engine, Set: rt.Rules, Key: rt.Keys.Fingerprint, Confidence: least}
-	res, err := s.Run(ctx)
-	for _, src := range sources {
-		if n, ok := src.(interface{ Notices() []string }); ok {
-			for _, text := range n.Notices() {
-				rt.Notice(text)
-			}
-		}
-		if c, ok := src.(interface{ Close() }); ok {
-			c.Close()
-		}
-	}
-	if res == nil {
-		return nil, err
-	}
-	out := &scanned{Result: res, allow: list, err: err}
-	if !a.offline && err == nil {
-		out.checked, out.err = rt.Checker().Check(ctx, res.Credentials, nil)
-	}
-	return out, nil
-}
-
-// asked returns what issuers said about the credentials. Without answers, as
-// under --offline, it returns the verdicts that need none.
-func (s *scanned) asked(ctx context.Context, rt *run.Runtime) ([]run.Checked, error) {
-	if s.checked != nil {
-		return s.checked, nil
-	}
-	return rt.Checker().Check(ctx, s.Credentials, nil)
+	return o, err
 }
 
 func (a *app) runScan(ctx context.Context, rt *run.Runtime, command string, targets []string, src scanners.Source) error {
-	fail, err := run.ParseFailOn(a.failOn)
+	o, err := a.scanOptions(command, targets, src)
 	if err != nil {
 		return err
 	}
@@ -134,16 +98,11 @@ func (a *app) runScan(ctx context.Context, rt *run.Runtime, command string, targ
 		return err
 	}
 	defer sink.Close()
-	res, err := a.doScan(ctx, rt, src)
+	res, err := rt.Scan(ctx, o, sink)
 	if err != nil {
 		return err
 	}
-	sum, tally, err := a.emitScan(rt, sink, command, targets, res, fail)
-	if err != nil {
-		return err
-	}
-	sum.ExitCode = tally.ExitCode()
-	return finish(sink, sum)
+	return finish(sink, res.Summary)
 }
 
 // finish writes the summary, closes the sink and turns the exit code into an
@@ -156,64 +115,4 @@ func finish(sink report.Sink, sum report.Summary) error {
 		return exit(sum.ExitCode)
 	}
 	return nil
-}
-
-// emitScan writes all of a scan but its summary, which it returns.
-func (a *app) emitScan(rt *run.Runtime, sink report.Sink, command string, targets []string, res *scanned, fail run.FailOn) (report.Summary, run.Tally, error) {
-	var errs []error
-	emit := func(e report.Event) { errs = append(errs, sink.Emit(e)) }
-	emit(report.Config{Protocol: report.Protocol, Version: Version(), Command: command, Targets: targets, Offline: a.offline, Rules: len(rt.Rules.Rules), At: time.Now().UTC()})
-	for _, n := range rt.TakeNotices() {
-		emit(n)
-	}
-	sum := report.Summary{Artifacts: res.Stats.Artifacts, Bytes: res.Stats.Bytes, Findings: len(res.Findings), Credentials: len(res.Credentials),
-		Hidden: res.Hidden, Allowed: res.Stats.Allowed, Incomplete: len(res.Gaps), Seconds: res.Took.Seconds()}
-	for _, f := range res.Findings {
-		emit(run.FindingEvent(f, rt.Keys.Fingerprint, rt.Rules, a.reveal))
-	}
-	accepted := map[string]int{}
-	tally := run.Tally{Interrupted: res.err != nil, Incomplete: len(res.Gaps)}
-	if fail == "found" {
-		tally.Counted = res.Partial
-	}
-	for i, c := range res.Credentials {
-		sealed, err := run.SealCredential(c, rt.Recipients)
-		errs = append(errs, err)
-		emit(run.CredentialEvent(c, sealed))
-		var v *revokers.Verdict
-		if res.checked != nil {
-			best := res.checked[i].Verdict()
-			v = &best
-			for _, x := range res.checked[i].Verdicts {
-				emit(report.Verdict{Fingerprint: c.Fingerprint, Verdict: x})
-			}
-			if why, ok := res.allow.AcceptsKind(string(best.Reason), c.Provider, time.Now()); ok && best.Unanswered() {
-				accepted[why]++
-				sum.Unanswered-- // CountVerdict counts it below
-			}
-		}
-		run.CountVerdict(&sum, v, c.Offline.State == rules.OfflineExpired && !c.Renewable)
-		if fail.Counts(c, v) {
-			tally.Count(c.Fingerprint)
-		}
-	}
-	for _, g := range res.Gaps {
-		emit(report.Notice{Kind: g.Kind, Count: g.Count, Message: g.Error(), Path: g.Location.Path, Incomplete: true})
-	}
-	for _, why := range slices.Sorted(maps.Keys(res.Accepted)) {
-		emit(report.Notice{Message: fmt.Sprintf("%d things were not read, which is accepted: %s", res.Accepted[why], why)})
-	}
-	if res.checked != nil {
-		for _, n := range run.SelfHostedHints(rt.Rules, res.checked) {
-			emit(n)
-		}
-	}
-	for _, why := range slices.Sorted(maps.Keys(accepted)) {
-		emit(report.Notice{Message: fmt.Sprintf("%d credentials were not judged, which is accepted: %s", accepted[why], why)})
-	}
-	if tally.Interrupted {
-		emit(report.Notice{Message: "interrupted: the result is not whole", Incomplete: true})
-	}
-	tally.Unanswered = sum.Unanswered
-	return sum, tally, errors.Join(errs...)
 }

@@ -7,7 +7,6 @@ import (
 	"github.com/quellhq/quell/cmd/quell/internal/output"
 	"github.com/quellhq/quell/cmd/quell/internal/report"
 	"github.com/quellhq/quell/rules"
-	"github.com/quellhq/quell/scanners"
 )
 
 // stdout names standard output as a target.
@@ -53,17 +52,4 @@ func (a *app) sink(set *rules.Set) (_ report.Sink, err error) {
 		t.Others = append(t.Others, s)
 	}
 	return report.Redacting(t, a.red), nil
-}
-
-// secretsIn finds the secrets of a name or a message, however sure the detector is.
-func secretsIn(d scanners.Detector) func(text string) []rules.Secret {
-	return func(text string) (out []rules.Secret) {
-		b := []byte(scanners.Apart(text))
-		for m := range d.Detect(scanners.Chunk{Artifact: &scanners.Artifact{}, Data: b, Line: 1, Column: 1, To: len(b)}) {
-			if m.Confidence >= rules.Medium {
-				out = append(out, m.Secret)
-			}
-		}
-		return out
-	}
 }

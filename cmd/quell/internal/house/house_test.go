@@ -92,7 +92,9 @@ var mayReveal = []string{
 	"cmd/quell/internal/cli/policy.go",       // asks who the operator is
 	"cmd/quell/internal/redact/redact.go",    // redacts
 	"cmd/quell/internal/run/own.go",          // knows the operator's own
-	"cmd/quell/internal/run/scan.go",         // --reveal
+	"cmd/quell/internal/run/codec.go",        // writes sealed files
+	"cmd/quell/internal/run/events.go",       // --reveal
+	"cmd/quell/internal/run/window.go",       // --reveal
 	"cmd/quell/internal/run/seal.go",         // seals
 	"cmd/quell/internal/rulestest/accept.go", // made-up examples
 	"revokers/bind.go",                       // a JWT's issuer

@@ -47,6 +47,11 @@ type Credential struct {
 	Findings  int              `json:"findings"`
 	Locations []rules.Location `json:"locations"`
 	Sealed    string           `json:"sealed,omitempty"` // the value, sealed (age) to the operator's key
+
+	// Secret is the value itself for a person who asked to see it, and Inside how
+	// the text of the first locations was reached. Findings hold both for programs.
+	Secret string     `json:"-"`
+	Inside [][]string `json:"-"`
 }
 
 // Verdict is what the issuer said of a credential.

@@ -131,7 +131,7 @@ func exempt(at redact.Field) bool {
 	case reflect.TypeFor[Finding]():
 		return at.Name == "Secret"
 	case reflect.TypeFor[Credential]():
-		return at.Name == "Sealed"
+		return at.Name == "Sealed" || at.Name == "Secret"
 	case reflect.TypeFor[Verdict](), reflect.TypeFor[Derived]():
 		return at.Name == "Fingerprint"
 	case reflect.TypeFor[Config]():

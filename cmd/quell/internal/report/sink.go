@@ -2,6 +2,7 @@ package report
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -55,9 +56,13 @@ func (t Tee) Emit(e Event) error {
 	}
 	for _, s := range t.Others {
 		o := e
-		if f, ok := e.(Finding); ok {
-			f.Secret = ""
-			o = f
+		switch e := e.(type) {
+		case Finding:
+			e.Secret = ""
+			o = e
+		case Credential:
+			e.Secret = ""
+			o = e
 		}
 		errs = append(errs, s.Emit(o))
 	}
@@ -141,8 +146,8 @@ func (l *lines) Close() error { return l.w.Flush() }
 
 // document is the same as one JSON document.
 type document struct {
-	w   *bufio.Writer
-	all []json.RawMessage
+	w     *bufio.Writer
+	begun bool
 }
 
 func (d *document) Emit(e Event) error {
@@ -150,19 +155,28 @@ func (d *document) Emit(e Event) error {
 		return nil
 	}
 	b, err := Marshal(e)
-	d.all = append(d.all, b)
+	if err != nil {
+		return err
+	}
+	var out bytes.Buffer
+	if err := json.Indent(&out, b, "    ", "  "); err != nil {
+		return fmt.Errorf("report: %w", err)
+	}
+	before := ",\n    "
+	if !d.begun {
+		d.begun, before = true, "{\n  \"events\": [\n    "
+	}
+	_, _ = d.w.WriteString(before)
+	_, err = d.w.Write(out.Bytes())
 	return err
 }
 
 func (d *document) Close() error {
-	enc := json.NewEncoder(d.w)
-	enc.SetEscapeHTML(false)
-	enc.SetIndent("", "  ")
-	if d.all == nil {
-		d.all = []json.RawMessage{}
+	if d.begun {
+		_, _ = d.w.WriteString("\n  ],\n")
+	} else {
+		_, _ = d.w.WriteString("{\n  \"events\": [],\n")
 	}
-	if err := enc.Encode(map[string]any{"protocol": Protocol, "events": d.all}); err != nil {
-		return err
-	}
+	_, _ = fmt.Fprintf(d.w, "  \"protocol\": %d\n}\n", Protocol)
 	return d.w.Flush()
 }

@@ -16,46 +16,31 @@ import (
 
 // text is for people.
 type text struct {
-	w        *bufio.Writer
-	creds    []Credential
-	verdicts map[string]Verdict
-	reveal   map[string]string
-	inside   map[string]string // by fingerprint and place: what was decoded on the way
+	w       *bufio.Writer
+	cred    *Credential // the last one, whose verdict may follow
+	verdict *Verdict
 }
 
 func (t *text) Emit(e Event) error {
 	switch e := e.(type) {
 	case Finding:
-		if e.Secret != "" {
-			if t.reveal == nil {
-				t.reveal = map[string]string{}
-			}
-			t.reveal[e.Fingerprint] = e.Secret
-		}
-		if len(e.Decoded) > 0 {
-			if t.inside == nil {
-				t.inside = map[string]string{}
-			}
-			t.inside[e.Fingerprint+Place(e.Location)] = strings.Join(e.Decoded, ", ")
-		}
 		if e.Partial {
 			fmt.Fprintf(t.w, "%-8s %s  %s  %s\n         masked in part, so nothing can be asked about it · confidence %s\n         at %s\n\n",
 				"partial", e.Kind, e.Rule, Clean(e.Redacted), e.Confidence, Clean(Place(e.Location)))
 		}
 	case Credential:
-		t.creds = append(t.creds, e)
+		t.flush()
+		t.cred = &e
 	case Verdict:
-		if t.verdicts == nil {
-			t.verdicts = map[string]Verdict{}
-		}
 		// Several instances can have been asked: Live counts, then Dead.
-		if old, ok := t.verdicts[e.Fingerprint]; !ok || old.Liveness == revokers.Unknown || e.Liveness == revokers.Live {
-			t.verdicts[e.Fingerprint] = e
+		if v := t.verdict; v == nil || v.Fingerprint != e.Fingerprint || v.Liveness == revokers.Unknown || e.Liveness == revokers.Live {
+			t.verdict = &e
 		}
 	case Action:
 		t.flush()
 		t.action(e)
 	case Notice:
+		t.flush()
 		mark := "notice"
 		if e.Incomplete {
 			mark = "not read"
@@ -68,76 +53,81 @@ func (t *text) Emit(e Event) error {
 	return nil
 }
 
+// flush writes the last credential with its verdict.
 func (t *text) flush() {
-	for _, c := range t.creds {
-		v, asked := t.verdicts[c.Fingerprint]
-		state := "not asked"
-		if asked {
-			state = strings.ToUpper(v.Liveness.String())
-			if v.Reason != "" {
-				state += " (" + string(v.Reason) + ")"
-			}
-		} else if c.Offline.State == rules.OfflineExpired {
-			state = "expired"
-			if c.Renewable {
-				state = "renewable"
-			}
+	if t.cred == nil {
+		return
+	}
+	c, v, asked := *t.cred, Verdict{}, t.verdict != nil && t.verdict.Fingerprint == t.cred.Fingerprint
+	if asked {
+		v = *t.verdict
+	}
+	t.cred, t.verdict = nil, nil
+	state := "not asked"
+	if asked {
+		state = strings.ToUpper(v.Liveness.String())
+		if v.Reason != "" {
+			state += " (" + string(v.Reason) + ")"
 		}
-		fmt.Fprintf(t.w, "%-8s %s  %s  %s\n", state, c.Kind, c.Rule, Clean(c.Redacted))
-		if s := t.reveal[c.Fingerprint]; s != "" {
-			fmt.Fprintf(t.w, "         value %s\n", Clean(s))
+	} else if c.Offline.State == rules.OfflineExpired {
+		state = "expired"
+		if c.Renewable {
+			state = "renewable"
 		}
-		fmt.Fprintf(t.w, "         %s · confidence %s", c.Fingerprint, c.Confidence)
-		if c.Cookie != "" {
-			fmt.Fprintf(t.w, " · cookie %s", Clean(c.Cookie))
+	}
+	fmt.Fprintf(t.w, "%-8s %s  %s  %s\n", state, c.Kind, c.Rule, Clean(c.Redacted))
+	if s := c.Secret; s != "" {
+		fmt.Fprintf(t.w, "         value %s\n", Clean(s))
+	}
+	fmt.Fprintf(t.w, "         %s · confidence %s", c.Fingerprint, c.Confidence)
+	if c.Cookie != "" {
+		fmt.Fprintf(t.w, " · cookie %s", Clean(c.Cookie))
+	}
+	if v.Host != "" {
+		fmt.Fprintf(t.w, " · asked %s", v.Host)
+	}
+	fmt.Fprintln(t.w)
+	if len(v.Identity) > 0 {
+		fmt.Fprintf(t.w, "         %s\n", Clean(pairs(v.Identity)))
+	}
+	if exp := cmp.Or(v.Expires, c.Offline.Expires); exp != nil {
+		fmt.Fprintf(t.w, "         expires %s\n", exp.Format(time.RFC3339))
+	}
+	if f := c.Token; f != nil && (f.Issuer != "" || f.Type != "") {
+		what := cmp.Or(f.Type, "token")
+		if f.Issuer != "" {
+			what += " of " + f.Issuer
 		}
-		if v.Host != "" {
-			fmt.Fprintf(t.w, " · asked %s", v.Host)
+		fmt.Fprintf(t.w, "         claims: %s\n", Clean(what))
+		if f.Kill != "" {
+			fmt.Fprintf(t.w, "         ended by: %s\n", f.Kill)
 		}
-		fmt.Fprintln(t.w)
-		if len(v.Identity) > 0 {
-			fmt.Fprintf(t.w, "         %s\n", Clean(pairs(v.Identity)))
-		}
-		if exp := cmp.Or(v.Expires, c.Offline.Expires); exp != nil {
-			fmt.Fprintf(t.w, "         expires %s\n", exp.Format(time.RFC3339))
-		}
-		if f := c.Token; f != nil && (f.Issuer != "" || f.Type != "") {
-			what := cmp.Or(f.Type, "token")
-			if f.Issuer != "" {
-				what += " of " + f.Issuer
-			}
-			fmt.Fprintf(t.w, "         claims: %s\n", Clean(what))
-			if f.Kill != "" {
-				fmt.Fprintf(t.w, "         ended by: %s\n", f.Kill)
-			}
-		}
-		if c.Group != "" && c.Group != c.Fingerprint {
-			fmt.Fprintf(t.w, "         %s of the session of %s", c.Role, c.Group)
-			if c.Renewable {
-				fmt.Fprint(t.w, ", whose refresh token makes new ones")
-			}
-			fmt.Fprintln(t.w)
-		}
-		if asked && v.Liveness == revokers.Unknown && v.Detail != "" {
-			fmt.Fprintf(t.w, "         %s\n", Clean(v.Detail))
-		}
-		if asked && v.Remedy != "" {
-			fmt.Fprintf(t.w, "         next: %s\n", Clean(v.Remedy))
-		}
-		for i, l := range c.Locations {
-			if i == 5 {
-				fmt.Fprintf(t.w, "         … and %d places more\n", len(c.Locations)-i)
-				break
-			}
-			fmt.Fprintf(t.w, "         at %s", Clean(Place(l)))
-			if in := t.inside[c.Fingerprint+Place(l)]; in != "" {
-				fmt.Fprintf(t.w, " · inside %s", in)
-			}
-			fmt.Fprintln(t.w)
+	}
+	if c.Group != "" && c.Group != c.Fingerprint {
+		fmt.Fprintf(t.w, "         %s of the session of %s", c.Role, c.Group)
+		if c.Renewable {
+			fmt.Fprint(t.w, ", whose refresh token makes new ones")
 		}
 		fmt.Fprintln(t.w)
 	}
-	t.creds = nil
+	if asked && v.Liveness == revokers.Unknown && v.Detail != "" {
+		fmt.Fprintf(t.w, "         %s\n", Clean(v.Detail))
+	}
+	if asked && v.Remedy != "" {
+		fmt.Fprintf(t.w, "         next: %s\n", Clean(v.Remedy))
+	}
+	for i, l := range c.Locations {
+		if i == 5 {
+			fmt.Fprintf(t.w, "         … and %d places more\n", max(c.Findings, len(c.Locations))-i)
+			break
+		}
+		fmt.Fprintf(t.w, "         at %s", Clean(Place(l)))
+		if i < len(c.Inside) && len(c.Inside[i]) > 0 {
+			fmt.Fprintf(t.w, " · inside %s", strings.Join(c.Inside[i], ", "))
+		}
+		fmt.Fprintln(t.w)
+	}
+	fmt.Fprintln(t.w)
 }
 
 // Place writes a location on one line.

@@ -20,7 +20,11 @@ func bind(t *testing.T, findings ...rules.Finding) map[string]rules.Credential {
 	}
 	key := rules.FingerprintKey{7}
 	out := map[string]rules.Credential{}
-	for _, c := range Bind(Group(findings, key, set), key) {
+	all, err := Credentials(findings, key, set)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range all {
 		out[c.Secret.Reveal()] = c
 	}
 	return out

@@ -1,18 +1,18 @@
-// Package run is the product without its command line: scan, group, probe,
-// decide, rotate, revoke, confirm.
+// Package run is the product without its command line: it scans, asks, plans,
+// applies and asks again on a Runtime. Findings and verdicts go to the Sink as
+// they happen.
 package run
 
 import (
-	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"slices"
-	"strings"
-	"sync"
 	"time"
 
 	"github.com/quellhq/quell/cmd/quell/internal/allow"
 	"github.com/quellhq/quell/cmd/quell/internal/report"
+	"github.com/quellhq/quell/cmd/quell/internal/spill"
 	"github.com/quellhq/quell/revokers"
 	"github.com/quellhq/quell/rules"
 	"github.com/quellhq/quell/scanners"
@@ -21,190 +21,200 @@ import (
 	"github.com/quellhq/quell/scanners/sqlite"
 )
 
-// Scan is one run over sources, one after the other.
-type Scan struct {
-	Sources    []scanners.Source
-	Detector   scanners.Detector
-	Workers    int
-	Set        *rules.Set
-	Key        rules.FingerprintKey
-	Confidence rules.Confidence // the least that is reported
-	Allow      *allow.List      // what is accepted; nil: nothing is
-	NoMarkers  bool             // markers in the text suppress nothing
-	// Ignore reports a finding that is none: what the run itself put there.
+// ScanOptions is what a scan is asked to do.
+type ScanOptions struct {
+	Command string   // for the report's first event
+	Version string   // of quell, for the same
+	Targets []string // for the same
+	// Sources are scanned one after the other. Scan closes those that can be
+	// closed.
+	Sources     []scanners.Source
+	Detector    scanners.Detector // nil: one of the Runtime's rules
+	Workers     int               // zero: one for each processor
+	Confidence  rules.Confidence  // the least that is shown
+	FailOn      FailOn
+	Allow       *allow.List // what is accepted; nil: nothing
+	NoMarkers   bool        // markers in the text suppress nothing
+	ShowSecrets bool        // findings and credentials show their secrets
+	// Ignore reports a finding that the run itself put there.
 	Ignore func(rules.Finding) bool
-	// Seen gets every secret that the scan sees, shown or not; nil: it is not asked for.
-	Seen func(rules.Secret)
+	// Each, if set, gets every credential after its findings, with its verdict
+	// (nil: no issuer was asked) and whether it counts for the exit code.
+	Each func(c rules.Credential, v *revokers.Verdict, counts bool)
+	// Keep returns the credentials and verdicts, for Plan and Contain. Without it
+	// the memory of a scan does not depend on the number of its findings.
+	Keep bool
+	// Temp is the folder for the sealed file of a scan with very many findings;
+	// empty: the system's.
+	Temp string
 }
 
-// Result is what a scan found.
-type Result struct {
-	Findings    []rules.Finding // in order of their places
+// Scanned is the result of a scan, the exit code included.
+type Scanned struct {
+	Summary report.Summary
+	Tally   Tally
+	// Credentials and what issuers said about them are set if ScanOptions.Keep is.
 	Credentials []rules.Credential
-	Gaps        []scanners.Gap
-	Stats       scanners.Stats
-	Hidden      int
-	Partial     int            // findings of which a masker left only a part
-	Accepted    map[string]int // gaps that are accepted, by the reason
-	Took        time.Duration
+	Checked     []Checked
 }
 
-// Run scans. What was found before an interruption is returned with its error.
-func (s *Scan) Run(ctx context.Context) (*Result, error) {
-	start := time.Now()
-	res := &Result{}
-	var mu sync.Mutex
-	p := scanners.Pool{Detector: s.Detector, Workers: s.Workers, NoMarkers: s.NoMarkers, Seen: s.Seen, Openers: []scanners.Opener{sqlite.Opener()}, Unpacker: archive.New(archive.DefaultLimits)}
-	var all []*rules.Finding
-	gap := func(g scanners.Gap) {
-		mu.Lock()
-		defer mu.Unlock()
-		g.Kind = cmp.Or(g.Kind, scanners.KindOf(g.Err))
-		if why, ok := s.Allow.AcceptsKind(g.Kind, "", start); ok {
-			if res.Accepted == nil {
-				res.Accepted = map[string]int{}
+// Scan reads the sources, emits what it finds, asks issuers and emits what they
+// said. It emits all events but the summary, which it returns. Findings come in
+// the order in which their artifacts were read, those of one artifact in the
+// order of their places; credentials come in the order of their first places. An
+// error means that there is no result; an interruption is part of the result.
+func (r *Runtime) Scan(ctx context.Context, o ScanOptions, sink report.Sink) (*Scanned, error) {
+	defer closeAll(o.Sources)
+	if o.Detector == nil {
+		o.Detector = detect.New(r.Rules)
+	}
+	r.Redactor.Detect = secretsIn(o.Detector)
+	for _, why := range o.Allow.Expired(r.options.Now()) {
+		r.Notice("an entry of the allow-list has expired: " + why)
+	}
+	s, err := r.newScan(o, sink)
+	if err != nil {
+		return nil, err
+	}
+	defer s.file.Close()
+	s.begin()
+	s.read(ctx)
+	s.report(ctx)
+	return s.out, s.failed
+}
+
+func (r *Runtime) newScan(o ScanOptions, sink report.Sink) (*scan, error) {
+	s := &scan{Runtime: r, ScanOptions: o, sink: sink, file: spill.NewFile(o.Temp), start: r.options.Now(), out: &Scanned{}, unjudged: map[string]int{}}
+	var err error
+	if s.found, err = newCollector(r.Rules, r.Keys.Fingerprint, s.file); err != nil {
+		return nil, err
+	}
+	if s.notices, err = newCodec[report.Notice](); err != nil {
+		return nil, err
+	}
+	s.gaps = spill.NewSorter(s.file, sortMemory)
+	return s, nil
+}
+
+// begin emits what is known before anything was read.
+func (s *scan) begin() {
+	s.emit(report.Config{
+		Protocol: report.Protocol,
+		Version:  s.Version,
+		Command:  s.Command,
+		Targets:  s.Targets,
+		Offline:  s.options.Offline,
+		Rules:    len(s.Rules.Rules),
+		At:       s.start.UTC(),
+	})
+	s.emitNotices()
+}
+
+// closeAll closes the sources that hold something open.
+func closeAll(sources []scanners.Source) {
+	for _, src := range sources {
+		if c, ok := src.(interface{ Close() }); ok {
+			c.Close()
+		}
+	}
+}
+
+// read scans the sources, up to an interruption or a failure.
+func (s *scan) read(ctx context.Context) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	s.cancel = cancel
+	for _, src := range s.Sources {
+		st := s.stream(ctx, src)
+		p := scanners.Pool{
+			Detector:  s.Detector,
+			Workers:   s.Workers,
+			NoMarkers: s.NoMarkers,
+			Seen:      s.Redactor.Add,
+			Finished:  st.finished,
+			Openers:   []scanners.Opener{sqlite.Opener()},
+			Unpacker:  archive.New(archive.DefaultLimits),
+		}
+		stats, err := p.Run(ctx, src, st.found, s.gap)
+		st.close(ctx)
+		s.out.Summary.Artifacts += stats.Artifacts
+		s.out.Summary.Bytes += stats.Bytes
+		s.out.Summary.Allowed += stats.Allowed
+		if n, ok := src.(interface{ Notices() []string }); ok {
+			for _, text := range n.Notices() {
+				s.Notice(text)
 			}
-			res.Accepted[why]++
+		}
+		if err != nil {
+			s.out.Tally.Interrupted = true
 			return
 		}
-		res.Gaps = append(res.Gaps, g)
 	}
-	var err error
-	for _, src := range s.Sources {
-		var found []*rules.Finding
-		var stats scanners.Stats
-		stats, err = p.Run(ctx, src, func(f rules.Finding) {
-			mu.Lock()
-			defer mu.Unlock()
-			found = append(found, &f)
-		}, gap)
-		res.Stats.Artifacts += stats.Artifacts
-		res.Stats.Bytes += stats.Bytes
-		res.Stats.Allowed += stats.Allowed
-		if a, ok := src.(scanners.Attributor); ok && len(found) > 0 {
-			if e := a.Attribute(ctx, found); e != nil {
-				gap(scanners.Gap{Reason: "findings are without their origin", Err: e})
-			}
-		}
-		all = append(all, found...)
+}
+
+// report emits what is known once all was read.
+func (s *scan) report(ctx context.Context) {
+	if s.broken() {
+		return
+	}
+	s.emitNotices()
+	s.credentials(ctx)
+	for r, err := range s.gaps.Sorted() {
 		if err != nil {
+			s.fail(err)
 			break
 		}
+		n, err := s.notices.decode(r.Value)
+		if err != nil {
+			s.fail(err)
+			break
+		}
+		s.emit(n)
 	}
-	for _, f := range all {
-		if detect.Elsewhere(s.Set, f.Rule, f.Location.Path) || s.Ignore != nil && s.Ignore(*f) {
-			continue
-		}
-		if f.Confidence < s.Confidence {
-			res.Hidden++
-			continue
-		}
-		if s.Allow.Accepts(*f, s.Key.Fingerprint(f.Secret), start) {
-			res.Stats.Allowed++
-			continue
-		}
-		if f.Partial {
-			res.Partial++
-		}
-		res.Findings = append(res.Findings, *f)
+	for _, why := range slices.Sorted(maps.Keys(s.accepted)) {
+		s.emit(report.Notice{Message: fmt.Sprintf("%d things were not read, which is accepted: %s", s.accepted[why], why)})
 	}
-	slices.SortFunc(res.Findings, func(a, b rules.Finding) int {
-		x, y := a.Location, b.Location
-		return cmp.Or(strings.Compare(x.Path, y.Path), strings.Compare(x.Artifact, y.Artifact), cmp.Compare(x.Offset, y.Offset), strings.Compare(a.Rule, b.Rule))
-	})
-	slices.SortFunc(res.Gaps, func(a, b scanners.Gap) int { return strings.Compare(a.Error(), b.Error()) })
-	res.Credentials = Bind(Group(res.Findings, s.Key, s.Set), s.Key)
-	res.Took = time.Since(start)
-	return res, err
+	for _, n := range SelfHostedHints(s.Rules, s.refused) {
+		s.emit(n)
+	}
+	for _, why := range slices.Sorted(maps.Keys(s.unjudged)) {
+		s.emit(report.Notice{Message: fmt.Sprintf("%d credentials were not judged, which is accepted: %s", s.unjudged[why], why)})
+	}
+	s.end()
 }
 
-// Group makes credentials of findings: one for each distinct value, named by
-// the most specific rule that found it. A part of a secret is none.
-func Group(findings []rules.Finding, key rules.FingerprintKey, set *rules.Set) []rules.Credential {
-	index := map[string]int{}
-	var out []rules.Credential
-	for _, f := range findings {
-		if f.Partial {
-			continue
+// end completes the summary.
+func (s *scan) end() {
+	if s.out.Tally.Interrupted {
+		s.emit(report.Notice{Message: "interrupted: the result is not whole", Incomplete: true})
+	}
+	sum, t := &s.out.Summary, &s.out.Tally
+	sum.Incomplete, t.Unanswered = t.Incomplete, sum.Unanswered
+	sum.Seconds = time.Since(s.start).Seconds()
+	sum.ExitCode = t.ExitCode()
+}
+
+// credentials binds the findings, asks issuers and emits the results, a few
+// credentials at a time.
+func (s *scan) credentials(ctx context.Context) {
+	list, err := s.found.credentials()
+	if err != nil {
+		s.fail(err)
+		return
+	}
+	ask := !s.options.Offline && !s.out.Tally.Interrupted
+	w := window{scan: s, ask: ask}
+	for c, err := range list.all() {
+		if err != nil {
+			s.fail(err)
+			return
 		}
-		fp := key.Fingerprint(f.Secret)
-		i, ok := index[fp]
-		if !ok {
-			i = len(out)
-			index[fp] = i
-			first := rules.Credential{Secret: f.Secret}
-			first.Fingerprint, first.Redacted, first.Offline = fp, f.Secret.Hint(), f.Offline
-			out = append(out, first)
+		if w.add(c); w.full() {
+			w.flush(ctx)
 		}
-		c := &out[i]
-		if c.Rule == "" || specific(set, f.Rule) > specific(set, c.Rule) {
-			c.Rule, c.Provider, c.Kind, c.Cookie = f.Rule, f.Provider, f.Kind, f.Cookie
+		if s.broken() {
+			return
 		}
-		c.Confidence = max(c.Confidence, f.Confidence)
-		c.Token = cmp.Or(c.Token, f.Token)
-		if c.Offline.State == rules.OfflineUnknown {
-			c.Offline = f.Offline
-		}
-		c.Claims.Merge(f.Claims)
-		c.Findings = append(c.Findings, f)
 	}
-	return out
-}
-
-func specific(set *rules.Set, id string) int {
-	if r := set.Rule(id); r != nil {
-		return r.Specific()
-	}
-	return -1
-}
-
-// FailOn is the least that counts for exit code 1.
-type FailOn string
-
-// Counts reports whether a credential counts under f.
-func (f FailOn) Counts(c rules.Credential, v *revokers.Verdict) bool {
-	live := v != nil && v.Liveness == revokers.Live
-	dead := v != nil && v.Liveness == revokers.Dead && (v.Reason != revokers.Expired || !c.Renewable) || c.Offline.State == rules.OfflineExpired && !c.Renewable
-	switch {
-	case c.Kind == rules.KindPublic:
-		return false // whatever is found in every page fails no build
-	case f == "never":
-		return false
-	case f == "live":
-		return live
-	case f == "found":
-		return true
-	}
-	return live || c.Confidence == rules.High && !dead
-}
-
-// ParseFailOn reads never, live, suspect or found.
-func ParseFailOn(s string) (FailOn, error) {
-	if !slices.Contains([]string{"never", "live", "suspect", "found"}, s) {
-		return "", fmt.Errorf("--fail-on %q is not never, live, suspect or found", s)
-	}
-	return FailOn(s), nil
-}
-
-// FindingEvent renders f; the secret only where reveal is set.
-func FindingEvent(f rules.Finding, key rules.FingerprintKey, set *rules.Set, reveal bool) report.Finding {
-	e := report.Finding{Ref: f.Ref, Location: f.Location, Decoded: append([]string{}, f.Decoded...), Views: f.Views, Partial: f.Partial}
-	e.Fingerprint = key.Fingerprint(f.Secret)
-	if r := set.Rule(f.Rule); r != nil {
-		e.Description = r.Description
-	}
-	if reveal {
-		e.Secret = f.Secret.Reveal()
-	}
-	return e
-}
-
-// CredentialEvent renders c.
-func CredentialEvent(c rules.Credential, sealed string) report.Credential {
-	e := report.Credential{Ref: c.Ref, Findings: len(c.Findings), Sealed: sealed}
-	e.Redacted = c.Secret.Hint()
-	for _, f := range c.Findings {
-		e.Locations = append(e.Locations, f.Location)
-	}
-	return e
+	w.flush(ctx)
 }

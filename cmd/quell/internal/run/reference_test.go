@@ -1,0 +1,212 @@
+package run
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+
+	"github.com/quellhq/quell/rules"
+)
+
+// referenceGroup makes credentials of findings: one for each distinct value, named by
+// the most specific rule that found it. A part of a secret is none.
+func referenceGroup(findings []rules.Finding, key rules.FingerprintKey, set *rules.Set) []rules.Credential {
+	index := map[string]int{}
+	var out []rules.Credential
+	for _, f := range findings {
+		if f.Partial {
+			continue
+		}
+		fp := key.Fingerprint(f.Secret)
+		i, ok := index[fp]
+		if !ok {
+			i = len(out)
+			index[fp] = i
+			first := rules.Credential{Secret: f.Secret}
+			first.Fingerprint, first.Redacted, first.Offline = fp, f.Secret.Hint(), f.Offline
+			out = append(out, first)
+		}
+		c := &out[i]
+		if c.Rule == "" || specific(set, f.Rule) > specific(set, c.Rule) {
+			c.Rule, c.Provider, c.Kind, c.Cookie = f.Rule, f.Provider, f.Kind, f.Cookie
+		}
+		c.Confidence = max(c.Confidence, f.Confidence)
+		c.Token = cmp.Or(c.Token, f.Token)
+		if c.Offline.State == rules.OfflineUnknown {
+			c.Offline = f.Offline
+		}
+		c.Claims.Merge(f.Claims)
+		c.Findings = append(c.Findings, f)
+	}
+	return out
+}
+
+// referenceBind puts credentials together that leaked together and are one session: the
+// pieces of a cookie too long for one become one credential; a refresh token and
+// the tokens that it renews, a key and its session token, a client token and its
+// cookie are kept apart, since each is ended in its own way, and name each other.
+func referenceBind(creds []rules.Credential, key rules.FingerprintKey) []rules.Credential {
+	creds = referenceJoin(creds, key)
+	at := map[placeRef][]seatRef{}
+	for i, c := range creds {
+		if role(c.Ref) == "" {
+			continue
+		}
+		for _, f := range c.Findings {
+			p := placeOf(f.Location)
+			at[p] = append(at[p], seatRef{f.Location.Offset, f.Location.EndOffset, i})
+		}
+	}
+	parent := make([]int, len(creds))
+	for i := range parent {
+		parent[i] = i
+	}
+	var root func(int) int
+	root = func(i int) int {
+		for parent[i] != i {
+			parent[i] = parent[parent[i]]
+			i = parent[i]
+		}
+		return i
+	}
+	for _, seats := range at {
+		slices.SortFunc(seats, func(a, b seatRef) int { return cmp.Or(cmp.Compare(a.from, b.from), cmp.Compare(a.cred, b.cred)) })
+		// One open group of each family: a role that it has already begins the
+		// next session, the next answer's tokens.
+		open := map[string]*sessionRef{}
+		for _, x := range seats {
+			r := role(creds[x.cred].Ref)
+			o := open[family(r)]
+			if has, ok := 0, false; o != nil {
+				if has, ok = o.roles[r]; ok && has == x.cred {
+					o.to = x.to
+					continue
+				} else if !ok && x.from-o.to <= together {
+					o.roles[r], o.to = x.cred, x.to
+					parent[root(x.cred)] = root(o.first)
+					continue
+				}
+			}
+			open[family(r)] = &sessionRef{x.cred, x.to, map[string]int{r: x.cred}}
+		}
+	}
+	groups := map[int][]int{}
+	for i := range creds {
+		groups[root(i)] = append(groups[root(i)], i)
+	}
+	for _, members := range groups {
+		if len(members) < 2 {
+			continue
+		}
+		slices.SortStableFunc(members, func(a, b int) int { return cmp.Compare(roleOf(creds[a].Ref), roleOf(creds[b].Ref)) })
+		main := creds[members[0]]
+		renews := main.Kind == rules.KindRefresh && main.Offline.State != rules.OfflineExpired
+		for _, i := range members {
+			creds[i].Group = main.Fingerprint
+			creds[i].Role = role(creds[i].Ref)
+			// Who has the refresh token has a new access token when he wants one.
+			creds[i].Renewable = renews && i != members[0]
+		}
+	}
+	referenceSignatures(creds)
+	return creds
+}
+
+// referenceSignatures names the cookie that a signature is sent with, and the other way
+// round: a server that signs its cookies takes neither alone.
+func referenceSignatures(creds []rules.Credential) {
+	for i := range creds {
+		name, ok := strings.CutSuffix(creds[i].Cookie, ".sig")
+		if !ok {
+			continue
+		}
+		for k := range creds {
+			if creds[k].Cookie == name && beside(creds[i].Findings, creds[k].Findings) {
+				creds[i].Group, creds[i].Role = creds[k].Fingerprint, "signature"
+				creds[k].Group, creds[k].Role = creds[k].Fingerprint, "signed cookie"
+				break
+			}
+		}
+	}
+}
+
+// beside reports whether one of a stands near one of b in the same artifact.
+func beside(a, b []rules.Finding) bool {
+	for _, x := range a {
+		for _, y := range b {
+			if d := x.Location.Offset - y.Location.Offset; placeOf(x.Location) == placeOf(y.Location) && max(d, -d) <= together {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+type placeRef struct{ path, artifact, commit, layer string }
+
+func placeOf(l rules.Location) placeRef { return placeRef{l.Path, l.Artifact, l.Commit, l.Layer} }
+
+// seatRef is where a credential stands in an artifact.
+type seatRef struct {
+	from, to int64
+	cred     int
+}
+
+// referenceJoin makes one credential of the pieces of a cookie that stand together,
+// where none is missing between the first and the last.
+func referenceJoin(creds []rules.Credential, key rules.FingerprintKey) []rules.Credential {
+	type base struct {
+		placeRef
+		rule, name string
+	}
+	type piece struct {
+		n    int
+		at   int64
+		cred int
+	}
+	pieces := map[base][]piece{}
+	for i, c := range creds {
+		m := chunkRE.FindStringSubmatch(c.Cookie)
+		if m == nil {
+			continue
+		}
+		f := c.Findings[0]
+		b := base{placeOf(f.Location), c.Rule, m[1]}
+		pieces[b] = append(pieces[b], piece{int(m[2][0] - '0'), f.Location.Offset, i})
+	}
+	gone := map[int]bool{}
+	for b, list := range pieces {
+		slices.SortFunc(list, func(x, y piece) int { return cmp.Or(cmp.Compare(x.n, y.n), cmp.Compare(x.at, y.at)) })
+		whole := len(list) > 1 && list[0].n <= 1
+		for i := 1; i < len(list); i++ {
+			whole = whole && list[i].n == list[i-1].n+1 && max(list[i].at-list[i-1].at, list[i-1].at-list[i].at) <= together
+		}
+		if !whole {
+			continue
+		}
+		var value []rules.Secret
+		first := &creds[list[0].cred]
+		for _, p := range list {
+			value = append(value, creds[p.cred].Secret)
+			if p.cred != list[0].cred {
+				gone[p.cred] = true
+				first.Findings = append(first.Findings, creds[p.cred].Findings...)
+			}
+		}
+		first.Secret, first.Cookie = rules.JoinSecrets(value...), b.name
+		first.Fingerprint = key.Fingerprint(first.Secret)
+	}
+	var out []rules.Credential
+	for i, c := range creds {
+		if !gone[i] {
+			out = append(out, c)
+		}
+	}
+	return out
+}
+
+type sessionRef struct {
+	first int
+	to    int64
+	roles map[string]int
+}
