@@ -319,6 +319,7 @@ func TestActionReadsPaths(t *testing.T) {
 	s, r := forge(t)
 	e := event(t, r, "a push, whole")
 	o := act(t, s, e, r.Fill(e, nil), map[string]string{"INPUT_FAIL-ON": "found", "INPUT_VERIFY": "off", "INPUT_PATH": "src/c0.txt\nsrc/c1.txt"})
+	slices.Sort(o.places)
 	if o.code != exitFindings || !slices.Equal(o.places, []string{"src/c0.txt", "src/c1.txt"}) || !strings.Contains(o.log, "file=src/c0.txt,line=1") {
 		t.Errorf("exit code %d, %q\n%s", o.code, o.places, o.log)
 	}

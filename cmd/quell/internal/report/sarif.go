@@ -2,6 +2,7 @@ package report
 
 import (
 	"bufio"
+	"cmp"
 	"encoding/json"
 	"net/url"
 	"path/filepath"
@@ -42,6 +43,12 @@ func (s *sarif) Emit(e Event) error {
 type object = map[string]any
 
 func (s *sarif) Close() error {
+	// Findings come as they are read; a file that is compared with an earlier one
+	// has them in the order of their places.
+	slices.SortStableFunc(s.findings, func(a, b Finding) int {
+		x, y := a.Location, b.Location
+		return cmp.Or(strings.Compare(x.Path, y.Path), strings.Compare(x.Artifact, y.Artifact), cmp.Compare(x.Offset, y.Offset), strings.Compare(a.Rule, b.Rule))
+	})
 	var ids []string
 	for _, f := range s.findings {
 		if !slices.Contains(ids, f.Rule) {
