@@ -87,7 +87,7 @@ func Expand(s string, get func(string) (string, bool)) (out string, ok bool) {
 
 // nearest is the candidate that s most resembles, or nothing if none does.
 func nearest(s string, candidates []string) string {
-	best, most := "", 1+len(s)/3
+	best, most := "", 2+len(s)/3
 	slices.Sort(candidates)
 	for _, c := range candidates {
 		if d := distance(s, c); d < most {

@@ -6,17 +6,18 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/quellhq/quell/cmd/quell/internal/output"
 	"github.com/quellhq/quell/cmd/quell/internal/rulestest"
 	"github.com/quellhq/quell/rules"
-	"github.com/quellhq/quell/scanners/detect"
 )
 
 func (a *app) rules() *cobra.Command {
-	c := &cobra.Command{Use: "rules", Short: "List, explain and test rules", Args: cobra.NoArgs, RunE: func(c *cobra.Command, _ []string) error { return errors.New("rules what? list, explain or test") }}
+	c := &cobra.Command{Use: "rules", Short: "List, explain, test and convert rules", Args: cobra.NoArgs, RunE: func(c *cobra.Command, _ []string) error {
+		return errors.New("rules: a command is missing: list, explain, test or convert")
+	}}
 	c.AddCommand(
 		&cobra.Command{Use: "list", Short: "List the rules", Args: cobra.NoArgs, RunE: func(*cobra.Command, []string) error {
 			rt, err := a.runtime(mayLackSecrets)
@@ -30,7 +31,7 @@ func (a *app) rules() *cobra.Command {
 			}
 			return nil
 		}},
-		&cobra.Command{Use: "explain ID", Short: "Say what a rule finds, asks and does", Args: cobra.ExactArgs(1), RunE: func(_ *cobra.Command, args []string) error {
+		&cobra.Command{Use: "explain ID", Short: "Print what a rule finds, asks and ends, with its sources", Args: cobra.ExactArgs(1), RunE: func(_ *cobra.Command, args []string) error {
 			rt, err := a.runtime(mayLackSecrets)
 			if err != nil {
 				return err
@@ -62,73 +63,34 @@ func (a *app) rules() *cobra.Command {
 				return exit(exitFindings)
 			}
 			return nil
-		}})
+		}},
+		a.convertRules())
 	return c
 }
 
-func abilities(r *rules.Rule) string {
-	var out []string
-	if r.Probe != nil {
-		out = append(out, "asks")
-	}
-	for _, v := range r.Revokes {
-		out = append(out, "revokes ("+string(v.Tier)+")")
-	}
-	return strings.Join(out, ", ")
-}
-
-func (a *app) explain(set *rules.Set, r *rules.Rule) {
-	p := func(format string, args ...any) { fmt.Fprintf(a.out, format+"\n", args...) }
-	p("%s: %s", r.ID, r.Description)
-	p("  from        %s:%d", r.File, r.Line)
-	p("  kind        %s, confidence %s", r.Kind, r.Confidence)
-	if r.Provider != nil {
-		hosts := strings.Join(r.Provider.Hosts, ", ")
-		if hosts == "" {
-			hosts = "only where the operator names an instance"
-		}
-		p("  issuer      %s; asked at %s", r.Provider.Name, hosts)
-		p("  docs        %s", r.Provider.Docs)
-	}
-	if r.Cookie != nil {
-		p("  cookie      %s = %s", strings.Join(r.Cookie.Names, ", "), r.Cookie.Value)
-	} else if r.Regex != nil {
-		p("  expression  %s", r.Regex)
-	}
-	if slices.Contains(detect.New(set).Slow(), r.ID) {
-		p("  speed       slow: the expression has no literal to search for")
-	}
-	if r.Checksum != "" {
-		p("  checksum    %s", r.Checksum)
-	}
-	if r.Stateless {
-		p("  stateless   accepted until it expires, whatever its issuer answers")
-	}
-	if q := r.Probe; q != nil {
-		if q.Request != nil {
-			p("  asks        %s %s", q.Request.Method, q.Request.Path)
-			for _, w := range q.When {
-				p("              %v: %s %s", w.Status, w.Then, w.Reason)
+// convertRules rewrites files of an earlier release in place.
+func (a *app) convertRules() *cobra.Command {
+	return &cobra.Command{Use: "convert FILE…", Short: "Rewrite rules files of an earlier release in the present language", Args: cobra.MinimumNArgs(1), RunE: func(_ *cobra.Command, args []string) error {
+		for _, f := range args {
+			b, err := os.ReadFile(f)
+			if err != nil {
+				return fmt.Errorf("rules: %w", err)
 			}
-		} else {
-			p("  asks        native %s", q.Native)
+			out, changes, err := rules.Convert(f, b)
+			if err != nil {
+				return fmt.Errorf("rules: %w", err)
+			}
+			for _, c := range changes {
+				fmt.Fprintln(a.out, c)
+			}
+			if len(changes) == 0 {
+				fmt.Fprintf(a.out, "%s: nothing to convert\n", f)
+				continue
+			}
+			if err := output.WriteFile(f, out, 0o644); err != nil {
+				return fmt.Errorf("rules: %w", err)
+			}
 		}
-		if q.Note != "" {
-			p("              %s", q.Note)
-		}
-	}
-	if r.Note != "" {
-		p("  note        %s", r.Note)
-	}
-	for _, v := range r.Revokes {
-		how := "native " + v.Native
-		if v.Request() != nil {
-			how = v.Request().Method + " " + v.Request().Path
-		}
-		p("  revokes     %s: %s", v.ID, how)
-		p("              tier %s, ends %s, settles within %s, source grade %s", v.Tier, v.Scope, time.Duration(v.Settle), v.Grade)
-		if v.Collateral != "" {
-			p("              collateral: %s", v.Collateral)
-		}
-	}
+		return nil
+	}}
 }

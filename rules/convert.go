@@ -1,0 +1,67 @@
+package rules
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+)
+
+// Convert rewrites a rules file of an earlier release in the present language,
+// line by line, so that comments and order stay. It returns the changes in
+// words. What it can't know, such as the source of a fact, it takes from the
+// provider's docs, and says so.
+func Convert(name string, text []byte) (out []byte, changes []string, err error) {
+	lines := strings.SplitAfter(string(text), "\n")
+	docs := ""
+	table := ""
+	for i, line := range lines {
+		trimmed := strings.TrimSpace(line)
+		if m := tableRE.FindStringSubmatch(trimmed); m != nil {
+			table = m[1]
+		}
+		if m := docsRE.FindStringSubmatch(trimmed); m != nil && table == "provider" {
+			docs = m[1]
+		}
+		for _, c := range conversions {
+			if !c.table.MatchString(table) {
+				continue
+			}
+			next := c.old.ReplaceAllString(line, strings.ReplaceAll(c.with, "DOCS", docs))
+			if next != line {
+				changes = append(changes, fmt.Sprintf("%s:%d: %s", name, i+1, c.what))
+				line = next
+			}
+		}
+		lines[i] = line
+	}
+	out = []byte(strings.Join(lines, ""))
+	if _, err := Load(name, out); err != nil {
+		return nil, changes, fmt.Errorf("convert: the file needs more than new spellings: %w", err)
+	}
+	return out, changes, nil
+}
+
+var (
+	tableRE = regexp.MustCompile(`^\[\[?([a-z_.]+)\]\]?`)
+	docsRE  = regexp.MustCompile(`^docs\s*=\s*"([^"]*)"`)
+)
+
+// conversions are what changed between the releases.
+var conversions = []struct {
+	table *regexp.Regexp
+	old   *regexp.Regexp
+	with  string
+	what  string
+}{
+	{regexp.MustCompile(`\.revoke$`), regexp.MustCompile(`^(\s*scope\s*=\s*)"this session"`), `${1}"this_session"`, "scopes are identifiers"},
+	{regexp.MustCompile(`\.revoke$`), regexp.MustCompile(`^(\s*scope\s*=\s*)"all sessions of the user"`), `${1}"all_user_sessions"`, "scopes are identifiers"},
+	{regexp.MustCompile(`\.revoke$`), regexp.MustCompile(`^(\s*scope\s*=\s*)"everybody"`), `${1}"everyone"`, "scopes are identifiers"},
+	{regexp.MustCompile(`\.when$`), regexp.MustCompile(`^(\s*)after(\s*=\s*)"live"`), `${1}also${2}"asker"`, `after = "live" is also = "asker"`},
+	{regexp.MustCompile(`\.when$`), regexp.MustCompile(`^(\s*reason\s*=\s*)"signed out"`), `${1}"signed_out"`, "reasons are identifiers"},
+	{
+		regexp.MustCompile(`\.probe$`),
+		regexp.MustCompile(`^(\s*request\s*=\s*\{\s*)(method\s*=\s*"POST")`),
+		`${1}reads = true, source = "DOCS", ${2}`,
+		"a POST that only reads says so, with a source: the provider's docs are entered, replace them by the page about this request",
+	},
+}
