@@ -240,6 +240,10 @@ func (l *look) find(t *text, parts []span, keep func(*raw) bool) {
 }
 
 func (l *look) add(t *text, m raw) {
+	// A value that goes to the end of its line may go on in the next one.
+	if k := lineEnd(t.data, m.secret.end); k >= 0 && !m.partial {
+		l.s.joins = append(l.s.joins, k)
+	}
 	m.value = slices.Clone(t.data[m.secret.start:m.secret.end])
 	m.place, m.owner = t.raw(m.secret.start, m.secret.end), t.owner(m.secret.start)
 	m.decoded, m.views, m.run = t.decoded, t.views, t.id

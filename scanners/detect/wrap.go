@@ -186,6 +186,9 @@ func (l *look) seams(t *text, part span, joins []int, depth int) []int {
 		}
 		last = cur.next - 1
 		cur.trim(b)
+		if prev.end-prev.start >= minWrap {
+			prev, cur = unprefixed(b, prev, cur)
+		}
 		n, m := cur.end-cur.start, prev.end-prev.start
 		joined := false
 		if m >= minWrap && n <= m && (n == m || len(run) > 1 || encoded(b, prev, cur)) {
@@ -194,6 +197,9 @@ func (l *look) seams(t *text, part span, joins []int, depth int) []int {
 			}
 			run = append(run, cur)
 			joined = n == m
+		}
+		if !joined && wrapWidth(m) && n <= m && addressGoesOn(b, prev, cur) {
+			joins = append(joins, at)
 		}
 		if !joined && straddled && l.e.straddles(l.s, b, prev, cur) {
 			joins = append(joins, at)
@@ -204,6 +210,25 @@ func (l *look) seams(t *text, part span, joins []int, depth int) []int {
 	}
 	flush()
 	return joins
+}
+
+// wrapWidth reports whether n is a width at which tools and terminals wrap.
+func wrapWidth(n int) bool { return n >= widths[0] && slices.Contains(widths, n) }
+
+// addressGoesOn reports whether a line ends within the user and password of an address, and
+// the next one has the sign that ends them.
+func addressGoesOn(b []byte, prev, cur line) bool {
+	word := b[prev.start:prev.end]
+	word = word[bytes.LastIndexByte(word, ' ')+1:]
+	k := bytes.Index(word, []byte("://"))
+	if k < 0 || bytes.IndexByte(word[k+3:], ':') < 0 || bytes.ContainsAny(word[k+3:], "/@") {
+		return false
+	}
+	next := b[cur.start:cur.end]
+	if k := bytes.IndexAny(next, " /"); k >= 0 {
+		next = next[:k]
+	}
+	return bytes.IndexByte(next, '@') > 0
 }
 
 // encoded reports whether two lines are base64 that was wrapped once.
@@ -263,7 +288,7 @@ func (l *look) joinRun(t *text, run []line, truncated bool, depth int) {
 	if !l.spend(len(c.data)) {
 		return
 	}
-	l.joined(c, slices.Contains(widths, w))
+	l.joined(c, wrapWidth(w))
 	if depth < maxDepth {
 		c.seen.take(c.data)
 		l.runs(c, span{0, len(c.data)}, depth, c.cuts)
@@ -278,6 +303,10 @@ func (l *look) joinAt(t *text, k int) (done int) {
 	from := bytes.LastIndexByte(b[max(0, k-maxJoin):k], '\n') + 1 + max(0, k-maxJoin)
 	cur := lineAt(b, from)
 	w := cur.end - cur.start
+	if cur.next < len(b) {
+		bare, _ := unprefixed(b, cur, lineAt(b, cur.next))
+		w = bare.end - bare.start
+	}
 	c := l.derive(t)
 	defer l.s.free(c)
 	c.views = l.s.with(t.views, "joined")
@@ -291,20 +320,21 @@ func (l *look) joinAt(t *text, k int) (done int) {
 		if cur.next >= len(b) || len(c.cuts) > 0 && cur.end-cur.start != w {
 			break
 		}
+		before := lineAt(b, lineBegin(b, cur.start))
 		if len(c.data) >= maxJoin {
 			// What begins in the last third may not end here.
 			done -= maxJoin / 3
 			break
 		}
 		done = cur.next
-		cur = lineAt(b, cur.next)
+		_, cur = unprefixed(b, before, lineAt(b, cur.next))
 		if cur.end == cur.start || !tokenByte[b[cur.start]] || cur.end-cur.start > max(w, minWrap) && w >= minWrap {
 			break
 		}
 		c.cut()
 	}
 	if len(c.cuts) > 0 && l.spend(len(c.data)) {
-		l.joined(c, false)
+		l.joined(c, wrapWidth(w))
 	}
 	return max(done, k+1)
 }
@@ -315,6 +345,12 @@ func (l *look) renew(depth int) {
 	if depth == 0 && !l.late {
 		l.budget = maxDerived
 	}
+}
+
+// lineBegin is where the line of b[i] begins, if that is near.
+func lineBegin(b []byte, i int) int {
+	from := max(0, i-maxPrefix)
+	return from + bytes.LastIndexByte(b[from:i], '\n') + 1
 }
 
 // spend takes n bytes off the budget and reports whether there were as many.

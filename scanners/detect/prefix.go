@@ -1,0 +1,64 @@
+package detect
+
+import (
+	"bytes"
+	"regexp"
+)
+
+// maxPrefix is the longest prefix that two adjacent lines may share: job, step and time of a
+// CI system, a pod's and a container's name.
+const maxPrefix = 200
+
+// sharedPrefix is how many bytes of each of two adjacent lines are a prefix that a tool
+// writes before every line: the same up to a blank, but for the digits of times and counters.
+func sharedPrefix(a, b []byte) (inA, inB int) {
+	i, k := 0, 0
+	for i < len(a) && k < len(b) && i < maxPrefix {
+		if digit(a[i]) && digit(b[k]) {
+			for i < len(a) && digit(a[i]) {
+				i++
+			}
+			for k < len(b) && digit(b[k]) {
+				k++
+			}
+			continue
+		}
+		if a[i] != b[k] {
+			break
+		}
+		i, k = i+1, k+1
+		if c := a[i-1]; c == ' ' || c == '\t' {
+			inA, inB = i, k
+		}
+	}
+	if assigns(a[max(0, inA-48):inA]) {
+		return 0, 0
+	}
+	return inA, inB
+}
+
+// assigns reports whether a text ends in the name of a credential and what assigns its
+// value: lines that share it have values of their own.
+func assigns(b []byte) bool {
+	b = bytes.TrimRight(b, " \t\"'")
+	end := len(b)
+	for end > 0 && isLetter(b[end-1]) {
+		end--
+	}
+	if w := b[end:]; bytes.EqualFold(w, []byte("bearer")) || bytes.EqualFold(w, []byte("token")) {
+		b = bytes.TrimRight(b[:end], " \t\"'")
+	}
+	if len(b) == 0 || b[len(b)-1] != ':' && b[len(b)-1] != '=' {
+		return false
+	}
+	return credentialNameRE.Match(b)
+}
+
+var credentialNameRE = regexp.MustCompile(`(?i)(?:token|authorization|cookie|key|secret|session|sid|pass[a-z]*|credential)["']?\s?[:=]$`)
+
+// unprefixed leaves out the prefix that two adjacent lines share.
+func unprefixed(b []byte, prev, cur line) (line, line) {
+	n, m := sharedPrefix(b[prev.start:prev.end], b[cur.start:cur.end])
+	prev.start, cur.start = min(prev.start+n, prev.end), min(cur.start+m, cur.end)
+	return prev, cur
+}
