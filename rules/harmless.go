@@ -26,7 +26,7 @@ var publicPrefixes = []string{
 
 // minSealed is the length in base64 of the shortest value of a SealedSecret: two bytes of
 // length, a session key that a 4096-bit RSA key encrypts, and the tag.
-const minSealed = 500
+const minSealed = 100
 
 // digestNameRE are names of digests and revisions.
 var digestNameRE = regexp.MustCompile(`(?i)(?:hash|hashed[_-]?\w*|digest|checksum|check_sum|fingerprint|thumbprint|sha-?(?:1|224|256|384|512)?|md5(?:sum)?|e-?tag|integrity|revision|commit(?:_?id|_?sha)?|_sum)["'\]]{0,2}[ ]{0,4}(?:=>|[:=,]|\s)`)

@@ -31,6 +31,7 @@ var noiseCookies = []struct{ what, names string }{
 	{"that makes a call repeatable, or names a lock or a version", `*idempoten* *requesttoken *request_token *request-token clienttoken client-token creatorrequestid *changetoken *change_token
 		*change-token *locktoken *lock_token *lock-token *leasetoken *lease_token *lease-token`},
 	{"against forged requests, in a form", `*authenticity_token *authenticitytoken *requestverificationtoken *form_token *formtoken *forgery_token *forgerytoken`},
+	{"used once, or to find a cache", "*nonce *cache_key *cachekey *cache-key"},
 	{"of an assembly's public key", "*publickeytoken *public_key_token"},
 	{"a flag or a setting", `logged_in dotcom_user *_expiry __client_uat* wordpress_test_cookie wp-settings-* _zendesk_authenticated auth0.is.authenticated KEYCLOAK_REMEMBER_ME
 		joomla_user_state DSFirstAccess DSLastAccess LastMRH_Session webvpnc webvpncontext oc_cookie* hasSession has_session sessionExists session_timeout* session_expir*

@@ -53,7 +53,7 @@ func (l *look) cookies(t *text, m *raw, keep func(*raw) bool) {
 		list = header(b, m.end, true)
 	case at[0] == '#':
 		list = jetBrainsRows(b, m.end)
-	case (at[0]|0x20 == 'd' || at[0]|0x20 == 'h') && (at[len(at)-1] == ':' || at[len(at)-1] == '='), at[0]|0x20 == 'c' && (at[len(at)-1] == '(' || at[len(at)-1] == '{'):
+	case (at[0]|0x20 == 'd' || at[0]|0x20 == 'h' || at[0] == '"' || at[0] == '\'') && (at[len(at)-1] == ':' || at[len(at)-1] == '='), at[0]|0x20 == 'c' && (at[len(at)-1] == '(' || at[len(at)-1] == '{'):
 		if keep(m) {
 			l.cookieObject(t, m.end)
 		}

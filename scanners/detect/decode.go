@@ -46,6 +46,8 @@ func (l *look) decode(t *text, own span, depth int) {
 		}
 	}
 	l.wide(t, own, depth)
+	l.octets(t, own, depth)
+	l.invisible(t, own)
 }
 
 // runs looks into the runs of base64 and hex digits that lie in a part of t; if

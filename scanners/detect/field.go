@@ -235,6 +235,10 @@ func (r *fieldReader) operand(lines bool) (field, bool) {
 		if bracket = r.b[r.i+m[1]-1]; bracket != '[' && bracket != '(' && bracket != '{' {
 			bracket = 0
 		}
+		if c := r.b[r.i]; c == '>' || c == '|' {
+			r.i += m[1]
+			return r.line()
+		}
 		r.i += m[1]
 		if bracket != 0 {
 			r.space(true)
@@ -265,13 +269,23 @@ func (r *fieldReader) operand(lines bool) (field, bool) {
 	return r.bare()
 }
 
+// line reads a value that its line ends.
+func (r *fieldReader) line() (field, bool) {
+	k := bytes.IndexByte(r.b[r.i:], '\n')
+	if k < 0 {
+		k = len(r.b) - r.i
+	}
+	text := bytes.TrimRight(r.b[r.i:r.i+k], " \r")
+	return field{span{r.i, r.i + len(text)}, true}, len(text) > 0
+}
+
 // until reads a value that c ends, in its line.
 func (r *fieldReader) until(c, or byte) (field, bool) {
 	for k := r.i; k < len(r.b) && r.b[k] != '\n'; k++ {
 		if r.b[k] == c {
 			return field{span{r.i, k}, true}, k > r.i
 		}
-		if or != 0 && r.b[k] == or && !scheme.Match(r.b[r.i:k]) {
+		if or != 0 && r.b[k] == or && !scheme.Match(r.b[r.i:k+1]) {
 			break
 		}
 	}

@@ -41,6 +41,7 @@ const (
 	copied segmentKind = iota // byte for byte
 	whole                     // no byte of it without all of its source
 	pairs                     // two bytes each: hex, UTF-16
+	quads                     // four bytes each: UTF-32
 	groups                    // three of four each: base64
 )
 
@@ -136,6 +137,8 @@ func (t *text) edge(i int, end bool) int {
 		n = 1
 	case pairs:
 		k, n = 2*k, 2
+	case quads:
+		k, n = 4*k, 4
 	case groups:
 		if s.to-s.from > maxWhole {
 			k, n = k/3*4, 4
@@ -173,6 +176,8 @@ func (t *text) owner(i int) int {
 		switch s.kind {
 		case pairs:
 			k *= 2
+		case quads:
+			k *= 4
 		case groups:
 			k = k / 3 * 4
 		case whole:

@@ -44,6 +44,10 @@ func (l *look) wide(t *text, own span, depth int) {
 		if i > 0 && textByte(b[i-1]) {
 			at = i - 1
 		}
+		if to := l.quads(t, i, depth); to > i {
+			i = to
+			continue
+		}
 		var c *text
 		n, missed := 0, 0
 		from := at
@@ -118,4 +122,42 @@ func wideByte(b []byte, i int) bool {
 
 func textByte(c byte) bool {
 	return c >= ' ' && c < 0x7f || c == '\t' || c == '\n' || c == '\r' || c == esc
+}
+
+// quads searches what is written in UTF-32 around the NUL at b[i], of either byte order, and
+// returns where it ends.
+func (l *look) quads(t *text, i, depth int) int {
+	b := t.data
+	at := i + 1 // of a character: three NULs are after each, or before each
+	if at < 4 || at+4 >= len(b) || !quadAt(b, at) || !quadAt(b, at+4) && !quadAt(b, at-4) {
+		return i
+	}
+	from := at
+	for from >= 4 && quadAt(b, from-4) {
+		from -= 4
+	}
+	c := l.derive(t)
+	defer l.s.free(c)
+	for missed, to := 0, from; to < len(b) && missed <= 4; to += 4 {
+		ch := byte('?')
+		if missed++; quadAt(b, to) {
+			ch, missed = b[to], 0
+		}
+		c.data = append(c.data, ch)
+		i = min(to+4, len(b))
+	}
+	if len(c.data) < minWide {
+		return at - 1
+	}
+	c.segs = append(c.segs, segment{from: from, to: i, kind: quads})
+	l.decoded(c, "utf-32", depth)
+	return i
+}
+
+// quadAt reports whether b[i] is a character of ASCII in UTF-32.
+func quadAt(b []byte, i int) bool {
+	if !textByte(b[i]) {
+		return false
+	}
+	return i+3 < len(b) && b[i+1]|b[i+2]|b[i+3] == 0 || i >= 3 && b[i-1]|b[i-2]|b[i-3] == 0
 }

@@ -137,6 +137,9 @@ func (l *look) lines(t *text, own span, joins []int, depth int) {
 	}
 	joins = l.seams(t, span{start, end}, joins, depth)
 	l.rows(t, span{start, end}, depth)
+	l.tables(t, span{start, end})
+	l.columns(t, span{start, end})
+	l.events(t, span{start, end})
 	slices.Sort(joins)
 	done := 0
 	for _, k := range joins {

@@ -116,6 +116,7 @@ func side(d dice) sample {
 	low := func(n int) string { return d.from(alnum, n) }
 	kube := low(6) + "." + low(16)
 	j := d.jwt("RS256", nil)
+	user := "user_01" + d.from(base62, 24) + "%3A%3A" + j
 	x := d.from(hexes, 32)
 	y := d.from(base62, 40)
 	list := []sample{
@@ -125,7 +126,7 @@ func side(d dice) sample {
 		{"kubeadm token create", "kubeadm", "+ kubeadm token create\n" + kube + "\n", kube},
 		{"kubeadm config", "kubeadm", "bootstrapTokens:\n- groups:\n  - system:bootstrappers\n  token: " + kube + "\n  ttl: 24h0m0s\n", kube},
 		{"websocket subprotocol", "jwt", "Sec-WebSocket-Protocol: base64url.bearer.authorization.k8s.io." + b64of(j) + ", v4.channel.k8s.io\n", j},
-		{"encoded cookie with a jwt", "jwt", "Cookie: WorkosCursorSessionToken=user_01" + d.from(base62, 24) + "%3A%3A" + j + "; a=b\n", j},
+		{"encoded cookie with a jwt", "jwt", "Cookie: WorkosCursorSessionToken=" + user + "; a=b\n", user},
 		{"unnamed 32 hex cookie", "32 hex", "> Cookie: " + d.from(lower, 4) + "_sess=" + x + "\n", x},
 		{"flag of oauth2", "base62", "curl --oauth2-bearer " + y + " https://api.corp.dev/\n", y},
 		{"index address", "base62", "Looking in indexes: https://build:" + y + "@pypi.corp.dev/simple\n", y},
@@ -159,6 +160,9 @@ func harmless(d dice, n int) []sample {
 			s.carrier, s.text = "header: "+c.name, c.text(d, header{name, "", v})
 		} else {
 			c := pick(d, pairCarriers)
+			for c.name == "msal cache" {
+				c = pick(d, pairCarriers) // it calls every value a secret
+			}
 			s.carrier, s.text = "pair: "+c.name, c.text(d, name, v)
 		}
 		list[i] = s

@@ -1,0 +1,87 @@
+package detect
+
+import "bytes"
+
+// Some systems write a program's output as JSON events, and begin a new one wherever their
+// buffer ends: in the middle of a line, and of a token.
+
+// eventKeys are the members that hold the output: those of go test -json, Docker, CircleCI
+// and Lambda, Semaphore, Concourse, and of others; and asciinema's third element.
+var eventKeys = [][]byte{[]byte(`"Output":"`), []byte(`"log":"`), []byte(`"message":"`), []byte(`"output":"`), []byte(`"payload":"`), []byte(`"msg":"`), []byte(`"text":"`),
+	[]byte(`"data":"`), []byte(`, "o", "`), []byte(`,"o","`)}
+
+// maxEvent bounds how much of an event's text is joined with the next one's.
+const maxEvent = 4 << 10
+
+// events searches the output that goes on from one JSON event to the next.
+func (l *look) events(t *text, part span) {
+	b := t.data[:min(len(t.data), part.end+maxJoin)]
+	for _, key := range eventKeys {
+		k := bytes.Index(b[part.start:part.end], key)
+		if k < 0 {
+			continue
+		}
+		var c *text
+		at := part.start + k
+		cur := jsonString(b, at+len(key))
+		for cur.end < len(b) {
+			k := bytes.Index(b[cur.end:min(len(b), cur.end+maxEvent)], key)
+			if k < 0 {
+				if k = bytes.Index(b[cur.end:], key); k < 0 {
+					break
+				}
+				c = l.eventsEnd(c)
+				cur = jsonString(b, cur.end+k+len(key))
+				continue
+			}
+			next := jsonString(b, cur.end+k+len(key))
+			if goesOn := cur.end > cur.start && next.end > next.start && tokenByte[b[cur.end-1]] && tokenByte[b[next.start]] && !endsLine(b[cur.start:cur.end]); goesOn {
+				if c == nil {
+					c = l.derive(t)
+					c.views = l.s.with(t.views, "joined")
+					c.copy(max(cur.start, cur.end-maxEvent), cur.end)
+				}
+				c.cut()
+				c.copy(next.start, min(next.end, next.start+maxEvent))
+				if next.end-next.start > maxEvent || len(c.data) > maxJoin {
+					c = l.eventsEnd(c)
+				}
+			} else {
+				c = l.eventsEnd(c)
+			}
+			if cur = next; cur.start >= part.end {
+				break
+			}
+		}
+		l.eventsEnd(c)
+	}
+}
+
+// eventsEnd searches the events that were joined.
+func (l *look) eventsEnd(c *text) *text {
+	if c != nil {
+		if l.spend(len(c.data)) {
+			l.joined(c, true)
+		}
+		l.s.free(c)
+	}
+	return nil
+}
+
+// endsLine reports whether a JSON string ends with an escaped line break.
+func endsLine(s []byte) bool {
+	return bytes.HasSuffix(s, []byte(`\n`)) || bytes.HasSuffix(s, []byte(`\r`))
+}
+
+// jsonString is the text of the JSON string that begins at b[i], without its quotes.
+func jsonString(b []byte, i int) span {
+	for k := i; k < len(b); k++ {
+		switch b[k] {
+		case '\\':
+			k++
+		case '"', '\n':
+			return span{i, k}
+		}
+	}
+	return span{i, len(b)}
+}

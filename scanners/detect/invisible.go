@@ -1,0 +1,91 @@
+package detect
+
+import "bytes"
+
+// invisible searches lines with characters that no reader sees, or that look like a space: a
+// page, a chat or a word processor puts them into a token, or before one.
+func (l *look) invisible(t *text, own span) {
+	b := t.data
+	end := min(own.end, len(b))
+	done := own.start
+	for i := own.start; i < end && l.budget >= 0; {
+		k := leadOf(b, i, end)
+		if k < 0 {
+			return
+		}
+		i = k
+		size, _ := unseen(b, i)
+		if size == 0 {
+			i++
+			continue
+		}
+		from, to := max(done, i-near), min(len(b), i+near)
+		from += bytes.LastIndexByte(b[from:i], '\n') + 1
+		if n := bytes.IndexByte(b[i:to], '\n'); n >= 0 {
+			to = i + n
+		}
+		c := l.derive(t)
+		c.openStart, c.openEnd = from > 0 && b[from-1] != '\n', to < len(b) && b[to] != '\n'
+		at := from
+		for k := from; k < to; {
+			size, space := unseen(b, k)
+			if size == 0 {
+				k++
+				continue
+			}
+			c.copy(at, k)
+			c.cut()
+			if space {
+				c.put([]byte{' '}, k, k+size, whole)
+				c.cut()
+			}
+			k += size
+			at = k
+		}
+		c.copy(at, to)
+		if l.spend(len(c.data)) {
+			c.seen.unfolded = t.seen.unfolded
+			l.find(c, []span{{0, len(c.data)}}, func(m *raw) bool { return c.fresh(m.start, m.end) })
+			l.s.joins = l.s.joins[:0]
+		}
+		l.s.free(c)
+		done, i = to, max(to, i+size)
+	}
+}
+
+// leadOf is the first place from i on of a byte that begins an invisible character, or -1.
+func leadOf(b []byte, i, end int) int {
+	first := -1
+	for _, lead := range []byte{0xc2, 0xe2, 0xef} {
+		if k := bytes.IndexByte(b[i:end], lead); k >= 0 {
+			end, first = i+k, i+k
+		}
+	}
+	return first
+}
+
+// unseen is the length of an invisible character at b[i], or 0, and whether it is a space:
+// soft hyphen, no-break spaces, zero-width space and joiners, word joiner, direction marks.
+func unseen(b []byte, i int) (size int, space bool) {
+	switch b[i] {
+	case 0xc2:
+		if i+1 < len(b) && (b[i+1] == 0xad || b[i+1] == 0xa0) {
+			return 2, b[i+1] == 0xa0
+		}
+	case 0xe2:
+		if i+2 >= len(b) {
+			return 0, false
+		}
+		switch c, d := b[i+1], b[i+2]; {
+		case c == 0x80 && (d >= 0x8b && d <= 0x8f || d >= 0xaa && d <= 0xae), c == 0x81 && (d >= 0xa0 && d <= 0xa4 || d >= 0xa6 && d <= 0xaf):
+			return 3, false
+		case c == 0x80 && (d >= 0x80 && d <= 0x8a || d == 0xaf):
+			return 3, true
+		}
+	case 0xef:
+		if i+2 < len(b) && b[i+1] == 0xbb && b[i+2] == 0xbf {
+			return 3, false
+		}
+	}
+	return 0, false
+}

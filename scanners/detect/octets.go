@@ -1,0 +1,194 @@
+package detect
+
+import (
+	"bytes"
+	"regexp"
+)
+
+// Bytes that a program printed one by one: as numbers in brackets, or as pairs of
+// hexadecimal digits with separators between.
+
+// minOctets is the shortest list that is worth a look.
+const minOctets = 16
+
+// octets searches the lists of bytes that begin in a part of t.
+func (l *look) octets(t *text, own span, depth int) {
+	b := t.data
+	end := min(own.end, len(b))
+	for _, open := range []byte("[{") {
+		for i := own.start; i < end && l.budget >= 0; {
+			k := bytes.IndexByte(b[i:end], open)
+			if k < 0 {
+				break
+			}
+			i += k + 1
+			if at := skipBlank(b, i); at < len(b) && (digit(b[at]) || b[at] == '-') {
+				if to := l.numbers(t, at, depth); to > at {
+					i = to
+				}
+			}
+		}
+	}
+	for _, separator := range []byte(" :") {
+		for i := max(own.start, 2); i < end && l.budget >= 0; {
+			k := bytes.IndexByte(b[i:end], separator)
+			if k < 0 {
+				break
+			}
+			i += k + 1
+			if i+5 < len(b) && hexDigit(b[i]) && hexDigit(b[i+1]) && i >= 3 && hexDigit(b[i-2]) && hexDigit(b[i-3]) &&
+				(b[i+2] == separator || separator == ' ' && hexDigit(b[i+2]) && hexDigit(b[i+3])) {
+				i = max(i, l.pairs(t, i-3, separator, depth))
+			}
+		}
+	}
+}
+
+func skipBlank(b []byte, i int) int {
+	for i < len(b) && (b[i] == ' ' || b[i] == '\n' || b[i] == '\r' || b[i] == '\t') {
+		i++
+	}
+	return i
+}
+
+// numbers reads a list of numbers of one byte each that begins at b[i], decimal or with 0x,
+// and returns where it ends.
+func (l *look) numbers(t *text, i, depth int) int {
+	b := t.data
+	var c *text
+	n, text := 0, 0
+	first := i
+	for i < len(b) {
+		v, size := octet(b[i:min(len(b), i+5)])
+		if size == 0 {
+			break
+		}
+		if printing[byte(v)] {
+			text++
+		}
+		if n++; n >= 8 && text < n-n/8 {
+			n = 0 // no text: images and keys are lists, too
+			break
+		}
+		i += size
+		at := i
+		for i < len(b) && (b[i] == ',' || b[i] == ' ' || b[i] == '\n' || b[i] == '\r' || b[i] == '\t') {
+			i++
+		}
+		if at == i {
+			break
+		}
+	}
+	if n < minOctets {
+		return i
+	}
+	c = l.derive(t)
+	defer l.s.free(c)
+	for k := first; k < i; {
+		v, size := octet(b[k:min(len(b), k+5)])
+		if size == 0 {
+			k++
+			continue
+		}
+		c.put([]byte{byte(v)}, k, k+size, whole)
+		k += size
+	}
+	if depth < maxDepth && looksDecoded(c.data) {
+		l.decoded(c, "bytes", depth)
+	}
+	return i
+}
+
+// octet reads a number of one byte, and its length: -128 to 255, or 0x0 to 0xff.
+func octet(b []byte) (v, n int) {
+	if len(b) > 2 && b[0] == '0' && b[1]|0x20 == 'x' {
+		for n = 2; n < len(b) && n < 4 && hexDigit(b[n]); n++ {
+			v = v<<4 | int(unhex(b[n]))
+		}
+		if n == 2 {
+			return 0, 0
+		}
+		return v, n
+	}
+	negative := len(b) > 0 && b[0] == '-'
+	if negative {
+		n = 1
+	}
+	from := n
+	for n < len(b) && digit(b[n]) {
+		v = v*10 + int(b[n]-'0')
+		n++
+	}
+	if n == from || n-from > 3 || v > 255 || negative && v > 128 {
+		return 0, 0
+	}
+	if negative {
+		v = 256 - v
+	}
+	return v, n
+}
+
+// printing marks the bytes of text.
+var printing = func() (t [256]bool) {
+	for c := range t {
+		t[c] = textByte(byte(c)) || c >= 0x80
+	}
+	return t
+}()
+
+// pairs reads hexadecimal pairs, or groups of them, with a separator between, from b[i] on,
+// over the lines of a dump; the text that a dump has beside its bytes is left out. It
+// returns where they end.
+func (l *look) pairs(t *text, i int, separator byte, depth int) int {
+	b := t.data
+	// A dump's address before the first pair is none of the bytes.
+	if k := lineBegin(b, i); addressRE.Match(b[k:min(len(b), i+20)]) {
+		if m := addressRE.FindIndex(b[k:min(len(b), i+20)]); k+m[1] > i {
+			i = k + m[1]
+		}
+	}
+	c := l.derive(t)
+	defer l.s.free(c)
+	for i < len(b) {
+		n, at := 0, i
+		for i+1 < len(b) && hexDigit(b[i]) && hexDigit(b[i+1]) && n < maxField {
+			if separator == ' ' && i+2 < len(b) && hexDigit(b[i+2]) && (i+3 >= len(b) || !hexDigit(b[i+3])) {
+				break
+			}
+			c.put([]byte{unhex(b[i])<<4 | unhex(b[i+1])}, i, i+2, whole)
+			i += 2
+			n++
+			if i < len(b) && b[i] == separator {
+				i++
+				if i < len(b) && b[i] == separator && n == 8 {
+					i++ // hexdump's gap after eight bytes
+				}
+			}
+		}
+		if i == at {
+			break
+		}
+		if separator == ':' && i < len(b) && b[i] == '\\' {
+			i++
+		}
+		// The next row of a dump begins at the next line, with an address of its own.
+		k := bytes.IndexByte(b[i:min(len(b), i+80)], '\n')
+		if k < 0 || i+k+1 >= len(b) {
+			break
+		}
+		next := indented(b, i+k+1)
+		if m := addressRE.FindIndex(b[i+k+1 : min(len(b), i+k+40)]); m != nil {
+			next = i + k + 1 + m[1]
+		} else if k > 2 {
+			break // text beside the bytes, and no address: no dump
+		}
+		i = next
+	}
+	if len(c.data) >= minOctets && depth < maxDepth && looksDecoded(c.data) {
+		l.decoded(c, "bytes", depth)
+	}
+	return i
+}
+
+// addressRE is a row's address in the dumps of tcpdump, Wireshark and Netty.
+var addressRE = regexp.MustCompile(`^[ \t]{0,16}(?:0x[0-9a-f]{4}:[ ]{1,2}|[0-9a-f]{4,8}[ ]{2}|\|[0-9a-f]{8}\|[ ])`)
