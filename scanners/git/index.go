@@ -32,7 +32,9 @@ func (r *repository) readIndex(dir string) (stagedIndex, error) {
 }
 
 // readIndexFile reads versions 2 to 4 (git's Documentation/gitformat-index).
-func (r *repository) readIndexFile(name string) (stagedIndex, error) {
+func (r *repository) readIndexFile(name string) (stagedIndex, error) { return r.readIndexDepth(name, 0) }
+
+func (r *repository) readIndexDepth(name string, depth int) (stagedIndex, error) {
 	out := stagedIndex{trees: map[string]id{}}
 	b, err := r.readFile(name, 1<<30)
 	if err != nil {
@@ -98,15 +100,17 @@ func (r *repository) readIndexFile(name string) (stagedIndex, error) {
 		out.files = append(out.files, f)
 	}
 	for len(rest) >= 8 {
-		name, size := string(rest[:4]), int(binary.BigEndian.Uint32(rest[4:]))
+		ext, size := string(rest[:4]), int(binary.BigEndian.Uint32(rest[4:]))
 		if size < 0 || size > len(rest)-8 {
 			break
 		}
-		switch name {
+		switch ext {
 		case "TREE":
 			cachedTrees(rest[8:8+size], "", h, out.trees, 0)
 		case "link":
-			return out, errors.New("a split index, of which a part is kept elsewhere")
+			if err := r.merge(&out, name, rest[8:8+size], depth); err != nil {
+				return out, err
+			}
 		}
 		rest = rest[8+size:]
 	}

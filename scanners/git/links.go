@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"hash/maphash"
+	"path"
+	"strings"
 	"sync"
 
 	"github.com/quellhq/quell/scanners"
@@ -123,11 +125,13 @@ func (l *links) lost() (out []problem) {
 	return []problem{{what, scanners.OfKind(scanners.GapMissing, fmt.Errorf("is not here, and %s", by))}}
 }
 
-// refs looks at what refs point to.
+// refs looks at what refs and HEADs point to. What git keeps next to HEAD for a while,
+// as ORIG_HEAD, may outlive its object.
 func (l *links) refs() {
 	for _, x := range l.repo.refs() {
-		if i := x.id; i != zero(l.repo.hashLen) {
-			l.need(i, "")
+		lasting := path.Base(x.name) == "HEAD" || strings.HasPrefix(x.name, "refs/") || strings.Contains(x.name, "/refs/")
+		if lasting && x.id != zero(l.repo.hashLen) {
+			l.need(x.id, "")
 		}
 	}
 }

@@ -169,7 +169,7 @@ func (r *repo) keepNames(ctx context.Context) {
 	r.names.mu.Lock()
 	for _, b := range r.names.batches {
 		for _, x := range b.names {
-			if b.hit && x.artifact == fileName {
+			if b.hit && x.artifact == fileName && x.path == "" {
 				list = append(list, []byte(x.text))
 			}
 		}

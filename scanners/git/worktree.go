@@ -39,10 +39,10 @@ func (r *repo) workFiles(ctx context.Context, yield func(scanners.Artifact, erro
 		case !d.Type().IsRegular() || d.Name() == ".git":
 			return nil
 		}
+		r.addPath(p, nil)
 		if i, err := r.blobID(root, p); err == nil && r.has([]byte(i)) {
 			return nil
 		}
-		r.addPath(p, nil)
 		l := r.location("work tree")
 		l.Path = p
 		on = yield(scanners.Artifact{Location: l, Open: func(context.Context) (io.ReadCloser, error) { return root.Open(p) }}, nil)
