@@ -13,17 +13,33 @@ import (
 	"github.com/quellhq/quell/cmd/quell/internal/report"
 )
 
+// ledgerFlags are the flags of the command, of which one decides what it does.
+type ledgerFlags struct {
+	verify, printCheckpoint, installations, accept  bool
+	checkpoint, admit, reason, export, prove, check string
+}
+
 func (a *app) ledger() *cobra.Command {
-	var verify, printCheckpoint bool
-	var checkpoint string
+	var f ledgerFlags
 	c := &cobra.Command{Use: "ledger [INCIDENT]", Short: "Show the incidents, or one incident's history (a prefix of its id suffices)", Args: cobra.MaximumNArgs(1),
 		Long: `Show the incidents, or one incident's history.
 
 --verify checks the chain of hashes, the signed heads and the checkpoint file
 next to the ledger. Whoever can replace the ledger and that file together is
 noticed only by a checkpoint that is kept elsewhere: print one with
---print-checkpoint after each run, and give it back with --verify --checkpoint.`,
+--print-checkpoint after each run, and give it back with --verify --checkpoint.
+
+--accept records that you know the differences that --verify lists, and why, so
+that quell can append again. --admit lists the key of another installation that
+writes to a shared ledger; --installations shows the keys.
+
+--export writes the whole ledger as JSON lines, --prove one incident with the
+entries up to a checkpoint. --check checks such a file without the ledger.
+docs/ledger.md has the details.`,
 		RunE: func(c *cobra.Command, args []string) error {
+			if f.check != "" {
+				return a.checkExport(f.check, f.checkpoint)
+			}
 			rt, err := a.runtime(mayLackSecrets)
 			if err != nil {
 				return err
@@ -33,35 +49,61 @@ noticed only by a checkpoint that is kept elsewhere: print one with
 				return err
 			}
 			defer l.Close()
-			switch {
-			case printCheckpoint:
-				p, err := l.Checkpoint(c.Context())
-				if err != nil {
-					return err
-				}
-				_, err = fmt.Fprintln(a.out, p)
-				return err
-			case verify || checkpoint != "":
-				return a.verifyLedger(c.Context(), l, checkpoint)
-			case len(args) == 1:
-				return a.showIncident(c.Context(), l, args[0])
-			}
-			return a.showIncidents(c.Context(), l)
+			return a.onLedger(c.Context(), l, rt.Actor(), f, args)
 		}}
-	c.Flags().BoolVar(&verify, "verify", false, "check that nothing was changed, removed or replaced")
-	c.Flags().StringVar(&checkpoint, "checkpoint", "", "with --verify: a `CHECKPOINT` that was kept elsewhere, its text or a file")
-	c.Flags().BoolVar(&printCheckpoint, "print-checkpoint", false, "print the signed head, to be kept elsewhere")
+	x := c.Flags()
+	x.BoolVar(&f.verify, "verify", false, "check that nothing was changed, removed or replaced")
+	x.StringVar(&f.checkpoint, "checkpoint", "", "with --verify, --prove or --check: a `CHECKPOINT` that was kept elsewhere, its text or a file")
+	x.BoolVar(&f.printCheckpoint, "print-checkpoint", false, "print the signed head, to be kept elsewhere")
+	x.BoolVar(&f.accept, "accept", false, "accept the differences that --verify lists; needs --reason")
+	x.StringVar(&f.admit, "admit", "", "list the public `KEY` of another installation; needs --reason")
+	x.StringVar(&f.reason, "reason", "", "why, for --accept and --admit; it is recorded as `TEXT`")
+	x.BoolVar(&f.installations, "installations", false, "show the keys of the installations that write to the ledger")
+	x.StringVar(&f.export, "export", "", "write all entries and a checkpoint as JSON lines to `FILE`, - for standard output")
+	x.StringVar(&f.prove, "prove", "", "write what proves an `INCIDENT` to standard output or --output")
+	x.StringVar(&f.check, "check", "", "check a `FILE` of --export or --prove, - for standard input")
+	c.MarkFlagsMutuallyExclusive("verify", "print-checkpoint", "accept", "admit", "installations", "export", "prove", "check")
 	return c
 }
 
-func (a *app) verifyLedger(ctx context.Context, l *ledger.Ledger, checkpoint string) error {
-	var kept *ledger.Checkpoint
-	if checkpoint != "" {
-		p, err := ledger.LoadCheckpoint(checkpoint)
+func (a *app) onLedger(ctx context.Context, l *ledger.Ledger, actor string, f ledgerFlags, args []string) error {
+	switch {
+	case f.printCheckpoint:
+		p, err := l.Checkpoint(ctx)
 		if err != nil {
 			return err
 		}
-		kept = &p
+		_, err = fmt.Fprintln(a.out, p)
+		return err
+	case f.accept:
+		return a.acceptLedger(ctx, l, actor, f.reason)
+	case f.admit != "":
+		if f.reason == "" {
+			return errReason
+		}
+		return l.Admit(ctx, actor, f.admit, f.reason)
+	case f.installations:
+		return a.showInstallations(ctx, l)
+	case f.export != "":
+		return a.writeExport(f.export, func(w io.Writer) (ledger.Export, error) { return l.Export(ctx, w) })
+	case f.prove != "":
+		kept, err := keptCheckpoint(f.checkpoint)
+		if err != nil {
+			return err
+		}
+		return a.writeExport(a.output, func(w io.Writer) (ledger.Export, error) { return l.Prove(ctx, w, f.prove, kept) })
+	case f.verify || f.checkpoint != "":
+		return a.verifyLedger(ctx, l, f.checkpoint)
+	case len(args) == 1:
+		return a.showIncident(ctx, l, args[0])
+	}
+	return a.showIncidents(ctx, l)
+}
+
+func (a *app) verifyLedger(ctx context.Context, l *ledger.Ledger, checkpoint string) error {
+	kept, err := keptCheckpoint(checkpoint)
+	if err != nil {
+		return err
 	}
 	r, err := l.Verify(ctx, kept)
 	if err != nil {
@@ -128,99 +170,4 @@ func (a *app) showIncidents(ctx context.Context, l *ledger.Ledger) error {
 		fmt.Fprintln(a.out, "no incidents")
 	}
 	return nil
-}
-
-// History prints one incident, an entry a line.
-func History(w io.Writer, entries []ledger.Entry) {
-	if len(entries) == 0 {
-		return
-	}
-	start := entries[0].At
-	fmt.Fprintf(w, "incident %s, begun %s\n", entries[0].Incident, start.Format(time.RFC3339))
-	for _, e := range entries {
-		for _, line := range describe(e) {
-			fmt.Fprintf(w, "%+9.1fs  %-11s %s\n", e.At.Sub(start).Seconds(), e.Type(), report.Clean(line))
-		}
-	}
-}
-
-// describe returns the lines that an entry is shown as.
-func describe(e ledger.Entry) []string {
-	switch b := e.Body.(type) {
-	case ledger.Found:
-		var out []string
-		for _, x := range b.Exposures {
-			out = append(out, "at "+report.Place(x))
-		}
-		return out
-	case ledger.Verdict:
-		return []string{fmt.Sprintf("%s says %s (%s)", b.Host, b.Liveness, b.Reason)}
-	case ledger.Held:
-		s := b.Why
-		if b.Remedy != "" {
-			s += "; next: " + b.Remedy
-		}
-		return []string{s}
-	case ledger.Intent:
-		s := fmt.Sprintf("%s by %s", b.Action, e.Actor)
-		for _, r := range b.Requests {
-			s += ": " + r.Method + " " + r.URL
-		}
-		return []string{s}
-	case ledger.Receipt:
-		if b.Accepted {
-			return []string{fmt.Sprintf("the issuer accepted (%d), which is a claim", b.Status)}
-		}
-		return []string{"the issuer did not accept: " + b.Detail}
-	case ledger.Rotation:
-		return []string{b.Where + ": " + b.Detail}
-	case ledger.Observation:
-		return looks(b)
-	case ledger.Derived:
-		return []string{fmt.Sprintf("%s %s of the same subject is %s (%s)", b.Kind, b.Redacted, b.Liveness, b.Reason)}
-	case ledger.Outcome:
-		s := fmt.Sprintf("%s after %.1f s: %s; positive control: %s", b.Outcome, b.Seconds, b.Detail, b.Control)
-		if b.Looks > 0 {
-			s += fmt.Sprintf("; %d looks", b.Looks)
-		}
-		return []string{s}
-	case ledger.Override:
-		return []string{"break-glass by " + e.Actor + ": " + b.Reason}
-	case ledger.Key:
-		return []string{"installation key " + b.PublicKey}
-	case ledger.Deletion:
-		return []string{fmt.Sprintf("%s: %s %s", b.What, b.Outcome, b.Detail)}
-	case ledger.Restore:
-		return []string{fmt.Sprintf("%s %s", b.Outcome, b.Detail)}
-	case ledger.Notice:
-		return []string{b.Message}
-	}
-	return []string{"an entry of a type that this quell does not know"}
-}
-
-// looks lists the looks of a proof, equal ones in one line.
-func looks(o ledger.Observation) []string {
-	var out []string
-	same := 0
-	for i, l := range o.Observations {
-		control := ""
-		if l.Control != nil {
-			control = ", the control was " + l.Control.Liveness.String()
-		}
-		line := fmt.Sprintf("%s (%s)%s", l.Verdict.Liveness, l.Verdict.Reason, control)
-		same++
-		if i+1 < len(o.Observations) {
-			next := o.Observations[i+1]
-			if next.Verdict.Liveness == l.Verdict.Liveness && next.Verdict.Reason == l.Verdict.Reason && (next.Control == nil) == (l.Control == nil) && (next.Control == nil || next.Control.Liveness == l.Control.Liveness) {
-				continue
-			}
-		}
-		what := "1 look"
-		if same > 1 {
-			what = fmt.Sprintf("%d looks", same)
-		}
-		out = append(out, fmt.Sprintf("%s until %.1f s after: %s", what, l.After.Seconds(), line))
-		same = 0
-	}
-	return out
 }

@@ -142,6 +142,7 @@ type Key struct {
 	// Earlier is a digest of the ids of all entries that a release without
 	// signatures wrote before this one.
 	Earlier string `json:"earlier,omitempty"`
+	Reason  string `json:"reason,omitempty"` // why the key was admitted
 }
 
 // Outcomes of a Restore.

@@ -95,8 +95,9 @@ func (l *Ledger) Installations(ctx context.Context) ([]Installation, error) {
 	return out, nil
 }
 
-// Admit lists another installation's key. Only a listed installation can.
-func (l *Ledger) Admit(ctx context.Context, actor, publicKey string) error {
+// Admit lists another installation's key, and records why. Only a listed
+// installation can.
+func (l *Ledger) Admit(ctx context.Context, actor, publicKey, reason string) error {
 	if _, ok := decodeKey(publicKey); !ok {
 		return errors.New("ledger: admit: the text is not a public key in base64")
 	}
@@ -110,7 +111,9 @@ func (l *Ledger) Admit(ctx context.Context, actor, publicKey string) error {
 		if s.keys.listed[publicKey] {
 			return nil, nil
 		}
-		return []Entry{{Actor: actor, Body: newKey(publicKey, l.key, "")}}, nil
+		k := newKey(publicKey, l.key, "")
+		k.Reason = reason
+		return []Entry{{Actor: actor, Body: k}}, nil
 	}, false)
 }
 

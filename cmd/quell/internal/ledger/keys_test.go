@@ -24,14 +24,14 @@ func TestAnotherInstallationIsListedByAListedOne(t *testing.T) {
 			t.Errorf("%+v %v", r, err)
 		}
 	}
-	if err := c.Admit(t.Context(), "somebody", b.PublicKey()); err == nil {
+	if err := c.Admit(t.Context(), "somebody", b.PublicKey(), "a second worker"); err == nil {
 		t.Error("an installation that is not listed admitted another one")
 	}
-	if err := a.Admit(t.Context(), "somebody", "AAAA"); err == nil {
+	if err := a.Admit(t.Context(), "somebody", "AAAA", "a second worker"); err == nil {
 		t.Error("a text was admitted")
 	}
 	for range 2 {
-		if err := a.Admit(t.Context(), "somebody", b.PublicKey()); err != nil {
+		if err := a.Admit(t.Context(), "somebody", b.PublicKey(), "a second worker"); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -59,7 +59,7 @@ func TestAnInstallationMayBeListedBeforeItsFirstAppend(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := a.Admit(t.Context(), "somebody", b.PublicKey()); err != nil {
+	if err := a.Admit(t.Context(), "somebody", b.PublicKey(), "a second worker"); err != nil {
 		t.Fatal(err)
 	}
 	// b looks at the ledger from a machine without a checkpoint file.

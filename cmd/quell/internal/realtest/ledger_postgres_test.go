@@ -76,7 +76,7 @@ func TestMachinesThatShareAPostgresLedgerWriteOneChain(t *testing.T) {
 		if m == 0 {
 			l = first
 		}
-		if err := first.Admit(t.Context(), "operator", l.PublicKey()); err != nil {
+		if err := first.Admit(t.Context(), "operator", l.PublicKey(), "a second worker"); err != nil {
 			t.Fatal(err)
 		}
 		for range 2 {

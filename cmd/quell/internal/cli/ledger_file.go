@@ -1,0 +1,116 @@
+package cli
+
+import (
+	"context"
+	"crypto/ed25519"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/quellhq/quell/cmd/quell/internal/ledger"
+	"github.com/quellhq/quell/cmd/quell/internal/output"
+	"github.com/quellhq/quell/cmd/quell/internal/report"
+)
+
+var errReason = errors.New("ledger: the reason is missing, which is recorded (quell: hint: --reason TEXT)")
+
+func (a *app) acceptLedger(ctx context.Context, l *ledger.Ledger, actor, reason string) error {
+	if reason == "" {
+		return errReason
+	}
+	r, err := l.Accept(ctx, actor, reason)
+	if err != nil {
+		return err
+	}
+	for _, p := range r.Problems {
+		fmt.Fprintf(a.out, "accepted: %s\n", report.Clean(p.String()))
+	}
+	return nil
+}
+
+func (a *app) showInstallations(ctx context.Context, l *ledger.Ledger) error {
+	list, err := l.Installations(ctx)
+	if err != nil {
+		return err
+	}
+	for _, i := range list {
+		state := "asks to be admitted"
+		if i.Listed {
+			state = "listed"
+		}
+		if i.Self {
+			state += ", this installation"
+		}
+		fmt.Fprintf(a.out, "%s  %s\n", i.PublicKey, state)
+	}
+	return nil
+}
+
+func keptCheckpoint(textOrFile string) (*ledger.Checkpoint, error) {
+	if textOrFile == "" {
+		return nil, nil
+	}
+	p, err := ledger.LoadCheckpoint(textOrFile)
+	if err != nil {
+		return nil, err
+	}
+	return &p, nil
+}
+
+// writeExport writes a file of entries. A ledger that was changed is written all
+// the same: it is evidence.
+func (a *app) writeExport(path string, export func(io.Writer) (ledger.Export, error)) error {
+	if path == "" || path == stdout {
+		_, err := export(a.out)
+		return err
+	}
+	f, err := output.Create(path, output.Mode)
+	if err != nil {
+		return fmt.Errorf("ledger: export: %w", err)
+	}
+	defer f.Discard()
+	x, tampered := export(f)
+	if tampered != nil && !errors.Is(tampered, ledger.ErrTampered) {
+		return tampered
+	}
+	if err := f.Commit(); err != nil {
+		return fmt.Errorf("ledger: export: %w", err)
+	}
+	a.say("%d entries in %s", x.Entries, path)
+	return tampered
+}
+
+func (a *app) checkExport(path, checkpoint string) error {
+	kept, err := keptCheckpoint(checkpoint)
+	if err != nil {
+		return err
+	}
+	in := a.in
+	if path != stdout {
+		f, err := os.Open(path)
+		if err != nil {
+			return fmt.Errorf("ledger: check: %w", err)
+		}
+		defer f.Close()
+		in = f
+	}
+	x, err := ledger.CheckExport(in, kept)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(a.out, "entries %d to %d follow from each other\n", x.First, x.Last)
+	switch {
+	case len(x.Checkpoint.Key) == 0:
+		fmt.Fprintln(a.out, "no checkpoint covers them")
+	default:
+		fmt.Fprintf(a.out, "the checkpoint of %s covers them; compare the key with the installation's: %s\n", x.Checkpoint.At.Format("2006-01-02 15:04:05Z"), keyText(x.Checkpoint.Key))
+	}
+	if kept != nil {
+		fmt.Fprintf(a.out, "the given checkpoint covers them up to entry %d\n", kept.ID)
+	}
+	return nil
+}
+
+func keyText(k ed25519.PublicKey) string { return base64.StdEncoding.EncodeToString(k) }

@@ -1,0 +1,120 @@
+package cli
+
+import (
+	"bytes"
+	"database/sql"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/quellhq/quell/cmd/quell/internal/ledger"
+	"github.com/quellhq/quell/cmd/quell/internal/run"
+)
+
+// installation is an installation of quell with a ledger of a few entries.
+type installation struct {
+	t    *testing.T
+	env  map[string]string
+	path string
+}
+
+func newInstallation(t *testing.T) *installation {
+	t.Helper()
+	dir := t.TempDir()
+	i := &installation{t: t, path: filepath.Join(dir, "ledger.db"), env: map[string]string{"HOME": dir, "XDG_STATE_HOME": dir, "XDG_CONFIG_HOME": dir, "XDG_CACHE_HOME": dir}}
+	i.env["QUELL_STATE"] = i.path
+	i.append("aa11", "bb22")
+	return i
+}
+
+func (i *installation) getenv(name string) string { return i.env[name] }
+
+func (i *installation) append(incidents ...string) {
+	i.t.Helper()
+	rt, err := run.New(run.Options{Getenv: i.getenv})
+	if err != nil {
+		i.t.Fatal(err)
+	}
+	l, err := rt.Ledger(i.t.Context())
+	if err != nil {
+		i.t.Fatal(err)
+	}
+	defer l.Close()
+	for _, n := range incidents {
+		if err := l.Append(i.t.Context(), ledger.Entry{Incident: n, Body: ledger.Found{}}, ledger.Entry{Incident: n, Body: ledger.Outcome{Outcome: "Confirmed"}}); err != nil {
+			i.t.Fatal(err)
+		}
+	}
+}
+
+// run returns the exit code and what was printed.
+func (i *installation) run(args ...string) (code int, out, errs string) {
+	var o, e bytes.Buffer
+	code = Run(i.t.Context(), args, strings.NewReader(""), &o, &e, i.getenv)
+	return code, o.String(), e.String()
+}
+
+func (i *installation) want(code int, contains string, args ...string) string {
+	i.t.Helper()
+	got, out, errs := i.run(args...)
+	if got != code || !strings.Contains(out+errs, contains) {
+		i.t.Fatalf("quell %s: exit %d, want %d with %q\n%s%s", strings.Join(args, " "), got, code, contains, out, errs)
+	}
+	return out
+}
+
+func TestAUserGetsOutOfATamperedLedger(t *testing.T) {
+	i := newInstallation(t)
+	i.want(0, "whole", "ledger", "--verify")
+	i.want(2, "no problems", "ledger", "--accept", "--reason", "INC-1")
+	db, err := sql.Open("sqlite", i.path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := db.Exec(`DROP TRIGGER ledger_no_update; DROP TRIGGER ledger_no_delete; DELETE FROM ledger WHERE id > 3`); err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	i.want(2, "not what was recorded", "ledger", "--verify")
+	i.want(2, "--reason", "ledger", "--accept")
+	i.want(0, "accepted: ", "ledger", "--accept", "--reason", "INC-1: restored from a backup")
+	i.want(0, "accepted: ", "ledger", "--verify")
+	i.append("cc33")
+	i.want(0, "cc33", "ledger")
+}
+
+func TestAnIncidentIsProvenToSomebodyElse(t *testing.T) {
+	i := newInstallation(t)
+	kept := strings.TrimSpace(i.want(0, "quell-checkpoint:1:", "ledger", "--print-checkpoint"))
+	file, all := filepath.Join(t.TempDir(), "proof.jsonl"), filepath.Join(t.TempDir(), "all.jsonl")
+	i.want(0, "entries in", "ledger", "--prove", "bb", "--checkpoint", kept, "--output", file)
+	i.want(0, "entries in", "ledger", "--export", all)
+	// The other machine has nothing of this one's.
+	other := &installation{t: t, env: map[string]string{}}
+	other.want(0, "the given checkpoint covers them up to entry 5", "ledger", "--check", file, "--checkpoint", kept)
+	other.want(0, "entries 1 to 5", "ledger", "--check", all)
+	b, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, bytes.Replace(b, []byte("Confirmed"), []byte("AlreadyDead"), 1), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	other.want(2, "does not follow", "ledger", "--check", file)
+	i.want(2, "no such incident", "ledger", "--prove", "ff")
+}
+
+func TestAnotherInstallationIsAdmitted(t *testing.T) {
+	i := newInstallation(t)
+	second := newInstallation(t)
+	key, _, _ := strings.Cut(second.want(0, "this installation", "ledger", "--installations"), " ")
+	i.want(2, "--reason", "ledger", "--admit", key)
+	i.want(2, "not a public key", "ledger", "--admit", "AAAA", "--reason", "x")
+	i.want(0, "", "ledger", "--admit", key, "--reason", "the second worker")
+	if out := i.want(0, key, "ledger", "--installations"); strings.Count(out, "listed") != 2 || strings.Count(out, "this installation") != 1 {
+		t.Errorf("%s", out)
+	}
+}
