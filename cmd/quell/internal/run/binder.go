@@ -30,6 +30,7 @@ type binder struct {
 	signs   map[int32]string // signatures: the cookie that each signs
 	cookies map[int32]string // cookies that one of signs names
 	pairs   map[int32]int32  // signatures: the first cookie that is near
+	parts   *parter
 }
 
 // pieces names a cookie in pieces at one place.
@@ -87,6 +88,7 @@ func (b *binder) number(byPlace *spill.Sorter, n int) error {
 			b.pieces[p] = append(b.pieces[p], piece{int(m[2][0] - '0'), c.Places[0].Offset, i})
 		}
 		b.cookie(i, c.Ref.Cookie)
+		b.parts.credential(i, c.Ref.Rule)
 	}
 	return nil
 }
@@ -127,6 +129,7 @@ func (b *binder) bind() (*credentials, error) {
 	}
 	b.groups()
 	b.sign()
+	b.out.parts = b.parts.best
 	return b.out, nil
 }
 
@@ -218,6 +221,7 @@ func (b *binder) walk() error {
 		for _, s := range same {
 			w.group(s)
 			w.pair(s)
+			w.parts.add(s)
 		}
 		same = same[:0]
 	}
@@ -229,6 +233,7 @@ func (b *binder) walk() error {
 			flush()
 			if sum := len(placeSum{}); here == nil || !bytes.Equal(here[:sum], r.Key[:sum]) {
 				w.open, w.near = map[string]*session{}, nil
+				w.parts.artifact()
 			}
 			here = r.Key
 		}

@@ -18,6 +18,7 @@ type credentials struct {
 	main   []int32 // the member that keeps the group alive; -1: there is no group
 	renews []bool  // another member of the group can mint a new one
 	signed map[int32]signature
+	parts  map[int32]map[string]nearest // of credentials whose rule declares parts
 }
 
 // signature is what a signed cookie or its signature is in its pair.
@@ -71,6 +72,9 @@ func (l *credentials) get(i int32) (grouped, error) {
 		r.Ref.Group, r.Ref.Role = l.prints[s.main].String(), s.role
 	}
 	c := grouped{Credential: rules.Credential{Ref: r.Ref, Secret: rules.NewSecret(r.Secret)}, Count: r.Count, Inside: r.Inside}
+	if err := l.addParts(i, &c.Credential); err != nil {
+		return grouped{}, err
+	}
 	for _, p := range r.Places {
 		c.Findings = append(c.Findings, rules.Finding{Ref: r.Ref, Secret: c.Secret, Location: p})
 	}

@@ -1,0 +1,101 @@
+package run
+
+import (
+	"cmp"
+
+	"github.com/quellhq/quell/rules"
+)
+
+// parter finds the parts that credentials are sent with: of each part that a
+// rule declares, the nearest one in the same artifact.
+type parter struct {
+	rules map[string]map[string]rules.Part // the parts of a rule, by its id
+	named map[string]bool                  // rules that find parts
+	reach int64                            // the widest distance that a rule allows
+
+	is   map[int32]string // the rule of each credential that has parts or is one
+	near []seat           // places not further back than reach
+	best map[int32]map[string]nearest
+}
+
+// nearest is the best candidate for a part so far.
+type nearest struct {
+	cred     int32
+	distance int64
+}
+
+func newParter(set *rules.Set) *parter {
+	p := &parter{rules: map[string]map[string]rules.Part{}, named: map[string]bool{}, is: map[int32]string{}, best: map[int32]map[string]nearest{}}
+	if set == nil {
+		return p
+	}
+	for _, r := range set.Rules {
+		for _, part := range r.Parts {
+			p.rules[r.ID], p.named[part.Rule] = r.Parts, true
+			p.reach = max(p.reach, within(part))
+		}
+	}
+	return p
+}
+
+// within is how far a part may be from its credential, in bytes.
+func within(p rules.Part) int64 { return int64(cmp.Or(p.Within, together)) }
+
+// credential notes the rule of a credential.
+func (p *parter) credential(i int32, rule string) {
+	if p.named[rule] || p.rules[rule] != nil {
+		p.is[i] = rule
+	}
+}
+
+// artifact begins the places of the next artifact.
+func (p *parter) artifact() { p.near = nil }
+
+// add takes the next place of the artifact.
+func (p *parter) add(s seat) {
+	if _, ok := p.is[s.cred]; !ok {
+		return
+	}
+	for len(p.near) > 0 && s.from-p.near[0].from > 2*p.reach {
+		p.near = p.near[1:]
+	}
+	for _, o := range p.near {
+		p.pair(s, o)
+		p.pair(o, s)
+	}
+	p.near = append(p.near, s)
+}
+
+// pair notes that part may belong to main.
+func (p *parter) pair(main, part seat) {
+	d := max(main.from-part.to, part.from-main.to, 0)
+	for name, want := range p.rules[p.is[main.cred]] {
+		if want.Rule != p.is[part.cred] || main.cred == part.cred || d > within(want) {
+			continue
+		}
+		if p.best[main.cred] == nil {
+			p.best[main.cred] = map[string]nearest{}
+		}
+		if has, ok := p.best[main.cred][name]; !ok || d < has.distance || d == has.distance && part.cred < has.cred {
+			p.best[main.cred][name] = nearest{part.cred, d}
+		}
+	}
+}
+
+// addParts gives a credential its parts.
+func (l *credentials) addParts(i int32, c *rules.Credential) error {
+	for name, n := range l.parts[i] {
+		if l.refs[n.cred] == gone {
+			continue
+		}
+		r, err := l.record(n.cred)
+		if err != nil {
+			return err
+		}
+		if c.Parts == nil {
+			c.Parts, c.PartFingerprints = map[string]rules.Secret{}, map[string]string{}
+		}
+		c.Parts[name], c.PartFingerprints[name] = rules.NewSecret(r.Secret), l.prints[n.cred].String()
+	}
+	return nil
+}
