@@ -3,7 +3,6 @@ package run
 import (
 	"net/url"
 	"os"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -13,16 +12,6 @@ import (
 	"github.com/quellhq/quell/rules"
 	"github.com/quellhq/quell/rules/credential"
 )
-
-// ownVariables are variables that quell and the clients that it stands next to
-// read a credential from. The rules files name those of the providers.
-var ownVariables = []string{
-	"GITHUB_TOKEN", "GH_TOKEN", "GH_ENTERPRISE_TOKEN", "GITHUB_ENTERPRISE_TOKEN", "ACTIONS_RUNTIME_TOKEN", "ACTIONS_ID_TOKEN_REQUEST_TOKEN", "INPUT_TOKEN", "INPUT_GITHUB-TOKEN",
-	"GITLAB_TOKEN", "GL_TOKEN", "CI_JOB_TOKEN", "CI_JOB_JWT", "GITLAB_ACCESS_TOKEN", "GITEA_TOKEN", "FORGEJO_TOKEN",
-	"VAULT_TOKEN", "SLACK_TOKEN", "SLACK_BOT_TOKEN", "JENKINS_API_TOKEN", "CIRCLECI_TOKEN", "CIRCLE_TOKEN", "BUILDKITE_API_TOKEN", "BUILDKITE_AGENT_ACCESS_TOKEN", "AZURE_DEVOPS_EXT_PAT", "SYSTEM_ACCESSTOKEN",
-	"QUELL_GIT_TOKEN", "QUELL_STATE", "PGPASSWORD", "QUELL_FINGERPRINT_KEY",
-	"AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "NPM_TOKEN", "NODE_AUTH_TOKEN", "DOCKER_PASSWORD", "CI_REGISTRY_PASSWORD",
-}
 
 // OwnSecrets are the credentials that quell works with: those of the policy's
 // instances, of the environment, and of the configuration files of its clients.
@@ -52,7 +41,7 @@ func OwnSecrets(set *rules.Set, list issuer.Instances, getenv func(string) strin
 			out = append(out, i.Rotate.Value)
 		}
 	}
-	for _, n := range slices.Concat(ownVariables, more, providerVariables(set)) {
+	for _, n := range slices.Concat(set.ClientEnv(), more) {
 		v := getenv(n)
 		add(v)
 		if u, err := url.Parse(v); err == nil && u.User != nil {
@@ -61,7 +50,7 @@ func OwnSecrets(set *rules.Set, list issuer.Instances, getenv func(string) strin
 			}
 		}
 	}
-	for _, f := range clientFiles(getenv) {
+	for _, f := range set.ClientFiles(getenv) {
 		b, err := os.ReadFile(f)
 		if err != nil || len(b) > 1<<20 {
 			continue
@@ -74,38 +63,6 @@ func OwnSecrets(set *rules.Set, list issuer.Instances, getenv func(string) strin
 		}
 	}
 	return out
-}
-
-func providerVariables(set *rules.Set) []string {
-	var out []string
-	if set == nil {
-		return nil
-	}
-	for _, p := range set.Providers {
-		out = append(out, p.Env...)
-	}
-	return out
-}
-
-// clientFiles are the files from which quell's clients take a credential.
-func clientFiles(getenv func(string) string) []string {
-	home := getenv("HOME")
-	if home == "" {
-		return nil
-	}
-	config := getenv("XDG_CONFIG_HOME")
-	if !filepath.IsAbs(config) {
-		config = filepath.Join(home, ".config")
-	}
-	out := []string{
-		filepath.Join(config, "gh", "hosts.yml"), filepath.Join(config, "glab-cli", "config.yml"), filepath.Join(config, "tea", "config.yml"), filepath.Join(config, "git", "credentials"),
-		filepath.Join(home, ".vault-token"), filepath.Join(home, ".netrc"), filepath.Join(home, ".git-credentials"), filepath.Join(home, ".pgpass"), filepath.Join(home, ".npmrc"),
-	}
-	docker := getenv("DOCKER_CONFIG")
-	if docker == "" {
-		docker = filepath.Join(home, ".docker")
-	}
-	return append(out, filepath.Join(docker, "config.json"))
 }
 
 // secretLike finds the values of a configuration file that are long enough to
