@@ -39,9 +39,10 @@ type Pool struct {
 
 // Stats counts what a run read.
 type Stats struct {
-	Artifacts int64
-	Bytes     int64
-	Allowed   int64 // findings that a marker in the text suppressed
+	Artifacts  int64
+	Bytes      int64
+	Allowed    int64 // findings that a marker in the text suppressed
+	Suppressed int64 // findings that a list of paths suppressed
 }
 
 // run is one call of Run.

@@ -89,6 +89,10 @@ func (r *run) chunk(x *account, c Chunk) {
 	for m := range r.Detector.Detect(c) {
 		r.matched(c.Artifact.Location)
 		r.saw(c, m)
+		if m.Suppressed {
+			atomic.AddInt64(&r.stats.Suppressed, 1)
+			continue
+		}
 		if m.Allowed && !r.NoMarkers {
 			atomic.AddInt64(&r.stats.Allowed, 1)
 			continue

@@ -198,6 +198,8 @@ type Match struct {
 	Token   *token.Facts
 	// Allowed is set where a marker in the text asks not to report it.
 	Allowed bool
+	// Suppressed is set where a list of paths that comes with the rules suppresses it.
+	Suppressed bool
 }
 
 // Finding turns the match into a finding without a location.

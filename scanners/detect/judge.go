@@ -40,10 +40,14 @@ func (e *Engine) judge(s *scratch, m *raw, c scanners.Chunk) bool {
 	commit := c.Artifact.Location.Commit
 	// gitleaks' path list names places where its own broad rules are noisy;
 	// a provider's token is one wherever it stands.
-	if allowed(m.rule.allow, s.matches, secret, match, string(line), path, commit, true) ||
-		allowed(e.allow, s.matches, secret, match, string(line), path, commit, r.Provider == nil) {
+	lists := func(paths, ownPaths bool) bool {
+		return allowed(m.rule.allow, s.matches, secret, match, string(line), path, commit, ownPaths) ||
+			allowed(e.allow, s.matches, secret, match, string(line), path, commit, paths)
+	}
+	if lists(false, false) {
 		return false
 	}
+	m.elsewhere = lists(r.Provider == nil, true)
 	if m.cookie == "" && (r.Random || r.Fallback || r.Provider == nil && !m.rule.leads) {
 		begin := nameBegin(m.text, m.start, m.secret.start)
 		if noiseName(m.text, begin, m.secret.start) || rules.Harmless(string(m.text[begin:m.secret.start]), secret) {

@@ -19,16 +19,18 @@ const slack = 4 << 10
 
 // look is the search through one chunk and all that is derived from it.
 type look struct {
-	e       *Engine
-	s       *scratch
-	chunk   scanners.Chunk
-	budget  int // bytes that may still be derived from a run of encoded text
-	spent   int // bytes that were derived from all
-	began   time.Time
-	late    bool // the file's time is over
-	ids     int
-	found   []raw
-	pending []fieldAt // of the search that is under way
+	e      *Engine
+	s      *scratch
+	chunk  scanners.Chunk
+	budget int // bytes that may still be derived from a run of encoded text
+	spent  int // bytes that were derived from all
+	began  time.Time
+	late   bool // the file's time is over
+	ids    int
+	found  []raw
+	// elsewhere are matches that a list of paths suppresses.
+	elsewhere []raw
+	pending   []fieldAt // of the search that is under way
 }
 
 // Detect implements scanners.Detector.
@@ -41,7 +43,8 @@ func (e *Engine) Detect(c scanners.Chunk) iter.Seq[scanners.Match] {
 		l.text(&s.chunk, 0)
 		s.chunk.data = nil
 		e.scratch.Put(s)
-		for _, m := range resolve(l.found) {
+		kept := resolve(l.found)
+		for _, m := range kept {
 			if m.owner < c.From || (m.owner >= c.To && c.To < len(c.Data)) {
 				continue
 			}
@@ -51,6 +54,22 @@ func (e *Engine) Detect(c scanners.Chunk) iter.Seq[scanners.Match] {
 			if !yield(m.out()) {
 				return
 			}
+		}
+		l.suppressed(kept, yield)
+	}
+}
+
+// suppressed gives the matches that only a list of paths suppresses.
+func (l *look) suppressed(kept []raw, yield func(scanners.Match) bool) {
+	for _, m := range resolve(l.elsewhere) {
+		if m.owner < l.chunk.From || m.owner >= l.chunk.To && l.chunk.To < len(l.chunk.Data) ||
+			slices.ContainsFunc(kept, func(k raw) bool { return clash(&m, &k) }) {
+			continue
+		}
+		out := m.out()
+		out.Suppressed = true
+		if !yield(out) {
+			return
 		}
 	}
 }
@@ -263,6 +282,10 @@ func (l *look) add(t *text, m raw) {
 	}
 	m.leads = m.rule.leads && m.secret.start == m.start
 	m.text = nil
+	if m.elsewhere {
+		l.elsewhere = append(l.elsewhere, m)
+		return
+	}
 	l.found = append(l.found, m)
 }
 

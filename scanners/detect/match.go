@@ -66,6 +66,7 @@ type raw struct {
 	confidence rules.Confidence
 	offline    rules.Offline
 	allowed    bool
+	elsewhere  bool // a list of paths suppresses it
 	partial    bool
 	public     bool // by its own claims, it grants what any visitor has
 	structured bool // the value is of a form that only a framework makes

@@ -137,6 +137,7 @@ type Summary struct {
 	// answered: they make the run incomplete unless accepted.
 	Unanswered int                   `json:"unanswered"`
 	Hidden     int                   `json:"hidden"`     // below the confidence that is shown
+	Suppressed int64                 `json:"suppressed"` // by a list of paths that comes with the rules
 	Allowed    int64                 `json:"allowed"`    // suppressed by a marker in the text
 	Incomplete int                   `json:"incomplete"` // things that could not be read
 	Outcomes   map[prove.Outcome]int `json:"outcomes,omitempty"`

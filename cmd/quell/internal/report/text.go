@@ -264,6 +264,9 @@ func (t *text) summary(s Summary) {
 	if s.Hidden > 0 {
 		fmt.Fprintf(t.w, "%d findings of lower confidence are not shown (--confidence low)\n", s.Hidden)
 	}
+	if s.Suppressed > 0 {
+		fmt.Fprintf(t.w, "%d findings are suppressed by their path: vendored code, lock files, binaries\n", s.Suppressed)
+	}
 	if s.Allowed > 0 {
 		fmt.Fprintf(t.w, "%d findings are suppressed by markers in the text or by the allow-list\n", s.Allowed)
 	}

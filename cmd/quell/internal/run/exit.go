@@ -26,8 +26,8 @@ type Tally struct {
 	// Credentials are the fingerprints of credentials at or above --fail-on. A
 	// kill that is proven removes its own.
 	Credentials map[string]bool
-	Incomplete  int  // things that could not be read
-	Unanswered  int  // questions that were due and got no answer
+	Incomplete  int // things that could not be read
+	Unanswered  int // questions that were due and got no answer
 }
 
 // ExitCode is the exit code of a run: the first of 130, 2, 3, 1, 4 that applies.

@@ -140,6 +140,7 @@ func (s *scan) read(ctx context.Context) {
 		s.out.Summary.Artifacts += stats.Artifacts
 		s.out.Summary.Bytes += stats.Bytes
 		s.out.Summary.Allowed += stats.Allowed
+		s.out.Summary.Suppressed += stats.Suppressed
 		if n, ok := src.(interface{ Notices() []string }); ok {
 			for _, text := range n.Notices() {
 				s.Notice(text)

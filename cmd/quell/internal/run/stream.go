@@ -116,7 +116,11 @@ func (s *scan) publish(list []*rules.Finding) {
 		if s.failed != nil {
 			return
 		}
-		if detect.Elsewhere(s.Rules, f.Rule, f.Location.Path) || s.Ignore != nil && s.Ignore(*f) {
+		if s.Ignore != nil && s.Ignore(*f) {
+			continue
+		}
+		if detect.Elsewhere(s.Rules, f.Rule, f.Location.Path) {
+			s.out.Summary.Suppressed++
 			continue
 		}
 		if f.Confidence < s.Confidence {
