@@ -1,5 +1,6 @@
 # make        build ./bin/quell
 # make test   install what the tests sign in to, then run all of them
+# make campaign  damaged archives at random; what is lost is found or reported
 # make bench  throughput of each source on one core, and a pair with gitleaks
 QUELL_TOOLS ?= $(if $(XDG_CACHE_HOME),$(XDG_CACHE_HOME),$(HOME)/.cache)/quell-tools
 export QUELL_TOOLS
@@ -25,6 +26,11 @@ test:
 	wait $$pid || { cat $(QUELL_TOOLS)/install.log; exit 1; }; \
 	[ $$status -eq 0 ] && QUELL_REAL=1 go test -race -timeout $(LIMIT) ./cmd/quell/internal/realtest
 
+# Damaged files of every form, at random: CAMPAIGN of each. A failure prints QUELL_SEED.
+CAMPAIGN ?= 300
+campaign:
+	QUELL_CAMPAIGN=$(CAMPAIGN) go test -timeout $(LIMIT) ./scanners/archive -run TestDamageIsNeverSilent -v
+
 bench:
 	GOMAXPROCS=1 go test -run '^$$' -bench . ./...
 	testdata/bench.sh
@@ -46,4 +52,4 @@ docs:
 clean:
 	rm -rf bin dist
 
-.PHONY: build test bench docs release release-tools clean
+.PHONY: build test campaign bench docs release release-tools clean

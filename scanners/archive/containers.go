@@ -1,11 +1,13 @@
 package archive
 
 import (
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -172,6 +174,9 @@ func unrpm(o *opening) error {
 			}
 		}
 	}
+	if head, _ := r.Peek(512); len(head) == 0 || o.opener.find(head) == nil {
+		o.gap("(payload)", errHead)
+	}
 	return o.member("(payload)", r)
 }
 
@@ -213,10 +218,12 @@ func uniso(o *opening) (err error) {
 	// The first descriptor has the number of blocks and their size (ECMA-119, 8.4);
 	// partitions may follow.
 	var d [132]byte
+	end := int64(0)
 	if _, err := o.at.ReadAt(d[:], 16*2048); err == nil {
-		end := int64(binary.LittleEndian.Uint32(d[80:])) * int64(binary.LittleEndian.Uint16(d[128:]))
+		end = int64(binary.LittleEndian.Uint32(d[80:])) * int64(binary.LittleEndian.Uint16(d[128:]))
 		defer func() { err = errors.Join(err, o.after(end)) }()
 	}
+	var known []extent // of files
 	var walk func(f *iso9660.File, dir string, depth int) error
 	walk = func(f *iso9660.File, dir string, depth int) error {
 		list, err := f.GetChildren()
@@ -238,12 +245,36 @@ func uniso(o *opening) (err error) {
 					return err
 				}
 			default:
-				if err := o.member(name, c.Reader()); err != nil {
+				r := c.Reader()
+				if s, ok := r.(*io.SectionReader); ok {
+					_, at, n := s.Outer()
+					known = append(known, extent{from: at, to: at + n})
+				}
+				if err := o.member(name, r); err != nil {
 					return err
 				}
 			}
 		}
 		return nil
 	}
-	return walk(root, "", 0)
+	if err := walk(root, "", 0); err != nil {
+		return err
+	}
+	return o.unused(known, 16*2048, end)
+}
+
+// unused scans what of a disk image belongs to no file: folders, and content that no folder
+// lists.
+func (o *opening) unused(known []extent, at, end int64) error {
+	slices.SortFunc(known, func(a, b extent) int { return cmp.Compare(a.from, b.from) })
+	end = min(end, o.size)
+	for _, x := range append(known, extent{from: end, to: end}) {
+		if at += o.zeros(at, x.from); at < x.from {
+			if err := o.plain("(folders)", io.NewSectionReader(o.at, at, x.from-at)); err != nil {
+				return err
+			}
+		}
+		at = max(at, x.to)
+	}
+	return nil
 }

@@ -257,7 +257,7 @@ func TestPDFStreamsAreDecodedOrReported(t *testing.T) {
 func TestLZWOfAPDF(t *testing.T) {
 	codes := []byte{0x80, 0x0b, 0x60, 0x50, 0x22, 0x0c, 0x0c, 0x85, 0x01}
 	want := "-----A---B"
-	doc := fmt.Sprintf("%%PDF-1.4\n1 0 obj\n<< /Filter /LZWDecode >>\nstream\n%s\nendstream\nendobj\n", codes)
+	doc := fmt.Sprintf("%%PDF-1.4\n1 0 obj\n<< /Filter /LZWDecode >>\nstream\n%s\nendstream\nendobj\n%%%%EOF\n", codes)
 	if got := archive.DecodeLZW(codes); got != want {
 		t.Errorf("%q, not %q", got, want)
 	}

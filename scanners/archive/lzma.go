@@ -16,7 +16,10 @@ import (
 // lzmaHead looks at the rest of a header of 13 bytes: dictionaries have a power of two bytes, or
 // one and a half times that, and the size is unknown or less than a TiB.
 func lzmaHead(head []byte) bool {
-	if len(head) < lzma.HeaderLen || !lzma.ValidHeader(head[:lzma.HeaderLen]) {
+	if len(head) < lzma.HeaderLen {
+		return len(head) > 3 // cut short
+	}
+	if !lzma.ValidHeader(head[:lzma.HeaderLen]) {
 		return false
 	}
 	size := binary.LittleEndian.Uint64(head[5:])
@@ -51,7 +54,23 @@ func (o *opening) lzmaStream(in *bufio.Reader, head []byte) (io.Reader, func(), 
 		done()
 		return nil, nil, err
 	}
-	return z, done, nil
+	return &lzmaReader{z: z, size: size}, done, nil
+}
+
+// lzmaReader reads a stream to its end mark, or to its size: at the end of its input the
+// library reports the end of the stream.
+type lzmaReader struct {
+	z       *lzma.Reader
+	n, size uint64
+}
+
+func (r *lzmaReader) Read(b []byte) (int, error) {
+	n, err := r.z.Read(b)
+	r.n += uint64(n)
+	if err == io.EOF && !r.z.EOSMarker() && r.n != r.size {
+		err = io.ErrUnexpectedEOF
+	}
+	return n, err
 }
 
 // each opens streams of a form that follow each other in a file. next opens one, and leaves in

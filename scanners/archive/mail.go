@@ -126,8 +126,8 @@ func readHeader(r *bufio.Reader) (textproto.MIMEHeader, error) {
 		}
 		text := strings.TrimRight(line, "\r\n")
 		if text == "" {
-			if err == io.EOF {
-				err = nil
+			if err == io.EOF && line == "" {
+				err = errMail
 			}
 			return h, err
 		}
@@ -140,7 +140,7 @@ func readHeader(r *bufio.Reader) (textproto.MIMEHeader, error) {
 			h[last] = append(h[last], strings.TrimSpace(value))
 		}
 		if err != nil {
-			return h, nil
+			return nil, errMail // the header has no end
 		}
 	}
 }

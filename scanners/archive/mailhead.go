@@ -23,12 +23,13 @@ func mailHead(head []byte) bool {
 		first, head, _ = bytes.Cut(head, []byte{'\n'})
 		box = !patchMark.Match(first)
 	}
-	var begins, encoded bool
+	var begins, encoded, mime, ended bool
 	for len(head) > 0 {
 		line, rest, ok := bytes.Cut(head, []byte{'\n'})
 		head = rest
 		line = bytes.TrimSuffix(line, []byte{'\r'})
 		if len(line) == 0 || !ok {
+			ended = ok
 			break
 		}
 		if line[0] == ' ' || line[0] == '\t' {
@@ -45,13 +46,16 @@ func mailHead(head []byte) bool {
 		switch strings.ToLower(string(name)) {
 		case "from", "received", "return-path", "message-id", "delivered-to", "subject", "snapshot-content-location":
 			begins = true
+		case "mime-version":
+			mime = true
 		case "content-type":
+			mime = true
 			encoded = encoded || strings.HasPrefix(word, "multipart/") || strings.HasPrefix(word, "message/")
 		case "content-transfer-encoding":
 			encoded = encoded || word != "7bit" && word != "8bit" && word != "binary" && word != ""
 		}
 	}
-	return begins && (encoded || box)
+	return begins && (encoded || box || mime && !ended)
 }
 
 // firstWord gives the first word of a field's value in lower case, without quotes and comments

@@ -42,8 +42,14 @@ func pdfText(o *opening) error {
 			return err
 		}
 	}
-	n := 0
+	if !bytes.Contains(b[max(0, len(b)-2048):], []byte("%%EOF")) {
+		o.gap("", scanners.OfKind(scanners.GapDamaged, errors.New("pdf: the end of the document is missing")))
+	}
+	n, all := 0, 0
 	for s := range streams(b) {
+		if !s.cut {
+			all += 1 + bytes.Count(s.body, []byte("endstream"))
+		}
 		if len(s.filters) == 0 {
 			continue
 		}
@@ -51,6 +57,9 @@ func pdfText(o *opening) error {
 		if err := d.stream(fmt.Sprintf("(stream %d)", n), s); err != nil {
 			return err
 		}
+	}
+	if ends := bytes.Count(b, []byte("\nendstream")); ends > all {
+		d.gap("", scanners.OfKind(scanners.GapDamaged, fmt.Errorf("pdf: the beginnings of %d streams are damaged", ends-all)))
 	}
 	return nil
 }

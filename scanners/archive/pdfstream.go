@@ -45,6 +45,9 @@ func streams(b []byte) func(yield func(pdfStream) bool) {
 			dict := b[max(from, i-maxDict):i]
 			dict = dict[max(0, bytes.LastIndex(dict, []byte("obj"))):]
 			s := pdfStream{dict: dict, filters: filtersOf(dict)}
+			if len(s.filters) == 0 && inflate.IsZlib(body) {
+				s.filters = []string{"FlateDecode"} // its dictionary is damaged
+			}
 			at := len(b) - len(body)
 			n := lengthOf(dict)
 			if n < 0 || n > len(body) || !bytes.HasPrefix(bytes.TrimLeft(body[n:], "\r\n "), end) {
@@ -147,8 +150,8 @@ func (s *pdfStream) decode(most int64) (out []byte, err error) {
 	return out, err
 }
 
-// inflated gives at most that many bytes of what a zlib stream holds. An error after its end is
-// none: many programs leave out the checksum.
+// inflated gives at most that many bytes of what a zlib stream holds. A missing checksum is no
+// error: many programs leave it out.
 func inflated(b []byte, most int64) ([]byte, error) {
 	z, err := inflate.NewZlib(bytes.NewReader(b))
 	if err != nil {
@@ -156,7 +159,7 @@ func inflated(b []byte, most int64) ([]byte, error) {
 	}
 	defer z.Close()
 	out, err := io.ReadAll(io.LimitReader(z, most))
-	if err != nil && z.Ended() {
+	if err == io.ErrUnexpectedEOF && z.Ended() {
 		err = nil
 	}
 	return out, err

@@ -107,8 +107,8 @@ func bunzip(o *opening) error { return o.member(stem(o.name), bzip2.NewReader(o.
 
 func unlz4(o *opening) error { return o.member(stem(o.name), lz4.NewReader(o.in)) }
 
-// minInflated is how much must come of the beginning of a stream that isn't there to its end:
-// no text inflates so far.
+// minInflated is how much must come of the beginning of a stream that is damaged or cut: no
+// text inflates so far.
 const minInflated = 512
 
 // minEnded is how much must come of a stream that ends with a wrong checksum.
@@ -127,8 +127,16 @@ func zlibHead(head []byte) bool {
 	defer z.Close()
 	var out bytes.Buffer
 	n, err := io.Copy(&out, io.LimitReader(z, headLen))
-	return err == nil || errors.Is(err, inflate.ErrChecksum) && n >= minEnded ||
-		errors.Is(err, io.ErrUnexpectedEOF) && (n >= minInflated || objectKind(out.Bytes()) != "")
+	switch {
+	case err == nil, n >= minInflated:
+		return true
+	case errors.Is(err, inflate.ErrChecksum):
+		return n >= minEnded
+	// The second byte is that of no text, but for one level of compression.
+	case head[1] != '^':
+		return true
+	}
+	return errors.Is(err, io.ErrUnexpectedEOF) && objectKind(out.Bytes()) != ""
 }
 
 // objectKind is what object of git's begins so; empty: none.
@@ -204,6 +212,9 @@ func unmozlz4(o *opening) error {
 	n, err := lz4.UncompressBlock(b[12:], out)
 	if err != nil {
 		return fmt.Errorf("lz4: %w", err)
+	}
+	if int64(n) != size {
+		o.gap("", scanners.OfKind(scanners.GapDamaged, errors.New("its size is not the one in its header")))
 	}
 	return o.member(stem(o.name), bytes.NewReader(out[:n]))
 }

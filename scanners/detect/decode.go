@@ -288,7 +288,7 @@ func (l *look) plain(c *text, step string, depth int) {
 		out = out[:limit]
 	case err != nil && c.cutOff(l.chunk):
 		l.chunk.Reached(scanners.GapLimitDecoding)
-	case err != nil && (name != "zlib" || len(out) >= minDamaged):
+	case err != nil && (name != "zlib" || len(out) >= minDamaged) && c.alone():
 		l.chunk.Reached(scanners.GapDamaged)
 	}
 	if len(out) == 0 {
@@ -308,6 +308,16 @@ const minDamaged = 4 << 10
 // cutOff reports whether the text was decoded from a run that goes on behind the chunk.
 func (t *text) cutOff(c scanners.Chunk) bool {
 	return c.To < len(c.Data) && t.raw(len(t.data)-1, len(t.data)).end+2 >= len(c.Data)
+}
+
+// minAlone is the shortest run that is taken for all of an encoded text. Shorter ones may be
+// the first line of several.
+const minAlone = 256
+
+// alone reports whether the text was decoded from one long run, not from lines.
+func (t *text) alone() bool {
+	s := t.segs[len(t.segs)-1]
+	return len(t.views) == 0 && s.to-s.from >= minAlone
 }
 
 // inflates reports whether bytes are compressed after all.

@@ -1,0 +1,96 @@
+package archive
+
+import (
+	"bytes"
+	"errors"
+
+	"github.com/quellhq/quell/scanners"
+	"github.com/quellhq/quell/scanners/inflate"
+)
+
+// marks are beginnings of compressed forms, long enough to be no accident.
+var marks = []string{"\xfd7zXZ\x00", "7z\xbc\xaf\x27\x1c", "BZh91AY&SY", "Rar!\x1a\x07", "\x28\xb5\x2f\xfd", "\x04\x22\x4d\x18", "PK\x03\x04", "LZIP\x01", "mozLz40\x00", "\xff\x06\x00\x00sNaPpY"}
+
+// markFar is how far from the beginning a displaced mark is looked for, in bytes.
+const markFar = 320
+
+// damagedHead knows a file of a compressed form whose first bytes are damaged: a mark with one
+// wrong byte or at a wrong place, or a deflated stream whose header is wrong. Nothing can be
+// read from it, and it must not pass for a file without secrets.
+func damagedHead(head []byte) bool {
+	if len(head) < 16 || bytes.IndexByte(head[:min(len(head), 4096)], 0) < 0 && printableHead(head) {
+		return false
+	}
+	near := head[:min(len(head), markFar)]
+	for _, m := range marks {
+		if oneWrong(near, m) {
+			return true
+		}
+		// A short mark in the middle of a file is no sign of anything.
+		if len(m) >= 5 && bytes.Contains(near, []byte(m)) && !executable(head) {
+			return true
+		}
+	}
+	return headless(head)
+}
+
+func printableHead(head []byte) bool {
+	for _, c := range head[:16] {
+		if c < ' ' && c != '\n' && c != '\r' && c != '\t' || c >= 0x7f {
+			return false
+		}
+	}
+	return true
+}
+
+// oneWrong reports whether b begins with the mark but for one byte, or with half of it.
+func oneWrong(b []byte, mark string) bool {
+	if len(b) < len(mark) {
+		return false
+	}
+	wrong, same := 0, true
+	for i := range len(mark) {
+		if b[i] != mark[i] {
+			wrong++
+			same = same && i >= 3
+		}
+	}
+	return wrong > 0 && len(mark) >= 5 && (wrong == 1 || same)
+}
+
+// executable reports whether a file is one of a form that has names of others in it.
+func executable(head []byte) bool {
+	return bytes.HasPrefix(head, []byte("\x7fELF")) || bytes.HasPrefix(head, []byte("MZ"))
+}
+
+// minHeadless is how much must come of a deflated stream without its header, in bytes.
+const minHeadless = 1024
+
+// headless reports whether deflated data begins where the header of gzip or zlib would end,
+// with something of the header left.
+func headless(head []byte) bool {
+	var at int
+	switch {
+	case head[0] == 0x1f && head[1] == 0x8b, head[1] == 0x8b && head[2] == 8, head[0] == 0x1f && head[2] == 8:
+		at = 10
+	case head[0] == 0x78, head[0]&15 == 8 && (head[1] == 0x9c || head[1] == 0xda):
+		at = 2
+	default:
+		return false
+	}
+	z := inflate.NewReader(bytes.NewReader(head[at:]))
+	defer z.Close()
+	n := 0
+	buf := make([]byte, minHeadless)
+	for n < minHeadless {
+		k, err := z.Read(buf)
+		if n += k; err != nil {
+			break
+		}
+	}
+	return n >= minHeadless
+}
+
+var errHead = scanners.OfKind(scanners.GapDamaged, errors.New("its first bytes are damaged"))
+
+func damagedForm(*opening) error { return errHead }
