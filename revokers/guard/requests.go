@@ -169,7 +169,7 @@ func IsThrottle(a issuer.Response) bool {
 func RetryAfter(h http.Header, now time.Time) (time.Duration, bool) {
 	v := strings.TrimSpace(h.Get("Retry-After"))
 	if n, err := strconv.Atoi(v); err == nil && n >= 0 {
-		return min(time.Duration(n)*time.Second, 24*time.Hour), true
+		return time.Duration(min(n, 24*60*60)) * time.Second, true
 	}
 	if t, err := http.ParseTime(v); err == nil {
 		return min(max(t.Sub(now), 0), 24*time.Hour), true
