@@ -11,6 +11,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/quellhq/quell/rules"
 )
@@ -244,4 +246,19 @@ func (asks) MaxLen() int { return 1 << 10 }
 func (a asks) Detect(c Chunk) iter.Seq[Match] {
 	a.f(c)
 	return func(func(Match) bool) {}
+}
+
+// A slow terminal or a full disk must not make a file look hostile.
+func TestTheTimeOfAReaderOfFindingsIsNotTheFiles(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		found := 0
+		p := Pool{Detector: marks{}, Workers: 1, Patience: Patience{Own: time.Minute, Shared: time.Nanosecond}}
+		_, err := p.Run(t.Context(), one{strings.Repeat("mark-0001\n"+strings.Repeat(".", 1<<20), 3)}, func(rules.Finding) {
+			time.Sleep(time.Hour)
+			found++
+		}, func(g Gap) { t.Error(g) })
+		if err != nil || found == 0 {
+			t.Error(found, err)
+		}
+	})
 }

@@ -85,7 +85,14 @@ func (r *run) chunk(x *account, c Chunk) {
 	}
 	c.Meter, c.reached = x.Meter, x.reached
 	began := time.Now()
-	defer func() { x.Spend(time.Since(began)) }()
+	var found []rules.Finding
+	defer func() {
+		x.Spend(time.Since(began))
+		// The time that a reader of findings takes is not the artifact's.
+		for _, f := range found {
+			r.emit(f)
+		}
+	}()
 	for m := range r.Detector.Detect(c) {
 		r.matched(c.Artifact.Location)
 		r.saw(c, m)
@@ -118,7 +125,7 @@ func (r *run) chunk(x *account, c Chunk) {
 		if place := c.Artifact.place; place != nil {
 			f.Location = place(f.Location)
 		}
-		r.emit(f)
+		found = append(found, f)
 	}
 }
 
