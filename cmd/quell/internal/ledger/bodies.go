@@ -172,8 +172,9 @@ type Deletion struct {
 // ledger.
 type Notice struct {
 	Kind    Word   `json:"kind,omitempty"`
+	Method  string `json:"method,omitempty"` // the revocation that it announces
 	Message string `json:"message"`
-	To      string `json:"to,omitempty"`
+	To      string `json:"to,omitempty"` // hosts of the webhooks that took it
 	// Until is the time from which apply sends what the notice announces.
 	Until *time.Time `json:"until,omitempty"`
 	// First and Last are ids of entries that the notice is about.

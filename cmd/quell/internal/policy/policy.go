@@ -14,6 +14,7 @@ import (
 	"filippo.io/age"
 
 	"github.com/quellhq/quell/cmd/quell/internal/config"
+	"github.com/quellhq/quell/cmd/quell/internal/notify"
 	"github.com/quellhq/quell/revokers/issuer"
 	"github.com/quellhq/quell/rules"
 )
@@ -27,7 +28,7 @@ type Policy struct {
 	Canaries   []string   `toml:"canaries,omitempty"`   // fingerprints that are never contacted
 	Recipients []string   `toml:"recipients,omitempty"` // age public keys that plans are sealed to
 	Rules      []string   `toml:"rules,omitempty"`      // further rules files
-	Notify     []string   `toml:"notify,omitempty"`     // webhooks
+	Notify     []string   `toml:"notify,omitempty"`     // webhooks: their URLs, or env:NAME or file:PATH of one
 	Evidence   string     `toml:"evidence,omitempty"`   // folder for sealed copies
 	LegalHold  bool       `toml:"legal_hold,omitempty"` // nothing is deleted
 	Approvals  int        `toml:"approvals,omitempty"`  // people who must approve a plan in serve
@@ -139,6 +140,14 @@ func Parse(name string, b []byte) (*Policy, error) {
 			return nil, fmt.Errorf("%s: recipients: entry %d is no age public key (quell: hint: a public key begins with age1; a secret key does not belong here)", name, n+1)
 		}
 	}
+	for _, entry := range p.Notify {
+		if strings.HasPrefix(entry, "env:") || strings.HasPrefix(entry, "file:") {
+			continue // read when a message is sent
+		}
+		if _, err := notify.Parse(entry); err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+	}
 	for n, i := range p.Instance {
 		if err := i.validate(); err != nil {
 			return nil, fmt.Errorf("%s: instance %d: %w", name, n+1, err)
@@ -247,6 +256,14 @@ func (p *Policy) MaxReplicaRisk() float64 {
 		// A risk of exactly zero can't be reached; the smallest positive value
 		// makes every confirmation exceed it.
 		return max(*p.Kill.MaxReplicaRisk, 1e-300)
+	}
+	return 0
+}
+
+// Delay is how long a kill of tier collateral waits after its notice.
+func (p *Policy) Delay() time.Duration {
+	if p.Kill.Delay != nil {
+		return time.Duration(*p.Kill.Delay)
 	}
 	return 0
 }

@@ -77,6 +77,7 @@ type Action struct {
 	// Unprovable says why the result of the kill could not be proven.
 	Unprovable string                    `json:"unprovable,omitempty"`
 	Held       string                    `json:"held,omitempty"`
+	SendsFrom  *time.Time                `json:"sends_from,omitempty"` // the end of a delay that holds it
 	Remedy     string                    `json:"remedy,omitempty"`
 	Outcome    prove.Outcome             `json:"outcome,omitempty"`
 	Detail     string                    `json:"detail,omitempty"`

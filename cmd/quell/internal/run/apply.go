@@ -35,6 +35,9 @@ type Applier struct {
 	// Switch returns a hold if nothing may be sent any more. It is called before
 	// each intent; nil is never on.
 	Switch func(context.Context) *policy.Hold
+	// Notify sends a text to the policy's webhooks and returns the hosts that took
+	// it. Nil: there are none.
+	Notify func(ctx context.Context, text string) (hosts []string, err error)
 	DryRun bool
 	// Only selects items as plan.Select does; empty means all.
 	Only []string
@@ -62,14 +65,15 @@ type item struct {
 	revoke *rules.Revoke
 	steps  []revokers.Step
 	// before is the last answer before the revocation.
-	before  *revokers.Answer
-	verdict revokers.Verdict
-	sent    *revokers.Acknowledgement
-	fence   int64
-	start   time.Time
-	skip    map[string]bool // requests that an earlier apply sent, by name
-	already bool            // it was dead when apply started, and quell did not end it
-	send    bool
+	before    *revokers.Answer
+	verdict   revokers.Verdict
+	sent      *revokers.Acknowledgement
+	fence     int64
+	start     time.Time
+	sendsFrom time.Time       // the end of the delay
+	skip      map[string]bool // requests that an earlier apply sent, by name
+	already   bool            // it was dead when apply started, and quell did not end it
+	send      bool
 }
 
 // Apply goes through the items of a plan. Each ends in an Action with an
@@ -241,7 +245,11 @@ func (r *applying) group(ctx context.Context, group []*item) (others []*item) {
 		held.releaseAll(ctx)
 		return others
 	}
-	prove, err := r.end(ctx, ready)
+	now, err := r.announce(ctx, ready)
+	var prove []*item
+	if err == nil {
+		prove, err = r.end(ctx, now)
+	}
 	if err != nil {
 		r.done(ready[0], err)
 		held.releaseAll(ctx)

@@ -25,6 +25,8 @@ type history struct {
 	final *ledger.Outcome
 	// restored is when the kill was last taken back.
 	restored time.Time
+	// notices are those of kills that take more than the one credential.
+	notices []noticeOf
 	// newest is the id of the last entry.
 	newest int64
 }
@@ -36,6 +38,11 @@ type rotation struct {
 	done   bool
 	// refused is set if the store answered that it did nothing.
 	refused bool
+}
+
+type noticeOf struct {
+	method string
+	at     time.Time
 }
 
 // historyOf reads an incident. Intents of every plan count; outcomes and
@@ -61,6 +68,10 @@ func historyOf(entries []ledger.Entry, plan string) history {
 			}
 		case ledger.Outcome:
 			h.ended(b, e.Run == plan)
+		case ledger.Notice:
+			if b.Kind == noticeKind {
+				h.notices = append(h.notices, noticeOf{b.Method, e.At})
+			}
 		case ledger.Restore:
 			if b.Outcome == ledger.Restored {
 				h.restored = e.At
@@ -95,7 +106,7 @@ func (h *history) ended(b ledger.Outcome, mine bool) {
 	}
 	if final {
 		// A later exposure of the same credential is another kill.
-		h.intent, h.receipt, h.first, h.sent = nil, nil, nil, map[string]bool{}
+		h.intent, h.receipt, h.first, h.sent, h.notices = nil, nil, nil, map[string]bool{}, nil
 	}
 }
 

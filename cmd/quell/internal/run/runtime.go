@@ -257,7 +257,12 @@ func (r *Runtime) Applier(led *ledger.Ledger, breakGlass string) (*Applier, erro
 	if err != nil {
 		return nil, err
 	}
+	hooks, err := r.hooks()
+	if err != nil {
+		return nil, err
+	}
 	return &Applier{
+		Notify:     sender(hooks),
 		Planner:    r.Planner(breakGlass),
 		Checker:    r.Checker(),
 		Prover:     &prove.Prover{Asker: r.Asker, Verifier: r.Registry, Controls: &prove.Controls{}},

@@ -1,0 +1,118 @@
+// Package notify sends messages to webhooks: JSON with one key, "text", as Slack,
+// Mattermost and similar receivers read it.
+package notify
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/quellhq/quell/cmd/quell/internal/config"
+	"github.com/quellhq/quell/revokers/issuer"
+	"github.com/quellhq/quell/rules/credential"
+)
+
+// Timeout bounds one message.
+const Timeout = 10 * time.Second
+
+// Hook is a webhook. Whoever knows its path can send to it, so that it prints as
+// its host only.
+type Hook struct{ url *url.URL }
+
+// Parse reads the address of a webhook: https, or http to loopback. Its errors
+// contain no part of the text but the host.
+func Parse(text string) (Hook, error) {
+	u, err := url.Parse(strings.TrimSpace(text))
+	if err != nil || u.Hostname() == "" {
+		return Hook{}, errors.New("notify: an entry is no URL of a webhook")
+	}
+	if u.User != nil || u.Scheme != "https" && (u.Scheme != "http" || !issuer.Loopback(u.Hostname())) {
+		return Hook{}, fmt.Errorf("notify: the webhook at %s is neither https without a user nor http to loopback", u.Host)
+	}
+	return Hook{u}, nil
+}
+
+// Read reads the webhook that a policy names: its address, or env:NAME or file:PATH
+// of it.
+func Read(entry string, getenv func(string) string) (Hook, error) {
+	if !strings.HasPrefix(entry, "env:") && !strings.HasPrefix(entry, "file:") {
+		return Parse(entry)
+	}
+	s, err := config.ReadSecret(entry, getenv)
+	if err != nil {
+		return Hook{}, fmt.Errorf("notify: %w", err)
+	}
+	return Parse(s.Reveal())
+}
+
+// String returns the host.
+func (h Hook) String() string {
+	if h.url == nil {
+		return ""
+	}
+	return h.url.Host
+}
+
+// GoString hides the path from %#v.
+func (h Hook) GoString() string { return "notify.Hook(" + h.String() + ")" }
+
+// minSecret is the shortest path that counts as secret, in bytes.
+const minSecret = 12
+
+// Secrets are the parts of the address that a redactor must know.
+func (h Hook) Secrets() []credential.Secret {
+	var out []credential.Secret
+	for _, s := range []string{h.url.RequestURI(), strings.TrimPrefix(h.url.EscapedPath(), "/"), h.url.RawQuery, h.url.Path[strings.LastIndex(h.url.Path, "/")+1:]} {
+		if len(s) >= minSecret {
+			out = append(out, credential.NewSecretString(s))
+		}
+	}
+	return out
+}
+
+// Send posts the text. It follows no redirect, and takes no proxy from the
+// environment. Errors name the host and nothing else of the address.
+func (h Hook) Send(ctx context.Context, text string) error {
+	body, err := json.Marshal(struct {
+		Text string `json:"text"`
+	}{text})
+	if err != nil {
+		return fmt.Errorf("notify %s: %w", h, err)
+	}
+	ctx, stop := context.WithTimeout(ctx, Timeout)
+	defer stop()
+	q, err := http.NewRequestWithContext(ctx, http.MethodPost, h.url.String(), bytes.NewReader(body))
+	if err != nil {
+		return fmt.Errorf("notify %s: the address is no URL", h)
+	}
+	q.Header.Set("Content-Type", "application/json")
+	t := &http.Transport{DisableKeepAlives: true}
+	c := &http.Client{Transport: t, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	a, err := c.Do(q)
+	if err != nil {
+		return fmt.Errorf("notify %s: %s", h, cause(err))
+	}
+	defer a.Body.Close()
+	if a.StatusCode < 200 || a.StatusCode > 299 {
+		return fmt.Errorf("notify %s: it answered %d", h, a.StatusCode)
+	}
+	return nil
+}
+
+// cause drops the URL, which net/http quotes.
+func cause(err error) string {
+	var u *url.Error
+	switch {
+	case errors.As(err, &u) && u.Timeout():
+		return "no answer in time"
+	case errors.As(err, &u):
+		return "the message could not be delivered"
+	}
+	return "no answer"
+}
