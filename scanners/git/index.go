@@ -32,7 +32,9 @@ func (r *repository) readIndex(dir string) (stagedIndex, error) {
 }
 
 // readIndexFile reads versions 2 to 4 (git's Documentation/gitformat-index).
-func (r *repository) readIndexFile(name string) (stagedIndex, error) { return r.readIndexDepth(name, 0) }
+func (r *repository) readIndexFile(name string) (stagedIndex, error) {
+	return r.readIndexDepth(name, 0)
+}
 
 func (r *repository) readIndexDepth(name string, depth int) (stagedIndex, error) {
 	out := stagedIndex{trees: map[string]id{}}

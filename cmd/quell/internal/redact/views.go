@@ -19,6 +19,35 @@ const (
 	shortestHex = MinLen * 2
 )
 
+// Decoded calls f with what s encodes, as far as that is text: in base64 and hex, and
+// in percent and backslash escapes.
+func Decoded(s string, f func(text string)) {
+	found := func(v view) {
+		if isText(v.text) {
+			f(string(v.text))
+		}
+	}
+	digits([]byte(s), found)
+	escapes([]byte(s), func(v view) {
+		found(v)
+		digits(v.text, found)
+	})
+}
+
+// isText reports whether b is text in ASCII, but for a byte at either end: the digits
+// of neighbours make one.
+func isText(b []byte) bool {
+	if len(b) < MinLen {
+		return false
+	}
+	for _, c := range b[1 : len(b)-1] {
+		if c < ' ' && c != '\n' && c != '\t' && c != '\r' || c > '~' {
+			return false
+		}
+	}
+	return true
+}
+
 // digits decodes every run of base64 digits at each of its four offsets, and
 // every run of hex digits at both, since a value can begin anywhere in it.
 func digits(text []byte, found func(view)) {

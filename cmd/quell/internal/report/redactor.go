@@ -65,9 +65,13 @@ func (r *Redactor) look(s string) {
 	if done {
 		return
 	}
-	for _, x := range r.Detect(s) {
-		r.known.Add(x)
+	add := func(text string) {
+		for _, x := range r.Detect(text) {
+			r.known.Add(x)
+		}
 	}
+	add(s)
+	redact.Decoded(s, add)
 }
 
 // Event redacts every string of an event but those that exempt lists.

@@ -3,12 +3,14 @@ package report
 import (
 	"encoding/base64"
 	"fmt"
+	"net/url"
 	"reflect"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/quellhq/quell/cmd/quell/internal/redact"
 	"github.com/quellhq/quell/rules"
 )
 
@@ -117,15 +119,24 @@ func TestEveryEventIsListed(t *testing.T) {
 func TestNamesThatWereNeverReadAreRedactedToo(t *testing.T) {
 	const secret = "made-up-secret-value"
 	red := NewRedactor()
+	var looked []string
 	red.Detect = func(text string) []rules.Secret {
+		looked = append(looked, text)
 		if strings.Contains(text, secret) {
 			return []rules.Secret{rules.NewSecretString(secret)}
 		}
 		return nil
 	}
-	coded := base64.StdEncoding.EncodeToString([]byte(secret))
-	e := red.Event(Notice{Message: "a message before it with " + coded, Path: "d/" + secret + ".zip"}).(Notice)
-	if strings.Contains(e.Path, secret) || strings.Contains(e.Message, coded[:20]) {
-		t.Errorf("%+v", e)
+	for _, coded := range []string{secret, base64.StdEncoding.EncodeToString([]byte(secret)), fmt.Sprintf("%x", secret), url.PathEscape("%" + secret)} {
+		e := red.Event(Notice{Message: "a message before it with " + coded, Path: "d/" + coded + ".zip"}).(Notice)
+		if strings.Contains(e.Path, coded[:16]) || strings.Contains(e.Message, coded[:16]) {
+			t.Errorf("%+v", e)
+		}
+		red.known = redact.New()
+	}
+	before := len(looked)
+	red.Event(Notice{Path: "src/components/navigation/header-with-a-long-name.tsx"})
+	if n := len(looked) - before; n > 1 {
+		t.Errorf("an ordinary path is looked at %d times", n)
 	}
 }
