@@ -278,6 +278,7 @@ func TestCredentialsAreThoseOfTheReference(t *testing.T) {
 			t.Fatalf("seed %d: %d credentials, want %d", seed, len(got), len(want))
 		}
 		for i := range want {
+			got[i].PartFingerprints = nil // the reference knows groups, not the parts of rules files
 			if !reflect.DeepEqual(got[i].Ref, want[i].Ref) || !got[i].Secret.Equal(want[i].Secret) || !reflect.DeepEqual(places(got[i]), places(want[i])) {
 				t.Fatalf("seed %d:\n%+v\n%v\nwant\n%+v\n%v", seed, got[i].Ref, places(got[i]), want[i].Ref, places(want[i]))
 			}
