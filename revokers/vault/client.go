@@ -60,8 +60,26 @@ func (o only) RoundTrip(r *http.Request) (*http.Response, error) {
 	return o.next.RoundTrip(r)
 }
 
-// reason keeps Vault's own words, which contain no secret, and drops the
-// request.
+// phrases are Vault's own messages that explain a failure. Nothing else of a
+// response is repeated: a server or a proxy may echo the request.
+var phrases = []string{
+	"permission denied", "invalid token", "bad token", "check-and-set parameter did not match", "no handler for route", "unsupported path", "unsupported operation",
+	"unknown role", "no such role", "namespace not authorized", "Vault is sealed", "rate limit quota exceeded", "standby",
+}
+
+// said lists the known phrases of an error's messages.
+func said(r *api.ResponseError) string {
+	all := strings.Join(r.Errors, "; ")
+	out := []string{fmt.Sprintf("Vault answered %d", r.StatusCode)}
+	for _, p := range phrases {
+		if strings.Contains(all, p) {
+			out = append(out, p)
+		}
+	}
+	return strings.Join(out, ": ")
+}
+
+// reason keeps Vault's known phrases and drops the request.
 func reason(op string, err error) error {
 	var r *api.ResponseError
 	switch {
@@ -72,9 +90,9 @@ func reason(op string, err error) error {
 	case errors.As(err, &r) && r.StatusCode == http.StatusForbidden:
 		return fmt.Errorf("%s: permission denied (%w)", op, revokers.ErrRefused)
 	case errors.As(err, &r) && r.StatusCode >= 400 && r.StatusCode < 500:
-		return fmt.Errorf("%s: Vault answered %d: %s (%w)", op, r.StatusCode, strings.Join(r.Errors, "; "), revokers.ErrRefused)
+		return fmt.Errorf("%s: %s (%w)", op, said(r), revokers.ErrRefused)
 	case errors.As(err, &r):
-		return fmt.Errorf("%s: Vault answered %d: %s", op, r.StatusCode, strings.Join(r.Errors, "; "))
+		return fmt.Errorf("%s: %s", op, said(r))
 	}
 	return fmt.Errorf("%s: no answer from Vault", op)
 }

@@ -150,7 +150,7 @@ func receipt(err error) (revokers.Receipt, error) {
 	case err == nil:
 		return revokers.All(1, revokers.Acknowledgement{Accepted: true, Status: http.StatusNoContent, At: time.Now().UTC()}), nil
 	case errors.As(err, &r):
-		return revokers.All(1, revokers.Acknowledgement{Status: r.StatusCode, Detail: strings.Join(r.Errors, "; "), At: time.Now().UTC()}), nil
+		return revokers.All(1, revokers.Acknowledgement{Status: r.StatusCode, Detail: said(r), At: time.Now().UTC()}), nil
 	}
 	return revokers.Receipt{}, errors.New("no answer from Vault")
 }
