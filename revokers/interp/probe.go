@@ -165,7 +165,7 @@ func (s *scope) read(p *rules.Probe, r issuer.Response) revokers.Answer {
 	}
 	doc := decode(r.Body)
 	a.Raw = revokers.NewRefusal(r.Status, location, a.Challenge+"|"+realm(r.Header), r.Body, s.sent())
-	if m := s.t.Instance.Settings["dead_marker"]; m != "" && r.Status < 500 && (bytes.Contains(r.Body, []byte(m)) || strings.Contains(location, m)) {
+	if m := s.t.Instance.Settings["dead_marker"]; m != "" && r.Status < 500 && (bytes.Contains(r.Body, []byte(m)) || strings.Contains(location, m) || location != "" && strings.Contains(query(r), m)) {
 		a.Documented = "dead_marker in the policy"
 		return say(revokers.Refuses, revokers.SignedOut, "")
 	}
@@ -234,8 +234,21 @@ func isHTML(r issuer.Response) bool {
 	return bytes.HasPrefix(b, []byte("<!doctype html")) || bytes.HasPrefix(b, []byte("<html"))
 }
 
-// redirect returns host, path and query of a redirect on the instance's own
-// origin; here is false for one that leads elsewhere.
+// query is the query of a redirect, as sent and decoded.
+func query(r issuer.Response) string {
+	u, err := url.Parse(r.Header.Get("Location"))
+	if err != nil {
+		return ""
+	}
+	decoded, err := url.QueryUnescape(u.RawQuery)
+	if err != nil {
+		return u.RawQuery
+	}
+	return u.RawQuery + "\n" + decoded
+}
+
+// redirect returns host and path of a redirect on the instance's own origin;
+// here is false for one that leads elsewhere.
 func (s *scope) redirect(r issuer.Response) (location string, here bool) {
 	if r.Status < 300 || r.Status > 399 || r.Header.Get("Location") == "" {
 		return "", true
