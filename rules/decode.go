@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"regexp/syntax"
 	"slices"
 	"strings"
 
@@ -34,8 +33,6 @@ type providerTOML struct {
 	Restore     *Restore              `toml:"restore"`
 	Whoami      []Whoami              `toml:"whoami"`
 	Login       *Login                `toml:"login"`
-	Issuers     []JWTIssuer           `toml:"issuers"`
-	Noise       []string              `toml:"noise"`
 }
 
 // revokeTOML is [[rules.revoke]] as a file has it: request is one table or a
@@ -281,7 +278,7 @@ func (t providerTOML) provider(file string) (*Provider, error) {
 	}
 	p := &Provider{
 		ID: t.ID, Name: t.Name, Docs: t.Docs, Patterns: t.Hosts, Lists: t.Lists, Domains: t.Domains, OwnerName: t.OwnerName, Env: t.Env, Files: t.Files, Honeytokens: t.Honeytokens,
-		SelfHosted: t.SelfHosted, Client: t.Client, Sources: t.Sources, Restore: t.Restore, Whoami: t.Whoami, Login: t.Login, Issuers: t.Issuers, Noise: t.Noise,
+		SelfHosted: t.SelfHosted, Client: t.Client, Sources: t.Sources, Restore: t.Restore, Whoami: t.Whoami, Login: t.Login,
 	}
 	var err error
 	if p.Owner, err = stringList(t.Owner); err != nil {
@@ -298,11 +295,6 @@ func (t providerTOML) provider(file string) (*Provider, error) {
 			return bad("source.%s: grade %q is not P or X", name, s.Grade)
 		}
 	}
-	for _, i := range p.Issuers {
-		if _, err := syntax.Parse(i.Match, syntax.Perl); err != nil || i.Match == "" || i.Name == "" {
-			return bad("issuers: each needs an expression and a name")
-		}
-	}
 	for _, h := range t.Hosts {
 		list, err := p.expand(h)
 		if err != nil {
@@ -310,5 +302,31 @@ func (t providerTOML) provider(file string) (*Provider, error) {
 		}
 		p.Hosts = append(p.Hosts, list...)
 	}
+	if err := p.validateWhoami(file); err != nil {
+		return nil, err
+	}
 	return p, nil
+}
+
+// validateWhoami checks the requests that policy init sends: they only read, and
+// name nothing but the credential.
+func (p *Provider) validateWhoami(file string) error {
+	r := &Rule{ID: "provider.whoami", Provider: p, File: file, Line: 1}
+	s := &scope{r, map[string]bool{"token": true}}
+	for i, w := range p.Whoami {
+		where := fmt.Sprintf("whoami %d", i+1)
+		if w.Request == nil || w.ID == "" {
+			return r.errorf("%s needs a request and an id", where)
+		}
+		if err := r.validateRead(where, w.Request, s); err != nil {
+			return err
+		}
+		if err := checkConditions(w.Where); err != nil {
+			return r.errorf("%s: where: %v", where, err)
+		}
+	}
+	if l := p.Login; l != nil && (l.URL == "" && l.URLEnv == "" || len(l.Env) == 0 && l.File == "" || len(p.Whoami) == 0) {
+		return r.errorf("login needs url or url_env, env or file, and a whoami request")
+	}
+	return nil
 }

@@ -49,11 +49,6 @@ type Provider struct {
 	Restore *Restore
 	Whoami  []Whoami
 	Login   *Login
-	// Issuers recognise the provider's JWTs.
-	Issuers []JWTIssuer
-	// Noise are cookie names, with * for any part, that look like sessions and
-	// grant no access.
-	Noise []string
 }
 
 // Source is a document that a fact comes from.
@@ -83,30 +78,27 @@ type Restore struct {
 // organisations they own.
 type Whoami struct {
 	Request *Request `toml:"request"`
-	// List is the path of the list in the response; empty: the response itself.
+	// List is the path of the list in the response; empty: the response itself,
+	// whether a list or an object.
 	List string `toml:"list"`
-	// Where are conditions of an element: a role that owns.
+	// Where are conditions of an element. Membership in an organisation is not
+	// ownership: the role has to be one that owns.
 	Where map[string]any `toml:"where"`
-	// Fields are the identity fields of Owner's kind, OwnerName's for display.
-	Fields []string `toml:"fields"`
-	Name   string   `toml:"name"`
+	ID    string         `toml:"id"`   // path of a value of the provider's owner field
+	Name  string         `toml:"name"` // path of what people recognise
 }
 
 // Login is where the provider's own clients keep a credential that policy init
 // can ask with.
 type Login struct {
-	Env     []string `toml:"env"`     // variables with the credential, the first that is set
-	URLEnv  string   `toml:"url_env"` // variable with the instance's address
-	URL     string   `toml:"url"`     // unless that is set
-	File    string   `toml:"file"`    // file with the credential
-	FileKey string   `toml:"file_key"`
-}
-
-// JWTIssuer recognises tokens by iss.
-type JWTIssuer struct {
-	Match string `toml:"match"` // expression for iss
-	Name  string `toml:"name"`
-	Kill  string `toml:"kill"` // what ends such a token, for a person to do
+	Env     []string `toml:"env"`      // variables with the credential; the first that is set counts
+	URL     string   `toml:"url"`      // address, unless URLEnv is set
+	URLEnv  string   `toml:"url_env"`  // variable with the address
+	File    string   `toml:"file"`     // file with the credential, if no variable has it
+	FileKey string   `toml:"file_key"` // what its line begins with; empty: all of the file
+	// Admin is set if the login is the operator's credential at an instance of
+	// their own.
+	Admin bool `toml:"admin"`
 }
 
 // Has reports whether a host belongs to the provider: one of its pinned hosts,

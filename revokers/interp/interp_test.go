@@ -369,3 +369,43 @@ func TestTimes(t *testing.T) {
 		}
 	}
 }
+
+func TestWhoamiTakesOrganisationsThatAreOwned(t *testing.T) {
+	set, err := rules.Load("x.toml", []byte(strings.Replace(file, "[[rules]]", `[provider.login]
+url = "https://api.example.com"
+env = ["X_TOKEN"]
+[[provider.whoami]]
+request = { method = "GET", path = "/me", header = { Authorization = "Bearer {token}" } }
+id = "id"
+name = "login"
+[[provider.whoami]]
+request = { method = "GET", path = "/orgs", header = { Authorization = "Bearer {token}" } }
+list = "data"
+where = { role = ["admin", "owner"] }
+id = "org.id"
+[[rules]]`, 1)+"request = { method = \"POST\", path = \"/t\" }\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	me := reply(200, object{"id": 7, "login": "alice"})
+	orgs := reply(200, object{"data": list{object{"role": "admin", "org": object{"id": 8}}, object{"role": "member", "org": object{"id": 9}}}})
+	for name, c := range map[string]struct {
+		responses []issuer.Response
+		ids       string
+		fails     bool
+	}{
+		"both answer":                       {[]issuer.Response{me, orgs}, "7 8", false},
+		"organisations may not be listed":   {[]issuer.Response{me, reply(403, nil)}, "7", false},
+		"the login is refused":              {[]issuer.Response{reply(401, nil)}, "", true},
+		"the answer does not say who it is": {[]issuer.Response{reply(200, object{}), reply(200, object{})}, "", true},
+	} {
+		d := &recorder{responses: c.responses}
+		ids, who, err := Whoami(t.Context(), d, target(set.Rules[0], "x").Instance, set.Providers["x"], credential.NewSecretString("login"))
+		if strings.Join(ids, " ") != c.ids || (err != nil) != c.fails || err == nil && who != "alice" {
+			t.Errorf("%s: %q, %q, %v", name, ids, who, err)
+		}
+		if d.requests[0].Header.Get("Authorization") != "Bearer login" || !d.requests[0].Reads {
+			t.Errorf("%s: %+v", name, d.requests[0])
+		}
+	}
+}

@@ -193,30 +193,3 @@ func parseTime(s string) *time.Time {
 	}
 	return &t
 }
-
-// Rows collects the values of dotted paths from a JSON document, or from each
-// element if the document is a list. Elements whose where is not equals are left
-// out; an empty where keeps all.
-func Rows(body []byte, where, equals string, paths ...string) [][]string {
-	doc := decode(body)
-	list, ok := doc.([]any)
-	if !ok {
-		list = []any{doc}
-	}
-	var out [][]string
-	for _, e := range list {
-		if where != "" {
-			if got, ok := lookup(e, where); !ok || text(got) != equals {
-				continue
-			}
-		}
-		row := make([]string, len(paths))
-		for i, p := range paths {
-			if v, ok := lookup(e, p); ok && p != "" {
-				row[i] = text(v)
-			}
-		}
-		out = append(out, row)
-	}
-	return out
-}

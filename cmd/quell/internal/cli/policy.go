@@ -5,7 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
+	"maps"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -87,14 +87,14 @@ func (a *app) policyInit(ctx context.Context, instances []string, force bool) er
 		p.Instance = append(p.Instance, in)
 	}
 	if !a.offline {
-		for _, l := range logins(a.getenv) {
+		for _, l := range logins(rt.Rules, a.getenv) {
 			who, err := l.ask(ctx, rt.Doer)
 			if err != nil {
-				a.say("%s at %s: %v; left out", l.provider, l.url, err)
+				a.say("%s at %s: %v; left out", l.provider.ID, l.url, err)
 				continue
 			}
-			a.say("%s at %s: you are %s (%s)", l.provider, l.url, who.name, strings.Join(who.ids, ", "))
-			l.write(p, who, slices.Contains(a.noSelfHosted, l.provider) || !l.instance && a.confirm("Does your organisation run a server of its own for %s? [Y/n] ", l.provider))
+			a.say("%s at %s: you are %s (%s)", l.provider.ID, l.url, who.name, strings.Join(who.ids, ", "))
+			l.write(p, who, slices.Contains(a.noSelfHosted, l.provider.ID) || !l.instance && a.confirm("Does your organisation run a server of its own for %s? [Y/n] ", l.provider.ID))
 		}
 	}
 	if len(p.Instance)+len(p.Own) == 0 {
@@ -173,64 +173,61 @@ func parseInstance(s string, set *rules.Set) (policy.Instance, error) {
 
 // login is a credential of the operator's own that was found on this machine.
 type login struct {
-	provider string
+	provider *rules.Provider
 	url      string
 	ref      string // how a policy names it
 	secret   rules.Secret
 	instance bool // not the provider's public service
 }
 
-func logins(getenv func(string) string) []login {
+// logins are those that the providers' files know where to find.
+func logins(set *rules.Set, getenv func(string) string) []login {
 	var out []login
-	add := func(provider, u, ref, secret string, instance bool) {
-		if secret != "" {
-			out = append(out, login{provider, strings.TrimRight(u, "/"), ref, rules.NewSecretString(secret), instance})
+	for _, id := range slices.Sorted(maps.Keys(set.Providers)) {
+		p := set.Providers[id]
+		if p.Login == nil {
+			continue
 		}
-	}
-	home := getenv("HOME")
-	github := getenv("GITHUB_TOKEN")
-	ref := "env:GITHUB_TOKEN"
-	if github == "" {
-		github, ref = getenv("GH_TOKEN"), "env:GH_TOKEN"
-	}
-	if github == "" {
-		github, ref = ghToken(filepath.Join(home, ".config", "gh", "hosts.yml")), ""
-	}
-	add("github", "https://api.github.com", ref, github, false)
-	host := getenv("GITLAB_HOST")
-	if host != "" && !strings.Contains(host, "://") {
-		host = "https://" + host
-	}
-	if host == "" {
-		host = "https://gitlab.com"
-	}
-	add("gitlab", host, "env:GITLAB_TOKEN", getenv("GITLAB_TOKEN"), host != "https://gitlab.com")
-	if u := getenv("GITEA_SERVER_URL"); u != "" {
-		add("gitea", u, "env:GITEA_TOKEN", getenv("GITEA_TOKEN"), true)
-	}
-	if u := getenv("VAULT_ADDR"); u != "" {
-		if t := getenv("VAULT_TOKEN"); t != "" {
-			add("vault", u, "env:VAULT_TOKEN", t, true)
-		} else if b, err := os.ReadFile(filepath.Join(home, ".vault-token")); err == nil {
-			add("vault", u, "file:"+filepath.Join(home, ".vault-token"), strings.TrimSpace(string(b)), true)
+		at := p.Login.URL
+		if v := getenv(p.Login.URLEnv); p.Login.URLEnv != "" && v != "" {
+			if at = v; !strings.Contains(at, "://") {
+				at = "https://" + at
+			}
+		}
+		ref, secret := clientLogin(p.Login, getenv)
+		if at != "" && secret != "" {
+			out = append(out, login{p, strings.TrimRight(at, "/"), ref, rules.NewSecretString(secret), at != p.Login.URL})
 		}
 	}
 	return out
 }
 
-// ghToken reads the token that gh keeps in its hosts file, where it does not
-// use the system's keyring.
-func ghToken(path string) string {
-	b, err := os.ReadFile(path)
-	if err != nil {
-		return ""
-	}
-	for _, line := range strings.Split(string(b), "\n") {
-		if v, ok := strings.CutPrefix(strings.TrimSpace(line), "oauth_token:"); ok {
-			return strings.Trim(strings.TrimSpace(v), `"'`)
+// clientLogin reads a credential where the provider's own client keeps it. A
+// line of a larger file is not a place that a policy can name: ref is empty.
+func clientLogin(l *rules.Login, getenv func(string) string) (ref, secret string) {
+	for _, n := range l.Env {
+		if v := getenv(n); v != "" {
+			return "env:" + n, v
 		}
 	}
-	return ""
+	rest, ok := strings.CutPrefix(l.File, "~/")
+	if !ok || getenv("HOME") == "" {
+		return "", ""
+	}
+	path := filepath.Join(getenv("HOME"), rest)
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return "", ""
+	}
+	if l.FileKey == "" {
+		return "file:" + path, strings.TrimSpace(string(b))
+	}
+	for _, line := range strings.Split(string(b), "\n") {
+		if v, ok := strings.CutPrefix(strings.TrimSpace(line), l.FileKey); ok {
+			return "", strings.Trim(strings.TrimSpace(v), `"'`)
+		}
+	}
+	return "", ""
 }
 
 // identity is who a login is.
@@ -239,72 +236,25 @@ type identity struct {
 	name string
 }
 
-// question is a call that says who a login is. Rows whose where does not match
-// are left out: membership in an organisation is not ownership.
-type question struct {
-	path          string
-	query         url.Values
-	header        string
-	prefix        string
-	id, name      string // dotted paths
-	where, equals string
-}
-
-// questions are the calls by provider.
-var questions = map[string][]question{
-	"github": {
-		{path: "/user", header: "Authorization", prefix: "Bearer ", id: "id", name: "login"},
-		{path: "/user/memberships/orgs", query: url.Values{"state": {"active"}, "per_page": {"100"}}, header: "Authorization", prefix: "Bearer ", id: "organization.id", where: "role", equals: "admin"},
-	},
-	"gitlab": {{path: "/api/v4/user", header: "PRIVATE-TOKEN", id: "id", name: "username"}},
-	"gitea":  {{path: "/api/v1/user", header: "Authorization", prefix: "token ", id: "id", name: "login"}},
-	"vault":  {{path: "/v1/auth/token/lookup-self", header: "X-Vault-Token", id: "data.accessor", name: "data.display_name"}},
-}
-
-// ask says who the login is.
+// ask asks the issuer who the login is.
 func (l login) ask(ctx context.Context, d issuer.Doer) (identity, error) {
-	var who identity
 	u, err := url.Parse(l.url)
 	if err != nil {
-		return who, errors.New("no URL")
+		return identity{}, errors.New("no URL")
 	}
 	if err := issuer.CheckURL(u); err != nil {
-		return who, err
+		return identity{}, err
 	}
-	in := &issuer.Instance{Provider: l.provider, URL: u, Operator: l.instance, Public: !l.instance}
-	for n, q := range questions[l.provider] {
-		h := http.Header{http.CanonicalHeaderKey(q.header): {q.prefix + l.secret.Reveal()}}
-		a, err := d.Do(ctx, in, issuer.Request{Method: http.MethodGet, Path: q.path, Query: q.query, Header: h, Reads: true})
-		if err != nil {
-			return who, err
-		}
-		if a.Status != http.StatusOK {
-			if n > 0 {
-				continue // a login without the scope to list organisations owns itself
-			}
-			return who, fmt.Errorf("it answered %d", a.Status)
-		}
-		rows := interp.Rows(a.Body, q.where, q.equals, q.id, q.name)
-		for _, r := range rows {
-			if r[0] != "" && !slices.Contains(who.ids, r[0]) {
-				who.ids = append(who.ids, r[0])
-			}
-			if who.name == "" {
-				who.name = r[1]
-			}
-		}
-	}
-	if len(who.ids) == 0 {
-		return who, errors.New("it does not say who you are")
-	}
-	return who, nil
+	in := &issuer.Instance{Provider: l.provider.ID, URL: u, Operator: l.instance, Public: !l.instance, Settings: map[string]string{}}
+	ids, name, err := interp.Whoami(ctx, d, in, l.provider, l.secret)
+	return identity{ids, name}, err
 }
 
 // write adds what a login owns to a policy. sole means that the operator has no
 // server of their own that issues the provider's form.
 func (l login) write(p *policy.Policy, who identity, sole bool) {
-	in := policy.Instance{Provider: l.provider, URL: l.url, Control: l.ref}
-	if l.provider == "vault" {
+	in := policy.Instance{Provider: l.provider.ID, URL: l.url, Control: l.ref}
+	if l.provider.Login.Admin {
 		in.Own, in.Admin, in.Control = true, l.ref, ""
 		p.Instance = append(p.Instance, in)
 		return
@@ -315,7 +265,7 @@ func (l login) write(p *policy.Policy, who identity, sole bool) {
 	if l.instance || sole || l.ref != "" {
 		p.Instance = append(p.Instance, in)
 	}
-	own := policy.Own{Provider: l.provider, Identity: who.ids, Name: who.name}
+	own := policy.Own{Provider: l.provider.ID, Identity: who.ids, Name: who.name}
 	if l.instance {
 		own.URL = l.url
 	}
