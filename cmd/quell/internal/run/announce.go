@@ -101,7 +101,7 @@ func (r *applying) announce(ctx context.Context, items []*item) (now []*item, er
 	for i, w := range fresh {
 		entries[i] = r.entry(w, ledger.Notice{Kind: noticeKind, Method: w.revoke.ID, Message: "a kill that takes more than the one credential: " + w.revoke.Collateral, To: strings.Join(to, ", "), Until: &until})
 	}
-	if err := r.Ledger.Append(ctx, entries...); err != nil {
+	if err := r.append(ctx, entries...); err != nil {
 		return now, err
 	}
 	for _, w := range fresh {

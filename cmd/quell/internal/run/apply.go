@@ -45,9 +45,12 @@ type Applier struct {
 	// value ends at once, and consumers have none until the rotation is done.
 	RevokeFirst bool
 	Progress    func(string)
-	// Lease is how long an incident is held without a renewal; zero means 30
-	// seconds.
+	// Lease is how long an incident is held without a renewal; zero means 15
+	// seconds. It is renewed three times as often.
 	Lease time.Duration
+	// Patience is how long facts that could not be recorded are tried again after
+	// the last proof; zero means 30 seconds.
+	Patience time.Duration
 	// Poll is how often the outcome of another apply is looked for; zero means
 	// half a second.
 	Poll time.Duration
@@ -126,7 +129,10 @@ type applying struct {
 
 	mu     sync.Mutex
 	failed error
-	kills  map[string]bool // incidents of this plan that have an intent
+	// pending are facts that could not be recorded yet, in order.
+	pending []ledger.Entry
+	writing sync.Mutex      // orders appends while there are pending entries
+	kills   map[string]bool // incidents of this plan that have an intent
 	// allowed are incidents that this apply decided to end: those of a batch
 	// have no intent yet when the next one is decided.
 	allowed map[string]bool
@@ -171,6 +177,9 @@ func (r *applying) run(ctx context.Context) error {
 	for len(others) > 0 && !r.stopped(ctx) {
 		others = r.await(ctx, others)
 		r.wg.Wait()
+	}
+	if err := r.flush(ctx); err != nil {
+		return err
 	}
 	if err := r.err(); err != nil {
 		return err
@@ -250,16 +259,18 @@ func (r *applying) group(ctx context.Context, group []*item) (others []*item) {
 	if err == nil {
 		prove, err = r.end(ctx, now)
 	}
-	if err != nil {
-		r.done(ready[0], err)
-		held.releaseAll(ctx)
-		return others
-	}
 	for _, w := range ready {
-		if !contains(prove, w) {
-			r.done(w, nil)
-			held.release(ctx, w)
+		if contains(prove, w) {
+			continue
 		}
+		if err == nil {
+			r.done(w, nil)
+		}
+		held.release(ctx, w)
+	}
+	if err != nil {
+		// What was sent before is proven all the same.
+		r.done(nil, err)
 	}
 	for _, w := range prove {
 		r.wg.Add(1)
@@ -315,7 +326,7 @@ func (r *applying) record(ctx context.Context, w *item, bodies ...ledger.Body) e
 	for i, b := range bodies {
 		entries[i] = r.entry(w, b)
 	}
-	return r.Ledger.Append(ctx, entries...)
+	return r.append(ctx, entries...)
 }
 
 func (r *applying) entry(w *item, b ledger.Body) ledger.Entry {

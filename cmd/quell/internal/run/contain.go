@@ -2,6 +2,7 @@ package run
 
 import (
 	"context"
+	"errors"
 	"os/user"
 	"time"
 
@@ -50,6 +51,11 @@ func (r *Runtime) Apply(ctx context.Context, p *plan.Plan, id string, o ApplyOpt
 		return sink.Emit(act)
 	})
 	tally.Interrupted = ctx.Err() != nil
+	var unrecorded UnrecordedError
+	if errors.As(err, &unrecorded) {
+		tally.Failed = true
+		err = sink.Emit(report.Notice{Message: unrecorded.Error(), Incomplete: true})
+	}
 	if err != nil && !tally.Interrupted {
 		return sum, err
 	}

@@ -120,9 +120,7 @@ func (r *applying) revoke(ctx context.Context, items []*item) (proofs []*item, e
 			w.sent, w.act.Receipt = &ack, &ack
 			entries[i] = r.entry(w, ledger.Receipt{Accepted: ack.Accepted, Status: ack.Status, Detail: ack.Detail, At: ack.At, Action: "revoke", Step: step})
 		}
-		if err := r.persist(ctx, entries...); err != nil {
-			return items, err
-		}
+		r.persist(ctx, entries...)
 	}
 	return items, nil
 }
@@ -186,7 +184,7 @@ func (r *applying) intend(ctx context.Context, items []*item, final revokers.Eff
 		}
 		entries[i] = r.entry(w, b)
 	}
-	if err := r.Ledger.Append(ctx, entries...); err != nil {
+	if err := r.append(ctx, entries...); err != nil {
 		return ledgerError{err}
 	}
 	r.mu.Lock()
@@ -203,23 +201,6 @@ func requestsOf(e revokers.Effect) []ledger.Request {
 		req.Late = e.Late
 	}
 	return []ledger.Request{req}
-}
-
-// persistTries is how often a fact after a kill is tried to be recorded.
-const persistTries = 5
-
-// persist records facts that have happened. It outlives an interruption of the
-// run, and tries again while the ledger can't be written.
-func (r *applying) persist(ctx context.Context, entries ...ledger.Entry) error {
-	ctx = context.WithoutCancel(ctx)
-	var err error
-	for i := range persistTries {
-		if err = r.Ledger.Append(ctx, entries...); err == nil || errors.Is(err, ledger.ErrTampered) || errors.Is(err, ledger.ErrFence) {
-			return err
-		}
-		time.Sleep(time.Duration(i+1) * 200 * time.Millisecond)
-	}
-	return err
 }
 
 // inFlight is how long a request to a store can still take effect after its
@@ -241,9 +222,7 @@ func (r *applying) rotate(ctx context.Context, w *item) (finished bool, err erro
 			case err != nil || state == revokers.Unsure:
 				return r.hold(ctx, w, "an earlier apply began to rotate it, and the store does not show whether that happened", "look into "+s.Where+", then make a new plan", "")
 			case state == revokers.Done:
-				if err := r.rotated(ctx, w, s, "the store shows that an earlier apply rotated it; "+s.Note); err != nil {
-					return true, err
-				}
+				r.rotated(ctx, w, s, "the store shows that an earlier apply rotated it; "+s.Note)
 				continue
 			case state == revokers.NotDone && !x.refused && time.Since(x.at) < inFlight:
 				wait := (inFlight - time.Since(x.at)).Round(time.Second)
@@ -312,24 +291,23 @@ func (r *applying) step(ctx context.Context, w *item, s revokers.Step, rot revok
 		state, err2 := rot.Did(context.WithoutCancel(ctx), w.target, s, mark)
 		if err2 != nil || state != revokers.Done {
 			if errors.Is(err, revokers.ErrRefused) && err2 == nil && state == revokers.NotDone {
-				if err := r.persist(ctx, r.entry(w, ledger.Receipt{Action: "rotate", Step: s.Name, Detail: err.Error(), At: time.Now().UTC()})); err != nil {
-					return true, err
-				}
+				r.persist(ctx, r.entry(w, ledger.Receipt{Action: "rotate", Step: s.Name, Detail: err.Error(), At: time.Now().UTC()}))
 			}
 			return failed(err)
 		}
 	}
-	return false, r.rotated(ctx, w, s, s.Note)
+	r.rotated(ctx, w, s, s.Note)
+	return false, nil
 }
 
-func (r *applying) rotated(ctx context.Context, w *item, s revokers.Step, detail string) error {
+func (r *applying) rotated(ctx context.Context, w *item, s revokers.Step, detail string) {
 	now := time.Now().UTC()
 	w.act.Rotation = &report.Rotation{Where: s.Where, Detail: detail, At: now}
 	// Rotating is what ends a credential that has no revocation of its own.
 	if w.revoke == nil && w.sent == nil {
 		w.sent = &revokers.Acknowledgement{Accepted: true, Detail: "rotated", At: now}
 	}
-	return r.persist(ctx, r.entry(w, ledger.Rotation{Where: s.Where, Detail: detail, Step: s.Name, At: now}))
+	r.persist(ctx, r.entry(w, ledger.Rotation{Where: s.Where, Detail: detail, Step: s.Name, At: now}))
 }
 
 var _ = prove.Held

@@ -13,7 +13,7 @@ func (r *applying) ttl() time.Duration {
 	if r.Lease > 0 {
 		return r.Lease
 	}
-	return 30 * time.Second
+	return 15 * time.Second
 }
 
 // holding are the items whose incidents this apply has leased. It renews the

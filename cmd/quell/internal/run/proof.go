@@ -17,7 +17,8 @@ func (r *applying) prove(ctx context.Context, w *item) error {
 	if w.already {
 		act.Outcome, act.Control = prove.AlreadyDead, controlOf(w.verdict)
 		act.Detail = "it was dead before apply sent anything: " + string(w.verdict.Reason)
-		return r.persist(ctx, r.entry(w, ledger.Outcome{Outcome: ledger.Word(act.Outcome), Detail: act.Detail, Control: ledger.NewWord(act.Control)}))
+		r.persist(ctx, r.entry(w, ledger.Outcome{Outcome: ledger.Word(act.Outcome), Detail: act.Detail, Control: ledger.NewWord(act.Control)}))
+		return nil
 	}
 	conf := r.confirm(ctx, w)
 	act.Outcome, act.Detail, act.Control, act.Proof, act.Remedy = conf.Outcome, conf.Detail, conf.Control, conf.Observations, conf.Remedy
@@ -34,15 +35,7 @@ func (r *applying) prove(ctx context.Context, w *item) error {
 		Seconds: act.Seconds, Looks: act.Looks, ReplicaRisk: act.ReplicaRisk,
 	}))
 	if err := r.persist(ctx, entries...); err != nil {
-		// The outcome is printed even if it can't be recorded.
-		act.Detail += "; the ledger could not record this: " + err.Error()
-		r.mu.Lock()
-		emitted := r.emit(*act)
-		r.mu.Unlock()
-		if emitted != nil {
-			return emitted
-		}
-		return err
+		act.Detail += "; the ledger could not record this yet: " + err.Error()
 	}
 	return nil
 }
