@@ -237,6 +237,7 @@ func TestHostilePacks(t *testing.T) {
 		{"an empty delta", []object{{kind: ofsDelta, base: 0, data: nil}}, 1, ""},
 		{"a size without an end", []object{{kind: ofsDelta, base: 0, data: bytes.Repeat([]byte{0xff}, 40)}}, 1, "damaged delta"},
 		{"a delta that makes a gigabyte", []object{{kind: Blob, data: make([]byte, 65536)}, {kind: ofsDelta, base: 1, data: bomb(16384)}}, 1, "larger"},
+		{"what is made of an object of no kind", []object{{kind: 5, data: []byte("x")}, {kind: ofsDelta, base: 1, data: copyAll(1)}, {kind: ofsDelta, base: 2, data: copyAll(1)}}, 3, ""},
 		{"what is made of a damaged object", []object{{kind: Blob, data: []byte("x"), size: 50}, {kind: ofsDelta, base: 1, data: copyAll(1)}, {kind: ofsDelta, base: 2, data: copyAll(1)}}, 3, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {

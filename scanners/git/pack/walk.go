@@ -185,6 +185,16 @@ func (w *Walk) mark() {
 			w.needed[b] = true
 		}
 	}
+	// What is made of an object without a header that can be read hangs below no root.
+	var failed []int32
+	for k := range w.off {
+		if w.done[k] {
+			failed = append(failed, int32(k))
+		}
+	}
+	for _, k := range failed {
+		w.failBelow(k, errMadeOfLost)
+	}
 	w.roots = slices.DeleteFunc(w.roots, func(k int32) bool {
 		return !w.needed[k] || w.kind[k] <= Tag && !slices.Contains(w.v.Kinds, w.kind[k])
 	})
@@ -226,6 +236,8 @@ func (w *Walk) id(k int32) []byte {
 	return w.p.ID(int(w.pos[k]))
 }
 
+var errMadeOfLost = errors.New("delta of an object that can't be read")
+
 // failBelow reports an object and all that is made of it.
 func (w *Walk) failBelow(k int32, err error) {
 	todo := []int32{k}
@@ -238,7 +250,7 @@ func (w *Walk) failBelow(k int32, err error) {
 		for c := w.first[k]; c >= 0; c = w.sib[c] {
 			todo = append(todo, c)
 		}
-		err = errors.New("delta of an object that can't be read")
+		err = errMadeOfLost
 	}
 }
 
