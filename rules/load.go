@@ -162,7 +162,7 @@ func finish(r *Rule, expr, path string, allow []allowlistTOML, d detailTOML, sha
 		}
 		r.Allowlists = append(r.Allowlists, l)
 	}
-	r.Kind = cmp.Or(d.Kind, kind)
+	r.Kind = cmp.Or(kindOf(d.Kind), kind)
 	if !slices.Contains(credential.Kinds, r.Kind) {
 		return r.errorf("unknown kind %q", r.Kind)
 	}
@@ -206,6 +206,16 @@ func finish(r *Rule, expr, path string, allow []allowlistTOML, d detailTOML, sha
 		r.Revokes = append(r.Revokes, v)
 	}
 	return r.validate()
+}
+
+// kindOf reads a kind as an identifier, such as api_key, or in words.
+func kindOf(k Kind) Kind {
+	for _, known := range credential.Kinds {
+		if strings.EqualFold(strings.ReplaceAll(string(known), " ", "_"), string(k)) {
+			return known
+		}
+	}
+	return k
 }
 
 func (a allowlistTOML) compile() (*config.Allowlist, error) {

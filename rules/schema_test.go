@@ -6,6 +6,7 @@ import (
 	"flag"
 	"os"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -24,7 +25,7 @@ const schemaFile = "../docs/rules.schema.json"
 func enums() map[string][]string {
 	kinds := []string{}
 	for _, k := range credential.Kinds {
-		kinds = append(kinds, string(k))
+		kinds = append(kinds, strings.ToLower(strings.ReplaceAll(string(k), " ", "_")), string(k))
 	}
 	return map[string][]string{
 		"Arm.then":              {"live", "dead", "unknown"},
@@ -37,7 +38,7 @@ func enums() map[string][]string {
 		"Source.grade":          {"P", "X"},
 		"Request.method":        append([]string{"{logout_method}"}, methods...),
 		"detailTOML.confidence": {"low", "medium", "high"},
-		"detailTOML.kind":       kinds,
+		"detailTOML.kind":       slices.Compact(kinds),
 		"detailTOML.parse":      {"cookies", "list", "fields"},
 	}
 }

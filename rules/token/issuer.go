@@ -1,11 +1,15 @@
 package token
 
 import (
+	_ "embed"
 	"encoding/base64"
 	"encoding/json"
 	"regexp"
 	"strings"
+	"sync"
 	"time"
+
+	"github.com/pelletier/go-toml/v2"
 )
 
 // Facts are what a token's own claims say of who made it, what it is and how it
@@ -19,50 +23,49 @@ type Facts struct {
 	Bound bool `json:"bound,omitempty"`
 }
 
-// issuers are told by iss; the first that matches counts. The sources of how
-// each is ended are the issuers' own documents.
-var issuers = []struct {
-	iss        *regexp.Regexp
+//go:embed issuers.toml
+var issuersTOML []byte
+
+// knownIssuer is an issuer that is recognised by iss.
+type knownIssuer struct {
+	match      *regexp.Regexp
 	name, kill string
-}{
-	{regexp.MustCompile(`^https://token\.actions\.githubusercontent\.com`), "GitHub Actions", "cannot be ended; it is over after minutes: end the cloud sessions that were made from it"},
-	{regexp.MustCompile(`^https://accounts\.google\.com$`), "Google", "revoke the grant at oauth2.googleapis.com/revoke"},
-	{regexp.MustCompile(`^https://session\.firebase\.google\.com/`), "Firebase session cookie", "revokeRefreshTokens(uid), where the application checks for it"},
-	{regexp.MustCompile(`^https://securetoken\.google\.com/`), "Firebase", "revokeRefreshTokens(uid), where the application checks for it"},
-	{regexp.MustCompile(`^https://(?:sts\.windows\.net|login\.microsoftonline\.com)/`), "Microsoft Entra ID", "revokeSignInSessions of the user; of an application, remove its secret"},
-	{regexp.MustCompile(`^https://[\w-]+\.okta(?:preview|-emea)?\.com(?:/|$)`), "Okta", "revoke the token, or DELETE /api/v1/users/{id}/sessions?oauthTokens=true"},
-	{regexp.MustCompile(`^https://[\w.-]+\.auth0\.com/$`), "Auth0", "access tokens are good until they expire: revoke the refresh token, end the user's sessions"},
-	{regexp.MustCompile(`^https://cognito-idp\.[\w-]+\.amazonaws\.com/`), "Amazon Cognito", "revoke the refresh token, or AdminUserGlobalSignOut"},
-	{regexp.MustCompile(`^https?://[^/]+(?:/auth)?/realms/[^/]+$`), "Keycloak", "delete the session whose id is in sid, or push a not-before"},
-	{regexp.MustCompile(`^kubernetes/serviceaccount$`), "Kubernetes (secret of a service account)", "delete the Secret that the token names; it has no end of its own"},
-	{regexp.MustCompile(`^https://[\w-]+\.cloudflareaccess\.com$`), "Cloudflare Access", "revoke the user's sessions of the organisation"},
-	{regexp.MustCompile(`^(?:supabase|supabase-demo)$`), "Supabase project key", "rotate the JWT secret, or move to publishable and secret keys"},
-	{regexp.MustCompile(`^https://[a-z0-9]+\.supabase\.co/auth/v1$`), "Supabase", "sign the session out (scope global), or delete it as an admin"},
-	{regexp.MustCompile(`^https://appleid\.apple\.com$`), "Apple", "appleid.apple.com/auth/revoke"},
-	{regexp.MustCompile(`^(?:session-service|micros/[\w-]+|https://auth\.atlassian\.com|https://id\.atlassian\.com)`), "Atlassian", "log the user out of all sessions as the organisation's admin"},
-	{regexp.MustCompile(`^https://auth\.openai\.com`), "OpenAI", "log out of all devices; codex logout"},
-	{regexp.MustCompile(`^https://authentication\.cursor\.sh`), "Cursor", "revoke the session in the dashboard"},
-	{regexp.MustCompile(`^https://clerk\.|^https://[\w-]+\.clerk\.accounts\.dev`), "Clerk", "revoke the session whose id is in sid"},
-	{regexp.MustCompile(`^https://oidc\.vercel\.com`), "Vercel", "over within the hour"},
-	{regexp.MustCompile(`^https://oidc\.circleci\.com/`), "CircleCI", "over within the hour: end the cloud sessions that were made from it"},
-	{regexp.MustCompile(`^https://agent\.buildkite\.com$`), "Buildkite", "over within minutes: end the cloud sessions that were made from it"},
-	{regexp.MustCompile(`^https://app\.terraform\.io$`), "HCP Terraform", "over within the hour"},
-	{regexp.MustCompile(`^argocd$`), "Argo CD", "delete the session; rotate server.secretkey to end all"},
-	{regexp.MustCompile(`^jf(?:ac|rt)@`), "JFrog Platform", "POST /access/api/v1/tokens/revoke"},
-	{regexp.MustCompile(`^harbor-token-issuer$`), "Harbor", "over within half an hour"},
-	{regexp.MustCompile(`^https://auth\.docker\.io$`), "Docker Hub", "over within minutes: revoke the access token that made it"},
-	{regexp.MustCompile(`^authentik$`), "authentik", "delete the authenticated session"},
-	{regexp.MustCompile(`^https://[\w.-]+\.my\.salesforce\.com`), "Salesforce", "POST /services/oauth2/revoke"},
-	{regexp.MustCompile(`^https://gitlab\.[\w.-]+$|^https://gitlab\.com$`), "GitLab job", "cancel the job"},
 }
+
+// knownIssuers are those of issuers.toml, in its order.
+var knownIssuers = sync.OnceValues(func() ([]knownIssuer, error) {
+	var f struct {
+		Issuers []struct {
+			Match string `toml:"match"`
+			Name  string `toml:"name"`
+			Kill  string `toml:"kill"`
+		} `toml:"issuer"`
+	}
+	if err := toml.Unmarshal(issuersTOML, &f); err != nil {
+		return nil, err
+	}
+	var out []knownIssuer
+	for _, i := range f.Issuers {
+		re, err := regexp.Compile(i.Match)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, knownIssuer{re, i.Name, i.Kill})
+	}
+	return out, nil
+})
 
 var hostRE = regexp.MustCompile(`^https?://([A-Za-z0-9.-]+(?::[0-9]{1,5})?)`)
 
 // Facts reads who issued the token and what it is off its header and claims.
 func (j JWT) Facts() *Facts {
 	f := &Facts{Type: j.use()}
-	for _, i := range issuers {
-		if i.iss.MatchString(j.Issuer) {
+	known, err := knownIssuers()
+	if err != nil {
+		known = nil // a test reads the file
+	}
+	for _, i := range known {
+		if i.match.MatchString(j.Issuer) {
 			f.Issuer, f.Kill = i.name, i.kill
 			break
 		}

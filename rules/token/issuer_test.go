@@ -87,3 +87,15 @@ func TestOtherTokens(t *testing.T) {
 		t.Error("macaroon")
 	}
 }
+
+func TestIssuersAreRead(t *testing.T) {
+	known, err := knownIssuers()
+	if err != nil || len(known) < 29 {
+		t.Fatalf("%d issuers, %v", len(known), err)
+	}
+	for _, i := range known {
+		if i.name == "" || i.kill == "" {
+			t.Errorf("%s has no name or nothing that ends its tokens", i.match)
+		}
+	}
+}
