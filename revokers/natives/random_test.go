@@ -30,6 +30,43 @@ type chaos struct {
 	target   revokers.Target
 	words    []string // of the rule's own arms, so that they are met
 	statuses []int
+	known    []rules.Arm
+}
+
+// meets is a document for which an arm holds, if the conditions are simple. It
+// echoes the token wherever the arm keeps a value.
+func meets(a rules.Arm, token string) []byte {
+	doc := map[string]any{}
+	put := func(path string, v any) {
+		at := doc
+		parts := strings.Split(path, ".")
+		for _, p := range parts[:len(parts)-1] {
+			next, ok := at[p].(map[string]any)
+			if !ok {
+				next = map[string]any{}
+				at[p] = next
+			}
+			at = next
+		}
+		at[parts[len(parts)-1]] = v
+	}
+	for _, from := range a.Keep {
+		if !strings.Contains(from, ":") {
+			put(from, "it is "+token)
+		}
+	}
+	for path, v := range a.JSON {
+		switch v := v.(type) {
+		case []any:
+			put(path, v[0])
+		case map[string]any:
+			put(path, fmt.Sprint(v["prefix"])+token)
+		default:
+			put(path, v)
+		}
+	}
+	b, _ := json.Marshal(doc)
+	return b
 }
 
 func pick[T any](r *rand.Rand, of ...T) T { return of[r.IntN(len(of))] }
@@ -68,6 +105,10 @@ func (c *chaos) Do(_ context.Context, i *issuer.Instance, q issuer.Request) (iss
 	set(8, "Set-Cookie", "session="+token, "=; ;", "csrf=abc")
 	set(8, "Link", `</x?page=2>; rel="next"`, `<https://evil.example>; rel="next"`, `<`, `</../..>; rel=next`)
 	set(6, "X-OAuth-Scopes", "repo, "+token, strings.Repeat("s", 1000))
+	if len(c.known) > 0 && c.r.IntN(3) == 0 {
+		a := pick(c.r, c.known...)
+		return issuer.Response{Status: pick(c.r, append([]int{200}, a.Status...)...), Header: h, Body: meets(a, token)}, nil
+	}
 	return issuer.Response{Status: c.status(), Header: h, Body: []byte(c.body(token, 4))}, nil
 }
 
@@ -133,6 +174,7 @@ func (c *chaos) json(token string, depth int) string {
 // arms collects the statuses and words that a probe looks for.
 func (c *chaos) arms(p *rules.Probe) {
 	for _, one := range append([]*rules.Probe{p}, p.Also...) {
+		c.known = append(c.known, one.When...)
 		for _, a := range one.When {
 			c.statuses = append(c.statuses, a.Status...)
 			for k, v := range a.JSON {
