@@ -49,6 +49,14 @@ type Rotator interface {
 	Undo(ctx context.Context, t Target, s Step, mark []byte) error
 }
 
+// A Restorer takes a reversible revocation back.
+type Restorer interface {
+	// Restore sends the request that makes t live again. It calls before with the
+	// final effect, as Revoker.Send does. An error after that means that the
+	// request may have arrived. The acknowledgement is a claim and no proof.
+	Restore(ctx context.Context, t Target, before func(Effect) error) (Acknowledgement, error)
+}
+
 // ErrRefused marks an error of a store that answered: it did nothing, and no
 // request is on its way.
 var ErrRefused = errors.New("nothing was changed")

@@ -71,7 +71,10 @@ type Restore struct {
 	Accept  []int          `toml:"accept"`
 	JSON    map[string]any `toml:"accept_json"`
 	Needs   []string       `toml:"needs"`
-	Source  string         `toml:"source"`
+	// Window is how long after the revocation the issuer takes it back; zero if
+	// there is no limit.
+	Window Duration `toml:"window"`
+	Source string   `toml:"source"`
 }
 
 // Whoami is a request that reports who the holder of a credential is, or which

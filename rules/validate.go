@@ -367,6 +367,9 @@ func (r *Rule) validateRestore(name string, v *Revoke, s *scope) error {
 	if v.Restore.Request == nil || len(v.Restore.Accept) == 0 {
 		return r.errorf("%s: its restore needs a request and what it accepts", name)
 	}
+	if v.Restore.Window < 0 {
+		return r.errorf("%s: the window of its restore is negative", name)
+	}
 	c := *v.Restore
 	c.Needs = r.need(slices.Clone(c.Needs), c.Request)
 	v.Restore = &c

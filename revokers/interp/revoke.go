@@ -32,6 +32,21 @@ func Restoration(d issuer.Doer, v *rules.Revoke) (r Revocation, ok bool) {
 	return Revocation{d, &rules.Revoke{ID: v.ID + ".restore", Steps: v.Steps, Requests: []*rules.Request{&q}, Needs: v.Restore.Needs, Batch: 1}}, true
 }
 
+// Restore implements revokers.Restorer.
+func (v Revocation) Restore(ctx context.Context, t revokers.Target, before func(revokers.Effect) error) (revokers.Acknowledgement, error) {
+	r, ok := Restoration(v.Doer, v.Revoke)
+	if !ok {
+		return revokers.Acknowledgement{}, fmt.Errorf("revocation %s cannot be taken back", v.Revoke.ID)
+	}
+	ts := []revokers.Target{t}
+	effects, err := r.Plan(ctx, ts)
+	if err != nil {
+		return revokers.Acknowledgement{}, err
+	}
+	receipt, err := r.Send(ctx, ts, effects[0], before)
+	return receipt.Of(0), err
+}
+
 // Batch implements revokers.Revoker.
 func (v Revocation) Batch() int { return max(v.Revoke.Batch, 1) }
 

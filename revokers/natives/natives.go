@@ -106,6 +106,14 @@ func (r *Registry) Revoker(v *rules.Revoke) (revokers.Revoker, error) {
 	return nil, fmt.Errorf("no native revocation %q", v.Native)
 }
 
+// Restorer finds what takes a revocation back, or nil if nothing does.
+func (r *Registry) Restorer(v *rules.Revoke) revokers.Restorer {
+	if v.Native == "" && v.Reversible && v.Restore != nil && v.Restore.Request != nil {
+		return interp.Revocation{Doer: r.doer, Revoke: v}
+	}
+	return nil
+}
+
 // Rotator finds what replaces a target, or nil if the policy names no store
 // for its instance.
 func (r *Registry) Rotator(t revokers.Target) revokers.Rotator {

@@ -134,7 +134,7 @@ func (a *app) root() *cobra.Command {
 	f.StringArrayVar(&a.recipients, "recipient", nil, "age public `KEY` that values are sealed to (default this installation's)")
 	f.StringVar(&a.identity, "identity", "", "age identity `FILE` that opens sealed values")
 	f.BoolVar(&a.quiet, "quiet", false, "no talk on standard error")
-	c.AddCommand(a.scan(), a.check(), a.plan(), a.apply(), a.contain(), a.recheck(), a.ledger(), a.policy(), a.rules(), a.action(), a.hook(), a.demo())
+	c.AddCommand(a.scan(), a.check(), a.plan(), a.apply(), a.contain(), a.restore(), a.recheck(), a.ledger(), a.policy(), a.rules(), a.action(), a.hook(), a.demo())
 	return c
 }
 

@@ -125,6 +125,12 @@ func (a *app) explainRevoke(v rules.Revoke) {
 	}
 	if v.Reversible {
 		p("              reversible")
+		if x := v.Restore; x != nil && x.Request != nil {
+			p("              restored by %s %s%s", x.Request.Method, x.Request.Host, x.Request.Path)
+			if x.Window > 0 {
+				p("              within %s", time.Duration(x.Window))
+			}
+		}
 	}
 	if v.Collateral != "" {
 		p("              collateral: %s", v.Collateral)

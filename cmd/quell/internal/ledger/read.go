@@ -154,7 +154,8 @@ func (l *Ledger) page(ctx context.Context, q querier, after *int64, where string
 type Summary struct {
 	Incident string
 	Began    time.Time
-	// Outcome is the last one: an outcome's, "Held", or "open" if there is none.
+	// Outcome is the last one: an outcome's, "Held", "restored", or "open" if there
+	// is none.
 	Outcome Word
 	At      time.Time // of that outcome
 }
@@ -185,7 +186,7 @@ func (l *Ledger) Incidents(ctx context.Context) iter.Seq2[Summary, error] {
 
 func (l *Ledger) summaries(ctx context.Context, after int64) (out []Summary, last int64, err error) {
 	rows, err := l.db.QueryContext(ctx, l.engine.bind(`SELECT f.id, f.incident, f.at, o.at, o.type, o.body
-FROM ledger f LEFT JOIN ledger o ON o.id = (SELECT max(id) FROM ledger WHERE incident = f.incident AND type IN ('outcome', 'held'))
+FROM ledger f LEFT JOIN ledger o ON o.id = (SELECT max(id) FROM ledger WHERE incident = f.incident AND (type IN ('outcome', 'held') OR type = 'restore' AND body LIKE '%"outcome":"restored"%'))
 WHERE f.id > ? AND f.incident <> '' AND f.id = (SELECT min(id) FROM ledger WHERE incident = f.incident) ORDER BY f.id LIMIT ?`), after, page)
 	if err != nil {
 		return nil, 0, err
@@ -202,9 +203,12 @@ WHERE f.id > ? AND f.incident <> '' AND f.id = (SELECT min(id) FROM ledger WHERE
 		if kind.Valid {
 			s.At, _ = time.Parse(time.RFC3339Nano, at.String)
 			s.Outcome = "Held"
-			if b, _ := Decode(Type(kind.String), []byte(body.String)); b.Type() == TypeOutcome {
+			switch b, _ := Decode(Type(kind.String), []byte(body.String)); b.Type() {
+			case TypeOutcome:
 				o, _ := b.(Outcome) // Unknown leaves the outcome empty
 				s.Outcome = o.Outcome
+			case TypeRestore:
+				s.Outcome = Restored
 			}
 		}
 		out = append(out, s)
