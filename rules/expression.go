@@ -4,6 +4,7 @@ import (
 	"regexp"
 	"regexp/syntax"
 	"slices"
+	"strings"
 	"sync"
 )
 
@@ -22,7 +23,11 @@ func NewExpression(text string) (*Expression, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Expression{text, re.MaxCap(), groupNames(re), sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(text) })}, nil
+	var names []string
+	if namesGroups(text) {
+		names = groupNames(re)
+	}
+	return &Expression{text, re.MaxCap(), names, sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(text) })}, nil
 }
 
 func (x *Expression) String() string { return x.text }
@@ -35,6 +40,11 @@ func (x *Expression) Names() []string { return x.names }
 
 // Regexp compiles the expression, once.
 func (x *Expression) Regexp() *regexp.Regexp { return x.re() }
+
+// namesGroups reports whether an expression can have named groups.
+func namesGroups(text string) bool {
+	return strings.Contains(text, "(?P<") || strings.Contains(text, "(?<")
+}
 
 func groupNames(re *syntax.Regexp) []string {
 	return slices.DeleteFunc(re.CapNames(), func(n string) bool { return n == "" })
@@ -106,6 +116,9 @@ func (r *Rule) Names() []string {
 func (r *Rule) nameGroups() error {
 	text := r.Regex
 	if r.Cookie != nil {
+		if !namesGroups(r.Cookie.Value) {
+			return nil
+		}
 		value, err := NewExpression(`\A(?:` + r.Cookie.Value + `)\z`)
 		if err != nil {
 			return r.errorf("value: %v", err)

@@ -57,6 +57,9 @@ func pieces(s string) []piece {
 
 // Vars lists the variables of a template.
 func Vars(s string) []string {
+	if !strings.Contains(s, "{") {
+		return nil
+	}
 	var out []string
 	for _, p := range pieces(s) {
 		if p.variable {

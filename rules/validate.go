@@ -77,6 +77,9 @@ func (s *scope) keep(m map[string]string) error {
 }
 
 func (r *Rule) validate() error {
+	if r.Probe == nil && len(r.Revokes) == 0 && len(r.Parts) == 0 && len(r.Cases) == 0 && r.RequestsMax == 0 {
+		return nil
+	}
 	s := r.scope()
 	if r.RequestsMax < 0 {
 		return r.errorf("requests_max is negative")
