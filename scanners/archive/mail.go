@@ -11,6 +11,7 @@ import (
 	"mime/multipart"
 	"mime/quotedprintable"
 	"net/textproto"
+	"regexp"
 	"strings"
 
 	"github.com/quellhq/quell/scanners"
@@ -28,7 +29,10 @@ func unmail(o *opening) error {
 	if err := o.plain(wholeMember, whole()); err != nil {
 		return err
 	}
-	in := bufio.NewReader(whole())
+	in := bufio.NewReaderSize(whole(), headLen)
+	if head, _ := in.Peek(2048); bytes.IndexByte(head, 0) >= 0 {
+		o.gap("", errMail)
+	}
 	for {
 		if b, err := in.Peek(1); err != nil || b[0] != '\n' && b[0] != '\r' {
 			break
@@ -184,6 +188,10 @@ func (o *opening) part(h textproto.MIMEHeader, body io.Reader, name string, dept
 	case "quoted-printable":
 		plain = quotedprintable.NewReader(body)
 	case "", "7bit", "8bit", "binary":
+		text := bufio.NewReader(body)
+		if body = text; base64Lines(text) {
+			plain = base64.NewDecoder(base64.StdEncoding, text) // its header is damaged
+		}
 	default:
 		o.gap(name, kindUnsupported(errors.New("mail: the encoding of a part is not supported")))
 		return nil
@@ -198,6 +206,25 @@ func (o *opening) part(h textproto.MIMEHeader, body io.Reader, name string, dept
 	}
 	return o.member(name, discreet{plain})
 }
+
+// base64Lines reports whether a text begins as lines of base64 of full length.
+func base64Lines(r *bufio.Reader) bool {
+	const lines = 4
+	head, _ := r.Peek(lines * 80)
+	list := bytes.SplitN(head, []byte{'\n'}, lines+1)
+	if len(list) <= lines {
+		return false
+	}
+	for _, line := range list[:lines] {
+		line = bytes.TrimSuffix(line, []byte{'\r'})
+		if len(line) != len(bytes.TrimSuffix(list[0], []byte{'\r'})) || len(line) < 60 || !encodedLine.Match(line) {
+			return false
+		}
+	}
+	return true
+}
+
+var encodedLine = regexp.MustCompile(`^[A-Za-z0-9+/]+$`)
 
 // parts opens the parts of a multipart body.
 func (o *opening) parts(body io.Reader, boundary, name string, depth int) error {

@@ -133,7 +133,7 @@ func zlibHead(head []byte) bool {
 	case errors.Is(err, inflate.ErrChecksum):
 		return n >= minEnded
 	// The second byte is that of no text, but for one level of compression.
-	case head[1] != '^':
+	case head[1] != '^' && (len(head) < 18 || !printableHead(head[2:])):
 		return true
 	}
 	return errors.Is(err, io.ErrUnexpectedEOF) && objectKind(out.Bytes()) != ""

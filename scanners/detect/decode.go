@@ -266,7 +266,7 @@ func looksDecoded(b []byte) bool { return printable(b) || inflater(b) != nil || 
 func (l *look) plain(c *text, step string, depth int) {
 	open := inflater(c.data)
 	if depth >= maxDepth || open != nil && depth+1 >= maxDepth {
-		if open == nil || inflates(open, c.data) {
+		if c.nested() && (open == nil || inflates(open, c.data)) {
 			l.chunk.Reached(scanners.GapLimitDepth)
 		}
 		return
@@ -308,6 +308,19 @@ const minDamaged = 4 << 10
 // cutOff reports whether the text was decoded from a run that goes on behind the chunk.
 func (t *text) cutOff(c scanners.Chunk) bool {
 	return c.To < len(c.Data) && t.raw(len(t.data)-1, len(t.data)).end+2 >= len(c.Data)
+}
+
+// nested reports whether a text is encoded on purpose, over and over: binaries have bytes that
+// look like one step or the other.
+func (t *text) nested() bool {
+	n := 0
+	for _, step := range t.decoded {
+		switch step {
+		case "base64", "hex", "gzip", "zlib", "zstd":
+			n++
+		}
+	}
+	return n >= maxDepth-1
 }
 
 // minAlone is the shortest run that is taken for all of an encoded text. Shorter ones may be

@@ -127,7 +127,7 @@ func (l *look) text(t *text, depth int) {
 // unfinished counts the attempts of the chunk's own part that were still going on
 // where its context ends: had there been more of it, they might have matched.
 func (l *look) unfinished(t, main *text) {
-	if t.parent == nil && l.chunk.To < len(t.data) {
+	if t.parent == nil && l.chunk.To < len(t.data) && !l.chunk.Binary {
 		for _, pos := range l.s.open {
 			if at := main.owner(pos); at >= l.chunk.From && at < l.chunk.To {
 				l.chunk.Reached(scanners.GapLimitMatch)
