@@ -1,6 +1,8 @@
 package rules
 
 import (
+	"encoding/binary"
+	"encoding/hex"
 	"hash/crc32"
 	"strings"
 )
@@ -13,6 +15,8 @@ const base36 = "0123456789abcdefghijklmnopqrstuvwxyz"
 var checksums = map[string]func(token string) bool{
 	"github-crc32": githubChecksum,
 	"gitlab-crc32": gitlabChecksum,
+	// Of Grafana's pkg/components/satokengen.
+	"grafana-crc32": grafanaChecksum,
 }
 
 // ValidChecksum reports whether the token's own check digits are right. A rule
@@ -52,4 +56,15 @@ func gitlabChecksum(token string) bool {
 	}
 	body, sum := token[:len(token)-7], token[len(token)-7:]
 	return encode(crc32.ChecksumIEEE([]byte(body)), base36, 7) == sum
+}
+
+// grafanaChecksum: after the last underscore the CRC-32 of all before it, its
+// bytes in little-endian order, in lower-case hex.
+func grafanaChecksum(token string) bool {
+	i := strings.LastIndexByte(token, '_')
+	return i > 0 && strings.EqualFold(grafanaSum(token[:i]), token[i+1:])
+}
+
+func grafanaSum(body string) string {
+	return hex.EncodeToString(binary.LittleEndian.AppendUint32(nil, crc32.ChecksumIEEE([]byte(body))))
 }

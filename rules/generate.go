@@ -28,7 +28,8 @@ var alphabets = map[string]string{
 var generatorRE = regexp.MustCompile(`\{(/?[A-Za-z0-9]+)(?::([0-9A-Za-z+-]+))?\}`)
 
 // Generate expands a generator: text with {alphabet:length}, {crc32} (GitHub's
-// check digits of the last generated run), {crc32gitlab} (of all before it),
+// check digits of the last generated run), {crc32gitlab} and
+// {crc32grafana} (of all before it),
 // {jwt:+1h} or {jwt:-1h} (a JWT with a random signature that expires then), and
 // {base64}…{/base64} or {base64url}…{/base64url} around what is encoded. random
 // supplies the choices, so that a fixed stream gives fixed examples and
@@ -70,6 +71,9 @@ func Generate(generator string, random io.Reader) (string, error) {
 			continue
 		case "crc32gitlab":
 			out.WriteString(encode(crc32.ChecksumIEEE([]byte(out.String())), base36, 7))
+			continue
+		case "crc32grafana":
+			out.WriteString(grafanaSum(strings.TrimSuffix(out.String(), "_")))
 			continue
 		case "jwt":
 			d, err := time.ParseDuration(arg)

@@ -121,6 +121,9 @@ type Pick struct {
 	PrefixOf string `toml:"prefix_of"` // the field is the beginning of it
 	SuffixOf string `toml:"suffix_of"` // the field is the end of it
 	Masked   string `toml:"masked"`    // the field is its beginning and end, with "..." or "***" between
+	// Only compares nothing: the list contains the calling credential, so its
+	// single element is that one.
+	Only bool `toml:"only"`
 	// JSON are further conditions of the element.
 	JSON map[string]any `toml:"json"`
 	// Keep is name -> path in the element; ^ leads to the element around it.

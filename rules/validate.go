@@ -439,9 +439,11 @@ func (r *Rule) validateSteps(name string, v *Revoke, s *scope) error {
 func (r *Rule) validatePick(p *Pick, s *scope) error {
 	_, with, ok := p.Comparison()
 	switch {
-	case p.Where == "" || !ok:
-		return fmt.Errorf("pick needs where and one of equals, prefix, suffix, prefix_of, suffix_of, masked")
-	case len(Vars(with)) == 0:
+	case p.Only && (p.Where != "" || with != ""):
+		return fmt.Errorf("pick has only and a comparison")
+	case !p.Only && (p.Where == "" || !ok):
+		return fmt.Errorf("pick needs where and one of equals, prefix, suffix, prefix_of, suffix_of, masked; or only")
+	case !p.Only && len(Vars(with)) == 0:
 		return fmt.Errorf("pick compares with a text that is the same for all credentials")
 	case p.Cursor != "" && p.Next == "":
 		return fmt.Errorf("pick has a cursor and no next")

@@ -148,13 +148,13 @@ func (r *Rule) innerNames() []string {
 
 // SecretVariable reports whether the value of a variable must stay out of URLs,
 // plans and errors. Groups, claims and digests of a credential identify it and
-// grant nothing.
+// grant nothing, except for the group that is named secret.
 func (r *Rule) SecretVariable(name string) bool {
 	known := func(n string) bool { return slices.Contains(Variables, n) || r.isPart(n) }
 	base, functions, _ := SplitVariable(name, known)
 	switch {
 	case base == "token":
-		return functions == "" || functions == "base64"
+		return slices.Contains([]string{"", "base64", "secret", "secret.base64"}, functions)
 	case base == "admin", base == "admin.password", base == "admin.basic", base == "client.secret", base == "client.basic":
 		return !strings.HasPrefix(functions, "sha256.") && functions != "last8"
 	case strings.HasPrefix(base, "part."):

@@ -36,6 +36,9 @@ type element struct {
 
 // begin resolves what the elements are compared with.
 func (p *picker) begin() error {
+	if p.pick.Only {
+		return nil
+	}
 	how, with, _ := p.pick.Comparison()
 	v, err := p.s.expand(with, p.s.get)
 	if err != nil {
@@ -144,6 +147,9 @@ var dots = regexp.MustCompile(`\.{2,}|…+|\*+|[xX•]{4,}|_{3,}`)
 func (p *picker) matches(e any) bool {
 	if !matchJSON(p.pick.JSON, e) {
 		return false
+	}
+	if p.pick.Only {
+		return true
 	}
 	got, ok := lookup(e, p.pick.Where)
 	if !ok {

@@ -94,11 +94,12 @@ func (s *scope) path(template string) (string, error) {
 	return out, nil
 }
 
-// at is the target's instance, or the pinned host that the request names. The
-// operator's own instances have one host.
+// at is the target's instance, or the pinned host that the request names. A
+// tenant's sub-domain belongs to the provider; servers of the operator's own have
+// one host.
 func (s *scope) at(q *rules.Request) (*issuer.Instance, error) {
 	i, p := s.t.Instance, s.t.Rule.Provider
-	if q.Host == "" || p == nil || !p.Pins(i.URL.Hostname()) {
+	if q.Host == "" || p == nil || !p.Has(i.URL.Hostname()) {
 		return i, nil
 	}
 	host, err := p.HostOf(q.Host, i.URL.Hostname(), s.get)
