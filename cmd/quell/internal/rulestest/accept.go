@@ -94,7 +94,11 @@ func (t *suite) examples() {
 			continue
 		}
 		found := t.detect(line)
-		if !slices.ContainsFunc(found, func(m scanners.Match) bool { return m.Rule.ID == t.rule.ID }) {
+		own := slices.DeleteFunc(slices.Clone(found), func(m scanners.Match) bool { return m.Rule.ID != t.rule.ID })
+		switch {
+		case len(own) == 0 && slices.ContainsFunc(found, t.knowsBetter):
+			continue
+		case len(own) == 0:
 			var other []string
 			for _, m := range found {
 				other = append(other, m.Rule.ID)
@@ -102,11 +106,12 @@ func (t *suite) examples() {
 			t.fail("example %d (%s) is not found; other rules: %v", i+1, e, other)
 			continue
 		}
-		for _, m := range found {
-			if m.Rule.ID == t.rule.ID && !strings.Contains(line, m.Secret.Reveal()) {
-				t.fail("example %d: the secret is not in the text", i+1)
-			}
-			if m.Rule.ID == t.rule.ID && !t.rule.ValidChecksum(m.Secret.Reveal()) {
+		// A value that may go on in the next line is reported in both forms.
+		if !slices.ContainsFunc(own, func(m scanners.Match) bool { return strings.Contains(line, m.Secret.Reveal()) }) {
+			t.fail("example %d: the secret is not in the text", i+1)
+		}
+		for _, m := range own {
+			if strings.Contains(line, m.Secret.Reveal()) && !t.rule.ValidChecksum(m.Secret.Reveal()) {
 				t.fail("example %d: its check digits are wrong", i+1)
 			}
 		}
@@ -123,6 +128,12 @@ func (t *suite) examples() {
 			}
 		}
 	}
+}
+
+// knowsBetter reports whether a match of another rule is reported instead of
+// this rule's: one that is surer of it, or that knows more than a fallback does.
+func (t *suite) knowsBetter(m scanners.Match) bool {
+	return m.Confidence > t.rule.Confidence || t.rule.Fallback && m.Rule.Specific() >= t.rule.Specific()
 }
 
 // credential makes a credential of a rule from its first example.
