@@ -1,6 +1,7 @@
 # make        build ./bin/quell
 # make test   install what the tests sign in to, then run all of them
 # make campaign  damaged archives at random; what is lost is found or reported
+# make campaign  kill, fill and restart what an apply depends on, 500 times each
 # make bench  throughput of each source on one core, and a pair with gitleaks
 QUELL_TOOLS ?= $(if $(XDG_CACHE_HOME),$(XDG_CACHE_HOME),$(HOME)/.cache)/quell-tools
 export QUELL_TOOLS
@@ -30,6 +31,12 @@ test:
 CAMPAIGN ?= 300
 campaign:
 	QUELL_CAMPAIGN=$(CAMPAIGN) go test -timeout $(LIMIT) ./scanners/archive -run 'TestDamageIsNeverSilent|TestHostileInputsEndInTime' -v
+
+# N repetitions of each campaign of package run; make test runs short ones.
+N = 500
+campaign:
+	QUELL_CAMPAIGN=$(N) go test -timeout 6h -v ./cmd/quell/internal/run -run 'Killed|Opposite|Disk|Restarts'
+	go test -v ./cmd/quell/internal/ledger -run 'BackAndForth|Manipulat|Killed|WriteThatFails'
 
 bench:
 	GOMAXPROCS=1 go test -run '^$$' -bench . ./...

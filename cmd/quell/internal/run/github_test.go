@@ -115,13 +115,14 @@ type bench struct {
 	planner *Planner
 	applier *Applier
 	path    string
+	state   string // folder for checkpoint files
 	id      *age.X25519Identity
 }
 
 var signKey = ed25519.NewKeyFromSeed([]byte(strings.Repeat("k", ed25519.SeedSize)))
 
-// setup makes n live tokens at a fake GitHub that the operator named.
-func setup(t *testing.T, n int) *bench {
+// githubRules are the built-in rules of GitHub, usable at any instance.
+func githubRules(t *testing.T) *rules.Set {
 	t.Helper()
 	all, err := rules.Files()
 	if err != nil {
@@ -136,7 +137,20 @@ func setup(t *testing.T, n int) *bench {
 			r.Revokes[i].Only = nil // the real call is limited to GitHub's own host
 		}
 	}
-	b := &bench{t: t, issuer: &github{live: map[string]account{}}, set: set, random: rand.NewChaCha8([32]byte{1}), path: filepath.Join(t.TempDir(), "ledger.db")}
+	return set
+}
+
+// setup makes n live tokens at a fake GitHub that the operator named.
+func setup(t *testing.T, n int) *bench {
+	t.Helper()
+	return setupAt(t, n, filepath.Join(t.TempDir(), "ledger.db"), 1)
+}
+
+// setupAt is setup with a ledger at a path or address, and tokens that depend on a
+// seed.
+func setupAt(t *testing.T, n int, path string, seed byte) *bench {
+	t.Helper()
+	b := &bench{t: t, issuer: &github{live: map[string]account{}}, set: githubRules(t), random: rand.NewChaCha8([32]byte{seed, byte(len(path))}), path: path, state: t.TempDir()}
 	srv := httptest.NewServer(b.issuer)
 	t.Cleanup(srv.Close)
 	u, err := url.Parse(srv.URL)
@@ -149,19 +163,23 @@ func setup(t *testing.T, n int) *bench {
 	for range n {
 		b.leak(octocat)
 	}
-	pol := &policy.Policy{Version: 1, Own: []policy.Own{{Provider: "github", URL: srv.URL, Identity: []string{"octocat", "7"}}}}
 	if b.id, err = age.GenerateX25519Identity(); err != nil {
 		t.Fatal(err)
 	}
-	b.planner, b.applier = b.installation(pol, issuer.Instances{b.in})
+	b.planner, b.applier = b.installation(ours(srv.URL), issuer.Instances{b.in})
 	return b
+}
+
+// ours is the policy under which the tokens of octocat at an instance may be ended.
+func ours(address string) *policy.Policy {
+	return &policy.Policy{Version: 1, Own: []policy.Own{{Provider: "github", URL: address, Identity: []string{"octocat", "7"}}}}
 }
 
 // installation is a planner and an applier with a ledger of their own
 // connection to the one file.
 func (b *bench) installation(pol *policy.Policy, list issuer.Instances) (*Planner, *Applier) {
 	b.t.Helper()
-	led, err := ledger.Open(b.t.Context(), b.path, ledger.Options{Key: signKey})
+	led, err := ledger.Open(b.t.Context(), b.path, ledger.Options{Key: signKey, State: b.state})
 	if err != nil {
 		b.t.Fatal(err)
 	}

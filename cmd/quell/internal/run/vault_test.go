@@ -66,8 +66,12 @@ func (b *bench) managed() *vaultRole {
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	b.in.Rotate = &issuer.Rotation{Vault: srv.URL, StaticRole: "database/app"}
-	store := &issuer.Instance{Provider: "vault", URL: u, Operator: true, Admin: credential.NewSecretString("made-up-admin"), Settings: map[string]string{}}
-	b.planner, b.applier = b.installation(b.applier.Policy, issuer.Instances{b.in, store})
+	b.planner, b.applier = b.installation(b.applier.Policy, issuer.Instances{b.in, b.storedIn(u)})
 	return v
+}
+
+// storedIn lets the instance rotate in a Vault, which it returns.
+func (b *bench) storedIn(vault *url.URL) *issuer.Instance {
+	b.in.Rotate = &issuer.Rotation{Vault: vault.String(), StaticRole: "database/app"}
+	return &issuer.Instance{Provider: "vault", URL: vault, Operator: true, Admin: credential.NewSecretString("made-up-admin"), Settings: map[string]string{}}
 }
