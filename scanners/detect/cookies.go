@@ -52,10 +52,13 @@ func (l *look) cookies(t *text, m *raw, keep func(*raw) bool) {
 	case bytes.HasSuffix(at, []byte(" ")) && (at[0]|0x20 == 'a' || at[0]|0x20 == 'r'):
 		list = header(b, m.end, true)
 	case at[0] == '#':
-		list = jetBrainsRows(b, m.end)
-	case (at[0]|0x20 == 'd' || at[0]|0x20 == 'h' || at[0] == '"' || at[0] == '\'') && (at[len(at)-1] == ':' || at[len(at)-1] == '='), at[0]|0x20 == 'c' && (at[len(at)-1] == '(' || at[len(at)-1] == '{'):
 		if keep(m) {
-			l.cookieObject(t, m.end)
+			l.jetBrainsRows(t, m.rule, m.end)
+		}
+		return
+	case (at[0]|0x20 == 'd' || at[0]|0x20 == 'h') && (at[len(at)-1] == ':' || at[len(at)-1] == '='), at[0]|0x20 == 'c' && (at[len(at)-1] == '(' || at[len(at)-1] == '{'):
+		if keep(m) {
+			l.cookieObject(t, m.rule, m.end)
 		}
 		return
 	case at[len(at)-1] == '(' || at[0] == '$' || at[0] == '<' && at[len(at)-1] == '=':
@@ -201,23 +204,19 @@ func crumbs(b []byte, from, n int) []crumb {
 	return out
 }
 
-// jetBrainsRows reads the rows of a jar of JetBrains' HTTP client: domain, path, name, value
+// jetBrainsRows notes the rows of a jar of JetBrains' HTTP client: domain, path, name, value
 // and date, with tabs between.
-func jetBrainsRows(b []byte, from int) []crumb {
-	var out []crumb
-	for i := from; i < len(b) && i < from+maxCookies; {
-		end := len(b)
-		if k := bytes.IndexByte(b[i:], '\n'); k >= 0 {
-			end = i + k
-		}
-		m := jetBrainsRE.FindSubmatchIndex(b[i:end])
+func (l *look) jetBrainsRows(t *text, rule *compiled, from int) {
+	b := t.data
+	for i := t.line(from).next; i < len(b) && i < from+maxCookies; {
+		line := t.line(i)
+		m := jetBrainsRE.FindSubmatchIndex(b[i:line.end])
 		if m == nil {
-			break
+			return
 		}
-		out = append(out, crumb{name: span{i + m[2], i + m[3]}, value: span{i + m[4], i + m[5]}})
-		i = end + 1
+		l.pending = append(l.pending, fieldAt{rule: rule, name: span{i + m[2], i + m[3]}, value: span{i + m[4], i + m[5]}, cookie: true})
+		i = line.next
 	}
-	return out
 }
 
 var jetBrainsRE = regexp.MustCompile(`^[^\t\n]{1,255}\t/[^\t\n]{0,255}\t([^\t\n]{1,128})\t([^\t\n ]{1,999})(?:\t|\r?$)`)

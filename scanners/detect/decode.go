@@ -46,7 +46,6 @@ func (l *look) decode(t *text, own span, depth int) {
 		}
 	}
 	l.wide(t, own, depth)
-	l.octets(t, own, depth)
 	l.invisible(t, own)
 }
 

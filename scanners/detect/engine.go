@@ -63,7 +63,8 @@ type placed struct {
 	needle        [2][]byte // nil: none
 	rest          func() rest
 	quiet         bool   // attempts that fail say nothing of line breaks and masks; see broke
-	mark          []byte // what is looked for by itself, of no rule: dumpMark, or half of a needle
+	mark          []byte // what is looked for by itself, of no rule: dumpMark, one of octetMarks, or half of a needle
+	octets        bool   // the mark is one of octetMarks
 }
 
 // rest is what an expression asks for from a literal on.
@@ -128,6 +129,9 @@ func (e *Engine) mark(grams []gramEntry) []gramEntry {
 	if slices.ContainsFunc(e.rules, func(c *compiled) bool { return c.ID == dumpRule }) {
 		marks = append(marks, dumpMark)
 	}
+	octets := len(marks)
+	marks = append(marks, octetMarks...)
+	notOctets := len(marks)
 	for _, p := range e.anchors {
 		for _, half := range p.needle {
 			if half != nil && !slices.ContainsFunc(marks, func(m []byte) bool { return bytes.Equal(m, half) }) {
@@ -135,7 +139,7 @@ func (e *Engine) mark(grams []gramEntry) []gramEntry {
 			}
 		}
 	}
-	for _, m := range marks {
+	for i, m := range marks {
 		literals := []string{strings.ToLower(string(m))}
 		found, _ := cheapest(literals, nil, false)
 		for _, g := range found {
@@ -144,7 +148,7 @@ func (e *Engine) mark(grams []gramEntry) []gramEntry {
 			k, _ := slices.BinarySearchFunc(grams, x, gramEntry.compare)
 			grams = slices.Insert(grams, k, x)
 		}
-		e.anchors = append(e.anchors, placed{mark: m})
+		e.anchors = append(e.anchors, placed{mark: m, octets: i >= octets && i < notOctets})
 	}
 	return grams
 }
@@ -175,7 +179,7 @@ func (e *Engine) find(s *scratch, b []byte, parts []span, f func(raw)) {
 		s.reach[id] = sliding{}
 	}
 	s.reached = s.reached[:0]
-	s.steps, s.open, s.dumps = 0, s.open[:0], s.dumps[:0]
+	s.steps, s.open, s.dumps, s.octets = 0, s.open[:0], s.dumps[:0], s.octets[:0]
 	s.waiting, s.needles, s.counted = s.waiting[:0], s.needles[:0], s.counted[:0]
 	for _, p := range parts {
 		e.search(s, b, p)

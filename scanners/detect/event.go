@@ -16,6 +16,9 @@ const maxEvent = 4 << 10
 // events searches the output that goes on from one JSON event to the next.
 func (l *look) events(t *text, part span) {
 	b := t.data[:min(len(t.data), part.end+maxJoin)]
+	if !t.objects(part) {
+		return
+	}
 	for _, key := range eventKeys {
 		k := bytes.Index(b[part.start:part.end], key)
 		if k < 0 {
@@ -56,6 +59,19 @@ func (l *look) events(t *text, part span) {
 		l.eventsEnd(c)
 	}
 }
+
+// objects reports whether a line of a part begins with a JSON object or list, as events have
+// them, alone or as the data of a stream (text/event-stream).
+func (t *text) objects(part span) bool {
+	for _, i := range after(t.seen.stamps, part.start) {
+		if c := t.data[i]; c == '{' || c == '[' && int(i)+1 < len(t.data) && (t.data[i+1] == '{' || digit(t.data[i+1])) {
+			return true
+		}
+	}
+	return bytes.HasPrefix(t.data[part.start:], eventData) || bytes.Contains(t.data[part.start:min(part.end, part.start+maxEvent)], eventData)
+}
+
+var eventData = []byte("data: {")
 
 // eventsEnd searches the events that were joined.
 func (l *look) eventsEnd(c *text) *text {

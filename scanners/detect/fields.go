@@ -12,6 +12,7 @@ import (
 type fieldAt struct {
 	name, value, domain span
 	cookie, httpOnly    bool
+	rule                *compiled // that found a cookie's object
 }
 
 // fields reads the value that belongs to the name at m's place, and weighs it: a header's
@@ -56,7 +57,7 @@ const minField = 16
 var percentRE = regexp.MustCompile(`%[0-9A-Fa-f]{2}`)
 
 // cookieObject notes the cookie that an object, a call or a tag describes by its members.
-func (l *look) cookieObject(t *text, at int) {
+func (l *look) cookieObject(t *text, rule *compiled, at int) {
 	from, to := enclosing(t.data, span{at, at})
 	if t.parsed = max(t.parsed, to); to-from > maxField {
 		return
@@ -78,7 +79,7 @@ func (l *look) cookieObject(t *text, at int) {
 		return // more than one object
 	}
 	domain, _ := read(domainKeyRE)
-	l.pending = append(l.pending, fieldAt{name: name.value, value: value.value, domain: domain.value, cookie: true, httpOnly: httpOnlyRE.Match(t.data[from:to])})
+	l.pending = append(l.pending, fieldAt{rule: rule, name: name.value, value: value.value, domain: domain.value, cookie: true, httpOnly: httpOnlyRE.Match(t.data[from:to])})
 }
 
 var (
@@ -94,9 +95,9 @@ func (l *look) deferred(t *text) {
 	l.pending = nil
 	// What the outer search noted is still to be looked at.
 	s := l.s
-	joins, open, dumps, counted := s.joins, s.open, s.dumps, s.counted
-	s.joins, s.open, s.dumps, s.counted = nil, nil, nil, nil
-	defer func() { s.joins, s.open, s.dumps, s.counted = joins, open, dumps, counted }()
+	joins, open, dumps, octets, counted := s.joins, s.open, s.dumps, s.octets, s.counted
+	s.joins, s.open, s.dumps, s.octets, s.counted = nil, nil, nil, nil, nil
+	defer func() { s.joins, s.open, s.dumps, s.octets, s.counted = joins, open, dumps, octets, counted }()
 	for _, f := range list {
 		c := l.derive(t)
 		at := f.value.start
@@ -120,7 +121,12 @@ func (l *look) deferred(t *text) {
 		}
 		if l.spend(len(c.data)) {
 			c.seen.unfolded = t.seen.unfolded
-			l.find(c, []span{{0, len(c.data)}}, func(m *raw) bool { return m.cookie != "" || m.rule.Cookie != nil || m.rule.Parse == "cookies" })
+			l.find(c, []span{{0, len(c.data)}}, func(m *raw) bool {
+				if f.rule != nil && m.rule.Parse == "cookies" {
+					m.rule = f.rule
+				}
+				return m.cookie != "" || m.rule.Parse == "cookies"
+			})
 		}
 		l.s.free(c)
 	}

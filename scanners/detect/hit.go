@@ -63,6 +63,8 @@ func (e *Engine) marked(s *scratch, b []byte, id uint16, pos int) {
 			e.place(s, b, id, pos, -1)
 		}
 	case !bytes.HasPrefix(b[pos:], p.mark):
+	case p.octets:
+		s.octets = append(s.octets, pos+len(p.mark))
 	case p.mark[0] == dumpMark[0]:
 		s.dumps = append(s.dumps, pos)
 	default: // a needle's half begins with a capital

@@ -112,6 +112,7 @@ func (l *look) text(t *text, depth int) {
 	if len(t.cuts) == 0 {
 		l.secretsObject(main)
 	}
+	octets := slices.Clone(l.s.octets)
 	joins := slices.Clone(l.s.joins)
 	l.s.joins = l.s.joins[:0]
 	l.counted(main, l.s.takeCounted())
@@ -122,6 +123,9 @@ func (l *look) text(t *text, depth int) {
 	}
 	l.lines(main, own, joins, depth)
 	l.decode(main, own, depth)
+	if depth < maxDepth {
+		l.octets(main, own, octets, depth)
+	}
 }
 
 // unfinished counts the attempts of the chunk's own part that were still going on

@@ -30,6 +30,7 @@ type scratch struct {
 	masked   []masked
 	open     []int   // where attempts began that the text's end broke off
 	dumps    []int   // where dumpMark stands
+	octets   []int   // where one of octetMarks ends
 	texts    []*text // to be used again
 	out      [4]byte // of an escape
 	chunk    text

@@ -2,6 +2,7 @@ package detect
 
 import (
 	"bytes"
+	"math/bits"
 	"regexp"
 )
 
@@ -11,35 +12,83 @@ import (
 // minOctets is the shortest list that is worth a look.
 const minOctets = 16
 
-// octets searches the lists of bytes that begin in a part of t.
-func (l *look) octets(t *text, own span, depth int) {
+// octetMarks precede a list of bytes whose bracket no digit follows.
+var octetMarks = [][]byte{[]byte(`"Buffer"`), []byte("Uint8Array("), []byte("byte{"), []byte("uint8{"), []byte("bytes([")}
+
+// octets searches the lists of bytes that begin in a part of t, or after a mark.
+func (l *look) octets(t *text, own span, marked []int, depth int) {
 	b := t.data
 	end := min(own.end, len(b))
-	for _, open := range []byte("[{") {
-		for i := own.start; i < end && l.budget >= 0; {
-			k := bytes.IndexByte(b[i:end], open)
-			if k < 0 {
-				break
+	done := own.start
+	list := func(i int) {
+		if at := skipBlank(b, i); i >= done && i < end && l.budget >= 0 && at < len(b) && (digit(b[at]) || b[at] == '-') {
+			done = max(done, l.numbers(t, at, depth))
+		}
+	}
+	for _, k := range after(t.seen.marks, own.start) {
+		if b[k] == '[' {
+			list(int(k) + 1)
+		}
+	}
+	for _, k := range marked {
+		if n := bytes.IndexAny(b[k:min(len(b), k+64)], "[{"); n >= 0 {
+			list(k + n + 1)
+		} else if b[k-1] == '{' {
+			list(k)
+		}
+	}
+	t.eachPairs(own.start, end, func(i int) int {
+		if l.budget < 0 {
+			return end
+		}
+		separator := b[i+2]
+		if separator != ' ' && separator != ':' {
+			separator = b[i+4]
+		}
+		if separator != ' ' && separator != ':' {
+			return i + 3
+		}
+		return l.pairs(t, i, separator, depth)
+	})
+}
+
+// eachPairs calls f for the places from which on three pairs of hexadecimal digits, or three
+// groups of two pairs, have one byte between them. f returns where to go on.
+func (t *text) eachPairs(from, end int, f func(i int) int) {
+	b := t.data
+	next := from
+	try := func(i int) {
+		if i < next || i >= end || i+14 > len(b) {
+			return
+		}
+		for _, width := range []int{2, 4} {
+			ok := b[i+width] == b[i+2*width+1]
+			for k := 0; ok && k < 3*width+2; k++ {
+				ok = (k%(width+1) == width) != hexDigit(b[i+k])
 			}
-			i += k + 1
-			if at := skipBlank(b, i); at < len(b) && (digit(b[at]) || b[at] == '-') {
-				if to := l.numbers(t, at, depth); to > at {
-					i = to
-				}
+			if ok {
+				next = max(f(i), i+1)
+				return
 			}
 		}
 	}
-	for _, separator := range []byte(" :") {
-		for i := max(own.start, 2); i < end && l.budget >= 0; {
-			k := bytes.IndexByte(b[i:end], separator)
-			if k < 0 {
-				break
-			}
-			i += k + 1
-			if i+5 < len(b) && hexDigit(b[i]) && hexDigit(b[i+1]) && i >= 3 && hexDigit(b[i-2]) && hexDigit(b[i-3]) &&
-				(b[i+2] == separator || separator == ' ' && hexDigit(b[i+2]) && hexDigit(b[i+3])) {
-				i = max(i, l.pairs(t, i-3, separator, depth))
-			}
+	if len(t.seen.words) == 0 {
+		for i := from; i < end; i = max(i+1, next) {
+			try(i)
+		}
+		return
+	}
+	// A bit is set for each byte of base64: separators are between two or four of them.
+	for k := from / 64; k < len(t.seen.words) && k*64 < end; k++ {
+		lo, hi := t.seen.words[k], uint64(0)
+		if k+1 < len(t.seen.words) {
+			hi = t.seen.words[k+1]
+		}
+		at := func(n uint) uint64 { return lo>>n | hi<<(64-n) }
+		two := lo & at(1) &^ at(2) & at(3) & at(4) &^ at(5) & at(6) & at(7)
+		four := lo & at(1) & at(2) & at(3) &^ at(4) & at(5) & at(6) & at(7) & at(8) &^ at(9) & at(10)
+		for x := two | four; x != 0; x &= x - 1 {
+			try(k*64 + bits.TrailingZeros64(x))
 		}
 	}
 }
@@ -142,10 +191,10 @@ var printing = func() (t [256]bool) {
 func (l *look) pairs(t *text, i int, separator byte, depth int) int {
 	b := t.data
 	// A dump's address before the first pair is none of the bytes.
-	if k := lineBegin(b, i); addressRE.Match(b[k:min(len(b), i+20)]) {
-		if m := addressRE.FindIndex(b[k:min(len(b), i+20)]); k+m[1] > i {
-			i = k + m[1]
-		}
+	begin := lineBegin(b, i)
+	addressed := addressRE.FindIndex(b[begin:min(len(b), i+20)])
+	if addressed != nil {
+		i = max(i, begin+addressed[1])
 	}
 	c := l.derive(t)
 	defer l.s.free(c)
@@ -177,10 +226,10 @@ func (l *look) pairs(t *text, i int, separator byte, depth int) int {
 			break
 		}
 		next := indented(b, i+k+1)
-		if m := addressRE.FindIndex(b[i+k+1 : min(len(b), i+k+40)]); m != nil {
+		if m := addressRE.FindIndex(b[i+k+1 : min(len(b), i+k+40)]); m != nil && addressed != nil {
 			next = i + k + 1 + m[1]
-		} else if k > 2 {
-			break // text beside the bytes, and no address: no dump
+		} else if k > 2 || addressed != nil {
+			break // the dump is over
 		}
 		i = next
 	}

@@ -31,7 +31,7 @@ func sharedPrefix(a, b []byte) (inA, inB int) {
 			inA, inB = i, k
 		}
 	}
-	if assigns(a[max(0, inA-48):inA]) {
+	if inA == 0 || assigns(a[max(0, inA-48):inA]) {
 		return 0, 0
 	}
 	return inA, inB

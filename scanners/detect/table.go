@@ -3,6 +3,7 @@ package detect
 import (
 	"bytes"
 	"regexp"
+	"slices"
 )
 
 // Tables that a program prints wrap a long value inside of its cell: the rest is in the
@@ -125,6 +126,9 @@ var besideRE = regexp.MustCompile(`[ ]+[\w./-]{1,60}\.[a-z]{1,4}:[0-9]{1,6}[ ]*$
 // to their right, as the handlers of Python's rich and of others print them.
 func (l *look) columns(t *text, part span) {
 	b := t.data
+	if t.parent == nil && !slices.ContainsFunc(after(t.seen.stamps, part.start), func(i uint32) bool { return b[i] == '[' && shaped(b[i+1:], "00:00:00]") }) {
+		return // no log with a clock on the left
+	}
 	for i := part.start; i < part.end; {
 		k := bytes.Index(b[i:part.end], []byte(".py:"))
 		if k < 0 {
