@@ -8,12 +8,11 @@ func (l *look) invisible(t *text, own span) {
 	b := t.data
 	end := min(own.end, len(b))
 	done := own.start
+	next := leads{-1, -1, -1}
 	for i := own.start; i < end && l.budget >= 0; {
-		k := leadOf(b, i, end)
-		if k < 0 {
+		if i = next.from(b, i, end); i == end {
 			return
 		}
-		i = k
 		size, _ := unseen(b, i)
 		if size == 0 {
 			i++
@@ -53,13 +52,21 @@ func (l *look) invisible(t *text, own span) {
 	}
 }
 
-// leadOf is the first place from i on of a byte that begins an invisible character, or -1.
-func leadOf(b []byte, i, end int) int {
-	first := -1
-	for _, lead := range []byte{0xc2, 0xe2, 0xef} {
-		if k := bytes.IndexByte(b[i:end], lead); k >= 0 {
-			end, first = i+k, i+k
+// leads are where the first bytes of invisible characters are next, each of them.
+type leads [3]int
+
+// from is the first of them from i on, or end.
+func (n *leads) from(b []byte, i, end int) int {
+	first := end
+	for k, lead := range []byte{0xc2, 0xe2, 0xef} {
+		if n[k] < i {
+			if n[k] = end; i < end {
+				if at := bytes.IndexByte(b[i:end], lead); at >= 0 {
+					n[k] = i + at
+				}
+			}
 		}
+		first = min(first, n[k])
 	}
 	return first
 }

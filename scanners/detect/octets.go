@@ -58,7 +58,7 @@ func (t *text) eachPairs(from, end int, f func(i int) int) {
 	b := t.data
 	next := from
 	try := func(i int) {
-		if i < next || i >= end || i+14 > len(b) {
+		if i < next || i >= end || i+14 > len(b) || hexDigits[b[i]]&hexDigits[b[i+1]]&hexDigits[b[i+3]] == 0 && hexDigits[b[i]]&hexDigits[b[i+2]]&hexDigits[b[i+5]] == 0 {
 			return
 		}
 		for _, width := range []int{2, 4} {

@@ -2,7 +2,7 @@ package detect
 
 import (
 	"bytes"
-	"regexp"
+	"slices"
 )
 
 // maxPrefix is the longest prefix that two adjacent lines may share: job, step and time of a
@@ -51,10 +51,14 @@ func assigns(b []byte) bool {
 	if len(b) == 0 || b[len(b)-1] != ':' && b[len(b)-1] != '=' {
 		return false
 	}
-	return credentialNameRE.Match(b)
+	b = bytes.TrimRight(b[:len(b)-1], " \t\"'")
+	return slices.ContainsFunc(credentialNames, func(n []byte) bool {
+		return len(b) >= len(n) && bytes.EqualFold(b[len(b)-len(n):], n)
+	})
 }
 
-var credentialNameRE = regexp.MustCompile(`(?i)(?:token|authorization|cookie|key|secret|session|sid|pass[a-z]*|credential)["']?\s?[:=]$`)
+var credentialNames = [][]byte{[]byte("token"), []byte("authorization"), []byte("cookie"), []byte("key"), []byte("secret"), []byte("session"), []byte("sid"),
+	[]byte("password"), []byte("passwd"), []byte("pass"), []byte("credential")}
 
 // unprefixed leaves out the prefix that two adjacent lines share.
 func unprefixed(b []byte, prev, cur line) (line, line) {

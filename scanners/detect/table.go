@@ -126,7 +126,11 @@ var besideRE = regexp.MustCompile(`[ ]+[\w./-]{1,60}\.[a-z]{1,4}:[0-9]{1,6}[ ]*$
 // to their right, as the handlers of Python's rich and of others print them.
 func (l *look) columns(t *text, part span) {
 	b := t.data
-	if t.parent == nil && !slices.ContainsFunc(after(t.seen.stamps, part.start), func(i uint32) bool { return b[i] == '[' && shaped(b[i+1:], "00:00:00]") }) {
+	shown := t
+	if t.parent != nil {
+		shown = t.parent // the clock is removed from what is searched
+	}
+	if !slices.ContainsFunc(shown.seen.stamps, func(i uint32) bool { return shown.data[i] == '[' && shaped(shown.data[i+1:], "00:00:00]") }) {
 		return // no log with a clock on the left
 	}
 	for i := part.start; i < part.end; {

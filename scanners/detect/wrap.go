@@ -189,12 +189,13 @@ func (l *look) seams(t *text, part span, joins []int, depth int) []int {
 		}
 		last = cur.next - 1
 		cur.trim(b)
+		begin := prev.start
 		if prev.end-prev.start >= minWrap {
 			prev, cur = unprefixed(b, prev, cur)
 		}
 		n, m := cur.end-cur.start, prev.end-prev.start
 		joined := false
-		if m >= minWrap && n <= m && (n == m || len(run) > 1 || encoded(b, prev, cur)) {
+		if m >= minWrap && (prev.start == begin || wrapWidth(m)) && n <= m && (n == m || len(run) > 1 || encoded(b, prev, cur)) {
 			if len(run) == 0 {
 				run = append(run, prev)
 			}
@@ -375,7 +376,7 @@ func (l *look) spend(n int) bool {
 // there. usual is set where the lines have a width that is wrapped at.
 func (l *look) joined(c *text, usual bool) {
 	l.find(c, []span{{0, len(c.data)}}, func(m *raw) bool {
-		if !c.split(m.secret.start, m.secret.end) || c.openStart && m.start == 0 {
+		if !c.split(m.secret.start, m.secret.end) || c.openStart && m.start == 0 || m.rule.Generic() {
 			return false
 		}
 		at := c.raw(m.secret.start, m.secret.end)

@@ -1,0 +1,41 @@
+package detect
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+)
+
+// A finding in bytes that a program printed one by one is at the numbers of its own bytes.
+func TestListedBytesAreFoundAtTheirPlace(t *testing.T) {
+	e := New(builtin(t))
+	token := withSum("ghp_" + "Zk3xV9qLw2Rt7YbN5cHd8Jf4Gs6Pm1")
+	list := func(verb, separator string) string {
+		var parts []string
+		for _, c := range []byte("token " + token) {
+			parts = append(parts, fmt.Sprintf(verb, c))
+		}
+		return strings.Join(parts, separator)
+	}
+	for name, c := range map[string]struct{ before, verb, separator, after string }{
+		"a buffer of Node as JSON":  {`{"type":"Buffer","data":[`, "%d", ",", "]}"},
+		"a buffer of Node":          {"<Buffer ", "%02x", " ", ">"},
+		"a slice of Go":             {"body=[", "%d", " ", "]"},
+		"a slice of Go in its code": {"[]byte{", "0x%x", ", ", "}"},
+		"a line for each":           {"\"data\": {\"type\": \"Buffer\", \"data\": [\n  ", "%d", ",\n  ", "\n]}"},
+		"colons between":            {"data: ", "%02x", ":", ""},
+	} {
+		text := "a line\n" + c.before + list(c.verb, c.separator) + c.after + "\n"
+		first := strings.Index(text, fmt.Sprintf(c.verb+c.separator+c.verb+c.separator+c.verb, 'g', 'h', 'p'))
+		want := fmt.Sprint("github-pat ", first, " ", token)
+		if got := run(t, e, []byte(text), 0); len(got) != 1 || got[0] != want {
+			t.Errorf("%s: %v, want %s", name, got, want)
+		}
+	}
+	// What is no text is left alone, and so is a short list.
+	for _, text := range []string{"[" + strings.Repeat("200, 3, ", 200) + "1]", "[116, 111, 107]", "key: " + strings.Repeat("a1:0f:", 20) + "00"} {
+		if got := run(t, e, []byte(text+"\n"), 0); len(got) > 0 {
+			t.Errorf("%.20s: %v", text, got)
+		}
+	}
+}
