@@ -97,7 +97,7 @@ func TestPostgresThatRestartsDuringAnApply(t *testing.T) {
 		}
 		c := begin(t, path(round), tokens, managed, byte(round))
 		p, out := c.start(nil)
-		time.Sleep(time.Duration(100+900*round/n) * time.Millisecond)
+		time.Sleep(time.Duration(50+450*round/n) * time.Millisecond)
 		restart()
 		_ = p.Wait()
 		if _, failed := childActions(out.Bytes()); failed != "" {
