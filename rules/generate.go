@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/quellhq/quell/rules/token"
 )
 
 var alphabets = map[string]string{
@@ -117,6 +119,9 @@ func Generate(generator string, random io.Reader) (string, error) {
 // first generator where that describes a bare token, else by replacing each
 // letter and digit with another of its class.
 func (r *Rule) NeverIssued(secret Secret, random io.Reader) (Secret, error) {
+	if s, ok, err := resigned(secret.Reveal(), random); ok || err != nil {
+		return NewSecretString(s), err
+	}
 	for _, e := range r.Examples {
 		if s, err := Generate(e, random); err == nil && s != e && r.matchesWhole(s) {
 			return NewSecretString(s), nil
@@ -138,6 +143,28 @@ func (r *Rule) NeverIssued(secret Secret, random io.Reader) (Secret, error) {
 		}
 	}
 	return NewSecret(s), nil
+}
+
+// resigned gives a value that ends in a JWT another signature of the same
+// length. The claims stay: an issuer that reads them before it checks the
+// signature answers as it does about the issued one.
+func resigned(s string, random io.Reader) (string, bool, error) {
+	begin := strings.Index(s, "ey")
+	if begin < 0 || strings.Count(s[begin:], ".") != 2 {
+		return "", false, nil
+	}
+	if _, err := token.ParseJWT(s[begin:]); err != nil {
+		return "", false, nil
+	}
+	dot := strings.LastIndexByte(s, '.')
+	raw := make([]byte, base64.RawURLEncoding.DecodedLen(len(s)-dot-1))
+	if len(raw) == 0 {
+		return "", false, nil
+	}
+	if _, err := io.ReadFull(random, raw); err != nil {
+		return "", false, err
+	}
+	return s[:dot+1] + base64.RawURLEncoding.EncodeToString(raw), true, nil
 }
 
 func (r *Rule) matchesWhole(s string) bool {

@@ -102,7 +102,8 @@ func TestOIDCProvider(t *testing.T) {
 		log := o.file("job.log", stamp+`{"access_token":"`+leaked.Access+`","refresh_token":"`+leaked.Refresh+`"}`+"\n")
 		list := o.kill(1, 0, "log", log)
 		refresh := one(t, list, "oauth-refresh-token", "Confirmed")
-		one(t, list, "oauth-access-token", "Confirmed")
+		// The refresh token's end takes it along before its own turn.
+		one(t, list, "oauth-access-token", "AlreadyDead")
 		if len(refresh.Derived) != 1 || refresh.Derived[0].Liveness != "dead" {
 			t.Errorf("the refresh token's end takes the access token along, but quell says %+v", refresh.Derived)
 		}

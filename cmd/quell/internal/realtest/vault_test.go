@@ -80,6 +80,10 @@ func buildImage(t *testing.T, value string) string {
 	return filepath.Join(d, "oci")
 }
 
+// collateral allows what takes other credentials along: revoking a Vault token
+// ends its children too.
+const collateral = "[kill]\ntiers = [\"self\", \"admin\", \"collateral\"]\n"
+
 func TestVaultTokens(t *testing.T) {
 	t.Parallel()
 	c := vaultServer(t)
@@ -100,7 +104,7 @@ func TestVaultTokens(t *testing.T) {
 		o := newOperator(t)
 		o.secrets = []string{leaked, control, child, batch, maker, root}
 		o.env["CONTROL"], o.env["ADMIN"] = control, root
-		o.policy(fmt.Sprintf("[[instance]]\nprovider = \"vault\"\nurl = %q\nown = true\ncontrol = \"env:CONTROL\"\nsettle = \"2s\"\n%s", c.Address(), extra))
+		o.policy(collateral + fmt.Sprintf("[[instance]]\nprovider = \"vault\"\nurl = %q\nown = true\ncontrol = \"env:CONTROL\"\nsettle = \"2s\"\n%s", c.Address(), extra))
 		return o
 	}
 	t.Run("service token in an image's ENV", func(t *testing.T) {
@@ -124,6 +128,16 @@ func TestVaultTokens(t *testing.T) {
 		}
 		o.files(log)
 	})
+	t.Run("a token is held under the default tiers, for its children's sake", func(t *testing.T) {
+		token := newToken(t, c, &api.TokenCreateRequest{Policies: []string{"default"}, TTL: "1h"})
+		o := newOperator(t)
+		o.secrets = []string{token, root}
+		o.policy(fmt.Sprintf("[[instance]]\nprovider = \"vault\"\nurl = %q\nown = true\nsettle = \"2s\"\n", c.Address()))
+		a := one(t, o.kill(1, 3, "log", o.file("job.log", "VAULT_TOKEN="+token+"\n")), "vault-service-token", "Held")
+		if !strings.Contains(a.Held, "more than the one credential") || !lives(t, c, token) {
+			t.Errorf("held: %s", a.Held)
+		}
+	})
 	t.Run("batch token", func(t *testing.T) {
 		o := setup(t, "")
 		log := o.file("job.log", "VAULT_TOKEN="+batch+"\n")
@@ -142,7 +156,7 @@ func TestVaultTokens(t *testing.T) {
 		o.secrets = append(o.secrets, live)
 		log := o.file("job.log", "VAULT_TOKEN="+live+"\n")
 		a := one(t, o.kill(1, 3, "log", log), "vault-service-token", "Held")
-		if !strings.Contains(a.Held, "own credential") || !lives(t, c, live) {
+		if !strings.Contains(a.Held, "quell works with") || !lives(t, c, live) {
 			t.Errorf("held: %s", a.Held)
 		}
 	})
@@ -250,11 +264,11 @@ func TestVaultKVRewrite(t *testing.T) {
 	o := newOperator(t)
 	o.secrets = []string{leaked, fresh, root}
 	o.env["ADMIN"], o.env["FRESH"] = root, fresh
-	policy := fmt.Sprintf("[[instance]]\nprovider = \"vault\"\nurl = %q\nown = true\nadmin = \"env:ADMIN\"\nsettle = \"1s\"\ncontrol = \"env:FRESH\"\n[instance.rotate]\nvault = %q\nkv = \"secret/ci/app#token\"\nvalue = \"env:FRESH\"\n", c.Address(), c.Address())
+	policy := collateral + fmt.Sprintf("[[instance]]\nprovider = \"vault\"\nurl = %q\nown = true\nadmin = \"env:ADMIN\"\nsettle = \"1s\"\ncontrol = \"env:FRESH\"\n[instance.rotate]\nvault = %q\nkv = \"secret/ci/app#token\"\nvalue = \"env:FRESH\"\n", c.Address(), c.Address())
 	o.policy(policy)
 	log := o.file("job.log", "VAULT_TOKEN="+leaked+"\n")
 	a := one(t, o.kill(1, 0, "log", log), "vault-service-token", "Confirmed")
-	if a.Rotation == nil || !strings.Contains(a.Rotation.Detail, "version 2") {
+	if a.Rotation == nil || !strings.Contains(a.Rotation.Detail, "old version") {
 		t.Errorf("rotation %+v", a.Rotation)
 	}
 	s, err := kv.Get(t.Context(), "ci/app")

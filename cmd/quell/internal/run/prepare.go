@@ -189,7 +189,7 @@ func heldCode(w *item) int {
 
 func (r *applying) alreadyDead(ctx context.Context, w *item) (bool, error) {
 	w.act.Outcome, w.act.Control = prove.AlreadyDead, controlOf(w.verdict)
-	w.act.Detail = "it was dead before apply sent anything: " + string(w.verdict.Reason)
+	w.act.Detail = "it was dead before a request for it was sent: " + string(w.verdict.Reason)
 	return true, r.record(ctx, w, ledger.Outcome{Outcome: ledger.Word(prove.AlreadyDead), Detail: w.act.Detail, Control: ledger.NewWord(w.act.Control)})
 }
 

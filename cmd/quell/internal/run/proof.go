@@ -16,7 +16,7 @@ func (r *applying) prove(ctx context.Context, w *item) error {
 	act := &w.act
 	if w.already {
 		act.Outcome, act.Control = prove.AlreadyDead, controlOf(w.verdict)
-		act.Detail = "it was dead before apply sent anything: " + string(w.verdict.Reason)
+		act.Detail = "it was dead before a request for it was sent: " + string(w.verdict.Reason)
 		r.persist(ctx, r.entry(w, ledger.Outcome{Outcome: ledger.Word(act.Outcome), Detail: act.Detail, Control: ledger.NewWord(act.Control)}))
 		return nil
 	}
