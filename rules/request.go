@@ -131,6 +131,7 @@ type Pick struct {
 
 	Next   string `toml:"next"`   // path of the next page's cursor or address
 	Cursor string `toml:"cursor"` // query parameter that takes the cursor
+	More   string `toml:"more"`   // path of a flag: the list goes on only if it is true
 	Page   string `toml:"page"`   // query parameter that counts pages from 1
 }
 

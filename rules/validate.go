@@ -447,6 +447,8 @@ func (r *Rule) validatePick(p *Pick, s *scope) error {
 		return fmt.Errorf("pick compares with a text that is the same for all credentials")
 	case p.Cursor != "" && p.Next == "":
 		return fmt.Errorf("pick has a cursor and no next")
+	case p.More != "" && p.Next == "":
+		return fmt.Errorf("pick has more and no next")
 	case p.Page != "" && p.Next != "":
 		return fmt.Errorf("pick pages by page or by next")
 	case len(p.Keep) == 0:

@@ -214,6 +214,11 @@ func (p *picker) next(i *issuer.Instance, r issuer.Request, a issuer.Response, d
 	case p.pick.Next == "":
 		return r, false, nil
 	}
+	if p.pick.More != "" {
+		if v, _ := lookup(doc, p.pick.More); v != true {
+			return r, false, nil
+		}
+	}
 	v, ok := lookup(doc, p.pick.Next)
 	cursor := text(v)
 	if !ok || cursor == "" || cursor == "false" {

@@ -74,11 +74,15 @@ func TestPickTakesExactlyOne(t *testing.T) {
 func TestPickReadsTheListToItsEnd(t *testing.T) {
 	const byLink = `{ where = "f", equals = "{token.last8}", keep = { key = "id" } }`
 	const byCursor = `{ list = "data", where = "f", equals = "{token.last8}", keep = { key = "id" }, next = "meta.next", cursor = "after" }`
+	const byFlag = `{ list = "data", where = "f", equals = "{token.last8}", keep = { key = "id" }, next = "last", cursor = "after", more = "more" }`
 	const byAddress = `{ list = "data", where = "f", equals = "{token.last8}", keep = { key = "id" }, next = "meta.next" }`
 	const byPage = `{ where = "f", equals = "{token.last8}", keep = { key = "id" }, page = "page" }`
 	hit, miss := object{"id": "k", "f": "abcdefgh"}, object{"id": "a", "f": "zzzzzzzz"}
 	page := func(next string, l ...any) issuer.Response {
 		return reply(200, object{"data": l, "meta": object{"next": next}})
+	}
+	flagged := func(more any, last string, l ...any) issuer.Response {
+		return reply(200, object{"data": l, "more": more, "last": last})
 	}
 	for name, c := range map[string]struct {
 		pick      string
@@ -95,6 +99,8 @@ func TestPickReadsTheListToItsEnd(t *testing.T) {
 		"a second one on a later page":   {byLink, []issuer.Response{linked(reply(200, list{hit}), `</list?p=2>; rel="next"`), reply(200, list{hit})}, "", "2 elements", nil},
 		"a page that fails":              {byLink, []issuer.Response{linked(reply(200, list{hit}), `</list?p=2>; rel="next"`), reply(403, nil)}, "", "403", nil},
 		"a cursor":                       {byCursor, []issuer.Response{page("c&d", miss), page("", hit)}, "/keys/k", "", []string{"n=2", "after=c%26d&n=2"}},
+		"a cursor while a flag is true":  {byFlag, []issuer.Response{flagged(true, "c", miss), flagged(false, "d", hit), flagged(false, "d", hit)}, "/keys/k", "", []string{"n=2", "after=c&n=2"}},
+		"a flag that is no truth value":  {byFlag, []issuer.Response{flagged("yes", "c", hit), flagged(false, "d", hit)}, "/keys/k", "", []string{"n=2"}},
 		"an address":                     {byAddress, []issuer.Response{page("/list?p=2", miss), page("", hit)}, "/keys/k", "", []string{"n=2", "p=2"}},
 		"an address at another host":     {byAddress, []issuer.Response{page("//evil.example/list", hit)}, "", "another host", nil},
 		"counted pages":                  {byPage, []issuer.Response{reply(200, list{miss}), reply(200, list{hit}), reply(200, list{})}, "/keys/k", "", []string{"n=2", "n=2&page=2", "n=2&page=3"}},
