@@ -38,8 +38,8 @@ func (l *look) fields(t *text, m *raw, keep func(*raw) bool) {
 	if len(value) < minField || len(value) >= maxField || bytes.ContainsAny(value, " \t\n{}<>$*()") {
 		return
 	}
-	if !f.quoted && bytes.Count(value, []byte(":")) > 1 {
-		return // coordinates of a package, an address of IPv6
+	if !f.quoted && bytes.Count(value, []byte(":")) > 1 || bytes.Contains(value, []byte("://")) {
+		return // coordinates of a package, an address
 	}
 	// An address has it encoded: the decoded view shows the value.
 	if percentRE.Match(value) {
