@@ -40,6 +40,8 @@ func TestBadFilesNameFileAndLine(t *testing.T) {
 		"a probe without a live arm":    {probe + "[[rules.probe.when]]\nstatus = [401]\nthen = \"dead\"\n", "no arm for live"},
 		"an unknown variable":           {strings.Replace(probe, "/a", "/{nope}", 1) + arms, "x.toml:4: rule x: the probe: unknown variable {nope}"},
 		"a token in a URL":              {strings.Replace(probe, "/a", "/{token}", 1) + arms, "a secret in a URL"},
+		"a secret group in a URL":       {strings.NewReplacer("'x'", "'(a(?P<secret>b))'", "/a\"", "/{token.secret}\"").Replace(probe) + arms, "a secret in a URL"},
+		"only and a comparison":         {head + "[[rules.revoke]]\nid='r'\ntier='self'\nscope='this_session'\ngrade='P'\nsettle='1s'\naccept=[200]\nrequest={method='POST',path='/r'}\n[[rules.revoke.step]]\nrequest={method='GET',path='/l'}\npick={only=true,where='id',equals='{token}',keep={k='id'}}\n", "only and a comparison"},
 		"a dead 403":                    {probe + strings.Replace(arms, "401", "403", 1), "an answer of 403 is never dead"},
 		"a dead 429":                    {probe + strings.Replace(arms, "401", "429", 1), "never dead"},
 		"a dead 503":                    {probe + strings.Replace(arms, "401", "503", 1), "never dead"},

@@ -58,6 +58,10 @@ func (r *Redactor) Add(s rules.Secret) {
 			r.index.add(l)
 		}
 	}
+	// An issuer repeats the key of a webhook without the address that it leaked in.
+	if i := bytes.LastIndexByte(v, '/'); bytes.Contains(v, []byte("://")) && len(v)-i-1 >= minLine {
+		r.index.add(v[i+1:])
+	}
 }
 
 // minLine is the length in bytes from which a line of a secret is a secret of

@@ -163,3 +163,11 @@ func BenchmarkAdd(b *testing.B) {
 		New(list...)
 	}
 }
+
+func TestTheKeyOfAWebhookIsRedactedWithoutItsAddress(t *testing.T) {
+	key := strings.Repeat("k7Qz", 17)
+	r := New(rules.NewSecretString("https://discord.example/api/webhooks/" + strings.Repeat("1", 18) + "/" + key))
+	if got := r.String(`{"token":"` + key + `"}`); strings.Contains(got, key) {
+		t.Errorf("got %s", got)
+	}
+}
