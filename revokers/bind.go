@@ -105,6 +105,7 @@ func issuedBy(i *issuer.Instance, c credential.Credential) bool {
 // Claims reports whether a host that the text names is u's. A claim with a
 // port is about that port only.
 func Claims(claim string, u *url.URL) bool {
+	claim = strings.TrimSuffix(claim, ".") // the root of the DNS
 	if strings.EqualFold(claim, u.Host) {
 		return true
 	}

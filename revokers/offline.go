@@ -10,6 +10,12 @@ import (
 // leeway is how long ago a credential's own expiry must be: clocks differ.
 const leeway = 5 * time.Minute
 
+// Over reports whether a credential's own content says that it expired, longer
+// ago than clocks differ.
+func Over(c credential.Ref, now time.Time) bool {
+	return c.Offline.State == credential.OfflineExpired && c.Offline.Expires != nil && now.Sub(*c.Offline.Expires) > leeway
+}
+
 // WithoutAsking is the verdict about a credential that needs no request or must
 // not be sent. ok is false if its issuer has to be asked.
 func WithoutAsking(set *rules.Set, c credential.Credential, canary bool, now time.Time) (Verdict, bool) {
@@ -19,7 +25,7 @@ func WithoutAsking(set *rules.Set, c credential.Credential, canary bool, now tim
 		return Undecided(Canary, "a canary: it is never sent anywhere"), true
 	case r != nil && !r.ValidChecksum(c.Secret.Reveal()):
 		return Undecided(Malformed, "its check digits are wrong: it was not issued, or not copied whole"), true
-	case c.Offline.State == credential.OfflineExpired && c.Offline.Expires != nil && now.Sub(*c.Offline.Expires) > leeway:
+	case Over(c.Ref, now):
 		return Verdict{Liveness: Dead, Reason: Expired, Detail: "its own content says that it expired", Expires: c.Offline.Expires, At: now.UTC()}, true
 	case r == nil || !r.Probed():
 		v := Undecided(Unsupported, "no request that only reads can tell whether a %s is live", c.Rule)
@@ -27,7 +33,7 @@ func WithoutAsking(set *rules.Set, c credential.Credential, canary bool, now tim
 			v.Detail += ": " + r.Note
 		}
 		if r != nil && r.Provider != nil {
-			v.Remedy = "look at the provider's page: quell providers " + r.Provider.ID
+			v.Remedy = "look at the provider's page: docs/providers/" + r.Provider.ID
 		}
 		return v, true
 	}

@@ -112,11 +112,11 @@ func mayBeDead(t revokers.Target, e revokers.Evidence) (missing string) {
 
 	// The right issuer.
 	if t.Seen == nil {
-		placed := false
+		elsewhere := false
 		for _, h := range t.Claims.Hosts {
-			placed = placed || h == "issuer.example"
+			elsewhere = elsewhere || h != "issuer.example"
 		}
-		if len(t.Claims.Hosts) > 0 && !placed {
+		if elsewhere {
 			return "a text that agrees"
 		}
 		oneIssuer := !t.Rule.Provider.SelfHosted && t.Rule.Cookie == nil

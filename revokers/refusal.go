@@ -8,31 +8,38 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // Refusal is the part of a refusal that is compared: status, redirect target,
 // challenge and body. Two refusals are of one shape if they are equal after
-// what varies from request to request has been left out: time stamps and ids by
-// their form, and whatever differs between two never-issued credentials.
+// what varies from request to request has been left out: the present time, and
+// whatever differs between two never-issued credentials.
 type Refusal struct {
 	status    int
 	location  string
 	challenge string
+	query     int // how many of the words are of the redirect's query
 	words     []string
 }
 
-// variable is text that can differ between two requests by its nature: times,
-// UUIDs, long digests and encoded nonces.
-var variable = regexp.MustCompile(`[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9:.]{5,18}(?:Z|[+-][0-9]{2}:?[0-9]{2})?|[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}|\b1[0-9]{9}(?:[0-9]{3})?\b|[A-Za-z0-9+/_=-]{24,}`)
+// moment is a point in time, as text or in seconds or milliseconds.
+var moment = regexp.MustCompile(`[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9:.]{5,18}(?:Z|[+-][0-9]{2}:?[0-9]{2})?|\b1[0-9]{9}(?:[0-9]{3})?\b`)
 
-// leaveOut masks what varies. A long run without digits can be an error code
-// that distinguishes two refusals, so it stays.
+// leaveOut masks a moment within a day of now: when the answer was made. An
+// older one can be when the credential ended, which distinguishes it. What has
+// the form of an id stays as well: an error code can have that form, and an id
+// of the request differs between two never-issued credentials anyway.
 func leaveOut(s string) string {
-	digits := strings.Count(s, "0") + strings.Count(s, "1")
-	for _, d := range "23456789" {
-		digits += strings.Count(s, string(d))
+	var t time.Time
+	if n, err := strconv.ParseInt(s, 10, 64); err == nil && len(s) == 13 {
+		t = time.UnixMilli(n)
+	} else if err == nil {
+		t = time.Unix(n, 0)
+	} else if t, err = time.Parse("2006-01-02", s[:10]); err == nil {
+		t = t.Add(12 * time.Hour)
 	}
-	if digits < 3 {
+	if d := time.Since(t).Abs(); d > 36*time.Hour {
 		return s
 	}
 	return mask
@@ -40,6 +47,9 @@ func leaveOut(s string) string {
 
 // word splits a body where a value can begin or end.
 var word = regexp.MustCompile(`[A-Za-z0-9_.:+/=-]+|[^A-Za-z0-9_.:+/=-]+`)
+
+// part splits the query of a redirect.
+var part = regexp.MustCompile(`[^&;=]+|[&;=]`)
 
 // mask stands for what was left out.
 const mask = "\x00"
@@ -49,7 +59,7 @@ const maxWords = 20_000
 
 // NewRefusal normalises a refusal. sent are the values that the request
 // contained: an issuer that echoes them does not change the shape. location
-// holds the redirect's host and path, if there is one.
+// holds the redirect's host, path and query, if there is one.
 func NewRefusal(status int, location, challenge string, body []byte, sent []string) *Refusal {
 	text := string(body)
 	for _, s := range sent {
@@ -62,13 +72,15 @@ func NewRefusal(status int, location, challenge string, body []byte, sent []stri
 		}
 		location = strings.ReplaceAll(location, s, mask)
 	}
-	text = variable.ReplaceAllStringFunc(text, leaveOut)
+	text = moment.ReplaceAllStringFunc(text, leaveOut)
+	location, query, _ := strings.Cut(location, "?")
+	asked := part.FindAllString(moment.ReplaceAllStringFunc(query, leaveOut), maxWords)
 	words := word.FindAllString(text, maxWords)
 	if len(words) == maxWords {
 		sum := sha256.Sum256([]byte(text))
 		words = append(words, hex.EncodeToString(sum[:]))
 	}
-	return &Refusal{status, location, strings.ToLower(challenge), words}
+	return &Refusal{status, location, strings.ToLower(challenge), len(asked), append(asked, words...)}
 }
 
 // Template is what two refusals of never-issued credentials have in common.
@@ -80,17 +92,21 @@ type Template struct {
 // NewTemplate compares the refusals of two never-issued credentials. ok is
 // false if they are not of one shape: then nothing can be learned.
 func NewTemplate(a, b *Refusal) (t Template, ok bool) {
-	if a == nil || b == nil || a.status != b.status || a.location != b.location || a.challenge != b.challenge || len(a.words) != len(b.words) {
+	if a == nil || b == nil || a.status != b.status || a.location != b.location || a.challenge != b.challenge || a.query != b.query || len(a.words) != len(b.words) {
 		return Template{}, false
 	}
 	t = Template{a, map[int]bool{}}
+	body := 0
 	for i := range a.words {
 		if a.words[i] != b.words[i] {
 			t.vary[i] = true
+			if i >= a.query {
+				body++
+			}
 		}
 	}
 	// Two pages of which more than a fifth differs have too little in common.
-	if 5*len(t.vary) > len(a.words) {
+	if 5*body > len(a.words)-a.query {
 		return Template{}, false
 	}
 	return t, true
@@ -109,7 +125,8 @@ func (t Template) Shape(r *Refusal) string {
 	put(strconv.Itoa(r.status))
 	put(r.location)
 	put(r.challenge)
-	same := t.like != nil && len(r.words) == len(t.like.words)
+	put(strconv.Itoa(r.query))
+	same := t.like != nil && r.query == t.like.query && len(r.words) == len(t.like.words)
 	for i, w := range r.words {
 		if same && t.vary[i] {
 			w = mask

@@ -1,8 +1,10 @@
 package revokers_test
 
 import (
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/quellhq/quell/revokers"
 )
@@ -15,6 +17,9 @@ func page(secret, body string) *revokers.Refusal {
 // what differs from request to request by its nature.
 func TestShapesCompareRefusals(t *testing.T) {
 	const id = `{"error":"invalid","id":"`
+	now := time.Now().UTC()
+	text := func(t time.Time) string { return t.Format(time.RFC3339) }
+	seconds := func(t time.Time) string { return strconv.FormatInt(t.Unix(), 10) }
 	long := strings.Repeat("word ", 400)
 	for name, c := range map[string]struct {
 		never [2]string
@@ -26,8 +31,11 @@ func TestShapesCompareRefusals(t *testing.T) {
 		"an echo of the credential":                {[2]string{"no n1n1n1n1", "no n2n2n2n2"}, "no leaked99", true},
 		"an echo of a part of it only":             {[2]string{"the token n1n1 is no token of ours", "the token n2n2 is no token of ours"}, "the token leak is no token of ours", true},
 		"a request id that differs":                {[2]string{id + `a1","at":"x","by":"y","for":"z"}`, id + `b2","at":"x","by":"y","for":"z"}`}, id + `c3","at":"x","by":"y","for":"z"}`, true},
-		"a UUID, a time and a digest":              {[2]string{"0198e1c2-7d1f-7cc3-98c4-5a1b2c3d4e5f 2026-11-30T02:00:00Z", "0198e1c2-7d1f-7cc3-98c4-5a1b2c3d4e60 2026-11-30T02:00:01Z"}, "0198e1c2-7d1f-7cc3-98c4-000000000000 2026-12-01T00:00:00.5Z", true},
-		"a second of one value, then another":      {[2]string{"1764468000", "1764468000"}, "1764468001", true},
+		"a UUID and a time":                        {[2]string{id + "0198e1c2-7d1f-7cc3-98c4-5a1b2c3d4e5f " + text(now) + `"}`, id + "0198e1c2-7d1f-7cc3-98c4-5a1b2c3d4e60 " + text(now.Add(time.Second)) + `"}`}, id + "0198e1c2-7d1f-7cc3-98c4-000000000000 " + text(now.Add(time.Minute)) + `"}`, true},
+		"a second of one value, then another":      {[2]string{seconds(now), seconds(now)}, seconds(now.Add(time.Second)), true},
+		"a UUID that is an error code":             {[2]string{id + `0198e1c2-7d1f-7cc3-98c4-5a1b2c3d4e5f"}`, id + `0198e1c2-7d1f-7cc3-98c4-5a1b2c3d4e5f"}`}, id + `0198e1c2-7d1f-7cc3-98c4-000000000000"}`, false},
+		"an error code with digits":                {[2]string{id + `AADSTS700082-refresh-token-9x"}`, id + `AADSTS700082-refresh-token-9x"}`}, id + `AADSTS500113-address-refused-7"}`, false},
+		"when it ended, long ago":                  {[2]string{"no 2026-01-01T00:00:00Z", "no 2026-01-01T00:00:00Z"}, "no 2026-02-01T00:00:00Z", false},
 		"an error code instead of another":         {[2]string{`{"code":"token_not_found_in_the_store"}`, `{"code":"token_not_found_in_the_store"}`}, `{"code":"token_was_revoked_by_an_admin"}`, false},
 		"an additional word":                       {[2]string{"no", "no"}, "no, revoked", false},
 		"two pages that have nothing in common":    {[2]string{"one two three", "four five six"}, "one two three", false},
@@ -58,6 +66,30 @@ func TestShapesCompareRefusals(t *testing.T) {
 		}
 		if _, ok := revokers.NewTemplate(base, r); ok {
 			t.Errorf("%s makes a template", name)
+		}
+	}
+}
+
+// The query of a redirect says why: what both never-issued credentials get is
+// told from another reason, and what varies between them is left out.
+func TestTheQueryOfARedirectIsCompared(t *testing.T) {
+	to := func(query string) *revokers.Refusal {
+		return revokers.NewRefusal(302, "app.example/login?"+query, "", nil, nil)
+	}
+	for name, c := range map[string]struct {
+		never [2]string
+		now   string
+		same  bool
+	}{
+		"the same":                   {[2]string{"next=/me", "next=/me"}, "next=/me", true},
+		"a state that is random":     {[2]string{"next=/me&state=a1", "next=/me&state=b2"}, "next=/me&state=c3", true},
+		"another reason":             {[2]string{"error=no_session", "error=no_session"}, "error=address_changed", false},
+		"a reason that others lack":  {[2]string{"next=/me", "next=/me"}, "next=/me&error=mfa", false},
+		"a reason besides the state": {[2]string{"error=no&state=a1", "error=no&state=b2"}, "error=mfa&state=c3", false},
+	} {
+		tmpl, ok := revokers.NewTemplate(to(c.never[0]), to(c.never[1]))
+		if got := ok && tmpl.Shape(to(c.now)) == tmpl.Shape(to(c.never[0])); got != c.same {
+			t.Errorf("%s: same is %v, compared %v", name, got, ok)
 		}
 	}
 }

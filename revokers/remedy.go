@@ -46,7 +46,7 @@ func remedyFor(r Reason, t Target) string {
 		}
 		return "check the address of the [[instance]], and what stands between it and this machine"
 	case Unsupported:
-		return "look at the provider's page: quell providers " + t.Instance.Provider
+		return "look at the provider's page: docs/providers/" + t.Instance.Provider
 	}
 	return ""
 }

@@ -2,6 +2,7 @@ package revokers
 
 import (
 	"net/url"
+	"slices"
 	"time"
 
 	"github.com/quellhq/quell/revokers/issuer"
@@ -50,15 +51,15 @@ func (t Target) Fresh() Target {
 }
 
 // Contradicted returns a host that the text claims for the credential and that
-// is not this instance's.
+// is not this instance's. One is enough, even if the text names this instance
+// too: a credential of the other one is refused here in the same words.
 func (t Target) Contradicted() (host string, ok bool) {
-	for _, h := range t.Claims.Hosts {
-		if Claims(h, t.Instance.URL) || !t.Instance.Operator && t.Rule.Provider != nil && t.Rule.Provider.Has(h) {
-			return "", false
+	for _, h := range slices.Concat(t.Claims.Hosts, t.Claims.Near) {
+		if !Claims(h, t.Instance.URL) && (t.Instance.Operator || t.Rule.Provider == nil || !t.Rule.Provider.Has(h)) {
+			return h, true
 		}
-		host, ok = h, true
 	}
-	return host, ok
+	return "", false
 }
 
 // SameInstance reports whether two targets are bound to one instance.

@@ -122,7 +122,7 @@ func (p *Provider) Pins(host string) bool { return slices.Contains(p.Hosts, host
 func hostname(host string) string {
 	name := strings.ToLower(host)
 	if h, _, err := net.SplitHostPort(name); err == nil {
-		return h
+		name = h
 	}
-	return name
+	return strings.TrimSuffix(name, ".") // the root of the DNS
 }

@@ -1,6 +1,9 @@
 package rules
 
-import "time"
+import (
+	"errors"
+	"time"
+)
 
 // Request is one HTTP request with {variables} in its strings.
 type Request struct {
@@ -155,7 +158,10 @@ type Duration time.Duration
 
 func (d *Duration) UnmarshalText(b []byte) error {
 	v, err := time.ParseDuration(string(b))
+	if err != nil {
+		return errors.New("not a duration such as 90s or 15m") // the value may be a secret in the wrong place
+	}
 	*d = Duration(v)
-	return err
+	return nil
 }
 func (d Duration) MarshalText() ([]byte, error) { return []byte(time.Duration(d).String()), nil }

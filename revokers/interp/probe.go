@@ -138,8 +138,19 @@ func NoAnswer(ctx context.Context, endpoint string, err error) (revokers.Answer,
 	return a, nil
 }
 
-// read classifies a response by the probe's arms.
+// read classifies a response. A refusal of which the end is missing is none:
+// what was not read can be what distinguishes it.
 func (s *scope) read(p *rules.Probe, r issuer.Response) revokers.Answer {
+	a := s.classify(p, r)
+	if r.Cut && a.Class == revokers.Refuses {
+		a.Class, a.Reason, a.Raw, a.Documented = revokers.Other, revokers.Unexpected, nil, ""
+		a.Detail = fmt.Sprintf("the issuer answered %d with more than is read of an answer (1 MiB)", r.Status)
+	}
+	return a
+}
+
+// classify finds what the probe's arms say of a response.
+func (s *scope) classify(p *rules.Probe, r issuer.Response) revokers.Answer {
 	a := revokers.Answer{Status: r.Status, Detail: fmt.Sprintf("the issuer answered %d", r.Status), Challenge: revokers.Schemes(r.Header.Values("WWW-Authenticate"))}
 	say := func(c revokers.Class, reason revokers.Reason, detail string) revokers.Answer {
 		a.Class, a.Reason = c, reason
@@ -164,6 +175,9 @@ func (s *scope) read(p *rules.Probe, r issuer.Response) revokers.Answer {
 		return say(revokers.Other, revokers.Unexpected, fmt.Sprintf("a redirect (%d) to another host", r.Status))
 	}
 	doc := decode(r.Body)
+	if u, err := url.Parse(r.Header.Get("Location")); location != "" && err == nil {
+		location += "?" + u.RawQuery
+	}
 	a.Raw = revokers.NewRefusal(r.Status, location, a.Challenge+"|"+realm(r.Header), r.Body, s.sent())
 	if m := s.t.Instance.Settings["dead_marker"]; m != "" && r.Status < 500 && (bytes.Contains(r.Body, []byte(m)) || strings.Contains(location, m) || location != "" && strings.Contains(query(r), m)) {
 		a.Documented = "dead_marker in the policy"
@@ -333,8 +347,8 @@ func (s *scope) note(a *revokers.Answer, name, v string) {
 	if v == "" || len(v) > maxKept && name != "scopes" {
 		return
 	}
-	v = v[:min(len(v), maxKept)]
 	v = s.redact(v)
+	v = v[:min(len(v), maxKept)]
 	if name == "expires" {
 		a.Expires = parseTime(v)
 	}

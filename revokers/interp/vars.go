@@ -228,6 +228,11 @@ func (s *scope) redact(v string) string {
 	for _, secret := range s.secrets() {
 		if secret.Len() > 3 {
 			v = strings.ReplaceAll(v, secret.Reveal(), rules.Redacted)
+			for _, other := range secret.Spellings() {
+				if other.Len() > 7 {
+					v = strings.ReplaceAll(v, other.Reveal(), rules.Redacted)
+				}
+			}
 		}
 	}
 	return v

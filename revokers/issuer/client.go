@@ -153,11 +153,11 @@ func (c *Client) Do(ctx context.Context, i *Instance, r Request) (Response, erro
 		return Response{}, plain(err)
 	}
 	defer resp.Body.Close()
-	b, err := io.ReadAll(io.LimitReader(resp.Body, maxBody))
+	b, err := io.ReadAll(io.LimitReader(resp.Body, maxBody+1))
 	if err != nil {
 		return Response{}, plain(err)
 	}
-	return Response{resp.StatusCode, resp.Header, b}, nil
+	return Response{resp.StatusCode, resp.Header, b[:min(len(b), maxBody)], len(b) > maxBody}, nil
 }
 
 // ErrTimeout reports whether err is a time-out of the network or of the

@@ -37,6 +37,7 @@ type Response struct {
 	Status int
 	Header http.Header
 	Body   []byte
+	Cut    bool // the body was longer than what is read of it, 1 MiB
 }
 
 // Doer sends requests to instances. Client is one; package guard decorates it

@@ -49,6 +49,8 @@ type metadata struct {
 	Revocation    string `json:"revocation_endpoint"`
 	UserInfo      string `json:"userinfo_endpoint"`
 	JWKS          string `json:"jwks_uri"`
+
+	foreign map[string]bool // endpoints at another host, which are not asked
 }
 
 // discover reads the issuer's metadata. Every endpoint must have the issuer's
@@ -84,13 +86,14 @@ func (s *Issuers) discover(ctx context.Context, i *issuer.Instance) (*metadata, 
 	if strings.TrimRight(m.Issuer, "/") != strings.TrimRight(name, "/") {
 		return nil, errors.New("the metadata belongs to another issuer than the one that was named")
 	}
-	for _, e := range []*string{&m.Introspection, &m.Revocation, &m.UserInfo, &m.JWKS} {
+	m.foreign = map[string]bool{}
+	for name, e := range map[string]*string{introspection: &m.Introspection, "revocation": &m.Revocation, userinfo: &m.UserInfo, "jwks": &m.JWKS} {
 		if *e == "" {
 			continue
 		}
 		u, err := url.Parse(*e)
 		if err != nil || u.Scheme != i.URL.Scheme || u.Host != i.URL.Host {
-			*e = ""
+			*e, m.foreign[name] = "", true
 			continue
 		}
 		// Relative to the instance, whose path the client adds again.
@@ -146,6 +149,9 @@ func (v Token) Verify(ctx context.Context, t revokers.Target, endpoint string) (
 	path := map[string]string{introspection: m.Introspection, userinfo: m.UserInfo}[endpoint]
 	if path == "" {
 		a.Class, a.Reason, a.Detail = revokers.Other, revokers.Unsupported, "the issuer has no "+endpoint+" endpoint"
+		if m.foreign[endpoint] {
+			a.Reason, a.Detail = revokers.Unexpected, "the issuer's metadata place its "+endpoint+" endpoint at another host, where no token is sent"
+		}
 		return a, nil
 	}
 	if endpoint == introspection {
@@ -160,6 +166,8 @@ func silent(a *revokers.Answer, r issuer.Response) bool {
 	a.Challenge = revokers.Schemes(r.Header.Values("WWW-Authenticate"))
 	a.RetryAfter, _ = guard.RetryAfter(r.Header, time.Now())
 	switch {
+	case r.Cut:
+		a.Class, a.Reason = revokers.Other, revokers.Unexpected
 	case guard.IsThrottle(r):
 		a.Class, a.Reason = revokers.Silent, revokers.Throttled
 	case r.Status >= 500 || r.Status == http.StatusRequestTimeout:

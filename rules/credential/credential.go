@@ -44,6 +44,10 @@ type Ref struct {
 // order work and are displayed, and never decide.
 type Claims struct {
 	Hosts []string `json:"hosts,omitempty"`
+	// Near are hosts on the lines around that look like servers of the
+	// provider's product. They are too far away to say where a credential
+	// belongs, and enough to doubt that another server's refusal ends it.
+	Near []string `json:"near,omitempty"`
 	// Expires is a carrier's expiry: a cookie's Expires or Max-Age, a jar's
 	// column, a neighbour's expires_at.
 	Expires *time.Time `json:"expires,omitempty"`
@@ -54,7 +58,7 @@ type Claims struct {
 
 // IsZero reports whether the text claims nothing.
 func (c Claims) IsZero() bool {
-	return len(c.Hosts) == 0 && c.Expires == nil && c.User == "" && c.Database == ""
+	return len(c.Hosts) == 0 && len(c.Near) == 0 && c.Expires == nil && c.User == "" && c.Database == ""
 }
 
 // maxHosts bounds the hosts that are kept for one credential.
@@ -66,6 +70,11 @@ func (c *Claims) Merge(o Claims) {
 	for _, h := range o.Hosts {
 		if len(c.Hosts) < maxHosts && !slices.Contains(c.Hosts, h) {
 			c.Hosts = append(slices.Clip(c.Hosts), h)
+		}
+	}
+	for _, h := range o.Near {
+		if len(c.Near) < maxHosts && !slices.Contains(c.Near, h) {
+			c.Near = append(slices.Clip(c.Near), h)
 		}
 	}
 	if c.Expires == nil {

@@ -5,10 +5,14 @@ package credential
 import (
 	"crypto/hmac"
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/hex"
 	"fmt"
 	"io"
 	"log/slog"
+	"net/url"
+	"slices"
+	"strings"
 )
 
 // Redacted is what every printer shows in place of a secret.
@@ -93,6 +97,37 @@ func (s Secret) Hint() string {
 		}
 	}
 	return fmt.Sprintf("%s…(%d bytes)", head, s.Len())
+}
+
+// Spellings are other forms in which the same value is written down: URL-encoded
+// and decoded, with padding and without, and as base64. Whoever compares values
+// compares all of them.
+func (s Secret) Spellings() []Secret {
+	v := s.Reveal()
+	forms := []string{url.QueryEscape(v), url.PathEscape(v), strings.Trim(v, `"`), strings.TrimRight(v, "="), v + "=", v + "==",
+		base64.StdEncoding.EncodeToString([]byte(v)), base64.RawStdEncoding.EncodeToString([]byte(v)), base64.URLEncoding.EncodeToString([]byte(v)), base64.RawURLEncoding.EncodeToString([]byte(v)),
+		hex.EncodeToString([]byte(v)), strings.ToUpper(hex.EncodeToString([]byte(v)))}
+	for _, decode := range []func(string) (string, error){url.QueryUnescape, url.PathUnescape, plain(base64.StdEncoding), plain(base64.RawStdEncoding), plain(base64.URLEncoding), plain(base64.RawURLEncoding),
+		func(s string) (string, error) { b, err := hex.DecodeString(s); return string(b), err }} {
+		if d, err := decode(v); err == nil {
+			forms = append(forms, d)
+		}
+	}
+	slices.Sort(forms)
+	var out []Secret
+	for _, f := range slices.Compact(forms) {
+		if f != v && f != "" {
+			out = append(out, NewSecretString(f))
+		}
+	}
+	return out
+}
+
+func plain(e *base64.Encoding) func(string) (string, error) {
+	return func(s string) (string, error) {
+		b, err := e.DecodeString(s)
+		return string(b), err
+	}
 }
 
 func (Secret) String() string                 { return Redacted }

@@ -285,7 +285,7 @@ func (l *look) add(t *text, m raw) {
 		}
 	}
 	m.leads = m.rule.leads && m.secret.start == m.start
-	m.text = nil
+	m.said, m.text = m.claimed(), nil
 	if m.elsewhere {
 		l.elsewhere = append(l.elsewhere, m)
 		return

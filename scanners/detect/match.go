@@ -74,6 +74,7 @@ type raw struct {
 	leads      bool // the secret begins with the expression's own literal
 	extends    bool // goes on over a line break from a match that one line shows whole: both are reported
 	claims     []string
+	said       rules.Claims  // all that the text says, once the text itself is let go
 	carrier    rules.Offline // what surrounds the value claims about its expiry
 	token      *token.Facts
 	issuer     string // host of a token's iss

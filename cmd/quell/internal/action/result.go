@@ -6,6 +6,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/quellhq/quell/cmd/quell/internal/report"
 	"github.com/quellhq/quell/revokers"
@@ -88,7 +89,7 @@ func (r *Result) state(c report.Credential) (word string, weight int) {
 		return "**live**", 6
 	case asked && v.Liveness == revokers.Dead:
 		return "dead", 0
-	case c.Offline.State == rules.OfflineExpired && !c.Renewable:
+	case revokers.Over(c.Ref, time.Now()) && !c.Renewable:
 		return "expired", 0
 	case asked && v.Reason != "":
 		return "unknown: " + string(v.Reason), 2 + int(c.Confidence)

@@ -2,9 +2,11 @@ package cli
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"net/url"
 	"os"
@@ -24,7 +26,7 @@ import (
 
 func (a *app) policy() *cobra.Command {
 	c := &cobra.Command{Use: "policy", Short: "Make and check the file that says what is yours and what may be killed", Args: cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error { return errors.New("policy what? init or check") }}
+		RunE: func(c *cobra.Command, _ []string) error { return errors.New("policy what? init, add or check") }}
 	var instances []string
 	var force bool
 	init := &cobra.Command{Use: "init", Short: "Write a policy from your own logins and the instances that you name", Args: cobra.NoArgs,
@@ -43,6 +45,16 @@ killed. Its keys are those of [[instance]] in the policy file.`,
 		RunE: func(c *cobra.Command, _ []string) error { return a.policyInit(c.Context(), instances, force) }}
 	init.Flags().StringArrayVar(&instances, "instance", nil, "an issuer of yours, `PROVIDER=URL[,KEY=VALUE…]` (repeatable)")
 	init.Flags().BoolVar(&force, "force", false, "replace an existing file")
+	var more []string
+	add := &cobra.Command{Use: "add", Short: "Add an issuer of yours to the policy", Args: cobra.NoArgs,
+		Long: `Add an issuer of yours to the policy. What is in the file stays as it is.
+
+  quell policy add --instance gitlab=https://gitlab.example.com,admin=env:GITLAB_ADMIN_TOKEN
+
+It is taken to be yours: everything that it issues may be killed. Its keys are
+those of [[instance]] in the policy file.`,
+		RunE: func(*cobra.Command, []string) error { return a.policyAdd(more) }}
+	add.Flags().StringArrayVar(&more, "instance", nil, "an issuer of yours, `PROVIDER=URL[,KEY=VALUE…]` (repeatable)")
 	check := &cobra.Command{Use: "check", Short: "Read the policy and say what it allows", Args: cobra.NoArgs, RunE: func(*cobra.Command, []string) error {
 		rt, err := a.runtime(mayLackSecrets)
 		if err != nil {
@@ -66,7 +78,7 @@ killed. Its keys are those of [[instance]] in the policy file.`,
 		}
 		return nil
 	}}
-	c.AddCommand(init, check)
+	c.AddCommand(init, add, check)
 	return c
 }
 
@@ -82,7 +94,7 @@ func (a *app) policyInit(ctx context.Context, instances []string, force bool) er
 			return err
 		}
 		if rt.Rules.Providers[in.Provider] == nil {
-			return fmt.Errorf("--instance: no provider %q (have %s)", in.Provider, strings.Join(providerNames(rt.Rules), ", "))
+			return fmt.Errorf("--instance: no provider %q (quell: hint: quell rules list)", in.Provider)
 		}
 		p.Instance = append(p.Instance, in)
 	}
@@ -124,6 +136,62 @@ func (a *app) policyInit(ctx context.Context, instances []string, force bool) er
 		return fmt.Errorf("policy: %w", err)
 	}
 	a.say("wrote %s", path)
+	return nil
+}
+
+// policyAdd appends instances to the policy file.
+func (a *app) policyAdd(instances []string) error {
+	if len(instances) == 0 {
+		return errors.New("no instance is named (quell: hint: --instance PROVIDER=URL)")
+	}
+	rt, err := a.runtime(mayLackSecrets)
+	if err != nil {
+		return err
+	}
+	path := a.policyFile
+	if path == "" {
+		path = rt.Dirs.PolicyFile()
+	}
+	text, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		text, err = []byte("version = 1\n"), nil
+	}
+	if err != nil {
+		return fmt.Errorf("policy: %w", err)
+	}
+	for _, s := range instances {
+		in, err := parseInstance(s, rt.Rules)
+		if err != nil {
+			return err
+		}
+		if rt.Rules.Providers[in.Provider] == nil {
+			return fmt.Errorf("--instance: no provider %q (quell: hint: quell rules list)", in.Provider)
+		}
+		if slices.ContainsFunc(rt.Policy.Instance, func(o policy.Instance) bool {
+			return o.Provider == in.Provider && strings.EqualFold(strings.TrimRight(o.URL, "/"), strings.TrimRight(in.URL, "/")) && o.Cookie == in.Cookie
+		}) {
+			return fmt.Errorf("--instance: %s has %s already", path, in.Provider+" "+in.URL)
+		}
+		rt.Policy.Instance = append(rt.Policy.Instance, in)
+		b, err := toml.Marshal(map[string]any{"instance": []policy.Instance{in}})
+		if err != nil {
+			return fmt.Errorf("policy: %w", err)
+		}
+		text = append(append(bytes.TrimRight(text, "\n"), "\n\n"...), b...)
+	}
+	// A file whose last table is written in another way can't be appended to.
+	if p, err := policy.Parse(path, text); err != nil {
+		return err
+	} else if len(p.Instance) != len(rt.Policy.Instance) {
+		return fmt.Errorf("%s: instances that are written as one list can't be added to", path)
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return fmt.Errorf("policy: %w", err)
+	}
+	if err := output.WriteFile(path, text, output.Mode); err != nil {
+		return fmt.Errorf("policy: %w", err)
+	}
+	a.say("added to %s", path)
 	return nil
 }
 

@@ -154,23 +154,14 @@ func (p *Policy) Owns(i *issuer.Instance, r *rules.Rule, identity map[string]str
 	return false
 }
 
-// appliesTo reports whether an identity counts at an instance. An identity
-// without an address counts at the provider's public hosts; if it has none,
-// at the only instance that the policy names.
+// appliesTo reports whether an identity counts at an instance. One without an
+// address counts at the provider's public hosts alone: on another server the
+// same number is somebody else.
 func (p *Policy) appliesTo(o Own, i *issuer.Instance) bool {
 	if o.URL != "" {
 		return same(o.URL, i.URL.String())
 	}
-	if !i.Operator {
-		return true
-	}
-	named := 0
-	for _, other := range p.Instance {
-		if other.Provider == o.Provider {
-			named++
-		}
-	}
-	return i.Public || named == 1 && !i.HasPublic
+	return !i.Operator || i.Public
 }
 
 func same(a, b string) bool {

@@ -29,9 +29,9 @@ func (p *Policy) Instances(set *rules.Set, sole []string, getenv func(string) st
 			out = append(out, &issuer.Instance{Provider: id, URL: &url.URL{Scheme: "https", Host: h}, Public: true, HasPublic: true, Sole: slices.Contains(sole, id)})
 		}
 	}
-	for _, i := range p.Instance {
+	for n, i := range p.Instance {
 		if set.Providers[i.Provider] == nil {
-			return nil, fmt.Errorf("policy: no provider %q (quell: hint: quell rules list)", i.Provider)
+			return nil, fmt.Errorf("policy: instance %d: no provider has the id that it names (quell: hint: quell rules list)", n+1)
 		}
 		in, err := i.build(getenv, missing)
 		if err != nil {
@@ -130,17 +130,17 @@ func (i Instance) network() (issuer.Network, error) {
 	if i.CA != "" {
 		b, err := os.ReadFile(i.CA)
 		if err != nil {
-			return n, fmt.Errorf("ca: %w", err)
+			return n, errors.New("ca: the file that it names can't be read")
 		}
 		n.CA = x509.NewCertPool()
 		if !n.CA.AppendCertsFromPEM(b) {
-			return n, fmt.Errorf("ca: %s contains no certificate", i.CA)
+			return n, errors.New("ca: the file that it names contains no certificate")
 		}
 	}
 	if i.ClientCert != "" {
 		c, err := tls.LoadX509KeyPair(i.ClientCert, i.ClientCert)
 		if err != nil {
-			return n, fmt.Errorf("client_cert: %s does not contain a certificate and its key", i.ClientCert)
+			return n, errors.New("client_cert: the file that it names does not contain a certificate and its key")
 		}
 		n.ClientCert = &c
 	}

@@ -43,7 +43,7 @@ func TestWhoseACredentialIs(t *testing.T) {
 		"an empty value":                                       {own("identity=['']"), public, map[string]string{"id": ""}, false},
 		"another provider":                                     {strings.Replace(own("identity=['7']"), "gitlab", "github", 1), public, map[string]string{"id": "7"}, false},
 		"an identity of the public host at a server":           {own("identity=['7']") + oneInstance, mixed, map[string]string{"id": "7"}, false},
-		"an identity without an address at the only server":    {own("identity=['7']") + oneInstance, a, map[string]string{"id": "7"}, true},
+		"an identity without an address at the only server":    {own("identity=['7']") + oneInstance, a, map[string]string{"id": "7"}, false},
 		"an identity without an address at one of two servers": {own("identity=['7']") + instances, a, map[string]string{"id": "7"}, false},
 		"an identity at its server":                            {own("identity=['7']\nurl='https://a.example'") + instances, a, map[string]string{"id": "7"}, true},
 		"an identity at its server, spelled otherwise":         {own("identity=['7']\nurl='https://A.example/'") + instances, a, map[string]string{"id": "7"}, true},

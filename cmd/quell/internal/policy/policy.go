@@ -51,7 +51,7 @@ type Kill struct {
 type Own struct {
 	Provider string `toml:"provider"`
 	// URL is the instance at which the identity counts. Without one it counts
-	// at the provider's public hosts, or at the provider's only instance.
+	// at the provider's public hosts alone.
 	URL string `toml:"url,omitempty"`
 	// Identity are values of the field that decides ownership: unique at the
 	// issuer, and not chosen by users.
@@ -160,7 +160,7 @@ func (k Kill) validate() error {
 	if k.Tiers != nil {
 		for _, t := range *k.Tiers {
 			if !slices.Contains([]rules.Tier{rules.TierSelf, rules.TierAdmin, rules.TierCollateral}, t) {
-				return fmt.Errorf("kill.tiers: %q is not self, admin or collateral", t)
+				return errors.New("kill.tiers: an entry is not self, admin or collateral")
 			}
 		}
 	}

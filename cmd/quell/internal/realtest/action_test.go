@@ -364,7 +364,7 @@ func TestActionKills(t *testing.T) {
 	o.env["QUELL_STATE"] = ledger
 	o.env["QUELL_FINGERPRINT_KEY"] = strings.Repeat("ab", 32)
 	story := o.quell(0, "ledger", "--format", "jsonl")
-	for _, want := range []string{"github:alice", "Confirmed", "delete the run's logs", "deleted, and gone", "actions-run/55"} {
+	for _, want := range []string{"github:alice", "Confirmed", `"delete_logs"`, "deleted, and gone", "actions-run/55"} {
 		if !strings.Contains(story, want) {
 			t.Errorf("the ledger does not tell of %s:\n%s", want, story)
 		}

@@ -98,7 +98,7 @@ func TestWhatStopsAnApply(t *testing.T) {
 			b.in.URL = &u
 		}, "no longer names", 0},
 		"it became a credential that quell works with": {func(b *bench) { b.planner.Own = guard.NewOwn([]credential.Secret{b.creds[0].Secret}) }, "quell works with", 0},
-		"it became a canary":                           {func(b *bench) { b.applier.Checker.Canary = func(credential.Ref) bool { return true } }, "canary", 0},
+		"it became a canary":                           {func(b *bench) { b.applier.Checker.Canary = func(credential.Credential) bool { return true } }, "canary", 0},
 		"the issuer does not answer":                   {func(b *bench) { b.issuer.set(func(g *github) { g.down = true }) }, "not known to be live", ExitLeft},
 		"the identity is no longer the operator's":     {func(b *bench) { b.applier.Policy.Own = nil }, "nothing shows that it is yours", ExitLeft},
 		"kill.max is zero":                             {func(b *bench) { b.applier.Policy.Kill.Max = &zero }, "0 kills", ExitLeft},

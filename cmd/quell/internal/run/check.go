@@ -22,7 +22,7 @@ type Checker struct {
 	Verifier  revokers.Verifier
 	Asker     *guard.Asker
 	// Canary reports whether a credential must never be sent anywhere.
-	Canary func(credential.Ref) bool
+	Canary func(credential.Credential) bool
 	// Time bounds the asking; zero means ten minutes.
 	Time time.Duration
 	// Offline asks no issuer.
@@ -146,7 +146,7 @@ func strength(c credential.Credential) int {
 // and a public host only if none of those decided.
 func (k *Checker) One(ctx context.Context, c credential.Credential) Checked {
 	out := Checked{Credential: c}
-	canary := k.Canary != nil && k.Canary(c.Ref)
+	canary := k.Canary != nil && k.Canary(c)
 	if v, done := revokers.WithoutAsking(k.Set, c, canary, time.Now()); done {
 		out.Verdicts = []revokers.Verdict{v}
 		if v.Reason == revokers.Unsupported {

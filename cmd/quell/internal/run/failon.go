@@ -3,6 +3,7 @@ package run
 import (
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/quellhq/quell/revokers"
 	"github.com/quellhq/quell/rules"
@@ -14,7 +15,7 @@ type FailOn string
 // Counts reports whether a credential counts under f.
 func (f FailOn) Counts(c rules.Credential, v *revokers.Verdict) bool {
 	live := v != nil && v.Liveness == revokers.Live
-	dead := v != nil && v.Liveness == revokers.Dead && (v.Reason != revokers.Expired || !c.Renewable) || c.Offline.State == rules.OfflineExpired && !c.Renewable
+	dead := v != nil && v.Liveness == revokers.Dead && (v.Reason != revokers.Expired || !c.Renewable) || revokers.Over(c.Ref, time.Now()) && !c.Renewable
 	switch {
 	case c.Kind == rules.KindPublic:
 		return false // whatever is found in every page fails no build

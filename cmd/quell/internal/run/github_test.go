@@ -187,7 +187,7 @@ func (b *bench) installation(pol *policy.Policy, list issuer.Instances) (*Planne
 	to := []age.Recipient{b.id.Recipient()}
 	registry := natives.New(natives.Config{Doer: &issuer.Client{}, Key: []byte("key")})
 	canary := pol.Canary()
-	checker := &Checker{Set: b.set, Instances: list, Verifier: registry, Asker: &guard.Asker{}, Canary: func(r credential.Ref) bool { return canary(r.Fingerprint) }}
+	checker := &Checker{Set: b.set, Instances: list, Verifier: registry, Asker: &guard.Asker{}, Canary: func(c credential.Credential) bool { return canary(c.Fingerprint) }}
 	p := &Planner{Set: b.set, Registry: registry, Policy: pol, Own: Own(b.set, list, func(string) string { return "" }), Recipients: to, Redactor: report.NewRedactor()}
 	return p, &Applier{
 		Planner: p, Checker: checker, Prover: &prove.Prover{Asker: checker.Asker, Verifier: registry, Controls: &prove.Controls{}},

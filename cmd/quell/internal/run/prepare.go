@@ -95,7 +95,7 @@ func (r *applying) forbidden(ctx context.Context, w *item) (bool, error) {
 		return r.hold(ctx, w, h.Why, h.Remedy, "")
 	}
 	switch {
-	case r.Checker.Canary != nil && r.Checker.Canary(w.it.Ref), revokers.Honeytoken(r.Planner.Set, w.cred):
+	case r.Checker.Canary != nil && r.Checker.Canary(w.cred), revokers.Honeytoken(r.Planner.Set, w.cred):
 		return r.hold(ctx, w, "it is a canary", "none: whoever placed it wants to know", "")
 	case r.Planner.Own.Has(w.cred.Secret):
 		return r.hold(ctx, w, "it is a credential that quell works with", "none: rotate it by hand", "")

@@ -86,7 +86,7 @@ func (r *Runtime) again(ctx context.Context, k *Checker, e ledger.Sealed, c cred
 	if e.Ref.Instance == "" {
 		return k.One(ctx, c).Verdicts
 	}
-	if v, done := revokers.WithoutAsking(r.Rules, c, k.Canary(c.Ref), r.options.Now()); done {
+	if v, done := revokers.WithoutAsking(r.Rules, c, k.Canary(c), r.options.Now()); done {
 		return []revokers.Verdict{v}
 	}
 	in := r.instanceOf(rule, e.Ref)

@@ -143,7 +143,7 @@ func (x *restoring) bind(ref ledger.Ref, fill func(revokers.Target) revokers.Tar
 	if missing, ok := interp.Has(x.target, x.revoke.Restore.Needs); !ok {
 		return fmt.Errorf("restore: it needs %s of the [[instance]] in the policy", missing)
 	}
-	if v, done := revokers.WithoutAsking(x.r.Rules, x.target.Credential, x.checker.Canary(x.target.Ref), x.r.options.Now()); done && v.Reason == revokers.Canary {
+	if v, done := revokers.WithoutAsking(x.r.Rules, x.target.Credential, x.checker.Canary(x.target.Credential), x.r.options.Now()); done && v.Reason == revokers.Canary {
 		return errors.New("restore: it is a canary, which is never contacted")
 	}
 	return nil

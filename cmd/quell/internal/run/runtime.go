@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -233,9 +234,11 @@ func (r *Runtime) Checker() *Checker {
 		Instances: r.Instances,
 		Verifier:  r.Registry,
 		Asker:     r.Asker,
-		Canary:    func(c credential.Ref) bool { return canary(c.Fingerprint) },
-		Time:      r.options.ProbeTime,
-		Offline:   r.options.Offline,
+		Canary: func(c credential.Credential) bool {
+			return canary(c.Fingerprint) || slices.ContainsFunc(c.Secret.Spellings(), func(s credential.Secret) bool { return canary(r.Keys.Fingerprint.Fingerprint(s)) })
+		},
+		Time:    r.options.ProbeTime,
+		Offline: r.options.Offline,
 	}
 }
 

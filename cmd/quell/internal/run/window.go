@@ -94,7 +94,7 @@ func (s *scan) credential(c grouped, checked *Checked) {
 			s.emit(report.Verdict{Fingerprint: c.Fingerprint, Verdict: x})
 		}
 	}
-	CountVerdict(sum, v, c.Offline.State == rules.OfflineExpired && !c.Renewable)
+	CountVerdict(sum, v, revokers.Over(c.Ref, s.start) && !c.Renewable)
 	if v != nil && v.Reason == revokers.Refused {
 		// The hints at the end count them; they need the provider and the verdict.
 		s.refused = append(s.refused, Checked{Credential: rules.Credential{Ref: rules.Ref{Provider: c.Provider}}, Verdicts: []revokers.Verdict{*v}})
