@@ -64,7 +64,7 @@ func TestAgentsFiles(t *testing.T) {
 			map[string]want{oat: {"claude-oauth-token", "unknown"}, ort: {"claude-refresh-token", "unknown"}}},
 		"claude.ai in a transcript": {`{"type":"user","message":{"content":"here: Cookie: sessionKey=` + sid + `; x=1\n"}}`, map[string]want{sid: {"claude-session", "unknown"}}},
 		"~/.codex/auth.json": {fmt.Sprintf(`{"OPENAI_API_KEY":null,"tokens":{"id_token":"%s","access_token":"%s","refresh_token":"rt_%s","account_id":"1"}}`, codex, codex, refresh),
-			map[string]want{codex: {"jwt", "expired"}, "rt_" + refresh: {"oauth-refresh-token", "unknown"}}},
+			map[string]want{codex: {"jwt", "expired"}, "rt_" + refresh: {"codex-refresh-token", "unknown"}}},
 		"Copilot": {`{"endpoints":{},"token":"` + copilot + `","refresh_in":1500}`, map[string]want{copilot: {"copilot-token", "expired"}}},
 		"Cursor":  {"Cookie: WorkosCursorSessionToken=user_" + "01JABCDEFGHJKMNPQRSTVWXYZ0" + "%3A%3A" + cursor, map[string]want{"user_01JABCDEFGHJKMNPQRSTVWXYZ0%3A%3A" + cursor: {"cursor-session", "unknown"}}},
 		"~/.mcp-auth/mcp-remote-0.1/x_tokens.json": {fmt.Sprintf("{\n  \"access_token\": \"%s\",\n  \"token_type\": \"Bearer\",\n  \"expires_in\": 3600,\n  \"refresh_token\": \"%s\"\n}", opaque, refresh),

@@ -16,8 +16,9 @@ func TestNeedles(t *testing.T) {
 		t.Fatal(err)
 	}
 	e := New(&rules.Set{Rules: []*rules.Rule{{ID: "x", Regex: x}}})
-	if len(e.anchors) != 3 || string(e.anchors[0].needle[0]) != "X-Amz-" || string(e.anchors[0].needle[1]) != "Signature=" {
-		t.Fatalf("%+v", e.anchors)
+	own := slices.DeleteFunc(slices.Clone(e.anchors), func(a placed) bool { return a.octets }) // lists of bytes have marks of their own
+	if len(own) != 3 || string(own[0].needle[0]) != "X-Amz-" || string(own[0].needle[1]) != "Signature=" {
+		t.Fatalf("%+v", own)
 	}
 	r := rand.New(rand.NewPCG(31, 32))
 	pieces := []string{"https://example.com/a", "https://example.com/a?", "?", "X-Amz-", "Signature=", "X-Amz-Signature=", "X-Amz-Signature=0123456789abcdef", "0123456789abcdef", "\n", " ", strings.Repeat("b", 40), strings.Repeat("c d ", 300)}
