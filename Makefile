@@ -1,7 +1,6 @@
 # make        build ./bin/quell
 # make test   install what the tests sign in to, then run all of them
-# make campaign  damaged archives at random; what is lost is found or reported
-# make campaign  kill, fill and restart what an apply depends on, 500 times each
+# make campaign  damage archives at random; kill, fill and restart what an apply depends on, 500 times each
 # make bench  throughput of each source on one core, and a pair with gitleaks
 QUELL_TOOLS ?= $(if $(XDG_CACHE_HOME),$(XDG_CACHE_HOME),$(HOME)/.cache)/quell-tools
 export QUELL_TOOLS
@@ -27,14 +26,16 @@ test:
 	wait $$pid || { cat $(QUELL_TOOLS)/install.log; exit 1; }; \
 	[ $$status -eq 0 ] && QUELL_REAL=1 go test -race -timeout $(LIMIT) ./cmd/quell/internal/realtest
 
-# Damaged files of every form, at random: CAMPAIGN of each. A failure prints QUELL_SEED.
-CAMPAIGN ?= 300
-campaign:
-	QUELL_CAMPAIGN=$(CAMPAIGN) go test -timeout $(LIMIT) ./scanners/archive -run 'TestDamageIsNeverSilent|TestHostileInputsEndInTime' -v
+# Damaged files of every form, at random: DAMAGED of each. A failure prints QUELL_SEED.
+DAMAGED = 300
+campaign: campaign-archives campaign-apply
+
+campaign-archives:
+	QUELL_CAMPAIGN=$(DAMAGED) go test -timeout $(LIMIT) ./scanners/archive -run 'TestDamageIsNeverSilent|TestHostileInputsEndInTime' -v
 
 # N repetitions of each campaign of package run; make test runs short ones.
 N = 500
-campaign:
+campaign-apply:
 	QUELL_CAMPAIGN=$(N) go test -timeout 6h -v ./cmd/quell/internal/run -run 'Killed|Opposite|Disk|Restarts'
 	go test -v ./cmd/quell/internal/ledger -run 'BackAndForth|Manipulat|Killed|WriteThatFails'
 
@@ -59,4 +60,4 @@ docs:
 clean:
 	rm -rf bin dist
 
-.PHONY: build test campaign bench docs release release-tools clean
+.PHONY: build test campaign campaign-archives campaign-apply bench docs release release-tools clean

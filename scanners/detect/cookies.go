@@ -29,6 +29,21 @@ var (
 	structureRE = regexp.MustCompile(`^(?:Fe26\.2\*|s(?:%3A|:)[\w-]{20,}\.[A-Za-z0-9+/%]{40,}|\.?[\w-]{8,}\.[\w-]{6}\.[\w-]{27}$|\.?[\w-]{8,}:[0-9A-Za-z]{6}:[\w-]{27,43}$|CfDJ8[\w-]{60,}|MT[A-Za-z0-9_-]{60,}|gAAAAA[\w-]{60,}|ey[\w-]{10,}\.[\w-]*\.[\w-]{10,}|eyJpdiI6[\w%+/=]{60,}|[A-Za-z0-9+/%]{20,}(?:=|%3D){0,2}--[A-Za-z0-9+/%]{16,}|"?2\|1:0\||SFMyNTY\.g3|BAh[\w%+/=]{20,}--)`)
 )
 
+// parsed is how far one rule has read the cookies of a text. A text's matches come
+// rule by rule: what one rule has read says nothing of the next one's places.
+type parsed struct {
+	rule *compiled
+	end  int
+}
+
+// by returns p for a rule: from the text's begin where another one was at work.
+func (p *parsed) by(rule *compiled) *parsed {
+	if p.rule != rule {
+		*p = parsed{rule: rule}
+	}
+	return p
+}
+
 // crumb is one cookie where it stands.
 type crumb struct {
 	name, value span
@@ -43,7 +58,7 @@ func (l *look) cookies(t *text, m *raw, keep func(*raw) bool) {
 	var list []crumb
 	// What one header's reading has covered isn't read again from a name in it:
 	// cookie=cookie=… would take quadratic time.
-	if m.end < t.parsed {
+	if m.end < t.parsed.by(m.rule).end {
 		return
 	}
 	switch {
@@ -70,7 +85,7 @@ func (l *look) cookies(t *text, m *raw, keep func(*raw) bool) {
 		list = header(b, m.end, set)
 	}
 	for _, c := range list {
-		t.parsed = max(t.parsed, c.value.end)
+		t.parsed.end = max(t.parsed.end, c.value.end)
 	}
 	for _, c := range list {
 		if n, ok := l.crumb(t, m, c); ok && keep(&n) && l.e.judge(l.s, &n, l.chunk) {

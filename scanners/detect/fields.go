@@ -62,7 +62,7 @@ var percentRE = regexp.MustCompile(`%[0-9A-Fa-f]{2}`)
 // cookieObject notes the cookie that an object, a call or a tag describes by its members.
 func (l *look) cookieObject(t *text, rule *compiled, at int) {
 	from, to := enclosing(t.data, span{at, at})
-	if t.parsed = max(t.parsed, to); to-from > maxField {
+	if t.parsed.end = max(t.parsed.end, to); to-from > maxField {
 		return
 	}
 	read := func(key *regexp.Regexp) (field, bool) {

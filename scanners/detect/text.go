@@ -9,7 +9,7 @@ import (
 // another text, with the place that every byte came from.
 type text struct {
 	seen   survey
-	parsed int // to where cookies have been told apart
+	parsed parsed
 	data   []byte
 	parent *text     // nil: the chunk
 	segs   []segment // by place; none for the chunk
@@ -48,7 +48,7 @@ const (
 // reset prepares t for what is derived from parent.
 func (t *text) reset(parent *text) {
 	t.parent, t.data, t.segs, t.cuts = parent, t.data[:0], t.segs[:0], t.cuts[:0]
-	t.payloads, t.parsed, t.seen.unfolded = t.payloads[:0], 0, false
+	t.payloads, t.parsed, t.seen.unfolded = t.payloads[:0], parsed{}, false
 	t.views, t.decoded, t.inside = parent.views, parent.decoded, false
 	t.id, t.openStart, t.openEnd = parent.id, false, false
 }

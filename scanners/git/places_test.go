@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/quellhq/quell/rules"
@@ -42,7 +43,8 @@ func run(t *testing.T, src *git.Source) ([]*rules.Finding, []scanners.Gap) {
 	var found []*rules.Finding
 	var gaps []scanners.Gap
 	p := scanners.Pool{Detector: detect.New(set), Workers: 1}
-	if _, err := p.Run(t.Context(), src, func(f rules.Finding) { found = append(found, &f) }, func(g scanners.Gap) { gaps = append(gaps, g) }); err != nil {
+	var mu sync.Mutex // a source reports gaps while a worker does
+	if _, err := p.Run(t.Context(), src, func(f rules.Finding) { found = append(found, &f) }, func(g scanners.Gap) { mu.Lock(); gaps = append(gaps, g); mu.Unlock() }); err != nil {
 		t.Fatal(err)
 	}
 	if err := src.Attribute(t.Context(), found); err != nil {
@@ -766,7 +768,8 @@ func TestWhatIsIncompleteStaysSo(t *testing.T) {
 		src := &git.Source{Dir: r.dir, Memory: m}
 		defer src.Close()
 		p := scanners.Pool{Detector: detector(t), Workers: 1}
-		if _, err := p.Run(t.Context(), broken{src, on}, func(f rules.Finding) { found = append(found, &f) }, func(g scanners.Gap) { gaps = append(gaps, g) }); err != nil {
+		var mu sync.Mutex // a source reports gaps while a worker does
+		if _, err := p.Run(t.Context(), broken{src, on}, func(f rules.Finding) { found = append(found, &f) }, func(g scanners.Gap) { mu.Lock(); gaps = append(gaps, g); mu.Unlock() }); err != nil {
 			t.Fatal(err)
 		}
 		return found, gaps

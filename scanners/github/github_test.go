@@ -7,6 +7,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -33,7 +34,16 @@ func run(t *testing.T, src scanners.Source) (paths []string, gaps []string) {
 		t.Fatal(err)
 	}
 	p := scanners.Pool{Detector: detect.New(set), Workers: 1, Unpacker: archive.New(archive.DefaultLimits)}
-	_, err = p.Run(t.Context(), src, func(f rules.Finding) { paths = append(paths, f.Location.Path) }, func(g scanners.Gap) { gaps = append(gaps, g.Error()) })
+	var mu sync.Mutex
+	_, err = p.Run(t.Context(), src, func(f rules.Finding) {
+		mu.Lock()
+		defer mu.Unlock()
+		paths = append(paths, f.Location.Path)
+	}, func(g scanners.Gap) {
+		mu.Lock()
+		defer mu.Unlock()
+		gaps = append(gaps, g.Error())
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
