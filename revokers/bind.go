@@ -47,6 +47,9 @@ func Bind(set *rules.Set, all issuer.Instances, c credential.Credential) Binding
 		}
 		fit = append(fit, i)
 	}
+	if named > 0 {
+		fit = slices.DeleteFunc(fit, func(i *issuer.Instance) bool { return i.Cookie == "" })
+	}
 	if len(fit) == 0 {
 		return Binding{None: fmt.Sprintf("no instance of %s is named that can have issued it", r.Provider.ID)}
 	}

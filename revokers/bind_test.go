@@ -77,12 +77,12 @@ func TestACookieIsNamedByOneInstanceAlone(t *testing.T) {
 		all   issuer.Instances
 		named []bool
 	}{
-		"one application has the name":                           {issuer.Instances{named(t, "https://a.example", "sid")}, []bool{true}},
-		"two applications of one origin with two names":          {issuer.Instances{named(t, "https://a.example", "sid"), named(t, "https://a.example", "other")}, []bool{true}},
-		"two applications have the name":                         {issuer.Instances{named(t, "https://a.example", "sid"), named(t, "https://b.example", "sid")}, []bool{false, false}},
-		"two applications of one origin have the name":           {issuer.Instances{page(named(t, "https://a.example", "sid"), "/a"), page(named(t, "https://a.example", "sid"), "/b")}, []bool{false, false}},
-		"the operator gave no name":                              {issuer.Instances{named(t, "https://a.example", "")}, []bool{false}},
-		"an application without a name could have issued it too": {issuer.Instances{named(t, "https://a.example", "sid"), named(t, "https://a.example", "")}, []bool{true, false}},
+		"one application has the name":                  {issuer.Instances{named(t, "https://a.example", "sid")}, []bool{true}},
+		"two applications of one origin with two names": {issuer.Instances{named(t, "https://a.example", "sid"), named(t, "https://a.example", "other")}, []bool{true}},
+		"two applications have the name":                {issuer.Instances{named(t, "https://a.example", "sid"), named(t, "https://b.example", "sid")}, []bool{false, false}},
+		"two applications of one origin have the name":  {issuer.Instances{page(named(t, "https://a.example", "sid"), "/a"), page(named(t, "https://a.example", "sid"), "/b")}, []bool{false, false}},
+		"the operator gave no name":                     {issuer.Instances{named(t, "https://a.example", "")}, []bool{false}},
+		"an application without a name is not asked":    {issuer.Instances{named(t, "https://a.example", "sid"), named(t, "https://b.example", "")}, []bool{true}},
 	} {
 		var got []bool
 		for _, x := range revokers.Bind(set, c.all, cred).Ask {

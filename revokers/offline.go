@@ -1,6 +1,7 @@
 package revokers
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/quellhq/quell/rules"
@@ -34,6 +35,10 @@ func WithoutAsking(set *rules.Set, c credential.Credential, canary bool, now tim
 		}
 		if r != nil && r.Provider != nil {
 			v.Remedy = "look at the provider's page: docs/providers/" + r.Provider.ID
+		}
+		if add := AddCommand(set, c); add != "" {
+			v.Reason, v.Remedy = NoHost, add
+			v.Detail = fmt.Sprintf("no instance of the policy has the cookie %q", c.Cookie)
 		}
 		return v, true
 	}

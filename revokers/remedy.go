@@ -2,7 +2,12 @@ package revokers
 
 import (
 	"fmt"
+	"net/url"
+	"regexp"
+	"strings"
 
+	"github.com/quellhq/quell/revokers/issuer"
+	"github.com/quellhq/quell/rules"
 	"github.com/quellhq/quell/rules/credential"
 )
 
@@ -49,4 +54,31 @@ func remedyFor(r Reason, t Target) string {
 		return "look at the provider's page: docs/providers/" + t.Instance.Provider
 	}
 	return ""
+}
+
+// plainHost is a host that a command line can hold as it is.
+var plainHost = regexp.MustCompile(`^[a-z0-9](?:[a-z0-9.-]{0,252}[a-z0-9])?(?::[0-9]{1,5})?$`)
+
+// AddCommand is the command that names the instance of a session cookie which
+// no named instance can have issued; empty if the credential is no cookie of a
+// self-hosted application. Host and name are untrusted text: a host that is not
+// plain, or one of several, is left to the operator.
+func AddCommand(set *rules.Set, c credential.Credential) string {
+	r := set.Rule(c.Rule)
+	if c.Cookie == "" || r == nil || r.Provider != nil && len(r.Provider.Hosts) > 0 || rules.CheckCookieName(c.Cookie) != nil || strings.Contains(c.Cookie, "'") {
+		return ""
+	}
+	provider := "webapp"
+	if r.Provider != nil && r.Cookie != nil && r.Probe != nil {
+		provider = r.Provider.ID
+	}
+	host := "HOST"
+	if len(c.Claims.Hosts) == 1 && plainHost.MatchString(c.Claims.Hosts[0]) {
+		host = c.Claims.Hosts[0]
+	}
+	scheme := "https"
+	if u, err := url.Parse("http://" + host); err == nil && host != "HOST" && issuer.Loopback(u.Hostname()) {
+		scheme = "http"
+	}
+	return fmt.Sprintf("quell policy add --instance '%s=%s://%s,cookie=%s,probe_path=/PAGE-OF-A-SIGNED-IN-USER,logout_path=/LOGOUT'", provider, scheme, host, c.Cookie)
 }

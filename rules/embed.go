@@ -117,26 +117,3 @@ func (s *Set) Clone() *Set {
 	c.Providers = maps.Clone(s.Providers)
 	return &c
 }
-
-// NameCookie lets a provider's cookie family be called name too, as an
-// operator's application may call it.
-func (s *Set) NameCookie(provider, name string) error {
-	for i, r := range s.Rules {
-		if r.Cookie == nil || r.Provider == nil || r.Provider.ID != provider {
-			continue
-		}
-		if slices.Contains(r.Cookie.Names, name) {
-			return nil
-		}
-		c := *r
-		c.Cookie = &CookieFamily{Names: append(slices.Clone(r.Cookie.Names), name), Value: r.Cookie.Value}
-		c.Keywords = append(slices.Clone(r.Keywords), strings.ToLower(name))
-		var err error
-		if c.Regex, err = NewExpression(cookieRegex(c.Cookie.Names, c.Cookie.Value)); err != nil {
-			return fmt.Errorf("cookie %q: %w", name, err)
-		}
-		s.Rules[i] = &c
-		return nil
-	}
-	return fmt.Errorf("provider %q has no cookie that could be called %q", provider, name)
-}

@@ -35,6 +35,9 @@ type Rule struct {
 	Checksum string
 	// Cookie is set for cookie families: what a cookie must be called.
 	Cookie *CookieFamily
+	// AnyForm is set for the family of the cookies that the operator names: every
+	// value under one of the names is a session, whatever its form.
+	AnyForm bool
 
 	Examples   []string // generators, see Generate
 	Lookalikes []string
@@ -77,6 +80,8 @@ type Rule struct {
 // Specific orders rules that match the same bytes: the higher one is reported.
 func (r *Rule) Specific() int {
 	switch {
+	case r.AnyForm:
+		return 7 // the operator says what it is
 	case r.Kind == KindPublic:
 		return 6 // whatever its name says, it is public
 	case r.Fallback && r.Random:

@@ -29,7 +29,7 @@ func (e *Engine) judge(s *scratch, m *raw, c scanners.Chunk) bool {
 	if r.Entropy != 0 && entropy(secret) <= leastEntropy(r, secret) {
 		return false
 	}
-	if placeholder(secret) || slices.Contains(printed, secret) {
+	if r.AnyForm && !namedSession(secret) || !r.AnyForm && placeholder(secret) || slices.Contains(printed, secret) {
 		return false
 	}
 	// Who knows a token by its place alone must not take words for one.
@@ -64,10 +64,10 @@ func (e *Engine) judge(s *scratch, m *raw, c scanners.Chunk) bool {
 		m.confidence++
 	}
 	m.offline = rules.Offline{State: rules.OfflineUnknown}
-	if !m.readToken(secret) {
+	if !m.readToken(secret) && !r.AnyForm {
 		return false
 	}
-	if m.public {
+	if m.public && !r.AnyForm {
 		if r := e.byID(publicRule); r != nil {
 			m.rule = r
 		}
@@ -85,7 +85,7 @@ func (e *Engine) judge(s *scratch, m *raw, c scanners.Chunk) bool {
 		m.claims = blockClaims(m.text, m.start, m.end)
 	}
 	if m.cookie != "" {
-		if strings.HasPrefix(secret, "ajax:") || (r.Fallback || r.Cookie.Pattern()) && rules.NoiseCookie(m.cookie) {
+		if !r.AnyForm && (strings.HasPrefix(secret, "ajax:") || (r.Fallback || r.Cookie.Pattern()) && rules.NoiseCookie(m.cookie)) {
 			return false
 		}
 		if m.offline.State == rules.OfflineUnknown {
@@ -95,6 +95,21 @@ func (e *Engine) judge(s *scratch, m *raw, c scanners.Chunk) bool {
 	}
 	return true
 }
+
+// template begins what a program fills in, or what a masker wrote.
+var template = []string{"${", "$(", "{{", "%(", "****", "....", "redacted", "filtered", "masked", "placeholder"}
+
+// namedSession reports whether a value under a name that the operator gives can
+// be a session: it is no mask, no template and no word of a program.
+func namedSession(s string) bool {
+	low := strings.ToLower(s)
+	if slices.ContainsFunc(template, func(p string) bool { return strings.Contains(low, p) }) {
+		return false
+	}
+	return digitsRE.MatchString(s) || uuidRE.MatchString(s) || structureRE.MatchString(s) || evidence(s) >= 0 && strings.ContainsAny(s, "0123456789") || diced(s)
+}
+
+var digitsRE = regexp.MustCompile(`^[0-9]{6,}$`)
 
 // cacheKeyRE is a word and the digest of a lock file: how the caches of CI
 // systems are called.

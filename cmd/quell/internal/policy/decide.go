@@ -59,7 +59,11 @@ func (p *Policy) Decide(q Question) *Hold {
 	case q.Verdict.Reason == revokers.Canary:
 		return &Hold{"it is a canary", "none: whoever placed it wants to know"}
 	case q.Verdict.Reason == revokers.NoHost:
-		return &Hold{q.Verdict.Detail, "an [[instance]] in the policy: quell policy init --instance PROVIDER=URL"}
+		remedy := q.Verdict.Remedy
+		if remedy == "" {
+			remedy = "an [[instance]] in the policy: quell policy add --instance PROVIDER=URL"
+		}
+		return &Hold{q.Verdict.Detail, remedy}
 	case q.Revoke == nil && q.Rotation:
 	case q.Revoke == nil && q.Missing != "":
 		return &Hold{"the revocation needs " + q.Missing + " at the instance", q.Missing + " = … of the [[instance]] in the policy"}

@@ -217,6 +217,11 @@ func (i Instance) validate() error {
 			return err
 		}
 	}
+	if i.Cookie != "" {
+		if err := rules.CheckCookieName(i.Cookie); err != nil {
+			return err
+		}
+	}
 	if i.Settle < 0 {
 		return errors.New("settle is negative")
 	}

@@ -190,6 +190,9 @@ func (k *Checker) One(ctx context.Context, c credential.Credential) Checked {
 	if len(out.Verdicts) == 0 {
 		v := revokers.Undecided(revokers.NoHost, "%s", b.None)
 		v.Remedy = "an [[instance]] in the policy: quell policy add --instance PROVIDER=URL"
+		if add := revokers.AddCommand(k.Set, c); add != "" {
+			v.Remedy = add
+		}
 		out.Verdicts = append(out.Verdicts, v)
 	}
 	return out

@@ -1,0 +1,108 @@
+package rules
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/quellhq/quell/rules/token"
+)
+
+// namedSuffix ends the id of the rule for the cookies that the operator names at
+// instances of a provider.
+const namedSuffix = "-named"
+
+// NameCookie makes every value of a cookie a session of the provider, whatever
+// its form, as the operator says with cookie = NAME of an instance. The rule
+// asks and ends as the provider's cookie family does.
+func (s *Set) NameCookie(provider, name string) error {
+	if err := CheckCookieName(name); err != nil {
+		return err
+	}
+	family := s.probedCookie(provider)
+	if family == nil {
+		return fmt.Errorf("quell cannot ask %q about a cookie called %q (quell: hint: provider = \"webapp\" asks any application)", provider, name)
+	}
+	id := family.ID + namedSuffix
+	i := slices.IndexFunc(s.Rules, func(r *Rule) bool { return r.ID == id })
+	names := []string{name}
+	if i >= 0 {
+		if slices.Contains(s.Rules[i].Cookie.Names, name) {
+			return nil
+		}
+		names = append(slices.Clone(s.Rules[i].Cookie.Names), name)
+	}
+	r := &Rule{
+		ID: id, AnyForm: true, Provider: family.Provider, Kind: KindSessionCookie, Confidence: High, File: family.File, Line: family.Line,
+		Description: "Session cookie that the policy names",
+		Keywords:    lower(names),
+		Cookie:      &CookieFamily{Names: names, Value: namedValue},
+		Stateless:   family.Stateless, Probe: family.Probe, Revokes: family.Revokes,
+		RequestsMax: family.RequestsMax, Note: family.Note, OwnerFields: family.OwnerFields,
+	}
+	var err error
+	if r.Regex, err = NewExpression(namedRegex(names)); err != nil {
+		return fmt.Errorf("cookie %q: %w", name, err)
+	}
+	if err := r.nameGroups(); err != nil {
+		return err
+	}
+	if i >= 0 {
+		s.Rules[i] = r
+		return nil
+	}
+	s.Rules = append(s.Rules, r)
+	return nil
+}
+
+// probedCookie is the provider's cookie family that a request can ask about.
+func (s *Set) probedCookie(provider string) *Rule {
+	for _, r := range s.Rules {
+		if r.Cookie != nil && !r.AnyForm && r.Probe != nil && r.Provider != nil && r.Provider.ID == provider {
+			return r
+		}
+	}
+	return nil
+}
+
+// cookieNameRE is a cookie's name: a token of RFC 9110, 5.6.2.
+var cookieNameRE = regexp.MustCompile("^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}$")
+
+// CheckCookieName reports an error unless a cookie can have the name.
+func CheckCookieName(name string) error {
+	if !cookieNameRE.MatchString(name) {
+		return errors.New("cookie: the name is not one that a cookie can have (RFC 6265, 4.1.1): letters, digits and !#$%&'*+-.^_`|~")
+	}
+	return nil
+}
+
+// namedValue is any value that a browser sends (RFC 6265's cookie-octet), less
+// the quotes and the closing brackets that end it in logs and in code. Values of
+// less than six characters are flags.
+const namedValue = `[A-Za-z0-9!#$%&(*+./:=?@\[^_{|~-]{6,}`
+
+// namedRegex finds a cookie by its name alone. What could be the middle of a
+// value does not end it: half of a session is no session. A parameter of an
+// address is no cookie.
+func namedRegex(names []string) string {
+	var alt []string
+	for _, n := range names {
+		alt = append(alt, regexp.QuoteMeta(n))
+	}
+	return `(?:^|[^\w.%?&-])(?:__Host-|__Secure-)?(` + strings.Join(alt, "|") + `)` +
+		`(?:` + strings.Join([]string{assigned, paired, member, php, jmeter}, "|") + `)` +
+		`(` + namedValue + `)(?:$|[\s;,"'\x60\\<>]|[)\]}](?:$|[^\w]))`
+}
+
+// StatelessAs reports whether a credential's own content carries the whole
+// session, so that its issuer keeps nothing that a logout could delete: the rule
+// says so, or the value has such a framework's form.
+func (r *Rule) StatelessAs(value string) bool {
+	if r.Stateless {
+		return true
+	}
+	_, carried := token.StatelessForm(value)
+	return r.AnyForm && carried
+}

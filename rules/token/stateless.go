@@ -1,0 +1,77 @@
+package token
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"net/url"
+	"regexp"
+	"strings"
+)
+
+// Stateless is a form of cookie that carries the whole session, signed or
+// encrypted: the application keeps nothing that a logout could delete.
+type Stateless struct {
+	Form string // whose form it is
+	// Remedy is what ends such sessions, and how far that reaches.
+	Remedy string
+}
+
+const password = "change the user's password, which ends that user's sessions"
+
+// forms are told by their structure alone; sources: itsdangerous and Django's
+// signing module, ActiveSupport::MessageEncryptor and MessageVerifier, hapi's
+// iron, ASP.NET Core's data protection, Fernet's specification, Plug.Crypto,
+// oauth2-proxy's pkg/encryption.
+var forms = []struct {
+	re *regexp.Regexp
+	Stateless
+}{
+	{regexp.MustCompile(`^\.?[\w-]{8,}\.[\w-]{6}\.(?:[\w-]{27}|[\w-]{43}|[\w-]{86})$`), Stateless{"Flask", "change what get_id of flask-login returns, which ends that user's sessions; or SECRET_KEY, which ends everyone's"}},
+	{regexp.MustCompile(`^\.?[\w-]{8,}:[0-9A-Za-z]{6}:(?:[\w-]{27}|[\w-]{43})$`), Stateless{"Django (signed_cookies)", password + "; or SECRET_KEY, which ends everyone's"}},
+	{regexp.MustCompile(`^[A-Za-z0-9+/]{16,}={0,2}--[A-Za-z0-9+/]{16}={0,2}--[A-Za-z0-9+/]{22}={0,2}$`), Stateless{"Rails (cookie store)", "change secret_key_base, which ends everyone's"}},
+	{regexp.MustCompile(`^[A-Za-z0-9+/]{20,}={0,2}\n?--(?:[0-9a-f]{40}|[0-9a-f]{64})$`), Stateless{"Rack or Rails (signed cookie)", "change the secret of the sessions, which ends everyone's"}},
+	{regexp.MustCompile(`^Fe26\.2\*`), Stateless{"iron", "change the password of the sealed cookies, which ends everyone's"}},
+	{regexp.MustCompile(`^CfDJ8[\w-]{60,}$`), Stateless{"ASP.NET Core", "update the user's security stamp, which ends that user's sessions within 30 minutes; or revoke the data protection keys, which ends everyone's"}},
+	{regexp.MustCompile(`^gAAAAA[\w-]{60,}={0,2}$`), Stateless{"Fernet", "change the Fernet key, which ends everyone's"}},
+	{regexp.MustCompile(`^(?:SFMyNTY|QTEyOEdDTQ)\.[\w-]{20,}\.[\w-]{20,}`), Stateless{"Phoenix", "delete the user's tokens, which ends that user's sessions; or change secret_key_base, which ends everyone's"}},
+	{regexp.MustCompile(`^[\w-]{200,}={0,2}\|1[0-9]{9}\|[\w-]{27,43}={0,2}$`), Stateless{"oauth2-proxy (cookie store)", "change cookie-secret, which ends everyone's"}},
+}
+
+// StatelessForm reports whether a cookie's value, as it is sent, has the form
+// of a session that the cookie itself carries.
+func StatelessForm(value string) (Stateless, bool) {
+	if plain, err := url.PathUnescape(value); err == nil {
+		value = plain
+	}
+	for _, f := range forms {
+		if f.re.MatchString(value) {
+			return f.Stateless, true
+		}
+	}
+	if _, ok := ParseJWE(value); ok {
+		return Stateless{"an encrypted token (Auth.js and others)", "change the secret of the application (AUTH_SECRET of Auth.js), which ends everyone's"}, true
+	}
+	if _, err := ParseJWT(value); err == nil {
+		return Stateless{"a signed token", "change the key that signs it, which ends everyone's"}, true
+	}
+	if carried(value) {
+		return Stateless{"cookie-session", "change the keys of the cookie session, which ends everyone's"}, true
+	}
+	return Stateless{}, false
+}
+
+// carried reports whether a value is a JSON object in base64.
+func carried(value string) bool {
+	value = strings.TrimRight(strings.NewReplacer("-", "+", "_", "/").Replace(value), "=")
+	b, err := base64.RawStdEncoding.DecodeString(value)
+	var o map[string]any
+	if err != nil || json.Unmarshal(b, &o) != nil || len(o) == 0 {
+		return false
+	}
+	for _, pointer := range []string{"sessionid", "session_id", "sid"} {
+		if o[pointer] != nil {
+			return false // the application keeps the rest
+		}
+	}
+	return true
+}
