@@ -1,6 +1,6 @@
-// Package archive opens files that hold others: archives, packages, compressed
-// files, disk images and documents. It recognises a form by the first bytes of a
-// file, not by the name.
+// Package archive opens files that contain other files: archives, packages, compressed files,
+// disk images and documents. It recognises a format by the first bytes of a file, not by the
+// file's name.
 package archive
 
 import (
@@ -14,37 +14,36 @@ import (
 	"github.com/quellhq/quell/scanners"
 )
 
-// Limits bound what is opened.
+// Limits bound the work and the memory that one file may cost.
 type Limits struct {
-	// Depth is how many forms within forms are opened.
+	// Depth is the maximum nesting of formats.
 	Depth int
-	// Ratio is how often its own size all that is inside of a file may have
-	// together, beyond Free bytes. Deflate alone makes 1,032 of one.
+	// Ratio bounds the unpacked bytes of a file, everything nested in it included: at most Free
+	// bytes plus Ratio times the file's size. Deflate alone can expand data 1,032 times.
 	Ratio, Free int64
-	// Entries is how many things one file may hold, with all that is inside.
+	// Entries is the maximum number of entries of one file, nested ones included.
 	Entries int
-	// Kept is the largest file within another that is kept in memory, where its
-	// form is read from the end: zip, 7z, ISO, PDF. It is not written to a disk.
+	// Kept is the maximum size, in bytes, of a nested file that is held in memory because its
+	// format is read from the end: zip, 7z, ISO, PDF. It is never written to a disk.
 	Kept int64
-	// Window is how many bytes the decoders of forms within each other may keep of what they
-	// made, together.
+	// Window is the maximum total, in bytes, of the history windows of nested decoders.
 	Window int64
 }
 
-// DefaultLimits are those of a scan.
+// DefaultLimits are the limits of a scan.
 var DefaultLimits = Limits{Depth: 8, Ratio: 300, Free: 2 << 30, Entries: 5_000_000, Kept: 256 << 20, Window: 192 << 20}
 
 // Opener implements scanners.Unpacker.
 type Opener struct {
 	limits Limits
 	forms  []form
-	// first lists the forms that a file with a certain first byte may have.
+	// first maps the first byte of a file to the formats that it can have.
 	first [256][]*form
-	// kept bounds what is kept by all goroutines together: each waits its turn.
+	// kept is a semaphore: it bounds how many files all goroutines together hold in memory.
 	kept chan struct{}
 }
 
-// New makes an opener.
+// New returns an Opener with the limits l.
 func New(l Limits) *Opener {
 	o := &Opener{limits: l, forms: forms(), kept: make(chan struct{}, 2)}
 	for i := range o.forms {
@@ -66,7 +65,7 @@ func (o *Opener) Recognise(head []byte, name string) string {
 	if f := o.find(head); f != nil {
 		return f.name
 	}
-	// Brotli has no magic.
+	// Brotli has no magic number.
 	if strings.HasSuffix(name, ".br") {
 		return "brotli"
 	}
@@ -97,7 +96,8 @@ func (o *Opener) named(what string) *form {
 	return nil
 }
 
-// ErrLimit is the error of a file that holds more than quell reads of one.
+// ErrLimit is wrapped by the errors that Open returns or passes to gap when a file contains
+// more than Limits allow.
 var ErrLimit = errors.New("holds more than is read of one file")
 
 func limitOf(kind, format string, args ...any) error {
@@ -115,7 +115,7 @@ func (o *Opener) Open(ctx context.Context, what string, in scanners.Packed, b *s
 	if b.Depth >= o.limits.Depth {
 		return limitOf(scanners.GapLimitDepth, "%d forms within each other", b.Depth)
 	}
-	// A library's panic on hostile bytes concerns this file.
+	// A panic of a library on hostile bytes fails this file only.
 	defer func() {
 		if x := recover(); x != nil {
 			err = fmt.Errorf("damaged %s (%T)", what, x)
@@ -136,11 +136,11 @@ func (o *Opener) Open(ctx context.Context, what string, in scanners.Packed, b *s
 	return x.run()
 }
 
-// keep reads the file into memory. done gives the memory back.
+// keep reads the file into memory. The caller calls done to release the memory.
 func (x *opening) keep() (done func(), err error) {
 	o, b := x.opener, x.budget
 	release := func() {}
-	if b.Kept == 0 { // one turn for a file with all that is inside
+	if b.Kept == 0 { // one slot for a file and everything nested in it
 		began := time.Now()
 		select {
 		case o.kept <- struct{}{}:

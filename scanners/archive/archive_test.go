@@ -48,7 +48,7 @@ func secret(n int) string {
 
 func cookie(n int) string { return "Cookie: sessionid=" + secret(n) + "\n" }
 
-// one is a source of one file.
+// one is a source that yields a single file.
 type one struct {
 	name string
 	open func() (io.ReadCloser, error)
@@ -60,7 +60,7 @@ func (o one) Artifacts(context.Context) iter.Seq2[scanners.Artifact, error] {
 	}
 }
 
-// scan gives the findings as "path:line secret", and the gaps.
+// scan returns the findings as "path:line secret", and the gaps.
 func scan(t testing.TB, name string, open func() (io.ReadCloser, error), l archive.Limits) (found []rules.Finding, gaps []string) {
 	t.Helper()
 	set, err := rules.Builtin()
@@ -80,7 +80,7 @@ func scan(t testing.TB, name string, open func() (io.ReadCloser, error), l archi
 	return found, gaps
 }
 
-// streamed hides that bytes can be read anywhere.
+// streamed returns an opener of b that does not implement io.ReaderAt.
 func streamed(b []byte) func() (io.ReadCloser, error) {
 	return func() (io.ReadCloser, error) { return io.NopCloser(struct{ io.Reader }{bytes.NewReader(b)}), nil }
 }
@@ -199,8 +199,8 @@ func mozlz4Of(content string) []byte {
 	return append(binary.LittleEndian.AppendUint32([]byte("mozLz40\x00"), uint32(len(content))), out[:n]...)
 }
 
-// bundleOf makes a git bundle of one file, whose later version is a delta, and gives the
-// pack in it as well.
+// bundleOf returns a git bundle of one file, whose later version is a delta, and the pack in
+// the bundle.
 func bundleOf(t *testing.T, content string, format ...string) (bundle, pack []byte) {
 	t.Helper()
 	if _, err := exec.LookPath("git"); err != nil {
@@ -229,7 +229,7 @@ func bundleOf(t *testing.T, content string, format ...string) (bundle, pack []by
 	return bundle, bundle[bytes.Index(bundle, []byte("PACK")):]
 }
 
-// zipLZMA makes a zip of one member of method 14, whose size stands before it.
+// zipLZMA makes a zip of one member of method 14 (LZMA), with the sizes in the header.
 func zipLZMA(name, content string) []byte {
 	z := through([]byte(content), func(w io.Writer) io.WriteCloser {
 		return must(lzma.WriterConfig{SizeInHeader: true, Size: int64(len(content))}.NewWriter(w))
@@ -242,13 +242,13 @@ func zipLZMA(name, content string) []byte {
 	return b.Bytes()
 }
 
-// mailOf is a message of two parts.
+// mailOf returns a message of two parts.
 func mailOf(text, header, second string) string {
 	return "Subject: x\nFrom: a@example.com\nMIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=\"b b\"\n\n--b b\nContent-Type: text/plain\n\n" + text +
 		"\n--b b\n" + header + "\n\n" + second + "\n--b b--\n"
 }
 
-// wrap64 is base64 in lines of 76 characters.
+// wrap64 encodes s as base64 in lines of 76 characters.
 func wrap64(b []byte) string {
 	var lines []string
 	for line := range slices.Chunk([]byte(base64.StdEncoding.EncodeToString(b)), 76) {
@@ -257,7 +257,7 @@ func wrap64(b []byte) string {
 	return strings.Join(lines, "\n")
 }
 
-// moved is a zip whose members stand behind those of another one, of which no directory tells.
+// moved returns a zip that also contains the members of another zip, which no directory lists.
 func moved(first, second []byte) []byte {
 	first = first[:bytes.Index(first, []byte("PK\x01\x02"))]
 	k := bytes.Index(second, []byte("PK\x01\x02"))
@@ -267,19 +267,19 @@ func moved(first, second []byte) []byte {
 	return b
 }
 
-// noise is a text of n hex digits that nothing packs below half.
+// noise returns n hex digits, which no compressor reduces by more than half.
 func noise(n int) string {
 	b := make([]byte, n/2)
 	_, _ = rand.NewChaCha8([32]byte{}).Read(b)
 	return hex.EncodeToString(b)
 }
 
-// zlibOf is how git keeps a loose object.
+// zlibOf compresses content as git does for a loose object.
 func zlibOf(content string) []byte {
 	return through([]byte(content), func(w io.Writer) io.WriteCloser { return zlib.NewWriter(w) })
 }
 
-// tool makes a file with a program of the system's.
+// tool makes a file with a program of the system.
 func tool(t testing.TB, ext string, content string, args ...string) []byte {
 	t.Helper()
 	if _, err := exec.LookPath(args[0]); err != nil {
@@ -303,7 +303,7 @@ func tool(t testing.TB, ext string, content string, args ...string) []byte {
 
 func TestEachFormIsOpened(t *testing.T) {
 	text := "first line\n" + cookie(0)
-	later := strings.Repeat("a line that stays\n", 200) // what stands before it in a bundle
+	later := strings.Repeat("a line that stays\n", 200) // in a bundle, the version that the delta is based on
 	padded := text + strings.Repeat("a text that is long enough to be worth packing\n", 100)
 	for _, c := range []struct {
 		name string
@@ -480,7 +480,7 @@ type zeros struct{}
 
 func (zeros) Read(b []byte) (int, error) { clear(b); return len(b), nil }
 
-// repeat writes n bytes of zeros through w.
+// bomb returns n zero bytes, compressed by w.
 func bomb(n int64, w func(io.Writer) io.WriteCloser) []byte {
 	var out bytes.Buffer
 	z := w(&out)
@@ -491,8 +491,8 @@ func bomb(n int64, w func(io.Writer) io.WriteCloser) []byte {
 
 func gzw(w io.Writer) io.WriteCloser { return must(gzip.NewWriterLevel(w, 9)) }
 
-// Hostile files: none ends the scan, none takes memory without bound; what stands
-// before the trouble is found, and the trouble is said.
+// No hostile file ends the scan or takes unbounded memory. The scan finds the secrets that
+// precede the damage, and reports the damage.
 func TestHostileArchives(t *testing.T) {
 	limits := archive.Limits{Depth: 6, Ratio: 20, Free: 8 << 20, Entries: 2000, Kept: 8 << 20}
 	good := zipOf("first.txt", cookie(0), "second.txt", cookie(1))
@@ -549,78 +549,78 @@ func TestHostileArchives(t *testing.T) {
 	}
 	for name, c := range map[string]struct {
 		b     []byte
-		want  []int // secrets that are found all the same
-		clean bool  // nothing is wrong with it after all
+		want  []int // secrets that the scan finds nevertheless
+		clean bool  // the scan reports nothing
 	}{
-		"a bomb of gzip":                           {b: bomb(256<<20, gzw)},
-		"a bomb of zstd":                           {b: bomb(256<<20, func(w io.Writer) io.WriteCloser { return must(zstd.NewWriter(w)) })},
-		"a bomb of brotli":                         {b: nil},
-		"a bomb within a bomb":                     {b: gz(bomb(256<<20, gzw))},
-		"a bomb in a zip":                          {b: zipOf("a.txt", cookie(0), "bomb.gz", string(bomb(256<<20, gzw))), want: []int{0}},
-		"a zip of sixteen zips of bombs":           {b: zipOf(slices.Concat(slices.Repeat([]string{"b.zip", string(zipOf("x", string(make([]byte, 8<<20))))}, 16))...)},
-		"seven forms within each other":            {b: nest(7, []byte(cookie(0)))},
-		"five forms within each other":             {b: nest(5, []byte(cookie(0))), want: []int{0}, clean: true},
-		"more entries than are read":               {b: many(3000)},
-		"a path that climbs":                       {b: tarWith(tar.Header{Name: "../../../etc/passwd"}, cookie(0)), want: []int{0, 1}, clean: true},
-		"a path from the root":                     {b: tarWith(tar.Header{Name: "/etc/passwd"}, cookie(0)), want: []int{0, 1}, clean: true},
-		"a path with control characters":           {b: tarWith(tar.Header{Name: "a\x1b[2Jb\nc"}, cookie(0)), want: []int{0, 1}, clean: true},
-		"a symbolic link out of it":                {b: tarWith(tar.Header{Name: "l", Typeflag: tar.TypeSymlink, Linkname: "/etc/shadow"}, ""), want: []int{1}, clean: true},
-		"a hard link out of it":                    {b: tarWith(tar.Header{Name: "l", Typeflag: tar.TypeLink, Linkname: "../../x"}, ""), want: []int{1}, clean: true},
-		"a device":                                 {b: tarWith(tar.Header{Name: "dev", Typeflag: tar.TypeBlock}, ""), want: []int{1}, clean: true},
-		"a pipe":                                   {b: tarWith(tar.Header{Name: "fifo", Typeflag: tar.TypeFifo}, ""), want: []int{1}, clean: true},
-		"a tar that is cut":                        {b: tarOf("a", cookie(0), "b", strings.Repeat("x", 5000))[:3000], want: []int{0}},
-		"a tar whose second header is damaged":     {b: spoil(tarOf("a", cookie(0), "b", cookie(1)), 1024+148, '9', '9', '9'), want: []int{0, 1}},
-		"a tar that says a petabyte":               {b: spoil(tarOf("a", cookie(0)), 124, 0x80, 0, 0, 0, 0, 0x04)},
-		"a gzip that is cut":                       {b: gz([]byte(cookie(0) + strings.Repeat("text and more text", 1000)))[:60]},
-		"a gzip with a wrong checksum":             {b: spoil(gz([]byte(cookie(0))), -8, 1, 2, 3, 4), want: []int{0}},
-		"a gzip with garbage behind it":            {b: append(gz([]byte(cookie(0))), cookie(1)...), want: []int{0, 1}},
-		"a gzip with garbage behind its padding":   {b: append(gz([]byte(cookie(0))), "\x00\x00"+cookie(1)...), want: []int{0, 1}},
-		"a zip without its end":                    {b: good[:len(good)-30], want: []int{0, 1}},
-		"a zip that is cut in its second member":   {b: good[:bytes.LastIndex(good, []byte("PK\x03\x04"))+60], want: []int{0}},
-		"a zip of LZMA, cut":                       {b: cutLZMA, want: []int{0}},
-		"a zip of sizes told before, cut":          {b: sized[:len(sized)-30], want: []int{0, 1}},
-		"a zip whose members say wrong sizes":      {b: spoil(sized[:len(sized)-30], 18, 9), want: []int{0}},
-		"a zip whose end lies":                     {b: spoil(good, -6, 0xff, 0xff, 0xff, 0x7f), want: []int{0, 1}},
-		"a zip in a script, cut":                   {b: append([]byte("#!/bin/sh\n"), good[:len(good)-30]...), want: []int{0, 1}},
-		"a pack of nothing":                        {b: append([]byte("PACK\x00\x00\x00\x02"), bytes.Repeat([]byte{0xff}, 60)...)},
-		"a pack that is cut":                       {b: cutPack, want: []int{0}},
-		"a bomb of zlib":                           {b: bomb(256<<20, func(w io.Writer) io.WriteCloser { return zlib.NewWriter(w) })},
-		"a zlib stream that is cut":                {b: zlibOf(cookie(0) + noise(90000))[:40000], want: []int{0}},
-		"a loose object that is cut":               {b: zlibOf("blob 999\x00" + cookie(0) + noise(400))[:120], want: []int{0}},
-		"an lzma that asks for a gigabyte":         {b: slices.Concat([]byte{0x5d, 0, 0, 0, 0x40}, bytes.Repeat([]byte{0xff}, 60))},
-		"a zip with a thousand entries said":       {b: spoil(good, -12, 0xe8, 3, 0xe8, 3)},
-		"a zip entry with a wrong method":          {b: spoil(good, central+10, 0x63), want: []int{1}},
-		"a zip entry that is encrypted":            {b: spoil(good, central+8, 1), want: []int{1}},
-		"a zip entry that says other sizes":        {b: spoil(good, central+24, 0xff, 0xff), want: []int{0, 1}},
-		"a zip entry with a wrong checksum":        {b: spoil(good, central+16, 1, 2, 3, 4), want: []int{0, 1}},
-		"a zip entry that begins elsewhere":        {b: spoil(good, central+42, 0xff, 0xff), want: []int{1}},
-		"a 7z of nothing":                          {b: append([]byte("7z\xbc\xaf\x27\x1c\x00\x04"), bytes.Repeat([]byte{0xff}, 60)...)},
-		"a rar of nothing":                         {b: append([]byte("Rar!\x1a\x07\x01\x00"), bytes.Repeat([]byte{0xff}, 60)...)},
-		"an xz of nothing":                         {b: append([]byte("\xfd7zXZ\x00"), bytes.Repeat([]byte{0xff}, 60)...)},
-		"an lzip that asks for half a gigabyte":    {b: append([]byte("LZIP\x01\x1d"), bytes.Repeat([]byte{0}, 60)...)},
-		"a zstd that asks for a window of 2 GiB":   {b: []byte{0x28, 0xb5, 0x2f, 0xfd, 0x00, 0xa8, 1, 0, 0}},
-		"an lz4 of nothing":                        {b: append([]byte("\x04\x22\x4d\x18"), bytes.Repeat([]byte{0xff}, 60)...)},
-		"a message that ends in a part":            {b: []byte(mailOf(cookie(0), "", "x")[:180]), want: []int{0}},
-		"a message whose header never ends":        {b: []byte("Subject: x\nContent-Transfer-Encoding: base64\n" + strings.Repeat("X-A: "+noise(60)+"\n", 40000) + cookie(0)), want: []int{0}},
-		"a message with a wrong attachment":        {b: []byte(mailOf(cookie(0), "Content-Transfer-Encoding: base64", "!!!!")), want: []int{0}},
-		"a part whose header is none":              {b: []byte(mailOf("x", secret(0)+" no header\n", "x"))},
-		"a message in a part whose header is none": {b: []byte(mailOf("x", "Content-Type: message/rfc822", secret(0)+" no header\n\nx")), clean: true},
-		"a byte that an encoding doesn't have":     {b: []byte(mailOf(cookie(0), "Content-Transfer-Encoding: quoted-printable", "a=\n\x01"+cookie(1))), want: []int{0, 1}},
-		"parts within each other":                  {b: []byte("Subject: x\nMIME-Version: 1.0\n" + strings.Repeat("Content-Type: multipart/mixed; boundary=b\n\n--b\n", 40) + cookie(0)), want: []int{0}},
-		"a box of no messages":                     {b: []byte("From x\nSubject: x\nMIME-Version: 1.0\n\nFrom \nFrom \nFrom y")},
-		"an ar whose size is a word":               {b: append([]byte("!<arch>\n"), bytes.Repeat([]byte("x"), 60)...)},
-		"an ar with a text in it":                  {b: append(arOf("a", cookie(0)), cookie(1)+strings.Repeat("x", 60)...), want: []int{0, 1}},
-		"an ar that says more than it has":         {b: spoil(arOf("a", cookie(0)), 56, '9', '9', '9', '9', '9'), want: []int{0}},
-		"a cpio that says a gigabyte":              {b: spoil(cpioOf("a", cookie(0)), 54, []byte("40000000")...)},
-		"an rpm of nothing":                        {b: append([]byte("\xed\xab\xee\xdb"), bytes.Repeat([]byte{0xff}, 300)...)},
-		"a crx without a zip":                      {b: []byte("Cr24\x03\x00\x00\x00\xff\xff\xff\x7fabcd")},
-		"an iso that is cut":                       {b: isoOf(t, "a.txt", cookie(0))[:34000]},
-		"a store of windows that lies":             {b: append([]byte("mozLz40\x00\xff\xff\xff\x7f"), 1, 2, 3)},
-		"a large zip within a stream":              {b: tarOf("first.txt", cookie(0), "big.zip", string(zipOf("x", cookie(1)))+strings.Repeat("x", 9<<20)), want: []int{0}},
-		"a pdf of strings that don't end":          {b: pdfOf("BT (" + strings.Repeat("(", 1000) + " <<< <61 Tj [ TJ"), clean: true},
-		"a pdf of a million strings":               {b: pdfOf(strings.Repeat("(a)Tj ", 3<<20))},
-		"a pdf whose maps are of everything":       {b: pdfOf("begincmap beginbfrange " + strings.Repeat("<0000><ffff><0000>", 500) + "<00><ff><41> <> <> <> endbf beginbf"), clean: true},
-		"a pdf that is cut":                        {b: pdfOf("(" + cookie(0) + ") Tj")[:90]},
+		"a bomb of gzip":                             {b: bomb(256<<20, gzw)},
+		"a bomb of zstd":                             {b: bomb(256<<20, func(w io.Writer) io.WriteCloser { return must(zstd.NewWriter(w)) })},
+		"a bomb of brotli":                           {b: nil},
+		"a bomb within a bomb":                       {b: gz(bomb(256<<20, gzw))},
+		"a bomb in a zip":                            {b: zipOf("a.txt", cookie(0), "bomb.gz", string(bomb(256<<20, gzw))), want: []int{0}},
+		"a zip of sixteen zips of bombs":             {b: zipOf(slices.Concat(slices.Repeat([]string{"b.zip", string(zipOf("x", string(make([]byte, 8<<20))))}, 16))...)},
+		"seven forms within each other":              {b: nest(7, []byte(cookie(0)))},
+		"five forms within each other":               {b: nest(5, []byte(cookie(0))), want: []int{0}, clean: true},
+		"more entries than are read":                 {b: many(3000)},
+		"a path that climbs":                         {b: tarWith(tar.Header{Name: "../../../etc/passwd"}, cookie(0)), want: []int{0, 1}, clean: true},
+		"a path from the root":                       {b: tarWith(tar.Header{Name: "/etc/passwd"}, cookie(0)), want: []int{0, 1}, clean: true},
+		"a path with control characters":             {b: tarWith(tar.Header{Name: "a\x1b[2Jb\nc"}, cookie(0)), want: []int{0, 1}, clean: true},
+		"a symbolic link out of it":                  {b: tarWith(tar.Header{Name: "l", Typeflag: tar.TypeSymlink, Linkname: "/etc/shadow"}, ""), want: []int{1}, clean: true},
+		"a hard link out of it":                      {b: tarWith(tar.Header{Name: "l", Typeflag: tar.TypeLink, Linkname: "../../x"}, ""), want: []int{1}, clean: true},
+		"a device":                                   {b: tarWith(tar.Header{Name: "dev", Typeflag: tar.TypeBlock}, ""), want: []int{1}, clean: true},
+		"a pipe":                                     {b: tarWith(tar.Header{Name: "fifo", Typeflag: tar.TypeFifo}, ""), want: []int{1}, clean: true},
+		"a tar that is cut":                          {b: tarOf("a", cookie(0), "b", strings.Repeat("x", 5000))[:3000], want: []int{0}},
+		"a tar whose second header is damaged":       {b: spoil(tarOf("a", cookie(0), "b", cookie(1)), 1024+148, '9', '9', '9'), want: []int{0, 1}},
+		"a tar that states a petabyte":               {b: spoil(tarOf("a", cookie(0)), 124, 0x80, 0, 0, 0, 0, 0x04)},
+		"a gzip that is cut":                         {b: gz([]byte(cookie(0) + strings.Repeat("text and more text", 1000)))[:60]},
+		"a gzip with a wrong checksum":               {b: spoil(gz([]byte(cookie(0))), -8, 1, 2, 3, 4), want: []int{0}},
+		"a gzip with garbage after it":               {b: append(gz([]byte(cookie(0))), cookie(1)...), want: []int{0, 1}},
+		"a gzip with garbage after its padding":      {b: append(gz([]byte(cookie(0))), "\x00\x00"+cookie(1)...), want: []int{0, 1}},
+		"a zip without its end":                      {b: good[:len(good)-30], want: []int{0, 1}},
+		"a zip that is cut in its second member":     {b: good[:bytes.LastIndex(good, []byte("PK\x03\x04"))+60], want: []int{0}},
+		"a zip of LZMA, cut":                         {b: cutLZMA, want: []int{0}},
+		"a zip with sizes in its local headers, cut": {b: sized[:len(sized)-30], want: []int{0, 1}},
+		"a zip whose members state wrong sizes":      {b: spoil(sized[:len(sized)-30], 18, 9), want: []int{0}},
+		"a zip with a wrong end record":              {b: spoil(good, -6, 0xff, 0xff, 0xff, 0x7f), want: []int{0, 1}},
+		"a zip in a script, cut":                     {b: append([]byte("#!/bin/sh\n"), good[:len(good)-30]...), want: []int{0, 1}},
+		"a pack of nothing":                          {b: append([]byte("PACK\x00\x00\x00\x02"), bytes.Repeat([]byte{0xff}, 60)...)},
+		"a pack that is cut":                         {b: cutPack, want: []int{0}},
+		"a bomb of zlib":                             {b: bomb(256<<20, func(w io.Writer) io.WriteCloser { return zlib.NewWriter(w) })},
+		"a zlib stream that is cut":                  {b: zlibOf(cookie(0) + noise(90000))[:40000], want: []int{0}},
+		"a loose object that is cut":                 {b: zlibOf("blob 999\x00" + cookie(0) + noise(400))[:120], want: []int{0}},
+		"an lzma that asks for a gigabyte":           {b: slices.Concat([]byte{0x5d, 0, 0, 0, 0x40}, bytes.Repeat([]byte{0xff}, 60))},
+		"a zip that states a thousand entries":       {b: spoil(good, -12, 0xe8, 3, 0xe8, 3)},
+		"a zip entry with a wrong method":            {b: spoil(good, central+10, 0x63), want: []int{1}},
+		"a zip entry that is encrypted":              {b: spoil(good, central+8, 1), want: []int{1}},
+		"a zip entry that states other sizes":        {b: spoil(good, central+24, 0xff, 0xff), want: []int{0, 1}},
+		"a zip entry with a wrong checksum":          {b: spoil(good, central+16, 1, 2, 3, 4), want: []int{0, 1}},
+		"a zip entry that begins elsewhere":          {b: spoil(good, central+42, 0xff, 0xff), want: []int{1}},
+		"a 7z of nothing":                            {b: append([]byte("7z\xbc\xaf\x27\x1c\x00\x04"), bytes.Repeat([]byte{0xff}, 60)...)},
+		"a rar of nothing":                           {b: append([]byte("Rar!\x1a\x07\x01\x00"), bytes.Repeat([]byte{0xff}, 60)...)},
+		"an xz of nothing":                           {b: append([]byte("\xfd7zXZ\x00"), bytes.Repeat([]byte{0xff}, 60)...)},
+		"an lzip that asks for half a gigabyte":      {b: append([]byte("LZIP\x01\x1d"), bytes.Repeat([]byte{0}, 60)...)},
+		"a zstd that asks for a window of 2 GiB":     {b: []byte{0x28, 0xb5, 0x2f, 0xfd, 0x00, 0xa8, 1, 0, 0}},
+		"an lz4 of nothing":                          {b: append([]byte("\x04\x22\x4d\x18"), bytes.Repeat([]byte{0xff}, 60)...)},
+		"a message that ends in a part":              {b: []byte(mailOf(cookie(0), "", "x")[:180]), want: []int{0}},
+		"a message whose header never ends":          {b: []byte("Subject: x\nContent-Transfer-Encoding: base64\n" + strings.Repeat("X-A: "+noise(60)+"\n", 40000) + cookie(0)), want: []int{0}},
+		"a message with a wrong attachment":          {b: []byte(mailOf(cookie(0), "Content-Transfer-Encoding: base64", "!!!!")), want: []int{0}},
+		"a part without a valid header":              {b: []byte(mailOf("x", secret(0)+" no header\n", "x"))},
+		"a message without a valid header in a part": {b: []byte(mailOf("x", "Content-Type: message/rfc822", secret(0)+" no header\n\nx")), clean: true},
+		"a byte that an encoding doesn't have":       {b: []byte(mailOf(cookie(0), "Content-Transfer-Encoding: quoted-printable", "a=\n\x01"+cookie(1))), want: []int{0, 1}},
+		"parts within each other":                    {b: []byte("Subject: x\nMIME-Version: 1.0\n" + strings.Repeat("Content-Type: multipart/mixed; boundary=b\n\n--b\n", 40) + cookie(0)), want: []int{0}},
+		"a box of no messages":                       {b: []byte("From x\nSubject: x\nMIME-Version: 1.0\n\nFrom \nFrom \nFrom y")},
+		"an ar whose size is a word":                 {b: append([]byte("!<arch>\n"), bytes.Repeat([]byte("x"), 60)...)},
+		"an ar with a text in it":                    {b: append(arOf("a", cookie(0)), cookie(1)+strings.Repeat("x", 60)...), want: []int{0, 1}},
+		"an ar that states more than it has":         {b: spoil(arOf("a", cookie(0)), 56, '9', '9', '9', '9', '9'), want: []int{0}},
+		"a cpio that states a gigabyte":              {b: spoil(cpioOf("a", cookie(0)), 54, []byte("40000000")...)},
+		"an rpm of nothing":                          {b: append([]byte("\xed\xab\xee\xdb"), bytes.Repeat([]byte{0xff}, 300)...)},
+		"a crx without a zip":                        {b: []byte("Cr24\x03\x00\x00\x00\xff\xff\xff\x7fabcd")},
+		"an iso that is cut":                         {b: isoOf(t, "a.txt", cookie(0))[:34000]},
+		"a session store with a wrong size":          {b: append([]byte("mozLz40\x00\xff\xff\xff\x7f"), 1, 2, 3)},
+		"a large zip within a stream":                {b: tarOf("first.txt", cookie(0), "big.zip", string(zipOf("x", cookie(1)))+strings.Repeat("x", 9<<20)), want: []int{0}},
+		"a pdf of strings that don't end":            {b: pdfOf("BT (" + strings.Repeat("(", 1000) + " <<< <61 Tj [ TJ"), clean: true},
+		"a pdf of a million strings":                 {b: pdfOf(strings.Repeat("(a)Tj ", 3<<20))},
+		"a pdf whose maps are of everything":         {b: pdfOf("begincmap beginbfrange " + strings.Repeat("<0000><ffff><0000>", 500) + "<00><ff><41> <> <> <> endbf beginbf"), clean: true},
+		"a pdf that is cut":                          {b: pdfOf("(" + cookie(0) + ") Tj")[:90]},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if c.b == nil {
@@ -660,7 +660,7 @@ func TestHostileArchives(t *testing.T) {
 	}
 }
 
-// What only begins as an archive is looked at as it is.
+// A file that only begins like an archive is scanned as it is.
 func TestWhatIsNoArchiveAfterAll(t *testing.T) {
 	for _, magic := range []string{"\x1f\x8b\x08", "PK\x03\x04", "7z\xbc\xaf\x27\x1c", "\x28\xb5\x2f\xfd", "BZh91AY&SY"} {
 		text := magic + "\n" + cookie(0) + strings.Repeat("and more text\n", 100)
@@ -671,7 +671,7 @@ func TestWhatIsNoArchiveAfterAll(t *testing.T) {
 	}
 }
 
-// Of what is whole nothing is looked at twice, or for want of knowing what it is.
+// No part of an intact file is scanned twice, and no part is left over as unknown.
 func TestNothingIsLeft(t *testing.T) {
 	o := archive.New(archive.DefaultLimits)
 	files := map[string][]byte{
@@ -698,7 +698,7 @@ func TestNothingIsLeft(t *testing.T) {
 	}
 }
 
-// A patch is no message that is opened, nor is one that encodes nothing.
+// A git patch is not opened as a message, nor is a message that encodes nothing.
 func TestTextThatBeginsAsMail(t *testing.T) {
 	for _, head := range []string{
 		"From 0123456789012345678901234567890123456789 Mon Sep 17 00:00:00 2001\nFrom: A <a@example.com>\nSubject: [PATCH] x\n",
@@ -712,7 +712,7 @@ func TestTextThatBeginsAsMail(t *testing.T) {
 	}
 }
 
-// A text may begin as a zlib stream does.
+// A text can begin with the bytes of a zlib header.
 func TestTextThatBeginsAsZlib(t *testing.T) {
 	for _, begin := range []string{"x^2 + y^2", "x\x01", "x\x9c"} {
 		if found, gaps := scan(t, "f", streamed([]byte(begin+"\n"+cookie(0)+strings.Repeat("and more text\n", 9000))), archive.DefaultLimits); len(found) != 1 || len(gaps) != 0 {

@@ -21,13 +21,13 @@ import (
 	"github.com/quellhq/quell/scanners/detect"
 )
 
-// repeated is a text of a unit that is repeated to a size, compressed.
+// repeated returns unit repeated up to size bytes, compressed.
 func repeated(unit string, size int) []byte {
 	return through([]byte(strings.Repeat(unit, size/len(unit))), gzw)
 }
 
-// hostileInputs are files of at most 100 KB that cost a scan without limits minutes or gigabytes,
-// beside those of TestHostileArchives.
+// hostileInputs returns files of at most 100 KB that would cost a scan without limits minutes
+// or gigabytes. They supplement those of TestHostileArchives.
 func hostileInputs() map[string][]byte {
 	zeros := repeated("\x00", 16<<20)
 	bomb64 := base64.StdEncoding.EncodeToString(repeated("a", 4<<20))
@@ -67,8 +67,8 @@ func hostileInputs() map[string][]byte {
 	return out
 }
 
-// No hostile file takes more than its time, and what is left out is reported. Ordinary files
-// after it are scanned.
+// No hostile file takes more than its time, and the scan reports what it left out. It also
+// scans the ordinary files that follow.
 func TestHostileInputsEndInTime(t *testing.T) {
 	if os.Getenv("QUELL_CAMPAIGN") == "" {
 		t.Skip("it takes minutes: make campaign")

@@ -20,9 +20,9 @@ import (
 	"github.com/quellhq/quell/scanners/detect"
 )
 
-// damagedForms are the archives and documents that the campaign damages: each is made of three
-// texts. raw is set where a form holds them as they are. Forms without a checksum are left out:
-// a changed letter can't be noticed there.
+// damagedForms returns the archives and documents that the campaign damages. Each is made of
+// three texts. raw is set if the format stores them uncompressed. Formats without a checksum
+// are left out because a changed letter can't be detected there.
 func damagedForms(t testing.TB) map[string]struct {
 	raw  bool
 	make func(texts []string) []byte
@@ -63,7 +63,7 @@ func damagedForms(t testing.TB) map[string]struct {
 	return forms
 }
 
-// damage changes one piece of b, at random.
+// damage changes one random piece of b, and describes the change.
 func damage(r *rand.Rand, b []byte) (string, []byte) {
 	b = bytes.Clone(b)
 	at, n := r.IntN(len(b)), 1+r.IntN(300)
@@ -90,7 +90,7 @@ func damage(r *rand.Rand, b []byte) (string, []byte) {
 	}
 }
 
-// campaignRuns is how many damaged files of each form are tried: QUELL_CAMPAIGN=N for more.
+// campaignRuns returns the number of damaged files per format; QUELL_CAMPAIGN=N sets it.
 func campaignRuns(t *testing.T) int {
 	if n, err := strconv.Atoi(os.Getenv("QUELL_CAMPAIGN")); err == nil {
 		return n
@@ -101,7 +101,7 @@ func campaignRuns(t *testing.T) int {
 	return 8
 }
 
-// Whatever is damaged, a secret is found or something is reported.
+// In a damaged file, the scan finds the secret or reports the damage.
 func TestDamageIsNeverSilent(t *testing.T) {
 	set, err := rules.Builtin()
 	if err != nil {
@@ -137,7 +137,7 @@ func TestDamageIsNeverSilent(t *testing.T) {
 				t.Fatal(err)
 			}
 			if runs++; name == "mail" && !bytes.Contains(b, []byte("\n\n")) {
-				continue // the beginning of a header is any text
+				continue // a damaged header can be any text
 			}
 			for _, s := range secrets {
 				if gaps == 0 && !found[s] && (!form.raw || bytes.Contains(b, []byte(s))) {

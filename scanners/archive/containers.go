@@ -26,7 +26,7 @@ func un7z(o *opening) (err error) {
 		}
 		return fmt.Errorf("7z: %w", err)
 	}
-	// The first header states where the last one is (7zFormat.txt).
+	// The start header states the position of the end header (7zFormat.txt).
 	var h [32]byte
 	if _, err := o.at.ReadAt(h[:], 0); err == nil {
 		defer func() {
@@ -84,7 +84,7 @@ func unrar(o *opening) error {
 	}
 }
 
-// unar opens Unix's ar, the form of Debian's packages and of static libraries.
+// unar opens a Unix ar archive: a Debian package or a static library.
 func unar(o *opening) error {
 	r := o.buf
 	if _, err := r.Discard(8); err != nil {
@@ -101,7 +101,7 @@ func unar(o *opening) error {
 		if err != nil {
 			return fmt.Errorf("ar: %w", err)
 		}
-		if h[0] == 0 { // padding, or what follows the archive
+		if h[0] == 0 { // padding, or data after the archive
 			return nil
 		}
 		size, err := strconv.ParseInt(strings.TrimSpace(string(h[48:58])), 10, 64)
@@ -112,7 +112,7 @@ func unar(o *opening) error {
 		_, _ = r.Discard(len(h))
 		m := io.LimitReader(r, size)
 		left := uint64(size)
-		// BSD's ar puts long names before the content.
+		// BSD ar stores a long name before the content.
 		if n, ok := strings.CutPrefix(name, "#1/"); ok {
 			k, err := strconv.ParseInt(n, 10, 16)
 			if err != nil || k < 0 || k > size {
@@ -139,8 +139,8 @@ func unar(o *opening) error {
 	}
 }
 
-// unrpm opens a package: a lead of 96 bytes, two headers, of which the second has
-// the scripts, and a compressed cpio.
+// unrpm opens an RPM package: a lead of 96 bytes, two headers, of which the second contains the
+// scripts, and a compressed cpio archive.
 func unrpm(o *opening) error {
 	r := o.buf
 	lead := make([]byte, 96)
@@ -168,7 +168,7 @@ func unrpm(o *opening) error {
 		if _, err := io.Copy(io.Discard, text); err != nil {
 			return err
 		}
-		if i == 0 && size%8 != 0 { // the signature's is padded
+		if i == 0 && size%8 != 0 { // the signature header is padded to 8 bytes
 			if _, err := r.Discard(int(8 - size%8)); err != nil {
 				return fmt.Errorf("rpm: %w", err)
 			}
@@ -180,7 +180,7 @@ func unrpm(o *opening) error {
 	return o.member("(payload)", r)
 }
 
-// uncrx opens an extension of Chromium: a header, and a zip.
+// uncrx opens a Chromium extension: a header and a zip.
 func uncrx(o *opening) error {
 	head := make([]byte, 16)
 	if _, err := o.at.ReadAt(head, 0); err != nil {
@@ -200,7 +200,7 @@ func uncrx(o *opening) error {
 	return unzip(o)
 }
 
-// maxFolders bounds the nesting of an image's folders, which may hold each other.
+// maxFolders bounds the nesting of an image's folders, because folders can form a cycle.
 const maxFolders = 64
 
 func uniso(o *opening) (err error) {
@@ -215,15 +215,15 @@ func uniso(o *opening) (err error) {
 	if label, err := img.Label(); err == nil {
 		o.note(label)
 	}
-	// The first descriptor has the number of blocks and their size (ECMA-119, 8.4);
-	// partitions may follow.
+	// The primary volume descriptor states the number and the size of the blocks (ECMA-119,
+	// 8.4). Partitions can follow the volume.
 	var d [132]byte
 	end := int64(0)
 	if _, err := o.at.ReadAt(d[:], 16*2048); err == nil {
 		end = int64(binary.LittleEndian.Uint32(d[80:])) * int64(binary.LittleEndian.Uint16(d[128:]))
 		defer func() { err = errors.Join(err, o.after(end)) }()
 	}
-	var known []extent // of files
+	var known []extent // the extents of files
 	var walk func(f *iso9660.File, dir string, depth int) error
 	walk = func(f *iso9660.File, dir string, depth int) error {
 		list, err := f.GetChildren()
@@ -263,8 +263,8 @@ func uniso(o *opening) (err error) {
 	return o.unused(known, 16*2048, end)
 }
 
-// unused scans what of a disk image belongs to no file: folders, and content that no folder
-// lists.
+// unused scans the parts of a disk image that belong to no file: folders, and content that no
+// folder lists.
 func (o *opening) unused(known []extent, at, end int64) error {
 	slices.SortFunc(known, func(a, b extent) int { return cmp.Compare(a.from, b.from) })
 	end = min(end, o.size)

@@ -7,7 +7,7 @@ import (
 	"github.com/cavaliergopher/cpio"
 )
 
-// uncpio opens an archive, and those that follow it, as in an initial RAM disk.
+// uncpio opens a cpio archive and those that follow it, as in an initial RAM disk.
 func uncpio(o *opening) error {
 	r := cpio.NewReader(o.in)
 	for {
@@ -29,7 +29,7 @@ func uncpio(o *opening) error {
 			return fmt.Errorf("cpio: %w", err)
 		}
 		o.note(h.Name, h.Linkname)
-		// Only a link has no content, whatever the mode says.
+		// Only a link has no content, whatever its mode states.
 		if h.Size == 0 && !h.Mode.IsRegular() {
 			continue
 		}

@@ -8,15 +8,16 @@ import (
 	"github.com/quellhq/quell/scanners/inflate"
 )
 
-// marks are beginnings of compressed forms, long enough to be no accident.
+// marks are magic numbers of compressed formats that are too long to occur by chance.
 var marks = []string{"\xfd7zXZ\x00", "7z\xbc\xaf\x27\x1c", "BZh91AY&SY", "Rar!\x1a\x07", "\x28\xb5\x2f\xfd", "\x04\x22\x4d\x18", "PK\x03\x04", "LZIP\x01", "mozLz40\x00", "\xff\x06\x00\x00sNaPpY"}
 
-// markFar is how far from the beginning a displaced mark is looked for, in bytes.
+// markFar is the distance from the beginning, in bytes, within which a displaced mark is
+// detected.
 const markFar = 320
 
-// damagedHead knows a file of a compressed form whose first bytes are damaged: a mark with one
-// wrong byte or at a wrong place, or a deflated stream whose header is wrong. Nothing can be
-// read from it, and it must not pass for a file without secrets.
+// damagedHead reports whether the first bytes of a compressed file are damaged: a mark has one
+// wrong byte or is displaced, or the header of a deflate stream is wrong. Such a file can't be
+// decoded, and quell must not report it as free of secrets.
 func damagedHead(head []byte) bool {
 	if len(head) < 16 || bytes.IndexByte(head[:min(len(head), 4096)], 0) < 0 && printableHead(head) {
 		return false
@@ -26,7 +27,7 @@ func damagedHead(head []byte) bool {
 		if oneWrong(near, m) {
 			return true
 		}
-		// A short mark in the middle of a file is no sign of anything.
+		// A short mark in the middle of a file proves nothing.
 		if len(m) >= 5 && bytes.Contains(near, []byte(m)) && !executable(head) {
 			return true
 		}
@@ -43,7 +44,8 @@ func printableHead(head []byte) bool {
 	return true
 }
 
-// oneWrong reports whether b begins with the mark but for one byte, or with half of it.
+// oneWrong reports whether b begins with mark except for one byte, or with the first three
+// bytes of mark.
 func oneWrong(b []byte, mark string) bool {
 	if len(b) < len(mark) {
 		return false
@@ -58,16 +60,18 @@ func oneWrong(b []byte, mark string) bool {
 	return wrong > 0 && len(mark) >= 5 && (wrong == 1 || same)
 }
 
-// executable reports whether a file is one of a form that has names of others in it.
+// executable reports whether the file is a program, which can contain the marks of formats as
+// constants.
 func executable(head []byte) bool {
 	return bytes.HasPrefix(head, []byte("\x7fELF")) || bytes.HasPrefix(head, []byte("MZ"))
 }
 
-// minHeadless is how much must come of a deflated stream without its header, in bytes.
+// minHeadless is the least output, in bytes, that identifies a deflate stream without its
+// header.
 const minHeadless = 1024
 
-// headless reports whether deflated data begins where the header of gzip or zlib would end,
-// with something of the header left.
+// headless reports whether deflate data begins where a gzip or zlib header would end, and part
+// of the header is intact.
 func headless(head []byte) bool {
 	var at int
 	switch {

@@ -20,8 +20,9 @@ import (
 
 func kindUnsupported(err error) error { return scanners.OfKind(scanners.GapUnsupported, err) }
 
-// decoded gives the content of a zip's member by its compression method. done is to be called
-// after reading. behind gives what follows the stream, where that can be known.
+// decoded decompresses a zip member by its compression method. The caller calls done after
+// reading. behind returns the data after the stream, or nil if there is none or the method
+// can't locate it.
 func (o *opening) decoded(method uint16, raw io.Reader, packed int64, size uint64) (r io.Reader, done func(), behind func() io.Reader, err error) {
 	done, behind = func() {}, func() io.Reader { return nil }
 	switch method {
@@ -57,8 +58,8 @@ func (o *opening) decoded(method uint16, raw io.Reader, packed int64, size uint6
 	return r, done, behind, err
 }
 
-// zipLZMA gives the content of a member of method 14 (APPNOTE 5.8.8): a version, the size of
-// the properties, the properties, and a stream without the header that the library wants.
+// zipLZMA decompresses a member of method 14 (APPNOTE 5.8.8): a version, the size of the
+// properties, the properties, and a stream without the header that the library requires.
 func (o *opening) zipLZMA(in *bufio.Reader, size uint64) (io.Reader, func(), error) {
 	var h [9]byte
 	if _, err := io.ReadFull(in, h[:]); err != nil {
@@ -71,13 +72,13 @@ func (o *opening) zipLZMA(in *bufio.Reader, size uint64) (io.Reader, func(), err
 	return o.lzmaStream(in, head)
 }
 
-// promised compares what was read with what a header states.
+// promised compares the content with the size and the checksum that a header states.
 type promised struct {
 	r    io.Reader
 	n    uint64
 	size uint64
 	sum  uint32
-	crc  hash.Hash32 // nil: the header has no checksum
+	crc  hash.Hash32 // nil if the header has no checksum
 }
 
 func newPromised(r io.Reader, size uint64, sum uint32) *promised {

@@ -38,7 +38,7 @@ func lz4Of(b []byte) []byte {
 	return through(b, func(w io.Writer) io.WriteCloser { return lz4.NewWriter(w) })
 }
 
-// streamForms are the forms of one compressed stream.
+// streamForms returns the formats of a single compressed stream.
 func streamForms() map[string]func([]byte) []byte {
 	return map[string]func([]byte) []byte{
 		"gzip": gz,
@@ -59,7 +59,7 @@ func streamForms() map[string]func([]byte) []byte {
 	}
 }
 
-// foundOrSaid fails where one of the secrets is not found and no gap is reported.
+// foundOrSaid fails the test if a secret is not found and no gap is reported.
 func foundOrSaid(t *testing.T, b []byte, secrets ...int) {
 	t.Helper()
 	found, gaps := scan(t, "f", streamed(b), archive.DefaultLimits)
@@ -253,7 +253,7 @@ func TestPDFStreamsAreDecodedOrReported(t *testing.T) {
 	}
 }
 
-// The codes of this example are those of ISO 32000-1, 7.4.4.2, table 7.
+// The codes of this example are from ISO 32000-1, 7.4.4.2, table 7.
 func TestLZWOfAPDF(t *testing.T) {
 	codes := []byte{0x80, 0x0b, 0x60, 0x50, 0x22, 0x0c, 0x0c, 0x85, 0x01}
 	want := "-----A---B"
@@ -297,7 +297,8 @@ func TestFormsThatAreNotOpenedAreReported(t *testing.T) {
 	}
 }
 
-// sparseTar has a sparse member of a size, with data at its beginning, and a member after it.
+// sparseTar returns a tar with a sparse member of the given size, with data at its beginning,
+// and a member after it.
 func sparseTar(size int64) []byte {
 	var b bytes.Buffer
 	number := func(n int64) string {

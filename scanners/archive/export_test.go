@@ -1,6 +1,6 @@
 package archive
 
-// DecodeLZW is unLZW for tests.
+// DecodeLZW exports unLZW for tests.
 func DecodeLZW(b []byte) string {
 	out, _ := unLZW(b, 1<<20)
 	return string(out)

@@ -7,23 +7,23 @@ import (
 	"github.com/quellhq/quell/scanners"
 )
 
-// form is one kind of file that holds others.
+// form is one format of files that contain other files.
 type form struct {
 	name string
-	// at is the offset of magic.
+	// at is the offset of magic, in bytes.
 	at    int
 	magic string
-	// known looks closer where the magic is not enough; nil: it is enough.
+	// known checks the beginning further if magic is not sufficient; nil means it is.
 	known func(head []byte) bool
-	// single is set where there is one thing inside: an error before its first byte means that
-	// the file does not have this form.
+	// single is set if the format contains exactly one file: an error before its first byte
+	// means that the input does not have this format.
 	single bool
-	// seeks is set where the form is read from its end or in no order.
+	// seeks is set if the format is read from its end or by random access.
 	seeks bool
 	open  func(o *opening) error
 }
 
-// forms is the table of what is recognised. The first that fits counts.
+// forms is the table of recognised formats. The first match wins.
 func forms() []form {
 	return []form{
 		{name: "gzip", magic: "\x1f\x8b\x08", single: true, open: gunzip},
@@ -58,7 +58,7 @@ func forms() []form {
 		{name: "git bundle", magic: "# v2 git bundle\n", seeks: true, open: unbundle},
 		{name: "git bundle", magic: "# v3 git bundle\n", seeks: true, open: unbundle},
 
-		// Compressed forms that quell recognises and does not open.
+		// quell recognises these compressed formats but does not open them.
 		{name: "squashfs", magic: "hsqs", open: unsupported},
 		{name: "squashfs", magic: "sqsh", known: squashfsHead, open: unsupported},
 		{name: "qcow", magic: "QFI\xfb", open: unsupported},
@@ -91,14 +91,16 @@ func forms() []form {
 	}
 }
 
-// headLen is how much of a file is looked at: an ISO image has its magic at byte 32,769.
+// headLen is the number of bytes that recognition needs: an ISO image has its magic number at
+// byte 32,769.
 const headLen = 0x8001 + 5
 
 var errUnsupported = scanners.OfKind(scanners.GapUnsupported, errors.New("is not opened: unpack it first"))
 
 func unsupported(*opening) error { return errUnsupported }
 
-// skippable knows a skippable frame of Zstandard (RFC 8878, 3.1.2) with another frame after it.
+// skippable reports whether head is a skippable frame of Zstandard (RFC 8878, 3.1.2) that
+// another frame follows.
 func skippable(head []byte) bool {
 	if head[0]&0xf0 != 0x50 || len(head) < 12 {
 		return false
@@ -107,19 +109,19 @@ func skippable(head []byte) bool {
 	return end+4 <= int64(len(head)) && string(head[end:end+4]) == "\x28\xb5\x2f\xfd"
 }
 
-// squashfsHead knows version 4 of the format in the other byte order.
+// squashfsHead detects version 4 of SquashFS in big-endian byte order.
 func squashfsHead(head []byte) bool { return len(head) >= 30 && head[28] == 0 && head[29] == 4 }
 
 func lhaHead(head []byte) bool { return len(head) > 22 && head[6] == '-' && head[20] <= 3 }
 
-// arjHead asks for the size of a basic header, which is at most 2,600 bytes.
+// arjHead checks the size of the basic header, which is at most 2,600 bytes.
 func arjHead(head []byte) bool {
 	return len(head) > 34 && int(head[2])|int(head[3])<<8 <= 2600 && head[4] >= 30 && head[4] <= 46
 }
 
 func orcHead(head []byte) bool { return len(head) > 16 && head[3] < ' ' && binaryHead(head) }
 
-// binaryHead keeps a text that begins with letters of a magic from being taken for the form.
+// binaryHead rejects a text that begins with the letters of a magic number.
 func binaryHead(head []byte) bool {
 	return strings.IndexByte(string(head[:min(len(head), 64)]), 0) >= 0
 }

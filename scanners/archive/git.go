@@ -11,8 +11,8 @@ import (
 	"github.com/quellhq/quell/scanners/git/pack"
 )
 
-// unbundle opens a git bundle, which the exports of forges hold: blobs, commits and
-// tags, each by its id. What builds on commits that it lacks is said.
+// unbundle opens a git bundle, as forges export them: blobs, commits and tags, each named by
+// its id. It reports objects whose base is not in the bundle.
 func unbundle(o *opening) error {
 	b, err := o.all()
 	if err != nil {
@@ -28,13 +28,13 @@ func unbundle(o *opening) error {
 	return objects(o, b[h.Pack:], h.HashLen)
 }
 
-// unpack opens a pack of git's, which a repository in an image or an archive has.
+// unpack opens a git pack of a repository in an image or an archive.
 func unpack(o *opening) error {
 	b, err := o.all()
 	if err != nil {
 		return err
 	}
-	// It doesn't say which hash it is of, but for the one that it ends with.
+	// The pack does not state its hash algorithm; only its trailing checksum shows it.
 	n := sha1.Size
 	if k := len(b) - sha256.Size; k > 0 && sha256.Sum256(b[:k]) == [sha256.Size]byte(b[k:]) {
 		n = sha256.Size
@@ -42,10 +42,10 @@ func unpack(o *opening) error {
 	return objects(o, b, n)
 }
 
-// maxPack is the largest pack that is read into memory.
+// maxPack is the largest pack, in bytes, that is read into memory.
 const maxPack = 1 << 30
 
-// all reads a pack or a bundle.
+// all reads a whole pack or bundle.
 func (o *opening) all() ([]byte, error) {
 	if o.size > maxPack {
 		return nil, limitOf(scanners.GapLimitMemory, "over %d MiB of git's objects: quell scan git reads them from the repository", maxPack>>20)
@@ -53,7 +53,7 @@ func (o *opening) all() ([]byte, error) {
 	return io.ReadAll(io.NewSectionReader(o.at, 0, o.size))
 }
 
-// objects reads a pack's commits, blobs and tags, each by its id.
+// objects reads a pack's commits, blobs and tags, each named by its id.
 func objects(o *opening, b []byte, hashLen int) error {
 	p, err := pack.IndexBytes(b, hashLen)
 	if p == nil {

@@ -13,8 +13,8 @@ import (
 	"github.com/ulikunitz/xz/lzma"
 )
 
-// lzmaHead looks at the rest of a header of 13 bytes: dictionaries have a power of two bytes, or
-// one and a half times that, and the size is unknown or less than a TiB.
+// lzmaHead checks the 13 bytes of an LZMA header: the dictionary's size is a power of two, or
+// 1.5 times that, and the stream's size is unknown or less than a TiB.
 func lzmaHead(head []byte) bool {
 	if len(head) < lzma.HeaderLen {
 		return len(head) > 3 // cut short
@@ -26,7 +26,7 @@ func lzmaHead(head []byte) bool {
 	return size == math.MaxUint64 || size < 1<<40
 }
 
-// unlzma opens streams of the format without a container, one after the other.
+// unlzma opens consecutive LZMA streams that have no container.
 func unlzma(o *opening) error {
 	in := bufio.NewReader(o.in)
 	return o.each(in, lzma.HeaderLen, lzmaHead, func() (io.Reader, func(), error) {
@@ -38,8 +38,7 @@ func unlzma(o *opening) error {
 	})
 }
 
-// lzmaStream reads one stream, of which head is the header. It reads no more of in than the
-// stream.
+// lzmaStream reads the stream whose header is head. It reads nothing of in after the stream.
 func (o *opening) lzmaStream(in *bufio.Reader, head []byte) (io.Reader, func(), error) {
 	dict, size := int64(binary.LittleEndian.Uint32(head[1:])), binary.LittleEndian.Uint64(head[5:])
 	if size < uint64(dict) {
@@ -57,8 +56,8 @@ func (o *opening) lzmaStream(in *bufio.Reader, head []byte) (io.Reader, func(), 
 	return &lzmaReader{z: z, size: size}, done, nil
 }
 
-// lzmaReader reads a stream to its end mark, or to its size: at the end of its input the
-// library reports the end of the stream.
+// lzmaReader detects truncation: at the end of its input, the library reports io.EOF whether or
+// not the stream has reached its end mark or its size.
 type lzmaReader struct {
 	z       *lzma.Reader
 	n, size uint64
@@ -73,9 +72,9 @@ func (r *lzmaReader) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// each opens streams of a form that follow each other in a file. next opens one, and leaves in
-// after it; again recognises the next one by its first bytes. Other bytes that follow are a
-// member of their own.
+// each opens consecutive streams of one format. next opens a stream and leaves in at its end;
+// again recognises another stream by its first bytes. Other trailing bytes become a member of
+// their own.
 func (o *opening) each(in *bufio.Reader, headLen int, again func([]byte) bool, next func() (io.Reader, func(), error)) error {
 	for first := true; ; first = false {
 		r, done, err := next()
@@ -106,7 +105,7 @@ const (
 	lzipTrailer = 20
 )
 
-// unlzip opens the members of a lzip file (draft-diaz-lzip, 2), each compared with its checksum.
+// unlzip opens the members of a lzip file (draft-diaz-lzip, 2) and verifies their checksums.
 func unlzip(o *opening) error {
 	in := bufio.NewReader(o.in)
 	again := func(head []byte) bool { return len(head) >= 5 && string(head[:5]) == "LZIP\x01" }
@@ -117,7 +116,8 @@ func unlzip(o *opening) error {
 		}
 		dict := uint32(1) << (h[5] & 0x1f)
 		dict -= dict / 16 * uint32(h[5]>>5)
-		// A stream of LZMA without the header that the library wants: its properties are fixed.
+		// An LZMA stream without the header that the library requires; lzip fixes the
+		// properties.
 		head := []byte{lzma.Properties{LC: 3, LP: 0, PB: 2}.Code()}
 		head = binary.LittleEndian.AppendUint32(head, dict)
 		head = binary.LittleEndian.AppendUint64(head, math.MaxUint64)
@@ -129,8 +129,8 @@ func unlzip(o *opening) error {
 	})
 }
 
-// afterHead is a buffered reader with bytes before its own. It does not read ahead, as a
-// multi-reader would make the library do.
+// afterHead is a bufio.Reader with head prepended. With an io.MultiReader instead, which is no
+// io.ByteReader, the library would read ahead.
 type afterHead struct {
 	head []byte
 	*bufio.Reader
@@ -145,7 +145,7 @@ func (a *afterHead) Read(b []byte) (int, error) {
 	return a.Reader.Read(b)
 }
 
-// lzipMember reads one member, and its trailer.
+// lzipMember reads one member and verifies its trailer.
 type lzipMember struct {
 	in  *bufio.Reader
 	z   io.Reader

@@ -17,13 +17,13 @@ import (
 	"github.com/quellhq/quell/scanners"
 )
 
-// maxParts bounds the nesting of a message's parts, which may hold messages.
+// maxParts bounds the nesting of a message's parts, because a part can be a message.
 const maxParts = 16
 
-// maxHeader bounds a message's header.
+// maxHeader is the maximum size of a message's header, in bytes.
 const maxHeader = 1 << 20
 
-// unmail opens a message or a mailbox: it is text, and what its parts encode.
+// unmail opens a message or a mailbox: it yields the text and the decoded parts.
 func unmail(o *opening) error {
 	whole := func() *io.SectionReader { return io.NewSectionReader(o.at, 0, o.size) }
 	if err := o.plain(wholeMember, whole()); err != nil {
@@ -54,17 +54,17 @@ func unmail(o *opening) error {
 	return nil
 }
 
-// mailbox gives the messages of a mailbox, each to its end: a message begins with a line of its
-// own, after an empty one.
+// mailbox reads the messages of a mailbox one after another. A message begins with a postmark
+// line after an empty line.
 type mailbox struct {
 	in    *bufio.Reader
-	line  []byte // what is left to be given of a line
-	begun bool   // line, or what was given last, is only the beginning of a line
+	line  []byte // the unread part of a line
+	begun bool   // line, or the text read last, lacks the end of its line
 	blank bool   // the last line was empty
-	end   bool   // of a message
+	end   bool   // the message has ended
 }
 
-// next goes to the next message, and reports whether there is one.
+// next advances to the next message, and reports whether there is one.
 func (m *mailbox) next() bool {
 	if _, err := io.Copy(io.Discard, m); err != nil {
 		return false
@@ -118,8 +118,7 @@ func (o *opening) message(r io.Reader, name string, depth int) error {
 	return o.part(header, body, name, depth)
 }
 
-// readHeader reads a message's header as mail programs do: it passes over lines that are no
-// fields.
+// readHeader reads a message's header as mail programs do: it skips lines that are not fields.
 func readHeader(r *bufio.Reader) (textproto.MIMEHeader, error) {
 	h := textproto.MIMEHeader{}
 	last, size := "", 0
@@ -144,13 +143,13 @@ func readHeader(r *bufio.Reader) (textproto.MIMEHeader, error) {
 			h[last] = append(h[last], strings.TrimSpace(value))
 		}
 		if err != nil {
-			return nil, errMail // the header has no end
+			return nil, errMail // the header does not end
 		}
 	}
 }
 
-// boundaryOf gives the type of a part, and what its own parts are separated by. Programs write
-// boundaries that the standard forbids without quotes.
+// boundaryOf returns the media type and the boundary of a part. It also accepts boundaries
+// whose characters require quotes but have none, because programs write them.
 func boundaryOf(field string) (kind, boundary string) {
 	kind, params, err := mime.ParseMediaType(field)
 	if err == nil {
@@ -171,7 +170,7 @@ func boundaryOf(field string) (kind, boundary string) {
 	return kind, strings.TrimSpace(boundary)
 }
 
-// part opens one part. What it does not encode is text of the message.
+// part opens one part. Text that is not encoded belongs to the message.
 func (o *opening) part(h textproto.MIMEHeader, body io.Reader, name string, depth int) error {
 	if depth > maxParts {
 		o.gap(name, limitOf(scanners.GapLimitDepth, "%d parts within each other", depth))
@@ -190,7 +189,7 @@ func (o *opening) part(h textproto.MIMEHeader, body io.Reader, name string, dept
 	case "", "7bit", "8bit", "binary":
 		text := bufio.NewReader(body)
 		if body = text; base64Lines(text) {
-			plain = base64.NewDecoder(base64.StdEncoding, text) // its header is damaged
+			plain = base64.NewDecoder(base64.StdEncoding, text) // the header is damaged
 		}
 	default:
 		o.gap(name, kindUnsupported(errors.New("mail: the encoding of a part is not supported")))
@@ -207,7 +206,7 @@ func (o *opening) part(h textproto.MIMEHeader, body io.Reader, name string, dept
 	return o.member(name, discreet{plain})
 }
 
-// base64Lines reports whether a text begins as lines of base64 of full length.
+// base64Lines reports whether a text begins with full lines of base64.
 func base64Lines(r *bufio.Reader) bool {
 	const lines = 4
 	head, _ := r.Peek(lines * 80)
@@ -251,11 +250,10 @@ func (o *opening) parts(body io.Reader, boundary, name string, depth int) error 
 	}
 }
 
-// errMail is the error of a message that can't be taken apart: the libraries' own errors quote
-// its lines.
+// errMail replaces the errors of the libraries, which quote lines of the message.
 var errMail = scanners.OfKind(scanners.GapDamaged, errors.New("mail: damaged or cut short"))
 
-// discreet is a reader whose errors quote nothing.
+// discreet is a reader whose errors quote no input.
 type discreet struct{ io.Reader }
 
 func (d discreet) Read(b []byte) (int, error) {

@@ -9,12 +9,12 @@ import (
 // postmark begins each message of a mailbox (RFC 4155).
 const postmark = "From "
 
-// patchMark begins a patch of git, which is text.
+// patchMark matches the first line of a git patch, which is plain text.
 var patchMark = regexp.MustCompile(`^From [0-9a-f]{40,64} `)
 
-// mailHead knows a message with something encoded in it, or a mailbox, by the header (RFC 5322):
-// one of a few fields that every message has, and one that says that the body is encoded. Web
-// archives (RFC 2557) have them too; patches of git have only the first.
+// mailHead recognises a mailbox, or a message with an encoded part, by the header (RFC 5322):
+// one of a few fields that every message has, and one that declares an encoded body. Web
+// archives (RFC 2557) match too; git patches lack the second field.
 func mailHead(head []byte) bool {
 	head = bytes.TrimLeft(head, "\r\n")
 	box := bytes.HasPrefix(head, []byte(postmark))
@@ -37,7 +37,7 @@ func mailHead(head []byte) bool {
 		}
 		name, value, ok := bytes.Cut(line, []byte{':'})
 		if !ok || len(name) > 76 || bytes.ContainsAny(name, " \t\"{}<>/") {
-			if box { // a mail program wrote it all the same
+			if box { // a mailbox: a mail program wrote it anyway
 				continue
 			}
 			return false
@@ -58,8 +58,8 @@ func mailHead(head []byte) bool {
 	return begins && (encoded || box || mime && !ended)
 }
 
-// firstWord gives the first word of a field's value in lower case, without quotes and comments
-// (RFC 2045, 5.1 and 6.1).
+// firstWord returns the first word of a field's value in lower case, without quotes and
+// comments (RFC 2045, 5.1 and 6.1).
 func firstWord(value string) string {
 	var out strings.Builder
 	depth := 0

@@ -8,9 +8,9 @@ import (
 	"strings"
 )
 
-// inRuns reports whether a member of a zip is a document's text in XML, by where Office
-// Open XML (ECMA-376) and OpenDocument have it. Such text is cut into runs, between which an
-// editor puts what it likes: a token may be in several.
+// inRuns reports whether a zip member contains a document's text as XML, by its path in Office
+// Open XML (ECMA-376) and OpenDocument. An editor can split such text into runs at any place,
+// with any markup between them, so one token can span several runs.
 func inRuns(name string) bool {
 	dir, base := path.Split(name)
 	switch dir {
@@ -24,16 +24,16 @@ func inRuns(name string) bool {
 	return false
 }
 
-// maxText is how much of one document's text is put together.
+// maxText is the maximum size, in bytes, of one document's joined text.
 const maxText = 64 << 20
 
-// document gives a document's XML as it is, and behind it the paragraphs that are of more than
-// one run, without what stands between.
+// document reads a document's XML unchanged, followed by the paragraphs that consist of more
+// than one run, without markup.
 type document struct {
 	r    io.Reader
 	kept []byte
-	over bool          // there is more than is kept
-	text *bytes.Reader // nil: not there yet
+	over bool          // the text exceeds the limit
+	text *bytes.Reader // nil before the XML has ended
 }
 
 func (d *document) Read(b []byte) (int, error) {
@@ -51,7 +51,7 @@ func (d *document) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// paragraphs gives those that are of several runs, a line each.
+// paragraphs returns the paragraphs that consist of several runs, one per line.
 func paragraphs(b []byte) []byte {
 	var out, line []byte
 	runs := 0

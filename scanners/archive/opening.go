@@ -10,7 +10,7 @@ import (
 	"github.com/quellhq/quell/scanners"
 )
 
-// opening is one file that is being opened.
+// opening is the state of one file that is being opened.
 type opening struct {
 	ctx    context.Context
 	opener *Opener
@@ -18,26 +18,26 @@ type opening struct {
 	budget *scanners.Budget
 
 	in   io.Reader
-	buf  *bufio.Reader // in, of forms that are read in order and have several members
-	at   io.ReaderAt   // where the form seeks
+	buf  *bufio.Reader // wraps in, for sequential formats with several members
+	at   io.ReaderAt   // for formats that seek
 	size int64
-	from int64  // where the form begins, after a script
-	name string // the file's own, for content without a name
+	from int64  // offset of the format's first byte, after a script
+	name string // the file's name, for content without its own
 
 	deliver func(name string, r io.Reader) error
 	gap     func(name string, err error)
 	names   scanners.Names
-	over    error // ends the file
+	over    error // ends the reading of the file
 }
 
 const (
-	// NamesMember is the name of the text of all names and the like.
+	// NamesMember is the member that contains all names, comments and similar metadata.
 	NamesMember = "(names)"
-	// wholeMember is a file as it is, where its own bytes are text as well.
+	// wholeMember is the file's own bytes, for formats that are readable as text.
 	wholeMember = "(document)"
-	// restMember is what is left of a damaged file after the last part that could be read.
+	// restMember is the unread part of a damaged file.
 	restMember = "(rest)"
-	// BehindMember is what follows an archive's end, which may be another one.
+	// BehindMember is the data after an archive's end, which can be another archive.
 	BehindMember = "(behind)"
 )
 
@@ -49,7 +49,8 @@ func (x *opening) run() error {
 		x.in = x.buf
 	}
 	err := x.form.open(x)
-	// A file that nothing came out of is scanned as it is, with the names in it.
+	// If the format yielded nothing, the caller scans the file's bytes, which contain the
+	// names.
 	if x.over == nil && (err == nil || x.budget.Out > before) {
 		x.tell()
 		err = errors.Join(err, x.behind(err))
@@ -60,10 +61,10 @@ func (x *opening) run() error {
 	return err
 }
 
-// member gives the content of something inside to be scanned, and opened where it has a form.
+// member passes nested content to the scan, which opens it if it has a known format.
 func (x *opening) member(name string, r io.Reader) error { return x.give(name, r, false) }
 
-// plain gives bytes to be scanned as they are.
+// plain passes bytes to the scan, which does not open them.
 func (x *opening) plain(name string, r io.Reader) error { return x.give(name, r, true) }
 
 func (x *opening) give(name string, r io.Reader, plain bool) error {
@@ -86,7 +87,7 @@ func (x *opening) give(name string, r io.Reader, plain bool) error {
 	err := x.deliver(name, in)
 	b.Depth--
 	if err == nil && x.form.single && !plain && !m.over {
-		// What a form inside left is read too: a checksum comes last.
+		// Read what the nested format left: the checksum comes last.
 		_, err = io.Copy(io.Discard, m)
 	}
 	switch {
@@ -105,7 +106,7 @@ func (x *opening) give(name string, r io.Reader, plain bool) error {
 	return err
 }
 
-// counts counts a thing inside of the file.
+// counts adds one entry to the budget, and returns an error above the limit.
 func (x *opening) counts() error {
 	if x.budget.Entries++; x.budget.Entries > x.opener.limits.Entries {
 		x.over = limitOf(scanners.GapLimitEntries, "over %d entries", x.opener.limits.Entries)
@@ -113,7 +114,7 @@ func (x *opening) counts() error {
 	return x.over
 }
 
-// note keeps a name, or words that belong to one, to be scanned as text.
+// note collects a name, or words that belong to one, to be scanned as text.
 func (x *opening) note(words ...string) {
 	x.names.Add(words...)
 	if x.names.Full() {
@@ -137,7 +138,7 @@ func (x *opening) tell() {
 	}
 }
 
-// window takes n bytes of what decoders may keep, until done is called.
+// window reserves n bytes of the decoders' memory until the caller calls done.
 func (x *opening) window(n int64) (done func(), err error) {
 	b, most := x.budget, x.opener.limits.Window
 	if most > 0 && b.Window+n > most {
@@ -147,7 +148,7 @@ func (x *opening) window(n int64) (done func(), err error) {
 	return func() { b.Window -= n }, nil
 }
 
-// Padding leaves out NULs, and reports whether anything follows them. The error is r's.
+// Padding skips NULs, and reports whether other bytes follow. The error is r's.
 func Padding(r *bufio.Reader) (more bool, err error) {
 	for {
 		if _, err := r.Peek(1); err != nil {
@@ -165,15 +166,15 @@ func Padding(r *bufio.Reader) (more bool, err error) {
 	}
 }
 
-// behind gives what a form that is read in order left: after its end, or after the place at
-// which it is damaged.
+// behind passes on the data that a sequential format left unread: after its end, or after the
+// damage.
 func (x *opening) behind(damaged error) error {
 	if x.buf == nil {
 		return nil
 	}
 	if more, err := Padding(x.buf); !more {
 		if damaged != nil {
-			return nil // the same error, most likely
+			return nil // most likely the same error
 		}
 		return err
 	}
@@ -183,7 +184,7 @@ func (x *opening) behind(damaged error) error {
 	return x.member(BehindMember, x.buf)
 }
 
-// after gives what follows the end that an archive states for itself.
+// after passes on the data after the end that an archive states in its header.
 func (x *opening) after(end int64) error {
 	if end <= 0 || end >= x.size {
 		return nil
@@ -195,7 +196,7 @@ func (x *opening) after(end int64) error {
 	return x.member(BehindMember, in)
 }
 
-// metered counts what comes out of a file.
+// metered counts the bytes that a file yields, and stops at the limit.
 type metered struct {
 	r    io.Reader
 	b    *scanners.Budget
@@ -206,7 +207,7 @@ type metered struct {
 
 func (m *metered) Read(p []byte) (int, error) {
 	n, err := m.r.Read(p)
-	// What comes out of a form within a form is counted where it comes out.
+	// Bytes of a nested format count once, where that format yields them.
 	m.b.Out += int64(n)
 	m.n += int64(n)
 	if m.b.Out > m.l.Free+m.l.Ratio*m.b.In() {
@@ -216,7 +217,7 @@ func (m *metered) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Hole lets the pool pass over the holes of a sparse member.
+// Hole lets the pool skip the holes of a sparse member.
 func (m *metered) Hole() (int64, bool) {
 	if h, ok := m.r.(scanners.Holed); ok {
 		return h.Hole()
@@ -224,7 +225,7 @@ func (m *metered) Hole() (int64, bool) {
 	return 0, false
 }
 
-// guarded ends the reading of a file whose time is over.
+// guarded stops reading when the file's time is over.
 type guarded struct {
 	io.Reader
 	b *scanners.Budget

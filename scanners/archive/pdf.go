@@ -10,8 +10,8 @@ import (
 	"github.com/quellhq/quell/scanners"
 )
 
-// Bounds of one document: what is read of it, of one stream in it, of the text that is put
-// together of one stream, and how many of its fonts' maps are tried.
+// Limits per document: bytes read, bytes of one stream, bytes of the text assembled from one
+// stream, and the number of font maps applied.
 const (
 	maxPDF     = 64 << 20
 	maxStream  = 64 << 20
@@ -20,8 +20,8 @@ const (
 	maxCharMap = 16
 )
 
-// pdfText opens a document's compressed streams, which have its text. It does not follow the
-// references between objects: they may lead anywhere.
+// pdfText opens a document's compressed streams, which contain its text. It does not follow
+// references between objects, because a hostile document can make them point anywhere.
 func pdfText(o *opening) error {
 	b, err := io.ReadAll(io.NewSectionReader(o.at, 0, min(o.size, maxPDF)))
 	if err != nil {
@@ -64,17 +64,17 @@ func pdfText(o *opening) error {
 	return nil
 }
 
-// encrypt is the entry of a trailer that names the encryption (ISO 32000-1, 7.6.1).
+// encrypt matches the trailer entry that names the encryption (ISO 32000-1, 7.6.1).
 var encrypt = regexp.MustCompile(`/Encrypt\s*(<<|\d+\s+\d+\s+R)`)
 
 type pdf struct {
 	*opening
 	encrypted bool
 	maps      []charMap
-	skipped   bool // more maps than are tried
+	skipped   bool // there are more maps than the limit
 }
 
-// charMap keeps a font's map of codes to letters.
+// charMap collects a font's map from codes to characters.
 func (d *pdf) charMap(s pdfStream) error {
 	if err := d.timely(); err != nil || s.image() {
 		return err
@@ -96,7 +96,8 @@ func (d *pdf) charMap(s pdfStream) error {
 	return nil
 }
 
-// timely is an error where the file has no time left: decoding takes it outside of members.
+// timely returns an error when the file's time is over. Decoding needs this check because it
+// spends time outside of members.
 func (d *pdf) timely() error {
 	if d.budget.Meter.Over(d.budget.Began) {
 		return scanners.ErrTime
@@ -104,7 +105,7 @@ func (d *pdf) timely() error {
 	return d.ctx.Err()
 }
 
-// stream decodes a stream, and gives it and the text that it shows.
+// stream decodes a stream, and passes on its bytes and the text that it shows.
 func (d *pdf) stream(name string, s pdfStream) error {
 	if err := d.timely(); err != nil {
 		return err
@@ -112,7 +113,7 @@ func (d *pdf) stream(name string, s pdfStream) error {
 	raw, err := s.decode(maxStream + 1)
 	switch {
 	case errors.Is(err, errImage):
-		return nil // the document has its bytes as they are
+		return nil // the scan of the document covers its bytes
 	case err != nil && !d.encrypted:
 		d.gap(name, err)
 	case len(raw) > maxStream:

@@ -5,14 +5,14 @@ import (
 	"unicode/utf16"
 )
 
-// charMap is what a font's codes mean (ISO 32000-1, 9.10.3).
+// charMap maps a font's codes to characters (ISO 32000-1, 9.10.3).
 type charMap struct {
-	width int // bytes of a code
+	width int // bytes per code
 	codes map[int]string
 }
 
-// tells is false where codes of ASCII characters are those characters: then the codes are the
-// text.
+// tells reports whether the map changes the text. It does not if each ASCII character has its
+// own value as its code.
 func (m *charMap) tells() bool {
 	for code, s := range m.codes {
 		if m.width > 1 || len(s) == 1 && s[0] > ' ' && int(s[0]) != code {
@@ -36,7 +36,8 @@ func (m *charMap) append(out, text []byte) []byte {
 	return out
 }
 
-// readCharMap reads a stream that is a map of codes to Unicode; others have no codes.
+// readCharMap parses a stream that maps codes to Unicode. For any other stream it returns a map
+// without codes.
 func readCharMap(raw []byte) (m charMap) {
 	if !bytes.Contains(raw[:min(len(raw), 4<<10)], []byte("begincmap")) {
 		return m

@@ -17,14 +17,15 @@ type pdfStream struct {
 	dict    []byte
 	body    []byte
 	filters []string
-	cut     bool // its end is missing
+	cut     bool // the end is missing
 }
 
-// maxDict is how far before a stream its dictionary may begin.
+// maxDict is the maximum distance, in bytes, between a stream and the beginning of its
+// dictionary.
 const maxDict = 64 << 10
 
-// streams gives a document's streams: the keyword follows a dictionary, and a line break
-// follows the keyword. The word appears in texts as well.
+// streams yields a document's streams. The keyword "stream" follows a dictionary and precedes a
+// line break; elsewhere the word is text.
 func streams(b []byte) func(yield func(pdfStream) bool) {
 	return func(yield func(pdfStream) bool) {
 		keyword, end := []byte("stream"), []byte("endstream")
@@ -46,7 +47,7 @@ func streams(b []byte) func(yield func(pdfStream) bool) {
 			dict = dict[max(0, bytes.LastIndex(dict, []byte("obj"))):]
 			s := pdfStream{dict: dict, filters: filtersOf(dict)}
 			if len(s.filters) == 0 && inflate.IsZlib(body) {
-				s.filters = []string{"FlateDecode"} // its dictionary is damaged
+				s.filters = []string{"FlateDecode"} // the dictionary is damaged
 			}
 			at := len(b) - len(body)
 			n := lengthOf(dict)
@@ -74,7 +75,7 @@ var (
 	pdfImage     = regexp.MustCompile(`/Subtype\s*/Image|/Type\s*/XRef`)
 )
 
-// lengthOf is a stream's length where its dictionary states it; -1: it does not.
+// lengthOf returns the stream's length as its dictionary states it, or -1.
 func lengthOf(dict []byte) int {
 	m := pdfLength.FindSubmatch(dict)
 	if m == nil || len(m[2]) > 0 {
@@ -87,7 +88,7 @@ func lengthOf(dict []byte) int {
 	return n
 }
 
-// filtersOf lists the filters that a stream was encoded with, the last one first.
+// filtersOf lists a stream's filters in the order of decoding.
 func filtersOf(dict []byte) (out []string) {
 	m := pdfFilter.FindSubmatch(dict)
 	if m == nil {
@@ -102,14 +103,14 @@ func filtersOf(dict []byte) (out []string) {
 	return out
 }
 
-// image reports whether a stream has no text.
+// image reports whether a stream is an image, which contains no text.
 func (s *pdfStream) image() bool { return pdfImage.Match(s.dict) }
 
-// errImage is the error of a stream in a format of images.
+// errImage is the error of a stream in an image format.
 var errImage = errors.New("an image")
 
-// decode applies a stream's filters. It gives at most that many bytes, and those before an
-// error too.
+// decode applies a stream's filters. It returns at most the given number of bytes, and returns
+// those before an error together with the error.
 func (s *pdfStream) decode(most int64) (out []byte, err error) {
 	out = s.body
 	for _, f := range s.filters {
@@ -137,7 +138,7 @@ func (s *pdfStream) decode(most int64) (out []byte, err error) {
 	}
 	if m := pdfPredictor.FindSubmatch(s.dict); m != nil && !s.image() {
 		switch {
-		case len(m[1]) == 2: // 10 to 15: those of PNG
+		case len(m[1]) == 2: // 10 to 15: the PNG predictors
 			columns := 1
 			if c := pdfColumns.FindSubmatch(s.dict); c != nil {
 				columns, _ = strconv.Atoi(string(c[1]))
@@ -150,8 +151,8 @@ func (s *pdfStream) decode(most int64) (out []byte, err error) {
 	return out, err
 }
 
-// inflated gives at most that many bytes of what a zlib stream holds. A missing checksum is no
-// error: many programs leave it out.
+// inflated returns at most the given number of bytes of a zlib stream. A missing checksum is
+// not an error, because many programs omit it.
 func inflated(b []byte, most int64) ([]byte, error) {
 	z, err := inflate.NewZlib(bytes.NewReader(b))
 	if err != nil {
@@ -165,16 +166,16 @@ func inflated(b []byte, most int64) ([]byte, error) {
 	return out, err
 }
 
-// unASCII85 decodes up to the mark at its end.
+// unASCII85 decodes up to the end mark.
 func unASCII85(b []byte) ([]byte, error) {
 	b, _, _ = bytes.Cut(b, []byte("~"))
 	b = bytes.TrimPrefix(bytes.TrimSpace(b), []byte("<~"))
-	out := make([]byte, 4*len(b)) // z is four zeros
+	out := make([]byte, 4*len(b)) // z encodes four zeros
 	n, _, err := ascii85.Decode(out, b, true)
 	return out[:n], err
 }
 
-// unRunLength decodes runs (7.4.5).
+// unRunLength decodes run lengths (7.4.5).
 func unRunLength(b []byte, most int64) (out []byte, err error) {
 	for len(b) > 0 && b[0] != 128 && int64(len(out)) < most {
 		n := int(b[0])
@@ -192,7 +193,7 @@ func unRunLength(b []byte, most int64) (out []byte, err error) {
 	return out, nil
 }
 
-// unLZW decodes LZW as PDF and TIFF have it (7.4.4): codes become longer one code early.
+// unLZW decodes the LZW variant of PDF and TIFF (7.4.4): codes grow one code early.
 func unLZW(b []byte, most int64) (out []byte, err error) {
 	const clearCode, eod, first = 256, 257, 258
 	type entry struct{ from, to int } // in out
@@ -224,7 +225,8 @@ func unLZW(b []byte, most int64) (out []byte, err error) {
 			return out, errors.New("pdf: damaged LZW")
 		}
 		if last.from >= 0 && len(table)+first < 4096 {
-			// The entry is the last string and the first byte of this one: they adjoin.
+			// The new entry is the last string plus the first byte of this one, which adjoin in
+			// out.
 			table = append(table, entry{last.from, last.to + 1})
 		}
 		last = entry{begin, len(out)}
@@ -237,7 +239,7 @@ func unLZW(b []byte, most int64) (out []byte, err error) {
 	return out, nil
 }
 
-// unpredict takes back the filters of PNG for bytes in rows (W3C PNG, 9).
+// unpredict reverses the PNG filters of bytes in rows (W3C PNG, 9).
 func unpredict(b []byte, columns int) []byte {
 	if columns < 1 || columns > 1<<16 {
 		return b

@@ -7,8 +7,8 @@ import (
 	"strconv"
 )
 
-// page gives the text of a page, as each of the maps has it: one at a time, for they may be
-// large.
+// page reads a page's text once per font map. It renders one map at a time because a text can
+// be large.
 type page struct {
 	list []piece
 	maps []charMap
@@ -26,21 +26,21 @@ func (p *page) Read(b []byte) (int, error) {
 	return p.text.Read(b)
 }
 
-// piece is what a page shows at one go, and how it stands to the piece before.
+// piece is one string that a page shows, and its position relative to the preceding one.
 type piece struct {
-	text []byte // codes of a font's characters
-	line bool   // it is in another line
-	gap  bool   // it is set off, or moved to by itself: how far isn't told
+	text []byte // character codes of a font
+	line bool   // on another line
+	gap  bool   // after a gap or a move; its width is unknown
 }
 
-// wideGap is from where on a movement inside a string stands for a space, in thousandths of
-// the font's size.
+// wideGap is the adjustment inside a string from which on a movement to the right renders as a
+// space, in thousandths of the font size (negative is to the right).
 const wideGap = -150
 
-// shown lists what a page's operators show (ISO 32000-1, 9.4).
+// shown lists the strings that a page's operators show (ISO 32000-1, 9.4).
 func shown(b []byte) (list []piece) {
 	var numbers []float64
-	var pending []piece // of an operator that is still to come
+	var pending []piece // strings whose operator follows
 	var gap, line bool
 	height := 0.0
 	number := func(fromEnd int) float64 {
@@ -94,7 +94,7 @@ func shown(b []byte) (list []piece) {
 					line, gap = false, false
 				}
 				list = append(list, pending...)
-			case "ID": // an image's bytes
+			case "ID": // the bytes of an image
 				end := bytes.Index(b[i:], []byte("EI"))
 				if end < 0 {
 					return list
@@ -120,8 +120,8 @@ func shown(b []byte) (list []piece) {
 	return list
 }
 
-// literal reads a string in parentheses (ISO 32000-1, 7.3.4.2) that begins at b[i], and gives
-// the place behind it.
+// literal reads a string in parentheses (ISO 32000-1, 7.3.4.2) that begins at b[i], and returns
+// it with the offset after it.
 func literal(b []byte, i int) (out []byte, next int) {
 	for depth := 1; i < len(b); i++ {
 		c := b[i]
@@ -172,8 +172,8 @@ func hexString(b []byte, i int) (out []byte, next int) {
 	return out[:n], i + end + 1
 }
 
-// render gives the text that the pieces have by a font's map. What is set off within a line is
-// another word, but for characters that are put down one by one.
+// render returns the text of the pieces by a font's map. A gap within a line separates words,
+// except where characters are placed one by one.
 func render(list []piece, m charMap) []byte {
 	out := []byte{'\n'}
 	before := 0

@@ -21,8 +21,8 @@ import (
 	"github.com/quellhq/quell/scanners/inflate"
 )
 
-// maxWindow bounds what a decoder keeps of what it made, whatever a header asks for. typicalWindow
-// is what it is taken to keep where the header is not read here.
+// maxWindow is the maximum history window of a decoder, in bytes, whatever a header requests.
+// typicalWindow is the assumed size where quell does not read the header.
 const maxWindow, typicalWindow = 128 << 20, 64 << 20
 
 func gunzip(o *opening) error {
@@ -62,7 +62,7 @@ func unzstd(o *opening) error {
 	return o.member(stem(o.name), z)
 }
 
-// zstd reads frames of Zstandard.
+// zstd decompresses Zstandard frames.
 func (o *opening) zstd(in io.Reader) (io.Reader, func(), error) {
 	free, err := o.window(typicalWindow)
 	if err != nil {
@@ -85,7 +85,7 @@ func unxz(o *opening) error {
 	return o.member(stem(o.name), z)
 }
 
-// xz reads streams of xz.
+// xz decompresses xz streams.
 func (o *opening) xz(in io.Reader) (io.Reader, func(), error) {
 	done, err := o.window(typicalWindow)
 	if err != nil {
@@ -107,15 +107,15 @@ func bunzip(o *opening) error { return o.member(stem(o.name), bzip2.NewReader(o.
 
 func unlz4(o *opening) error { return o.member(stem(o.name), lz4.NewReader(o.in)) }
 
-// minInflated is how much must come of the beginning of a stream that is damaged or cut: no
-// text inflates so far.
+// minInflated is the least output, in bytes, that identifies a damaged or truncated zlib
+// stream: no text inflates that far.
 const minInflated = 512
 
-// minEnded is how much must come of a stream that ends with a wrong checksum.
+// minEnded is the least output, in bytes, that identifies a stream with a wrong checksum.
 const minEnded = 64
 
-// zlibHead knows a zlib stream by what its beginning inflates to: the header alone is two
-// letters that a text may begin with.
+// zlibHead recognises a zlib stream by what its beginning inflates to. The header alone is two
+// characters, which a text can begin with.
 func zlibHead(head []byte) bool {
 	if !inflate.IsZlib(head) {
 		return false
@@ -132,14 +132,14 @@ func zlibHead(head []byte) bool {
 		return true
 	case errors.Is(err, inflate.ErrChecksum):
 		return n >= minEnded
-	// The second byte is that of no text, but for one level of compression.
+	// Except for one compression level, the second byte occurs in no text.
 	case head[1] != '^' && (len(head) < 18 || !printableHead(head[2:])):
 		return true
 	}
 	return errors.Is(err, io.ErrUnexpectedEOF) && objectKind(out.Bytes()) != ""
 }
 
-// objectKind is what object of git's begins so; empty: none.
+// objectKind returns the kind of git object that b begins, or "".
 func objectKind(b []byte) string {
 	kind, size, ok := bytes.Cut(b[:min(len(b), 32)], []byte{' '})
 	if _, known := pack.ParseKind(kind); !ok || !known || bytes.IndexByte(size, 0) < 1 {
@@ -148,7 +148,7 @@ func objectKind(b []byte) string {
 	return string(kind)
 }
 
-// unzlib opens streams that have no other frame, as git's loose objects are.
+// unzlib opens a bare zlib stream, such as a loose git object.
 func unzlib(o *opening) error {
 	z, err := inflate.NewZlib(o.in)
 	if err != nil {
@@ -176,7 +176,7 @@ func unzlib(o *opening) error {
 		if err != nil {
 			return err
 		}
-		defer z.Close() // behind reads from it
+		defer z.Close() // behind still reads from z
 		z = next
 	}
 }
@@ -187,11 +187,11 @@ func unsnappy(o *opening) error {
 
 func unbrotli(o *opening) error { return o.member(stem(o.name), brotli.NewReader(o.in)) }
 
-// maxSessionStore is the largest store of a browser's windows that is read.
+// maxSessionStore is the largest session store of a browser, in bytes, that is read.
 const maxSessionStore = 256 << 20
 
-// unmozlz4 opens what Firefox keeps its windows and their cookies in: a size, and
-// one block of LZ4.
+// unmozlz4 opens the format in which Firefox stores its windows with their cookies: a size and
+// one LZ4 block.
 func unmozlz4(o *opening) error {
 	b, err := io.ReadAll(io.LimitReader(o.in, maxSessionStore+1))
 	if err != nil {
@@ -204,7 +204,7 @@ func unmozlz4(o *opening) error {
 		return io.ErrUnexpectedEOF
 	}
 	size := int64(binary.LittleEndian.Uint32(b[8:]))
-	// A block of LZ4 makes at most 255 bytes of one.
+	// An LZ4 block expands at most 255 times.
 	if size > maxSessionStore || size > 255*int64(len(b)) {
 		return errors.New("its size is not the one in its header")
 	}

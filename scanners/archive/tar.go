@@ -13,7 +13,7 @@ import (
 	"github.com/quellhq/quell/scanners"
 )
 
-// oldTar knows a tar from before POSIX by its header's checksum.
+// oldTar recognises a pre-POSIX tar by its header's checksum.
 func oldTar(head []byte) bool {
 	if len(head) < 512 || head[0] == 0 {
 		return false
@@ -33,7 +33,7 @@ func oldTar(head []byte) bool {
 	return sum == want
 }
 
-// untar opens a tar, and those that follow it.
+// untar opens a tar archive and those that follow it.
 func untar(o *opening) error {
 	for {
 		if err := Tar(NewTar(o.in), o.note, o.member, o.gap); err != nil {
@@ -49,13 +49,13 @@ func untar(o *opening) error {
 	}
 }
 
-// TarReader reads a tar, and knows the holes of its sparse members.
+// TarReader reads a tar archive and locates the holes of its sparse members.
 type TarReader struct {
 	*tar.Reader
 	under *counted
 }
 
-// NewTar reads a tar from r.
+// NewTar returns a TarReader of r.
 func NewTar(r io.Reader) *TarReader {
 	under := &counted{r: r}
 	return &TarReader{tar.NewReader(under), under}
@@ -72,8 +72,8 @@ func (c *counted) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// HasContent reports whether bytes may follow a header: they may for all types but a few, for
-// tar unpacks types that it does not know as files.
+// HasContent reports whether content can follow a header. That holds for all but a few types,
+// because tar extracts unknown types as files.
 func HasContent(h *tar.Header) bool {
 	switch h.Typeflag {
 	case tar.TypeLink, tar.TypeSymlink, tar.TypeChar, tar.TypeBlock, tar.TypeDir, tar.TypeFifo, tar.TypeXGlobalHeader:
@@ -82,8 +82,8 @@ func HasContent(h *tar.Header) bool {
 	return true
 }
 
-// Tar walks a tar. note gets each name with the words that belong to it, member the files. The
-// error is the tar's, or member's.
+// Tar walks a tar archive. It calls note with each name and its related words, and member with
+// each file. It returns the error of the archive or of member.
 func Tar(t *TarReader, note func(words ...string), member func(name string, r io.Reader) error, gap func(name string, err error)) error {
 	for {
 		h, err := t.Next()
@@ -107,8 +107,8 @@ func Tar(t *TarReader, note func(words ...string), member func(name string, r io
 	}
 }
 
-// Content reads the content of the member that Next returned. Err of holes is to be asked after
-// that.
+// Content returns the content of the member that Next returned. The caller checks holes.Err
+// after reading.
 func (t *TarReader) Content(h *tar.Header) (r io.Reader, holes *Sparse) {
 	if !isSparse(h) {
 		return t.Reader, nil
@@ -121,24 +121,24 @@ func isSparse(h *tar.Header) bool {
 	return h.Typeflag == tar.TypeGNUSparse || h.PAXRecords["GNU.sparse.major"] != "" || h.PAXRecords["GNU.sparse.size"] != "" || h.PAXRecords["GNU.sparse.realsize"] != "" || h.PAXRecords["GNU.sparse.map"] != ""
 }
 
-// maxHoles is how many bytes of holes are passed over in one sparse member: the library makes
-// zeros of them, for which it needs time.
+// maxHoles is the maximum total, in bytes, of the holes of one sparse member. The library
+// generates them as zeros, which takes time.
 const maxHoles = 64 << 30
 
-// errHoles is the error of a sparse member with more.
+// errHoles is the error of a sparse member above maxHoles.
 var errHoles = scanners.OfKind(scanners.GapLimitBytes, errors.New("a sparse file with holes of over 64 GiB: what follows them was not read"))
 
-// Sparse reads a sparse member: Read ends where a hole begins. It implements scanners.Holed.
+// Sparse reads a sparse member. Read stops where a hole begins. It implements scanners.Holed.
 type Sparse struct {
 	t    *TarReader
-	next []byte // read already
-	hole int64  // bytes of it that were passed over
-	all  int64  // of all holes
+	next []byte // already read
+	hole int64  // bytes of the current hole
+	all  int64  // bytes of all holes
 	err  error
 	buf  []byte
 }
 
-// holeStep is the unit in which holes are passed over, in bytes.
+// holeStep is the granularity of skipping holes, in bytes.
 const holeStep = 256 << 10
 
 func (s *Sparse) Read(b []byte) (int, error) {
@@ -157,7 +157,7 @@ func (s *Sparse) Read(b []byte) (int, error) {
 	}
 }
 
-// fill reads on, over a hole where one is.
+// fill reads the next data, skipping a hole before it.
 func (s *Sparse) fill() {
 	if s.buf == nil {
 		s.buf = make([]byte, holeStep)
@@ -173,7 +173,7 @@ func (s *Sparse) fill() {
 			s.next = s.buf[:n]
 			return
 		}
-		// Nothing was read for these zeros.
+		// These zeros cost no read.
 		s.hole += holeStep
 		if s.all += holeStep; s.all > maxHoles {
 			s.err = io.EOF
@@ -188,7 +188,7 @@ func (s *Sparse) Hole() (int64, bool) {
 	return n, n > 0
 }
 
-// Err says what of the member was not read.
+// Err returns an error if part of the member was not read.
 func (s *Sparse) Err() error {
 	if s != nil && s.all > maxHoles {
 		return errHoles
@@ -196,8 +196,8 @@ func (s *Sparse) Err() error {
 	return nil
 }
 
-// TarWords is the text of a tar's header: the name, the target of a link, owners, and the
-// records of a pax header.
+// TarWords returns the text of a tar header: the name, a link's target, the owners, and the pax
+// records.
 func TarWords(h *tar.Header) []string {
 	words := []string{h.Name}
 	for _, w := range []string{h.Linkname, h.Uname, h.Gname} {

@@ -61,13 +61,13 @@ func (o *opening) noteFile(f *zip.File) {
 	o.note(text...)
 }
 
-// unlessName leaves out an extra field that repeats the name in UTF-8 (APPNOTE 4.6.9).
+// unlessName drops an extra field that repeats the name in UTF-8 (APPNOTE 4.6.9).
 func unlessName(extra []byte, name string) []byte {
 	return bytes.ReplaceAll(extra, []byte(name), nil)
 }
 
-// zipped reads a member to its end, and then reports whether the bytes match what the archive
-// states: the library's own reader drops the last ones where they do not.
+// zipped returns a reader of a member that verifies the size and the checksum at the end. The
+// library's own reader drops the last bytes if they do not match.
 func (o *opening) zipped(f *zip.File) (*zippedMember, error) {
 	if f.Flags&1 != 0 {
 		return nil, errEncrypted
@@ -85,14 +85,14 @@ func (o *opening) zipped(f *zip.File) (*zippedMember, error) {
 
 type zippedMember struct {
 	*promised
-	close func() // lets what the decoder holds be used again
-	// behind gives what follows the compressed stream within the member, once it was read to
-	// its end; nil: nothing.
+	close func() // releases the decoder for reuse
+	// behind returns the data after the compressed stream within the member, or nil. It is
+	// valid once the stream has been read to its end.
 	behind func() io.Reader
 }
 
-// around opens what of a zip is no member: comments, and the bytes before, between and after
-// the members.
+// around scans the parts of a zip that are not members: comments, and the bytes before, between
+// and after the members.
 func (o *opening) around(z *zip.Reader) error {
 	if z.Comment != "" {
 		o.note(z.Comment)
@@ -107,8 +107,9 @@ func (o *opening) around(z *zip.Reader) error {
 	return o.unlisted(known)
 }
 
-// descriptor is the size of what follows a member whose sizes were not known when its header
-// was written (APPNOTE 4.3.9): with or without a signature, of 4 or 8 bytes each.
+// descriptor returns the size of the data descriptor after a member whose sizes were unknown
+// when its header was written (APPNOTE 4.3.9): with or without a signature, with sizes of 4 or
+// 8 bytes.
 func (o *opening) descriptor(f *zip.File, end int64) int64 {
 	if f.Flags&8 == 0 {
 		return 0
@@ -128,7 +129,7 @@ func (o *opening) descriptor(f *zip.File, end int64) int64 {
 	return size + 12
 }
 
-// zipApp knows a zip after a script, as Python's zipapps and executable jars are.
+// zipApp recognises a zip after a script, such as a Python zipapp or an executable jar.
 func zipApp(head []byte) bool { return bytes.Contains(head, []byte(local)) }
 
 func unzipApp(o *opening) error {
@@ -141,7 +142,7 @@ func unzipApp(o *opening) error {
 	return unzip(o)
 }
 
-// errMethod is the error of a compression method that is not supported.
+// errMethod returns the error of an unsupported compression method.
 func errMethod(method uint16) error {
 	return kindUnsupported(fmt.Errorf("zip: method %d is not supported", method))
 }

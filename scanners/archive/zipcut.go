@@ -13,31 +13,32 @@ import (
 	"github.com/quellhq/quell/scanners/inflate"
 )
 
-// local is how a member begins (APPNOTE 4.3.7).
+// local is the signature of a member's local header, localLen the header's fixed size in bytes
+// (APPNOTE 4.3.7).
 const local, localLen = "PK\x03\x04", 30
 
-// extent is the part of a file that a member's data has.
+// extent is the range of a file that contains a member's data.
 type extent struct {
 	from, to int64
 	f        *zip.File
 }
 
-// records are the beginnings of a zip's parts that are no members, and their sizes (APPNOTE
-// 4.3.9 to 4.3.16).
+// records are the signatures and sizes of a zip's records other than members (APPNOTE 4.3.9 to
+// 4.3.16).
 var records = []struct {
 	magic string
 	fixed int64
-	sizes []int // offsets of two bytes each that state how much more there is
+	sizes []int // offsets of two-byte fields that state further sizes
 }{
 	{"PK\x01\x02", 46, []int{28, 30, 32}},
 	{"PK\x05\x06", 22, []int{20}},
-	{"PK\x06\x06", 12, []int{4}}, // eight bytes, of which the first two count
+	{"PK\x06\x06", 12, []int{4}}, // eight bytes; only the lowest two are used
 	{"PK\x06\x07", 20, nil},
 	{"PK\x05\x05", 6, []int{4}},
 }
 
-// unlisted opens what of a zip is no part of what its directory lists: members that were taken
-// out of the directory, signatures, and what is before and after it.
+// unlisted scans what the directory does not list: members removed from the directory,
+// signatures, and the data before and after the zip.
 func (o *opening) unlisted(known []extent) error {
 	slices.SortFunc(known, func(a, b extent) int { return cmp.Compare(a.from, b.from) })
 	at := o.from
@@ -50,8 +51,8 @@ func (o *opening) unlisted(known []extent) error {
 	return o.between(at, o.size)
 }
 
-// localHeader is where the header of a member begins: it ends where the data begins. Words of it
-// that the directory lacks are noted.
+// localHeader returns the offset of a member's local header, which ends where the data begins.
+// It notes words that the directory lacks.
 func (o *opening) localHeader(from int64, x extent) int64 {
 	const longest = localLen + 2*math.MaxUint16
 	from = max(from, x.from-longest)
@@ -64,7 +65,7 @@ func (o *opening) localHeader(from int64, x extent) int64 {
 	for end := len(h); ; {
 		k := bytes.LastIndex(h[:end], []byte(local))
 		if k < 0 {
-			return x.from // what is here is scanned as it is
+			return x.from // unlisted scans these bytes as they are
 		}
 		if end = k; k+localLen > len(h) {
 			continue
@@ -86,8 +87,8 @@ func (o *opening) localHeader(from int64, x extent) int64 {
 	}
 }
 
-// between opens a part of a zip that belongs to no listed member: the directory, or something
-// that is not listed.
+// between scans a part of a zip that belongs to no listed member: the directory or unlisted
+// data.
 func (o *opening) between(at, end int64) error {
 	var h [localLen + 16]byte
 	for at < end {
@@ -111,7 +112,7 @@ func (o *opening) between(at, end int64) error {
 			at += size
 			continue
 		}
-		if size = o.zeros(at, end); size > 0 { // members may be aligned
+		if size = o.zeros(at, end); size > 0 { // members can be aligned
 			at += size
 			continue
 		}
@@ -120,7 +121,7 @@ func (o *opening) between(at, end int64) error {
 	return nil
 }
 
-// zeros counts the zeros from a place on.
+// zeros counts the zero bytes from an offset on.
 func (o *opening) zeros(at, end int64) (n int64) {
 	var b [4096]byte
 	for at+n < end {
@@ -133,8 +134,8 @@ func (o *opening) zeros(at, end int64) (n int64) {
 	return n
 }
 
-// unzipCut reads the members of a zip whose directory is lost, one after the other, as long as
-// the next one can be found, and what is left as it is.
+// unzipCut reads consecutive members of a zip whose directory is missing, until it can't locate
+// the next one. The remaining bytes are scanned as they are.
 func unzipCut(o *opening) error {
 	at := o.from
 	for {
@@ -148,15 +149,15 @@ func unzipCut(o *opening) error {
 		at = next
 	}
 	o.tell()
-	// Of a file without any member the caller scans all bytes.
+	// If there is no member at all, the caller scans the whole file.
 	if at == o.from || at >= o.size {
 		return o.over
 	}
 	return o.plain(restMember, io.NewSectionReader(o.at, at, o.size-at))
 }
 
-// cutMember opens the member at a place, and gives the place of what follows it; the same
-// place: there is no member, or its end can't be found.
+// cutMember opens the member at an offset and returns the offset after it. It returns at if
+// there is no member or if the member's end can't be located.
 func (o *opening) cutMember(at int64) (next int64, err error) {
 	var h [localLen]byte
 	if _, err := o.at.ReadAt(h[:], at); err != nil || string(h[:4]) != local {
@@ -171,9 +172,9 @@ func (o *opening) cutMember(at int64) (next int64, err error) {
 	data := at + localLen + int64(len(name)) + int64(binary.LittleEndian.Uint16(h[28:]))
 	o.note(string(name))
 	if data >= o.size {
-		return o.size, nil // none of its data is here
+		return o.size, nil // the file ends before the member's data
 	}
-	// Sizes may follow the data; those of more than 4 GiB are elsewhere.
+	// The sizes can follow the data; those above 4 GiB are stored elsewhere.
 	stated := flags&8 == 0 && packed != math.MaxUint32
 	if !stated && (flags&1 != 0 || method != zip.Deflate) || method == zip.Store && packed != size {
 		return at, nil
@@ -207,22 +208,21 @@ func (o *opening) cutMember(at int64) (next int64, err error) {
 	}
 	z := r.(*inflate.Reader)
 	if _, err := io.Copy(io.Discard, z); err != nil {
-		// Damaged: the next member is where the next mark is.
+		// Damaged: continue at the next signature.
 		next := o.findLocal(data)
 		return next, o.plain(join(clean(string(name)), restMember), io.NewSectionReader(o.at, data, next-data))
 	}
 	return o.nextLocal(data + z.Offset()), nil
 }
 
-// nextLocal is where the next member begins after a descriptor of 12 to 24 bytes, or the place
-// itself.
+// nextLocal returns the offset of the next member after a descriptor of 12 to 24 bytes, or at.
 func (o *opening) nextLocal(at int64) int64 {
 	var tail [24 + len(local)]byte
 	n, _ := o.at.ReadAt(tail[:], at)
 	return at + int64(max(0, bytes.Index(tail[:n], []byte(local))))
 }
 
-// findLocal is where the next header of a member is from a place on, or the end of the file.
+// findLocal returns the offset of the next local header from at on, or the end of the file.
 func (o *opening) findLocal(at int64) int64 {
 	b := make([]byte, 64<<10)
 	for at < o.size {

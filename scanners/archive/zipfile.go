@@ -10,15 +10,15 @@ import (
 	"github.com/quellhq/quell/scanners"
 )
 
-// Zip is a zip of which the caller scans the members, because it knows more about them than
+// Zip is a zip whose members the caller scans itself, because it knows more about them than
 // their names.
 type Zip struct {
 	o *opening
 	z *zip.Reader
 }
 
-// OpenZip opens a zip. part gets what is no member: names and comments, and what is before,
-// between and after the members. gap gets what of it can't be read.
+// OpenZip opens a zip. It calls part with everything that is not a member (names, comments, and
+// the bytes before, between and after the members), and gap with what it can't read.
 func OpenZip(ctx context.Context, at io.ReaderAt, size int64, part func(name string, r io.Reader) error, gap func(name string, err error)) (*Zip, error) {
 	opener := New(DefaultLimits)
 	in := func() int64 { return size }
@@ -38,7 +38,7 @@ func (z *Zip) Members() (out []*ZipMember) {
 	return out
 }
 
-// Around scans the names, and what is no member. It is called after the members were read.
+// Around scans the names and the bytes outside of members. Call it after reading the members.
 func (z *Zip) Around() error {
 	for _, f := range z.z.File {
 		z.o.noteFile(f)
@@ -64,7 +64,7 @@ func (m *ZipMember) Empty() bool {
 	return m.f.FileInfo().IsDir() && m.f.CompressedSize64 == 0
 }
 
-// Open reads the content. The reader's last error says whether it matches its checksum.
+// Open returns the content. The reader's last error reports a wrong size or checksum.
 func (m *ZipMember) Open() (io.ReadCloser, error) {
 	var err error
 	if m.open, err = m.zip.o.zipped(m.f); err != nil {
@@ -80,8 +80,8 @@ type closer func()
 
 func (c closer) Close() error { c(); return nil }
 
-// Rest scans what follows the compressed data within the member. It is called after all of it
-// was read, and before Close.
+// Rest scans the data after the compressed stream within the member. Call it after reading the
+// content to its end and before Close.
 func (m *ZipMember) Rest() error {
 	if rest := m.open.behind(); rest != nil {
 		return m.zip.o.member(join(m.Name, BehindMember), rest)
