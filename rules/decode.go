@@ -38,27 +38,29 @@ type providerTOML struct {
 // revokeTOML is [[rules.revoke]] as a file has it: request is one table or a
 // list of tables.
 type revokeTOML struct {
-	Use        string         `toml:"use"` // takes over [provider.revoke.NAME]
-	ID         string         `toml:"id"`
-	Native     string         `toml:"native"`
-	Steps      []Step         `toml:"step"`
-	Request    any            `toml:"request"`
-	Accept     []int          `toml:"accept"`
-	AcceptJSON map[string]any `toml:"accept_json"`
-	Tier       Tier           `toml:"tier"`
-	Scope      Scope          `toml:"scope"`
-	Settle     Duration       `toml:"settle"`
-	Reversible bool           `toml:"reversible"`
-	Restore    *Restore       `toml:"restore"`
-	Collateral string         `toml:"collateral"`
-	Needs      []string       `toml:"needs"`
-	Batch      int            `toml:"batch"`
-	Only       []string       `toml:"only"`
-	Grade      string         `toml:"grade"`
-	Source     string         `toml:"source"`
-	Claim      string         `toml:"claim"`
-	Mints      bool           `toml:"mints"`
-	Once       bool           `toml:"once"`
+	Use        string            `toml:"use"` // takes over [provider.revoke.NAME]
+	ID         string            `toml:"id"`
+	Native     string            `toml:"native"`
+	Steps      []Step            `toml:"step"`
+	Request    any               `toml:"request"`
+	Accept     []int             `toml:"accept"`
+	AcceptJSON map[string]any    `toml:"accept_json"`
+	Tier       Tier              `toml:"tier"`
+	Scope      Scope             `toml:"scope"`
+	Settle     Duration          `toml:"settle"`
+	Reversible bool              `toml:"reversible"`
+	Restore    *Restore          `toml:"restore"`
+	Collateral string            `toml:"collateral"`
+	Needs      []string          `toml:"needs"`
+	Batch      int               `toml:"batch"`
+	Only       []string          `toml:"only"`
+	Hosts      []string          `toml:"hosts"`
+	Parts      map[string]string `toml:"parts"`
+	Grade      string            `toml:"grade"`
+	Source     string            `toml:"source"`
+	Claim      string            `toml:"claim"`
+	Mints      bool              `toml:"mints"`
+	Once       bool              `toml:"once"`
 }
 
 // over lays the keys of t that are set over those of a shared revocation.
@@ -91,6 +93,12 @@ func (t revokeTOML) over(base revokeTOML) revokeTOML {
 	}
 	if t.Only != nil {
 		out.Only = t.Only
+	}
+	if t.Hosts != nil {
+		out.Hosts = t.Hosts
+	}
+	if t.Parts != nil {
+		out.Parts = t.Parts
 	}
 	return out
 }
@@ -167,7 +175,7 @@ func (s *sharedTOML) revoke(r *Rule, t revokeTOML) (Revoke, error) {
 	v := Revoke{
 		ID: t.ID, Native: t.Native, Steps: t.Steps, Tier: t.Tier, Scope: ScopeOf(string(t.Scope)), Settle: t.Settle,
 		Reversible: t.Reversible, Restore: t.Restore, Collateral: t.Collateral, Needs: slices.Clone(t.Needs), Batch: t.Batch,
-		Only: t.Only, Grade: t.Grade, Source: t.Source, Mints: t.Mints, Once: t.Once,
+		Only: t.Only, Hosts: t.Hosts, Parts: t.Parts, Grade: t.Grade, Source: t.Source, Mints: t.Mints, Once: t.Once,
 	}
 	if v.Always = t.Claim == "always"; t.Claim != "" && !v.Always {
 		return v, r.errorf("revoke %q: claim can only be \"always\"", t.ID)

@@ -25,6 +25,7 @@ var alphabets = map[string]string{
 	"lower":  "abcdefghijklmnopqrstuvwxyz",
 	"alnum":  "abcdefghijklmnopqrstuvwxyz0123456789",
 	"aspnet": "abcdefghijklmnopqrstuvwxyz012345",
+	"base32": "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567",
 }
 
 var generatorRE = regexp.MustCompile(`\{(/?[A-Za-z0-9]+)(?::([0-9A-Za-z+-]+))?\}`)

@@ -73,6 +73,9 @@ func (p *Provider) finish(file string, list []*Rule) error {
 				named[q.Host] = true
 			}
 		}
+		for _, h := range r.nativeHosts() {
+			named[h] = true
+		}
 	}
 	for i, pattern := range p.Patterns {
 		if i > 0 && named[pattern] {
@@ -154,6 +157,18 @@ func (r *Rule) Issues(host string, s Secret) bool {
 		return ok && strings.Replace(pattern, m[0], v, 1) == host
 	}
 	return true
+}
+
+// nativeHosts lists the hosts that natives of a rule send requests to.
+func (r *Rule) nativeHosts() []string {
+	var out []string
+	if r.Probe != nil {
+		out = append(out, r.Probe.Hosts...)
+	}
+	for _, v := range r.Revokes {
+		out = append(out, v.Hosts...)
+	}
+	return out
 }
 
 // requests lists all requests of a rule.

@@ -68,6 +68,7 @@ type PublicClient struct {
 // Restore is the request that takes a reversible revocation back.
 type Restore struct {
 	Request *Request       `toml:"request"`
+	Native  bool           `toml:"native"` // the native revocation takes itself back
 	Accept  []int          `toml:"accept"`
 	JSON    map[string]any `toml:"accept_json"`
 	Needs   []string       `toml:"needs"`

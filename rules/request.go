@@ -51,6 +51,7 @@ type Probe struct {
 	When    []Arm    `toml:"when"`
 	Needs   []string `toml:"needs"` // settings that the operator must have given
 	Note    string   `toml:"note"`
+	Hosts   []string `toml:"hosts"` // where a native sends requests besides the instance
 	// Surfaces are further shared probes: all must refuse before the credential
 	// is dead.
 	Surfaces []string `toml:"surfaces"`

@@ -48,8 +48,12 @@ type Revoke struct {
 	Needs      []string
 	Batch      int      // credentials that one request may end: a list with one {token} takes them all
 	Only       []string // hosts that have the call, if not every instance does
-	Grade      string   // how well the call is confirmed: P, X
-	Source     string
+	Hosts      []string // where a native sends requests besides the instance
+	// Parts are how a part of the credential has to begin, for a revocation that
+	// ends only some of the rule's credentials.
+	Parts  map[string]string
+	Grade  string // how well the call is confirmed: P, X
+	Source string
 	// Always is set if the issuer accepts the request whatever the credential is:
 	// its response proves nothing.
 	Always bool

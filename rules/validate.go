@@ -148,6 +148,19 @@ func (r *Rule) validateNeeds(where string, needs []string) error {
 	return nil
 }
 
+// validateHosts checks the hosts of a native: the provider has to pin them.
+func (r *Rule) validateHosts(where, native string, hosts []string) error {
+	for _, h := range hosts {
+		switch {
+		case native == "":
+			return r.errorf("%s: hosts is for natives; a request has a host", where)
+		case r.Provider == nil || !slices.Contains(r.Provider.Patterns, h):
+			return r.errorf("%s: %q is not one of the provider's hosts", where, h)
+		}
+	}
+	return nil
+}
+
 // need adds the settings and parts without which a request can't be made.
 func (r *Rule) need(needs []string, requests ...*Request) []string {
 	add := func(n string) {
@@ -181,6 +194,9 @@ func (r *Rule) validateProbe(p *Probe, s *scope) error {
 		return r.errorf("the probe needs a request or a native, and not both")
 	}
 	if err := r.validateNeeds("the probe", p.Needs); err != nil {
+		return err
+	}
+	if err := r.validateHosts("the probe", p.Native, p.Hosts); err != nil {
 		return err
 	}
 	if p.Native != "" {
@@ -328,6 +344,14 @@ func (r *Rule) validateRevoke(v *Revoke, s *scope) error {
 	if err := r.validateNeeds(name, v.Needs); err != nil {
 		return err
 	}
+	for part := range v.Parts {
+		if _, ok := r.Parts[part]; !ok {
+			return r.errorf("%s: the rule has no part %q%s", name, part, meant(part, slices.Collect(maps.Keys(r.Parts))))
+		}
+	}
+	if err := r.validateHosts(name, v.Native, v.Hosts); err != nil {
+		return err
+	}
 	var err error
 	if v.Source, err = r.source(v.Source); err != nil {
 		return r.errorf("%s: %v", name, err)
@@ -366,6 +390,12 @@ func (r *Rule) validateRestore(name string, v *Revoke, s *scope) error {
 	}
 	if !v.Reversible {
 		return r.errorf("%s has a restore and is not reversible", name)
+	}
+	if v.Restore.Native {
+		if v.Native == "" || v.Restore.Request != nil {
+			return r.errorf("%s: only a native takes itself back, and it has no request", name)
+		}
+		return nil
 	}
 	if v.Restore.Request == nil || len(v.Restore.Accept) == 0 {
 		return r.errorf("%s: its restore needs a request and what it accepts", name)

@@ -209,6 +209,16 @@ func Has(t revokers.Target, needs []string) (missing string, ok bool) {
 	return "", true
 }
 
+// Begins reports whether a credential's parts begin as a revocation demands.
+func Begins(t revokers.Target, parts map[string]string) bool {
+	for name, prefix := range parts {
+		if !strings.HasPrefix(t.Parts[name].Reveal(), prefix) {
+			return false
+		}
+	}
+	return true
+}
+
 // batchIndex reads token_N, and what follows the number.
 func batchIndex(name string) (n int, rest string, ok bool) {
 	d, ok := strings.CutPrefix(name, "token_")

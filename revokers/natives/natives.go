@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/quellhq/quell/revokers"
+	"github.com/quellhq/quell/revokers/aws"
 	"github.com/quellhq/quell/revokers/interp"
 	"github.com/quellhq/quell/revokers/issuer"
 	"github.com/quellhq/quell/revokers/oauth"
@@ -41,14 +42,18 @@ func New(c Config) *Registry {
 	return &Registry{
 		doer: c.Doer,
 		verifiers: map[string]revokers.Verifier{
+			"aws-key":        aws.Key{Doer: c.Doer},
 			"oauth-jwt":      oauth.JWT{Issuers: issuers},
 			"oauth-token":    oauth.Token{Issuers: issuers},
 			"postgres-login": postgres.Login{Offline: c.Offline},
 			"vault-token":    vault.Token{Doer: c.Doer},
 		},
 		revokers: map[string]revokers.Revoker{
-			"oauth-revoke":      oauth.Revoke{Issuers: issuers},
-			"vault-revoke-self": vault.RevokeSelf{Doer: c.Doer},
+			"aws-deactivate":       aws.Status{Doer: c.Doer},
+			"aws-deactivate-admin": aws.Status{Doer: c.Doer, Admin: true},
+			"aws-revoke-older":     aws.Older{Doer: c.Doer},
+			"oauth-revoke":         oauth.Revoke{Issuers: issuers},
+			"vault-revoke-self":    vault.RevokeSelf{Doer: c.Doer},
 		},
 		rotator: vault.Rotator{Doer: c.Doer, Key: c.Key},
 	}
@@ -108,7 +113,14 @@ func (r *Registry) Revoker(v *rules.Revoke) (revokers.Revoker, error) {
 
 // Restorer finds what takes a revocation back, or nil if nothing does.
 func (r *Registry) Restorer(v *rules.Revoke) revokers.Restorer {
-	if v.Native == "" && v.Reversible && v.Restore != nil && v.Restore.Request != nil {
+	if !v.Reversible || v.Restore == nil {
+		return nil
+	}
+	if v.Restore.Native {
+		n, _ := r.revokers[v.Native].(revokers.Restorer)
+		return n
+	}
+	if v.Native == "" && v.Restore.Request != nil {
 		return interp.Revocation{Doer: r.doer, Revoke: v}
 	}
 	return nil
@@ -129,7 +141,7 @@ func (r *Registry) Rotator(t revokers.Target) revokers.Rotator {
 func Choose(t revokers.Target) (v *rules.Revoke, missing string) {
 	for i := range t.Rule.Revokes {
 		r := &t.Rule.Revokes[i]
-		if len(r.Only) > 0 && !slices.Contains(r.Only, t.Host()) {
+		if len(r.Only) > 0 && !slices.Contains(r.Only, t.Host()) || !interp.Begins(t, r.Parts) {
 			continue
 		}
 		m, ok := interp.Has(t, r.Needs)

@@ -80,11 +80,16 @@ func (x *restoring) find(ctx context.Context, incident string) error {
 		return err
 	}
 	name := entries[0].Incident
+	identity := map[string]string{}
 	for _, e := range entries {
 		switch b := e.Body.(type) {
 		case ledger.Intent:
 			if b.Action == "revoke" || b.Action == "rotate_and_revoke" {
 				x.kill, x.at = b, e.At
+			}
+		case ledger.Verdict:
+			if b.Liveness == revokers.Live {
+				identity = b.Identity
 			}
 		case ledger.Restore:
 			if b.Outcome == ledger.Restored {
@@ -114,7 +119,7 @@ func (x *restoring) find(ctx context.Context, incident string) error {
 	c.Fingerprint, c.Redacted = name, c.Secret.Hint()
 	x.r.Redactor.Add(c.Secret)
 	return x.bind(kept[i].Ref, func(in revokers.Target) revokers.Target {
-		in.Credential = c
+		in.Credential, in.Captures = c, identity
 		if kept[i].Ref.Endpoint != "" {
 			in.Seen = &revokers.Sighting{Endpoint: kept[i].Ref.Endpoint, Learned: kept[i].Ref.Learned}
 		}
