@@ -56,6 +56,7 @@ release: release-tools
 
 docs:
 	go test ./cmd/quell/internal/house -run ProviderPages -update
+	go test ./cmd/quell/internal/policy -run Document -update
 
 clean:
 	rm -rf bin dist

@@ -65,6 +65,7 @@ type app struct {
 
 	policyNow func(context.Context) (*policy.Policy, error) // reads the policy again; nil: from its file
 
+	sparePolicy  bool // go on without a policy that can't be read
 	noSelfHosted []string
 	probeTime    time.Duration
 
@@ -134,7 +135,7 @@ func (a *app) root() *cobra.Command {
 	f.StringArrayVar(&a.recipients, "recipient", nil, "age public `KEY` that values are sealed to (default this installation's)")
 	f.StringVar(&a.identity, "identity", "", "age identity `FILE` that opens sealed values")
 	f.BoolVar(&a.quiet, "quiet", false, "no talk on standard error")
-	c.AddCommand(a.scan(), a.check(), a.plan(), a.apply(), a.contain(), a.restore(), a.recheck(), a.ledger(), a.policy(), a.rules(), a.action(), a.hook(), a.demo())
+	c.AddCommand(a.scan(), a.check(), a.plan(), a.apply(), a.contain(), a.restore(), a.recheck(), a.ledger(), a.policy(), a.rules(), a.action(), a.hook(), a.demo(), a.providers())
 	return c
 }
 
@@ -164,6 +165,17 @@ const (
 	mayLackSecrets = false
 )
 
+// reader sets up what shows something and sends nothing: it works under a policy
+// that can't be read, and says so.
+func (a *app) reader() (*run.Runtime, error) {
+	a.sparePolicy = true
+	rt, err := a.runtime(mayLackSecrets)
+	if err == nil && rt.Broken() != nil {
+		a.say("the policy is left out: %v", rt.Broken())
+	}
+	return rt, err
+}
+
 // runtime sets a run up from the flags.
 func (a *app) runtime(strict bool) (*run.Runtime, error) {
 	if u, err := url.Parse(a.state); a.state != "" && !a.stateByEnv && err == nil && ledger.Remote(a.state) {
@@ -180,6 +192,7 @@ func (a *app) runtime(strict bool) (*run.Runtime, error) {
 		Recipients:   a.recipients,
 		Identity:     a.identity,
 		NeedsSecrets: strict,
+		SparePolicy:  a.sparePolicy,
 		Offline:      a.offline,
 		NoSelfHosted: a.noSelfHosted,
 		ProbeTime:    a.probeTime,

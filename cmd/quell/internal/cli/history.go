@@ -1,26 +1,111 @@
 package cli
 
 import (
+	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/quellhq/quell/cmd/quell/internal/ledger"
 	"github.com/quellhq/quell/cmd/quell/internal/report"
 )
 
-// History prints one incident, an entry a line.
+// History prints one incident: what leaked, and an entry a line with the time at
+// which it was recorded.
 func History(w io.Writer, entries []ledger.Entry) {
 	if len(entries) == 0 {
 		return
 	}
 	start := entries[0].At
-	fmt.Fprintf(w, "incident %s, begun %s\n", entries[0].Incident, start.Format(time.RFC3339))
+	fmt.Fprintf(w, "incident %s%s\n", entries[0].Incident, heading(entries))
+	day := ""
 	for _, e := range entries {
-		for _, line := range describe(e) {
-			fmt.Fprintf(w, "%+9.1fs  %-11s %s\n", e.At.Sub(start).Seconds(), e.Type(), report.Clean(line))
+		at := e.At.Local()
+		if d := at.Format("Monday, 2 January 2006, MST -0700"); d != day {
+			fmt.Fprintf(w, "%s\n", d)
+			day = d
+		}
+		for i, line := range describe(e) {
+			stamp, kind := at.Format("15:04:05.0"), string(e.Type())
+			if i > 0 {
+				stamp, kind = "", ""
+			}
+			fmt.Fprintf(w, "  %10s  %-11s %s\n", stamp, kind, report.Clean(line))
 		}
 	}
+	if d := entries[len(entries)-1].At.Sub(start); d >= 100*time.Millisecond {
+		fmt.Fprintf(w, "  %s from the first entry to the last\n", age(d))
+	}
+}
+
+// heading is what the incident is about and how it ended.
+func heading(entries []ledger.Entry) string {
+	s, state := "", ledger.Word("open")
+	for _, e := range entries {
+		switch b := e.Body.(type) {
+		case ledger.Found:
+			if c := b.Credential; c != nil && s == "" {
+				s = fmt.Sprintf(": %s %s %s", c.Kind, c.Rule, report.Clean(c.Redacted))
+			}
+		case ledger.Held:
+			state = "Held"
+		case ledger.Outcome:
+			state = b.Outcome
+		case ledger.Restore:
+			if b.Outcome == ledger.Restored {
+				state = ledger.Restored
+			}
+		}
+	}
+	return s + ", " + string(state)
+}
+
+// age is a time span in the unit that a person would use: "2.0 s", "5 min", "3 days".
+func age(d time.Duration) string {
+	switch {
+	case d < time.Minute:
+		return fmt.Sprintf("%.1f s", d.Seconds())
+	case d < time.Hour:
+		return fmt.Sprintf("%d min", int(d.Minutes()))
+	case d < 48*time.Hour:
+		return fmt.Sprintf("%d h", int(d.Hours()))
+	}
+	return report.Count(int64(d.Hours()/24), "day")
+}
+
+// plain writes the JSON objects that an issuer's answer quotes as pairs of words.
+func plain(s string) string {
+	i := strings.IndexByte(s, '{')
+	if i < 0 {
+		return s
+	}
+	var m map[string]any
+	d := json.NewDecoder(strings.NewReader(s[i:]))
+	if d.Decode(&m) != nil {
+		return s
+	}
+	var out []string
+	var walk func(name string, v any)
+	walk = func(name string, v any) {
+		switch v := v.(type) {
+		case map[string]any:
+			for _, k := range slices.Sorted(maps.Keys(v)) {
+				walk(strings.TrimPrefix(name+"."+k, "."), v[k])
+			}
+		case []any:
+			for _, x := range v {
+				walk(name, x)
+			}
+		case nil:
+		default:
+			out = append(out, fmt.Sprintf("%s %v", name, v))
+		}
+	}
+	walk("", m)
+	return s[:i] + strings.Join(out, ", ") + plain(s[i+int(d.InputOffset()):])
 }
 
 // describe returns the lines that an entry is shown as.
@@ -50,7 +135,7 @@ func describe(e ledger.Entry) []string {
 		if b.Accepted {
 			return []string{fmt.Sprintf("the issuer accepted (%d), which is a claim", b.Status)}
 		}
-		return []string{"the issuer did not accept: " + b.Detail}
+		return []string{"the issuer did not accept: " + plain(b.Detail)}
 	case ledger.Rotation:
 		return []string{b.Where + ": " + b.Detail}
 	case ledger.Observation:
@@ -58,7 +143,7 @@ func describe(e ledger.Entry) []string {
 	case ledger.Derived:
 		return []string{fmt.Sprintf("%s %s of the same subject is %s (%s)", b.Kind, b.Redacted, b.Liveness, b.Reason)}
 	case ledger.Outcome:
-		s := fmt.Sprintf("%s after %.1f s: %s; positive control: %s", b.Outcome, b.Seconds, b.Detail, b.Control)
+		s := fmt.Sprintf("%s after %.1f s: %s; positive control: %s", b.Outcome, b.Seconds, plain(b.Detail), b.Control)
 		if b.Looks > 0 {
 			s += fmt.Sprintf("; %d looks", b.Looks)
 		}
@@ -75,9 +160,9 @@ func describe(e ledger.Entry) []string {
 		}
 		return []string{s}
 	case ledger.Deletion:
-		return []string{fmt.Sprintf("%s: %s %s", b.What, b.Outcome, b.Detail)}
+		return []string{fmt.Sprintf("%s: %s %s", b.What, b.Outcome, plain(b.Detail))}
 	case ledger.Restore:
-		return []string{fmt.Sprintf("%s %s", b.Outcome, b.Detail)}
+		return []string{fmt.Sprintf("%s %s", b.Outcome, plain(b.Detail))}
 	case ledger.Notice:
 		s := b.Message
 		if b.To != "" {

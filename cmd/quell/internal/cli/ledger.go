@@ -1,11 +1,14 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
 	"io"
+	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
@@ -40,7 +43,7 @@ docs/ledger.md has the details.`,
 			if f.check != "" {
 				return a.checkExport(f.check, f.checkpoint)
 			}
-			rt, err := a.runtime(mayLackSecrets)
+			rt, err := a.reader()
 			if err != nil {
 				return err
 			}
@@ -158,16 +161,56 @@ func (a *app) showIncidents(ctx context.Context, l *ledger.Ledger) error {
 		}
 		return nil
 	}
-	n := 0
+	var list []ledger.Summary
 	for s, err := range l.Incidents(ctx) {
 		if err != nil {
 			return err
 		}
-		n++
-		fmt.Fprintf(a.out, "%s  %s  %s\n", s.Incident, s.Began.Format(time.RFC3339), s.Outcome)
+		list = append(list, s)
 	}
-	if n == 0 {
+	if len(list) == 0 {
 		fmt.Fprintln(a.out, "no incidents")
+		return nil
 	}
+	a.listIncidents(list, time.Now())
 	return nil
+}
+
+// listIncidents prints a line for each incident: a prefix that names it alone, its
+// state and age, what leaked, where it was asked and where it was found.
+func (a *app) listIncidents(list []ledger.Summary, now time.Time) {
+	ids := make([]string, len(list))
+	for i, s := range list {
+		ids[i] = s.Incident
+	}
+	short := report.ShortIDs(ids)
+	rows := [][]string{{"incident", "state", "age", "kind", "host", "place"}}
+	for _, s := range list {
+		kind, place := "-", "-"
+		if c := s.Credential; c != nil {
+			kind = report.Clean(string(c.Kind) + " " + c.Redacted)
+		}
+		if len(s.Places) > 0 {
+			p := s.Places[0]
+			p.Notes = nil
+			if place = report.Clean(report.Place(p)); len(s.Places) > 1 {
+				place += fmt.Sprintf(" and %d more", len(s.Places)-1)
+			}
+		}
+		rows = append(rows, []string{short(s.Incident), string(s.Outcome), age(now.Sub(s.Began)), kind, cmp.Or(s.Host, "-"), place})
+	}
+	width := make([]int, len(rows[0]))
+	for _, r := range rows {
+		for i, c := range r {
+			width[i] = max(width[i], utf8.RuneCountInString(c))
+		}
+	}
+	for _, r := range rows {
+		line := ""
+		for i, c := range r {
+			line += c + strings.Repeat(" ", width[i]-utf8.RuneCountInString(c)+2)
+		}
+		fmt.Fprintln(a.out, strings.TrimRight(line, " "))
+	}
+	fmt.Fprintf(a.out, "\n%s. quell ledger INCIDENT shows one's history.\n", report.Count(int64(len(list)), "incident"))
 }

@@ -10,6 +10,8 @@ import (
 
 	"github.com/quellhq/quell/cmd/quell/internal/ledger"
 	"github.com/quellhq/quell/cmd/quell/internal/run"
+	"github.com/quellhq/quell/revokers"
+	"github.com/quellhq/quell/rules"
 )
 
 // installation is an installation of quell with a ledger of a few entries.
@@ -117,4 +119,48 @@ func TestAnotherInstallationIsAdmitted(t *testing.T) {
 	if out := i.want(0, key, "ledger", "--installations"); strings.Count(out, "listed") != 2 || strings.Count(out, "this installation") != 1 {
 		t.Errorf("%s", out)
 	}
+}
+
+func TestIncidentsAreListedForPeople(t *testing.T) {
+	i := newInstallation(t)
+	rt, err := run.New(run.Options{Getenv: i.getenv})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := rt.Ledger(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ref := &rules.Ref{Rule: "gitlab-pat", Kind: rules.KindAPIKey, Redacted: "glpa…(26 bytes)"}
+	place := rules.Location{Path: "build.log", Line: 5, Column: 47}
+	v := ledger.Verdict{}
+	v.Host, v.Liveness = "git.example.com", revokers.Live
+	for _, id := range []string{"0011223344556677", "0011223355556677"} {
+		if err := l.Append(t.Context(),
+			ledger.Entry{Incident: id, Body: ledger.Found{Credential: ref, Exposures: []rules.Location{place, place}}},
+			ledger.Entry{Incident: id, Body: v},
+			ledger.Entry{Incident: id, Body: ledger.Receipt{Status: 403, Detail: `the issuer answered 403: {"error":"insufficient_scope","scope":["api"]}`}},
+			ledger.Entry{Incident: id, Body: ledger.Outcome{Outcome: "StillAlive", Control: "none"}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	out := i.want(0, "incidents. quell ledger INCIDENT", "ledger")
+	for _, want := range []string{"001122334  StillAlive", "001122335  StillAlive", "git.example.com  build.log:5:47 and 1 more", "API key glpa…(26 bytes)"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("no %q in\n%s", want, out)
+		}
+	}
+	one := i.want(0, "StillAlive", "ledger", "001122334")
+	for _, want := range []string{"incident 0011223344556677: API key gitlab-pat glpa…(26 bytes), StillAlive\n", "error insufficient_scope, scope api"} {
+		if !strings.Contains(one, want) {
+			t.Errorf("no %q in\n%s", want, one)
+		}
+	}
+	if strings.ContainsAny(one, "{}") {
+		t.Errorf("raw JSON in\n%s", one)
+	}
+	i.want(2, "several incidents", "ledger", "0011")
 }

@@ -3,6 +3,7 @@ package cli
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -19,6 +20,7 @@ import (
 
 	"github.com/quellhq/quell/cmd/quell/internal/output"
 	"github.com/quellhq/quell/cmd/quell/internal/policy"
+	"github.com/quellhq/quell/cmd/quell/internal/run"
 	"github.com/quellhq/quell/revokers/interp"
 	"github.com/quellhq/quell/revokers/issuer"
 	"github.com/quellhq/quell/rules"
@@ -44,7 +46,7 @@ An instance named here is taken to be yours: everything that it issues may be
 killed. Its keys are those of [[instance]] in the policy file.`,
 		RunE: func(c *cobra.Command, _ []string) error { return a.policyInit(c.Context(), instances, force) }}
 	init.Flags().StringArrayVar(&instances, "instance", nil, "an issuer of yours, `PROVIDER=URL[,KEY=VALUE…]` (repeatable)")
-	init.Flags().BoolVar(&force, "force", false, "replace an existing file")
+	init.Flags().BoolVar(&force, "force", false, "add to an existing file; what it has stays, the former text is kept as FILE.old")
 	var more []string
 	add := &cobra.Command{Use: "add", Short: "Add an issuer of yours to the policy", Args: cobra.NoArgs,
 		Long: `Add an issuer of yours to the policy. What is in the file stays as it is.
@@ -82,8 +84,14 @@ those of [[instance]] in the policy file.`,
 	return c
 }
 
+// policyInit writes a policy. What an existing file has stays in it.
 func (a *app) policyInit(ctx context.Context, instances []string, force bool) error {
-	rt, err := a.runtime(mayLackSecrets)
+	rt, err := a.reader()
+	if err != nil {
+		return err
+	}
+	path := a.policyPath(rt)
+	before, err := a.existing(path, force)
 	if err != nil {
 		return err
 	}
@@ -94,7 +102,10 @@ func (a *app) policyInit(ctx context.Context, instances []string, force bool) er
 			return err
 		}
 		if rt.Rules.Providers[in.Provider] == nil {
-			return fmt.Errorf("--instance: no provider %q (quell: hint: quell rules list)", in.Provider)
+			return fmt.Errorf("--instance: %w", noProvider(in.Provider, rt.Rules))
+		}
+		if slices.ContainsFunc(p.Instance, in.Same) {
+			return fmt.Errorf("--instance: %s %s is named twice", in.Provider, in.URL)
 		}
 		p.Instance = append(p.Instance, in)
 	}
@@ -102,7 +113,7 @@ func (a *app) policyInit(ctx context.Context, instances []string, force bool) er
 		for _, l := range logins(rt.Rules, a.getenv) {
 			who, err := l.ask(ctx, rt.Doer)
 			if err != nil {
-				a.say("%s at %s: %v; left out", l.provider.ID, l.url, err)
+				a.say("%s at %s: %v; %s", l.provider.ID, l.url, err, l.without(p))
 				continue
 			}
 			a.say("%s at %s: you are %s (%s)", l.provider.ID, l.url, who.name, strings.Join(who.ids, ", "))
@@ -110,7 +121,10 @@ func (a *app) policyInit(ctx context.Context, instances []string, force bool) er
 		}
 	}
 	if len(p.Instance)+len(p.Own) == 0 {
-		return errors.New("no login was found and no instance named, so the policy would own nothing (quell: hint: --instance PROVIDER=URL)")
+		return errors.New("no login was found and no instance named, so the policy would own nothing (quell: hint: --instance PROVIDER=URL; quell providers lists the providers)")
+	}
+	if before != nil {
+		p = before.With(p)
 	}
 	b, err := toml.Marshal(p)
 	if err != nil {
@@ -119,24 +133,51 @@ func (a *app) policyInit(ctx context.Context, instances []string, force bool) er
 	if _, err := policy.Parse("policy", b); err != nil {
 		return err
 	}
-	path := a.policyFile
-	if a.output != "-" {
-		path = a.output
-	}
-	if path == "" {
-		path = rt.Dirs.PolicyFile()
-	}
-	if _, err := os.Stat(path); err == nil && !force {
-		return fmt.Errorf("%s exists (quell: hint: --force replaces it)", path)
-	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return fmt.Errorf("policy: %w", err)
+	}
+	if before != nil {
+		old, err := os.ReadFile(path)
+		if err == nil {
+			err = output.WriteFile(path+".old", old, output.Mode)
+		}
+		if err != nil {
+			return fmt.Errorf("policy: %w", err)
+		}
+		a.say("what was there is in %s.old", path)
 	}
 	if err := output.WriteFile(path, b, output.Mode); err != nil {
 		return fmt.Errorf("policy: %w", err)
 	}
 	a.say("wrote %s", path)
 	return nil
+}
+
+// policyPath is the file that policy init writes.
+func (a *app) policyPath(rt *run.Runtime) string {
+	switch {
+	case a.output != "-" && a.output != "":
+		return a.output
+	case a.policyFile != "":
+		return a.policyFile
+	}
+	return rt.Dirs.PolicyFile()
+}
+
+// existing is the policy that is at path already; nil if there is none. One that
+// can't be read is an error: its instances would be lost.
+func (a *app) existing(path string, force bool) (*policy.Policy, error) {
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if !force {
+		return nil, fmt.Errorf("%s exists (quell: hint: quell policy add adds to it; --force adds your logins and the instances named here, and keeps what is in it)", path)
+	}
+	p, err := policy.Load(path, true)
+	if err != nil {
+		return nil, fmt.Errorf("%w (quell: hint: correct it or move it away; nothing was written)", err)
+	}
+	return p, nil
 }
 
 // policyAdd appends instances to the policy file.
@@ -165,11 +206,9 @@ func (a *app) policyAdd(instances []string) error {
 			return err
 		}
 		if rt.Rules.Providers[in.Provider] == nil {
-			return fmt.Errorf("--instance: no provider %q (quell: hint: quell rules list)", in.Provider)
+			return fmt.Errorf("--instance: %w", noProvider(in.Provider, rt.Rules))
 		}
-		if slices.ContainsFunc(rt.Policy.Instance, func(o policy.Instance) bool {
-			return o.Provider == in.Provider && strings.EqualFold(strings.TrimRight(o.URL, "/"), strings.TrimRight(in.URL, "/")) && o.Cookie == in.Cookie
-		}) {
+		if slices.ContainsFunc(rt.Policy.Instance, in.Same) {
 			return fmt.Errorf("--instance: %s has %s already", path, in.Provider+" "+in.URL)
 		}
 		rt.Policy.Instance = append(rt.Policy.Instance, in)
@@ -324,20 +363,51 @@ func (l login) write(p *policy.Policy, who identity, sole bool) {
 	in := policy.Instance{Provider: l.provider.ID, URL: l.url, Control: l.ref}
 	if l.provider.Login.Admin {
 		in.Own, in.Admin, in.Control = true, l.ref, ""
-		p.Instance = append(p.Instance, in)
+		addLogin(p, in)
 		return
 	}
 	if sole {
 		in.Elsewhere = new(bool)
 	}
 	if l.instance || sole || l.ref != "" {
-		p.Instance = append(p.Instance, in)
+		addLogin(p, in)
 	}
 	own := policy.Own{Provider: l.provider.ID, Identity: who.ids, Name: who.name}
 	if l.instance {
 		own.URL = l.url
 	}
 	p.Own = append(p.Own, own)
+}
+
+// without keeps the instance of a login that did not answer, which owns nothing
+// then, and says so.
+func (l login) without(p *policy.Policy) string {
+	if !l.instance {
+		return "left out"
+	}
+	in := policy.Instance{Provider: l.provider.ID, URL: l.url, Control: l.ref}
+	if l.provider.Login.Admin {
+		in.Admin, in.Control = l.ref, ""
+	}
+	addLogin(p, in)
+	return "the instance is in the policy, but nothing shows what is yours there"
+}
+
+// addLogin adds the instance of a login, or completes the one that the operator
+// named: two for one server would be two issuers.
+func addLogin(p *policy.Policy, in policy.Instance) {
+	for i := range p.Instance {
+		x := &p.Instance[i]
+		if x.Same(in) {
+			x.Own = x.Own || in.Own
+			x.Admin, x.Control = cmp.Or(x.Admin, in.Admin), cmp.Or(x.Control, in.Control)
+			if x.Elsewhere == nil {
+				x.Elsewhere = in.Elsewhere
+			}
+			return
+		}
+	}
+	p.Instance = append(p.Instance, in)
 }
 
 // confirm asks a person at a terminal and reports whether the answer was no. It

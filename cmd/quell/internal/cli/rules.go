@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/quellhq/quell/cmd/quell/internal/config"
 	"github.com/quellhq/quell/cmd/quell/internal/output"
 	"github.com/quellhq/quell/cmd/quell/internal/rulestest"
 	"github.com/quellhq/quell/rules"
@@ -20,7 +21,7 @@ func (a *app) rules() *cobra.Command {
 	}}
 	c.AddCommand(
 		&cobra.Command{Use: "list", Short: "List the rules", Args: cobra.NoArgs, RunE: func(*cobra.Command, []string) error {
-			rt, err := a.runtime(mayLackSecrets)
+			rt, err := a.reader()
 			if err != nil {
 				return err
 			}
@@ -32,13 +33,13 @@ func (a *app) rules() *cobra.Command {
 			return nil
 		}},
 		&cobra.Command{Use: "explain ID", Short: "Print what a rule finds, asks and ends, with its sources", Args: cobra.ExactArgs(1), RunE: func(_ *cobra.Command, args []string) error {
-			rt, err := a.runtime(mayLackSecrets)
+			rt, err := a.reader()
 			if err != nil {
 				return err
 			}
 			r := rt.Rules.Rule(args[0])
 			if r == nil {
-				return fmt.Errorf("no rule %q (quell: hint: quell rules list)", args[0])
+				return noRule(args[0], rt.Rules)
 			}
 			a.explain(rt.Rules, r)
 			return nil
@@ -93,4 +94,21 @@ func (a *app) convertRules() *cobra.Command {
 		}
 		return nil
 	}}
+}
+
+func noRule(id string, set *rules.Set) error {
+	hint := "quell rules list"
+	if n := config.Nearest(id, ruleNames(set)); n != "" {
+		hint = fmt.Sprintf("did you mean %q? %s lists them", n, hint)
+	}
+	return fmt.Errorf("no rule %q (quell: hint: %s)", id, hint)
+}
+
+func ruleNames(set *rules.Set) []string {
+	var out []string
+	for _, r := range set.Rules {
+		out = append(out, r.ID)
+	}
+	slices.Sort(out)
+	return out
 }

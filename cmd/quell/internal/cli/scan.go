@@ -45,6 +45,7 @@ func (a *app) scan() *cobra.Command {
 		RunE: func(c *cobra.Command, _ []string) error { return errors.New("scan what? log, git, image or path") }}
 	for _, s := range sources {
 		sub := &cobra.Command{Use: s.use, Short: s.short, Args: cobra.MinimumNArgs(1), RunE: func(c *cobra.Command, args []string) error {
+			a.sparePolicy = a.offline
 			rt, err := a.runtime(mayLackSecrets)
 			if err != nil {
 				return err

@@ -8,6 +8,8 @@ import (
 	"iter"
 	"time"
 	"unicode/utf8"
+
+	"github.com/quellhq/quell/rules"
 )
 
 // Errors of Incident.
@@ -158,6 +160,11 @@ type Summary struct {
 	// is none.
 	Outcome Word
 	At      time.Time // of that outcome
+	// Credential is what leaked and Places where, as the first entry that names it
+	// has them; nil and empty in ledgers of the first releases.
+	Credential *rules.Ref
+	Places     []rules.Location
+	Host       string // the last that was asked; empty if none was
 }
 
 // Incidents yields all incidents in the order in which they began. An error ends
@@ -184,8 +191,25 @@ func (l *Ledger) Incidents(ctx context.Context) iter.Seq2[Summary, error] {
 	}
 }
 
+// about fills in what leaked from the bodies of two entries, either of which may be
+// missing or unreadable.
+func (s *Summary) about(found, verdict string) {
+	if b, err := Decode(TypeFound, []byte(found)); err == nil {
+		if f, ok := b.(Found); ok {
+			s.Credential, s.Places = f.Credential, f.Exposures
+		}
+	}
+	if b, err := Decode(TypeVerdict, []byte(verdict)); err == nil {
+		if v, ok := b.(Verdict); ok {
+			s.Host = v.Host
+		}
+	}
+}
+
 func (l *Ledger) summaries(ctx context.Context, after int64) (out []Summary, last int64, err error) {
-	rows, err := l.db.QueryContext(ctx, l.engine.bind(`SELECT f.id, f.incident, f.at, o.at, o.type, o.body
+	rows, err := l.db.QueryContext(ctx, l.engine.bind(`SELECT f.id, f.incident, f.at, o.at, o.type, o.body,
+(SELECT body FROM ledger WHERE id = (SELECT min(id) FROM ledger WHERE incident = f.incident AND type = 'found')),
+(SELECT body FROM ledger WHERE id = (SELECT max(id) FROM ledger WHERE incident = f.incident AND type = 'verdict'))
 FROM ledger f LEFT JOIN ledger o ON o.id = (SELECT max(id) FROM ledger WHERE incident = f.incident AND (type IN ('outcome', 'held') OR type = 'restore' AND body LIKE '%"outcome":"restored"%'))
 WHERE f.id > ? AND f.incident <> '' AND f.id = (SELECT min(id) FROM ledger WHERE incident = f.incident) ORDER BY f.id LIMIT ?`), after, page)
 	if err != nil {
@@ -195,10 +219,11 @@ WHERE f.id > ? AND f.incident <> '' AND f.id = (SELECT min(id) FROM ledger WHERE
 	for rows.Next() {
 		s := Summary{Outcome: "open"}
 		var began string
-		var at, kind, body sql.NullString
-		if err := rows.Scan(&last, &s.Incident, &began, &at, &kind, &body); err != nil {
+		var at, kind, body, found, verdict sql.NullString
+		if err := rows.Scan(&last, &s.Incident, &began, &at, &kind, &body, &found, &verdict); err != nil {
 			return nil, 0, err
 		}
+		s.about(found.String, verdict.String)
 		s.Began, _ = time.Parse(time.RFC3339Nano, began)
 		if kind.Valid {
 			s.At, _ = time.Parse(time.RFC3339Nano, at.String)

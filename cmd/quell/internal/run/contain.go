@@ -48,7 +48,7 @@ func (r *Runtime) Apply(ctx context.Context, p *plan.Plan, id string, o ApplyOpt
 			sum.Outcomes[act.Outcome]++
 		}
 		tally.add(act)
-		return sink.Emit(act)
+		return sink.Emit(withNext(act))
 	})
 	tally.Interrupted = ctx.Err() != nil
 	var unrecorded UnrecordedError

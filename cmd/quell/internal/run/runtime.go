@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -46,6 +47,9 @@ type Options struct {
 	// NeedsSecrets makes a secret that the policy names and that can't be read
 	// an error. Otherwise it is a notice.
 	NeedsSecrets bool
+	// SparePolicy goes on without a policy that can't be read: for what sends
+	// nothing and decides nothing.
+	SparePolicy bool
 	// Offline sends nothing to any issuer, store or notification address.
 	Offline bool
 	// NoSelfHosted names providers of which the operator has no server of their
@@ -59,6 +63,8 @@ type Options struct {
 	Progress func(message string)
 	// Now is the clock.
 	Now func() time.Time
+
+	noPolicy bool // read none
 }
 
 // errOffline is returned by whatever needs an issuer's answer.
@@ -85,10 +91,26 @@ type Runtime struct {
 
 	options Options
 	notices []report.Notice
+	broken  error
 }
 
 // New sets a run up: folders, keys, policy, rules, instances, recipients.
 func New(o Options) (*Runtime, error) {
+	r, err := newRuntime(o)
+	if err == nil || !o.SparePolicy {
+		return r, err
+	}
+	// If it works without the policy, the policy is what is wrong.
+	o.noPolicy = true
+	r, err2 := newRuntime(o)
+	if err2 != nil {
+		return nil, err
+	}
+	r.broken = err
+	return r, nil
+}
+
+func newRuntime(o Options) (*Runtime, error) {
 	if o.Redactor == nil {
 		o.Redactor = report.NewRedactor()
 	}
@@ -109,7 +131,7 @@ func New(o Options) (*Runtime, error) {
 	if r.Keys.Temporary != nil {
 		r.Notice("state can't be written, so fingerprints and seals end with this run: " + r.Keys.Temporary.Error())
 	}
-	if r.Policy, err = policy.Load(r.policyFile()); err != nil {
+	if r.Policy, err = r.loadPolicy(); err != nil {
 		return nil, err
 	}
 	if err := r.loadRules(); err != nil {
@@ -147,6 +169,18 @@ func New(o Options) (*Runtime, error) {
 	return r, nil
 }
 
+// loadPolicy reads the policy. Without one nothing may be killed.
+func (r *Runtime) loadPolicy() (*policy.Policy, error) {
+	if r.options.noPolicy {
+		return &policy.Policy{Version: 1, Kill: policy.Kill{Disabled: true}}, nil
+	}
+	return policy.Load(r.policyFile())
+}
+
+// Broken is why the policy was left out; nil if it was not. Its cookie names and
+// rules files are missing then.
+func (r *Runtime) Broken() error { return r.broken }
+
 // loadRules reads the built-in rules, the files that the options name, and the
 // cookie names that the policy gives to its instances.
 func (r *Runtime) loadRules() error {
@@ -158,6 +192,15 @@ func (r *Runtime) loadRules() error {
 	for _, file := range r.options.Rules {
 		if err := r.addRules(file); err != nil {
 			return err
+		}
+	}
+	file, _ := r.policyFile()
+	for _, f := range r.Policy.Rules {
+		if !filepath.IsAbs(f) {
+			f = filepath.Join(filepath.Dir(file), f)
+		}
+		if err := r.addRules(f); err != nil {
+			return fmt.Errorf("policy: %w", err)
 		}
 	}
 	for _, i := range r.Policy.Instance {

@@ -78,6 +78,9 @@ func (r *Runtime) Scan(ctx context.Context, o ScanOptions, sink report.Sink) (*S
 	}
 	defer s.file.Close()
 	s.begin()
+	if r.broken != nil {
+		s.gap(scanners.Gap{Kind: scanners.GapUnreadable, Reason: "the policy is left out, and with it its cookie names and rules", Location: rules.Location{Path: "policy"}, Err: r.broken})
+	}
 	s.read(ctx)
 	s.report(ctx)
 	return s.out, s.failed

@@ -1,0 +1,111 @@
+package policy
+
+import (
+	"fmt"
+	"reflect"
+	"strings"
+
+	"github.com/quellhq/quell/cmd/quell/internal/config"
+)
+
+// Key describes a key of the policy file.
+type Key struct {
+	Name    string // with its tables: "kill.max"
+	Default string // what holds if it is not set; empty: nothing
+	Doc     string
+}
+
+// keys describes each key; a test compares it with the file's types. docs/policy.md
+// and quell providers print it.
+var keys = []Key{
+	{"version", "", "the version of the file's form: 1. Required"},
+	{"kill.disabled", "false", "the switch: nothing is killed, rotated, restored or deleted. `QUELL_NO_KILL=1` does the same"},
+	{"kill.tiers", `["self", "admin"]`, "which revocations may be sent: `self` needs the leaked credential alone, `admin` one of yours, `collateral` ends more than the one credential"},
+	{"kill.max", "25", "kills of one plan, over all of its applies"},
+	{"kill.max_age", `"15m"`, "how old a plan may be, for items that were not begun"},
+	{"kill.max_replica_risk", "none", "Confirmed needs a chance of a missed stale replica of at most this number, 0 to 1; without it the chance is shown and decides nothing"},
+	{"kill.delay", "none", "time between the notice and a kill of tier `collateral`"},
+	{"own.provider", "", "the id of a provider whose other users are strangers: `quell providers`"},
+	{"own.url", "the public hosts", "the instance at which the identity counts"},
+	{"own.identity", "", "values of the field that decides ownership, as `quell providers ID` names it"},
+	{"own.name", "", "for people; decides nothing"},
+	{"canaries", "", "fingerprints of credentials that are never contacted"},
+	{"recipients", "this installation", "age public keys that plans and reports are sealed to"},
+	{"rules", "", "further rules files, as `--rules` takes; a relative path begins at the policy's folder"},
+	{"notify", "", "webhooks that get notice of kills of tier `collateral`: a URL, `env:NAME` or `file:PATH`"},
+	{"evidence", "", "reserved; has no effect yet"},
+	{"legal_hold", "false", "nothing is deleted: the Action keeps logs that leaked"},
+	{"approvals", "", "reserved; has no effect yet"},
+	{"instance.provider", "", "the id of the provider: `quell providers`. Required"},
+	{"instance.url", "", "its address, https or on this machine; an application below a path has the path in it. Required"},
+	{"instance.own", "false", "everything that it issues is yours"},
+	{"instance.elsewhere", "true", "`false`: no other server of yours issues credentials of this form, so a refusal is about the credential"},
+	{"instance.cookie", "", "the name of the session's cookie: every value under it is a session of this instance"},
+	{"instance.probe_path", "", "a page that only a signed-in user gets"},
+	{"instance.logout_path", "", "the page that ends a session"},
+	{"instance.logout_method", "`POST`", "the method of the request that ends a session"},
+	{"instance.login_path", "", "where users who are not signed in are sent"},
+	{"instance.live_marker", "", "text that only a signed-in user sees"},
+	{"instance.dead_marker", "", "text that only an ended session gets: in the body, or in the address of a redirect"},
+	{"instance.csrf", "", "the value that the application's forms need in their header or field"},
+	{"instance.headers", "", "reserved; has no effect yet"},
+	{"instance.user", "", "the account, where the credential does not contain it: a database user, an e-mail"},
+	{"instance.namespace", "", "the organisation, project or Vault namespace"},
+	{"instance.settle", "the provider's", "how long it may take until every replica knows of a kill"},
+	{"instance.admin", "", "your credential that revocations of tier `admin` use"},
+	{"instance.client_id", "the provider's public client", "your OAuth client"},
+	{"instance.client_secret", "", "its secret"},
+	{"instance.control", "", "a live credential of your own, asked beside the leaked one"},
+	{"instance.controls.rule", "", "the rule whose credentials this control is for"},
+	{"instance.controls.parts", "", "the control's parts by name; `token` is the credential itself"},
+	{"instance.ca", "the system's", "file of certificates (PEM) that sign the server's"},
+	{"instance.client_cert", "", "file of a certificate and its key (PEM) that quell presents"},
+	{"instance.proxy", "none", "http, https or socks5 URL; the environment's proxies are ignored"},
+	{"instance.rotate.vault", "", "address of the Vault that issues the replacement"},
+	{"instance.rotate.static_role", "", "its static database role, as `database/app`"},
+	{"instance.rotate.kv", "", "where consumers read the value, as `secret/app#password`"},
+	{"instance.rotate.value", "", "the replacement for `kv`"},
+}
+
+// Keys describes all keys of the policy file, in its order.
+func Keys() []Key { return append([]Key(nil), keys...) }
+
+// Describe is the description of a key; the zero Key if there is none.
+func Describe(name string) Key {
+	for _, k := range keys {
+		if k.Name == name {
+			return k
+		}
+	}
+	return Key{}
+}
+
+// names are the keys of the file's types without the tables themselves.
+func names() (out []string) {
+	all := config.FileKeys(reflect.TypeFor[Policy]())
+	for i, k := range all {
+		if i+1 < len(all) && strings.HasPrefix(all[i+1], k+".") {
+			continue
+		}
+		out = append(out, k)
+	}
+	return out
+}
+
+// KeysTable is the table of docs/policy.md.
+func KeysTable() string {
+	var b strings.Builder
+	b.WriteString("| key | default | meaning |\n|---|---|---|\n")
+	for _, k := range keys {
+		d := k.Default
+		if strings.ContainsAny(d, `"0123456789[`) || d == "false" || d == "true" {
+			d = "`" + d + "`"
+		}
+		name := strings.ReplaceAll(k.Name, "own.", "[[own]] ")
+		name = strings.ReplaceAll(name, "instance.controls.", "[[instance.controls]] ")
+		name = strings.ReplaceAll(name, "instance.rotate.", "[instance.rotate] ")
+		name = strings.ReplaceAll(name, "instance.", "[[instance]] ")
+		fmt.Fprintf(&b, "| `%s` | %s | %s |\n", name, strings.ReplaceAll(d, "``", "`"), k.Doc)
+	}
+	return b.String()
+}

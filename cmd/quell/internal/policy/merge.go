@@ -1,0 +1,39 @@
+package policy
+
+import (
+	"slices"
+	"strings"
+)
+
+// Same reports whether two entries are about one instance: what a request to it
+// would be sent to, and which cookie it has.
+func (i Instance) Same(o Instance) bool {
+	return o.Provider == i.Provider && strings.EqualFold(strings.TrimRight(o.URL, "/"), strings.TrimRight(i.URL, "/")) && o.Cookie == i.Cookie
+}
+
+// With is p with the instances and identities of more. An instance that p has
+// already stays as p has it.
+func (p *Policy) With(more *Policy) *Policy {
+	out := *p
+	out.Instance, out.Own = slices.Clone(p.Instance), slices.Clone(p.Own)
+	for _, i := range more.Instance {
+		if !slices.ContainsFunc(out.Instance, i.Same) {
+			out.Instance = append(out.Instance, i)
+		}
+	}
+	for _, o := range more.Own {
+		n := slices.IndexFunc(out.Own, func(x Own) bool { return x.Provider == o.Provider && x.URL == o.URL })
+		if n < 0 {
+			out.Own = append(out.Own, o)
+			continue
+		}
+		x := &out.Own[n]
+		x.Identity = slices.Clone(x.Identity)
+		for _, id := range o.Identity {
+			if !slices.Contains(x.Identity, id) {
+				x.Identity = append(x.Identity, id)
+			}
+		}
+	}
+	return &out
+}
