@@ -4,7 +4,7 @@ import "golang.org/x/sys/cpu"
 
 var haveAVX2 = cpu.X86.HasAVX2
 
-// adlerWeights are how many places each byte of a block counts for, and ones.
+// adlerWeights are the weight of each byte of a block, and ones.
 var adlerWeights = func() (w struct {
 	places [adlerBlock]int8
 	ones   [adlerBlock / 2]int16
@@ -18,7 +18,7 @@ var adlerWeights = func() (w struct {
 	return w
 }()
 
-// adlerBlocks sums up n blocks, one at least.
+// adlerBlocks sums n blocks; n is at least 1.
 //
 //go:noescape
 func adlerBlocks(weights *struct {

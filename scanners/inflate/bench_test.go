@@ -9,8 +9,8 @@ import (
 	"github.com/klauspost/compress/flate"
 )
 
-// BenchmarkReader decodes with this decoder and with the library's what QUELL_LAYER
-// names, or the first text that the tests have.
+// BenchmarkReader compares this decoder with the library's. It decodes the file that
+// QUELL_LAYER names, or the first text of the tests.
 func BenchmarkReader(b *testing.B) {
 	text := bytes.Join(texts(b)[:13], nil)
 	if file := os.Getenv("QUELL_LAYER"); file != "" {

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// bitWriter writes a deflate stream's bits, the first one lowest.
+// bitWriter writes the bits of a deflate stream, the lowest one first.
 type bitWriter struct {
 	b []byte
 	n int
@@ -23,7 +23,7 @@ func (w *bitWriter) put(v, n int) {
 	}
 }
 
-// codes are those of the given lengths, the first bit lowest.
+// codes returns the codes of the given lengths, with the first bit lowest.
 func codes(lens []uint8) []int {
 	out := make([]int, len(lens))
 	c := 0
@@ -39,8 +39,8 @@ func codes(lens []uint8) []int {
 	return out
 }
 
-// blockOf writes a block of random symbols in random codes, as long ones as there are,
-// and appends what it stands for to text: writers make none whose every code is long.
+// blockOf writes a block of random symbols in random codes, preferring long ones, and appends
+// the decoded block to text. No compressor writes blocks of mostly long codes.
 func blockOf(r *rand.Rand, w *bitWriter, text []byte, last bool) []byte {
 	lit, dist := lengths(r, 286), lengths(r, 30)
 	kind := 2 << 1
@@ -51,8 +51,7 @@ func blockOf(r *rand.Rand, w *bitWriter, text []byte, last bool) []byte {
 	w.put(286-257, 5)
 	w.put(30-1, 5)
 	w.put(19-4, 4)
-	// The lengths in codes of four bits each, but for two of five: 0 to 15, and 16 to 18,
-	// which are not used.
+	// Code lengths 0 to 15 have 4-bit codes except two, which have 5 bits; 16 to 18 are unused.
 	pre := []uint8{4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 5, 6, 7, 7}
 	for _, s := range []int{16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15} {
 		w.put(int(pre[s]), 3)
@@ -101,7 +100,7 @@ func blockOf(r *rand.Rand, w *bitWriter, text []byte, last bool) []byte {
 	return text
 }
 
-// Every length that a code may have, with all extra bits, at every place of a round.
+// Covers every length of a code, with all extra bits, at every position of a round.
 func TestLongCodes(t *testing.T) {
 	r := rand.New(rand.NewPCG(6, 7))
 	for range 300 {

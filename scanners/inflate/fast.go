@@ -2,15 +2,15 @@ package inflate
 
 import "encoding/binary"
 
-// Why fast stopped.
+// The reasons for which fast stops.
 const (
-	fastLimit   = iota // at one of its limits
-	fastOther          // before a symbol that is neither literal nor match
-	fastDamaged        // at a distance that there is none of
+	fastLimit   = iota // reached a limit
+	fastOther          // before a symbol that is neither a literal nor a match
+	fastDamaged        // a distance before the beginning of the output
 )
 
-// fastGo decodes literals and matches while pos and o are not behind their limits,
-// which leave room for what one round reads and writes.
+// fastGo decodes literals and matches while pos and o do not exceed their limits, which leave
+// room for the reads and writes of one round.
 func (t *tables) fastGo(s *state, posLimit, oLimit int) int {
 	src, dst := s.src, s.dst
 	pos, o, buf, n := s.pos, s.o, s.buf, s.n
@@ -41,7 +41,7 @@ func (t *tables) fastGo(s *state, posLimit, oLimit int) int {
 				}
 			}
 		}
-		// Two literals of this table take 22 bits: 34 are left.
+		// Two literals of this table take at most 22 bits, so 34 remain.
 		if e&isOther != 0 {
 			if e&(isEnd|isNone) != 0 {
 				why = fastOther
@@ -66,7 +66,7 @@ func (t *tables) fastGo(s *state, posLimit, oLimit int) int {
 		length := int(e>>16) + int(buf&(1<<(e&31)-1)>>(e>>8&15))
 		buf >>= e & 31
 		n -= uint(e & 31)
-		// A length takes 20 bits at most, a distance 28.
+		// A length takes at most 20 bits, a distance 28.
 		if n < 28 {
 			buf |= binary.LittleEndian.Uint64(src[pos:]) << (n & 63)
 			pos += int((63 - n) >> 3)
@@ -109,7 +109,8 @@ func (t *tables) fastGo(s *state, posLimit, oLimit int) int {
 				binary.LittleEndian.PutUint64(dst[to:], word)
 			}
 		default:
-			// The word's first dist bytes are right, and the next ones by them.
+			// Only the first dist bytes of each word are valid; the next word replaces the
+			// others.
 			for ; to < end; to, from = to+dist, from+dist {
 				binary.LittleEndian.PutUint64(dst[to:], binary.LittleEndian.Uint64(dst[from:]))
 			}

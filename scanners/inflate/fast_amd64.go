@@ -2,11 +2,11 @@ package inflate
 
 import "golang.org/x/sys/cpu"
 
-// haveBMI2 is set where the processor has the shifts and the cuts of BMI2 (Haswell,
-// Excavator and later).
+// haveBMI2 reports whether the processor has the shift and bit-extract instructions of BMI2
+// (Haswell, Excavator and later).
 var haveBMI2 = cpu.X86.HasBMI2
 
-// fastBMI2 is fastGo, to the bit: what stands behind o may differ.
+// fastBMI2 returns exactly what fastGo returns; only the bytes after o can differ.
 //
 //go:noescape
 func fastBMI2(t *tables, s *state, posLimit, oLimit int) int

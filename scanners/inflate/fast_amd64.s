@@ -1,14 +1,14 @@
 #include "go_asm.h"
 #include "textflag.h"
 
-// SI  the next byte of the input          R15 the last one that a round may begin at
-// DI  the next byte of the output         R14 the same of the output
-// R8  the bits that are ready             R9  how many, in its lowest byte: what is
-//                                             taken from it may be a whole entry
-// R10 the table of literals and lengths   R11 the one of distances
-// AX  the entry at hand                   BX  the bits as they were before it
+// SI  the next input byte                R15 the last position at which a round may begin
+// DI  the next output byte               R14 the same for the output
+// R8  the available bits                 R9  their number, in the lowest byte: a whole entry
+//                                            may be subtracted from it
+// R10 the table of literals and lengths  R11 the table of distances
+// AX  the current entry                  BX  the bits before it was consumed
 
-// At least 56 bits are ready behind it. Takes CX and DX.
+// Provides at least 56 bits. Clobbers CX and DX.
 #define REFILL \
 	MOVQ  (SI), DX     \
 	SHLXQ R9, DX, DX   \
@@ -20,20 +20,20 @@
 	ADDQ  $7, SI       \
 	ORL   $56, R9
 
-// The entry of the next bits. Takes DX.
+// Loads the entry of the next bits into AX. Clobbers DX.
 #define LOOKUP \
 	MOVL R8, DX          \
 	ANDL $0x7FF, DX      \
 	MOVL (R10)(DX*4), AX
 
-// Its bits are gone; the sign says whether it is a literal.
+// Consumes the entry's bits; the sign flag reports a literal.
 #define CONSUME \
 	MOVQ  R8, BX     \
 	SHRXQ AX, R8, R8 \
 	SUBL  AX, R9     \
 	TESTL AX, AX
 
-// What the entry AX, whose bits are the first of TO, stands for. Takes AX and CX.
+// Extracts the value of entry AX, whose bits are the lowest of TO. Clobbers AX and CX.
 #define VALUE(TO) \
 	BZHIQ AX, TO, TO \
 	MOVL  AX, CX     \
@@ -42,7 +42,7 @@
 	SHRL  $16, AX    \
 	ADDQ  AX, TO
 
-// The place in a subtable that the pointer AX and the next bits lead to. Takes AX and CX.
+// Finds the subtable's entry by the pointer AX and the next bits. Clobbers AX and CX.
 #define SUBTABLE \
 	MOVL  AX, CX      \
 	SHRL  $8, CX      \
@@ -79,8 +79,8 @@ round:
 	CONSUME
 	JGE match
 
-	// A literal: the next entry is looked up before it is written. Two take 22 bits
-	// of 56 at most, and a length 20 more.
+	// A literal: look up the next entry before writing this one. Two take at most 22 of
+	// the 56 bits, and a length 20 more.
 	SHRL $16, AX
 	MOVB AX, (DI)
 	LOOKUP
@@ -95,7 +95,7 @@ round:
 	JGE  match
 	SHRL $16, AX
 
-	// 37 bits are gone at most: the next entry's are there.
+	// At most 37 bits are consumed, so those of the next entry are available.
 literal:
 	MOVB AX, (DI)
 	INCQ DI
@@ -129,8 +129,8 @@ match:
 
 length:
 	VALUE(BX)
-	// 14 bits are left at least: enough to look up a distance, which takes 28 at most
-	// and so leaves enough for the next entry.
+	// At least 14 bits are left: enough to look up a distance, which takes at most 28 and
+	// so leaves enough for the next entry.
 	MOVBLZX R8, DX
 	MOVL    (R11)(DX*4), AX
 	REFILL
@@ -171,8 +171,8 @@ copied:
 	MOVQ BX, DI
 	JMP  check
 
-// A match that begins less than 16 bytes behind: words where they don't meet
-// themselves.
+// A match at a distance below 16 bytes: copy in words where source and target words do not
+// overlap.
 near:
 	CMPQ R12, $8
 	JCS  nearer
@@ -191,7 +191,7 @@ nearer:
 	CMPQ R12, $1
 	JEQ  run
 
-// Of each word the first bytes are right, as many as it is behind.
+// In each word, only as many first bytes are valid as the distance.
 pieces:
 	MOVQ (R13), CX
 	MOVQ CX, (DI)
@@ -217,7 +217,7 @@ runs:
 	MOVQ  BX, DI
 	JMP   check
 
-// Neither literal nor length: a subtable's, or what stops the decoding.
+// Neither a literal nor a length: an entry of a subtable, or one that stops decoding.
 other:
 	TESTL $(const_isEnd|const_isNone), AX
 	JNE   undo

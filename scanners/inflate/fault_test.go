@@ -11,8 +11,8 @@ import (
 	"testing"
 )
 
-// A mapped file that is cut short while it is decoded makes a panic that the caller can
-// recover from, also in assembly.
+// If a mapped file is truncated during decoding, the caller can recover from the panic, even
+// when assembly reads the mapping.
 func TestAMappingThatIsCutIsAPanic(t *testing.T) {
 	text := texts(t)[12]
 	z := deflated(t, text, 1)

@@ -13,17 +13,17 @@ var (
 	errBehind = errors.New("what stands behind its end is no gzip stream")
 )
 
-// ErrChecksum is the error of a stream whose checksum is not that of what it holds.
+// ErrChecksum is the error of a stream whose content does not match its checksum.
 var ErrChecksum = errors.New("its checksum is wrong")
 
-// maxWords is the most bytes of a name, a comment or an extra field that are read.
+// maxWords is the maximum size, in bytes, of a name, a comment or an extra field that is read.
 const maxWords = 64 << 10
 
-// Gzip gives what the streams of a gzip file hold, one behind the other, each compared
-// with its checksum and its size. Zeros behind the last one are padding, as gzip(1)
-// takes them; anything else there is an error.
+// Gzip decodes the consecutive streams of a gzip file and verifies the checksum and size of
+// each. Zeros after the last stream are padding, as for gzip(1); other bytes there are an
+// error.
 type Gzip struct {
-	// Of the first stream's header, as UTF-8.
+	// From the first stream's header, converted to UTF-8.
 	Name, Comment string
 	Extra         []byte
 
@@ -31,18 +31,18 @@ type Gzip struct {
 	sum  uint32
 	size uint32
 	err  error
-	lead []byte // of what is no stream behind the last one
+	lead []byte // data after the last stream
 
 	later bytes.Buffer // names, comments and extra fields of the other streams
-	last  string       // of later
-	lost  bool         // later lacks some
+	last  string       // the last line of later
+	lost  bool         // later is incomplete
 }
 
-// Later gives the names, comments and extra fields of all streams but the first, a line each,
-// and reports whether those are all: a file may have more than are kept.
+// Later returns the names, comments and extra fields of all streams except the first, one per
+// line. all is false if they exceed the 1 MiB that is kept.
 func (z *Gzip) Later() (text []byte, all bool) { return z.later.Bytes(), !z.lost }
 
-// maxLater is how many bytes of names are kept of the other streams.
+// maxLater is the maximum size, in bytes, of the names kept from the other streams.
 const maxLater = 1 << 20
 
 func (z *Gzip) keep(words []byte) {
@@ -58,8 +58,8 @@ func (z *Gzip) keep(words []byte) {
 	z.later.WriteByte('\n')
 }
 
-// Behind gives what stands behind the last stream and is none, after Read said so, and until
-// Close; nil: nothing.
+// Behind returns the data after the last stream if Read has reported it, and nil otherwise or
+// after Close.
 func (z *Gzip) Behind() io.Reader {
 	if z.err != errBehind || z.d == nil {
 		return nil
@@ -67,7 +67,7 @@ func (z *Gzip) Behind() io.Reader {
 	return z.d.rest(z.lead)
 }
 
-// NewGzip reads the header of a gzip file. It is to be closed.
+// NewGzip reads the header of a gzip file. The caller must close the Gzip.
 func NewGzip(src io.Reader) (*Gzip, error) {
 	z := &Gzip{held: held{open(src)}}
 	if err := z.header(true); err != nil {
@@ -101,7 +101,7 @@ func (z *Gzip) Read(p []byte) (int, error) {
 	}
 }
 
-// next checks the sum and size behind a stream, and goes on to the next one.
+// next verifies the checksum and size of a stream, and begins the next one.
 func (z *Gzip) next() error {
 	var tail [8]byte
 	if err := z.d.bytes(tail[:]); err != nil {
@@ -128,7 +128,7 @@ const (
 	flagReserved = 0xe0
 )
 
-// header reads a stream's header. io.EOF: there is none, but the end.
+// header reads a stream's header. It returns io.EOF at the end of the file.
 func (z *Gzip) header(first bool) error {
 	var head [10]byte
 	b, err := z.d.byte()
@@ -203,7 +203,7 @@ func (z *Gzip) header(first bool) error {
 	return nil
 }
 
-// words reads up to a zero.
+// words reads bytes up to a zero.
 func (z *Gzip) words() ([]byte, error) {
 	var b []byte
 	for len(b) < maxWords {
@@ -219,7 +219,7 @@ func (z *Gzip) words() ([]byte, error) {
 	return nil, errGzip
 }
 
-// latin1 is what a header's bytes are (RFC 1952, 2.3.1).
+// latin1 decodes ISO 8859-1, the encoding of a header's text (RFC 1952, 2.3.1).
 func latin1(b []byte) string {
 	r := make([]rune, len(b))
 	for i, c := range b {

@@ -1,11 +1,10 @@
-// Package inflate decodes deflate streams, bare (RFC 1951), of zlib (RFC 1950) and of
-// gzip (RFC 1952).
+// Package inflate decodes deflate streams: bare (RFC 1951), in zlib (RFC 1950) and in gzip (RFC
+// 1952).
 //
-// A layer's scan and a pack's walk are bound by it, more than by anything else that
-// quell does to bytes: this decoder takes a third to a half of the time of the library
-// that stands for everything else that is packed (bench: BenchmarkReader). What comes
-// out is compared with the stream's checksum, and with what the library makes of the
-// same bytes by FuzzDecode and FuzzReader.
+// Decoding takes most of the time of scanning a layer or walking a pack. This decoder takes a
+// third to a half of the time of the library that decodes everything else (bench:
+// BenchmarkReader). The output is verified with the stream's checksum; FuzzDecode and
+// FuzzReader compare it with the library's output.
 package inflate
 
 import (
@@ -14,38 +13,37 @@ import (
 	"io"
 )
 
-// ErrDamaged is the error of bytes that no deflate stream has at their place.
+// ErrDamaged is the error of bytes that are not valid in a deflate stream.
 var ErrDamaged = errors.New("damaged deflate stream")
 
-// ErrSize is Decode's error of a stream that gives more or fewer bytes than are asked
-// for: one that is cut short may as well.
+// ErrSize is the error of Decode if the stream's output is not exactly as long as dst. A
+// truncated stream can cause it too.
 var ErrSize = errors.New("its size is not what its header says")
 
 const (
-	// What fast needs before it: of the input, for the reads of one round; behind it,
-	// for the longest match, the words that a copy takes too many, and literals.
+	// The slack that fast needs. fastIn: input bytes for the reads of one round. fastOut:
+	// output bytes for the longest match, the surplus of a copy in words, and literals.
 	fastIn  = 32
 	fastOut = 258 + 32 + 10
-	// No more than so many bytes are made without a look at the scheduler: assembly is
-	// not preempted.
+	// At most so many bytes are decoded between returns to Go: assembly is not preempted.
 	fastMost = 256 << 10
 )
 
-// state is where a decoder is in a stream. Between two symbols all of it stands here.
+// state is a decoder's position in a stream. Between two symbols it is complete.
 type state struct {
 	src  []byte
 	pos  int
 	buf  uint64 // the next bits, the first one lowest
-	n    uint   // how many of them are there
-	over int    // bytes of zeros that stand for what is behind the end
-	last bool   // src ends where the stream's bytes do
+	n    uint   // number of bits in buf
+	over int    // zero bytes in buf after the end of src
+	last bool   // src contains the end of the stream
 	dst  []byte
-	o    int // how many of dst are made
+	o    int // bytes of dst that are decoded
 
-	portable bool // not in assembly
+	portable bool // don't use assembly
 }
 
-// fill makes at least 56 bits ready, or says that more of the stream is needed.
+// fill provides at least 56 bits. It reports false if it needs more of the stream.
 func (s *state) fill() bool {
 	if s.pos+8 <= len(s.src) {
 		s.buf |= binary.LittleEndian.Uint64(s.src[s.pos:]) << (s.n & 63)
@@ -75,16 +73,16 @@ func (s *state) take(n uint) int {
 	return v
 }
 
-// cut says that bits from behind the end were used.
+// cut reports whether bits after the end of the input were used.
 func (s *state) cut() bool { return s.over > int(s.n>>3) }
 
-// align drops the bits up to the next byte, and gives back the bytes taken ahead.
+// align drops the bits up to the next byte boundary, and returns the bytes read ahead.
 func (s *state) align() {
 	s.pos -= int(s.n>>3) - s.over
 	s.buf, s.n, s.over = 0, 0, 0
 }
 
-// dynamic reads the codes of a block: at most maxCodes bytes of src.
+// dynamic reads the code tables of a block: at most maxCodes bytes of src.
 func (t *tables) dynamic(s *state) error {
 	err := t.codes(s)
 	if s.cut() {
@@ -148,7 +146,7 @@ func (t *tables) codes(s *state) error {
 		}
 	}
 	if lens[256] == 0 {
-		return ErrDamaged // the block could not end
+		return ErrDamaged // without an end-of-block code
 	}
 	if err := build(t.lit[:], lens[:nlit], litBits, litSymbols); err != nil {
 		return err
@@ -156,22 +154,22 @@ func (t *tables) codes(s *state) error {
 	return build(t.dist[:], lens[nlit:], distBits, distSymbols)
 }
 
-// maxCodes is the most bytes that the head of a block takes: its kind, the three
-// counts, nineteen lengths and 316 codes of seven bits with seven more.
+// maxCodes is the maximum size, in bytes, of a dynamic block's header: its kind, the three
+// counts, nineteen lengths, and 316 codes of seven bits plus seven extra bits.
 const maxCodes = (3+14+19*3+316*14)/8 + 1
 
-// stop is why a block's decoding stops.
+// stop is the reason for which block stops.
 type stop int
 
 const (
-	stopEnd  stop = iota // the block's end
-	stopIn               // more of the stream is needed
-	stopOut              // dst is full up to where it may be
-	stopSize             // a match goes on behind that
+	stopEnd  stop = iota // end of the block
+	stopIn               // needs more input
+	stopOut              // dst is full up to most
+	stopSize             // the next match extends beyond most
 )
 
-// block decodes symbols until the block ends, dst[:most] is full or src is used up.
-// What is behind most, up to dst's end, it writes over.
+// block decodes symbols until the block ends, dst[:most] is full or src is used up. It can
+// overwrite dst[most:].
 func (t *tables) block(s *state, most int) (stop, error) {
 	for {
 		for s.pos+fastIn <= len(s.src) && s.o+fastOut <= len(s.dst) && s.o < most {
@@ -251,7 +249,7 @@ func (t *tables) block(s *state, most int) (stop, error) {
 	}
 }
 
-// damaged is the error of a code that stands for nothing, or for what was cut off.
+// damaged returns the error of an invalid code, which truncation can cause as well.
 func (s *state) damaged() error {
 	if s.over > 0 {
 		return io.ErrUnexpectedEOF
@@ -259,7 +257,7 @@ func (s *state) damaged() error {
 	return ErrDamaged
 }
 
-// extra takes an entry's bits, and gives those of them that are not its code's.
+// extra takes an entry's bits from the input, and returns the extra bits among them.
 func (s *state) extra(e entry) int {
 	n, of := uint(e&31), uint(e>>8&15)
 	return s.take(n) >> of
@@ -268,9 +266,9 @@ func (s *state) extra(e entry) int {
 // Decoder decodes streams from slice to slice. The zero value is ready for use.
 type Decoder struct{ t tables }
 
-// Decode decodes the stream that src begins with to exactly len(dst) bytes, and gives
-// how many of src it is. dst's bytes between its length and its capacity are written
-// over, and make it faster if there are 300 of them.
+// Decode decodes the stream at the beginning of src to exactly len(dst) bytes. It returns the
+// stream's size in bytes. It can overwrite dst[len(dst):cap(dst)], and is faster if that has at
+// least 300 bytes. The errors are ErrDamaged, ErrSize and io.ErrUnexpectedEOF.
 func (d *Decoder) Decode(dst, src []byte) (int, error) {
 	return d.decode(dst, &state{src: src, last: true})
 }
@@ -329,7 +327,7 @@ func (d *Decoder) decode(dst []byte, s *state) (int, error) {
 	return s.pos, nil
 }
 
-// stored reads how long a block of bytes as they are is.
+// stored reads the length of a stored block, in bytes.
 func (s *state) stored() (int, error) {
 	if s.pos+4 > len(s.src) {
 		return 0, io.ErrUnexpectedEOF

@@ -20,7 +20,7 @@ import (
 	"github.com/klauspost/compress/zlib"
 )
 
-// deflated compresses b at a level of the library's.
+// deflated compresses b with the library at the given level.
 func deflated(t testing.TB, b []byte, level int) []byte {
 	t.Helper()
 	var out bytes.Buffer
@@ -35,8 +35,7 @@ func deflated(t testing.TB, b []byte, level int) []byte {
 	return out.Bytes()
 }
 
-// texts are sources, programs, and bytes with every form of match, distance and
-// literal.
+// texts returns sources, programs, and bytes with every form of match, distance and literal.
 func texts(t testing.TB) [][]byte {
 	t.Helper()
 	r := rand.New(rand.NewPCG(1, 5))
@@ -78,7 +77,7 @@ func texts(t testing.TB) [][]byte {
 	return texts
 }
 
-// decode is Decode, in assembly or not.
+// decode calls Decode with or without assembly.
 func decode(dst, src []byte, portable bool) (int, error) {
 	d := &Decoder{}
 	return d.decode(dst, &state{src: src, last: true, portable: portable})
@@ -117,8 +116,8 @@ func TestWhatWasDeflatedIsDecoded(t *testing.T) {
 	}
 }
 
-// Nothing is written behind a slice's capacity, nor read behind the input's: the bytes
-// around them belong to others.
+// The decoder neither writes beyond a slice's capacity nor reads beyond the input: the
+// adjoining bytes can belong to another slice.
 func TestNothingBehindIsTouched(t *testing.T) {
 	for _, text := range texts(t) {
 		z := deflated(t, text, 6)
@@ -168,8 +167,8 @@ func TestAReaderGivesWhatWasDeflated(t *testing.T) {
 	}
 }
 
-// A stream that is cut gives what it holds up to there, and nothing that it doesn't: the
-// bits that are missing are not taken for zeros.
+// A truncated stream yields its content up to the cut and nothing invented: missing bits are
+// not read as zeros.
 func TestACutStreamGivesNothingMadeUp(t *testing.T) {
 	r := rand.New(rand.NewPCG(10, 11))
 	for _, text := range texts(t) {
@@ -186,7 +185,7 @@ func TestACutStreamGivesNothingMadeUp(t *testing.T) {
 	}
 }
 
-// A reader that was closed gives nothing of the stream that is decoded in its place.
+// A closed reader yields nothing of the stream that reuses its decoder.
 func TestAClosedReaderGivesNothing(t *testing.T) {
 	z := deflated(t, []byte("a text"), 6)
 	r := NewReader(bytes.NewReader(z))
@@ -204,8 +203,8 @@ func TestAClosedReaderGivesNothing(t *testing.T) {
 	}
 }
 
-// An error of the source is the reader's, once all that stands before it was decoded, also
-// where both come at once.
+// The reader returns an error of its source after decoding all preceding data, even if the
+// source returns both at once.
 func TestASourcesErrorIsTheReaders(t *testing.T) {
 	text := bytes.Repeat([]byte("a text and another; "), 99)
 	z := deflated(t, text, 6)
@@ -238,12 +237,12 @@ func TestASourcesErrorIsTheReaders(t *testing.T) {
 	}
 }
 
-// idle gives nothing, and no error.
+// idle returns no bytes and no error.
 type idle struct{}
 
 func (idle) Read([]byte) (int, error) { return 0, nil }
 
-// compare holds what is decoded against what the library makes of the same bytes.
+// compare checks the decoded output against the library's.
 func compare(t *testing.T, z []byte) {
 	rd := bytes.NewReader(z)
 	want, err := io.ReadAll(io.LimitReader(flate.NewReader(rd), 4<<20))
@@ -282,7 +281,7 @@ func compare(t *testing.T, z []byte) {
 	}
 }
 
-// What the library makes of any bytes, these decoders make of them.
+// These decoders and the library agree on any input.
 func FuzzDecode(f *testing.F) {
 	for _, level := range []int{flate.HuffmanOnly, 0, 1, 9} {
 		f.Add(deflated(f, []byte("a text, a text, a text that says a text"), level))
@@ -293,7 +292,7 @@ func FuzzDecode(f *testing.F) {
 	f.Fuzz(compare)
 }
 
-// A stream with a few bits wrong goes on for long in other codes than it was made of.
+// A stream with a few wrong bits decodes for long with codes other than its own.
 func TestDamagedStreamsAreWhatTheLibraryMakesOfThem(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 5))
 	for i, text := range texts(t) {
@@ -311,19 +310,19 @@ func TestDamagedStreamsAreWhatTheLibraryMakesOfThem(t *testing.T) {
 	}
 }
 
-// Codes that no writer makes are refused, as zlib refuses them.
+// Invalid codes are refused, as zlib refuses them.
 func TestCodesThatAreNoneAreRefused(t *testing.T) {
 	var table [litEnough]entry
 	for name, c := range map[string]struct {
 		lens []uint8
 		ok   bool
 	}{
-		"complete":           {[]uint8{1, 2, 2}, true},
-		"one symbol":         {[]uint8{0, 1}, true},
-		"none":               {[]uint8{0, 0}, true},
-		"incomplete":         {[]uint8{2, 2, 2}, false},
-		"one of two bits":    {[]uint8{2}, false},
-		"more than there is": {[]uint8{1, 1, 1}, false},
+		"complete":        {[]uint8{1, 2, 2}, true},
+		"one symbol":      {[]uint8{0, 1}, true},
+		"no symbols":      {[]uint8{0, 0}, true},
+		"incomplete":      {[]uint8{2, 2, 2}, false},
+		"one of two bits": {[]uint8{2}, false},
+		"too many codes":  {[]uint8{1, 1, 1}, false},
 	} {
 		if err := build(table[:], c.lens, litBits, litSymbols); (err == nil) != c.ok {
 			t.Errorf("%s: %v", name, err)
@@ -331,8 +330,7 @@ func TestCodesThatAreNoneAreRefused(t *testing.T) {
 	}
 }
 
-// Every entry of a complete code's table leads to the symbol whose code stands there,
-// and no table is larger than its bound.
+// Every entry of a complete code's table leads to its symbol, and no table exceeds its bound.
 func TestTablesAreTheirCodes(t *testing.T) {
 	r := rand.New(rand.NewPCG(4, 5))
 	for range 3000 {
@@ -372,12 +370,12 @@ func TestTablesAreTheirCodes(t *testing.T) {
 	}
 }
 
-// lengths are those of a complete code of n symbols.
+// lengths returns the code lengths of a complete code of n symbols.
 func lengths(r *rand.Rand, n int) []uint8 {
 	lens := []uint8{1, 1}
 	for len(lens) < n {
 		i := r.IntN(len(lens))
-		if r.IntN(3) > 0 { // the longest: a lopsided code
+		if r.IntN(3) > 0 { // extend the longest, for a lopsided code
 			for k, l := range lens {
 				if l > lens[i] && l < 15 {
 					i = k
@@ -393,7 +391,7 @@ func lengths(r *rand.Rand, n int) []uint8 {
 	return lens
 }
 
-// zipped is a gzip stream with all that a header may have.
+// zipped returns a gzip stream with all optional fields of the header.
 func zipped(t testing.TB, text []byte, name, comment string, extra []byte) []byte {
 	t.Helper()
 	var b bytes.Buffer
@@ -435,9 +433,9 @@ func TestGzip(t *testing.T) {
 		"one stream":              {one, text, false},
 		"two":                     {join(one, two), join(text, []byte("another")), false},
 		"one of nothing between":  {join(two, empty, two), []byte("anotheranother"), false},
-		"zeros behind it":         {join(two, make([]byte, 99)), []byte("another"), false},
-		"bytes behind it":         {join(two, []byte("x")), []byte("another"), true},
-		"bytes behind zeros":      {join(two, make([]byte, 9), two), []byte("another"), true},
+		"zeros after it":          {join(two, make([]byte, 99)), []byte("another"), false},
+		"bytes after it":          {join(two, []byte("x")), []byte("another"), true},
+		"bytes after zeros":       {join(two, make([]byte, 9), two), []byte("another"), true},
 		"its sum is wrong":        {flip(one, sum), text, true},
 		"its size is wrong":       {flip(one, sum+4), text, true},
 		"cut in the sum":          {one[:sum+2], text, true},
@@ -471,7 +469,7 @@ func TestGzip(t *testing.T) {
 	}
 }
 
-// What stands behind the last stream is all given.
+// Behind returns all data after the last stream.
 func TestBehindGzip(t *testing.T) {
 	one := zipped(t, []byte("a text"), "", "", nil)
 	for _, behind := range []string{"", "x", "a text behind", "\x1f\x8b\x09 no deflate", "\x1fx and so on to ten", strings.Repeat("much more ", 20_000)} {
@@ -499,8 +497,8 @@ func TestBehindGzip(t *testing.T) {
 	}
 }
 
-// What the library makes of any gzip file, Gzip makes of it, but for padding, and for a
-// head that is none or cut short behind a stream: the library takes some for the end.
+// Gzip and the library agree on any gzip file, with two exceptions: padding, and a damaged or
+// truncated header after a stream, which the library partly accepts as the end.
 func FuzzGzip(f *testing.F) {
 	f.Add(zipped(f, []byte("a text, a text"), "n", "c", []byte("e")))
 	f.Add(append(zipped(f, []byte("a text"), "", "", nil), zipped(f, []byte("b"), "", "", nil)...))
@@ -543,14 +541,14 @@ func TestZlib(t *testing.T) {
 		want   error
 	}{
 		"a stream":               {z, nil},
-		"bytes behind it":        {append(bytes.Clone(z), "more"...), nil},
+		"bytes after it":         {append(bytes.Clone(z), "more"...), nil},
 		"its sum is wrong":       {flip(len(z) - 1), ErrChecksum},
 		"cut in the sum":         {z[:len(z)-1], io.ErrUnexpectedEOF},
 		"cut in the stream":      {z[:len(z)-9], io.ErrUnexpectedEOF},
 		"a wrong head":           {flip(1), errZlib},
 		"with a dictionary":      {[]byte{0x78, 0xbb, 1, 2, 3, 4}, errZlib},
 		"a window of 64 KiB":     {[]byte{0x88, 0x1c, 3, 0, 0, 0, 0, 1}, errZlib},
-		"nothing behind a byte":  {z[:1], io.ErrUnexpectedEOF},
+		"a stream of one byte":   {z[:1], io.ErrUnexpectedEOF},
 		"nothing":                {nil, io.ErrUnexpectedEOF},
 		"a block that is no one": {[]byte{0x78, 0x9c, 7}, ErrDamaged},
 	} {
@@ -572,7 +570,7 @@ func TestZlib(t *testing.T) {
 	}
 }
 
-// What the library makes of any zlib stream, Zlib makes of it.
+// Zlib and the library agree on any zlib stream.
 func FuzzZlib(f *testing.F) {
 	var b bytes.Buffer
 	w := zlib.NewWriter(&b)

@@ -9,40 +9,40 @@ import (
 )
 
 const (
-	windowSize = 32 << 10 // how far a match may reach back (RFC 1951, 2)
+	windowSize = 32 << 10 // maximum distance of a match (RFC 1951, 2)
 	inSize     = 32 << 10
 	outSize    = windowSize + 64<<10 + fastOut
 )
 
 var errClosed = errors.New("inflate: read after Close")
 
-// Reader gives what a stream holds as it is decoded. It reads more of its source than
-// the stream. Before an error it gives all that was decoded until there.
+// Reader decodes a stream. It reads ahead of the stream's end in its source. It returns all
+// bytes decoded before an error, and then the error.
 type Reader struct{ held }
 
-// held is what a reader has until it is closed.
+// held is the part of a reader that is released by Close.
 type held struct{ d *streamer }
 
-// streamer is a Reader's part that is used again.
+// streamer is the reusable part of a Reader.
 type streamer struct {
 	t     tables
-	s     state // dst's bytes before o are the window
+	s     state // dst[:o] contains the window
 	at    *tables
 	mode  mode
-	left  int  // of a stored block
-	last  bool // the block is the last one
-	full  bool // what comes next goes on behind out's end
-	r     int  // how many of dst[:o] were given out
+	left  int  // remaining bytes of a stored block
+	last  bool // this is the last block
+	full  bool // out has no room for the next symbol
+	r     int  // bytes of dst[:o] that were returned
 	src   io.Reader
 	err   error
-	later error // src's own, said once all that came before it is decoded
-	taken int64 // bytes of src
+	later error // error of src, returned after all preceding data
+	taken int64 // bytes read from src
 
 	in  [inSize]byte
 	out [outSize]byte
 }
 
-// mode is where in a stream a streamer is.
+// mode is a streamer's position in a stream.
 type mode int
 
 const (
@@ -52,7 +52,7 @@ const (
 	atEnd
 )
 
-// streamers are those that no Reader holds.
+// streamers are those that no Reader uses.
 var streamers = sync.Pool{New: func() any { return &streamer{} }}
 
 func open(src io.Reader) *streamer {
@@ -63,16 +63,16 @@ func open(src io.Reader) *streamer {
 	return d
 }
 
-// begin begins a stream where the input is.
+// begin starts a stream at the current input position.
 func (d *streamer) begin() {
 	d.mode, d.last, d.full, d.left = atHead, false, false, 0
 	d.s.o, d.r = 0, 0
 }
 
-// NewReader decodes the deflate stream that src begins with.
+// NewReader decodes the deflate stream at the beginning of src.
 func NewReader(src io.Reader) *Reader { return &Reader{held{open(src)}} }
 
-// Close lets what the reader holds be used again. It does not close the source.
+// Close releases the decoder for reuse. It does not close the source.
 func (h *held) Close() error {
 	if d := h.d; d != nil {
 		h.d = nil
@@ -82,8 +82,8 @@ func (h *held) Close() error {
 	return nil
 }
 
-// Offset is how many bytes of the source the stream is, with its checksum, after Read has
-// said that it is over.
+// Offset returns the number of source bytes consumed, checksum included. It is valid after Read
+// has returned io.EOF and until Close.
 func (h *held) Offset() int64 {
 	if h.d == nil {
 		return 0
@@ -91,7 +91,8 @@ func (h *held) Offset() int64 {
 	return h.d.taken - int64(len(h.d.s.src)-h.d.s.pos)
 }
 
-// Behind gives what follows the stream, after Read returned io.EOF and until Close.
+// Behind returns the data after the stream. It is valid after Read has returned io.EOF and
+// until Close.
 func (z *Reader) Behind() io.Reader {
 	if z.d == nil {
 		return nil
@@ -123,7 +124,7 @@ func (d *streamer) read(p []byte) (int, error) {
 	return n, nil
 }
 
-// step decodes on, once all that there is was given out.
+// step decodes further after all decoded bytes were returned.
 func (d *streamer) step() error {
 	const most = outSize - fastOut
 	s := &d.s
@@ -166,7 +167,7 @@ func (d *streamer) step() error {
 	return io.EOF
 }
 
-// head reads what a block begins with.
+// head reads a block's header.
 func (d *streamer) head() error {
 	s := &d.s
 	for !s.last && len(s.src)-s.pos < maxCodes+8 {
@@ -203,7 +204,7 @@ func (d *streamer) head() error {
 	return nil
 }
 
-// ended says that a block is over.
+// ended finishes a block.
 func (d *streamer) ended() {
 	d.mode = atHead
 	if d.last {
@@ -212,8 +213,8 @@ func (d *streamer) ended() {
 	}
 }
 
-// more reads more of the source, behind what is left of what was read: of that, what
-// align may give back is kept too.
+// more reads from the source and appends to the unread input, including the bytes that align
+// can return.
 func (d *streamer) more() {
 	s := &d.s
 	ahead := int(s.n >> 3)
@@ -236,12 +237,12 @@ func (d *streamer) more() {
 	s.last, d.later = true, io.ErrNoProgress
 }
 
-// rest gives what follows a stream that was read to its end, after lead.
+// rest returns lead, followed by the data after a stream that was read to its end.
 func (d *streamer) rest(lead []byte) io.Reader {
 	return io.MultiReader(bytes.NewReader(lead), bytes.NewReader(d.s.src[d.s.pos:]), d.src)
 }
 
-// byte gives the next byte of the input, between streams.
+// byte returns the next input byte, between streams.
 func (d *streamer) byte() (byte, error) {
 	s := &d.s
 	for s.pos == len(s.src) {
@@ -254,7 +255,7 @@ func (d *streamer) byte() (byte, error) {
 	return s.src[s.pos-1], nil
 }
 
-// bytes fills b from between streams.
+// bytes fills b from the input, between streams.
 func (d *streamer) bytes(b []byte) error {
 	for i := range b {
 		c, err := d.byte()

@@ -5,38 +5,38 @@ import (
 	"sync"
 )
 
-// A code's table is looked up by the next bits of the stream; codes that are longer go
-// on in a table of their own, behind it. An entry says
+// A lookup in a code's table uses the next bits of the stream. Codes that are longer continue
+// in a subtable, which is stored after the table. The fields of an entry are
 //
-//	bits  0-7   how many bits it stands for: its code's, in this table, and the extra
-//	            ones of a length or a distance
-//	bits  8-11  how many of them are the code's; for a subtable, how many bits it is
-//	            looked up by
+//	bits  0-7   number of bits that it takes: those of its code in this table, and the
+//	            extra bits of a length or a distance
+//	bits  8-11  how many of them are the code's; for a subtable, the number of bits of
+//	            its lookup
 //	bits 13-15  isNone, isEnd, isOther
-//	bits 16-30  the literal, the base of the length or distance, or where the
-//	            subtable begins
+//	bits 16-30  the literal, the base of the length or distance, or the position of the
+//	            subtable
 //	bit  31     isLiteral
 //
-// fast_amd64.s knows these places by their numbers.
+// fast_amd64.s has these positions as constants.
 type entry uint32
 
 const (
 	isLiteral entry = 1 << 31
-	isOther   entry = 1 << 15 // none of literal, length and distance: a subtable, unless
-	isEnd     entry = 1 << 14 // the block's end, or
-	isNone    entry = 1 << 13 // a code that stands for nothing
+	isOther   entry = 1 << 15 // no literal, length or distance: a subtable, or with
+	isEnd     entry = 1 << 14 // the end of the block, or with
+	isNone    entry = 1 << 13 // an invalid code
 
 	litBits  = 11
 	distBits = 8
-	preBits  = 7 // of the code that codes' lengths are written in
+	preBits  = 7 // for the code of the code lengths
 
-	// As many entries as the tables of complete codes may take: 2,342 and 402 for
-	// these alphabets, lookups and a code's fifteen bits, by zlib's enough.c.
+	// The maximum number of entries for complete codes, by zlib's enough.c with these
+	// alphabets, lookup sizes and 15-bit codes: 2,342 and 402.
 	litEnough  = 2342
 	distEnough = 402
 )
 
-// tables are those of one block.
+// tables are the tables of one block.
 type tables struct {
 	lit  [litEnough]entry
 	dist [distEnough]entry
@@ -49,7 +49,7 @@ var lengthExtra = [29]uint8{0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3
 var distBase = [30]uint16{1, 2, 3, 4, 5, 7, 9, 13, 17, 25, 33, 49, 65, 97, 129, 193, 257, 385, 513, 769, 1025, 1537, 2049, 3073, 4097, 6145, 8193, 12289, 16385, 24577}
 var distExtra = [30]uint8{0, 0, 0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7, 8, 8, 9, 9, 10, 10, 11, 11, 12, 12, 13, 13}
 
-// The entries of each alphabet's symbols, less their codes' bits.
+// The entries of each alphabet's symbols, without the bits of their codes.
 var litSymbols, distSymbols, preSymbols = alphabets()
 
 func alphabets() (lit, dist, pre []entry) {
@@ -78,7 +78,7 @@ func alphabets() (lit, dist, pre []entry) {
 	return lit, dist, pre
 }
 
-// fixed are the tables of blocks with fixed codes (RFC 1951, 3.2.6).
+// fixed returns the tables of blocks with fixed codes (RFC 1951, 3.2.6).
 var fixed = sync.OnceValue(func() *tables {
 	t := &tables{}
 	var l [288]uint8
@@ -102,7 +102,7 @@ var fixed = sync.OnceValue(func() *tables {
 	return t
 })
 
-// build fills a table for codes of the given lengths, at most 15.
+// build fills a table for codes of the given lengths, at most 15 bits.
 func build(table []entry, lens []uint8, tableBits uint, symbols []entry) error {
 	var count, first [16]int
 	for _, n := range lens {
@@ -112,13 +112,13 @@ func build(table []entry, lens []uint8, tableBits uint, symbols []entry) error {
 	for n := uint(1); n < 16; n++ {
 		left = left<<1 - count[n]
 		if left < 0 {
-			return ErrDamaged // more codes than there are bits for
+			return ErrDamaged // more codes than the lengths allow
 		}
 		if count[n] > 0 {
 			longest = n
 		}
 	}
-	// An incomplete code is one only of a single symbol, or of none.
+	// An incomplete code is valid only with a single symbol or without any.
 	if left > 0 {
 		if longest > 1 {
 			return ErrDamaged
@@ -133,8 +133,7 @@ func build(table []entry, lens []uint8, tableBits uint, symbols []entry) error {
 	for n := 1; n < 15; n++ {
 		first[n+1] = first[n] + count[n]
 	}
-	// The symbols in the order of their codes, which are those of one subtable one
-	// after another.
+	// The symbols in the order of their codes; those of one subtable adjoin.
 	var order [288]uint16
 	for s, l := range lens {
 		if l != 0 {
@@ -149,8 +148,8 @@ func build(table []entry, lens []uint8, tableBits uint, symbols []entry) error {
 		}
 		return nil
 	}
-	// The table is made for the shortest codes, and doubled for each bit more. c is the
-	// next code, the first bit lowest.
+	// Fill the table for the shortest codes, and double it for each further bit. c is the next
+	// code, with the first bit lowest.
 	at, c := 0, 0
 	for n := uint(1); n <= min(longest, tableBits); n++ {
 		half := 1 << (n - 1)
@@ -169,7 +168,7 @@ func build(table []entry, lens []uint8, tableBits uint, symbols []entry) error {
 	for n := tableBits + 1; n <= longest; n++ {
 		for left := count[n]; left > 0; left-- {
 			if prefix := c & (1<<tableBits - 1); prefix != subPrefix {
-				// As many bits as the codes that begin so need.
+				// The subtable gets as many bits as the codes with this prefix need.
 				subPrefix, subStart, subBits = prefix, used, n-tableBits
 				room := 1<<subBits - left
 				for room > 0 && tableBits+subBits < longest {
@@ -192,10 +191,10 @@ func build(table []entry, lens []uint8, tableBits uint, symbols []entry) error {
 	return nil
 }
 
-// following gives the code of n bits behind c, both with the first bit lowest. Behind
-// the last one comes none: what it gives is not used.
+// following returns the code of n bits after c, both with the first bit lowest. After the last
+// code, the result is not used.
 func following(c int, n uint) int {
-	// Counting up from the other end: the ones there become zeros, the next zero a one.
+	// Increment with the bits reversed: leading ones become zeros, the next zero becomes a one.
 	free := ^c & (1<<n - 1)
 	if free == 0 {
 		return c

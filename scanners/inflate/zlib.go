@@ -8,13 +8,13 @@ import (
 
 var errZlib = errors.New("not a zlib stream")
 
-// IsZlib tells a zlib stream by its first two bytes (RFC 1950): deflate, a header
-// divisible by 31, no preset dictionary.
+// IsZlib recognises a zlib stream by its first two bytes (RFC 1950): deflate, a header that is
+// a multiple of 31, no preset dictionary.
 func IsZlib(b []byte) bool {
 	return len(b) >= 2 && b[0]&15 == 8 && b[0]>>4 <= 7 && (uint(b[0])<<8|uint(b[1]))%31 == 0 && b[1]&32 == 0
 }
 
-// Zlib gives what a zlib stream holds, compared with its checksum.
+// Zlib decodes a zlib stream and verifies its checksum.
 type Zlib struct {
 	held
 	sum uint32
@@ -23,8 +23,8 @@ type Zlib struct {
 	ended bool
 }
 
-// NewZlib reads the header of the zlib stream that src begins with. It reads more of
-// src than the stream. It is to be closed.
+// NewZlib reads the header of the zlib stream at the beginning of src. It reads ahead of the
+// stream's end. The caller must close the Zlib.
 func NewZlib(src io.Reader) (*Zlib, error) {
 	z := &Zlib{held: held{open(src)}, sum: 1}
 	var head [2]byte
@@ -39,8 +39,8 @@ func NewZlib(src io.Reader) (*Zlib, error) {
 	return z, nil
 }
 
-// Behind gives what follows the stream, after Read returned io.EOF and until Close; nil: the
-// stream has not ended.
+// Behind returns the data after the stream, or nil if the stream has not ended. It is valid
+// after Read has returned io.EOF and until Close.
 func (z *Zlib) Behind() io.Reader {
 	if z.err != io.EOF || z.d == nil {
 		return nil
@@ -48,7 +48,8 @@ func (z *Zlib) Behind() io.Reader {
 	return z.d.rest(nil)
 }
 
-// Ended reports whether the compressed data was read to its end, whatever the checksum after it.
+// Ended reports whether the compressed data was read to its end; the checksum after it can
+// still be wrong.
 func (z *Zlib) Ended() bool { return z.ended }
 
 func (z *Zlib) Read(p []byte) (int, error) {
