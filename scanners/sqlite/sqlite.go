@@ -1,6 +1,6 @@
-// Package sqlite shows the rows of SQLite databases: of the cookie stores of
-// browsers (Firefox's cookies.sqlite, the Cookies of Chromium and what is built on
-// it) as the rows of a jar, of any other as they are.
+// Package sqlite renders the rows of SQLite databases as text: those of browsers' cookie stores
+// (Firefox's cookies.sqlite, Cookies of Chromium and its derivatives) as lines of a cookie jar,
+// those of other databases as they are.
 package sqlite
 
 import (
@@ -20,26 +20,26 @@ import (
 	"strings"
 	"time"
 
-	engine "modernc.org/sqlite" // registers the driver, and lets a database be read from memory
+	engine "modernc.org/sqlite" // registers the driver, which can deserialize a database from memory
 
 	"github.com/quellhq/quell/scanners"
 )
 
 const (
-	// maxStore is the largest store that is read: that of a browser which has run
-	// for years has some megabytes.
+	// maxStore is the largest store that is read, in bytes: after years of use, a browser's has
+	// some megabytes.
 	maxStore = 64 << 20
-	// maxCookies are how many of a store are read.
+	// maxCookies is the maximum number of cookies read from a store.
 	maxCookies = 200_000
-	// patience is how long a damaged or hostile store may take.
+	// patience is the time limit for a damaged or hostile store.
 	patience = 10 * time.Second
 )
 
-// Opener shows a database's rows. Those of a cookie store become a Netscape
-// jar's, which carry their host, path, end and flags.
+// Opener renders the rows of a database. Those of a cookie store become lines of a Netscape
+// cookie jar, which state host, path, expiry and flags.
 func Opener() scanners.Opener {
-	// One at a time: a database is in memory with a copy of SQLite's own and the
-	// text of its rows.
+	// One database at a time: each is in memory with SQLite's own copy and the text of its
+	// rows.
 	turn := make(chan struct{}, 1)
 	return scanners.Opener{Magic: []byte("SQLite format 3\x00"), Max: maxStore, Open: func(ctx context.Context, file []byte, beside func(string) ([]byte, error)) (scanners.Inner, error) {
 		select {
@@ -57,7 +57,7 @@ func Opener() scanners.Opener {
 	}}
 }
 
-// open reads a database, and may change file.
+// open reads a database. It can modify file.
 func open(ctx context.Context, file []byte) (scanners.Inner, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
@@ -71,8 +71,8 @@ func open(ctx context.Context, file []byte) (scanners.Inner, error) {
 		return scanners.Inner{}, err
 	}
 	defer conn.Close()
-	// The header's file format 2 means a write-ahead log, which stands in a file of
-	// its own and which a database in memory can't have: the pages are read alone.
+	// Format version 2 in the header means a write-ahead log, which is a separate file. A
+	// database in memory can't have one, so SQLite reads the pages alone.
 	if len(file) > 20 && file[18] == 2 {
 		file[18], file[19] = 1, 1
 	}
@@ -85,8 +85,8 @@ func open(ctx context.Context, file []byte) (scanners.Inner, error) {
 	}); err != nil {
 		return scanners.Inner{}, fmt.Errorf("database: %w", plain(err))
 	}
-	// A hostile schema may make of a table's name a view that never ends, or call
-	// functions: only tables are read, and nothing of the schema is trusted.
+	// A hostile schema can replace a table by an endless view, or call functions. So quell
+	// reads tables only and trusts nothing in the schema.
 	for _, p := range []string{"PRAGMA trusted_schema=OFF", "PRAGMA cell_size_check=ON", "PRAGMA query_only=ON"} {
 		if _, err := conn.ExecContext(ctx, p); err != nil {
 			return scanners.Inner{}, fmt.Errorf("database: %w", plain(err))
@@ -104,9 +104,8 @@ func open(ctx context.Context, file []byte) (scanners.Inner, error) {
 	return rows(ctx, conn)
 }
 
-// rows shows the rows of all tables, a line each, with tabs between the values:
-// in the file's pages a value follows the one before it without a byte between,
-// and a long one is cut up.
+// rows renders the rows of all tables, one per line, with tabs between the values. In the
+// file's pages, values adjoin without a separator, and long ones are split.
 func rows(ctx context.Context, conn *sql.Conn) (scanners.Inner, error) {
 	out := scanners.Inner{Name: "rows"}
 	names, err := tables(ctx, conn)
@@ -125,7 +124,7 @@ func rows(ctx context.Context, conn *sql.Conn) (scanners.Inner, error) {
 	return out, nil
 }
 
-// shown is rows as lines, with what is needed to tell which line is which row.
+// shown is the text of the rows, and the mapping from its lines to rows.
 type shown struct {
 	bytes.Buffer
 	lines  int
@@ -134,13 +133,13 @@ type shown struct {
 
 type shownTable struct {
 	name string
-	// Of each row: the line that it begins with, and its id; without ids they are
-	// counted.
+	// For each row, its first line and its rowid. ids is nil for tables without rowids, whose
+	// rows are numbered.
 	first []int32
 	ids   []int64
 }
 
-// where is the row that a line shows.
+// where describes the row that a line shows.
 func (s *shown) where(line int) string {
 	for i := len(s.tables) - 1; i >= 0; i-- {
 		t := &s.tables[i]
@@ -223,22 +222,22 @@ func (s *shown) table(ctx context.Context, conn *sql.Conn, name string) error {
 
 var errTooLong = errors.New("more than 64 MiB of them")
 
-// store is where one kind of browser keeps its cookies.
+// store describes where one kind of browser stores its cookies.
 type store struct {
 	name, table, query string
-	end                func(int64) int64 // to seconds since 1970, 0: at the browser's end
+	end                func(int64) int64 // to seconds since 1970; 0 for a session cookie
 }
 
 var (
 	firefox = store{"Firefox cookies", "moz_cookies",
 		"SELECT host, path, isSecure, isHttpOnly, expiry, name, value, NULL FROM moz_cookies LIMIT ?",
 		func(n int64) int64 {
-			if n > 1e11 { // newer ones keep milliseconds
+			if n > 1e11 { // newer versions store milliseconds
 				return n / 1000
 			}
 			return n
 		}}
-	// Chromium counts microseconds since 1601.
+	// Chromium stores microseconds since 1601.
 	chromium = store{"Chromium cookies", "cookies",
 		"SELECT host_key, path, is_secure, is_httponly, expires_utc, name, value, encrypted_value FROM cookies LIMIT ?",
 		func(n int64) int64 {
@@ -292,7 +291,7 @@ func (s store) read(ctx context.Context, conn *sql.Conn) (scanners.Inner, error)
 
 func flag(b bool) string { return strings.ToUpper(fmt.Sprint(b)) }
 
-// field keeps a value from beginning a column or a row of its own.
+// field replaces the separators of columns and rows in a value.
 func field(s string) string {
 	return strings.Map(func(r rune) rune {
 		if r == '\t' || r == '\n' || r == '\r' {
@@ -302,8 +301,8 @@ func field(s string) string {
 	}, s)
 }
 
-// Chromium on Linux without a keyring, as in a container, encrypts with a key
-// that everybody knows: components/os_crypt, os_crypt_linux.cc.
+// Without a keyring, as in a container, Chromium on Linux encrypts with a published key:
+// components/os_crypt, os_crypt_linux.cc.
 const (
 	sealedBy   = "v10"
 	passphrase = "peanuts"
@@ -312,8 +311,8 @@ const (
 	keyLength  = 16
 )
 
-// unseal decrypts a value of version v10. From version 24 of the database on,
-// the plain text begins with the SHA-256 of the host.
+// unseal decrypts a value of version v10. Since version 24 of the database, the plain text
+// begins with the SHA-256 of the host.
 func unseal(b []byte, host string) ([]byte, bool) {
 	if !bytes.HasPrefix(b, []byte(sealedBy)) {
 		return nil, false
@@ -337,7 +336,7 @@ func unseal(b []byte, host string) ([]byte, bool) {
 	if sum := sha256.Sum256([]byte(host)); bytes.HasPrefix(out, sum[:]) {
 		out = out[len(sum):]
 	}
-	for _, c := range out { // RFC 6265's cookie-octets, and what browsers let pass
+	for _, c := range out { // RFC 6265's cookie-octets, and the others that browsers accept
 		if c < ' ' || c == 0x7f {
 			return nil, false
 		}
@@ -345,7 +344,7 @@ func unseal(b []byte, host string) ([]byte, bool) {
 	return out, true
 }
 
-// plain keeps what SQLite says on one line, and none of the store's own text.
+// plain reduces an error of SQLite to one line that quotes no content of the store.
 func plain(err error) error {
 	var e *engine.Error
 	if errors.As(err, &e) {

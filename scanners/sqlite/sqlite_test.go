@@ -15,7 +15,7 @@ import (
 	"testing"
 )
 
-// database makes a store in a file, as the browser does, and gives its bytes.
+// database creates a store in a file, as the browser does, and returns its bytes.
 func database(t *testing.T, stmts []string, rows func(*sql.DB)) []byte {
 	t.Helper()
 	name := filepath.Join(t.TempDir(), "cookies")
@@ -113,7 +113,7 @@ func TestChromium(t *testing.T) {
 }
 
 func TestRowsOfAnyDatabase(t *testing.T) {
-	long := strings.Repeat("0123456789", 2000) // over several pages
+	long := strings.Repeat("0123456789", 2000) // spans several pages
 	b := database(t, []string{`CREATE TABLE ItemTable (key TEXT UNIQUE ON CONFLICT REPLACE, value BLOB)`, `CREATE TABLE "odd ""name"(a, b)`, "INSERT INTO \"odd \"\"name\" VALUES (7, NULL)"}, func(db *sql.DB) {
 		for k, v := range map[string]string{"cursorAuth/accessToken": "value", "long": long} {
 			if _, err := db.Exec("INSERT INTO ItemTable VALUES(?,?)", k, []byte(v)); err != nil {
@@ -145,7 +145,7 @@ func TestHostileStores(t *testing.T) {
 	for i := 0; i < len(good); i += 7 {
 		b := bytes.Clone(good)
 		b[i] ^= 0xff
-		_, _ = open(context.Background(), b) // may fail, may not hang or crash
+		_, _ = open(context.Background(), b) // an error is fine; a hang or a crash is not
 		_, _ = open(context.Background(), good[:i])
 	}
 }

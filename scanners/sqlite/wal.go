@@ -2,10 +2,10 @@ package sqlite
 
 import "encoding/binary"
 
-// replay puts into a database what its write-ahead log holds of finished
-// transactions, as SQLite does when it opens both (its documentation: The WAL File
-// Format). A log that does not fit, or its part from the first damaged frame on, is
-// left out: its bytes are looked at as they are in any case.
+// replay applies the committed transactions of a write-ahead log to a database, as SQLite does
+// when it opens both (SQLite documentation: The WAL File Format). It ignores a log that does
+// not match, and the frames from the first damaged one on; the scan covers their bytes as they
+// are.
 func replay(file, log []byte) []byte {
 	const head, frame = 32, 24
 	if len(log) < head {
@@ -63,7 +63,7 @@ func replay(file, log []byte) []byte {
 	return file
 }
 
-// checksum is the log's own, over pairs of words.
+// checksum is the log's checksum, computed over pairs of 32-bit words.
 func checksum(order binary.ByteOrder, b []byte, s1, s2 uint32) (uint32, uint32) {
 	for ; len(b) >= 8; b = b[8:] {
 		s1 += order.Uint32(b) + s2

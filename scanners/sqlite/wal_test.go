@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// What SQLite wrote to its log and not yet to the database is seen as rows.
+// Rows that are in the log but not yet in the database are rendered.
 func TestRowsOfAWriteAheadLog(t *testing.T) {
 	p := filepath.Join(t.TempDir(), "x.db")
 	db, err := sql.Open("sqlite", p+"?_pragma=journal_mode(WAL)&_pragma=wal_autocheckpoint(0)")
@@ -64,7 +64,7 @@ func TestRowsOfAWriteAheadLog(t *testing.T) {
 	if got := rows(nil); !strings.Contains(got, "checkpointed") || strings.Contains(got, "in the log") {
 		t.Errorf("without a log: %.300s", got)
 	}
-	// Damaged in the middle: what was committed before is seen.
+	// Damaged in the middle: the transactions committed before are rendered.
 	bad := bytes.Clone(log)
 	bad[len(bad)/2] ^= 1
 	if got := rows(bad); !strings.Contains(got, "in the log, 0 ") || strings.Contains(got, "in the log, 199 ") {
