@@ -16,12 +16,12 @@ import (
 )
 
 // Source yields the regular files at and below the targets, and the names of all files and
-// folders there as text. Below a folder it follows no links: it reports those that lead out of
+// folders there as text. It follows no links below a folder: it reports those that lead out of
 // all targets.
 type Source struct {
 	Name    string // the source's name in locations
 	Targets []string
-	Stdin   io.Reader // what the target - means
+	Stdin   io.Reader // read for the target -
 }
 
 // Artifacts implements scanners.Source.
@@ -37,11 +37,11 @@ type File struct {
 	Source string
 	Path   string // as reported
 	Open   func() (io.ReadCloser, error)
-	// Beside opens the file called as this one with suffix behind; nil: standard input.
+	// Beside opens the file at Path plus suffix. It is nil for standard input.
 	Beside func(suffix string) (io.ReadCloser, error)
 }
 
-// Artifact makes the file an artifact of its own.
+// Artifact returns the file as an artifact.
 func (f File) Artifact() scanners.Artifact {
 	return scanners.Artifact{
 		Location: rules.Location{Source: f.Source, Path: f.Path},
@@ -55,9 +55,9 @@ func (s Source) file(path string) File {
 		Beside: func(suffix string) (io.ReadCloser, error) { return regular(path + suffix) }}
 }
 
-// regular opens a regular file, and nothing else.
+// regular opens a regular file. Any other kind is an error.
 func regular(path string) (io.ReadCloser, error) {
-	// Not blocking: a pipe put in the place of a file must not hang the scan.
+	// Non-blocking, so that a pipe that replaces the file can't hang the scan.
 	f, err := os.OpenFile(path, os.O_RDONLY|nonblock, 0)
 	if err != nil {
 		return nil, plain(err)
@@ -73,7 +73,7 @@ func regular(path string) (io.ReadCloser, error) {
 	return f, nil
 }
 
-// plain drops the path of an error: a Gap names it already.
+// plain drops the path from an error, because the Gap already names it.
 func plain(err error) error {
 	var p *fs.PathError
 	if errors.As(err, &p) {

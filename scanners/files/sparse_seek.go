@@ -12,22 +12,21 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// minHole is the least of a file that must be missing on the disk for the walk to ask where its
-// holes are, in bytes.
+// minHole is the least number of bytes without disk blocks for which the walk looks for holes.
 const minHole = 1 << 20
 
-// hasHoles reports whether a file takes less space than its size.
+// hasHoles reports whether a file occupies less space than its size.
 func hasHoles(info fs.FileInfo) bool {
 	s, ok := info.Sys().(*syscall.Stat_t)
 	const block = 512 // the unit of st_blocks
 	return ok && int64(s.Blocks)*block < info.Size()-minHole
 }
 
-// sparse reads a file with holes: Read ends where one begins.
+// sparse reads a file with holes. Read stops where a hole begins.
 type sparse struct {
 	*os.File
-	at, data, size int64 // data: where the data ends that at is in
-	plain          bool  // the file system does not tell where holes are
+	at, data, size int64 // data is the end of the data that contains at
+	plain          bool  // the file system does not report holes
 }
 
 func (s *sparse) Read(b []byte) (int, error) {
@@ -50,7 +49,7 @@ func (s *sparse) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// next finds out whether data is at s.at, and where it ends.
+// next determines whether there is data at s.at, and where it ends.
 func (s *sparse) next() error {
 	if s.at >= s.size {
 		return nil
@@ -58,7 +57,7 @@ func (s *sparse) next() error {
 	end, err := unix.Seek(int(s.Fd()), s.at, unix.SEEK_HOLE)
 	if err != nil {
 		if errors.Is(err, unix.ENXIO) {
-			return nil // the file became shorter
+			return nil // the file was truncated
 		}
 		if _, err := s.File.Seek(s.at, io.SeekStart); err != nil {
 			return err
@@ -77,7 +76,7 @@ func (s *sparse) Hole() (int64, bool) {
 	}
 	from := s.at
 	to, err := unix.Seek(int(s.Fd()), s.at, unix.SEEK_DATA)
-	if err != nil || to <= from { // ENXIO: the hole is at the end of the file
+	if err != nil || to <= from { // ENXIO: the hole extends to the end of the file
 		s.at, s.data = s.size, s.size
 		return 0, false
 	}

@@ -19,17 +19,17 @@ type walk struct {
 	ctx   context.Context
 	visit func(File, error) bool
 	names func(scanners.Artifact) bool
-	roots []string // of all targets, without links
+	roots []string // of all targets, with links resolved
 	list  []scanners.Entry
 	stop  bool
 }
 
-// maxEntries is how many names are scanned together.
+// maxEntries is the number of names that form one artifact.
 const maxEntries = 2048
 
-// Walk goes through the targets. visit gets each file, or an error, which is a scanners.Gap;
-// names gets artifacts of the names of files and folders. Either ends the walk by returning
-// false.
+// Walk walks the targets. It calls visit with each file or with an error, which is a
+// scanners.Gap, and names with artifacts of the names of files and folders. Either callback
+// stops the walk by returning false.
 func (s Source) Walk(ctx context.Context, visit func(File, error) bool, names func(scanners.Artifact) bool) {
 	w := &walk{Source: s, ctx: ctx, visit: visit, names: names}
 	for _, t := range s.Targets {
@@ -91,7 +91,7 @@ func (w *walk) target(target string) {
 		w.file(w.Source.file(root))
 		return
 	}
-	// The walk resolves a target that is a link; reports keep its name.
+	// The walk resolves a target that is a link; reports show the link's name.
 	real, err := filepath.EvalSymlinks(root)
 	if err != nil {
 		w.gap(root, scanners.Gap{Err: err})
@@ -145,7 +145,7 @@ func (w *walk) folder(root, real string) {
 	}
 }
 
-// errOutside says what to do about links that lead out of the target.
+// errOutside is the hint for links that lead out of the targets.
 var errOutside = fmt.Errorf("name their targets as well to scan them")
 
 func (w *walk) ended() error {
@@ -155,8 +155,7 @@ func (w *walk) ended() error {
 	return nil
 }
 
-// outside reports whether a link leads to something that exists and is below none of the
-// targets.
+// outside reports whether a link leads to something that exists outside of all targets.
 func (w *walk) outside(link string) bool {
 	to, err := filepath.EvalSymlinks(link)
 	if err != nil {
