@@ -38,7 +38,7 @@ func (r *run) whole(ctx context.Context, a Artifact, b []byte, x *account, own b
 	defer func() { <-r.tokens }()
 	defer r.finished(a.Location)
 	defer r.caught(a.Location)
-	r.chunk(x, Chunk{Artifact: &a, Data: b, Line: 1, Column: 1, To: len(b), Binary: binary(b)})
+	r.chunk(x, Chunk{Artifact: &a, Data: b, Line: 1, Column: 1, To: len(b), Binary: binary(b), track: track(&a, nil)})
 	return ctx.Err()
 }
 
@@ -47,7 +47,10 @@ func (r *run) whole(ctx context.Context, a Artifact, b []byte, x *account, own b
 func (r *run) read(ctx context.Context, a Artifact, b io.Reader, x *account, own bool) error {
 	atomic.AddInt64(&r.stats.Artifacts, 1)
 	var beside sync.WaitGroup
+	var before *tracked
 	n, err := r.chunks.Each(&timed{ctx, b, x, own}, &a, func(c Chunk) error {
+		c.track = track(&a, before)
+		before = c.track
 		r.tokens <- struct{}{}
 		work := func() {
 			defer func() { <-r.tokens }()
@@ -79,6 +82,7 @@ func (r *run) finished(at rules.Location) {
 }
 
 func (r *run) chunk(x *account, c Chunk) {
+	defer c.track.finish()
 	if x.Err() != nil {
 		x.reached(GapLimitTime)
 		return
@@ -88,6 +92,7 @@ func (r *run) chunk(x *account, c Chunk) {
 	var found []rules.Finding
 	defer func() {
 		x.Spend(time.Since(began))
+		c.track.place(c.Offset, found)
 		// The time that a reader of findings takes is not the artifact's.
 		for _, f := range found {
 			r.emit(f)

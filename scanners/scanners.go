@@ -41,6 +41,10 @@ type Artifact struct {
 	// behind; nil: nothing is known of what stands beside.
 	Beside func(suffix string) (io.ReadCloser, error)
 
+	// Unmarked is set for a log of which some lines are missing: what the others say about
+	// where in the run they are does not hold for those after them.
+	Unmarked bool
+
 	where func(line int) string // of what an opener made: Inner.Where
 	// place gives the location that is reported for one in an artifact of names; nil: the same.
 	place func(rules.Location) rules.Location
@@ -106,6 +110,7 @@ type Chunk struct {
 	Meter *Meter
 
 	reached func(kind string)
+	track   *tracked // nil: the artifact is no log of a CI system
 }
 
 // Reached reports that a limit of the detector left out a part of the chunk. kind is one of

@@ -75,8 +75,10 @@ type Location struct {
 	EndExcess int    `json:"-"`
 	Commit    string `json:"commit,omitempty"`
 	Layer     string `json:"layer,omitempty"`
+	System    string `json:"system,omitempty"` // of a log: github, gitlab, … as scanners/cilog names them
 	Job       string `json:"job,omitempty"`
 	Step      string `json:"step,omitempty"`
+	Group     string `json:"group,omitempty"` // of a log's lines: a command, a section
 
 	// Spans are set where the secret stands in more than one piece, with
 	// terminal codes, a line's stamp or a line break between.

@@ -129,7 +129,7 @@ type member struct {
 // repeats its steps: lines that were scanned before become blanks, so that each is scanned once,
 // and what the steps lack is found at its right place.
 func Zip(ctx context.Context, at io.ReaderAt, size int64, name string, part func(scanners.Artifact, io.Reader) error, gap func(scanners.Gap)) error {
-	loc := rules.Location{Source: "log", Path: name}
+	loc := rules.Location{Source: "log", Path: name, System: githubActions.Name}
 	z, err := archive.OpenZip(ctx, at, size,
 		func(inside string, r io.Reader) error {
 			l := loc
@@ -150,7 +150,9 @@ func Zip(ctx context.Context, at io.ReaderAt, size int64, name string, part func
 	for _, m := range members {
 		l := loc
 		l.Path, l.Job, l.Step = name+"!"+m.Name, m.job, m.step
-		if err := m.scan(seen, steps, func(r io.Reader) error { return part(scanners.Artifact{Location: l}, r) }, func(err error) {
+		if err := m.scan(seen, steps, func(r io.Reader) error {
+			return part(scanners.Artifact{Location: l, Unmarked: m.whole && steps[m.job]}, r)
+		}, func(err error) {
 			gap(scanners.Gap{Location: l, Err: err})
 		}); err != nil {
 			return err

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/quellhq/quell/scanners/cilog"
 )
 
 // ahead tells soon of most attempts that they fail. A name as "key" is a word of every text,
@@ -210,7 +212,7 @@ func valueOf(elems []*syntax.Regexp) *assigned {
 
 // masks reports whether a mask's first byte is skipped.
 func (f *follow) masks() bool {
-	for _, m := range masks {
+	for _, m := range cilog.Masks {
 		if f.skips.has(m[0]) {
 			return true
 		}

@@ -1,14 +1,18 @@
 package detect
 
-import "bytes"
+import (
+	"bytes"
+
+	"github.com/quellhq/quell/scanners/cilog"
+)
 
 // clean makes the text that a reader of a log sees: without terminal control
 // sequences, byte-order marks and what CI systems and container runtimes put
 // before each line, and with the lines joined that those say belong together.
 // It reports false where that is the text itself.
 //
-// What a line's prefix is must show in the line or beside it: a chunk may begin
-// anywhere. Overwritten text stays, in order; what backspaces took away stays
+// What a line's prefix is must show in the line or next to it (scanners/cilog): a chunk may
+// begin anywhere. Overwritten text stays, in order; what backspaces took away stays
 // in the raw text, which is searched around every cut.
 func (t *text) clean(p *text) bool {
 	b := p.data
@@ -49,28 +53,29 @@ func (t *text) clean(p *text) bool {
 			}
 		}
 		end := p.seen.lineBreak(i, len(b)-1) + 1
-		var x lineMark
+		var x cilog.Line
 		if mayStamp[b[i]] {
-			x = stamp(b[i:end])
+			x = cilog.Recognise(b[i:end])
+			t.marks.line(b, i, end, x.Prefix)
 		}
 		name := []byte(nil)
-		for len(pipes) > 0 && int(pipes[0]) < i+x.len {
+		for len(pipes) > 0 && int(pipes[0]) < i+x.Prefix {
 			pipes = pipes[1:]
 		}
-		if len(pipes) > 0 && int(pipes[0]) < min(end, i+x.len+longestService) || i+x.len < end && b[i+x.len] == '[' {
-			name = serviceName(b[i+x.len : end])
+		if len(pipes) > 0 && int(pipes[0]) < min(end, i+x.Prefix+cilog.LongestRepeated) || i+x.Prefix < end && b[i+x.Prefix] == '[' {
+			name = cilog.Repeated(b[i+x.Prefix : end])
 		}
-		if len(name) > 0 && (bytes.Equal(name, service) || bytes.HasPrefix(unstamped(b[end:]), name)) {
-			x.len += len(name)
+		if len(name) > 0 && (bytes.Equal(name, service) || bytes.HasPrefix(cilog.Text(b[end:]), name)) {
+			x.Prefix += len(name)
 		}
 		service = name
-		if x.joins || glue {
-			skip(i, x.len)
+		if x.Joins || glue {
+			skip(i, x.Prefix)
 			t.unbreak()
-		} else if x.len > 0 {
-			skip(i, x.len)
+		} else if x.Prefix > 0 {
+			skip(i, x.Prefix)
 		}
-		glue = x.partial
+		glue = x.Continues
 		for k := marks.next(max(i, from)); k < end; k = marks.next(k) {
 			n := marks.len(k)
 			if n == 0 {
@@ -89,6 +94,7 @@ func (t *text) clean(p *text) bool {
 				}
 			} else {
 				skip(k, n)
+				t.marks.control(b, k, n)
 			}
 			t.cut()
 			if n >= minPayload {
@@ -98,8 +104,8 @@ func (t *text) clean(p *text) bool {
 				end = k
 			}
 		}
-		if x.trailer > 0 {
-			skip(end-x.trailer, x.trailer-x.keep)
+		if x.Trailer > 0 {
+			skip(end-x.Trailer, x.Trailer-x.Keep)
 		}
 		i = end
 	}

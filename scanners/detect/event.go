@@ -1,14 +1,13 @@
 package detect
 
-import "bytes"
+import (
+	"bytes"
+
+	"github.com/quellhq/quell/scanners/cilog"
+)
 
 // Some systems write a program's output as JSON events, and begin a new one wherever their
 // buffer ends: in the middle of a line, and of a token.
-
-// eventKeys are the members that hold the output: those of go test -json, Docker, CircleCI
-// and Lambda, Semaphore, Concourse, and of others; and asciinema's third element.
-var eventKeys = [][]byte{[]byte(`"Output":"`), []byte(`"log":"`), []byte(`"message":"`), []byte(`"output":"`), []byte(`"payload":"`), []byte(`"msg":"`), []byte(`"text":"`),
-	[]byte(`"data":"`), []byte(`, "o", "`), []byte(`,"o","`)}
 
 // maxEvent bounds how much of an event's text is joined with the next one's.
 const maxEvent = 4 << 10
@@ -19,7 +18,7 @@ func (l *look) events(t *text, part span) {
 	if !t.objects(part) {
 		return
 	}
-	for _, key := range eventKeys {
+	for _, key := range cilog.Output {
 		k := bytes.Index(b[part.start:part.end], key)
 		if k < 0 {
 			continue

@@ -7,6 +7,8 @@ import (
 	"maps"
 	"math/bits"
 	"slices"
+
+	"github.com/quellhq/quell/scanners/cilog"
 )
 
 // The literals of all rules are searched for at once by their grams: four bytes
@@ -110,7 +112,7 @@ var cuts = func() (t [256]bool) {
 	for _, c := range []byte("\\=\r\n*") {
 		t[c] = true
 	}
-	for _, m := range masks {
+	for _, m := range cilog.Masks {
 		t[m[0]] = true
 	}
 	return t

@@ -40,8 +40,14 @@ func (e *Engine) Detect(c scanners.Chunk) iter.Seq[scanners.Match] {
 		s := e.scratch.Get().(*scratch)
 		l := look{e: e, s: s, chunk: c, budget: maxDerived, began: time.Now()}
 		s.chunk = text{data: c.Data, inside: c.Offset > 0, seen: s.chunk.seen}
+		var found *marks
+		if c.Tracked() {
+			found = &marks{}
+		}
+		s.chunk.marks = found
 		l.text(&s.chunk, 0)
-		s.chunk.data = nil
+		l.report(found)
+		s.chunk.data, s.chunk.marks = nil, nil
 		e.scratch.Put(s)
 		kept := resolve(l.found)
 		for _, m := range kept {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 
 	"github.com/quellhq/quell/rules"
+	"github.com/quellhq/quell/scanners/cilog"
 )
 
 // masked is an attempt that broke off where a masker was at work.
@@ -12,13 +13,11 @@ type masked struct {
 	pos, stop int
 }
 
-// masks are what CI systems write in place of a secret: GitHub, Jenkins,
-// CircleCI and others asterisks, GitLab, Buildkite, Travis and Concourse words.
-var masks = [][]byte{[]byte("[MASKED]"), []byte("[REDACTED]"), []byte("[secure]"), []byte("((redacted))"), []byte("<redacted>")}
-
 // minMask is the shortest run of asterisks that is a mask.
 const minMask = 3
 
+// maskLen is the length of what a CI system wrote at b's beginning in place of a secret:
+// asterisks (GitHub, Jenkins, CircleCI and others) or a word.
 func maskLen(b []byte) int {
 	n := 0
 	for n < len(b) && b[n] == '*' {
@@ -27,7 +26,7 @@ func maskLen(b []byte) int {
 	if n >= minMask {
 		return n
 	}
-	for _, m := range masks {
+	for _, m := range cilog.Masks {
 		if bytes.HasPrefix(b, m) {
 			return len(m)
 		}

@@ -1,7 +1,6 @@
 package detect
 
 import (
-	"bytes"
 	"math/bits"
 	"unicode/utf8"
 
@@ -75,12 +74,19 @@ var ofHalves = func() (t surveyHalves) {
 	return t
 }()
 
-// stampBit is one for the digits, and one for each other byte of mayStamp.
+// stampBit is one for the digits, and one for each other byte of mayStamp, of which there may be
+// seven.
 func stampBit(c byte) byte {
-	if digit(c) {
-		return 1
+	bit := byte(1)
+	for x := byte(0); x < c && !digit(c); x++ {
+		if mayStamp[x] && !digit(x) {
+			bit <<= 1
+		}
 	}
-	return 2 << bytes.IndexByte([]byte("[{S"), c)
+	if !digit(c) {
+		bit <<= 1
+	}
+	return bit
 }
 
 // ofNoKind is a byte that no survey notes, nor anything before it because of it.

@@ -20,6 +20,7 @@ type text struct {
 	views   []string // what was removed or joined on the way
 	decoded []string // what was decoded on the way, outermost first
 	id      int      // tells the texts of one chunk apart
+	marks   *marks   // collects those of a log; nil: they are not wanted
 	// inside is set where the text began before what is here: an encoding may
 	// be in the middle of a group.
 	inside bool
@@ -51,6 +52,10 @@ func (t *text) reset(parent *text) {
 	t.payloads, t.parsed, t.seen.unfolded = t.payloads[:0], parsed{}, false
 	t.views, t.decoded, t.inside = parent.views, parent.decoded, false
 	t.id, t.openStart, t.openEnd = parent.id, false, false
+	t.marks = nil
+	if parent.parent == nil {
+		t.marks = parent.marks
+	}
 }
 
 // copy appends the parent's bytes from one place to another.

@@ -7,6 +7,7 @@ import (
 
 	"github.com/quellhq/quell/rules"
 	"github.com/quellhq/quell/scanners"
+	"github.com/quellhq/quell/scanners/cilog"
 )
 
 func goroot() string { return runtime.GOROOT() }
@@ -66,7 +67,7 @@ func (f *fixed) Read(b []byte) (int, error) {
 
 // The longest name of a service that is one, and one that is longer.
 func TestNamesOfServices(t *testing.T) {
-	for n, want := range map[int]string{3: "a\nb\n", 40: "a\nb\n", longestService - 3: "a\nb\n", longestService: ""} {
+	for n, want := range map[int]string{3: "a\nb\n", 40: "a\nb\n", cilog.LongestRepeated - 3: "a\nb\n", cilog.LongestRepeated: ""} {
 		name := strings.Repeat("s", n) + " | "
 		in := text{data: []byte(name + "a\n" + name + "b\n")}
 		in.seen.take(in.data)

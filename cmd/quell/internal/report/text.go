@@ -148,6 +148,9 @@ func Place(l rules.Location) string {
 	if l.Step != "" {
 		fmt.Fprintf(&b, " step %q", l.Step)
 	}
+	if l.Group != "" {
+		fmt.Fprintf(&b, " group %q", l.Group)
+	}
 	for _, k := range []string{"repository", "author", "date", "refs", "in_head", "kept_by", "also", "row", "field", "deleted", "overwritten", "created_by"} {
 		if v := l.Notes[k]; v != "" {
 			fmt.Fprintf(&b, " · %s %s", strings.ReplaceAll(k, "_", " "), v)

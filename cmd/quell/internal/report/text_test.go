@@ -17,7 +17,7 @@ import (
 // what an issuer answers: none of it may speak to a terminal or break a line.
 func TestHostileTextReachesNoTerminal(t *testing.T) {
 	const evil = "a\x1b]0;owned\x07\x1b[2J\r\nquell: clean\u202e\u2028\x9b1mz"
-	l := rules.Location{Path: evil, Artifact: evil, Job: evil, Step: evil, Line: 1, Column: 1, Notes: map[string]string{"author": evil, "created_by": evil, "ref": evil}}
+	l := rules.Location{Path: evil, Artifact: evil, Job: evil, Step: evil, Group: evil, Line: 1, Column: 1, Notes: map[string]string{"author": evil, "created_by": evil, "ref": evil}}
 	events := []Event{
 		Finding{Ref: rules.Ref{Rule: "r", Redacted: evil}, Location: l},
 		Credential{Ref: rules.Ref{Fingerprint: "f", Rule: "r", Redacted: evil, Cookie: evil}, Locations: []rules.Location{l}},

@@ -1,0 +1,48 @@
+package cilog
+
+import (
+	"bytes"
+
+	"github.com/quellhq/quell/scanners"
+)
+
+// With FF_TIMESTAMPS (the default from runner 18.7 on) a line begins with a time and the stream:
+// two hex digits, O or E, and a space or, for a line that goes on, a plus sign.
+// Sections are `section_start:TIME:NAME[OPTIONS]` and `section_end:TIME:NAME`, hidden by a carriage
+// return and `ESC [ 0 K`.
+var gitlabCI = Format{
+	Name:  "gitlab",
+	About: "GitLab CI",
+	First: "0",
+	Masks: []string{"[MASKED]"},
+	Detect: func(head []byte) bool {
+		return bytes.Contains(head, []byte("Running with gitlab-runner ")) || bytes.Contains(head, []byte("section_start:"))
+	},
+	Line: func(b []byte, stamp int) Line {
+		r := b[stamp:]
+		if stamp > 0 && len(r) >= 4 && hexDigit(r[0]) && hexDigit(r[1]) && (r[2] == 'O' || r[2] == 'E') && (r[3] == ' ' || r[3] == '+') {
+			return Line{Prefix: stamp + 4, Joins: r[3] == '+'}
+		}
+		return Line{}
+	},
+	Control: func(b []byte, at, n int) Mark {
+		for word, kind := range gitlabSections {
+			s := erased(b, at, n, word)
+			if s == nil {
+				continue
+			}
+			k := bytes.IndexByte(s[len(word):], ':')
+			if k < 0 {
+				return Mark{}
+			}
+			m := Mark{Kind: kind, From: at - 1 - len(s) + len(word) + k + 1, To: at - 1}
+			if k := bytes.IndexByte(b[m.From:m.To], '['); k >= 0 {
+				m.To = m.From + k
+			}
+			return m
+		}
+		return Mark{}
+	},
+}
+
+var gitlabSections = map[string]scanners.MarkKind{"section_start:": scanners.MarkSection, "section_end:": scanners.MarkClose}
