@@ -7,11 +7,11 @@ import (
 	"io"
 )
 
-// limit ends a layer that is larger than a scan reads, or than its compressed bytes
-// explain.
+// limit fails the read of a layer that exceeds the maximum size, or the maximum ratio to its
+// compressed size.
 type limit struct {
 	r    io.Reader
-	in   *int64 // compressed bytes until now
+	in   *int64 // compressed bytes read so far
 	out  int64
 	n    int64
 	free int64
@@ -26,8 +26,8 @@ func (l *limit) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// ahead reads while what it has read is looked at: a layer is inflated beside its
-// scan.
+// ahead reads in a goroutine, so that a layer is decompressed while the scan examines the
+// preceding bytes.
 type ahead struct {
 	full chan []byte
 	free chan []byte
@@ -47,7 +47,7 @@ func readAhead(r io.Reader) *ahead {
 	go func() {
 		defer close(a.done)
 		defer close(a.full)
-		// A library's panic on hostile bytes concerns this layer.
+		// A panic of a library on hostile bytes fails this layer only.
 		defer func() {
 			if x := recover(); x != nil {
 				a.err = fmt.Errorf("damaged layer (%T)", x)
@@ -81,8 +81,7 @@ func readAhead(r io.Reader) *ahead {
 	return a
 }
 
-// next sees to it that some of what was read is at hand, and reports false where there is
-// no more.
+// next waits until bytes are available. It reports false at the end.
 func (a *ahead) next() bool {
 	for len(a.cur) == 0 {
 		if a.buf != nil {
@@ -98,7 +97,7 @@ func (a *ahead) next() bool {
 	return true
 }
 
-// peek gives the next n bytes, or those of them that one buffer holds.
+// peek returns the next n bytes, or fewer if the current buffer has fewer.
 func (a *ahead) peek(n int) []byte {
 	a.next()
 	return a.cur[:min(n, len(a.cur))]
@@ -113,10 +112,10 @@ func (a *ahead) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// Close ends the reading and waits for it.
+// Close stops the reading goroutine and waits for it.
 func (a *ahead) Close() {
 	close(a.stop)
-	for range a.full { // what was read already
+	for range a.full { // discard what was read
 	}
 	<-a.done
 }

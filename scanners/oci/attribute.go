@@ -12,8 +12,8 @@ import (
 	"github.com/quellhq/quell/rules"
 )
 
-// Attribute labels findings with the layer's place, the command that made it, and what a
-// later layer did to the file; those in documents with their field.
+// Attribute adds to findings the layer's position, the command that created it, and what a
+// later layer did to the file. Findings in documents get the path of their field.
 func (s *Source) Attribute(_ context.Context, findings []*rules.Finding) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -69,7 +69,7 @@ func (l *layer) gone(file string) string {
 	if l == nil {
 		return ""
 	}
-	// What is inside of a file goes with it; a name may hold a "!" too.
+	// Nested content shares the fate of its file. A file name can contain "!" too.
 	outer, _, inside := strings.Cut(file, "!")
 	if inside && !l.whiteout["="+file] && !l.whiteout[file] {
 		file = outer

@@ -26,8 +26,8 @@ import (
 	"github.com/quellhq/quell/scanners/oci"
 )
 
-// BenchmarkLayer inflates a layer, and scans it: the tar that QUELL_LAYER names, else
-// Go's sources. GOMAXPROCS=1 compares processors' time.
+// BenchmarkLayer decompresses and scans a layer: the tar that QUELL_LAYER names, or the Go
+// sources. With GOMAXPROCS=1 it compares CPU time.
 func BenchmarkLayer(b *testing.B) {
 	var plain []byte
 	if file := os.Getenv("QUELL_LAYER"); file != "" {
@@ -88,7 +88,7 @@ func BenchmarkLayer(b *testing.B) {
 				scan(b)
 			}
 		})
-		// One after the other, so that what else the machine does meets both.
+		// Alternate the two, so that other load on the machine affects both.
 		b.Run(f.name+"/pairs", func(b *testing.B) {
 			var ratios []float64
 			lowest := [2]time.Duration{time.Hour, time.Hour}

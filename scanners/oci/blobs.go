@@ -29,17 +29,17 @@ import (
 	"github.com/quellhq/quell/scanners/archive"
 )
 
-// blobs is where an image's parts are, by their digests.
+// blobs gives access to an image's blobs by their digests.
 type blobs interface {
 	open(ctx context.Context, d v1.Descriptor) (io.ReadCloser, error)
 }
 
-// maxDocument bounds what is read of a manifest or a config: registries take four
-// MiB of the first.
+// maxDocument is the maximum size of a manifest or a config, in bytes. Registries accept
+// manifests of up to 4 MiB.
 const maxDocument = 64 << 20
 
-// documentOf reads a small blob whole. An error with bytes says that these are not the
-// ones of the digest. The data that a descriptor may carry is taken only where they are.
+// documentOf reads a small blob whole. If it returns an error together with bytes, the bytes do
+// not match the digest. It uses the data embedded in a descriptor only if that matches.
 func documentOf(ctx context.Context, b blobs, d v1.Descriptor) ([]byte, error) {
 	if len(d.Data) > 0 && matchesDigest(d.Data, d.Digest) {
 		return d.Data, nil
@@ -61,8 +61,8 @@ func documentOf(ctx context.Context, b blobs, d v1.Descriptor) ([]byte, error) {
 
 var errDigest = scanners.OfKind(scanners.GapDamaged, errors.New("its bytes are not those of its digest"))
 
-// matchesDigest compares bytes with a digest. One by another algorithm than SHA-256 or
-// SHA-512 is not compared: the specification registers no other.
+// matchesDigest verifies bytes by a digest. It accepts any bytes for an algorithm other than
+// SHA-256 and SHA-512, because the specification registers no other.
 func matchesDigest(b []byte, d v1.Hash) bool {
 	switch d.Algorithm {
 	case "sha256":
@@ -75,7 +75,7 @@ func matchesDigest(b []byte, d v1.Hash) bool {
 	return true
 }
 
-// folder is an OCI layout, or what skopeo's dir: transport writes.
+// folder is an OCI layout, or the output of skopeo's dir: transport.
 type folder struct {
 	root *os.Root
 	flat bool
@@ -111,8 +111,7 @@ func absent(err error) error {
 	return err
 }
 
-// all lists a layout's blobs, and the files that are none: whoever copies the folder
-// has them too.
+// all lists a layout's blobs, and its other files, which a copy of the folder contains too.
 func (f folder) all(problem func(name string, err error)) (blobs []v1.Hash, odd []string) {
 	_ = fs.WalkDir(f.root.FS(), ".", func(p string, d fs.DirEntry, err error) error {
 		switch {
@@ -135,7 +134,7 @@ func (f folder) all(problem func(name string, err error)) (blobs []v1.Hash, odd 
 	return blobs, odd
 }
 
-// blobName is the digest that a file of a layout is named by.
+// blobName returns the digest that a layout file's name states.
 func blobName(p string) (v1.Hash, bool) {
 	rest, ok := strings.CutPrefix(p, "blobs/")
 	algorithm, digits, ok2 := strings.Cut(rest, "/")
@@ -148,7 +147,7 @@ func (f folder) named(name string) (io.ReadCloser, error) {
 	return r, absent(err)
 }
 
-// isPacked reports whether a file begins as a compressed one does.
+// isPacked reports whether a file begins with the magic number of a compression.
 func isPacked(file string) bool {
 	f, err := os.Open(file)
 	if err != nil {
@@ -160,27 +159,26 @@ func isPacked(file string) bool {
 	return compression(head[:n]) != nil
 }
 
-// tarFile is an archive of images on a disk, of which each file is read where it
-// lies.
+// tarFile is an archive of images on a disk. Each file in it is read in place.
 type tarFile struct {
 	f     *os.File
 	files map[string]section
 	order []string
 	// hidden are files that a later one of the same name replaces.
 	hidden []section
-	// behind is what follows the archive's end; nothing where its size is zero.
+	// behind is the data after the archive's end. Its size is zero if there is none.
 	behind section
-	// problem is why the list of files may not be whole.
+	// problem is the reason for which the list of files can be incomplete.
 	problem error
 }
 
-// section is a file of an archive.
+// section is one file of an archive.
 type section struct {
 	name       string
 	from, size int64
 }
 
-// openTar finds the files of an archive: their headers are read, and nothing else.
+// openTar locates the files of an archive. It reads only their headers.
 func openTar(file string) (*tarFile, error) {
 	f, err := os.Open(file)
 	if err != nil {
@@ -203,14 +201,14 @@ func openTar(file string) (*tarFile, error) {
 		}
 		name := path.Clean(strings.TrimPrefix(h.Name, "/"))
 		switch {
-		case h.Typeflag == tar.TypeSymlink, h.Typeflag == tar.TypeLink: // old archives link layers that are the same
+		case h.Typeflag == tar.TypeSymlink, h.Typeflag == tar.TypeLink: // old archives link identical layers
 			to := path.Join(path.Dir(name), h.Linkname)
 			if h.Typeflag == tar.TypeLink {
 				to = path.Clean(h.Linkname)
 			}
 			links[name] = to
 		case archive.HasContent(h):
-			// The file stands where the header's content begins.
+			// The content begins right after the header.
 			at, err := f.Seek(0, io.SeekCurrent)
 			if err != nil {
 				f.Close()
@@ -235,7 +233,7 @@ func openTar(file string) (*tarFile, error) {
 	return out, nil
 }
 
-// end finds what follows the archive's end: zeros are padding.
+// end locates the data after the archive's end. Zeros are padding.
 func (t *tarFile) end() error {
 	at, err := t.f.Seek(0, io.SeekCurrent)
 	if err != nil {
@@ -277,7 +275,7 @@ func (t *tarFile) read(name string) ([]byte, error) {
 	return io.ReadAll(io.LimitReader(r, maxDocument))
 }
 
-// all lists the blobs of a layout, and the files that are none.
+// all lists the blobs of a layout, and the other files.
 func (t *tarFile) all(func(name string, err error)) (blobs []v1.Hash, odd []string) {
 	for _, name := range t.order {
 		if h, ok := blobName(name); ok {
@@ -289,7 +287,7 @@ func (t *tarFile) all(func(name string, err error)) (blobs []v1.Hash, odd []stri
 	return blobs, odd
 }
 
-// saved is one image of what docker save writes.
+// saved is one image in the manifest of docker save.
 type saved struct {
 	Config   string
 	RepoTags []string
@@ -308,7 +306,7 @@ func (t *tarFile) saved() ([]saved, error) {
 	return out, nil
 }
 
-// repository is one of a registry's.
+// repository is one repository of a registry.
 type repository struct {
 	repo      name.Repository
 	ctx       context.Context
@@ -317,7 +315,7 @@ type repository struct {
 
 func (r repository) options() []remote.Option { return options(r.ctx, r.transport) }
 
-// options are those of every request to a registry.
+// options returns the options of every request to a registry.
 func options(ctx context.Context, t http.RoundTripper) []remote.Option {
 	return []remote.Option{remote.WithContext(ctx), remote.WithAuthFromKeychain(authn.DefaultKeychain), remote.WithTransport(t)}
 }
@@ -338,9 +336,9 @@ func (r repository) open(_ context.Context, d v1.Descriptor) (io.ReadCloser, err
 	return b, clean(err)
 }
 
-// referrers finds what was attached to a manifest: by the API, and by the tags that
-// stood in for it (cosign's, and the specification's fallback). A registry that has
-// neither answers 404; every other refusal is an error, beside what was found.
+// referrers lists the manifests attached to a manifest: by the API, and by the older tag
+// schemes (cosign's, and the specification's fallback). A registry without either answers 404;
+// every other refusal is an error, returned together with the list.
 func (r repository) referrers(d v1.Hash) (out []v1.Descriptor, err error) {
 	var errs []error
 	answers := &statuses{next: r.transport}
@@ -352,7 +350,7 @@ func (r repository) referrers(d v1.Hash) (out []v1.Descriptor, err error) {
 		}
 	}
 	if code := answers.refused(); code != 0 {
-		// The library takes some refusals for a registry without the API.
+		// The library takes some refusals for a missing API.
 		err = fmt.Errorf("the registry answers %d", code)
 	}
 	if err != nil {
@@ -377,7 +375,7 @@ func (r repository) referrers(d v1.Hash) (out []v1.Descriptor, err error) {
 	return out, nil
 }
 
-// statuses notes how a registry answers about referrers.
+// statuses records the status of a registry's answers about referrers.
 type statuses struct {
 	next http.RoundTripper
 	mu   sync.Mutex
@@ -394,7 +392,7 @@ func (s *statuses) RoundTrip(req *http.Request) (*http.Response, error) {
 	return res, err
 }
 
-// refused is the last answer, where that is neither a list nor that there is none; 0: it is not.
+// refused returns the last status if it is neither 200 nor 404, and 0 otherwise.
 func (s *statuses) refused() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -12,7 +12,7 @@ import (
 	"github.com/quellhq/quell/scanners"
 )
 
-// document is a manifest, a config or another document of an image.
+// document returns the artifact of a manifest, a config or another document of an image.
 func (s *Source) document(what, name string, raw []byte) scanners.Artifact {
 	a := scanners.Artifact{Location: rules.Location{Source: "image", Artifact: what + " " + name}}
 	a.Open = func(context.Context) (io.ReadCloser, error) {
@@ -26,7 +26,7 @@ func (s *Source) document(what, name string, raw []byte) scanners.Artifact {
 			have = &opened{raw: raw}
 			s.documents[a.Location.Artifact] = have
 		} else if !bytes.Equal(have.raw, raw) {
-			have.raw = nil // of two targets: which one a place is of isn't told
+			have.raw = nil // in two targets: the field's target would be ambiguous
 		}
 		have.readers++
 		return &reading{*bytes.NewReader(raw), s, a.Location.Artifact}, nil
@@ -34,15 +34,15 @@ func (s *Source) document(what, name string, raw []byte) scanners.Artifact {
 	return a
 }
 
-// opened is a document that is being read, or in which something was found: where that
-// stands is told once all was read.
+// opened is a document that is being read, or that contains a finding. Attribute locates the
+// finding's field after all reading.
 type opened struct {
 	raw     []byte
 	readers int
 	hit     bool
 }
 
-// reading reads a document, which is kept after it only if something was found in it.
+// reading reads a document. Close drops the document if nothing was found in it.
 type reading struct {
 	bytes.Reader
 	s    *Source
@@ -59,21 +59,22 @@ func (r *reading) Close() error {
 	return nil
 }
 
-// plainKey is a key that a path quotes: what may be a secret has digits.
+// plainKey matches keys that a path may quote. A key with digits could be a secret.
 var plainKey = regexp.MustCompile(`^[A-Za-z_./-]{1,64}$`)
 
-// identifier is a key that a path shows without quotes.
+// identifier matches keys that a path shows without quotes.
 var identifier = regexp.MustCompile(`^[A-Za-z_]+$`)
 
-// fieldAt is the path of the value, or of the key's object, that stands at a place of a
-// document: config.Env[1]. Empty: there is none, or the document is no JSON up to there.
+// fieldAt returns the path of the value at a byte offset of a document, such as config.Env[1];
+// for an offset in a key, that of the key's object. It returns "" if there is no value, or if
+// the document is not JSON up to there.
 func fieldAt(raw []byte, at int64) string {
 	d := json.NewDecoder(bytes.NewReader(raw))
 	type level struct {
 		path  string
 		array bool
-		n     int  // of an array's elements until now
-		value bool // of an object: a key was read
+		n     int  // elements of an array so far
+		value bool // in an object, after a key
 		key   string
 	}
 	stack := []level{{}}
@@ -98,7 +99,7 @@ func fieldAt(raw []byte, at int64) string {
 				path += "." + top.key
 			}
 		}
-		done := func() { // with a value
+		done := func() { // after a value
 			top.n++
 			top.value = false
 		}

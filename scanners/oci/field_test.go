@@ -27,7 +27,7 @@ func TestFieldAt(t *testing.T) {
 	}
 }
 
-// A path leads to where it says, whatever the document; a key with digits is not quoted.
+// In any document, a path leads to its field. A key with digits is not quoted.
 func FuzzFieldAt(f *testing.F) {
 	f.Add([]byte(`{"a":{"b":[1,"x",{"c":true}]}}`), int64(14))
 	f.Add([]byte(`{"ghp_0123":"x"}`), int64(12))

@@ -28,12 +28,12 @@ import (
 	"github.com/quellhq/quell/scanners/inflate"
 )
 
-// blob is a layer's artifact: its files, where it is a tar, however it is compressed;
-// else the file that it is.
+// blob returns a layer's artifact. Its parts are the files of the tar, whatever the
+// compression; a blob that is not a tar has one part.
 func (s *Source) blob(b blobs, d v1.Descriptor, loc rules.Location, have *layer, named string) scanners.Artifact {
 	return scanners.Artifact{Location: loc, Parts: func(ctx context.Context, part func(scanners.Artifact, io.Reader) error, gap func(scanners.Gap)) error {
-		// What is remembered of a digest must have been read under it: the names in
-		// an archive of docker save are nobody's word.
+		// Only content verified by its digest may use or enter the memory. The names in an
+		// archive of docker save are unverified.
 		sure := named == "" && d.Digest.Algorithm == "sha256"
 		if sure && s.recall(ctx, d.Digest, have) {
 			return nil
@@ -70,11 +70,11 @@ func (s *Source) blob(b blobs, d v1.Descriptor, loc rules.Location, have *layer,
 	}}
 }
 
-// verified compares what was read with a digest.
+// verified compares the content with a digest.
 type verified struct {
 	r    io.Reader
 	want v1.Hash
-	most int64 // bytes that the descriptor announces; 0: it does not say, or the file's end does
+	most int64 // size by the descriptor; 0 if it states none, or for a file
 	n    int64
 	h    hash.Hash
 }
@@ -96,7 +96,7 @@ func (v *verified) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// finish reads what is left, and says whether the digest is right.
+// finish reads the rest, and returns an error if the digest is wrong.
 func (v *verified) finish() error {
 	if _, err := io.Copy(io.Discard, v); err != nil {
 		return err
@@ -107,7 +107,7 @@ func (v *verified) finish() error {
 	return nil
 }
 
-// content reads a blob as a layer, or as a file.
+// content reads a blob as a layer or as a single file.
 func (s *Source) content(r *verified, loc rules.Location, have *layer, part func(scanners.Artifact, io.Reader) error, gap func(scanners.Gap)) error {
 	in, err := s.inflated(r)
 	if err != nil {
@@ -128,13 +128,14 @@ func (s *Source) content(r *verified, loc rules.Location, have *layer, part func
 	if more, err := archive.Padding(all); !more {
 		return err
 	}
-	// No container has what stands behind a layer's end, but whoever pulls the image has.
+	// A container does not see the data after a layer's end, but everybody who pulls the image
+	// can read it.
 	loc.Path = archive.BehindMember
 	return part(scanners.Artifact{Location: loc}, all)
 }
 
-// compressions are what layers are told to be by their bytes: registries have gzip, zstd and
-// none, Docker loads archives of two more.
+// compressions are recognised by magic number. Registries serve gzip, zstd and uncompressed
+// layers; Docker also loads archives with the other two.
 var compressions = []struct {
 	magic string
 	open  func(io.Reader) (io.ReadCloser, error)
@@ -154,10 +155,10 @@ var compressions = []struct {
 	{"BZh91AY&SY", func(r io.Reader) (io.ReadCloser, error) { return io.NopCloser(bzip2.NewReader(r)), nil }},
 }
 
-// maxWindow bounds what a decoder keeps of what it made, whatever a header asks for.
+// maxWindow is the maximum history window of a decoder, in bytes, whatever a header requests.
 const maxWindow = 128 << 20
 
-// compression is the one that bytes which begin so have; nil: none.
+// compression returns the decompressor for data that begins with head, or nil.
 func compression(head []byte) func(io.Reader) (io.ReadCloser, error) {
 	for _, c := range compressions {
 		if bytes.HasPrefix(head, []byte(c.magic)) {
@@ -167,7 +168,7 @@ func compression(head []byte) func(io.Reader) (io.ReadCloser, error) {
 	return nil
 }
 
-// inflated gives what r holds when inflated, or r as it is.
+// inflated decompresses r, or returns it as it is if it is not compressed.
 func (s *Source) inflated(r *verified) (*peeker, error) {
 	packed := bufio.NewReaderSize(r, 64<<10)
 	head, _ := packed.Peek(longestMagic)
@@ -183,17 +184,17 @@ func (s *Source) inflated(r *verified) (*peeker, error) {
 	return &peeker{Reader: a, peek: a.peek, Close: func() { a.Close(); _ = z.Close() }}, nil
 }
 
-// longestMagic is the most that a compression begins with.
+// longestMagic is the length, in bytes, of the longest magic number in compressions.
 const longestMagic = 10
 
-// peeker is a stream of which the next bytes can be looked at.
+// peeker is a stream whose next bytes can be inspected.
 type peeker struct {
 	io.Reader
 	peek  func(n int) []byte
 	Close func()
 }
 
-// isTar knows a tar by its header's checksum, and an empty one.
+// isTar recognises a tar by its header's checksum, and an empty tar.
 func isTar(head []byte) bool {
 	if len(head) < 512 {
 		return false
@@ -210,8 +211,8 @@ func isTar(head []byte) bool {
 	return !any || err == nil && sum == want
 }
 
-// Whiteouts, by the OCI image specification: .wh.NAME removes NAME from the
-// layers below, .wh..wh..opq all that they have in its folder.
+// Whiteouts (OCI image specification): .wh.NAME removes NAME from the layers below,
+// .wh..wh..opq removes everything that they have in its folder.
 const (
 	whiteoutPrefix = ".wh."
 	opaque         = ".wh..wh..opq"
@@ -260,7 +261,7 @@ func (s *Source) walk(t *archive.TarReader, loc rules.Location, have *layer, par
 			continue
 		}
 		s.mu.Lock()
-		have.whiteout["="+file] = true // overwritten below
+		have.whiteout["="+file] = true // overwrites the file of lower layers
 		s.mu.Unlock()
 		if !archive.HasContent(h) {
 			continue
@@ -277,7 +278,7 @@ func (s *Source) walk(t *archive.TarReader, loc rules.Location, have *layer, par
 				}
 				return fmt.Errorf("damaged layer: %w", err)
 			}
-			// Some rules look at the path as well.
+			// The path is part of the id, because some rules use it.
 			id = maphash.Comparable(s.seed, contentAt{file, maphash.Bytes(s.seed, small)})
 			s.mu.Lock()
 			known := s.clean[id]
@@ -306,11 +307,11 @@ func (s *Source) walk(t *archive.TarReader, loc rules.Location, have *layer, par
 	}
 }
 
-// maxSmall is how large a file may be that is looked at once, wherever it stands:
-// one chunk, of which all is known when it was read.
+// maxSmall is the maximum size, in bytes, of a file that is scanned only once however many
+// layers contain it. Such a file fits one chunk, so its scan is complete when the read ends.
 const maxSmall = 256 << 10
 
-// contentAt is a file's path and a hash of what it holds.
+// contentAt is a file's path and a hash of its content.
 type contentAt struct {
 	path    string
 	content uint64

@@ -11,8 +11,7 @@ import (
 	"github.com/quellhq/quell/scanners"
 )
 
-// Bounds of one list of a registry: a list that goes on longer is taken for one without
-// an end.
+// Limits of one list of a registry. A longer list is treated as endless.
 const (
 	maxListed = 20_000
 	listTime  = 40 * time.Second
@@ -20,7 +19,7 @@ const (
 
 var errEndless = scanners.OfKind(scanners.GapLimitEntries, errors.New("a list of over 20,000 names, or one that takes over 40 s: name a narrower pattern"))
 
-// pages joins the pages of a list. next gives one, and whether there are more.
+// pages joins the pages of a list. next returns one page and whether more follow.
 func pages(ctx context.Context, next func(context.Context) ([]string, bool, error)) (out []string, err error) {
 	until, stop := context.WithTimeout(ctx, listTime)
 	defer stop()
@@ -57,7 +56,7 @@ func (v *visit) catalog(reg name.Registry) ([]string, error) {
 	})
 }
 
-// tags lists those of a repository.
+// tags lists the tags of a repository.
 func (v *visit) tags(repo name.Repository) ([]string, error) {
 	p, err := remote.NewPuller(options(v.ctx, v.s.way())...)
 	if err != nil {

@@ -15,7 +15,7 @@ import (
 	"github.com/quellhq/quell/scanners"
 )
 
-// manifest is what any manifest may hold: an index's manifests, an image's config
+// manifest has the fields of all kinds of manifests: an index's manifests, an image's config
 // and layers, an artifact's blobs.
 type manifest struct {
 	MediaType types.MediaType `json:"mediaType"`
@@ -28,8 +28,8 @@ type manifest struct {
 	} `json:"fsLayers"`
 }
 
-// manifest reads a manifest and all that it leads to, once. It is false where no
-// more is wanted.
+// manifest reads a manifest and everything that it references, each once. It returns false if
+// the consumer stopped.
 func (v *visit) manifest(raw []byte, platform, label string) bool {
 	sum := sha256.Sum256(raw)
 	digest := v1.Hash{Algorithm: "sha256", Hex: hex.EncodeToString(sum[:])}
@@ -82,7 +82,7 @@ func (v *visit) manifest(raw []byte, platform, label string) bool {
 			}
 		}
 		if len(m.Config.Data) > 0 && !matchesDigest(m.Config.Data, m.Config.Digest) {
-			// Some readers trust what a descriptor carries.
+			// Some clients trust the data embedded in a descriptor.
 			if !v.emit(scanners.Artifact{Location: rules.Location{Artifact: "data of " + m.Config.Digest.String()}}, errDigest) || !v.emit(v.s.document("image config, as its descriptor carries it", m.Config.Digest.String(), m.Config.Data), nil) {
 				return false
 			}
@@ -108,8 +108,8 @@ func (v *visit) manifest(raw []byte, platform, label string) bool {
 	return true
 }
 
-// skip marks a manifest that is not asked for, with its parts: they are not said to
-// be named by nobody.
+// skip marks a manifest of another platform and its parts as seen, so that layout does not
+// report them as unreferenced.
 func (v *visit) skip(d v1.Descriptor) {
 	v.seen[d.Digest] = true
 	raw, err := documentOf(v.ctx, v.b, d)
@@ -142,13 +142,13 @@ func (v *visit) descend(d v1.Descriptor, platform, label string) bool {
 	return v.manifest(raw, platform, label)
 }
 
-// part is a layer, or another blob of a manifest.
+// part is a layer or another blob of a manifest.
 type part struct {
 	d     v1.Descriptor
-	named string // in an archive of docker save
+	named string // file name in an archive of docker save
 }
 
-// parts yields the blobs of one manifest: each once, whichever images have it.
+// parts yields the blobs of one manifest. A blob that several images share is yielded once.
 func (v *visit) parts(image v1.Hash, label, platform string, config []byte, parts []part) bool {
 	by := history(config, len(parts))
 	ids := make([]v1.Hash, len(parts))
@@ -187,8 +187,8 @@ func (v *visit) parts(image v1.Hash, label, platform string, config []byte, part
 	return true
 }
 
-// configOf is an image's configuration, with the image and the platform that it is of;
-// where no index says the platform, the configuration does.
+// configOf returns the artifact of an image's config, labelled with the image and the platform
+// (the config's own if no index states one).
 func (s *Source) configOf(name, label, platform string, raw []byte) scanners.Artifact {
 	a := s.document("image config", name, raw)
 	var c struct{ OS, Architecture, Variant string }
@@ -206,7 +206,7 @@ func (s *Source) configOf(name, label, platform string, raw []byte) scanners.Art
 	return a
 }
 
-// history gives the command that made each layer, where the config tells.
+// history returns the command that created each layer, as far as the config states it.
 func history(config []byte, n int) []string {
 	var c struct {
 		History []struct {

@@ -32,15 +32,15 @@ func (s *Source) Matched(at rules.Location) {
 	}
 }
 
-// remembered is what is kept of a layer in which nothing was found: the paths that
-// it puts something at, or takes away.
+// remembered is what Memory stores for a layer without findings: the paths that it adds or
+// removes.
 type remembered struct {
 	Paths []string `json:"paths"`
 }
 
 func layerKey(d v1.Hash) string { return "image/layer/" + d.String() }
 
-// recall reports whether a layer was read before, to its end, and held nothing.
+// recall reports whether an earlier scan read the layer to its end and found nothing.
 func (s *Source) recall(ctx context.Context, d v1.Hash, have *layer) bool {
 	if s.Memory == nil {
 		return false

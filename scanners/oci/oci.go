@@ -1,6 +1,5 @@
-// Package oci is the source for container images: what the config says, the
-// history, the manifests, and every file of every layer, also those that a
-// later layer removes.
+// Package oci is the source for container images: configs with their history, manifests, and
+// every file of every layer, including those that a later layer removes.
 package oci
 
 import (
@@ -32,47 +31,49 @@ import (
 	"github.com/quellhq/quell/scanners"
 )
 
-// MaxLayer is how many bytes of one layer are read, inflated.
+// MaxLayer is the maximum decompressed size of a layer, in bytes.
 const MaxLayer = 64 << 30
 
-// maxRatio is how often its compressed size a layer may have, beyond Source.Free.
+// maxRatio is the maximum ratio of a layer's decompressed to its compressed size, beyond
+// Source.Free.
 const maxRatio = 300
 
-// Source yields the images that the targets name: a folder with an OCI layout or of
-// skopeo's, an archive of either form, a reference to a registry, or all of a
-// registry's that a pattern names (registry.example/team/*).
+// Source yields the images that the targets name: a folder with an OCI layout or in skopeo's
+// dir: format, an archive in OCI or docker save format, a reference to a registry, or all
+// repositories of a registry that match a pattern (registry.example/team/*).
 type Source struct {
 	Targets []string
-	// Platform is the only one that is read of an index, as linux/arm64; empty: all.
+	// Platform selects one platform of an index, as linux/arm64; empty: all.
 	Platform string
-	// Stdin is what the target - means: an archive of either form.
+	// Stdin is read for the target "-": an archive in either format.
 	Stdin io.Reader
-	// Mirrors are registries, with a prefix or without, that are asked before others.
+	// Mirrors maps registries, with or without a prefix, to mirrors that are tried first.
 	Mirrors map[string]string
-	// Forge is where the API of the registry's forge is; empty: at its own place.
+	// Forge is the base URL of the registry's forge API; empty: the forge's default.
 	Forge string
-	// Socket is the daemon's that docker-daemon:IMAGE asks; empty: Docker's own place.
+	// Socket is the daemon's socket for docker-daemon:IMAGE; empty: Docker's default.
 	Socket string
-	// Free is how many bytes a layer may inflate to, however small it is; 0: two GiB.
+	// Free is the decompressed size in bytes that any layer may have, however small its
+	// compressed size; 0: 2 GiB.
 	Free int64
-	// Memory keeps which layers were read to the end and held nothing; nil: none.
+	// Memory remembers layers that were read to the end without a finding; nil: none.
 	Memory scanners.Memory
 
 	mu        sync.Mutex
 	transport http.RoundTripper // to registries
 	layers    map[v1.Hash]*layer
 	documents map[string]*opened // by Location.Artifact
-	// clean are contents, by a hash of this run, that were read and held nothing.
+	// clean contains hashes, keyed for this run, of contents without findings.
 	seed  maphash.Seed
 	clean map[uint64]bool
 }
 
-// layer is one layer, and where it stands in the images that have it.
+// layer is one layer and its position in the images that contain it.
 type layer struct {
-	at       string // where it is, in an archive of docker save; empty: its digest was compared
+	at       string // file in an archive of docker save; empty if the digest was verified
 	uses     []use
-	whiteout map[string]bool // paths that this layer removes from those below
-	// hits counts what was found in it, or could not be read.
+	whiteout map[string]bool // paths that this layer removes from the layers below
+	// hits counts the findings in the layer and its unreadable parts.
 	hits atomic.Int64
 }
 
@@ -109,7 +110,7 @@ func (s *Source) Artifacts(ctx context.Context) iter.Seq2[scanners.Artifact, err
 	}
 }
 
-// way is the way to registries.
+// way returns the transport to registries.
 func (s *Source) way() http.RoundTripper {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -119,7 +120,7 @@ func (s *Source) way() http.RoundTripper {
 	return s.transport
 }
 
-// visit is the reading of one target.
+// visit is the state of reading one target.
 type visit struct {
 	s      *Source
 	ctx    context.Context
@@ -129,7 +130,7 @@ type visit struct {
 	emit   func(scanners.Artifact, error) bool
 }
 
-// open finds out what the target is.
+// open determines the kind of the target and reads it.
 func (v *visit) open() error {
 	t := v.target
 	if t == "-" {
@@ -181,7 +182,7 @@ func (v *visit) folder() error {
 	return nil
 }
 
-// layout reads what an index.json leads to, and then the blobs that it doesn't.
+// layout reads everything that an index.json references, and then the other blobs.
 func (v *visit) layout(index []byte, all []v1.Hash) {
 	v.manifest(index, "", "")
 	for _, h := range all {
@@ -203,7 +204,7 @@ func (v *visit) layout(index []byte, all []v1.Hash) {
 	}
 }
 
-// archive reads a tar, compressed or not: of an OCI layout, or what docker save writes.
+// archive reads a tar, compressed or not, in OCI or docker save format.
 func (v *visit) archive() error {
 	t, err := openTar(v.target)
 	inOrder := func() {
@@ -230,7 +231,7 @@ func (v *visit) archive() error {
 	images, err := t.saved()
 	if err != nil {
 		_ = t.f.Close()
-		inOrder() // which reads what there is, and says so
+		inOrder() // reads what there is, and reports the damage
 		return nil
 	}
 	b, _ := t.read("manifest.json")
@@ -255,7 +256,7 @@ func (v *visit) archive() error {
 			return nil
 		}
 	}
-	// What old archives say of each layer.
+	// The metadata that old archives have for each layer.
 	var odd []string
 	for _, name := range t.order {
 		if path.Base(name) == "json" || name == "repositories" {
@@ -271,20 +272,20 @@ func (v *visit) archive() error {
 	return nil
 }
 
-// problem reports a file of the target that can't be read.
+// problem reports an unreadable file of the target.
 func (v *visit) problem(name string, err error) {
 	v.emit(scanners.Artifact{Location: rules.Location{Artifact: "file " + name}}, err)
 }
 
-// odd reads files of an archive or a layout that no manifest names: layers where they
-// are tars, else as they are.
+// odd reads files that no manifest of an archive or layout names: a tar as a layer, any other
+// file as it is.
 func (v *visit) odd(names []string, open func(name string) (io.ReadCloser, error)) {
 	for _, name := range names {
 		v.loose(name, func() (io.ReadCloser, error) { return open(name) })
 	}
 }
 
-// rest reads what an archive's own list of files does not show.
+// rest reads what the archive's list of files lacks.
 func (v *visit) rest(t *tarFile) {
 	for _, s := range t.hidden {
 		v.loose(s.name, func() (io.ReadCloser, error) { return t.section(s), nil })
@@ -314,8 +315,8 @@ func (v *visit) loose(name string, open func() (io.ReadCloser, error)) {
 	}}, nil)
 }
 
-// savedLayer is what a layer of an archive of docker save is known by. What its name or
-// the config claim is anybody's word: two files that claim one digest are two layers.
+// savedLayer returns the identifier of a layer in an archive of docker save. Its name and the
+// config are unverified, so two files with the same claimed digest remain two layers.
 func (v *visit) savedLayer(t *tarFile, file string, i int, config []byte) v1.Hash {
 	id := savedDigest(file, i, config)
 	at := fmt.Sprintf("%s\x00%d", v.target, t.files[path.Clean(file)].from)
@@ -333,8 +334,8 @@ func (v *visit) savedLayer(t *tarFile, file string, i int, config []byte) v1.Has
 	return id
 }
 
-// savedDigest is what a layer of an archive of docker save is known by: the digest
-// that its name is, else that of its content, by the config; else one of its name.
+// savedDigest derives that identifier: from the digest in the name, else from the content's
+// digest in the config, else from the name.
 func savedDigest(file string, i int, config []byte) v1.Hash {
 	base, _, _ := strings.Cut(path.Base(file), ".")
 	if h, err := v1.NewHash("sha256:" + strings.TrimPrefix(base, "sha256:")); err == nil {
@@ -352,7 +353,7 @@ func savedDigest(file string, i int, config []byte) v1.Hash {
 	return v1.Hash{Algorithm: "sha256", Hex: hex.EncodeToString(sum[:])}
 }
 
-// reference reads an image of a registry, and what is attached to it.
+// reference reads an image of a registry and what is attached to it.
 func (v *visit) reference(ref name.Reference) error {
 	at, d, err := v.s.get(v.ctx, ref)
 	if err != nil {
@@ -363,11 +364,11 @@ func (v *visit) reference(ref name.Reference) error {
 	return nil
 }
 
-// maxImages bounds what is listed of one registry.
+// maxImages is the maximum number of images listed from one registry.
 const maxImages = 100_000
 
-// registry reads the images of a registry whose repository's name begins as the
-// pattern does, the newest first.
+// registry reads the images of all repositories whose name begins with prefix, the newest
+// first.
 func (v *visit) registry(prefix string) error {
 	host, below, _ := strings.Cut(prefix, "/")
 	reg, err := name.NewRegistry(host)
@@ -419,7 +420,7 @@ func (v *visit) registry(prefix string) error {
 	return nil
 }
 
-// clean keeps a registry's error on one line: its text is the other side's.
+// clean reduces a registry's error, whose text the registry controls, to one line.
 func clean(err error) error {
 	if err == nil {
 		return nil

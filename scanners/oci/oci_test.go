@@ -54,8 +54,8 @@ func layer(t *testing.T, files ...string) v1.Layer {
 	return l
 }
 
-// image leaks in its config, its history and its layers, also where a later
-// layer deletes or overwrites.
+// image has secrets in its config, its history and its layers, and in files that a later layer
+// deletes or overwrites.
 func image(t *testing.T) v1.Image {
 	t.Helper()
 	img := v1.Image(empty.Image)

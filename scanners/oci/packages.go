@@ -15,8 +15,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 )
 
-// repositories lists those of a registry whose name begins with below: by the
-// catalog, where the registry has one for us, else by its forge's list of packages.
+// repositories lists the repositories of a registry whose name begins with below: from the
+// catalog if the registry grants access to one, otherwise from its forge's package list.
 func (v *visit) repositories(reg name.Registry, below string) ([]string, error) {
 	all, err := v.catalog(reg)
 	if err == nil || errors.Is(err, errEndless) {
@@ -45,9 +45,9 @@ func (v *visit) repositories(reg name.Registry, below string) ([]string, error) 
 	return out, nil
 }
 
-// packages asks the forge that a registry belongs to for an owner's images: GitHub
-// (docs.github.com/rest/packages) for ghcr.io, else Gitea's and Forgejo's API on the
-// registry's own host.
+// packages lists an owner's images at the registry's forge: at GitHub
+// (docs.github.com/rest/packages) for ghcr.io, otherwise by the API of Gitea and Forgejo on the
+// registry's host.
 func (v *visit) packages(reg name.Registry, owner string) ([]string, error) {
 	auth, err := authn.DefaultKeychain.Resolve(reg)
 	if err != nil {
@@ -69,7 +69,7 @@ func (v *visit) packages(reg name.Registry, owner string) ([]string, error) {
 	}
 	ask := func(path string) (out []string, err error) {
 		const perPage, mostPages = 50, 400
-		seen := map[string]bool{} // a package has an entry for each version at Gitea
+		seen := map[string]bool{} // Gitea lists each version of a package
 		for page := 1; page <= mostPages; page++ {
 			req, err := http.NewRequestWithContext(v.ctx, http.MethodGet, fmt.Sprintf("%s%s&per_page=%d&limit=%d&page=%d", base, path, perPage, perPage, page), nil)
 			if err != nil {
@@ -81,7 +81,7 @@ func (v *visit) packages(reg name.Registry, owner string) ([]string, error) {
 			case login.Username != "":
 				req.SetBasicAuth(login.Username, login.Password)
 			}
-			// A credential goes to this host and to no other.
+			// Don't follow redirects: the credential is for this host only.
 			c := &http.Client{Transport: v.s.way(), CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 			resp, err := c.Do(req)
 			if err != nil {
@@ -124,7 +124,7 @@ func (v *visit) packages(reg name.Registry, owner string) ([]string, error) {
 
 var errNoOwner = errors.New("the forge knows no such owner")
 
-// forge is where a forge's API is.
+// forge returns the base URL of the forge's API.
 func (s *Source) forge(base string) string {
 	if s.Forge != "" {
 		return s.Forge
@@ -132,7 +132,7 @@ func (s *Source) forge(base string) string {
 	return base
 }
 
-// mirrored is a reference at the mirror that the operator named for its registry.
+// mirrored returns the reference at the mirror that the operator named for its registry.
 func (s *Source) mirrored(ref name.Reference) (name.Reference, bool) {
 	to, ok := s.Mirrors[ref.Context().RegistryStr()]
 	if !ok {
@@ -146,7 +146,7 @@ func (s *Source) mirrored(ref name.Reference) (name.Reference, bool) {
 	return m, err == nil
 }
 
-// get reads a manifest, at the mirror first where there is one.
+// get reads a manifest, from the mirror first if there is one.
 func (s *Source) get(ctx context.Context, ref name.Reference) (name.Reference, *remote.Descriptor, error) {
 	if m, ok := s.mirrored(ref); ok {
 		if d, err := remote.Get(m, options(ctx, s.way())...); err == nil {

@@ -14,7 +14,7 @@ import (
 	"github.com/quellhq/quell/scanners/contracttest"
 )
 
-// GitHub's list of packages: of an organisation, else of a person.
+// GitHub lists packages by organisation or by user.
 func TestPackagesOfGitHub(t *testing.T) {
 	var asked []string
 	pkg := func(id int, name string) string {

@@ -13,19 +13,19 @@ import (
 	"github.com/quellhq/quell/scanners"
 )
 
-// How long a registry may keep a scan waiting. Requests that get no answer are repeated
-// twice by the library, so that it gives up within a minute.
+// Time limits for a registry. The library repeats unanswered requests twice, so it gives up
+// within a minute.
 const (
 	dialTime   = 10 * time.Second
 	answerTime = 12 * time.Second
-	// A body has to bring leastBytes in each bodyTime that is spent on waiting for it.
+	// A body must deliver leastBytes in each bodyTime spent waiting for it.
 	bodyTime   = 20 * time.Second
 	leastBytes = 4 << 10
 )
 
 var errSlow = scanners.OfKind(scanners.GapLimitTime, errors.New("the registry sends next to nothing: given up"))
 
-// patient is the way to registries, which ends waiting.
+// patient returns a transport to registries that enforces these limits.
 func patient() http.RoundTripper {
 	next := remote.DefaultTransport
 	if t, ok := next.(*http.Transport); ok {
@@ -47,8 +47,8 @@ func (p patience) RoundTrip(req *http.Request) (*http.Response, error) {
 	return res, err
 }
 
-// slowly ends a body that brings too little. Only the time within Read counts: a scan
-// may take as long as it needs between two reads.
+// slowly fails a body that is too slow. Only the time within Read counts, because a scan can
+// take any time between two reads.
 type slowly struct {
 	body  io.ReadCloser
 	left  time.Duration

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// trickle brings some bytes at a time, each after a while.
+// trickle returns a few bytes at a time, each after a delay.
 type trickle struct {
 	each   int
 	every  time.Duration

@@ -45,14 +45,14 @@ import (
 	"github.com/quellhq/quell/scanners/sqlite"
 )
 
-// wanted is where a planted secret has to be said to stand.
+// wanted is the location that the scan must report for a planted secret.
 type wanted struct {
 	what     string
-	artifact string // the beginning of its name
+	artifact string // prefix
 	path     string
-	layer    int               // which one, from 1; 0: none
-	notes    map[string]string // a part of each
-	// only says in which forms there is such a place; nil: in all.
+	layer    int               // counted from 1; 0: none
+	notes    map[string]string // expected substrings
+	// only lists the formats that have such a place; nil: all.
 	only []string
 }
 
@@ -129,8 +129,8 @@ func database(t testing.TB, value string) string {
 	return string(b)
 }
 
-// plant makes an index of two platforms with a secret in each place where an image
-// keeps bytes.
+// plant returns an index of two platforms with a secret in each place where an image stores
+// bytes.
 func plant(t testing.TB) (v1.ImageIndex, v1.Image, map[int]wanted) {
 	t.Helper()
 	want := map[int]wanted{}
@@ -224,7 +224,7 @@ func plant(t testing.TB) (v1.ImageIndex, v1.Image, map[int]wanted) {
 	return idx, img, want
 }
 
-// scanWith runs a source of the caller's as a scan does.
+// scanWith scans the source src.
 func scanWith(t testing.TB, src *oci.Source) ([]*rules.Finding, []scanners.Gap, scanners.Stats) {
 	t.Helper()
 	set, err := rules.Builtin()
@@ -355,7 +355,7 @@ func TestASecretInEachPlace(t *testing.T) {
 			n++
 			in := layers
 			if kind == "docker" {
-				// Its layers are written anew: what matters is which one it is.
+				// The conversion rewrites the layers, so only their order is comparable.
 				in = saved
 				delete(w.notes, "platform")
 			}
@@ -439,7 +439,7 @@ func TestASecretInEachPlace(t *testing.T) {
 	if _, gaps, _ = scanWith(t, &oci.Source{Targets: []string{"docker-daemon:x"}, Socket: filepath.Join(dir, "none")}); len(gaps) != 1 || !strings.Contains(gaps[0].Error(), "no daemon") {
 		t.Errorf("%v", gaps)
 	}
-	// One platform alone.
+	// One platform only.
 	found, gaps, _ = scanWith(t, &oci.Source{Targets: []string{lay}, Platform: "linux/arm64"})
 	if len(gaps) > 0 || missing(found, 3, wanted{}, nil) != "not found" {
 		t.Errorf("the other platform is read: %v", gaps)
@@ -562,8 +562,8 @@ func (s *shelf) Remember(_ context.Context, k string, v []byte) {
 	s.m[k] = bytes.Clone(v)
 }
 
-// The second image shares all layers but one: the others are not read again, and
-// what was found is found again.
+// The second image shares all layers except one. The scan does not read them again, and still
+// reports their findings.
 func TestTheSecondImageCostsWhatIsNew(t *testing.T) {
 	fetched := map[string]int{}
 	var mu sync.Mutex
@@ -623,8 +623,8 @@ func TestTheSecondImageCostsWhatIsNew(t *testing.T) {
 	}
 }
 
-// What an archive of docker save calls a layer is its own word: it neither uses nor
-// makes the memory of a digest.
+// The layer names in an archive of docker save are unverified: they neither use nor create the
+// memory of a digest.
 func TestAnArchiveCantSpeakForADigest(t *testing.T) {
 	leaky := static.NewLayer(gz(tarOf(t, "leak.txt", cookie(0)+"\n")), types.OCILayer)
 	id := must(leaky.Digest())
@@ -648,7 +648,7 @@ func TestAnArchiveCantSpeakForADigest(t *testing.T) {
 	}
 }
 
-// Bad images: an error for what is wrong, and the rest is read.
+// Damaged images: the scan reports the damage and reads the rest.
 func TestHostileImages(t *testing.T) {
 	good := static.NewLayer(gz(tarOf(t, "good.txt", cookie(0)+"\n")), types.OCILayer)
 	bomb := func() []byte {
@@ -674,8 +674,8 @@ func TestHostileImages(t *testing.T) {
 		"a wrong media type":      {layer: static.NewLayer(whole, types.OCILayerZStd), want: []int{3}, clean: true},
 		"an encrypted layer":      {layer: static.NewLayer([]byte("xxxx"), "application/vnd.oci.image.layer.v1.tar+gzip+encrypted")},
 		"an empty layer":          {layer: static.NewLayer(nil, types.OCILayer), clean: true},
-		"a text behind the end":   {layer: static.NewLayer(gz(append(tarOf(t, "a.txt", "x"), cookie(3)...)), types.OCILayer), want: []int{3}, clean: true},
-		"a layer behind the end":  {layer: static.NewLayer(append(tarOf(t, "a.txt", "x"), tarOf(t, "b.txt", cookie(3)+"\n")...), types.OCIUncompressedLayer), want: []int{3}, clean: true},
+		"a text after the end":    {layer: static.NewLayer(gz(append(tarOf(t, "a.txt", "x"), cookie(3)...)), types.OCILayer), want: []int{3}, clean: true},
+		"a layer after the end":   {layer: static.NewLayer(append(tarOf(t, "a.txt", "x"), tarOf(t, "b.txt", cookie(3)+"\n")...), types.OCIUncompressedLayer), want: []int{3}, clean: true},
 		"a bomb":                  {layer: static.NewLayer(bomb(), types.OCILayer)},
 		"a header that is no tar": {layer: static.NewLayer(gz(append(tarOf(t, "a.txt", cookie(3)+"\n")[:1024], bytes.Repeat([]byte("x"), 2048)...)), types.OCILayer), want: []int{3}},
 	} {
@@ -699,7 +699,7 @@ func TestHostileImages(t *testing.T) {
 			}
 		})
 	}
-	// An archive that says of no image what is in it is read all the same.
+	// The scan also reads an archive that lists no image.
 	loose := filepath.Join(t.TempDir(), "loose.tar")
 	if err := os.WriteFile(loose, tarOf(t, "aa/layer.tar", string(tarOf(t, "etc/a.txt", cookie(6)+"\n")), "repositories", "{}"), 0o600); err != nil {
 		t.Fatal(err)
@@ -707,7 +707,7 @@ func TestHostileImages(t *testing.T) {
 	if found, gaps, _ := scanWith(t, &oci.Source{Targets: []string{loose}}); missing(found, 6, wanted{path: "etc/a.txt", layer: 9}, nil) != "" || len(gaps) != 1 || !strings.Contains(gaps[0].Error(), "neither an index.json nor a manifest.json") {
 		t.Errorf("%d findings, %v", len(found), gaps)
 	}
-	// A blob that is not what its digest says, one that is gone, one that nobody names.
+	// A blob that does not match its digest, a missing blob, and one that no manifest names.
 	img, err := mutate.AppendLayers(empty.Image, good)
 	if err != nil {
 		t.Fatal(err)
@@ -744,7 +744,7 @@ type zeros struct{}
 
 func (zeros) Read(b []byte) (int, error) { clear(b); return len(b), nil }
 
-// A registry without a catalog: its forge is asked for the owner's packages.
+// For a registry without a catalog, quell lists the owner's packages at its forge.
 func TestPackagesOfAForge(t *testing.T) {
 	reg := registry.New(registry.Logger(log.New(io.Discard, "", 0)))
 	pages := 0
@@ -789,7 +789,7 @@ func TestPackagesOfAForge(t *testing.T) {
 	if _, gaps, _ := scanWith(t, &oci.Source{Targets: []string{host + "/nobody/*"}}); len(gaps) != 1 || !strings.Contains(gaps[0].Error(), "no such owner") {
 		t.Errorf("%v", gaps)
 	}
-	// A mirror is asked first, and what it lacks is fetched from its registry.
+	// A mirror is tried first; what it lacks is fetched from the registry.
 	mirror := httptest.NewServer(registry.New(registry.Logger(log.New(io.Discard, "", 0))))
 	defer mirror.Close()
 	at := strings.TrimPrefix(mirror.URL, "http://")

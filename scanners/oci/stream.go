@@ -25,12 +25,11 @@ import (
 	"github.com/quellhq/quell/scanners/archive"
 )
 
-// daemonPrefix names an image of the daemon that runs on this machine.
+// daemonPrefix marks an image of the Docker daemon on this machine.
 const daemonPrefix = "docker-daemon:"
 
-// stream reads images that come as one archive in its own order, of either form:
-// standard input, and what a daemon gives. Nothing of it is kept but its documents;
-// which layer belongs where is told once all of it was read.
+// stream reads an archive of images sequentially, in either format: from standard input or from
+// a daemon. It keeps only the documents, and assigns layers to images after the end.
 func (v *visit) stream(open func(context.Context) (io.ReadCloser, error)) {
 	s := v.s
 	loc := rules.Location{Source: "image", Artifact: "archive " + v.target}
@@ -46,7 +45,7 @@ func (v *visit) stream(open func(context.Context) (io.ReadCloser, error)) {
 		}
 		defer in.Close()
 		docs := map[string][]byte{}
-		kept := int64(0) // bytes of docs
+		kept := int64(0) // total size of docs
 		layers := map[string]bool{}
 		for t := tar.NewReader(in); ; {
 			h, err := t.Next()
@@ -122,7 +121,7 @@ func (v *visit) stream(open func(context.Context) (io.ReadCloser, error)) {
 	}}, nil)
 }
 
-// told is a document of an archive in its own order, named by what stands in it.
+// told returns the artifact of a document in such an archive, labelled by its content.
 func (s *Source) told(name string, b []byte) scanners.Artifact {
 	var d struct {
 		RootFS            *json.RawMessage
@@ -140,7 +139,7 @@ func (s *Source) told(name string, b []byte) scanners.Artifact {
 	return s.document("image document", name, b)
 }
 
-// arrange finds out from an archive's documents which image each layer is of.
+// arrange determines from the archive's documents which image each layer belongs to.
 func (s *Source) arrange(docs map[string][]byte) error {
 	place := func(label, platform string, config []byte, ids []v1.Hash) {
 		by := history(config, len(ids))
@@ -190,7 +189,7 @@ func (s *Source) arrange(docs map[string][]byte) error {
 	return nil
 }
 
-// platformOf is what an index says of the manifest with the digest.
+// platformOf returns the platform that an index states for the manifest with the digest.
 func platformOf(docs map[string][]byte, digest string) string {
 	for _, b := range docs {
 		var m manifest
@@ -206,8 +205,8 @@ func platformOf(docs map[string][]byte, digest string) string {
 	return ""
 }
 
-// daemon asks the Docker daemon on this machine for an image, as docker save does
-// (Docker Engine API, ImageGet). Only a socket is spoken to.
+// daemon fetches an image from the Docker daemon on this machine, as docker save does (Docker
+// Engine API, ImageGet). It connects to a Unix socket only.
 func (s *Source) daemon(image string) func(context.Context) (io.ReadCloser, error) {
 	return func(ctx context.Context) (io.ReadCloser, error) {
 		socket := cmp.Or(s.Socket, "/var/run/docker.sock")
