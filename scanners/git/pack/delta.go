@@ -4,7 +4,7 @@ import "errors"
 
 var errDelta = errors.New("damaged delta")
 
-// uvarint reads a size as deltas write it: seven bits at a time, the lowest first.
+// uvarint reads a size as deltas encode it: seven bits per byte, the lowest first.
 func uvarint(d []byte) (v int64, rest []byte, err error) {
 	for i, shift := 0, 0; i < len(d) && shift <= 56; i, shift = i+1, shift+7 {
 		v |= int64(d[i]&0x7f) << shift
@@ -15,7 +15,7 @@ func uvarint(d []byte) (v int64, rest []byte, err error) {
 	return 0, nil, errDelta
 }
 
-// resultSize is how large what a delta makes is, by its own word.
+// resultSize returns the result's size, as the delta's header states it.
 func resultSize(d []byte, base int) (int64, []byte, error) {
 	from, d, err := uvarint(d)
 	if err != nil {
@@ -27,8 +27,8 @@ func resultSize(d []byte, base int) (int64, []byte, error) {
 	return uvarint(d)
 }
 
-// apply makes an object of its base and a delta's instructions: dst has the
-// size that the delta said.
+// apply builds an object from its base and a delta's instructions. dst has the size that the
+// delta states.
 func apply(dst, base, d []byte) error {
 	o := 0
 	for len(d) > 0 {
@@ -44,7 +44,7 @@ func apply(dst, base, d []byte) error {
 			continue
 		}
 		var off, n int
-		if c&0x7f == 0x7f { // the longest form needs no test for each byte
+		if c&0x7f == 0x7f { // a fast path for all seven argument bytes
 			if len(d) < 7 {
 				return errDelta
 			}

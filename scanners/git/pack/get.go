@@ -8,13 +8,13 @@ import (
 	"runtime/debug"
 )
 
-// Getter reads single objects of packs. It is for one goroutine.
+// Getter reads single objects of packs. It is not safe for concurrent use.
 type Getter struct {
 	z     inflater
 	delta []byte
 }
 
-// guard makes an error of a fault and of a panic.
+// guard turns a fault or a panic into an error.
 func guard(err *error) func() {
 	old := debug.SetPanicOnFault(true)
 	return func() {
@@ -25,14 +25,14 @@ func guard(err *error) func() {
 	}
 }
 
-// Get reads the object at position i of the index. base gives objects that are not
-// in the pack; it may be nil.
+// Get reads the object at position i of the index. base returns objects that are not in the
+// pack; it can be nil.
 func (g *Getter) Get(p *Pack, i int, base func(id []byte) (Kind, []byte, error)) (kind Kind, data []byte, err error) {
 	defer guard(&err)()
 	off := p.offset(i)
 	var chain []entry
 	var offs []int64
-	// As in a walk: what the index's checksum says is whole is whole.
+	// As in a walk, the index's checksum outweighs the stream's own.
 	whole := func(err error, off int64) bool { return err == nil || errors.Is(err, errAdler) && p.sound(off) }
 	for {
 		if off < 0 {
@@ -101,8 +101,8 @@ func (g *Getter) Get(p *Pack, i int, base func(id []byte) (Kind, []byte, error))
 	return kind, data, nil
 }
 
-// sound reports whether the bytes of the object at an offset are those that the index
-// was made of. It looks at all offsets for where they end: it is asked of damage alone.
+// sound reports whether the bytes of the object at an offset match the index's checksum. It
+// scans all offsets for the object's end, so it is for damaged objects only.
 func (p *Pack) sound(off int64) bool {
 	if p.crcs == nil {
 		return false
@@ -123,8 +123,8 @@ func (p *Pack) sound(off int64) bool {
 	return err == nil && crc32.ChecksumIEEE(b) == binary.BigEndian.Uint32(p.crcs[4*at:])
 }
 
-// Kind finds out what the object at position i is, from headers alone. A delta of
-// an object that is not in the pack gives 0.
+// Kind determines the kind of the object at position i from headers alone. It returns 0 for a
+// delta whose base is not in the pack.
 func (p *Pack) Kind(i int) (kind Kind, err error) {
 	defer guard(&err)()
 	off := p.offset(i)
@@ -151,8 +151,9 @@ func (p *Pack) Kind(i int) (kind Kind, err error) {
 	return 0, errors.New("delta of itself")
 }
 
-// compressed gives the bytes that an object's stream is in: as many as it may take,
-// a stored block for each 16 KiB and what writers add, and not all that follows.
+// compressed returns the bytes that contain an object's stream. It bounds them by the size that
+// deflate needs at most, with a stored block for each 16 KiB, rather than returning the rest of
+// the pack.
 func (p *Pack) compressed(e entry) ([]byte, error) {
 	return p.data.at(e.data, min(p.end-e.data, e.size+e.size>>8+64<<10))
 }

@@ -17,15 +17,15 @@ import (
 	"testing"
 )
 
-// object is one of a pack that a test writes.
+// object is an object of a pack that a test writes.
 type object struct {
 	kind   Kind
-	data   []byte // what is deflated: the object, or the delta
-	size   int64  // that its header says; 0: the true one
-	base   int    // ofsDelta: which object, by position
-	offset int64  // ofsDelta: how far back, where base is -1
+	data   []byte // before compression: the object or the delta
+	size   int64  // size in the header; 0: the true one
+	base   int    // ofsDelta: position of the base object
+	offset int64  // ofsDelta: distance to the base if base is -1
 	refID  []byte
-	raw    []byte // instead of a zlib stream
+	raw    []byte // replaces the zlib stream
 }
 
 func header(kind Kind, size int64) []byte {
@@ -57,7 +57,7 @@ func zipped(b []byte) []byte {
 	return out.Bytes()
 }
 
-// write makes a pack and its index. The ids are made up, in order.
+// write writes a pack and its index. The ids are invented and in order.
 func write(t testing.TB, dir string, objs []object) {
 	t.Helper()
 	var b bytes.Buffer
@@ -111,7 +111,7 @@ func write(t testing.TB, dir string, objs []object) {
 	}
 }
 
-// sealed is an index with the checksum that is its end.
+// sealed appends the checksum to an index.
 func sealed(idx []byte) []byte {
 	sum := sha1.Sum(idx[:len(idx)-20])
 	return append(idx[:len(idx)-20], sum[:]...)
@@ -134,7 +134,7 @@ func size(n int) []byte {
 	}
 }
 
-// read walks a pack and gives what was read, and what was said to be wrong.
+// read walks a pack and returns the objects and the reported errors.
 func read(t testing.TB, dir string) (got map[string]string, bad []string) {
 	t.Helper()
 	root, err := os.OpenRoot(dir)
@@ -179,16 +179,16 @@ func read(t testing.TB, dir string) (got map[string]string, bad []string) {
 	return got, withoutChecksums(bad)
 }
 
-// withoutChecksums leaves out what is said of the index's checksums: those of these
-// packs are zeros.
+// withoutChecksums drops the errors about the index's checksums, which are zeros in these
+// packs.
 func withoutChecksums(bad []string) []string {
 	return slices.DeleteFunc(bad, func(s string) bool { return strings.Contains(s, "bytes are not those") })
 }
 
 func ok(got map[string]string, p *Pack, i int) bool { _, ok := got[string(p.ID(i))]; return ok }
 
-// Each of these packs has a good blob at the beginning and at the end. Whatever is
-// between is an error of its own.
+// Each of these packs has a valid blob at the beginning and at the end. Each object between
+// them causes an error of its own.
 func TestHostilePacks(t *testing.T) {
 	good := object{kind: Blob, data: []byte("a blob that is as it should be")}
 	copyAll := func(n int) []byte { return append(append(size(n), size(n)...), 0x90, byte(n)) }
@@ -206,7 +206,7 @@ func TestHostilePacks(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		objs []object
-		bad  int // how many objects are wrong; -1: none
+		bad  int // number of bad objects; -1: none
 		why  string
 	}{
 		{"nothing wrong", nil, -1, ""},
@@ -217,10 +217,10 @@ func TestHostilePacks(t *testing.T) {
 		{"an offset before the pack", []object{{kind: ofsDelta, base: -1, offset: 1 << 40, data: copyAll(n)}}, 1, "outside"},
 		{"an offset into the middle of an object", []object{{kind: ofsDelta, base: -1, offset: 3, data: copyAll(n)}}, 1, "no object"},
 		{"an offset of nothing", []object{{kind: ofsDelta, base: -1, offset: 0, data: copyAll(n)}}, 1, "outside"},
-		{"a header that says less", []object{{kind: Blob, data: []byte("longer than said"), size: 3}}, 1, "size"},
-		{"a header that says more", []object{{kind: Blob, data: []byte("short"), size: 500}}, 1, "size"},
-		{"a header that says a petabyte", []object{{kind: Blob, data: []byte("short"), size: 1 << 50}}, 1, ""},
-		{"a delta whose header says 400 MB", []object{{kind: ofsDelta, base: 0, data: copyAll(n), size: 400 << 20}}, 1, "size"},
+		{"a header that states a smaller size", []object{{kind: Blob, data: []byte("longer than said"), size: 3}}, 1, "size"},
+		{"a header that states a larger size", []object{{kind: Blob, data: []byte("short"), size: 500}}, 1, "size"},
+		{"a header that states a petabyte", []object{{kind: Blob, data: []byte("short"), size: 1 << 50}}, 1, ""},
+		{"a delta whose header states 400 MB", []object{{kind: ofsDelta, base: 0, data: copyAll(n), size: 400 << 20}}, 1, "size"},
 		{"an unknown kind", []object{{kind: 5, data: []byte("x")}}, 1, "unknown kind"},
 		{"kind 0", []object{{kind: 0, data: []byte("x")}}, 1, "unknown kind"},
 		{"no zlib stream", []object{{kind: Blob, raw: []byte("this is no zlib stream at all")}}, 1, "zlib"},
@@ -228,7 +228,7 @@ func TestHostilePacks(t *testing.T) {
 		{"a stream of a damaged block", []object{{kind: Blob, size: 20, raw: []byte{0x78, 0x9c, 0x07, 0xff, 0xff, 0xff}}}, 1, ""},
 		{"a wrong checksum", []object{{kind: Blob, data: []byte("text"), raw: append(zipped([]byte("text"))[:len(zipped([]byte("text")))-1], 0x55)}}, 1, "checksum"},
 		{"a delta for a base of another size", []object{{kind: ofsDelta, base: 0, data: copyAll(n + 1)}}, 1, "another object"},
-		{"a copy from behind the base's end", []object{{kind: ofsDelta, base: 0, data: append(append(size(n), size(10)...), 0x91, 250, 10)}}, 1, "damaged delta"},
+		{"a copy from beyond the base's end", []object{{kind: ofsDelta, base: 0, data: append(append(size(n), size(10)...), 0x91, 250, 10)}}, 1, "damaged delta"},
 		{"a copy over the result's end", []object{{kind: ofsDelta, base: 0, data: append(append(size(n), size(3)...), 0x90, 20)}}, 1, "damaged delta"},
 		{"a result that stays short", []object{{kind: ofsDelta, base: 0, data: append(append(size(n), size(300)...), 0x90, 20)}}, 1, "damaged delta"},
 		{"an insert that is cut off", []object{{kind: ofsDelta, base: 0, data: append(append(size(n), size(30)...), 30, 'x')}}, 1, "damaged delta"},
@@ -257,8 +257,8 @@ func TestHostilePacks(t *testing.T) {
 	}
 }
 
-// A hundred thousand objects of some megabytes each, from a pack of one: the sum is
-// bounded.
+// A pack of one object expands to a hundred thousand objects of some megabytes each. The total
+// is bounded.
 func TestAPackThatExpandsWithoutEndIsLeft(t *testing.T) {
 	dir := t.TempDir()
 	objs := []object{{kind: Blob, data: make([]byte, 65536)}}
@@ -308,8 +308,7 @@ func TestDamagedIndexes(t *testing.T) {
 	}
 }
 
-// Whatever bytes there are, nothing panics, and what is read in bulk is what is
-// read one by one.
+// No input causes a panic, and bulk reading agrees with reading one by one.
 func FuzzPack(f *testing.F) {
 	dir := f.TempDir()
 	write(f, dir, []object{{kind: Blob, data: []byte("some text of a blob")}, {kind: ofsDelta, base: 0, data: append(append(size(19), size(9)...), 0x90, 9)},
@@ -344,7 +343,7 @@ func FuzzPack(f *testing.F) {
 	})
 }
 
-// Bytes flipped at random: never more than errors, and most of the pack is read.
+// Random bit flips only cause errors, and most of the pack is still read.
 func TestFlippedBytes(t *testing.T) {
 	r := rand.New(rand.NewPCG(5, 5))
 	dir := t.TempDir()
@@ -370,8 +369,8 @@ func TestFlippedBytes(t *testing.T) {
 	}
 }
 
-// An object whose bytes are not those that the index was made of is said, and read
-// all the same where it is whole.
+// The walk reports an object that does not match the index's checksum, and still returns it if
+// it decodes completely.
 func TestTheIndexsChecksumsAreCompared(t *testing.T) {
 	dir := t.TempDir()
 	write(t, dir, []object{{kind: Blob, data: []byte("one")}, {kind: Blob, data: []byte("two")}})
@@ -396,8 +395,8 @@ func TestTheIndexsChecksumsAreCompared(t *testing.T) {
 	}
 }
 
-// Deltas that name their base by its id, in a pack without an index: before it and
-// behind it, and of a base that is elsewhere.
+// Deltas that name their base by id, in a pack without an index: the base is before the delta,
+// after it, or elsewhere.
 func TestAPackWithoutAnIndexAndDeltasByID(t *testing.T) {
 	id := func(b string) []byte {
 		sum := sha1.Sum(fmt.Appendf(nil, "blob %d\x00%s", len(b), b))
@@ -442,7 +441,7 @@ func TestAPackWithoutAnIndexAndDeltasByID(t *testing.T) {
 	}
 }
 
-// grown is a delta that makes n bytes of a base of n bytes: all new.
+// grown returns a delta that replaces a base of n bytes by n new bytes.
 func grown(n int, c byte) []byte {
 	out := append(size(n), size(n)...)
 	for left := n; left > 0; left -= 100 {
@@ -452,8 +451,8 @@ func grown(n int, c byte) []byte {
 	return out
 }
 
-// A tree of deltas each of which is needed until its last child is made is cut where
-// it takes too much memory, and what is cut off is said.
+// In this tree, every base is needed until its last child is read. The walk abandons what would
+// take too much memory, and reports it.
 func TestBasesThatAreTooMuchToKeep(t *testing.T) {
 	dir := t.TempDir()
 	// Two of each, so that a branch's base is needed while the first one is read.
@@ -498,8 +497,9 @@ func TestBasesThatAreTooMuchToKeep(t *testing.T) {
 	}
 }
 
-// What the index's checksum covers is read, in bulk and one by one, though the sum over
-// what comes out is wrong, which is said; without it, it is damaged.
+// An object whose bytes match the index's checksum is read, in bulk and alone, although the
+// checksum of its content is wrong, and the walk reports that. Without the index's checksum the
+// object counts as damaged.
 func TestTheIndexsChecksumIsEnough(t *testing.T) {
 	bad := zipped([]byte("content"))
 	bad[len(bad)-1] ^= 1
@@ -512,7 +512,7 @@ func TestTheIndexsChecksumIsEnough(t *testing.T) {
 	if got, said := read(t, dir); len(got) != 1 || len(said) != 2 {
 		t.Errorf("with other checksums: %d read, %q", len(got), said)
 	}
-	// The index as index-pack would have made it, had it not looked.
+	// The index as index-pack would write it without verification.
 	packed, err := os.ReadFile(filepath.Join(dir, "pack-x.pack"))
 	if err != nil {
 		t.Fatal(err)

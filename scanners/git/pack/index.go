@@ -15,14 +15,14 @@ import (
 	"strings"
 )
 
-// Index opens a pack that has no index, as bundles and fetches that broke off
-// leave, and makes one: all objects are inflated once for it. from is where the
-// pack begins in the file. An error beside a pack tells what of it can't be read.
+// Index opens a pack that has no index, as bundles and interrupted fetches leave it, and builds
+// one by decompressing every object once. An error returned together with a Pack names what
+// can't be read.
 func Index(fs FS, name string, hashLen int, base func(id []byte) (Kind, []byte, error)) (*Pack, error) {
 	return IndexAt(fs, name, 0, hashLen, base)
 }
 
-// IndexAt is Index for a pack that begins in the middle of a file.
+// IndexAt is Index for a pack that begins at the offset from of a file.
 func IndexAt(fs FS, name string, from int64, hashLen int, base func(id []byte) (Kind, []byte, error)) (*Pack, error) {
 	p := &Pack{Name: path.Base(name), HashLen: hashLen}
 	var err error
@@ -36,7 +36,7 @@ func IndexAt(fs FS, name string, from int64, hashLen int, base func(id []byte) (
 	return index(p, base)
 }
 
-// index makes the index of a pack that has none.
+// index builds the index of a pack.
 func index(p *Pack, base func(id []byte) (Kind, []byte, error)) (_ *Pack, err error) {
 	defer func() {
 		if x := recover(); x != nil {
@@ -64,13 +64,13 @@ func index(p *Pack, base func(id []byte) (Kind, []byte, error)) (_ *Pack, err er
 	return p, err
 }
 
-// IndexBytes is Index for a pack that is in memory.
+// IndexBytes is Index for a pack in memory.
 func IndexBytes(b []byte, hashLen int) (p *Pack, err error) {
 	return index(&Pack{Name: "pack", HashLen: hashLen, data: inMemory(b)}, nil)
 }
 
-// sequence finds where the objects begin, by inflating each. Where one is damaged
-// the next can't be found: the rest is lost.
+// sequence locates the objects by decompressing each. After a damaged object the next one can't
+// be located, so the rest is lost.
 func (p *Pack) sequence(n uint32) (offs []int64, err error) {
 	var z inflater
 	var buf []byte
@@ -94,7 +94,8 @@ func (p *Pack) sequence(n uint32) (offs []int64, err error) {
 	return offs, nil
 }
 
-// measure gives how many bytes of src the stream of size bytes that it begins with is.
+// measure returns the compressed size in bytes of the stream at the beginning of src, whose
+// content has size bytes.
 func (z *inflater) measure(buf *[]byte, src []byte, size int64) (int64, error) {
 	if size > deflateRatio*(int64(len(src))+1) {
 		return 0, errSize
@@ -118,10 +119,10 @@ func (z *inflater) measure(buf *[]byte, src []byte, size int64) (int64, error) {
 	return s.z.Offset(), nil
 }
 
-// NewHash is the hash of ids that are n bytes long.
+// NewHash returns the hash for ids of n bytes: SHA-1 for 20, SHA-256 for 32.
 func NewHash(n int) hash.Hash { return newHash(n) }
 
-// Hash begins the hash of an object with what precedes its bytes.
+// Hash writes the header that precedes an object's bytes in its hash.
 func Hash(h hash.Hash, kind Kind, size int64) {
 	_, _ = fmt.Fprintf(h, "%s %d\x00", kind, size)
 }
@@ -133,8 +134,8 @@ func newHash(n int) hash.Hash {
 	return sha1.New()
 }
 
-// identify reads all objects for their ids: nil for one that can't be read. What is
-// a delta of an id is made once that id is known.
+// identify computes the id of each object; nil for one that can't be read. It applies deltas
+// that name their base by id as soon as that id is known.
 func (w *Walk) identify(base func(id []byte) (Kind, []byte, error)) [][]byte {
 	ids := make([][]byte, len(w.off))
 	waiting := map[string][]int32{}
@@ -164,7 +165,7 @@ func (w *Walk) identify(base func(id []byte) (Kind, []byte, error)) [][]byte {
 	}
 	none := func(Object) error { return nil }
 	_ = w.Run(context.Background(), none)
-	// What is left is made of objects that are elsewhere, and others of it.
+	// The remaining objects are deltas of objects elsewhere, directly or indirectly.
 	for base != nil && len(waiting) > 0 {
 		var next []int32
 		for i, list := range waiting {
@@ -183,7 +184,7 @@ func (w *Walk) identify(base func(id []byte) (Kind, []byte, error)) [][]byte {
 	return ids
 }
 
-// adopt makes the index of what was found.
+// adopt builds the index from these offsets and ids.
 func (p *Pack) adopt(offs []int64, ids [][]byte) {
 	order := make([]int, 0, len(offs))
 	for k := range offs {
@@ -208,22 +209,22 @@ func (p *Pack) adopt(offs []int64, ids [][]byte) {
 	}
 }
 
-// Bundle is the head of a git bundle.
+// Bundle is the header of a git bundle.
 type Bundle struct {
 	HashLen int
 	Refs    map[string]string // name to id in hex
-	// Prerequisites are commits that the reader is expected to have.
+	// Prerequisites are commits that the reader must already have.
 	Prerequisites []string
-	Pack          int64 // where the pack begins
+	Pack          int64 // offset of the pack
 }
 
-// BundleMagic is how a bundle begins.
+// BundleMagic is the beginning of a bundle.
 const BundleMagic = "# v"
 
-// ErrCut is ParseBundle's error where there is not enough of a bundle's beginning.
+// ErrCut is the error of ParseBundle if b does not contain the whole header.
 var ErrCut = errors.New("a bundle's head that does not end")
 
-// ParseBundle reads a bundle's head, of which b is the beginning.
+// ParseBundle parses the header of a bundle that begins with b.
 func ParseBundle(b []byte) (Bundle, error) {
 	out := Bundle{HashLen: 20, Refs: map[string]string{}}
 	first, rest, _ := bytes.Cut(b, []byte{'\n'})

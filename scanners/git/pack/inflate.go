@@ -15,20 +15,20 @@ var (
 	errZlib  = errors.New("not a zlib stream")
 )
 
-// inflater inflates one zlib stream after another.
+// inflater decompresses one zlib stream after another.
 type inflater struct {
 	d inflate.Decoder
 }
 
-// Decoding is faster where so many bytes stand behind a stream, and are free behind
-// what it gives.
+// The number of readable bytes after a stream, and of writable bytes after its output, that
+// make decoding faster.
 const (
 	spareIn  = 32
 	spareOut = 300
 )
 
-// into inflates src to exactly len(dst) bytes, and gives how many of src it took. Bytes
-// up to the capacities of both may be read and written over.
+// into decompresses src to exactly len(dst) bytes, and returns the stream's size in bytes. It
+// can read src and overwrite dst up to their capacities.
 func (z *inflater) into(dst, src []byte) (int, error) {
 	if !inflate.IsZlib(src) {
 		return 0, errZlib
@@ -57,11 +57,10 @@ func inflateError(err error) error {
 	return fmt.Errorf("inflate: %w", err)
 }
 
-// deflateRatio is the most bytes that deflate makes of one: a header that says more
-// lies.
+// deflateRatio is the maximum expansion of deflate. A header that states more is wrong.
 const deflateRatio = 1032
 
-// bytes inflates src to size bytes, in buf where it is large enough.
+// bytes decompresses src to size bytes, into buf if that is large enough.
 func (z *inflater) bytes(buf, src []byte, size int64) ([]byte, error) {
 	if size > deflateRatio*(int64(len(src))+1) {
 		return buf, errSize
@@ -73,10 +72,10 @@ func (z *inflater) bytes(buf, src []byte, size int64) ([]byte, error) {
 	return buf[:size], err
 }
 
-// roomFor is how much is made for n bytes, so that it may be used for more again.
+// roomFor returns the capacity to allocate for n bytes, with a reserve for reuse.
 func roomFor(n int64) int64 { return n + min(n/4, 1<<20) + 512 }
 
-// stream gives an object's bytes as they are inflated, and checks them at the end.
+// stream decompresses an object and verifies its size and checksum at the end.
 type stream struct {
 	z    *inflate.Zlib
 	left int64
@@ -90,7 +89,7 @@ func newStream(src io.Reader, size int64) (*stream, error) {
 	return &stream{z, size}, nil
 }
 
-// Close lets what the stream holds be used again.
+// Close releases the decoder for reuse.
 func (s *stream) Close() error { return s.z.Close() }
 
 func (s *stream) Read(b []byte) (int, error) {

@@ -8,16 +8,16 @@ import (
 	"os"
 )
 
-// mapping is a file whose bytes are read when they are asked for.
+// mapping is a file that is read on demand.
 type mapping struct {
 	stamp string
 	f     *os.File
-	b     []byte // instead of a file
+	b     []byte // used instead of a file
 	from  int64
 	n     int64
 }
 
-// skip leaves out what stands before a pack.
+// skip drops the bytes before a pack.
 func (m *mapping) skip(n int64) error {
 	if n < 0 || n > m.n {
 		return errors.New("ends before the pack")

@@ -10,14 +10,14 @@ import (
 	"syscall"
 )
 
-// mapping is a file's bytes. Where a file can't be mapped its bytes are read.
+// mapping is a memory-mapped file, or its content if it can't be mapped.
 type mapping struct {
 	stamp string
-	b     []byte // from where the pack begins
-	whole []byte // what is mapped
+	b     []byte // from the beginning of the pack
+	whole []byte // the whole mapping
 }
 
-// skip leaves out what stands before a pack.
+// skip drops the bytes before a pack.
 func (m *mapping) skip(n int64) error {
 	if n < 0 || n > int64(len(m.b)) {
 		return errors.New("ends before the pack")
@@ -56,8 +56,8 @@ func openMapping(fs FS, name string) (mapping, error) {
 
 func (m mapping) size() int64 { return int64(len(m.b)) }
 
-// at gives n bytes from off. A file that is cut short while it is read makes their
-// use panic, which guard turns into an error.
+// at returns n bytes at off. Using them panics if the file was truncated meanwhile; guard turns
+// that into an error.
 func (m mapping) at(off, n int64) ([]byte, error) {
 	if off < 0 || n < 0 || off > int64(len(m.b)) || n > int64(len(m.b))-off {
 		return nil, fmt.Errorf("ends before byte %d", off+n)

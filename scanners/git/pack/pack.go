@@ -1,9 +1,8 @@
-// Package pack reads git's pack files: all objects of one, each inflated once and
-// each delta applied once, in parallel; or one object by its id. It trusts nothing
-// that a file says of itself: what is wrong with one object is that object's
-// error, and the others are read.
+// Package pack reads git's pack files: all objects of a pack in parallel, decompressing each
+// object and applying each delta once, or one object by its id. It trusts nothing that a file
+// states about itself. A damaged object is an error of its own, and the others are read.
 //
-// The formats are those of git's Documentation/gitformat-pack.
+// The formats are documented in git's Documentation/gitformat-pack.
 package pack
 
 import (
@@ -19,7 +18,7 @@ import (
 	"strings"
 )
 
-// Kind is what an object is, by its number in a pack.
+// Kind is an object's type, with its number in a pack.
 type Kind uint8
 
 const (
@@ -34,10 +33,10 @@ const (
 
 var kindNames = [8]string{Commit: "commit", Tree: "tree", Blob: "blob", Tag: "tag"}
 
-// String is git's name of the kind.
+// String returns git's name of the kind.
 func (k Kind) String() string { return kindNames[k&7] }
 
-// ParseKind reads git's name of a kind.
+// ParseKind parses git's name of a kind.
 func ParseKind(s []byte) (Kind, bool) {
 	for k := Commit; k <= Tag; k++ {
 		if string(s) == kindNames[k] {
@@ -47,9 +46,9 @@ func ParseKind(s []byte) (Kind, bool) {
 	return 0, false
 }
 
-// MaxObject is the largest object, in bytes, that is kept in memory: one that
-// others are deltas of, or that is a delta itself. git makes no deltas of files over
-// 512 MiB (core.bigFileThreshold). Larger ones are streamed.
+// MaxObject is the largest object, in bytes, that is kept in memory: a base of deltas, or a
+// delta's result. git makes no deltas of files over 512 MiB (core.bigFileThreshold). Larger
+// objects are streamed.
 const MaxObject = 512 << 20
 
 // Pack is a pack with its index. It is safe for concurrent use.
@@ -59,26 +58,26 @@ type Pack struct {
 
 	data  mapping
 	idx   mapping
-	end   int64 // where the trailer begins
-	made  bool  // the index was made here, of the objects' own bytes
+	end   int64 // offset of the trailer
+	made  bool  // the index was computed from the objects' bytes
 	doubt error
 
 	n      int
 	fan    []byte
 	ids    []byte
-	stride int // from one id to the next
+	stride int // distance between two ids
 	crcs   []byte
 	off32  []byte
 	off64  []byte
 }
 
-// FS is where packs are opened: an os.Root, so that no link leads out of it.
+// FS opens packs. It is an os.Root, so that no link leads out of it.
 type FS interface {
 	Open(name string) (*os.File, error)
 }
 
-// Open opens the pack called name, which ends in .pack, and the index beside it. An
-// error that wraps ErrNoIndex concerns the index alone: see Index.
+// Open opens the pack called name, which ends in .pack, and the index next to it. An error that
+// wraps ErrNoIndex concerns only the index; use Index instead.
 func Open(fs FS, name string, hashLen int) (*Pack, error) {
 	p := &Pack{Name: path.Base(name), HashLen: hashLen}
 	if err := p.open(fs, name); err != nil {
@@ -105,7 +104,7 @@ func (p *Pack) open(fs FS, name string) (err error) {
 	return nil
 }
 
-// matches compares the checksum of the pack that the index was made of.
+// matches compares the pack's checksum with the one in the index.
 func (p *Pack) matches() error {
 	h := int64(p.HashLen)
 	of, err := p.idx.at(p.idx.size()-2*h, h)
@@ -119,19 +118,19 @@ func (p *Pack) matches() error {
 	return err
 }
 
-// Doubt says why the pack may lack objects though its index is whole: its end is not the
-// one that the index knows.
+// Doubt returns the reason for which the pack can lack objects although its index is intact:
+// its checksum differs from the one in the index. nil means no doubt.
 func (p *Pack) Doubt() error { return p.doubt }
 
-// Sure reports whether an error of a walk tells of each object whose bytes are not those
-// of its id: the index has checksums of all, or was made here. Checksums are proof
-// against damage, not against forgery; see Visitor.Verify.
+// Sure reports whether a walk detects each object whose bytes do not match its id: the index
+// has a checksum for each object, or was computed here. Checksums prove the absence of damage,
+// not of forgery; see Visitor.Verify.
 func (p *Pack) Sure() bool { return p.made || p.doubt == nil && p.crcs != nil }
 
-// ErrNoIndex says that a pack has no index that can be read.
+// ErrNoIndex is wrapped by Open's error if the pack has no readable index.
 var ErrNoIndex = errors.New("index")
 
-// header checks the pack's first twelve bytes and gives the number of objects.
+// header verifies the pack's first twelve bytes and returns the number of objects.
 func (p *Pack) header() (uint32, error) {
 	size := p.data.size()
 	if size < int64(12+p.HashLen) {
@@ -148,13 +147,13 @@ func (p *Pack) header() (uint32, error) {
 	return binary.BigEndian.Uint32(h[8:]), nil
 }
 
-// Close gives the files back. No slice of the pack's may be used after.
+// Close releases the files. No slice of the pack may be used afterwards.
 func (p *Pack) Close() {
 	p.data.close()
 	p.idx.close()
 }
 
-// readIndex takes an index of version 1 or 2 apart.
+// readIndex parses an index of version 1 or 2.
 func (p *Pack) readIndex() error {
 	b, err := p.idx.at(0, p.idx.size())
 	if err != nil {
@@ -206,7 +205,7 @@ func (p *Pack) readIndex() error {
 	return nil
 }
 
-// Checksum is the pack's own, which stands at its end, in hex.
+// Checksum returns the trailing checksum of the pack in hex.
 func (p *Pack) Checksum() string {
 	b, err := p.data.at(p.end, int64(p.HashLen))
 	if err != nil {
@@ -215,17 +214,16 @@ func (p *Pack) Checksum() string {
 	return hex.EncodeToString(b)
 }
 
-// Stamp tells one state of the pack's file from another: its size and when it was
-// written.
+// Stamp identifies a state of the pack's file by its size and modification time.
 func (p *Pack) Stamp() string { return p.data.stamp }
 
-// Len is how many objects there are.
+// Len returns the number of objects.
 func (p *Pack) Len() int { return p.n }
 
-// ID is the id of the object at position i of the index.
+// ID returns the id of the object at position i of the index.
 func (p *Pack) ID(i int) []byte { return p.ids[i*p.stride : i*p.stride+p.HashLen] }
 
-// Find gives an object's position in the index.
+// Find returns an object's position in the index.
 func (p *Pack) Find(id []byte) (int, bool) {
 	if p.n == 0 || len(id) != p.HashLen {
 		return 0, false
@@ -239,7 +237,8 @@ func (p *Pack) Find(id []byte) (int, bool) {
 	return i, i < hi && bytes.Equal(p.ID(i), id)
 }
 
-// Prefix lists the ids, at most two, that begin with the hex digits.
+// Prefix returns at most two ids for which match returns 0. match compares an id with the
+// wanted prefix.
 func (p *Pack) Prefix(match func(id []byte) int) (ids [][]byte) {
 	i := sort.Search(p.n, func(i int) bool { return match(p.ID(i)) >= 0 })
 	for ; i < p.n && len(ids) < 2 && match(p.ID(i)) == 0; i++ {
@@ -248,7 +247,7 @@ func (p *Pack) Prefix(match func(id []byte) int) (ids [][]byte) {
 	return ids
 }
 
-// offset is where the object at position i of the index begins; -1: nowhere.
+// offset returns the offset of the object at position i of the index, or -1 if it is invalid.
 func (p *Pack) offset(i int) int64 {
 	if p.stride != p.HashLen { // version 1
 		return p.inside(int64(binary.BigEndian.Uint32(p.off32[i*p.stride:])))
@@ -275,22 +274,22 @@ func (p *Pack) inside(off int64) int64 {
 	return off
 }
 
-// entry is an object's header in the pack.
+// entry is the header of an object in the pack.
 type entry struct {
 	kind  Kind
-	size  int64  // of what is inflated: the object, or the delta
-	base  int64  // ofsDelta: where the base begins
-	refID []byte // refDelta: the base's id
-	data  int64  // where the zlib stream begins
+	size  int64  // decompressed: of the object or the delta
+	base  int64  // ofsDelta: offset of the base
+	refID []byte // refDelta: id of the base
+	data  int64  // offset of the zlib stream
 }
 
-// maxHeader is the most bytes of an entry's header: ten for the size, ten for an
-// offset or an id of SHA-256.
+// maxHeader is the maximum size of an entry's header, in bytes: ten for the size, plus ten for
+// an offset or 32 for a SHA-256 id.
 const maxHeader = 10 + 32
 
 var errHeader = errors.New("damaged header")
 
-// entryAt reads the header of the object that begins at off.
+// entryAt reads the header of the object at off.
 func (p *Pack) entryAt(off int64) (entry, error) {
 	b, err := p.data.at(off, min(maxHeader, p.end-off))
 	if err != nil {

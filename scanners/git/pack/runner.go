@@ -11,33 +11,33 @@ import (
 	"slices"
 )
 
-// runner is one goroutine's part of a walk.
+// runner is one goroutine of a walk.
 type runner struct {
 	*Walk
 	ctx    context.Context
 	object func(Object) error
 	z      inflater
-	sound  bool // source's bytes are those that the index was made of
+	sound  bool // source's bytes match the index's checksum
 	delta  []byte
 	free   [][]byte
-	held   bool // the turn for large objects
+	held   bool // this goroutine holds the slot for large objects
 	hash   hash.Hash
 	sum    [32]byte
 }
 
-// frame is an object whose children are being made.
+// frame is an object whose children are being read.
 type frame struct {
 	k     int32
 	kind  Kind
 	data  []byte
-	child int32 // the next one
-	heavy int32 // comes last: its tree is the deepest
+	child int32 // the next child
+	heavy int32 // read last, because its subtree is the deepest
 }
 
-// stopped is object's error, which ends the walk.
+// stopped wraps the callback's error, which ends the walk.
 type stopped struct{ error }
 
-// tree reads a root and all that is made of it.
+// tree reads a root and all deltas on it.
 func (r *runner) tree(root int32) (err error) {
 	defer func() {
 		if r.held {
@@ -69,7 +69,7 @@ func (r *runner) tree(root int32) (err error) {
 		}
 		kind := top.kind
 		if top.child < 0 && top.heavy < 0 {
-			// The base is not needed any more: a chain takes two buffers.
+			// Release the base after its last child, so that a chain needs only two buffers.
 			r.put(top.data)
 			stack = stack[:len(stack)-1]
 		}
@@ -97,8 +97,8 @@ func (r *runner) tree(root int32) (err error) {
 	return nil
 }
 
-// root reads an object that is no delta, or one of another pack's object. data is
-// nil where nothing is made of it.
+// root reads an object that is not a delta, or a delta of an object of another pack. data is
+// nil if no delta needs it.
 func (r *runner) root(k int32) (Kind, []byte, error) {
 	e, err := r.p.entryAt(r.off[k])
 	if err != nil {
@@ -167,8 +167,8 @@ type sized struct {
 	size int64
 }
 
-// source gives an object's compressed bytes, up to where the next one begins; a few of
-// that may stand behind them.
+// source returns an object's compressed bytes, up to the next object. The slice's capacity can
+// include a few bytes of that.
 func (r *runner) source(k int32, e entry) ([]byte, error) {
 	end := r.p.end
 	if int(k)+1 < len(r.off) {
@@ -188,15 +188,15 @@ func (r *runner) source(k int32, e entry) ([]byte, error) {
 		i := 4 * int(r.pos[k])
 		want := uint32(r.p.crcs[i])<<24 | uint32(r.p.crcs[i+1])<<16 | uint32(r.p.crcs[i+2])<<8 | uint32(r.p.crcs[i+3])
 		if r.sound = crc32.ChecksumIEEE(b) == want; !r.sound {
-			// Read all the same: what inflates whole is looked at.
+			// Continue: a stream that decodes completely is worth scanning.
 			r.v.bad(r.id(k), errors.New("its bytes are not those that the index was made of"))
 		}
 	}
 	return b[e.data-r.off[k]:], nil
 }
 
-// inflate inflates an object's stream. One whose own checksum is wrong is read all the
-// same where the index's says that its bytes are right.
+// inflate decompresses an object's stream. If only the stream's own checksum is wrong, and the
+// index's checksum matches the bytes, it reports the error and returns the content.
 func (r *runner) inflate(k int32, buf, src []byte, size int64) ([]byte, error) {
 	b, err := r.z.bytes(buf, src, size)
 	if err == errAdler && r.sound {
@@ -206,7 +206,7 @@ func (r *runner) inflate(k int32, buf, src []byte, size int64) ([]byte, error) {
 	return b, err
 }
 
-// child makes the object k of its base.
+// child builds object k from its base.
 func (r *runner) child(k int32, base []byte) ([]byte, error) {
 	e, err := r.p.entryAt(r.off[k])
 	if err != nil {
@@ -246,7 +246,7 @@ func (r *runner) turn(n int64) {
 	}
 }
 
-// visit hands an object out.
+// visit passes an object to the callback.
 func (r *runner) visit(k int32, kind Kind, data []byte, s *sized) error {
 	r.done[k] = true
 	size := int64(len(data))
@@ -281,7 +281,7 @@ func (r *runner) visit(k int32, kind Kind, data []byte, s *sized) error {
 
 var errNotItself = errors.New("its bytes are not those of its id")
 
-// isItself reports whether an object's id is that of its bytes.
+// isItself reports whether an object's id matches its bytes.
 func (r *runner) isItself(id []byte, kind Kind, data []byte) bool {
 	if r.hash == nil {
 		r.hash = newHash(r.p.HashLen)
@@ -294,7 +294,7 @@ func (r *runner) isItself(id []byte, kind Kind, data []byte) bool {
 
 func (s stopped) Unwrap() error { return s.error }
 
-// frame begins with an object's children.
+// frame returns the frame of an object before its first child.
 func (r *runner) frame(k int32, kind Kind, data []byte) frame {
 	f := frame{k: k, kind: kind, data: data, child: none, heavy: none}
 	for c := r.first[k]; c >= 0; c = r.sib[c] {
@@ -309,7 +309,7 @@ func (r *runner) frame(k int32, kind Kind, data []byte) frame {
 	return f
 }
 
-// light finds the next needed child that is not the heavy one.
+// light returns the next needed child other than the heavy one.
 func (r *runner) light(c, heavy int32) int32 {
 	for c >= 0 && (c == heavy || !r.needed[c] || r.done[c]) {
 		c = r.sib[c]
@@ -317,7 +317,7 @@ func (r *runner) light(c, heavy int32) int32 {
 	return c
 }
 
-// step gives the next child, or none.
+// step returns the next child, or none.
 func (r *runner) step(f *frame) int32 {
 	c := f.child
 	if c >= 0 {
@@ -328,7 +328,7 @@ func (r *runner) step(f *frame) int32 {
 	return c
 }
 
-// get and put keep buffers to be used again.
+// get and put manage reusable buffers.
 func (r *runner) get(n int64) []byte {
 	for i := len(r.free) - 1; i >= 0; i-- {
 		if b := r.free[i]; int64(cap(b)) >= n+spareOut {
@@ -349,7 +349,7 @@ func (r *runner) put(b []byte) {
 		r.free = append(r.free, b)
 		return
 	}
-	// The smallest one goes.
+	// Replace the smallest one.
 	i := 0
 	for k := range r.free {
 		if cap(r.free[k]) < cap(r.free[i]) {

@@ -11,71 +11,69 @@ import (
 )
 
 const (
-	// streamFrom is the size from which an object that no other is a delta of is
-	// not kept in memory.
+	// streamFrom is the size in bytes from which an object without deltas on it is streamed.
 	streamFrom = 16 << 20
-	// largeFrom is the size from which one object is read at a time, whatever the
-	// number of goroutines.
+	// largeFrom is the size in bytes from which only one object at a time is in memory,
+	// whatever the number of goroutines.
 	largeFrom = 32 << 20
-	// maxKept is how much of one delta tree's bases is kept at a time, where nothing
-	// else is said.
+	// maxKept is the default limit, in bytes, of the bases that are kept for one tree of
+	// deltas.
 	maxKept = 1 << 30
-	// maxRatio is how often a pack's own size all its objects may have together,
-	// beyond a GiB. That of histories with much in common is some hundreds.
+	// maxRatio is the maximum ratio of the size of all objects to the pack's size, beyond 1
+	// GiB. A history with many similar files has a ratio of some hundreds.
 	maxRatio = 10_000
 )
 
-// Object is one object as it is read.
+// Object is an object as passed to the callback of Walk.Run.
 type Object struct {
-	ID   []byte // of the pack's own memory: to be copied by who keeps it
+	ID   []byte // memory of the pack; copy it to keep it
 	Kind Kind
 	Size int64
-	// Data is valid during the call. Where it is nil, Stream gives the bytes.
+	// Data is valid during the call. If it is nil, Stream returns the bytes.
 	Data   []byte
 	Stream io.Reader
 }
 
-// Visitor is what a walk is for.
+// Visitor selects what a walk reads.
 type Visitor struct {
-	// Kinds are those that are read; the others cost their headers only.
+	// Kinds lists the kinds to read. Of others, only the headers are read.
 	Kinds []Kind
-	// Want says whether an object is asked for; nil: all are. A base of one that
-	// is gets read too.
+	// Want reports whether an object is wanted; nil: all are. The bases of wanted objects are
+	// read too.
 	Want func(id []byte) bool
-	// Bad gets what can't be read; id is nil where it concerns the pack.
+	// Bad receives what can't be read. id is nil if the error concerns the pack.
 	Bad func(id []byte, err error)
-	// Verify is how many bytes of objects are hashed and compared with their ids; what
-	// differs goes to Bad, and is handed out all the same.
+	// Verify is the number of bytes of objects whose hash is compared with their ids. An object
+	// that differs is passed to Bad and also to the callback.
 	Verify int64
-	// Base gives an object that is not in the pack; nil: there is none.
+	// Base returns an object that is not in the pack; nil: there are none.
 	Base func(id []byte) (Kind, []byte, error)
 }
 
-// Walk is one reading of a pack.
+// Walk is one pass over a pack.
 type Walk struct {
 	p *Pack
 	v Visitor
 
-	// The objects in the order of their offsets, as a forest: a delta is a child
-	// of its base.
+	// The objects in the order of their offsets, as a forest: a delta is a child of its base.
 	off    []int64
-	pos    []int32 // in the index
+	pos    []int32 // position in the index
 	kind   []Kind
 	base   []int32
 	first  []int32
 	sib    []int32
-	depth  []uint16 // of the deepest below
+	depth  []uint16 // of the deepest descendant
 	needed []bool
 	done   []bool
 
 	roots []int32
 	next  atomic.Int64
 	total atomic.Int64
-	// hashed counts the bytes of Visitor.Verify.
+	// hashed counts the bytes towards Visitor.Verify.
 	hashed atomic.Int64
 	large  chan struct{}
 	kept   int64 // maxKept
-	// seen is called with each object that is read, wanted or not.
+	// seen, if set, receives each object that is read, wanted or not.
 	seen func(k int32, kind Kind, data []byte)
 }
 
@@ -130,7 +128,7 @@ func (w *Walk) sort() {
 	}
 }
 
-// link makes the forest.
+// link builds the forest.
 func (w *Walk) link(find func(id []byte) int32) {
 	n := len(w.off)
 	w.kind, w.base, w.first, w.sib = make([]Kind, n), make([]int32, n), make([]int32, n), make([]int32, n)
@@ -147,7 +145,7 @@ func (w *Walk) link(find func(id []byte) int32) {
 		w.kind[k] = e.kind
 		switch e.kind {
 		case ofsDelta:
-			// Bases stand close before what is made of them.
+			// A base precedes its deltas.
 			b, ok := slices.BinarySearch(w.off[:k], e.base)
 			if !ok {
 				w.fail(int32(k), errors.New("delta of what is no object"))
@@ -170,7 +168,7 @@ func (w *Walk) link(find func(id []byte) int32) {
 	}
 }
 
-// mark finds out what is to be read, and which roots lead there.
+// mark determines which objects to read, and the roots that they need.
 func (w *Walk) mark() {
 	want := func(int32) bool { return true }
 	if w.v.Want != nil {
@@ -185,7 +183,7 @@ func (w *Walk) mark() {
 			w.needed[b] = true
 		}
 	}
-	// What is made of an object without a header that can be read hangs below no root.
+	// Deltas on an object with an unreadable header are below no root.
 	var failed []int32
 	for k := range w.off {
 		if w.done[k] {
@@ -198,7 +196,7 @@ func (w *Walk) mark() {
 	w.roots = slices.DeleteFunc(w.roots, func(k int32) bool {
 		return !w.needed[k] || w.kind[k] <= Tag && !slices.Contains(w.v.Kinds, w.kind[k])
 	})
-	// What hangs below no root hangs below itself.
+	// An object below no root is part of a cycle.
 	below := make([]bool, len(w.off))
 	var todo []int32
 	for k := range w.off {
@@ -221,7 +219,7 @@ func (w *Walk) mark() {
 	}
 }
 
-// fail reports one object, once.
+// fail reports an object once.
 func (w *Walk) fail(k int32, err error) {
 	if !w.done[k] {
 		w.done[k] = true
@@ -238,7 +236,7 @@ func (w *Walk) id(k int32) []byte {
 
 var errMadeOfLost = errors.New("delta of an object that can't be read")
 
-// failBelow reports an object and all that is made of it.
+// failBelow reports an object and all deltas on it.
 func (w *Walk) failBelow(k int32, err error) {
 	todo := []int32{k}
 	for len(todo) > 0 {
@@ -254,12 +252,12 @@ func (w *Walk) failBelow(k int32, err error) {
 	}
 }
 
-// Run reads what is left. It may be called by several goroutines at once, which
-// share the work. object gets each object once; its error ends the walk.
+// Run reads the remaining objects. Several goroutines can call it at once and share the work.
+// object receives each object once; its error ends the walk.
 func (w *Walk) Run(ctx context.Context, object func(Object) error) error {
 	r := runner{Walk: w, ctx: ctx, object: object}
-	// A file that is cut short while it is mapped is a fault, which this makes a
-	// panic, which tree makes an error.
+	// Reading a mapped file that was truncated faults. SetPanicOnFault turns the fault into a
+	// panic, which tree turns into an error.
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	for {
 		i := int(w.next.Add(1)) - 1
