@@ -29,7 +29,7 @@ import (
 	"github.com/quellhq/quell/scanners/oci"
 )
 
-// text is the standard library's net package: about 4 MB in 300 files.
+// text reads the standard library's net package: about 4 MB in 300 files.
 func text(b *testing.B, f func(name string, text []byte)) {
 	b.Helper()
 	root := filepath.Join(runtime.GOROOT(), "src", "net")
@@ -47,7 +47,7 @@ func text(b *testing.B, f func(name string, text []byte)) {
 	}
 }
 
-// measure scans src over and over with one worker.
+// measure scans src repeatedly with one worker.
 func measure(b *testing.B, src func() scanners.Source) {
 	set, err := rules.Builtin()
 	if err != nil {

@@ -8,8 +8,8 @@ import (
 	"sync"
 )
 
-// chunkSize is a chunk's own part. Larger chunks amortise the overlap, smaller
-// ones spread better over workers.
+// chunkSize is the size in bytes of a chunk's own part. Larger chunks amortise the overlap;
+// smaller ones distribute better over workers.
 const chunkSize = 512 << 10
 
 // Chunker cuts streams into overlapping chunks. It is safe for concurrent use.
@@ -18,8 +18,7 @@ type Chunker struct {
 	free    sync.Pool
 }
 
-// NewChunker makes a Chunker for a detector that needs overlap bytes of
-// context.
+// NewChunker returns a Chunker for a detector that needs overlap bytes of context.
 func NewChunker(overlap int) *Chunker { return &Chunker{overlap: overlap} }
 
 func (k *Chunker) buffer() []byte {
@@ -29,23 +28,25 @@ func (k *Chunker) buffer() []byte {
 	return make([]byte, 0, chunkSize+2*k.overlap)
 }
 
-// Free gives a chunk's buffer back, to be used again.
+// Free releases a chunk's buffer for reuse.
 func (k *Chunker) Free(c Chunk) {
 	if cap(c.Data) > chunkSize+2*k.overlap {
-		return // one that grew
+		return // grown beyond the standard size
 	}
 	b := c.Data[:0]
 	k.free.Put(&b)
 }
 
-// maxChunk is how long a chunk may become so that a run of encoded text is not cut.
+// maxChunk is the size in bytes up to which a chunk can grow so as not to cut a run of encoded
+// text.
 const maxChunk = 4 << 20
 
-// longRun is how far a run goes on after a chunk's own part where the chunk grows.
+// longRun is the number of bytes that a run must continue after a chunk's own part for the
+// chunk to grow.
 const longRun = 8 << 10
 
-// inRun reports whether the own part of a chunk would end in the middle of a long run of
-// base64 or hex digits, in one line or in lines as encoders wrap them.
+// inRun reports whether the own part of a chunk would end within a long run of base64 or hex
+// digits, on one line or on lines wrapped as encoders do.
 func (k *Chunker) inRun(b []byte) bool {
 	at := len(b) - k.overlap
 	if k.overlap <= longRun || at < 0 {
@@ -74,12 +75,12 @@ func (k *Chunker) inRun(b []byte) bool {
 	return true
 }
 
-// Encoders wrap lines at 60 to 76 digits; a line break of two bytes comes on top.
+// Encoders wrap lines at 60 to 76 digits; the limit leaves room for longer lines and CRLF.
 const minWrapped, maxWrapped = 60, 130
 
-// Each calls f for the chunks of r in order. All chunks but the last have
-// overlap bytes after their own part, all but the first have overlap bytes
-// before it. A chunk's buffer is its own: f, or who f gives it to, may Free it.
+// Each calls f for the chunks of r in order. All chunks except the last have overlap bytes
+// after their own part; all except the first have overlap bytes before it. Each chunk has its
+// own buffer, which f, or a later owner, can Free. Each returns the number of bytes read.
 func (k *Chunker) Each(r io.Reader, a *Artifact, f func(Chunk) error) (int64, error) {
 	buf := k.buffer()
 	c := Chunk{Artifact: a, Line: 1, Column: 1}
@@ -99,7 +100,7 @@ func (k *Chunker) Each(r io.Reader, a *Artifact, f func(Chunk) error) (int64, er
 			c.Binary = binary(buf)
 		}
 		if errors.Is(err, io.EOF) {
-			// A chunk ends where a hole begins, and the next one begins behind it.
+			// A chunk ends where a hole begins; the next chunk begins after the hole.
 			if n, ok := hole(r); ok {
 				rest := c
 				rest.advance(buf)
@@ -114,7 +115,7 @@ func (k *Chunker) Each(r io.Reader, a *Artifact, f func(Chunk) error) (int64, er
 			}
 		}
 		if err != nil {
-			// What was read before a stream broke is still looked at.
+			// Scan what was read before the stream failed.
 			if errors.Is(err, io.EOF) {
 				err = nil
 			}
@@ -133,11 +134,11 @@ func (k *Chunker) Each(r io.Reader, a *Artifact, f func(Chunk) error) (int64, er
 	}
 }
 
-// binary reports whether a file that begins so is no text: by a NUL in its first 8,000 bytes,
-// as git tells it.
+// binary reports whether a file with this beginning is binary: like git, it looks for a NUL in
+// the first 8,000 bytes.
 func binary(begin []byte) bool { return bytes.IndexByte(begin[:min(len(begin), 8000)], 0) >= 0 }
 
-// advance moves the place of Data[0] past b.
+// advance moves the position of Data[0] past b.
 func (c *Chunk) advance(b []byte) {
 	c.Offset += int64(len(b))
 	if n := bytes.Count(b, []byte{'\n'}); n > 0 {
@@ -150,7 +151,7 @@ func (c *Chunk) advance(b []byte) {
 	}
 }
 
-// fill reads until b is full; io.EOF says that the stream ended.
+// fill reads until b is full. It returns io.EOF if the stream ends before.
 func fill(r io.Reader, b []byte) (int, error) {
 	n := 0
 	for n < len(b) {

@@ -6,9 +6,9 @@ import (
 	"unicode/utf8"
 )
 
-// Clip shortens a title or a message to at most n bytes. It cuts at white space only:
-// a secret that crosses the limit is left out, since the part that would remain is not
-// recognised as one.
+// Clip shortens a title or a message to at most n bytes. It cuts at white space only: part of a
+// secret would not be recognised as one, so a secret that crosses the limit must be dropped
+// whole.
 func Clip(s string, n int) string {
 	if len(s) <= n {
 		return s

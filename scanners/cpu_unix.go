@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// cpuTime is the CPU time that the process has taken; ok is false where it is not known.
+// cpuTime returns the CPU time used by the process. ok is false if it is unknown.
 func cpuTime() (d time.Duration, ok bool) {
 	var u syscall.Rusage
 	if syscall.Getrusage(syscall.RUSAGE_SELF, &u) != nil {

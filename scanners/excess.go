@@ -2,8 +2,8 @@ package scanners
 
 import endian "encoding/binary"
 
-// excess is how many bytes UTF-8 text has beyond its UTF-16 code units: each continuation
-// byte, but one of the three of a letter that takes two units.
+// excess returns by how many the bytes of UTF-8 text outnumber its UTF-16 code units. Each
+// continuation byte counts, except one of the three in a rune that takes two units.
 func excess(b []byte) (n int) {
 	for len(b) >= 8 && endian.LittleEndian.Uint64(b)&0x8080808080808080 == 0 {
 		b = b[8:]

@@ -7,7 +7,7 @@ import (
 	"unicode/utf16"
 )
 
-// column is what SARIF calls a place in a line, counted with the standard library.
+// column returns the SARIF column of a byte offset, computed with the standard library.
 func column(line string, at int) int { return len(utf16.Encode([]rune(line[:at]))) + 1 }
 
 func TestColumnsInUTF16(t *testing.T) {

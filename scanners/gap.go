@@ -8,47 +8,47 @@ import (
 	"github.com/quellhq/quell/rules"
 )
 
-// The kinds of gaps. The list is closed: --allow accepts gaps by these words, reports carry
+// The kinds of gaps. The list is closed: --allow accepts gaps by these names, and reports have
 // them in the field kind of a notice. Kinds are added, never renamed.
 const (
-	// GapUnreadable: reading failed, by an error of the file system or the network.
+	// GapUnreadable: an error of the file system or the network prevented reading.
 	GapUnreadable = "unreadable"
-	// GapDenied: the permission to read is missing.
+	// GapDenied: permission to read is missing.
 	GapDenied = "denied"
-	// GapMissing: something is named, as a target or by another part, and does not exist.
+	// GapMissing: a target or a reference names something that does not exist.
 	GapMissing = "missing"
-	// GapNotFetched: a clone or a platform leaves it out: large files, a shallow clone's
-	// history, objects of a partial clone, logs and artifacts that are not kept.
+	// GapNotFetched: a clone or a platform lacks the data: large files, the history of a
+	// shallow clone, objects of a partial clone, logs and artifacts that were not retained.
 	GapNotFetched = "not_fetched"
-	// GapDamaged: the bytes break the rules of their format: a wrong checksum, a premature end.
+	// GapDamaged: the data violates its format: a wrong checksum, a premature end.
 	GapDamaged = "damaged"
-	// GapEncrypted: the content is encrypted and its key is not known.
+	// GapEncrypted: the content is encrypted with an unknown key.
 	GapEncrypted = "encrypted"
-	// GapUnsupported: quell recognises the format, and does not open it.
+	// GapUnsupported: quell recognises the format but does not open it.
 	GapUnsupported = "unsupported"
 	// GapOutside: a link leads out of the target. quell does not follow it.
 	GapOutside = "outside"
-	// GapNotFile: a target that is neither a file nor a folder, such as a device.
+	// GapNotFile: a target is neither a file nor a folder, for example a device.
 	GapNotFile = "not_a_file"
-	// GapLimitBytes: more bytes come out of a packed file than quell reads of one.
+	// GapLimitBytes: a packed file expands to more bytes than the limit.
 	GapLimitBytes = "limit_bytes"
-	// GapLimitEntries: a container has more members than quell reads of one.
+	// GapLimitEntries: a container has more members than the limit.
 	GapLimitEntries = "limit_entries"
-	// GapLimitDepth: containers or encodings are nested deeper than quell opens them.
+	// GapLimitDepth: containers or encodings are nested deeper than the limit.
 	GapLimitDepth = "limit_depth"
-	// GapLimitMemory: a format that quell reads in memory is too large for that.
+	// GapLimitMemory: the file is too large for a format that quell reads in memory.
 	GapLimitMemory = "limit_memory"
 	// GapLimitTime: a file takes more time than its size justifies.
 	GapLimitTime = "limit_time"
-	// GapLimitDecoding: more decoded bytes come of a text than quell looks at.
+	// GapLimitDecoding: a text decodes to more bytes than the limit.
 	GapLimitDecoding = "limit_decoding"
-	// GapLimitMatch: a match may be longer than the part of the text that quell looks at.
+	// GapLimitMatch: a match can be longer than the text that quell examines for it.
 	GapLimitMatch = "limit_match"
 	// GapLimitFindings: one file has more findings than a report lists.
 	GapLimitFindings = "limit_findings"
 	// GapInternal: a defect of quell.
 	GapInternal = "internal_error"
-	// GapInterrupted: the run ended before all was read.
+	// GapInterrupted: the run ended before everything was read.
 	GapInterrupted = "interrupted"
 )
 
@@ -59,14 +59,14 @@ func GapKinds() []string {
 		GapInternal, GapInterrupted}
 }
 
-// Gap is something that was asked for and not read.
+// Gap is something that the run should have read but did not.
 type Gap struct {
 	Location rules.Location
-	// Kind is one of GapKinds. The pool fills it in from Err where a source leaves it empty.
+	// Kind is one of GapKinds. If a source leaves it empty, the pool derives it from Err.
 	Kind   string
 	Reason string
 	Err    error
-	// Count is how many things of the kind were not read at this place; 0 means one.
+	// Count is the number of things of this kind that were not read here; 0 means one.
 	Count int64
 }
 
@@ -84,10 +84,10 @@ func (g Gap) Error() string {
 	return where + ": " + g.Reason + ": " + g.Err.Error()
 }
 
-// Unwrap gives the cause.
+// Unwrap returns the cause.
 func (g Gap) Unwrap() error { return g.Err }
 
-// OfKind gives err a kind of gap.
+// OfKind attaches a kind of gap to err.
 func OfKind(kind string, err error) error {
 	if err == nil {
 		return nil
@@ -102,8 +102,8 @@ type kinded struct {
 
 func (k kinded) Unwrap() error { return k.error }
 
-// KindOf is the kind of gap that an error causes: the one given by OfKind, else one that
-// follows from the error itself.
+// KindOf returns the kind of gap that an error causes: the kind attached by OfKind, or one
+// derived from the error.
 func KindOf(err error) string {
 	var k kinded
 	switch {

@@ -10,9 +10,9 @@ import (
 	"github.com/quellhq/quell/rules"
 )
 
-// Patience bounds the time that a file may take: Own, and PerByte for each byte of it. What a
-// file takes beyond that comes out of Shared, which all files of one run have together.
-// Ordinary files take a hundredth of it.
+// Patience limits the time for a file: Own plus PerByte for each of its bytes. Time beyond that
+// is taken from Shared, which is for all files of a run together. Ordinary files need about a
+// hundredth of their limit.
 type Patience struct {
 	Own, PerByte, Shared time.Duration
 }
@@ -20,27 +20,27 @@ type Patience struct {
 // DefaultPatience keeps a hostile file of 100 KB far below a minute of CPU time.
 var DefaultPatience = Patience{Own: 2 * time.Second, PerByte: time.Microsecond, Shared: 10 * time.Second}
 
-// ErrTime is the error of a file that takes more time than Patience allows.
+// ErrTime is the error of a file that exceeds Patience.
 var ErrTime = OfKind(GapLimitTime, errors.New("takes more time than its size justifies: the rest of it was not read"))
 
-// Bounds of the findings of one run. The first place of a secret is always reported, up to
-// maxSecrets.
+// Limits of the findings of one run. The first place of a secret is always reported, for up to
+// maxSecrets secrets.
 const (
-	maxPlaces   = 10_000 // of one secret in one artifact
+	maxPlaces   = 10_000 // per secret and artifact
 	maxFindings = 300_000
 	maxSecrets  = 1_000_000
 )
 
-// Meter measures the time that one artifact takes, with all that is inside it. Its methods are
-// safe for concurrent use; a nil Meter has no limit.
+// Meter measures the time of one artifact, including everything nested in it. Its methods are
+// safe for concurrent use. A nil Meter has no limit.
 type Meter struct {
 	patience Patience
-	shared   *atomic.Int64 // nanoseconds that the run has left
+	shared   *atomic.Int64 // nanoseconds left in the run
 	in       atomic.Int64  // bytes
 	busy     atomic.Int64  // nanoseconds
-	drawn    atomic.Int64  // of shared
+	drawn    atomic.Int64  // nanoseconds taken from shared
 	over     atomic.Bool
-	cpu      time.Duration // that the process had taken before
+	cpu      time.Duration // CPU time of the process at the start
 }
 
 func newMeter(p Patience, shared *atomic.Int64) *Meter {
@@ -48,14 +48,14 @@ func newMeter(p Patience, shared *atomic.Int64) *Meter {
 	return &Meter{patience: p, shared: shared, cpu: cpu}
 }
 
-// Read counts bytes of the file itself.
+// Read adds n bytes of the file itself.
 func (m *Meter) Read(n int64) {
 	if m != nil {
 		m.in.Add(n)
 	}
 }
 
-// Spend counts time.
+// Spend adds time.
 func (m *Meter) Spend(d time.Duration) {
 	if m == nil || d <= 0 {
 		return
@@ -69,11 +69,11 @@ func (m *Meter) Spend(d time.Duration) {
 	}
 }
 
-// busyMachine is how many times its CPU time a file may take on the clock.
+// busyMachine is the maximum ratio of wall-clock time to counted time.
 const busyMachine = 4
 
-// took is how much of the time on the clock counts: on a busy machine no more than the process
-// had of its CPUs, within reason.
+// took returns how much of the wall-clock time counts. On a busy machine that is only the CPU
+// time of the process, but at least a quarter of the wall-clock time.
 func (m *Meter) took(busy int64) int64 {
 	if busy <= m.allowed() {
 		return busy
@@ -88,8 +88,7 @@ func (m *Meter) allowed() int64 {
 	return int64(m.patience.Own) + m.in.Load()*int64(m.patience.PerByte)
 }
 
-// Over reports whether the file has no time left, if work that is not counted yet began at the
-// given time.
+// Over reports whether the file's time is over, including uncounted work since began.
 func (m *Meter) Over(began time.Time) bool {
 	if m == nil {
 		return false
@@ -103,7 +102,7 @@ func (m *Meter) Over(began time.Time) bool {
 	return m.took(m.busy.Load()+int64(time.Since(began))) > m.allowed()+m.drawn.Load()+max(0, m.shared.Load())
 }
 
-// Err is ErrTime where the file has no time left.
+// Err returns ErrTime if the file's time is over.
 func (m *Meter) Err() error {
 	if m.Over(time.Time{}) {
 		return ErrTime
@@ -111,15 +110,15 @@ func (m *Meter) Err() error {
 	return nil
 }
 
-// account is what one artifact took, and the limits that it reached.
+// account records the time of one artifact and the limits that it reached.
 type account struct {
 	*Meter
 	mu     sync.Mutex
 	limits map[string]int64
-	places map[string]int // by the secret's fingerprint
+	places map[string]int // by fingerprint of the secret
 }
 
-// limitWords says what a limit of the detector or the pool left out.
+// limitWords describes what each limit of the detector or the pool left out.
 var limitWords = map[string]string{
 	GapLimitDecoding: "encoded text was not decoded to its end: too much comes of it",
 	GapLimitDepth:    "encoded text was not decoded: encodings are nested too deep",
@@ -138,7 +137,7 @@ func (x *account) reached(kind string) {
 	x.limits[kind]++
 }
 
-// report makes gaps of the limits that were reached.
+// report reports a gap for each limit that was reached.
 func (x *account) report(at rules.Location, gap func(Gap)) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -158,7 +157,7 @@ type tally struct {
 	secrets map[string]bool
 }
 
-// lists reports whether a finding is reported, or only counted.
+// lists reports whether to emit a finding rather than only count it.
 func (t *tally) lists(x *account, fingerprint string) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()

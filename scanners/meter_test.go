@@ -14,7 +14,7 @@ func meterOf(p Patience, shared time.Duration) *Meter {
 	var left atomic.Int64
 	left.Store(int64(shared))
 	m := newMeter(p, &left)
-	m.cpu = -time.Hour // the process had all the time that the test claims
+	m.cpu = -time.Hour // the process had CPU time for everything that the test spends
 	return m
 }
 
@@ -82,7 +82,7 @@ func TestFindingsBeyondALimitAreCounted(t *testing.T) {
 	}
 }
 
-// broken is a file of parts with holes between.
+// broken is a file with holes between its parts.
 type broken struct {
 	parts []string
 	holes []int64

@@ -10,15 +10,14 @@ import (
 	"github.com/quellhq/quell/rules"
 )
 
-// Names collects names to be scanned as text: of files, of archive members, of what they link
-// to. An empty line separates two names, so that the detector does not take them for one text
-// that was wrapped.
+// Names collects names of files, archive members and link targets, to be scanned as text. An
+// empty line separates two names, so that the detector does not join them as wrapped text.
 type Names struct{ text bytes.Buffer }
 
-// fullNames is how much text Names collects before it is to be scanned.
+// fullNames is the size in bytes from which the collected text should be scanned.
 const fullNames = 256 << 10
 
-// Add adds a name, and words that belong to it.
+// Add adds a name and its related words.
 func (n *Names) Add(words ...string) {
 	for i, w := range words {
 		if i > 0 {
@@ -29,10 +28,10 @@ func (n *Names) Add(words ...string) {
 	n.text.WriteString("\n\n")
 }
 
-// Full reports whether it is time to take the text.
+// Full reports whether the caller should take the text now.
 func (n *Names) Full() bool { return n.text.Len() > fullNames }
 
-// Take gives the text, and forgets it.
+// Take returns the text and resets n.
 func (n *Names) Take() []byte {
 	if n.text.Len() == 0 {
 		return nil
@@ -42,19 +41,19 @@ func (n *Names) Take() []byte {
 	return text
 }
 
-// Shortest part of a name that may be a token, and longest extension of a file.
+// The minimum length of a part of a name that can be a token, and the maximum length of a file
+// extension, in bytes.
 const minNamed, maxExtension = 16, 8
 
-// Apart is a name as Names adds it, for those who keep track of names themselves: it has the
-// same length, and no line break.
+// Apart returns a name as Add writes it: of the same length, without line breaks.
 func Apart(name string) string { return apart(name) }
 
-// bareHex is a hash as the name of an object, a layer or a cached file: without a prefix, no
-// token looks so.
+// bareHex matches hashes as names of objects, layers or cached files. No token without a prefix
+// has this form.
 var bareHex = regexp.MustCompile(`\b[0-9a-f]{32,}\b`)
 
-// apart sets the long parts of a name off from what follows them: a token that is a folder's
-// name, or a file's without the extension, ends there. The length of the name does not change.
+// apart replaces the separator after each long part of a name by a space, so that a token ends
+// there that is a folder's name or a file's name without extension. The length stays the same.
 func apart(name string) string {
 	if len(name) < minNamed {
 		return name
@@ -71,7 +70,7 @@ func apart(name string) string {
 			continue
 		}
 		end := i
-		for { // a.tar.gz has two
+		for { // a.tar.gz has two extensions
 			dot := bytes.LastIndexByte(b[begin:end], '.')
 			if dot < minNamed || end-begin-dot > maxExtension+1 {
 				break
@@ -87,13 +86,13 @@ func apart(name string) string {
 	return string(b)
 }
 
-// Entry is the name of a file or a folder, and where it is.
+// Entry is the name and the location of a file or a folder.
 type Entry struct {
 	Name     string
 	Location rules.Location
 }
 
-// EntryNames is an artifact of names, of which every finding has its entry's location.
+// EntryNames returns an artifact of names. Each finding in it has its entry's location.
 func EntryNames(at rules.Location, list []Entry) Artifact {
 	var names Names
 	for _, e := range list {

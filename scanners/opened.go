@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// stream reads one artifact, and then what an opener sees in it.
+// stream scans one artifact, and then the text that an opener extracts from it.
 func (r *run) stream(ctx context.Context, a Artifact, b io.Reader, x *account, own bool) error {
 	if m, ok := b.(*memory); ok && len(m.all) <= chunkSize && m.Len() == len(m.all) &&
 		!slices.ContainsFunc(r.Openers, func(o Opener) bool { return bytes.HasPrefix(m.all, o.Magic) }) {
@@ -33,8 +33,8 @@ func (r *run) stream(ctx context.Context, a Artifact, b io.Reader, x *account, o
 	return r.read(ctx, a, bytes.NewReader(in.Text), x, false)
 }
 
-// opened looks at how the bytes begin. Where an opener knows the form, they are
-// kept while they are read, for it to open once they are all there.
+// opened checks the first bytes of b. If they match an opener, the returned reader keeps a copy
+// of everything read, for the opener to use at the end.
 func (r *run) opened(a Artifact, b io.Reader) (io.Reader, func(context.Context) (Inner, error)) {
 	longest := 0
 	for _, o := range r.Openers {
@@ -48,7 +48,7 @@ func (r *run) opened(a Artifact, b io.Reader) (io.Reader, func(context.Context) 
 	head = head[:n]
 	var whole io.Reader = &prefixed{head, b}
 	if err != nil {
-		// A short file, or an error that the reader gives again.
+		// A short file, or an error, which the reader must return again.
 		if err != io.EOF && err != io.ErrUnexpectedEOF {
 			whole = &prefixed{head, failing{err}}
 		}
@@ -68,7 +68,7 @@ func (r *run) opened(a Artifact, b io.Reader) (io.Reader, func(context.Context) 
 	return whole, nil
 }
 
-// beside reads what stands beside an artifact.
+// beside returns a function that reads companion files of an artifact.
 func beside(a Artifact, most int) func(string) ([]byte, error) {
 	if a.Beside == nil {
 		return nil
@@ -91,7 +91,7 @@ type failing struct{ err error }
 
 func (f failing) Read([]byte) (int, error) { return 0, f.err }
 
-// keeper holds what is written to it, up to a limit.
+// keeper keeps what is written to it, up to a limit in bytes.
 type keeper struct {
 	b    []byte
 	max  int
@@ -107,7 +107,7 @@ func (k *keeper) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// readFull fills b as far as r goes before an error or a hole.
+// readFull fills b until an error or a hole.
 func readFull(r io.Reader, b []byte) (int, error) {
 	n, err := fill(r, b)
 	if err == io.EOF && n > 0 {

@@ -16,24 +16,23 @@ import (
 	"github.com/quellhq/quell/rules"
 )
 
-// Pool runs a detector over the artifacts of sources: several artifacts at once,
-// and several chunks of a long one. The bytes in flight are bounded by the
-// workers, not by the input.
+// Pool runs a detector over the artifacts of sources: several artifacts at once, and several
+// chunks of a long one. The number of workers bounds the bytes in flight, whatever the size of
+// the input.
 type Pool struct {
 	Openers  []Opener
-	Unpacker Unpacker // nil: files that hold others are read as they are
+	Unpacker Unpacker // nil: no file is unpacked
 	Detector Detector
 	Workers  int // 0: one per CPU
-	// NoMarkers reports what a marker in the text asks not to: whoever wrote the text
-	// is not to be trusted with that.
+	// NoMarkers makes the pool report findings despite markers that suppress them. It is for
+	// text whose author is not trusted.
 	NoMarkers bool
-	// Seen gets every secret of the text, also those that are not emitted; nil: nobody
-	// asks. It may be called by several goroutines at once.
+	// Seen, if set, receives every secret in the text, including those that are not emitted.
+	// Several goroutines can call it at once.
 	Seen     func(rules.Secret)
 	Patience Patience // zero: DefaultPatience
-	// Finished, if set, is called once all findings of a byte stream were emitted,
-	// with the location that most of them begin with. It may be called by several
-	// goroutines at once.
+	// Finished, if set, is called after all findings of a byte stream were emitted, with the
+	// common beginning of their locations. Several goroutines can call it at once.
 	Finished func(at rules.Location)
 }
 
@@ -50,21 +49,21 @@ type run struct {
 	*Pool
 	stats  Stats
 	chunks *Chunker
-	// tokens bound the chunks that are looked at at one time. Reading takes
-	// none: while all are held, the next chunk of each artifact is made ready.
+	// tokens bounds the chunks in detection. Reading takes no token: while all are taken, each
+	// artifact prepares its next chunk.
 	tokens  chan struct{}
 	helpers *ants.Pool
 	emit    func(rules.Finding)
 	gap     func(Gap)
 	matched func(rules.Location)
-	heads   sync.Pool // for what a file begins with
+	heads   sync.Pool // buffers for the beginning of a file
 	shared  atomic.Int64
 	tally   tally
 	key     rules.FingerprintKey
 }
 
-// Run scans src. emit gets findings, gap what could not be read; both may be
-// called by several goroutines at once. The error is ctx's, or the pool's own.
+// Run scans src. It calls emit with findings and gap with what it could not read, possibly from
+// several goroutines at once. The error is ctx's or the pool's own.
 func (p *Pool) Run(ctx context.Context, src Source, emit func(rules.Finding), gap func(Gap)) (Stats, error) {
 	n := cmp.Or(p.Workers, runtime.GOMAXPROCS(0))
 	report := gap
@@ -127,8 +126,8 @@ func (p *Pool) Run(ctx context.Context, src Source, emit func(rules.Finding), ga
 	return r.stats, ctx.Err()
 }
 
-// caught makes a gap of a panic, which concerns one artifact. Its value may
-// quote scanned bytes: only its place is told.
+// caught turns a panic into a gap of one artifact. It does not print the panic's value, which
+// can quote scanned bytes.
 func (r *run) caught(at rules.Location) {
 	if x := recover(); x != nil {
 		r.gap(Gap{Location: at, Kind: GapInternal, Reason: "internal error, please report", Err: fmt.Errorf("panic of type %T", x)})

@@ -17,7 +17,7 @@ import (
 	"github.com/quellhq/quell/rules"
 )
 
-// marks finds the words "mark-" and four digits, and panics where it is told to.
+// marks finds "mark-" and four digits, and panics on a chunk that contains panics.
 type marks struct{ panics string }
 
 func (marks) MaxLen() int { return 64 }
@@ -50,8 +50,8 @@ func (s one) Artifacts(context.Context) iter.Seq2[Artifact, error] {
 	}
 }
 
-// Chunks of a long stream are looked at side by side: everything is found once,
-// at its own place.
+// The pool scans chunks of a long stream in parallel: it finds everything once, at the right
+// position.
 func TestLongStreamsAreSharedOut(t *testing.T) {
 	var text strings.Builder
 	var want []string
@@ -109,7 +109,7 @@ func TestOpeners(t *testing.T) {
 		gaps  int
 	}{
 		{"MAGIC token\n", []string{"f", "f!inside"}, 0},
-		{"MAGIC" + strings.Repeat(" token", 20), []string{"f"}, 1}, // more than is kept
+		{"MAGIC" + strings.Repeat(" token", 20), []string{"f"}, 1}, // above the opener's limit
 		{"MAG", []string{"f"}, 0},
 		{"", []string{"f"}, 0},
 		{"no MAGIC", []string{"f"}, 0},
@@ -130,7 +130,7 @@ func TestOpeners(t *testing.T) {
 	}
 }
 
-// seen notes what it is given.
+// seen records what it receives.
 type seen struct{ paths, texts []string }
 
 func (s *seen) MaxLen() int { return 1 << 10 }
@@ -149,7 +149,7 @@ func (o single) Artifacts(context.Context) iter.Seq2[Artifact, error] {
 	}
 }
 
-// A place is named once, and with why something of it was not read.
+// A message has the location once, together with the reason.
 func TestGapsNameTheirPlaceOnce(t *testing.T) {
 	broken := errors.New("broken")
 	for want, g := range map[string]Gap{
@@ -183,8 +183,8 @@ func (s parts) Artifacts(context.Context) iter.Seq2[Artifact, error] {
 	}
 }
 
-// What is in memory is looked at as what is read: small and large, opened and not, and
-// where the detector panics.
+// Scanning from memory gives the same result as scanning a stream: for small and large texts,
+// opened or not, and if the detector panics.
 func TestMemoryIsReadAsStreamsAre(t *testing.T) {
 	texts := []string{"", "mark-0001\nx mark-0002", "BAD mark-0003", "mark-0004", strings.Repeat(strings.Repeat("x\n", 5000)+"mark-0005\n", chunkSize/8000), "DB!\nmark-0006", "DB"}
 	opener := Opener{Magic: []byte("DB!\n"), Max: 1 << 10, Open: func(context.Context, []byte, func(string) ([]byte, error)) (Inner, error) {
@@ -217,7 +217,7 @@ func TestMemoryIsReadAsStreamsAre(t *testing.T) {
 	}
 }
 
-// Whether a file is text is told by its beginning, for all of it.
+// The beginning of a file determines whether all its chunks are binary.
 func TestBinaryIsToldByTheBeginning(t *testing.T) {
 	long := strings.Repeat("text\n", chunkSize/2)
 	for text, want := range map[string]bool{"a\x00" + long: true, long + "\x00": false, strings.Repeat("x", 8000) + "\x00": false, strings.Repeat("x", 7999) + "\x00": true, "": false} {
@@ -238,7 +238,7 @@ func TestBinaryIsToldByTheBeginning(t *testing.T) {
 	}
 }
 
-// asks is a detector that shows the chunks.
+// asks is a detector that passes chunks to a function.
 type asks struct{ f func(Chunk) }
 
 func (asks) MaxLen() int { return 1 << 10 }

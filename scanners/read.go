@@ -12,17 +12,17 @@ import (
 	"github.com/quellhq/quell/rules"
 )
 
-// memory is a file that is all there.
+// memory is a file that is completely in memory.
 type memory struct {
 	bytes.Reader
 	all []byte
 }
 
-// InMemory gives a reader of b to scan. b is not copied, and must stay as it is until it is
+// InMemory returns a reader of b for scanning. b is not copied, and must not change until it is
 // scanned.
 func InMemory(b []byte) io.Reader { return &memory{*bytes.NewReader(b), b} }
 
-// whole looks at an artifact in memory that is one chunk.
+// whole scans an artifact in memory that is a single chunk.
 func (r *run) whole(ctx context.Context, a Artifact, b []byte, x *account, own bool) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -42,8 +42,8 @@ func (r *run) whole(ctx context.Context, a Artifact, b []byte, x *account, own b
 	return ctx.Err()
 }
 
-// read looks at the chunks of one artifact: the last one here, which is the only
-// one of most, and the others beside.
+// read scans the chunks of one artifact: the last chunk (usually the only one) in this
+// goroutine, the others in helpers.
 func (r *run) read(ctx context.Context, a Artifact, b io.Reader, x *account, own bool) error {
 	atomic.AddInt64(&r.stats.Artifacts, 1)
 	var beside sync.WaitGroup
@@ -93,7 +93,7 @@ func (r *run) chunk(x *account, c Chunk) {
 	defer func() {
 		x.Spend(time.Since(began))
 		c.track.place(c.Offset, found)
-		// The time that a reader of findings takes is not the artifact's.
+		// Emit after Spend: the consumer's time is not the artifact's.
 		for _, f := range found {
 			r.emit(f)
 		}
@@ -134,7 +134,7 @@ func (r *run) chunk(x *account, c Chunk) {
 	}
 }
 
-// Locate gives the place of Data[start:end].
+// Locate returns the location of Data[start:end].
 func (c Chunk) Locate(start, end int) rules.Location {
 	l := c.Artifact.Location
 	l.Offset, l.EndOffset = c.Offset+int64(start), c.Offset+int64(end)
@@ -156,13 +156,13 @@ func (c Chunk) place(i int) (line, column, over int) {
 	return c.Line + bytes.Count(before, []byte{'\n'}), i - nl, excess(before[nl+1:])
 }
 
-// timed ends a long read when the run is cancelled or the file's time is over. It counts the
-// time that reading takes.
+// timed stops a long read when the run is cancelled or the file's time is over. It counts the
+// time spent in reading.
 type timed struct {
 	ctx context.Context
 	r   io.Reader
 	x   *account
-	own bool // the bytes are the file's own, not those of something inside
+	own bool // the bytes belong to the file itself, not to nested content
 }
 
 func (r *timed) Read(b []byte) (int, error) {

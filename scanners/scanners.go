@@ -1,6 +1,5 @@
-// Package scanners turns sources into findings: a Source yields artifacts, a
-// Detector looks at chunks of their bytes, and the Pool brings both together
-// with a bound on the bytes in flight.
+// Package scanners turns sources into findings: a Source yields artifacts, a Detector examines
+// chunks of their bytes, and the Pool connects both and bounds the bytes in flight.
 package scanners
 
 import (
@@ -13,107 +12,106 @@ import (
 	"github.com/quellhq/quell/rules/token"
 )
 
-// A Source yields artifacts lazily. An error concerns one artifact, or a part
-// of the source that could not be read; the sequence goes on.
+// A Source yields artifacts lazily. An error concerns one artifact, or a part of the source
+// that could not be read; the sequence continues.
 type Source interface {
 	Artifacts(ctx context.Context) iter.Seq2[Artifact, error]
 }
 
 // A Detector finds credentials in a chunk. It is safe for concurrent use.
 type Detector interface {
-	// MaxLen is how many bytes around a place a match may need: chunks overlap
-	// by it on either side.
+	// MaxLen returns the number of bytes of context that a match can need on either side. It is
+	// the overlap of chunks.
 	MaxLen() int
 	Detect(c Chunk) iter.Seq[Match]
 }
 
-// Artifact is one named byte stream, or a container whose parts come only in
-// its own order.
+// Artifact is one named byte stream, or a container whose parts are read sequentially.
 type Artifact struct {
-	// Location is what every finding in the artifact starts from: source,
-	// path, commit, layer …
+	// Location is the common beginning of the findings' locations: source, path, commit, layer
+	// …
 	Location rules.Location
 
 	// Open returns the bytes. It is called at most once, by one goroutine.
 	Open func(ctx context.Context) (io.ReadCloser, error)
 
-	// Beside opens a file that stands beside this one, called as it is with suffix
-	// behind; nil: nothing is known of what stands beside.
+	// Beside opens the companion file whose name is this one's plus suffix. It is nil if the
+	// source has no companion files.
 	Beside func(suffix string) (io.ReadCloser, error)
 
-	// Unmarked is set for a log of which some lines are missing: what the others say about
-	// where in the run they are does not hold for those after them.
+	// Unmarked is set for a log with missing lines: the position in the run that other lines
+	// state does not apply to the lines after the missing ones.
 	Unmarked bool
 
-	where func(line int) string // of what an opener made: Inner.Where
-	// place gives the location that is reported for one in an artifact of names; nil: the same.
+	where func(line int) string // describes a line of an opener's text: Inner.Where
+	// place maps a location in an artifact of names to the reported one; nil: the same.
 	place func(rules.Location) rules.Location
 
-	// Parts is set instead of Open for a container. It calls part for each
-	// member in turn; the reader is valid during the call. An error of part
-	// ends the walk; one of a member goes to gap and the walk goes on.
+	// Parts is set instead of Open for a container. It calls part for each member in turn; the
+	// reader is valid during the call. An error of part ends the walk. A member's error goes to
+	// gap and the walk continues.
 	Parts func(ctx context.Context, part func(Artifact, io.Reader) error, gap func(Gap)) error
 }
 
-// An Attributor is a Source that knows more about a place than is cheap to
-// look up without a hit: who wrote it, which layer removed it. Attribute is
-// called after the last artifact was read, and again if there are very many
+// An Attributor is a Source that can add details to findings that are too expensive to
+// determine for all artifacts: who wrote the text, which layer removed it. The caller calls
+// Attribute after the last artifact was read, and additionally before if there are very many
 // findings.
 type Attributor interface {
 	Attribute(ctx context.Context, findings []*rules.Finding) error
 }
 
-// A Settler is an Attributor that can attribute findings while artifacts are
-// still read. Settled reports whether that holds for a finding at a location.
+// A Settler is an Attributor that can attribute findings before all artifacts were read.
+// Settled reports whether that holds for a finding at a location.
 type Settler interface {
 	Settled(at rules.Location) bool
 }
 
-// A Watcher is a Source that is told where something was found: also of what a
-// marker suppressed, of what is of too low a confidence to be shown, and of what
-// an opener could not read. Matched may be called by several goroutines at once.
+// A Watcher is a Source that is notified of each location with a match: also of matches that a
+// marker suppressed or whose confidence is too low, and of gaps. Several goroutines can call
+// Matched at once.
 type Watcher interface {
 	Matched(at rules.Location)
 }
 
-// A Finisher is a Source that has something to do once all its artifacts were
-// read: to say what is missing, to remember what was read.
+// A Finisher is a Source that has work to do after all its artifacts were read, such as
+// reporting gaps or updating its Memory.
 type Finisher interface {
 	Finish(ctx context.Context, gap func(Gap))
 }
 
-// Memory keeps what a source wants to know at its next scan. It belongs to one set
-// of rules: what was remembered under another is not recalled. It holds no secret.
-// What can't be kept is not: a memory saves work.
+// Memory stores what a source needs for its next scan. It belongs to one set of rules: Recall
+// returns nothing that was stored under another set. It contains no secret. A failure to store
+// costs only work at the next scan, so it is not an error.
 type Memory interface {
 	Recall(ctx context.Context, key string) ([]byte, bool)
 	Remember(ctx context.Context, key string, value []byte)
 }
 
-// Chunk is a piece of an artifact, with context on both sides.
+// Chunk is a piece of an artifact with context on both sides.
 type Chunk struct {
 	Artifact *Artifact
 	// Data is reused after Detect returns: a Match must copy what it keeps.
 	Data []byte
-	// Offset, Line and Column are the place of Data[0]; Line and Column count
-	// from 1, Column in bytes.
+	// Offset, Line and Column are the position of Data[0]. Line and Column count from 1, Column
+	// in bytes.
 	Offset int64
 	Line   int
 	Column int
-	Excess int // as that of rules.Location, before Data[0]
-	// From and To bound the part of Data that is this chunk's own: a match
-	// belongs to the chunk in whose own part it starts.
+	Excess int // as in rules.Location, before Data[0]
+	// From and To delimit the chunk's own part of Data. A match belongs to the chunk in whose
+	// own part it starts.
 	From, To int
-	// Binary is set where the artifact is no text.
+	// Binary is set if the artifact is not text.
 	Binary bool
-	// Meter has the time that is left for the artifact; nil: it has no limit.
+	// Meter has the time left for the artifact; nil: no limit.
 	Meter *Meter
 
 	reached func(kind string)
-	track   *tracked // nil: the artifact is no log of a CI system
+	track   *tracked // nil if the artifact is not a CI log
 }
 
-// Reached reports that a limit of the detector left out a part of the chunk. kind is one of
+// Reached reports that a limit of the detector left out part of the chunk. kind is one of
 // GapKinds.
 func (c *Chunk) Reached(kind string) {
 	if c.reached != nil {
@@ -121,93 +119,90 @@ func (c *Chunk) Reached(kind string) {
 	}
 }
 
-// OnLimit makes Reached call f. The pool does so for chunks of its own.
+// OnLimit makes Reached call f. The pool sets a function of its own for its chunks.
 func (c *Chunk) OnLimit(f func(kind string)) { c.reached = f }
 
-// Unpacker opens files that hold others. It is safe for concurrent use.
+// Unpacker opens files that contain other files. It is safe for concurrent use.
 type Unpacker interface {
-	// Head is how many bytes of a file's beginning Recognise wants.
+	// Head returns the number of bytes that Recognise needs from a file's beginning.
 	Head() int
-	// Recognise names the form of a file; empty: it holds no others.
+	// Recognise names the format of a file, or returns "" if it is no container.
 	Recognise(head []byte, name string) string
-	// Open calls member for each thing inside, in the file's own order; the reader
-	// is valid during the call. What can't be read goes to gap, and the rest is
-	// read. The error ends the file.
+	// Open calls member for each nested file, in the order of the container; the reader is
+	// valid during the call. It calls gap with what it can't read and continues. The error
+	// concerns the container.
 	Open(ctx context.Context, form string, in Packed, b *Budget, member func(name string, r io.Reader) error, gap func(name string, err error)) error
 }
 
-// Packed is a file that holds others.
+// Packed is a file that contains other files.
 type Packed struct {
 	Name   string
 	Reader io.Reader
-	// At reads anywhere in it, where that is possible without keeping it in
-	// memory; Size goes with it.
+	// At gives random access to the file if that needs no copy in memory. It has Size bytes.
 	At   io.ReaderAt
 	Size int64
 }
 
-// Budget counts what comes out of one file that is no part of another, with all
-// that is inside of it.
+// Budget counts what a top-level file contains, nested content included.
 type Budget struct {
-	Depth   int          // forms within each other
-	Entries int          // things
-	Out     int64        // bytes
-	Kept    int64        // bytes in memory
-	Window  int64        // bytes that decoders keep of what they made
-	In      func() int64 // bytes of the file that were read until now
-	// Waited is the time that an opener waited for its turn.
+	Depth   int          // current nesting of formats
+	Entries int          // number of entries
+	Out     int64        // decompressed bytes
+	Kept    int64        // bytes of nested files in memory
+	Window  int64        // bytes in the decoders' history windows
+	In      func() int64 // bytes of the file read so far
+	// Waited is the time that openers spent waiting for memory.
 	Waited time.Duration
-	// Meter has the time that the file may take, and Began is when the work began that is not
-	// counted yet.
+	// Meter has the time left for the file. Began is the start of the work not yet counted.
 	Meter *Meter
 	Began time.Time
 }
 
-// Opener shows what a file of a certain form holds and its bytes do not show: it
-// is read as it is, and then what the opener makes of it.
+// Opener extracts text from a file whose raw bytes do not show it, such as a database. The pool
+// scans both the file as it is and the extracted text.
 type Opener struct {
-	Magic []byte // how such a file begins
-	Max   int    // the most bytes that are kept for it
-	// Open may call beside for a file that stands beside it; nil: there is none.
+	Magic []byte // first bytes of the format
+	Max   int    // maximum size of the file, in bytes
+	// Open can call beside for a companion file; beside is nil if there is none.
 	Open func(ctx context.Context, file []byte, beside func(suffix string) ([]byte, error)) (Inner, error)
 }
 
-// Inner is what an opener sees, as text. Its findings stand at PATH!Name. An
-// error beside it says what could not be read.
+// Inner is the text that an opener extracted. The path of its findings is PATH!Name. An error
+// returned together with it describes what could not be read.
 type Inner struct {
 	Name string
 	Text []byte
-	// Where says in the file's own words what a line shows, as "table log, row 7";
-	// nil: nothing more than the line.
+	// Where describes the content of a line in terms of the format, such as "table log, row 7";
+	// nil: the line number is sufficient.
 	Where func(line int) string
-	// Waited is the time that the opener waited for its turn.
+	// Waited is the time that the opener spent waiting for memory.
 	Waited time.Duration
 }
 
-// Match is what a detector saw.
+// Match is what a detector found.
 type Match struct {
 	Rule       *rules.Rule
 	Secret     rules.Secret
-	Start, End int // the secret's raw bytes in Chunk.Data
+	Start, End int // range of the secret's raw bytes in Chunk.Data
 	Confidence rules.Confidence
 	Decoded    []string
-	// Views say what was removed from, or joined in, the text to find it.
+	// Views names the transformations (removal or joining of text) that made the match visible.
 	Views []string
-	// Pieces are set where the secret stands in more than one: from and to.
+	// Pieces are the ranges of the secret if it consists of more than one.
 	Pieces [][2]int
-	// Partial is set where a masker left only a part of the secret.
+	// Partial is set if masking left only part of the secret.
 	Partial bool
 	Offline rules.Offline
 	Cookie  string
 	Claims  rules.Claims
 	Token   *token.Facts
-	// Allowed is set where a marker in the text asks not to report it.
+	// Allowed is set if a marker in the text suppresses the match.
 	Allowed bool
-	// Suppressed is set where a list of paths that comes with the rules suppresses it.
+	// Suppressed is set if a path list of the rules suppresses the match.
 	Suppressed bool
 }
 
-// Finding turns the match into a finding without a location.
+// Finding returns the match as a finding without a location.
 func (m Match) Finding() rules.Finding {
 	f := rules.Finding{
 		Ref: rules.Ref{

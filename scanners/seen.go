@@ -2,11 +2,11 @@ package scanners
 
 import "github.com/quellhq/quell/rules"
 
-// maxSeen bounds a piece of raw text that is handed to Seen, in bytes.
+// maxSeen is the maximum size, in bytes, of raw text passed to Seen.
 const maxSeen = 64 << 10
 
-// saw hands a match to Seen: the secret, and what the text shows of it where that
-// differs, since an encoded or a wrapped form is as good as the secret.
+// saw passes a match to Seen: the secret and, if it differs, the raw text, because an encoded
+// or wrapped form is as sensitive as the secret.
 func (r *run) saw(c Chunk, m Match) {
 	if r.Seen == nil || m.Confidence < rules.Medium && isWords(c.Data[max(m.Start, 0):min(m.End, len(c.Data))]) {
 		return
@@ -26,12 +26,12 @@ func (r *run) saw(c Chunk, m Match) {
 	}
 }
 
-// shortWord is the length in bytes from which an unbroken piece of letters and digits is
-// no word of a name.
+// shortWord is the length in bytes from which a run of letters and digits does not count as a
+// word of a name.
 const shortWord = 12
 
-// isWords reports whether a value is made of short words, as names of files are. What
-// stands after "key=" with low confidence often is one, and the name has to be printed.
+// isWords reports whether a value consists of short words, as file names do. After "key=", a
+// low-confidence match often is such a name, which must not be redacted.
 func isWords(b []byte) bool {
 	n := 0
 	for _, c := range b {

@@ -2,16 +2,16 @@ package scanners
 
 import "io"
 
-// Holed is a reader of a file with holes. Its Read returns io.EOF where a hole begins, and Hole
-// goes on behind it.
+// Holed is a reader of a file with holes. Its Read returns io.EOF where a hole begins. Hole
+// then continues after it.
 type Holed interface {
 	io.Reader
-	// Hole is the length of the hole that Read stopped at, in bytes; ok is false at the end of
-	// the file.
+	// Hole returns the length in bytes of the hole at which Read stopped. ok is false at the
+	// end of the file.
 	Hole() (n int64, ok bool)
 }
 
-// Filled gives the bytes of a file with its holes, as zeros.
+// Filled returns a reader that reads holes as zeros.
 func Filled(r io.Reader) io.Reader {
 	if h, ok := r.(Holed); ok {
 		return &filled{r: h}
@@ -21,7 +21,7 @@ func Filled(r io.Reader) io.Reader {
 
 type filled struct {
 	r    Holed
-	left int64 // of a hole
+	left int64 // remaining bytes of the hole
 }
 
 func (f *filled) Read(b []byte) (int, error) {
@@ -40,7 +40,7 @@ func (f *filled) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// prefixed is a reader whose first bytes were read already.
+// prefixed is a reader some of whose first bytes were already read.
 type prefixed struct {
 	head []byte
 	r    io.Reader

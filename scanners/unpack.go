@@ -9,17 +9,17 @@ import (
 	"time"
 )
 
-// AsIs marks bytes that the pool scans without opening them, whatever form they have: they
-// belong to a file that is open already.
+// AsIs marks bytes that the pool scans without unpacking them, whatever their format: they
+// belong to a file that is already open.
 type AsIs struct{ io.Reader }
 
-// asIsCloser is AsIs for what Artifact.Open returns.
+// asIsCloser is AsIs as an io.ReadCloser, for Artifact.Open.
 type asIsCloser struct{ AsIs }
 
 func (asIsCloser) Close() error { return nil }
 
-// unpack scans what is inside an artifact, where it holds other files, else the artifact as it
-// is. budget is that of the file which the artifact is inside of; nil: it is inside of none.
+// unpack scans the content of a container, and any other artifact as it is. budget is that of
+// the enclosing file, or nil at the top level.
 func (r *run) unpack(ctx context.Context, a Artifact, b io.Reader, x *account, budget *Budget) error {
 	if err := x.Err(); err != nil {
 		return err
@@ -39,7 +39,7 @@ func (r *run) unpack(ctx context.Context, a Artifact, b io.Reader, x *account, b
 		if head.at == 0 && len(head.begin) == 0 {
 			return r.stream(ctx, a, b, x, budget == nil)
 		}
-		head.lost = true // the pool does not read it again
+		head.lost = true // no rewind is needed
 		return r.stream(ctx, a, head, x, budget == nil)
 	}
 	atomic.AddInt64(&r.stats.Artifacts, 1)
@@ -58,8 +58,8 @@ func (r *run) unpack(ctx context.Context, a Artifact, b io.Reader, x *account, b
 	return r.open(ctx, a, form, in, head, x, budget)
 }
 
-// recognise finds out which form the artifact has. head gives the artifact's bytes from its
-// beginning. done is to be called once head is no longer read.
+// recognise determines the format of the artifact. head reads the artifact from its beginning.
+// The caller calls done after its last read from head.
 func (r *run) recognise(a Artifact, b io.Reader) (form string, head *peeked, done func()) {
 	head = &peeked{r: b}
 	if m, ok := b.(*memory); ok {
@@ -75,7 +75,7 @@ func (r *run) recognise(a Artifact, b io.Reader) (form string, head *peeked, don
 	return r.Unpacker.Recognise(head.peek(*buf), a.Location.Path), head, func() { r.heads.Put(buf) }
 }
 
-// anywhere gives a reader of any place of b, where b has one.
+// anywhere returns b as an io.ReaderAt with its size, or nil if it has no random access.
 func anywhere(b io.Reader) (io.ReaderAt, int64) {
 	at, ok := b.(io.ReaderAt)
 	if !ok {
@@ -91,7 +91,7 @@ func anywhere(b io.Reader) (io.ReaderAt, int64) {
 	return nil, 0
 }
 
-// open scans what is inside an artifact of a form.
+// open scans the content of a container.
 func (r *run) open(ctx context.Context, a Artifact, form string, in Packed, head *peeked, x *account, budget *Budget) error {
 	inside := func(name string) Artifact {
 		m := a
@@ -129,7 +129,7 @@ func (r *run) open(ctx context.Context, a Artifact, form string, in Packed, head
 	if budget.Out > before {
 		return nil
 	}
-	// The artifact does not have the form after all: the pool scans it as it is.
+	// The artifact does not have this format: scan it as it is.
 	switch {
 	case in.At != nil:
 		return r.stream(ctx, a, io.NewSectionReader(in.At, 0, in.Size), x, budget.Depth == 0)
@@ -139,8 +139,8 @@ func (r *run) open(ctx context.Context, a Artifact, form string, in Packed, head
 	return nil
 }
 
-// kindInside is the kind of a gap inside a file that holds others: where the error is neither
-// quell's nor the file system's, the file is damaged.
+// kindInside returns the kind of a gap inside a container. An error that is neither quell's nor
+// the file system's means damage.
 func kindInside(err error) string {
 	kind := KindOf(err)
 	var io *fs.PathError
@@ -150,22 +150,22 @@ func kindInside(err error) string {
 	return kind
 }
 
-// maxRewind is how many bytes of a stream are kept to be read again, in case the stream does
-// not have the form that its first bytes claim.
+// maxRewind is the number of bytes of a stream that are kept for a second pass, in case the
+// stream does not have the format that its first bytes indicate.
 const maxRewind = 256 << 10
 
 // peeked is a stream whose first bytes were read ahead.
 type peeked struct {
 	r     io.Reader
-	begin []byte // what was read of the beginning
-	at    int    // how much of it was given out
+	begin []byte // the bytes read first
+	at    int    // read position in begin
 	total int64
-	lost  bool // more was read than is kept
+	lost  bool // bytes after begin were read and not kept
 	err   error
-	meter *Meter // counts what is read
+	meter *Meter // counts the bytes read
 }
 
-// peek fills b, which it keeps, as far as the stream goes.
+// peek reads into b until it is full or the stream ends. It keeps b.
 func (p *peeked) peek(b []byte) []byte {
 	n := 0
 	for n < len(b) && p.err == nil {
@@ -213,7 +213,7 @@ func (p *peeked) Hole() (int64, bool) {
 
 func (p *peeked) count() int64 { return p.total }
 
-// rewind goes back to the beginning, and reports whether it could.
+// rewind returns to the beginning. It reports false if the bytes are no longer available.
 func (p *peeked) rewind() bool {
 	if p.lost {
 		return false

@@ -8,37 +8,36 @@ import (
 	"github.com/quellhq/quell/rules"
 )
 
-// Mark is what a log says about where in a run its lines are.
+// Mark is a statement of a log about the position of its lines in a run.
 type Mark struct {
-	At     int // in Chunk.Data
+	At     int // offset in Chunk.Data
 	Kind   MarkKind
-	System string // whose mark it is
+	System string // the CI system whose syntax the mark has
 	Name   string
 }
 
-// MarkKind is what a mark does.
+// MarkKind is the effect of a mark.
 type MarkKind uint8
 
 const (
 	_           MarkKind = iota
-	MarkSystem           // the log is of System
-	MarkJob              // the job's name
-	MarkStep             // a step begins, without a name: the step ends; groups end
-	MarkGroup            // the only group that is open; without a name: none
-	MarkOpen             // a group within the groups that are open
-	MarkSection          // the same, but a step if none began yet
-	MarkClose            // the innermost group ends; with a name: those up to the last one of that name
+	MarkSystem           // the log is System's
+	MarkJob              // states the job's name
+	MarkStep             // begins a step and closes all groups; without a name, ends the step
+	MarkGroup            // opens a group and closes all others; without a name, only closes
+	MarkOpen             // opens a group inside the open groups
+	MarkSection          // like MarkOpen, but a step if there is none yet
+	MarkClose            // closes the innermost group; with a name, all groups up to the last one of that name
 )
 
-// maxOpen bounds the groups that may be open at one time; what a log opens within these is
-// not followed.
+// maxOpen is the maximum number of open groups. Groups opened inside these are not tracked.
 const maxOpen = 64
 
-// where is the place in a run that the marks up to now give.
+// where is the position in a run according to the marks so far.
 type where struct {
 	system, job, step string
 	open              []group
-	deeper            int // how many groups are open beyond maxOpen
+	deeper            int // number of open groups beyond maxOpen
 }
 
 type group struct {
@@ -46,7 +45,7 @@ type group struct {
 	section bool
 }
 
-// apply follows one mark. open is never changed in place: states share it.
+// apply applies one mark. It never modifies open in place, because copies of where share it.
 func (w *where) apply(m Mark) {
 	if m.Kind == MarkSystem {
 		w.system = m.System
@@ -87,7 +86,7 @@ func (w *where) apply(m Mark) {
 	}
 }
 
-// fill adds the place to a location; what the source knows itself stays.
+// fill adds the position to a location. Fields that the source has set stay.
 func (w *where) fill(l *rules.Location) {
 	step, group := w.step, ""
 	for _, g := range w.open {
@@ -110,20 +109,20 @@ func (w *where) fill(l *rules.Location) {
 	set(&l.Group, group)
 }
 
-// tracked is what one chunk of a log adds to where. Chunks are searched at the same time: where
-// one begins is known once those before it are done.
+// tracked holds the marks of one chunk of a log. Chunks are scanned in parallel; the position
+// at the beginning of one is known after those before it are done.
 type tracked struct {
-	before *tracked // nil: the chunk is the first, or its end is known
+	before *tracked // nil if the chunk is the first, or its end is known
 	marks  []Mark   // of the chunk's own part, in order
 	done   chan struct{}
 	closed bool
 
-	mu    *sync.Mutex // of all chunks of an artifact
+	mu    *sync.Mutex // shared by all chunks of an artifact
 	known bool
-	end   where // if known
+	end   where // valid if known
 }
 
-// track follows the logs of CI systems. Other text has no marks, whatever it looks like.
+// track tracks positions in CI logs. Other text has no marks, whatever it looks like.
 func track(a *Artifact, before *tracked) *tracked {
 	if a.Location.Source != "log" || a.Unmarked || a.place != nil {
 		return nil
@@ -135,10 +134,10 @@ func track(a *Artifact, before *tracked) *tracked {
 	return t
 }
 
-// Tracked reports whether marks are wanted.
+// Tracked reports whether the pool needs marks of this chunk.
 func (c *Chunk) Tracked() bool { return c.track != nil }
 
-// Mark reports the chunk's marks, in order.
+// Mark records the chunk's marks, in order.
 func (c *Chunk) Mark(marks []Mark) {
 	if c.track == nil {
 		return
@@ -150,7 +149,7 @@ func (c *Chunk) Mark(marks []Mark) {
 	}
 }
 
-// finish says that all marks of the chunk were reported, or that none will be. It may be called again.
+// finish declares the chunk's marks complete. It can be called repeatedly.
 func (t *tracked) finish() {
 	if t == nil || t.closed {
 		return
@@ -159,13 +158,13 @@ func (t *tracked) finish() {
 	close(t.done)
 }
 
-// place finishes the chunk and adds to each of its findings where in the run it is. For that it
-// waits for the chunks before this one, which never wait for it.
+// place finishes the chunk and adds the position in the run to each finding. It waits for the
+// preceding chunks, which never wait for this one.
 func (t *tracked) place(from int64, found []rules.Finding) {
 	if t == nil {
 		return
 	}
-	before, marks := t.before, t.marks // from finish on, settle may let go of them
+	before, marks := t.before, t.marks // after finish, settle can reset them
 	t.finish()
 	if len(found) == 0 {
 		t.settle(false)
@@ -191,8 +190,8 @@ func (t *tracked) place(from int64, found []rules.Finding) {
 	t.settle(false)
 }
 
-// settle returns where the chunk ends, and lets go of what led there. It reports false if a
-// chunk is not done and it may not wait.
+// settle returns the position at the chunk's end and releases the preceding chunks. It reports
+// false if one of them is not done and wait is false.
 func (t *tracked) settle(wait bool) (where, bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

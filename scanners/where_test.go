@@ -15,8 +15,8 @@ import (
 	"github.com/quellhq/quell/rules"
 )
 
-// runLog reads marks from lines "@STEP name", "@OPEN name", "@SECTION name" and "@CLOSE name",
-// and finds the words "mark-".
+// runLog reads marks from the lines "@STEP name", "@OPEN name", "@SECTION name" and "@CLOSE
+// name", and finds the words "mark-".
 type runLog struct{ slow bool }
 
 func (runLog) MaxLen() int { return 64 }
@@ -26,7 +26,7 @@ var kinds = map[string]MarkKind{"@STEP": MarkStep, "@OPEN": MarkOpen, "@SECTION"
 func (d runLog) Detect(c Chunk) iter.Seq[Match] {
 	return func(yield func(Match) bool) {
 		if d.slow && c.Offset == 0 {
-			time.Sleep(20 * time.Millisecond) // the chunks after it are done before
+			time.Sleep(20 * time.Millisecond) // let the later chunks finish first
 		}
 		var list []Mark
 		for i, at := 0, 0; i <= len(c.Data); at = i + 1 {
@@ -59,13 +59,13 @@ func (s logOf) Artifacts(context.Context) iter.Seq2[Artifact, error] {
 	}
 }
 
-// A step may begin many chunks before a finding, and chunks are searched at the same time:
-// findings have the place that a reader of the log from its beginning sees.
+// A step can begin many chunks before a finding, and chunks are scanned in parallel. Findings
+// get the position that a sequential reader of the log would determine.
 func TestAFindingHasTheStepThatItsLogIsIn(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(1, 2))
 	var text strings.Builder
 	want := map[string]string{}
-	var groups []string // that are open, by a second, simple model
+	var groups []string // open groups, by a second, simple model
 	step := ""
 	for i := range 900 {
 		switch rnd.IntN(9) {
@@ -144,7 +144,7 @@ func TestSectionsAndGroups(t *testing.T) {
 	}
 }
 
-// A detector that panics in one chunk must not make those after it wait.
+// A panic of the detector in one chunk must not make the later chunks wait.
 func TestAPanicLeavesTheStepsOfOtherChunks(t *testing.T) {
 	text := "@STEP a\n" + strings.Repeat("x\n", 600<<10) + "boom\n" + strings.Repeat("x\n", 600<<10) + "mark-0001\n"
 	p := Pool{Detector: panicking{}}

@@ -16,7 +16,7 @@ import (
 	gitobject "github.com/go-git/go-git/v5/plumbing/object"
 )
 
-// repository is the store's folder that QUELL_REPO names.
+// repository is the object store that QUELL_REPO names.
 func repository(tb testing.TB) string {
 	tb.Helper()
 	dir := os.Getenv("QUELL_REPO")
@@ -58,9 +58,9 @@ func BenchmarkWalk(b *testing.B) {
 	}
 }
 
-// BenchmarkPairs reads all blobs with git's cat-file, with go-git and with the
-// walk, one after the other, five times, on one core, and gives the medians of the
-// walk's CPU time as parts of the others'.
+// BenchmarkPairs reads all blobs with git's cat-file, with go-git and with the walk,
+// alternating five times on one core. It reports the median CPU time of the walk as a fraction
+// of the others'.
 func BenchmarkPairs(b *testing.B) {
 	dir := repository(b)
 	list, err := exec.Command("sh", "-c", `git -C "$0" cat-file --batch-all-objects --unordered --batch-check='%(objecttype) %(objectname)' | sed -n 's/^blob //p'`, dir).Output()
@@ -122,7 +122,7 @@ func iterate(tb testing.TB, dir string) {
 	}
 }
 
-// cpu is how long f takes of processors, in seconds.
+// cpu returns the CPU time of f in seconds.
 func cpu(who int, f func()) float64 {
 	used := func() float64 {
 		var u syscall.Rusage
