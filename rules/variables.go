@@ -21,7 +21,7 @@ import (
 //	login_path      where the instance sends users who are not signed in
 //	live_marker     text that only a signed-in user sees; empty unless given
 //	dead_marker     text of the sign-in page
-//	csrf            the operator's setting for forms of the instance
+//	csrf            where the instance's token against forged requests is read
 //	user            the account that the operator names
 //	namespace       the organisation, project or Vault namespace that the operator names
 //	admin           the operator's credential at the instance

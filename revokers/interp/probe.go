@@ -94,6 +94,9 @@ func (p Probe) ask(ctx context.Context, s *scope, probe *rules.Probe, endpoint s
 	if err != nil {
 		return revokers.Answer{}, err
 	}
+	if probe.HTML {
+		static(i, r.Header)
+	}
 	resp, err := p.Doer.Do(ctx, i, r)
 	if err != nil {
 		return NoAnswer(ctx, endpoint, err)

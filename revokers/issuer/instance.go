@@ -31,7 +31,10 @@ type Instance struct {
 	Sole     bool
 	Cookie   string // the session cookie's name, if it is not the family's
 	Settings map[string]string
-	Settle   time.Duration // replaces the rule's settle time; zero: the rule's
+	// Headers go with the probes and the logout of a web application; {origin}
+	// and {csrf} in them are filled in.
+	Headers map[string]string
+	Settle  time.Duration // replaces the rule's settle time; zero: the rule's
 
 	Admin        credential.Secret // the operator's credential at the issuer
 	ClientID     string            // the operator's OAuth client

@@ -5,6 +5,7 @@ package natives
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"slices"
 
 	"github.com/quellhq/quell/revokers"
@@ -54,6 +55,11 @@ func New(c Config) *Registry {
 			"aws-revoke-older":     aws.Older{Doer: c.Doer},
 			"oauth-revoke":         oauth.Revoke{Issuers: issuers},
 			"vault-revoke-self":    vault.RevokeSelf{Doer: c.Doer},
+			"web-logout":           interp.Logout{Doer: c.Doer, Method: http.MethodPost},
+			"web-logout-get":       interp.Logout{Doer: c.Doer, Method: http.MethodGet},
+			// Django compares a cookie with a field and knows neither by itself:
+			// https://docs.djangoproject.com/en/stable/ref/csrf/#how-it-works
+			"django-logout": interp.Logout{Doer: c.Doer, Method: http.MethodPost, CSRF: "double:csrftoken", To: "form:csrfmiddlewaretoken"},
 		},
 		rotator: vault.Rotator{Doer: c.Doer, Key: c.Key},
 	}

@@ -262,6 +262,15 @@ func parseInstance(s string, set *rules.Set) (policy.Instance, error) {
 		if !ok {
 			return policy.Instance{}, fmt.Errorf("--instance: %q is not KEY=VALUE", kv)
 		}
+		if name, ok := strings.CutPrefix(k, "headers."); ok {
+			h, _ := doc["headers"].(map[string]any)
+			if h == nil {
+				h = map[string]any{}
+				doc["headers"] = h
+			}
+			h[name] = v
+			continue
+		}
 		doc[k] = v
 		if v == "true" || v == "false" {
 			doc[k] = v == "true"

@@ -62,8 +62,9 @@ func (i Instance) build(getenv func(string) string, missing func(error) error) (
 		Settings: map[string]string{
 			"probe_path": i.ProbePath, "logout_path": i.LogoutPath, "login_path": i.LoginPath,
 			"live_marker": i.LiveMarker, "dead_marker": i.DeadMarker, "user": i.User, "namespace": i.Namespace,
-			"logout_method": i.LogoutMethod, "csrf": i.CSRF,
+			"logout_method": i.LogoutMethod, "csrf": i.CSRF, "csrf_path": i.CSRFPath, "csrf_to": i.CSRFTo,
 		},
+		Headers: i.Headers,
 	}
 	read := func(ref string) (credential.Secret, error) {
 		s, err := config.ReadSecret(ref, getenv)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/url"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/quellhq/quell/cmd/quell/internal/config"
 	"github.com/quellhq/quell/cmd/quell/internal/notify"
+	"github.com/quellhq/quell/revokers/interp"
 	"github.com/quellhq/quell/revokers/issuer"
 	"github.com/quellhq/quell/rules"
 )
@@ -74,7 +76,9 @@ type Instance struct {
 	LiveMarker   string            `toml:"live_marker,omitempty"`
 	DeadMarker   string            `toml:"dead_marker,omitempty"`
 	LogoutMethod string            `toml:"logout_method,omitempty"`
-	CSRF         string            `toml:"csrf,omitempty"`
+	CSRF         string            `toml:"csrf,omitempty"`      // where the logout's token is read: form, input:NAME, meta:NAME, cookie:NAME, json:PATH, header:NAME, double:NAME
+	CSRFPath     string            `toml:"csrf_path,omitempty"` // the page that has it; default probe_path
+	CSRFTo       string            `toml:"csrf_to,omitempty"`   // form:NAME, header:NAME, json:NAME or query:NAME
 	Headers      map[string]string `toml:"headers,omitempty"`
 	User         string            `toml:"user,omitempty"`
 	Namespace    string            `toml:"namespace,omitempty"`
@@ -195,6 +199,9 @@ func plainName(s string) bool {
 	})
 }
 
+// headerName is a token of RFC 9110, 5.6.2.
+var headerName = regexp.MustCompile("^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}$")
+
 func (i Instance) validate() error {
 	u, err := url.Parse(i.URL)
 	if err != nil || i.Provider == "" {
@@ -225,9 +232,20 @@ func (i Instance) validate() error {
 	if i.Settle < 0 {
 		return errors.New("settle is negative")
 	}
-	for _, p := range []string{i.ProbePath, i.LogoutPath, i.LoginPath} {
-		if issuer.HasDotSegment(p) {
+	for key, p := range map[string]string{"probe_path": i.ProbePath, "logout_path": i.LogoutPath, "login_path": i.LoginPath, "csrf_path": i.CSRFPath} {
+		switch {
+		case issuer.HasDotSegment(p):
 			return errors.New("a path contains a dot segment")
+		case p != "" && !strings.HasPrefix(p, "/"):
+			return fmt.Errorf("%s does not begin with / (quell: hint: paths follow the path of the url)", key)
+		}
+	}
+	if err := interp.CheckCSRF(i.CSRF, i.CSRFTo); err != nil {
+		return err
+	}
+	for name, v := range i.Headers {
+		if !headerName.MatchString(name) || slices.Contains([]string{"cookie", "host", "content-length", "content-type", "transfer-encoding", "connection"}, strings.ToLower(name)) || strings.ContainsAny(v, "\r\n\x00") {
+			return errors.New("headers: an entry is no header that an application can ask for")
 		}
 	}
 	if i.Proxy != "" {

@@ -63,3 +63,20 @@ func TestAHoldGivesTheReasonOfTheRulesFile(t *testing.T) {
 		t.Errorf("%+v", h)
 	}
 }
+
+// Settings of a logout that have no meaning are refused when the policy is
+// read, and not when a session is to be ended.
+func TestSettingsOfALogout(t *testing.T) {
+	for setting, ok := range map[string]bool{
+		"cookie='acme.sid'": true, "cookie='__Host-sid'": true, "cookie='a b'": false, "cookie='a;b'": false, "cookie='a=b'": false,
+		"csrf='form'": true, "csrf='input:_csrf'": true, "csrf='meta:csrf-token'\ncsrf_to='header:X-Token'": true, "csrf='double:csrftoken'": true, "csrf='json:a.b'\ncsrf_to='json:token'": true,
+		"csrf='_csrf'": false, "csrf='input:'": false, "csrf_to='form:a'": false, "csrf='form'\ncsrf_to='form:a'": false, "csrf='meta:a'\ncsrf_to='body'": false, "csrf='meta:a'\ncsrf_to='header:A B'": false,
+		"logout_path='logout'": false, "csrf_path='/a/../b'": false, "probe_path='https://evil.example/'": false,
+		"headers={Origin='https://a.example'}": true, "headers={'X-CSRF-Token'='{csrf}'}": true, "headers={Cookie='a=b'}": false, "headers={'A B'='c'}": false, "headers={A=\"b\\r\\nC: d\"}": false,
+	} {
+		_, err := Parse("p", []byte("version = 1\n[[instance]]\nprovider='webapp'\nurl='https://a.example'\n"+setting+"\n"))
+		if (err == nil) != ok {
+			t.Errorf("%s: %v", setting, err)
+		}
+	}
+}

@@ -159,7 +159,13 @@ func (p *play) verify() (liveness, reason, detail string) {
 
 // revoke sends all requests of a revocation.
 func (p *play) revoke(id string) (outcome, detail string) {
-	i := slices.IndexFunc(p.suite.rule.Revokes, func(v rules.Revoke) bool { return v.Native == "" && (id == "" || v.ID == id) })
+	fits := func(native bool) func(rules.Revoke) bool {
+		return func(v rules.Revoke) bool { return (v.Native != "") == native && (id == "" || v.ID == id) }
+	}
+	i := slices.IndexFunc(p.suite.rule.Revokes, fits(false))
+	if i < 0 {
+		i = slices.IndexFunc(p.suite.rule.Revokes, fits(true))
+	}
 	if i < 0 {
 		return "error", "the rule has no such revocation"
 	}
@@ -168,7 +174,10 @@ func (p *play) revoke(id string) (outcome, detail string) {
 		return "error", "it needs " + missing
 	}
 	p.before = p.last
-	r := interp.Revocation{Doer: p.server, Revoke: v}
+	r, err := p.reg.Revoker(v)
+	if err != nil {
+		return "error", err.Error()
+	}
 	ts := []revokers.Target{p.target}
 	effects, err := r.Plan(p.suite.ctx, ts)
 	if err != nil {

@@ -1,0 +1,289 @@
+package interp
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"golang.org/x/net/html"
+
+	"github.com/quellhq/quell/revokers/issuer"
+)
+
+// Where an application's token against forged requests is read from.
+const (
+	csrfInput  = "input"  // a field of a form: input:NAME
+	csrfMeta   = "meta"   // an element of the page's head: meta:NAME
+	csrfCookie = "cookie" // a cookie that goes back twice: cookie:NAME
+	csrfJSON   = "json"   // a value of a document: json:PATH
+	csrfHeader = "header" // a header of the response: header:NAME
+	csrfForm   = "form"   // all hidden fields of the form that logs out
+	csrfDouble = "double" // a made-up value that is compared with a cookie: double:NAME
+)
+
+// csrf is how a logout gets and sends its token. The zero value sends none.
+type csrf struct {
+	kind, name string
+	path       string // of the page that has it
+	to, field  string // form, header, json or query, and the name there
+}
+
+// csrfToken is what a page had: one value, or the fields of a form.
+type csrfToken struct {
+	value  string
+	fields url.Values
+	shown  bool // placeholders instead
+}
+
+// CheckCSRF reports an error unless csrf and csrf_to have a meaning.
+func CheckCSRF(from, to string) error {
+	_, err := parseCSRF(from, to)
+	return err
+}
+
+func parseCSRF(from, to string) (csrf, error) {
+	var c csrf
+	if from == "" {
+		if to != "" {
+			return c, errors.New("csrf_to without csrf: nothing says where the token is read")
+		}
+		return c, nil
+	}
+	c.kind, c.name, _ = strings.Cut(from, ":")
+	if c.kind == csrfForm {
+		if c.name != "" || to != "" {
+			return c, errors.New("csrf = \"form\" sends the form's own fields: it takes no name, and no csrf_to")
+		}
+		return c, nil
+	}
+	if !slices.Contains([]string{csrfInput, csrfMeta, csrfCookie, csrfJSON, csrfHeader, csrfDouble}, c.kind) || c.name == "" {
+		return c, errors.New("csrf is not form, input:NAME, meta:NAME, cookie:NAME, json:PATH, header:NAME or double:NAME")
+	}
+	if to == "" {
+		to = c.usual()
+	}
+	c.to, c.field, _ = strings.Cut(to, ":")
+	if !slices.Contains([]string{"form", "header", "json", "query"}, c.to) || c.field == "" || control(c.field) || strings.ContainsAny(c.field, " :") {
+		return c, errors.New("csrf_to is not form:NAME, header:NAME, json:NAME or query:NAME")
+	}
+	return c, nil
+}
+
+// usual is where frameworks expect a token that was read there.
+func (c csrf) usual() string {
+	switch {
+	case c.kind == csrfInput:
+		return "form:" + c.name
+	case c.kind == csrfHeader:
+		return "header:" + c.name
+	case strings.EqualFold(c.name, "XSRF-TOKEN"): // Angular, Laravel, Spring
+		return "header:X-XSRF-TOKEN"
+	case c.name == "csrftoken": // Django
+		return "header:X-CSRFToken"
+	}
+	return "header:X-CSRF-Token"
+}
+
+// csrf reads the operator's settings, or takes the framework's.
+func (l Logout) csrf(in *issuer.Instance) (csrf, error) {
+	from, to := in.Settings["csrf"], in.Settings["csrf_to"]
+	if from == "" {
+		from, to = l.CSRF, l.To
+	}
+	c, err := parseCSRF(from, to)
+	c.path = in.Settings["csrf_path"]
+	if c.path == "" {
+		c.path = in.Settings["probe_path"]
+	}
+	if c.kind != "" && c.kind != csrfDouble && c.path == "" {
+		return c, errors.New("csrf needs csrf_path or probe_path of the [[instance]]: the page that has the token")
+	}
+	return c, err
+}
+
+// read gets the token from its page.
+func (c csrf) read(ctx context.Context, v *visit) (csrfToken, error) {
+	switch c.kind {
+	case "":
+		return csrfToken{}, nil
+	case csrfDouble:
+		value := madeUp()
+		v.jar[c.name] = value
+		return csrfToken{value: value}, nil
+	}
+	a, at, err := v.get(ctx, c.path)
+	if err != nil {
+		return csrfToken{}, err
+	}
+	if a.Status != http.StatusOK {
+		return csrfToken{}, errStep{a.Status, fmt.Errorf("the page %s answered %d", pathOnly(c.path), a.Status)}
+	}
+	switch c.kind {
+	case csrfForm:
+		fields, err := logoutForm(v, a.Body, at)
+		if err != nil {
+			return csrfToken{}, errStep{a.Status, err}
+		}
+		return csrfToken{fields: fields}, nil
+	case csrfCookie:
+		value := v.jar[c.name]
+		if value == "" {
+			return csrfToken{}, errStep{a.Status, fmt.Errorf("the page sets no cookie %s", c.name)}
+		}
+		// Scripts read it decoded.
+		if plain, err := url.PathUnescape(value); err == nil {
+			value = plain
+		}
+		return csrfToken{value: value}, nil
+	}
+	from := c.kind + ":" + c.name
+	if c.kind == csrfJSON {
+		from = c.name
+	}
+	value, err := extract(from, a, decode(a.Body))
+	if err != nil {
+		return csrfToken{}, errStep{a.Status, err}
+	}
+	return csrfToken{value: value}, nil
+}
+
+// put places the token in a request.
+func (c csrf) put(r *issuer.Request, tok csrfToken, value string) error {
+	switch {
+	case c.kind == "":
+		if r.Method == http.MethodPost {
+			// A form without a field, as a button makes: some servers refuse a
+			// POST without a type.
+			r.Body = url.Values{}
+		}
+		return nil
+	case c.kind == csrfForm && r.Method == http.MethodGet:
+		r.Query = tok.fields
+	case c.kind == csrfForm:
+		r.Body = tok.fields
+		if tok.shown {
+			r.Body = url.Values{}
+		}
+	case c.to == "form":
+		r.Body = url.Values{c.field: {value}}
+	case c.to == "query":
+		r.Query = url.Values{c.field: {value}}
+	case c.to == "json":
+		r.Body = map[string]any{c.field: value}
+	case c.to == "header":
+		if err := inHeader(c.field, value); err != nil {
+			return err
+		}
+		r.Header.Set(c.field, value)
+		if r.Method == http.MethodPost {
+			r.Body = url.Values{}
+		}
+	}
+	return nil
+}
+
+// shownBody is the body as a plan shows it.
+func (c csrf) shownBody(body any) (json.RawMessage, error) {
+	if c.kind == csrfForm {
+		return json.Marshal(map[string]string{"{hidden fields of the form}": "{csrf}"})
+	}
+	flat := map[string]string{}
+	switch b := body.(type) {
+	case url.Values:
+		for k := range b {
+			flat[k] = b.Get(k)
+		}
+	case map[string]any:
+		for k, v := range b {
+			flat[k], _ = v.(string)
+		}
+	}
+	if len(flat) == 0 {
+		return nil, nil
+	}
+	return json.Marshal(flat)
+}
+
+// madeUp is a value for a server that compares a cookie with a field: 32
+// letters and digits, as Django has them.
+func madeUp() string {
+	const alphabet = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+	var b [32]byte
+	_, _ = rand.Read(b[:])
+	for i := range b {
+		b[i] = alphabet[int(b[i])%len(alphabet)]
+	}
+	return string(b[:])
+}
+
+// logoutForm finds the form of a page that leads to logout_path, and returns its
+// hidden fields.
+func logoutForm(v *visit, page []byte, at string) (url.Values, error) {
+	doc, err := html.Parse(bytes.NewReader(page))
+	if err != nil {
+		return nil, fmt.Errorf("the page is no HTML: %w", err)
+	}
+	in := v.t.Instance
+	base := in.Origin() + strings.TrimRight(in.URL.EscapedPath(), "/")
+	here, err := url.Parse(base + at)
+	if err != nil {
+		return nil, errors.New("the page has no address")
+	}
+	want, err := url.Parse(base + in.Settings["logout_path"])
+	if err != nil {
+		return nil, errors.New("logout_path of the [[instance]] is no path")
+	}
+	var found []url.Values
+	for n := range doc.Descendants() {
+		if n.Type != html.ElementNode || n.Data != "form" {
+			continue
+		}
+		to, err := here.Parse(attr(n, "action"))
+		if err == nil && to.Host == want.Host && to.Scheme == want.Scheme && to.Path == want.Path {
+			found = append(found, hidden(n))
+		}
+	}
+	switch {
+	case len(found) == 0:
+		return nil, fmt.Errorf("the page %s has no form that leads to logout_path", pathOnly(at))
+	case len(found) > 1 && !slices.ContainsFunc(found[1:], func(f url.Values) bool { return f.Encode() != found[0].Encode() }):
+		return found[0], nil // the same form in a header and a menu
+	case len(found) > 1:
+		return nil, fmt.Errorf("the page has several forms that lead to logout_path: %w", errSeveral)
+	}
+	return found[0], nil
+}
+
+// hidden are the hidden fields of a form, and its button if that has a name.
+func hidden(form *html.Node) url.Values {
+	out := url.Values{}
+	for n := range form.Descendants() {
+		if n.Type != html.ElementNode || attr(n, "name") == "" {
+			continue
+		}
+		kind := strings.ToLower(attr(n, "type"))
+		if n.Data == "input" && (kind == "hidden" || kind == "submit") || n.Data == "button" && kind != "button" && kind != "reset" {
+			out.Add(attr(n, "name"), attr(n, "value"))
+		}
+	}
+	return out
+}
+
+func attr(n *html.Node, key string) string {
+	for _, a := range n.Attr {
+		if a.Key == key {
+			return a.Val
+		}
+	}
+	return ""
+}
+
+func sortedKeys(m map[string]string) []string { return slices.Sorted(maps.Keys(m)) }
