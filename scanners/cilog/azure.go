@@ -15,6 +15,9 @@ var azurePipelines = Format{
 	},
 	Mark: func(b []byte, text int) Mark {
 		const starting, finishing = "##[section]Starting: ", "##[section]Finishing: "
+		if text == len(b) || b[text] != '#' {
+			return Mark{}
+		}
 		switch s := b[text:]; {
 		case bytes.HasPrefix(s, []byte(starting)):
 			return named(scanners.MarkStep, b, text+len(starting))

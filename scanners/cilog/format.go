@@ -23,7 +23,7 @@ type Format struct {
 	// About is what writes such logs, in words.
 	About string
 	// First lists the bytes that lines may begin with on which Line or Mark is to be called;
-	// 0 is any digit. Lines that begin with a time (RFC 3339) and a space need no entry.
+	// 0 is any digit. Without it: Mark is called on lines that begin with a digit.
 	First string
 	// Detect reports whether a log is the system's by its beginning, DetectHead bytes at most.
 	Detect func(head []byte) bool
@@ -46,11 +46,11 @@ type Format struct {
 
 // Line is what was written around a line's text.
 type Line struct {
-	Prefix    int  // bytes before the text
-	Joins     bool // the text goes on where the line before ended
-	Continues bool // the next line's text goes on where this one's ends
+	Prefix int // bytes before the text
 	// Trailer bytes at the end are not of the text, but for the last Keep of them.
 	Trailer, Keep int
+	Joins         bool // the text goes on where the line before ended
+	Continues     bool // the next line's text goes on where this one's ends
 }
 
 // Mark is what a log says about where in the run it is; the zero value is none. Its name is
@@ -96,6 +96,18 @@ var ofByte = func() (t [256][]*Format) {
 	for _, f := range formats {
 		for c := range t {
 			if f.Line != nil && f.begins(byte(c)) {
+				t[c] = append(t[c], f)
+			}
+		}
+	}
+	return t
+}()
+
+// marking are the formats with a Mark, by the first byte of the lines.
+var marking = func() (t [256][]*Format) {
+	for _, f := range formats {
+		for c := range t {
+			if f.Mark != nil && (f.begins(byte(c)) || f.First == "" && digit(byte(c))) {
 				t[c] = append(t[c], f)
 			}
 		}
@@ -183,11 +195,9 @@ func detect(head []byte) (name string, n int) {
 
 // Marks calls found for what a line says to each system. text is where its text begins.
 func Marks(b []byte, text int, found func(system string, m Mark)) {
-	for _, f := range formats {
-		if f.Mark != nil && (text > 0 || f.begins(b[0])) {
-			if m := f.Mark(b, text); m.Kind != 0 {
-				found(f.Name, m)
-			}
+	for _, f := range marking[b[0]] {
+		if m := f.Mark(b, text); m.Kind != 0 {
+			found(f.Name, m)
 		}
 	}
 }

@@ -19,6 +19,9 @@ var githubActions = Format{
 	Mark: func(b []byte, text int) Mark {
 		const group, run, job = "##[group]", "##[group]Run ", "Complete job name: "
 		s := b[text:]
+		if len(s) == 0 || s[0] != '#' && s[0] != 'P' && s[0] != 'C' {
+			return Mark{} // most lines: every line of a log is looked at
+		}
 		switch {
 		case bytes.HasPrefix(s, []byte(run)):
 			return named(scanners.MarkStep, b, text+len(group))

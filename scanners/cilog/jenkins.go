@@ -42,6 +42,9 @@ const jenkinsNote = "\x1b[8mha:"
 func jenkinsBlock(b []byte, text int) Mark {
 	const begin, end = "[Pipeline] {", "[Pipeline] }"
 	s := b[text:]
+	if len(s) == 0 || s[0] != '[' {
+		return Mark{}
+	}
 	switch {
 	case bytes.HasPrefix(s, []byte(end)):
 		return Mark{Kind: scanners.MarkClose}
