@@ -1,7 +1,10 @@
 package rules
 
 import (
+	"crypto/rsa"
+	"crypto/x509"
 	"encoding/base64"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"hash/crc32"
@@ -123,6 +126,9 @@ func (r *Rule) NeverIssued(secret Secret, random io.Reader) (Secret, error) {
 	if s, ok, err := resigned(secret.Reveal(), random); ok || err != nil {
 		return NewSecretString(s), err
 	}
+	if s, ok, err := anotherKey(secret.Reveal(), random); ok || err != nil {
+		return NewSecretString(s), err
+	}
 	for _, e := range r.Examples {
 		if s, err := Generate(e, random); err == nil && s != e && r.matchesWhole(s) {
 			return NewSecretString(s), nil
@@ -144,6 +150,44 @@ func (r *Rule) NeverIssued(secret Secret, random io.Reader) (Secret, error) {
 		}
 	}
 	return NewSecret(s), nil
+}
+
+// anotherKey replaces a PEM private key of RSA by a new one of its size, in the
+// same spelling of line breaks: no other text of that form is a key.
+func anotherKey(s string, random io.Reader) (string, bool, error) {
+	if !strings.Contains(s, "PRIVATE KEY-----") {
+		return "", false, nil
+	}
+	escaped := !strings.Contains(s, "\n") && strings.Contains(s, `\n`)
+	block, _ := pem.Decode([]byte(strings.NewReplacer(`\n`, "\n", `\r`, "").Replace(s)))
+	if block == nil {
+		return "", false, nil
+	}
+	var old any
+	old, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+	if err != nil {
+		old, err = x509.ParsePKCS1PrivateKey(block.Bytes)
+	}
+	k, ok := old.(*rsa.PrivateKey)
+	if err != nil || !ok {
+		return "", false, nil
+	}
+	fresh, err := rsa.GenerateKey(random, min(max(k.N.BitLen(), 1024), 4096))
+	if err != nil {
+		return "", false, err
+	}
+	if block.Type == "PRIVATE KEY" {
+		if block.Bytes, err = x509.MarshalPKCS8PrivateKey(fresh); err != nil {
+			return "", false, err
+		}
+	} else {
+		block.Bytes = x509.MarshalPKCS1PrivateKey(fresh)
+	}
+	out := strings.TrimSuffix(string(pem.EncodeToMemory(block)), "\n")
+	if escaped {
+		out = strings.ReplaceAll(out, "\n", `\n`)
+	}
+	return out, true, nil
 }
 
 // resigned gives a value that ends in a JWT another signature of the same

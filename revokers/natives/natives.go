@@ -10,6 +10,7 @@ import (
 
 	"github.com/quellhq/quell/revokers"
 	"github.com/quellhq/quell/revokers/aws"
+	"github.com/quellhq/quell/revokers/gcp"
 	"github.com/quellhq/quell/revokers/interp"
 	"github.com/quellhq/quell/revokers/issuer"
 	"github.com/quellhq/quell/revokers/oauth"
@@ -43,16 +44,18 @@ func New(c Config) *Registry {
 	return &Registry{
 		doer: c.Doer,
 		verifiers: map[string]revokers.Verifier{
-			"aws-key":        aws.Key{Doer: c.Doer},
-			"oauth-jwt":      oauth.JWT{Issuers: issuers},
-			"oauth-token":    oauth.Token{Issuers: issuers},
-			"postgres-login": postgres.Login{Offline: c.Offline},
-			"vault-token":    vault.Token{Doer: c.Doer},
+			"aws-key":                    aws.Key{Doer: c.Doer},
+			"google-service-account-key": gcp.Key{Doer: c.Doer},
+			"oauth-jwt":                  oauth.JWT{Issuers: issuers},
+			"oauth-token":                oauth.Token{Issuers: issuers},
+			"postgres-login":             postgres.Login{Offline: c.Offline},
+			"vault-token":                vault.Token{Doer: c.Doer},
 		},
 		revokers: map[string]revokers.Revoker{
 			"aws-deactivate":       aws.Status{Doer: c.Doer},
 			"aws-deactivate-admin": aws.Status{Doer: c.Doer, Admin: true},
 			"aws-revoke-older":     aws.Older{Doer: c.Doer},
+			"google-disable-key":   gcp.Disable{Doer: c.Doer},
 			"oauth-revoke":         oauth.Revoke{Issuers: issuers},
 			"vault-revoke-self":    vault.RevokeSelf{Doer: c.Doer},
 			"web-logout":           interp.Logout{Doer: c.Doer, Method: http.MethodPost},

@@ -55,6 +55,11 @@ func OwnSecrets(set *rules.Set, list issuer.Instances, getenv func(string) strin
 		if err != nil || len(b) > 1<<20 {
 			continue
 		}
+		for _, m := range privateKey.FindAllString(string(b), 100) {
+			add(m)
+			add(strings.ReplaceAll(m, `\n`, "\n"))
+			add(strings.ReplaceAll(m, "\n", `\n`))
+		}
 		for _, m := range secretLike.FindAllString(string(b), 1000) {
 			add(m)
 			if user, pass, ok := strings.Cut(m, ":"); ok && user != "" {
@@ -68,6 +73,9 @@ func OwnSecrets(set *rules.Set, list issuer.Instances, getenv func(string) strin
 // secretLike finds the values of a configuration file that are long enough to
 // be a credential.
 var secretLike = regexp.MustCompile(`[A-Za-z0-9._~+/=:%-]{12,}`)
+
+// privateKey finds PEM keys, whose lines a configuration file may join by \n.
+var privateKey = regexp.MustCompile(`-----BEGIN [A-Z ]{0,20}PRIVATE KEY-----[A-Za-z0-9+/=\\\s]{64,}?-----END [A-Z ]{0,20}PRIVATE KEY-----`)
 
 // Own knows the credentials that quell works with, in every encoding.
 func Own(set *rules.Set, list issuer.Instances, getenv func(string) string, more ...string) guard.Own {
