@@ -7,9 +7,8 @@ import (
 	"strings"
 )
 
-// AWSAccount returns the 12-digit account that an AWS access key id contains,
-// or "" for a key id that contains none. Ids issued since 2018 hold it in the
-// base32 text after the four-letter prefix.
+// AWSAccount returns the 12-digit account in an AWS access key id, or "" if it has none. Ids
+// issued since 2018 contain it in the base32 text after the four-letter prefix.
 func AWSAccount(keyID string) string {
 	if len(keyID) != 20 || !(strings.HasPrefix(keyID, "AKIA") || strings.HasPrefix(keyID, "ASIA")) {
 		return ""

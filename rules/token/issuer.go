@@ -12,14 +12,13 @@ import (
 	"github.com/pelletier/go-toml/v2"
 )
 
-// Facts are what a token's own claims say of who made it, what it is and how it
-// is ended. They are claims: nobody has checked a signature.
+// Facts are statements of a token's own claims about its issuer, its type and its revocation.
+// They are unverified: no signature was checked.
 type Facts struct {
-	Issuer string `json:"issuer,omitempty"` // in the field's words, or the host of iss
+	Issuer string `json:"issuer,omitempty"` // a known name, or the host of iss
 	Type   string `json:"type,omitempty"`   // access token, ID token, refresh token, session …
-	Kill   string `json:"kill,omitempty"`   // what ends it, for a person to do
-	// Bound is set where the token is of no use without a key that its holder has
-	// (RFC 8705, RFC 9449).
+	Kill   string `json:"kill,omitempty"`   // how a person can revoke it
+	// Bound is set if using the token requires a key of its holder (RFC 8705, RFC 9449).
 	Bound bool `json:"bound,omitempty"`
 }
 
@@ -32,7 +31,7 @@ type knownIssuer struct {
 	name, kill string
 }
 
-// knownIssuers are those of issuers.toml, in its order.
+// knownIssuers are the issuers of issuers.toml, in its order.
 var knownIssuers = sync.OnceValues(func() ([]knownIssuer, error) {
 	var f struct {
 		Issuers []struct {
@@ -57,12 +56,13 @@ var knownIssuers = sync.OnceValues(func() ([]knownIssuer, error) {
 
 var hostRE = regexp.MustCompile(`^https?://([A-Za-z0-9.-]+(?::[0-9]{1,5})?)`)
 
-// Facts reads who issued the token and what it is off its header and claims.
+// Facts reads the issuer and the type of the token from its header and claims. It returns nil
+// if they state nothing.
 func (j JWT) Facts() *Facts {
 	f := &Facts{Type: j.use()}
 	known, err := knownIssuers()
 	if err != nil {
-		known = nil // a test reads the file
+		known = nil // a test validates the embedded file
 	}
 	for _, i := range known {
 		if i.match.MatchString(j.Issuer) {
@@ -90,7 +90,7 @@ func (j JWT) Facts() *Facts {
 	return f
 }
 
-// Host is the host of iss, with a port where there is one: a claim.
+// Host returns the host of iss, with its port if it has one. It is an unverified claim.
 func (j JWT) Host() string {
 	if m := hostRE.FindStringSubmatch(j.Issuer); m != nil {
 		return strings.ToLower(m[1])
@@ -98,8 +98,8 @@ func (j JWT) Host() string {
 	return ""
 }
 
-// use tells an access token from the others that look like it: RFC 9068's typ,
-// Cognito's token_use, Keycloak's and Cursor's own.
+// use returns the token's type: by the typ of RFC 9068, Cognito's token_use, and the claims of
+// Keycloak and Cursor. Other types have the same format as access tokens.
 func (j JWT) use() string {
 	switch strings.ToLower(strings.TrimPrefix(strings.ToLower(j.Type), "application/")) {
 	case "at+jwt":
@@ -141,8 +141,8 @@ func (j JWT) use() string {
 	return ""
 }
 
-// NoCredential reports a token that lets nobody in: a notice to log out, a
-// security event, a proof that is of no use without its key.
+// NoCredential reports whether the token grants no access: a logout token, a security event, or
+// a proof of possession, which is useless without its key.
 func (j JWT) NoCredential() bool {
 	switch j.use() {
 	case "logout token", "security event", "proof of possession":
@@ -151,15 +151,16 @@ func (j JWT) NoCredential() bool {
 	return false
 }
 
-// Unsigned reports a token that anybody could have written (RFC 7515, 3.6).
+// Unsigned reports whether anybody could have written the token (RFC 7515, 3.6).
 func (j JWT) Unsigned() bool { return strings.EqualFold(j.Algorithm, "none") }
 
-// signatures are how many bytes each algorithm's are (RFC 7518, 3; RFC 8037).
+// signatures are the possible signature lengths per algorithm, in bytes (RFC 7518, 3; RFC
+// 8037).
 var signatures = map[string][]int{"HS256": {32}, "HS384": {48}, "HS512": {64}, "ES256": {64}, "ES384": {96}, "ES512": {132}, "EdDSA": {64, 114},
 	"RS256": {256, 384, 512}, "RS384": {256, 384, 512}, "RS512": {256, 384, 512}, "PS256": {256, 384, 512}, "PS384": {256, 384, 512}, "PS512": {256, 384, 512}}
 
-// WholeSignature reports whether a compact JWS has as long a signature as its
-// algorithm makes: one that has not was cut off, or made up.
+// WholeSignature reports whether the signature of a compact JWS has a valid length for its
+// algorithm. If not, the token was cut off or invented.
 func (j JWT) WholeSignature(s string) bool {
 	want, ok := signatures[j.Algorithm]
 	if !ok {
@@ -174,8 +175,8 @@ func (j JWT) WholeSignature(s string) bool {
 	return false
 }
 
-// ParseJWE reads the header of a compact JWE (RFC 7516): its claims are
-// encrypted. Some issuers put the end of a token's life into the header.
+// ParseJWE reads the header of a compact JWE (RFC 7516), whose claims are encrypted. Some
+// issuers put the expiry into the header.
 func ParseJWE(s string) (expires time.Time, ok bool) {
 	parts := strings.Split(s, ".")
 	if len(parts) != 5 {
@@ -192,9 +193,8 @@ func ParseJWE(s string) (expires time.Time, ok bool) {
 	return instant(head.Exp), true
 }
 
-// ParsePASETO reads the end of the life of a public PASETO: its claims stand
-// before the signature, 64 bytes of it, or 256 in version 1, 96 in version 3.
-// A local one is encrypted.
+// ParsePASETO reads the expiry of a public PASETO. Its claims precede the signature, which has
+// 64 bytes (version 1: 256, version 3: 96). A local PASETO is encrypted.
 func ParsePASETO(s string) (expires time.Time, ok bool) {
 	parts := strings.Split(s, ".")
 	if len(parts) < 3 || len(parts) > 4 || len(parts[0]) != 2 {
@@ -217,8 +217,8 @@ func ParsePASETO(s string) (expires time.Time, ok bool) {
 	return claims.Exp.UTC(), true
 }
 
-// Macaroon reports whether s is one in the first form of libmacaroons: packets
-// of four hex digits, a name and a value, the first of them where it is good for.
+// Macaroon reports whether s is a macaroon in the first format of libmacaroons: packets of four
+// hex digits, a name and a value, beginning with the location.
 func Macaroon(s string) bool {
 	b, err := base64.RawURLEncoding.DecodeString(strings.NewReplacer("+", "-", "/", "_", "=", "").Replace(s))
 	if err != nil || len(b) < 40 {

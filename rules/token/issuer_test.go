@@ -19,7 +19,7 @@ func TestFacts(t *testing.T) {
 		{`{"alg":"HS256"}`, `{"iss":"https://authentication.cursor.sh","type":"session"}`, "Cursor", "session"},
 		{`{"alg":"RS256"}`, `{"iss":"https://login.acme.example:8443/oidc","scope":"read"}`, "login.acme.example:8443", "access token"},
 		{`{"alg":"RS256"}`, `{"iss":"https://token.actions.githubusercontent.com","job_workflow_ref":"x"}`, "GitHub Actions", ""},
-		// A host that only looks like an issuer's is itself.
+		// A host that only resembles a known issuer's keeps its own name.
 		{`{"alg":"RS256"}`, `{"iss":"https://accounts.google.com.evil.example"}`, "accounts.google.com.evil.example", ""},
 	} {
 		j, err := ParseJWT(make3(x.header, x.claims))

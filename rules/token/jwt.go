@@ -1,5 +1,5 @@
-// Package token parses credentials that carry something readable: what
-// scanners find and revokers act on. Nothing here verifies a signature.
+// Package token parses credentials with readable content, for scanners and revokers. It
+// verifies no signatures.
 package token
 
 import (
@@ -10,8 +10,7 @@ import (
 	"time"
 )
 
-// JWT is what a JSON Web Token (RFC 7519) says of itself. All of it is the
-// word of whoever wrote the token.
+// JWT is the content of a JSON Web Token (RFC 7519). All of it is unverified.
 type JWT struct {
 	Algorithm string
 	KeyID     string
@@ -22,7 +21,7 @@ type JWT struct {
 	ClientID  string
 	Scope     string
 	Audience  []string
-	Expires   time.Time // zero where absent
+	Expires   time.Time // zero if absent
 	Issued    time.Time
 	Claims    map[string]any
 }
@@ -73,8 +72,8 @@ func decode(s string, v any) error {
 	return json.Unmarshal(b, v)
 }
 
-// instant reads a NumericDate (RFC 7519, section 2): seconds since 1970.
-// Dates beyond year 9999 count as absent: no token means them.
+// instant reads a NumericDate (RFC 7519, section 2): seconds since 1970. Dates after the year
+// 9999 count as absent, because no issuer means them.
 func instant(v any) time.Time {
 	f, ok := v.(float64)
 	if !ok || f <= 0 || f >= 253402300800 {
@@ -83,15 +82,15 @@ func instant(v any) time.Time {
 	return time.Unix(int64(f), 0).UTC()
 }
 
-// Public reports whether the token is made to be in every page: Supabase's anonymous key.
+// Public reports whether the token is meant to be in every page: Supabase's anonymous key.
 func (j JWT) Public() bool {
 	role, _ := j.Claims["role"].(string)
 	return j.Issuer == "supabase" && role == "anon"
 }
 
-// Sample reports whether the token is one that documentation prints: the one
-// of jwt.io and its kin (sub 1234567890, John Doe), and those of RFC 7519 and
-// RFC 7515 (joe's http://example.com/is_root).
+// Sample reports whether the token is one that documentation prints: that of jwt.io and similar
+// pages (sub 1234567890, John Doe), and those of RFC 7519 and RFC 7515 (joe's
+// http://example.com/is_root).
 func (j JWT) Sample() bool {
 	name, _ := j.Claims["name"].(string)
 	_, root := j.Claims["http://example.com/is_root"]

@@ -8,20 +8,19 @@ import (
 	"strings"
 )
 
-// Stateless is a form of cookie that carries the whole session, signed or
-// encrypted: the application keeps nothing that a logout could delete.
+// Stateless is a form of cookie that contains the whole session, signed or encrypted. The
+// application stores nothing that a logout could delete.
 type Stateless struct {
-	Form string // whose form it is
-	// Remedy is what ends such sessions, and how far that reaches.
+	Form string // the framework
+	// Remedy names what ends such sessions, and for whom.
 	Remedy string
 }
 
 const password = "change the user's password, which ends that user's sessions"
 
-// forms are told by their structure alone; sources: itsdangerous and Django's
-// signing module, ActiveSupport::MessageEncryptor and MessageVerifier, hapi's
-// iron, ASP.NET Core's data protection, Fernet's specification, Plug.Crypto,
-// oauth2-proxy's pkg/encryption.
+// forms are recognised by structure alone. Sources: itsdangerous and Django's signing module,
+// ActiveSupport::MessageEncryptor and MessageVerifier, hapi's iron, ASP.NET Core's data
+// protection, Fernet's specification, Plug.Crypto, oauth2-proxy's pkg/encryption.
 var forms = []struct {
 	re *regexp.Regexp
 	Stateless
@@ -37,8 +36,8 @@ var forms = []struct {
 	{regexp.MustCompile(`^[\w-]{200,}={0,2}\|1[0-9]{9}\|[\w-]{27,43}={0,2}$`), Stateless{"oauth2-proxy (cookie store)", "change cookie-secret, which ends everyone's"}},
 }
 
-// StatelessForm reports whether a cookie's value, as it is sent, has the form
-// of a session that the cookie itself carries.
+// StatelessForm reports whether a cookie's value, as sent, has the form of a session that the
+// cookie itself contains.
 func StatelessForm(value string) (Stateless, bool) {
 	if plain, err := url.PathUnescape(value); err == nil {
 		value = plain
@@ -70,7 +69,7 @@ func carried(value string) bool {
 	}
 	for _, pointer := range []string{"sessionid", "session_id", "sid"} {
 		if o[pointer] != nil {
-			return false // the application keeps the rest
+			return false // the application stores the rest
 		}
 	}
 	return true
