@@ -8,45 +8,43 @@ import (
 	"github.com/quellhq/quell/rules/token"
 )
 
-// Ref is everything about a credential except its secret. Findings, events,
-// plan items, sealed rows and ledger entries embed it, so that no copy of its
-// fields by hand can lose one.
+// Ref is everything about a credential except its secret. Findings, events, plan items, sealed
+// rows and ledger entries embed it, so that no copy can omit a field.
 type Ref struct {
 	Rule       string     `json:"rule"`
-	Provider   string     `json:"provider"` // empty for rules that name no provider
+	Provider   string     `json:"provider"` // empty for rules without a provider
 	Kind       Kind       `json:"kind"`
 	Confidence Confidence `json:"confidence"`
-	// Fingerprint names the credential outside the process; see
-	// FingerprintKey. A finding has none until the run that owns the key
-	// groups it.
+	// Fingerprint identifies the credential outside the process; see FingerprintKey. A finding
+	// has none until the run that owns the key groups it.
 	Fingerprint string `json:"fingerprint"`
 	Redacted    string `json:"redacted"`
 	// Cookie is the cookie's name if the secret is a cookie's value.
 	Cookie  string  `json:"cookie,omitempty"`
 	Claims  Claims  `json:"claims,omitzero"`
 	Offline Offline `json:"offline"`
-	// Token is what a token's own content says about its issuer and subject.
+	// Token has the token's own statements about its issuer and type.
 	Token *token.Facts `json:"token,omitempty"`
 
 	// Group is the fingerprint of the member that keeps a session alive, if
 	// several credentials form one session; Role is this one's part in it.
 	Group string `json:"group,omitempty"`
 	Role  string `json:"role,omitempty"`
-	// Renewable is set if another member of the group can mint a new one, so
-	// that its expiry ends nothing.
+	// Renewable is set if another member of the group can mint a new one, so that its expiry
+	// does not end access.
 	Renewable bool `json:"renewable,omitempty"`
-	// PartFingerprints name the further parts of a group credential, such as the
+	// PartFingerprints are the fingerprints of a group credential's further parts, such as the
 	// secret key that belongs to a key id, by the part's name.
 	PartFingerprints map[string]string `json:"parts,omitempty"`
 }
 
-// Claims is what scanned text says near a credential. It is untrusted: claims
-// order work and are displayed, and never decide.
+// Claims are statements of the scanned text near a credential. They are untrusted: they order
+// work and are displayed, and never decide.
 type Claims struct {
 	Hosts []string `json:"hosts,omitempty"`
-	// Near are hosts on the lines around that look like servers of the
-	// provider's product. They are too far away to say where a credential
-	// belongs, and enough to doubt that another server's refusal ends it.
+	// Near are hosts on nearby lines that look like servers of the provider's product. They are
+	// too far away to attribute a credential, but raise doubt whether another server's refusal
+	// means that it is dead.
 	Near []string `json:"near,omitempty"`
 	// Expires is a carrier's expiry: a cookie's Expires or Max-Age, a jar's
 	// column, a neighbour's expires_at.
@@ -56,16 +54,16 @@ type Claims struct {
 	Database string `json:"database,omitempty"`
 }
 
-// IsZero reports whether the text claims nothing.
+// IsZero reports whether there are no claims.
 func (c Claims) IsZero() bool {
 	return len(c.Hosts) == 0 && len(c.Near) == 0 && c.Expires == nil && c.User == "" && c.Database == ""
 }
 
-// maxHosts bounds the hosts that are kept for one credential.
+// maxHosts is the maximum number of hosts per credential.
 const maxHosts = 16
 
-// Merge adds what another finding of the same credential claims. The first
-// claim of each kind is kept; hosts accumulate.
+// Merge adds the claims of another finding of the same credential. The first claim of each kind
+// stays; hosts accumulate.
 func (c *Claims) Merge(o Claims) {
 	for _, h := range o.Hosts {
 		if len(c.Hosts) < maxHosts && !slices.Contains(c.Hosts, h) {
@@ -100,13 +98,13 @@ func (c *Claims) UnmarshalJSON(b []byte) error {
 	return json.Unmarshal(b, (*plain)(c))
 }
 
-// Credential is one distinct secret, or a set of parts that only work
-// together, with all its findings.
+// Credential is one distinct secret, or a set of parts that only work together, with all its
+// findings.
 type Credential struct {
 	Ref
 	Secret Secret
-	// Parts are the secrets of a group's further parts by the name that the
-	// rules file gives them; Secret is the part that Ref describes.
+	// Parts are the secrets of a group's further parts, by their names in the rules file.
+	// Secret is the part that Ref describes.
 	Parts    map[string]Secret
 	Findings []Finding
 }

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// Confidence is how sure a finding is before its issuer is asked.
+// Confidence is the certainty of a finding before its issuer is asked.
 type Confidence int
 
 const (
@@ -38,7 +38,7 @@ func ParseConfidence(s string) (Confidence, bool) {
 	return Confidence(max(i, 0)), i >= 0
 }
 
-// Kind is what a credential is.
+// Kind is the type of a credential.
 type Kind string
 
 const (
@@ -47,21 +47,21 @@ const (
 	KindRefresh       Kind = "refresh token"
 	KindSessionCookie Kind = "session cookie"
 	KindJWT           Kind = "JWT"
-	KindUnsigned      Kind = "unsigned token" // anybody may write one: who accepts it has a hole
+	KindUnsigned      Kind = "unsigned token" // anybody can write one: a server that accepts it is vulnerable
 	KindPassword      Kind = "password"
 	KindPrivateKey    Kind = "private key"
-	KindPublic        Kind = "public key" // in pages and apps by design: what it grants, any visitor has
+	KindPublic        Kind = "public key" // published in pages and apps: it grants only what any visitor has
 	KindOther         Kind = "secret"
 )
 
 // Kinds lists all kinds.
 var Kinds = []Kind{KindAPIKey, KindBearer, KindRefresh, KindSessionCookie, KindJWT, KindUnsigned, KindPassword, KindPrivateKey, KindPublic, KindOther}
 
-// Location is where a finding stands. Lines and columns count from 1, columns
-// in bytes of the raw line; EndColumn is one past the last byte.
+// Location is the position of a finding. Lines and columns count from 1, columns in bytes of
+// the raw line; EndColumn is one past the last byte.
 type Location struct {
 	Source    string `json:"source"`             // path, log, git, image
-	Artifact  string `json:"artifact,omitempty"` // what holds it, in words: "blob 1f0c…", "image config"
+	Artifact  string `json:"artifact,omitempty"` // description of the artifact: "blob 1f0c…", "image config"
 	Path      string `json:"path"`
 	Line      int    `json:"line"`
 	Column    int    `json:"column"`
@@ -69,27 +69,27 @@ type Location struct {
 	EndColumn int    `json:"end_column"`
 	Offset    int64  `json:"offset"` // bytes from the artifact's start
 	EndOffset int64  `json:"end_offset"`
-	// Excess and EndExcess are how many bytes the line has before Column and EndColumn
-	// beyond its UTF-16 code units: SARIF counts in these.
+	// Excess and EndExcess are by how many the line's bytes before Column and EndColumn
+	// outnumber its UTF-16 code units, which SARIF counts.
 	Excess    int    `json:"-"`
 	EndExcess int    `json:"-"`
 	Commit    string `json:"commit,omitempty"`
 	Layer     string `json:"layer,omitempty"`
-	System    string `json:"system,omitempty"` // of a log: github, gitlab, … as scanners/cilog names them
+	System    string `json:"system,omitempty"` // CI system of a log: github, gitlab, … as in scanners/cilog
 	Job       string `json:"job,omitempty"`
 	Step      string `json:"step,omitempty"`
-	Group     string `json:"group,omitempty"` // of a log's lines: a command, a section
+	Group     string `json:"group,omitempty"` // group of log lines: a command, a section
 
-	// Spans are set where the secret stands in more than one piece, with
-	// terminal codes, a line's stamp or a line break between.
+	// Spans are set if the secret consists of several pieces, with terminal codes, a line's
+	// timestamp or a line break between them.
 	Spans []Span `json:"spans,omitempty"`
 
-	// Notes are facts about the place that only some sources know: the author
-	// and date of a commit, the history line of a layer, "removed by layer 4".
+	// Notes are facts that only some sources know: the author and date of a commit, the history
+	// line of a layer, "removed by layer 4".
 	Notes map[string]string `json:"notes,omitempty"`
 }
 
-// Span is a piece of an artifact, counted as Location counts.
+// Span is a range of an artifact, counted as in Location.
 type Span struct {
 	Line      int `json:"line"`
 	Column    int `json:"column"`
@@ -97,7 +97,7 @@ type Span struct {
 	EndColumn int `json:"end_column"`
 }
 
-// OfflineState is what can be told about a secret without asking anybody.
+// OfflineState is the state of a secret as far as it can be determined without its issuer.
 type OfflineState string
 
 const (
@@ -106,7 +106,7 @@ const (
 	OfflineUnexpired OfflineState = "unexpired"
 )
 
-// Offline is the verdict read off the secret itself.
+// Offline is the verdict from the secret's own content.
 type Offline struct {
 	State   OfflineState `json:"state"`
 	Expires *time.Time   `json:"expires,omitempty"`
@@ -118,10 +118,10 @@ type Finding struct {
 	Secret   Secret
 	Location Location
 	Decoded  []string // the decodings that led to the text, outermost first
-	// Views name what lay between the secret's pieces: "log" for terminal codes
-	// and line prefixes, "joined" for line breaks.
+	// Views name what separated the secret's pieces: "log" for terminal codes and line
+	// prefixes, "joined" for line breaks.
 	Views []string
-	// Partial is set if the value is incomplete: a masker replaced a part, or it
-	// was cut at the end of what could be read. It is never probed.
+	// Partial is set if the value is incomplete: masking replaced a part, or the text ended
+	// within it. quell never probes it.
 	Partial bool
 }

@@ -1,5 +1,5 @@
-// Package credential has the values that detection and revocation share: the
-// secret itself, what is known about it, and where it was found.
+// Package credential has the values that detection and revocation share: the secret itself,
+// facts about it, and where it was found.
 package credential
 
 import (
@@ -18,11 +18,10 @@ import (
 // Redacted is what every printer shows in place of a secret.
 const Redacted = "[redacted]"
 
-// Secret holds the bytes of a credential. No fmt verb, slog handler, encoder,
-// error or panic prints them: the methods below answer for a Secret that is
-// reachable, and where they are not called (an unexported field) a printer
-// finds a function, not bytes. A pointer alone would not do: fmt follows one
-// pointer when it reports a wrong verb.
+// Secret holds the bytes of a credential. No fmt verb, slog handler, encoder, error or panic
+// prints them: the methods below answer for a Secret that is reachable, and a printer that does
+// not call them (for an unexported field) finds a function, not bytes. A pointer would not
+// suffice, because fmt follows one pointer when it reports a wrong verb.
 //
 // The zero Secret is empty. Secrets are compared with Equal.
 type Secret struct {
@@ -39,8 +38,7 @@ func NewSecret(b []byte) Secret {
 	return Secret{p: &box{func() []byte { return c }}}
 }
 
-// JoinSecrets is one secret of several, one after the other: a cookie that was
-// sent in pieces.
+// JoinSecrets concatenates secrets: the pieces of a cookie that was sent in several.
 func JoinSecrets(list ...Secret) Secret {
 	var b []byte
 	for _, s := range list {
@@ -54,8 +52,8 @@ func JoinSecrets(list ...Secret) Secret {
 // NewSecretString is NewSecret for a string.
 func NewSecretString(s string) Secret { return NewSecret([]byte(s)) }
 
-// Reveal returns the bytes themselves. It is the only way out, and a test
-// lists the files that may call it. The caller must not modify the result.
+// Reveal returns the bytes themselves. It is the only access to them, and a test lists the
+// files that may call it. The caller must not modify the result.
 func (s Secret) Reveal() string {
 	if s.p == nil {
 		return ""
@@ -63,7 +61,7 @@ func (s Secret) Reveal() string {
 	return string(s.p.bytes())
 }
 
-// Len is the number of bytes.
+// Len returns the number of bytes.
 func (s Secret) Len() int {
 	if s.p == nil {
 		return 0
@@ -86,8 +84,8 @@ func (s Secret) Wipe() {
 	}
 }
 
-// Hint shows enough of the secret to recognise it and too little to use it:
-// at most four leading characters, and never more than a fifth of it.
+// Hint returns enough of the secret to recognise it and too little to use it: at most four
+// leading characters, and never more than a fifth of it.
 func (s Secret) Hint() string {
 	n := min(4, s.Len()/5)
 	head := []byte(s.Reveal()[:n])
@@ -99,9 +97,8 @@ func (s Secret) Hint() string {
 	return fmt.Sprintf("%s…(%d bytes)", head, s.Len())
 }
 
-// Spellings are other forms in which the same value is written down: URL-encoded
-// and decoded, with padding and without, and as base64. Whoever compares values
-// compares all of them.
+// Spellings returns other encodings of the same value: URL-encoded and decoded, with and
+// without padding, and in base64. A comparison of values must include all of them.
 func (s Secret) Spellings() []Secret {
 	v := s.Reveal()
 	forms := []string{url.QueryEscape(v), url.PathEscape(v), strings.Trim(v, `"`), strings.TrimRight(v, "="), v + "=", v + "==",
@@ -139,11 +136,11 @@ func (Secret) MarshalBinary() ([]byte, error) { return []byte(Redacted), nil }
 func (Secret) GobEncode() ([]byte, error)     { return []byte(Redacted), nil }
 func (Secret) LogValue() slog.Value           { return slog.StringValue(Redacted) }
 
-// FingerprintKey keys the fingerprints of one installation (HMAC-SHA-256), so
-// that a fingerprint can't be matched against guesses by who lacks the key.
+// FingerprintKey keys the fingerprints of one installation (HMAC-SHA-256), so that guesses
+// can't be matched against a fingerprint without the key.
 type FingerprintKey [32]byte
 
-// Fingerprint is the name of a credential outside the process: 32 hex digits.
+// Fingerprint returns the credential's name outside the process: 32 hex digits.
 func (k FingerprintKey) Fingerprint(s Secret) string {
 	m := hmac.New(sha256.New, k[:])
 	_, _ = io.WriteString(m, s.Reveal())

@@ -12,7 +12,7 @@ import (
 	"testing"
 )
 
-// leak is never issued; its parts are joined at run time.
+// leak was never issued; its parts are joined at run time.
 var leak = strings.Join([]string{"leak", "ed-", "0123456789", "abcdef"}, "")
 
 type nest struct {
@@ -36,7 +36,7 @@ func nested() nest {
 	return n
 }
 
-// prints lists what a secret could look like when it leaks: text, hex, bytes.
+// leaks reports whether the output contains the secret as text, hex or byte numbers.
 func leaks(out string) bool {
 	hex := fmt.Sprintf("%x", leak)
 	dec := strings.Trim(fmt.Sprint([]byte(leak)), "[]")
