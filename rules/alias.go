@@ -2,7 +2,7 @@ package rules
 
 import "github.com/quellhq/quell/rules/credential"
 
-// The credential's types under their former names.
+// The types of package credential under their former names.
 type (
 	Secret         = credential.Secret
 	FingerprintKey = credential.FingerprintKey

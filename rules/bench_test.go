@@ -14,7 +14,7 @@ func BenchmarkLoadBuiltin(b *testing.B) {
 	}
 }
 
-// 2,000 rules with probe and revocation, in 100 files.
+// Loads 2,000 rules with probe and revocation, in 100 files.
 func BenchmarkLoad2000Rules(b *testing.B) {
 	var files []string
 	for f := range 100 {

@@ -10,17 +10,16 @@ import (
 const base62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 const base36 = "0123456789abcdefghijklmnopqrstuvwxyz"
 
-// checksums are the built-in tests of check digits, by the name that a rules
-// file uses.
+// checksums are the built-in tests of check digits, by their name in a rules file.
 var checksums = map[string]func(token string) bool{
 	"github-crc32": githubChecksum,
 	"gitlab-crc32": gitlabChecksum,
-	// Of Grafana's pkg/components/satokengen.
+	// From Grafana's pkg/components/satokengen.
 	"grafana-crc32": grafanaChecksum,
 }
 
-// ValidChecksum reports whether the token's own check digits are right. A rule
-// without a checksum has nothing to fail.
+// ValidChecksum reports whether the token's check digits are right. It returns true for a rule
+// without a checksum.
 func (r *Rule) ValidChecksum(token string) bool {
 	f, ok := checksums[r.Checksum]
 	return !ok || f(token)
@@ -35,9 +34,9 @@ func encode(n uint32, alphabet string, width int) string {
 	return string(b)
 }
 
-// githubChecksum: after the prefix a body, then CRC-32 of the body in six
-// base62 digits (0-9, A-Z, a-z). Only the classic lengths (30 and 70) carry
-// it; the stateless installation token is not of that form.
+// githubChecksum: the prefix is followed by a body and six base62 digits (0-9, A-Z, a-z) with
+// the CRC-32 of the body. Only the classic lengths (30 and 70) have a checksum; stateless
+// installation tokens do not.
 func githubChecksum(token string) bool {
 	_, rest, ok := strings.Cut(token, "_")
 	if !ok || (len(rest) != 36 && len(rest) != 76) || strings.ContainsAny(rest, "_.-") {
@@ -47,8 +46,8 @@ func githubChecksum(token string) bool {
 	return encode(crc32.ChecksumIEEE([]byte(body)), base62, 6) == sum
 }
 
-// gitlabChecksum: routable tokens end in seven base36 digits, the CRC-32 of
-// all before them, prefix included. Older tokens carry none.
+// gitlabChecksum: a routable token ends in seven base36 digits with the CRC-32 of everything
+// before them, prefix included. Older tokens have none.
 func gitlabChecksum(token string) bool {
 	i := strings.LastIndexByte(token, '.')
 	if i < 0 || len(token)-i-1 != 9 {
@@ -58,8 +57,8 @@ func gitlabChecksum(token string) bool {
 	return encode(crc32.ChecksumIEEE([]byte(body)), base36, 7) == sum
 }
 
-// grafanaChecksum: after the last underscore the CRC-32 of all before it, its
-// bytes in little-endian order, in lower-case hex.
+// grafanaChecksum: the last underscore is followed by the CRC-32 of everything before it, in
+// little-endian byte order and lower-case hex.
 func grafanaChecksum(token string) bool {
 	i := strings.LastIndexByte(token, '_')
 	return i > 0 && strings.EqualFold(grafanaSum(token[:i]), token[i+1:])

@@ -4,7 +4,7 @@ import "testing"
 
 func TestChecksumsOfGrafana(t *testing.T) {
 	r := &Rule{Checksum: "grafana-crc32"}
-	// The known answer of Grafana's pkg/components/satokengen/tokengen_test.go.
+	// The test vector of Grafana's pkg/components/satokengen/tokengen_test.go.
 	known := "glsa_" + "yscW25imSKJIuav8zF37RZmnbiDvB05G"
 	for token, want := range map[string]bool{
 		known + "_fcaaf58a":            true,

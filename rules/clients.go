@@ -22,12 +22,12 @@ var clients = sync.OnceValues(func() (c struct {
 	return c, err
 })
 
-// ClientEnv lists the variables from which quell and the providers' own clients
+// ClientEnv lists the environment variables from which quell and the providers' own clients
 // read a credential.
 func (s *Set) ClientEnv() []string {
 	c, err := clients()
 	if err != nil {
-		return nil // a test reads the file
+		return nil // a test validates the embedded file
 	}
 	out := slices.Clone(c.Env)
 	if s != nil {
@@ -38,8 +38,8 @@ func (s *Set) ClientEnv() []string {
 	return out
 }
 
-// ClientFiles lists the files from which they do. A file below a variable that
-// is not set, or does not hold an absolute path, is left out.
+// ClientFiles lists the files from which they read one. It omits a file below a variable that
+// is not set or is not an absolute path.
 func (s *Set) ClientFiles(getenv func(string) string) []string {
 	c, err := clients()
 	if err != nil {

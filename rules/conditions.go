@@ -7,23 +7,22 @@ import (
 	"strings"
 )
 
-// A condition is about the value at a dotted path of a JSON document, or about
-// a header. It is a value that equals, a list of which one equals, or a table
-// with one of
+// A condition checks a header, or the value at a dotted path of a JSON document. It is a value
+// that must be equal, a list of values of which one must be equal, or a table with one of
 //
-//	present = true   something is there that is not null
-//	absent = true    nothing is there, or null
-//	prefix = "text"  a text that begins so; a list: one of them
-//	suffix = "text"  a text that ends so; a list: one of them
-//	has = "value"    a list with such an element
+//	present = true   the value exists and is not null
+//	absent = true    the value does not exist or is null
+//	prefix = "text"  the value begins with the text; a list: with one of them
+//	suffix = "text"  the value ends with the text; a list: with one of them
+//	has = "value"    the value is a list with this element
 //
-// A path's * goes through the elements of a list; the condition holds if it
-// holds for one of them (absent: for all).
+// A * in a path stands for the elements of a list. The condition holds if it holds for one of
+// them (absent: for all).
 
-// operators of a condition, by name.
+// operators lists the keys of such a table.
 var operators = []string{"present", "absent", "prefix", "suffix", "has"}
 
-// checkConditions reports what is wrong with conditions.
+// checkConditions returns an error for invalid conditions.
 func checkConditions(conditions map[string]any) error {
 	for _, path := range slices.Sorted(maps.Keys(conditions)) {
 		if path == "" || strings.HasPrefix(path, ".") || strings.HasSuffix(path, ".") || strings.Contains(path, "..") {

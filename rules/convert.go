@@ -6,10 +6,9 @@ import (
 	"strings"
 )
 
-// Convert rewrites a rules file of an earlier release in the present language,
-// line by line, so that comments and order stay. It returns the changes in
-// words. What it can't know, such as the source of a fact, it takes from the
-// provider's docs, and says so.
+// Convert rewrites a rules file of an earlier release in the current format, line by line, so
+// that comments and order stay. It returns a description of each change. It derives missing
+// facts, such as a source, from the provider's docs link, and reports that.
 func Convert(name string, text []byte) (out []byte, changes []string, err error) {
 	lines := strings.SplitAfter(string(text), "\n")
 	docs := ""
@@ -46,7 +45,7 @@ var (
 	docsRE  = regexp.MustCompile(`^docs\s*=\s*"([^"]*)"`)
 )
 
-// conversions are what changed between the releases.
+// conversions are the changes of the format between the releases.
 var conversions = []struct {
 	table *regexp.Regexp
 	old   *regexp.Regexp

@@ -12,7 +12,7 @@ import (
 	"github.com/pelletier/go-toml/v2"
 )
 
-// providerTOML is [provider] as a file has it.
+// providerTOML is the table [provider] of a file.
 type providerTOML struct {
 	ID          string                `toml:"id"`
 	Name        string                `toml:"name"`
@@ -35,10 +35,9 @@ type providerTOML struct {
 	Login       *Login                `toml:"login"`
 }
 
-// revokeTOML is [[rules.revoke]] as a file has it: request is one table or a
-// list of tables.
+// revokeTOML is the table [[rules.revoke]] of a file: request is one table or a list of tables.
 type revokeTOML struct {
-	Use        string            `toml:"use"` // takes over [provider.revoke.NAME]
+	Use        string            `toml:"use"` // inherits from [provider.revoke.NAME]
 	ID         string            `toml:"id"`
 	Native     string            `toml:"native"`
 	Steps      []Step            `toml:"step"`
@@ -63,7 +62,7 @@ type revokeTOML struct {
 	Once       bool              `toml:"once"`
 }
 
-// over lays the keys of t that are set over those of a shared revocation.
+// over overrides the keys of base that t sets.
 func (t revokeTOML) over(base revokeTOML) revokeTOML {
 	out := base
 	out.Use = ""
@@ -103,7 +102,7 @@ func (t revokeTOML) over(base revokeTOML) revokeTOML {
 	return out
 }
 
-// sharedTOML are the probes and revocations of a file that rules use by name.
+// sharedTOML has the probes and revocations of a file that rules refer to by name.
 type sharedTOML struct {
 	probes  map[string]*Probe
 	revokes map[string]revokeTOML
@@ -196,7 +195,7 @@ func (s *sharedTOML) revoke(r *Rule, t revokeTOML) (Revoke, error) {
 	return v, nil
 }
 
-// requestList reads one request or several.
+// requestList decodes one request or several.
 func requestList(v any) ([]*Request, error) {
 	var list []any
 	switch v := v.(type) {
@@ -233,7 +232,7 @@ func requestList(v any) ([]*Request, error) {
 	return out, nil
 }
 
-// unused reports shared parts that no rule uses.
+// unused returns an error for shared parts that no rule uses.
 func (s *sharedTOML) unused(file string) error {
 	for _, n := range slices.Sorted(maps.Keys(s.probes)) {
 		if !s.used["probe."+n] {
@@ -248,7 +247,7 @@ func (s *sharedTOML) unused(file string) error {
 	return nil
 }
 
-// stringList reads a string or a list of strings.
+// stringList decodes a string or a list of strings.
 func stringList(v any) ([]string, error) {
 	switch v := v.(type) {
 	case nil:
@@ -269,7 +268,7 @@ func stringList(v any) ([]string, error) {
 	return nil, errors.New("it is neither a name nor a list of names")
 }
 
-// meant is the end of an error about a name that is not declared.
+// meant returns a suggestion that ends an error about an undeclared name.
 func meant(name string, candidates []string) string {
 	if n := nearest(name, candidates); n != "" {
 		return fmt.Sprintf(" (quell: hint: %s)", n)
@@ -316,8 +315,8 @@ func (t providerTOML) provider(file string) (*Provider, error) {
 	return p, nil
 }
 
-// validateWhoami checks the requests that policy init sends: they only read, and
-// name nothing but the credential.
+// validateWhoami checks the requests that policy init sends: they must only read, and use no
+// variable except the credential.
 func (p *Provider) validateWhoami(file string) error {
 	r := &Rule{ID: "provider.whoami", Provider: p, File: file, Line: 1}
 	s := &scope{r, map[string]bool{"token": true}}

@@ -10,8 +10,8 @@ import (
 	"github.com/zricethezav/gitleaks/v8/config"
 )
 
-// Digest is the same for sets that find the same: what was read under one set need
-// not be read again under it.
+// Digest is equal for sets with equal findings. What was scanned under one of them need not be
+// scanned again under the other.
 func (s *Set) Digest() string {
 	h := sha256.New()
 	for _, r := range s.Rules {
@@ -27,7 +27,7 @@ func (s *Set) Digest() string {
 
 func digest(h hash.Hash, lists []*config.Allowlist) {
 	for _, a := range lists {
-		// gitleaks keeps stop words in the order of a map.
+		// gitleaks orders stop words by map iteration.
 		words := slices.Sorted(slices.Values(a.StopWords))
 		fmt.Fprintf(h, "%v %q %v %v %q %q\n", a.MatchCondition, a.Commits, a.Paths, a.Regexes, a.RegexTarget, words)
 	}

@@ -1,6 +1,5 @@
-// Package rules holds the words that the rest of quell speaks: secrets,
-// locations, findings, credentials, and the providers' files that say how a
-// token looks, how its issuer is asked about it and how it is ended.
+// Package rules has the detection rules and the providers' files, which describe the form of a
+// token, the request that determines whether it is live, and the request that revokes it.
 //
-// It depends on nothing else in this module, except rules/token.
+// Of this module it imports only rules/credential and rules/token.
 package rules

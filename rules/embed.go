@@ -15,7 +15,7 @@ import (
 //go:embed providers/*.toml
 var files embed.FS
 
-// Files are the embedded rules files, by name.
+// Files returns the embedded rules files by name.
 func Files() (map[string][]byte, error) {
 	list, err := files.ReadDir("providers")
 	if err != nil {
@@ -30,14 +30,13 @@ func Files() (map[string][]byte, error) {
 	return out, nil
 }
 
-// Builtin is gitleaks' default set with quell's own rules over it: one of ours
-// replaces gitleaks' rule of the same id. It is loaded once and must not be
-// changed.
+// Builtin returns gitleaks' default set combined with quell's own rules. A rule of quell
+// replaces gitleaks' rule with the same id. The set is loaded once and must not be modified.
 var Builtin = sync.OnceValues(readBuiltin)
 
 func readBuiltin() (*Set, error) {
-	// Half of what it makes is garbage, 20 MB in all: collecting it in between takes a
-	// tenth of a small scan.
+	// Half of the 20 MB allocated here is garbage. Collecting it would take a tenth of the time
+	// of a small scan.
 	defer debug.SetGCPercent(debug.SetGCPercent(-1))
 	set, err := fromGitleaks("gitleaks.toml", []byte(moreEnds(config.DefaultConfig)))
 	if err != nil {
@@ -65,9 +64,9 @@ func readBuiltin() (*Set, error) {
 	return set, nil
 }
 
-// moreEnds lets the expressions of gitleaks' own set end before what prose and code write
-// after a token, too: a comma, a bracket, a colon, a bar, the full stop of a sentence. The
-// rule that knows no issuer keeps its end.
+// moreEnds makes gitleaks' expressions also accept what follows a token in prose and code: a
+// comma, a bracket, a colon, a bar, or the full stop of a sentence. The generic rule keeps its
+// end.
 func moreEnds(set string) string {
 	const (
 		theirs = `(?:[\x60'"\s;]|\\[nr]|$)`
@@ -82,8 +81,8 @@ func moreEnds(set string) string {
 	return strings.Join(lines, "")
 }
 
-// Merge takes away the rules that o switches off and adds those of o; a rule with
-// the same id is replaced.
+// Merge removes the rules that o disables and adds those of o. A rule with the same id is
+// replaced; one of another provider is an error.
 func (s *Set) Merge(o *Set) error {
 	s.Rules = slices.DeleteFunc(s.Rules, func(r *Rule) bool { return slices.Contains(o.Disabled, r.ID) })
 	for _, r := range o.Rules {
@@ -108,7 +107,7 @@ func (s *Set) Merge(o *Set) error {
 	return nil
 }
 
-// Clone copies the set, so that rules can be added to the copy.
+// Clone returns a copy of the set to which rules can be added.
 func (s *Set) Clone() *Set {
 	c := *s
 	c.Rules = slices.Clone(s.Rules)

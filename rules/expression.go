@@ -8,8 +8,8 @@ import (
 	"sync"
 )
 
-// Expression is a regular expression of Go's syntax that is compiled when it is
-// first needed: most rules of a scan never meet their literals.
+// Expression is a regular expression in Go syntax that is compiled on first use: in most scans,
+// the literals of most rules do not occur.
 type Expression struct {
 	text   string
 	groups int
@@ -17,7 +17,7 @@ type Expression struct {
 	re     func() *regexp.Regexp
 }
 
-// NewExpression checks the expression.
+// NewExpression checks the syntax of the expression.
 func NewExpression(text string) (*Expression, error) {
 	re, err := syntax.Parse(text, syntax.Perl)
 	if err != nil {
@@ -32,13 +32,13 @@ func NewExpression(text string) (*Expression, error) {
 
 func (x *Expression) String() string { return x.text }
 
-// Groups is the number of capturing groups.
+// Groups returns the number of capturing groups.
 func (x *Expression) Groups() int { return x.groups }
 
-// Names are the names of the groups that have one.
+// Names returns the names of the named groups.
 func (x *Expression) Names() []string { return x.names }
 
-// Regexp compiles the expression, once.
+// Regexp compiles the expression once.
 func (x *Expression) Regexp() *regexp.Regexp { return x.re() }
 
 // namesGroups reports whether an expression can have named groups.
@@ -50,8 +50,8 @@ func groupNames(re *syntax.Regexp) []string {
 	return slices.DeleteFunc(re.CapNames(), func(n string) bool { return n == "" })
 }
 
-// group is the expression of the capturing group n, anchored at both ends. It
-// is nil if there is no such group.
+// group returns the expression of capturing group n, anchored at both ends, or nil if there is
+// no such group.
 func (x *Expression) group(n int) *Expression {
 	re, err := syntax.Parse(x.text, syntax.Perl)
 	if err != nil {
@@ -103,7 +103,7 @@ func (r *Rule) Named(secret string) map[string]string {
 	return named(r.whole.Regexp(), secret)
 }
 
-// Names are the named groups that lie in the secret.
+// Names returns the named groups inside the secret.
 func (r *Rule) Names() []string {
 	if r.whole == nil {
 		return nil
@@ -111,8 +111,8 @@ func (r *Rule) Names() []string {
 	return r.whole.Names()
 }
 
-// nameGroups prepares Named for rules whose expression has named groups. Groups
-// outside of the secret are not kept with it.
+// nameGroups prepares Named for rules whose expression has named groups. Groups outside of the
+// secret are not part of it.
 func (r *Rule) nameGroups() error {
 	text := r.Regex
 	if r.Cookie != nil {

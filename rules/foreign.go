@@ -9,12 +9,12 @@ import (
 	"github.com/pelletier/go-toml/v2"
 )
 
-// The keys that gitleaks 8.30 knows (its config.ViperConfig), in lower case: it
-// reads them in any case. extend is honoured in part, required not at all.
+// The keys of gitleaks 8.30 (its config.ViperConfig) in lower case; gitleaks ignores case.
+// quell honours extend in part, and required not at all.
 var (
 	gitleaksKeys = []string{"title", "description", "extend", "rules", "allowlist", "allowlists", "minversion"}
 	gitleaksRule = []string{"id", "description", "path", "regex", "secretgroup", "entropy", "keywords", "tags", "allowlist", "allowlists", "skipreport", "required"}
-	// What betterleaks adds are expressions of a language of its own.
+	// Keys that betterleaks adds. Their values are expressions in a language of its own.
 	expressions = map[string]string{
 		"filter":    "more is reported than betterleaks would",
 		"prefilter": "more is reported than betterleaks would",
@@ -22,12 +22,12 @@ var (
 	}
 )
 
-// foreign says, rule by rule, what a file of gitleaks' or betterleaks' form asks
-// for that is not honoured, and lists the rules that it switches off.
+// foreign reports, rule by rule, which settings of a gitleaks or betterleaks file quell does
+// not honour, and lists the rules that the file disables.
 func foreign(name string, text []byte) (notices, disabled []string) {
 	var top map[string]any
 	if toml.Unmarshal(text, &top) != nil {
-		return nil, nil // the typed reading told
+		return nil, nil // the typed decoder reports the error
 	}
 	say := func(format string, args ...any) { notices = append(notices, name+": "+fmt.Sprintf(format, args...)) }
 	unknown := func(what string, table map[string]any, known []string) {

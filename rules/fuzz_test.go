@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// The loader reads files of other people: it may refuse anything, and must not
-// panic. What it takes has no unknown variable, and a probe that only reads.
+// The loader reads untrusted files: it can refuse any input but must not panic. An accepted
+// file has no unknown variable, and its probes only read.
 func FuzzLoad(f *testing.F) {
 	all, err := Files()
 	if err != nil {
@@ -44,8 +44,7 @@ func FuzzLoad(f *testing.F) {
 	})
 }
 
-// Templates of any form are split without loss, and only into text and
-// variables.
+// Splitting any template loses nothing, and yields only text and variables.
 func FuzzTemplate(f *testing.F) {
 	for _, s := range []string{"", "{a}", "{{a}}", "{{{a}}}", `{"a":{"b":"{c}"}}`, "{{ x {{ y }} }}", "}{", "{a", "{}", "{{", "}}", "{a}{b}"} {
 		f.Add(s)

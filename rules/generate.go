@@ -33,17 +33,15 @@ var alphabets = map[string]string{
 
 var generatorRE = regexp.MustCompile(`\{(/?[A-Za-z0-9]+)(?::([0-9A-Za-z+-]+))?\}`)
 
-// Generate expands a generator: text with {alphabet:length}, {crc32} (GitHub's
-// check digits of the last generated run), {crc32gitlab} and
-// {crc32grafana} (of all before it),
-// {jwt:+1h} or {jwt:-1h} (a JWT with a random signature that expires then), and
-// {base64}…{/base64} or {base64url}…{/base64url} around what is encoded. random
-// supplies the choices, so that a fixed stream gives fixed examples and
-// crypto/rand gives a token that was never issued.
+// Generate expands a generator: text with {alphabet:length}, {crc32} (GitHub's check digits of
+// the last generated run), {crc32gitlab} and {crc32grafana} (of everything before), {jwt:+1h}
+// or {jwt:-1h} (a JWT with a random signature and that expiry), and {base64}…{/base64} or
+// {base64url}…{/base64url} around text to encode. random supplies the choices: a fixed stream
+// gives fixed examples, and crypto/rand gives a token that was never issued.
 func Generate(generator string, random io.Reader) (string, error) {
 	var out strings.Builder
 	var last string
-	encoded := -1 // where {base64} begins
+	encoded := -1 // offset in out of the text within {base64}
 	pos := 0
 	for _, m := range generatorRE.FindAllStringSubmatchIndex(generator, -1) {
 		out.WriteString(generator[pos:m[0]])
@@ -98,7 +96,7 @@ func Generate(generator string, random io.Reader) (string, error) {
 		}
 		a, ok := alphabets[name]
 		if !ok && arg == "" {
-			out.WriteString(generator[m[0]:m[1]]) // a placeholder of the example's own
+			out.WriteString(generator[m[0]:m[1]]) // a placeholder of the example, not of the generator
 			continue
 		}
 		n, err := strconv.Atoi(arg)
@@ -119,9 +117,9 @@ func Generate(generator string, random io.Reader) (string, error) {
 	return out.String(), nil
 }
 
-// NeverIssued makes a token of the same shape as secret: from the rule's
-// first generator where that describes a bare token, else by replacing each
-// letter and digit with another of its class.
+// NeverIssued returns a token of the same form as secret that no issuer has issued: from the
+// rule's first generator of a bare token, or by replacing each letter and digit by another of
+// its class. random supplies the choices.
 func (r *Rule) NeverIssued(secret Secret, random io.Reader) (Secret, error) {
 	if s, ok, err := resigned(secret.Reveal(), random); ok || err != nil {
 		return NewSecretString(s), err
@@ -139,8 +137,8 @@ func (r *Rule) NeverIssued(secret Secret, random io.Reader) (Secret, error) {
 	if _, err := io.ReadFull(random, choice); err != nil {
 		return Secret{}, err
 	}
-	// The first bytes are often a prefix, and always enough to recognise the
-	// shape; the rest carries the secret.
+	// Keep the first bytes: they are often a prefix and suffice to recognise the form. The rest
+	// contains the secret.
 	keep := min(len(s)/5, 8)
 	for i := keep; i < len(s); i++ {
 		for _, class := range []string{"0123456789", "abcdefghijklmnopqrstuvwxyz", "ABCDEFGHIJKLMNOPQRSTUVWXYZ"} {
@@ -152,8 +150,8 @@ func (r *Rule) NeverIssued(secret Secret, random io.Reader) (Secret, error) {
 	return NewSecret(s), nil
 }
 
-// anotherKey replaces a PEM private key of RSA by a new one of its size, in the
-// same spelling of line breaks: no other text of that form is a key.
+// anotherKey replaces an RSA private key in PEM by a new one of the same size, with the same
+// encoding of line breaks, because a random text of that form is not a valid key.
 func anotherKey(s string, random io.Reader) (string, bool, error) {
 	if !strings.Contains(s, "PRIVATE KEY-----") {
 		return "", false, nil
@@ -190,9 +188,9 @@ func anotherKey(s string, random io.Reader) (string, bool, error) {
 	return out, true, nil
 }
 
-// resigned gives a value that ends in a JWT another signature of the same
-// length. The claims stay: an issuer that reads them before it checks the
-// signature answers as it does about the issued one.
+// resigned replaces the signature of a JWT at the end of s by a random one of the same length.
+// It keeps the claims: an issuer that reads them before it verifies the signature then takes
+// the same path as for the issued token.
 func resigned(s string, random io.Reader) (string, bool, error) {
 	begin := strings.Index(s, "ey")
 	if begin < 0 || strings.Count(s[begin:], ".") != 2 {
@@ -232,12 +230,11 @@ func (r *Rule) secretOf(m []string) string {
 	return m[0]
 }
 
-// IsForm reports whether s as a whole has the form that the rule finds.
+// IsForm reports whether all of s has the form that the rule detects.
 func (r *Rule) IsForm(s Secret) bool { return r.matchesWhole(s.Reveal()) }
 
-// CanBe reports whether a secret can be a credential of the rule: it has the
-// rule's form, or the form of the cookie's value. Rules that recognise a value
-// by its context alone accept any.
+// CanBe reports whether a secret can be a credential of the rule: whether it has the rule's
+// form or that of the cookie's value. A rule that detects values by context alone accepts any.
 func (r *Rule) CanBe(cookie string, s Secret) bool {
 	if r.Cookie == nil {
 		return r.Fallback || r.Regex == nil || r.IsForm(s) || r.IsForm(NewSecretString(cookie+"="+s.Reveal())) || !r.IsForm(r.example())
@@ -246,7 +243,7 @@ func (r *Rule) CanBe(cookie string, s Secret) bool {
 	return cookie != "" && err == nil && re.MatchString(s.Reveal())
 }
 
-// example is the first example of the rule, expanded.
+// example returns the first example of the rule, expanded.
 func (r *Rule) example() Secret {
 	for _, e := range r.Examples {
 		if s, err := Generate(e, zeros{}); err == nil {
@@ -256,7 +253,7 @@ func (r *Rule) example() Secret {
 	return Secret{}
 }
 
-// zeros is a stream without choices.
+// zeros is an endless stream of zero bytes, for deterministic examples.
 type zeros struct{}
 
 func (zeros) Read(b []byte) (int, error) {

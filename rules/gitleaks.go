@@ -10,26 +10,26 @@ import (
 	"github.com/zricethezav/gitleaks/v8/config"
 )
 
-// genericRule is the one rule of gitleaks that knows no issuer.
+// genericRule is the id of gitleaks' rule for credentials of unknown issuers.
 const genericRule = "generic-api-key"
 
-// Generic reports whether the rule is gitleaks' own for anything that is called
-// a key, a secret or a token.
+// Generic reports whether the rule is gitleaks' own for everything called a key, a secret or a
+// token.
 func (r *Rule) Generic() bool { return r.ID == genericRule }
 
 // Set is a set of rules that are used together.
 type Set struct {
 	Rules []*Rule
-	// Allowlists hold for all rules; they come from gitleaks.
+	// Allowlists apply to all rules; they come from gitleaks.
 	Allowlists []*config.Allowlist
 	Providers  map[string]*Provider
-	// Notices say what a file asked for and is not honoured.
+	// Notices describe settings of a file that quell does not honour.
 	Notices []string
-	// Disabled are the ids of rules that a file switches off.
+	// Disabled are the ids of rules that a file disables.
 	Disabled []string
 }
 
-// Rule finds a rule by its id.
+// Rule returns the rule with the id, or nil.
 func (s *Set) Rule(id string) *Rule {
 	for _, r := range s.Rules {
 		if r.ID == id {
@@ -39,9 +39,8 @@ func (s *Set) Rule(id string) *Rule {
 	return nil
 }
 
-// FromGitleaks reads a config of gitleaks or betterleaks. What it asks for and is
-// not honoured stands in Notices; of "extend", only the rules that it switches
-// off are.
+// FromGitleaks reads a config of gitleaks or betterleaks. Notices describes the settings that
+// it does not honour. From "extend" it honours only the list of disabled rules.
 func FromGitleaks(name string, text []byte) (*Set, error) {
 	set, err := fromGitleaks(name, text)
 	if err != nil {
@@ -51,8 +50,8 @@ func FromGitleaks(name string, text []byte) (*Set, error) {
 	return set, nil
 }
 
-// fromGitleaks does not use the library's reader, which keeps its state in a
-// process-wide viper and panics on a bad expression.
+// fromGitleaks does not use the library's reader, which keeps state in a process-wide viper and
+// panics on a bad expression.
 func fromGitleaks(name string, text []byte) (*Set, error) {
 	var vc config.ViperConfig
 	if err := toml.Unmarshal(text, &vc); err != nil {
@@ -70,7 +69,7 @@ func fromGitleaks(name string, text []byte) (*Set, error) {
 			return nil, fmt.Errorf("%s:%d: rule %s: %w", name, at(lines, i), r.ID, err)
 		}
 		if r.Regex != "" {
-			// The library would compile it: ours is when it is needed.
+			// Keep the library from compiling it: Expression compiles on first use.
 			own[r.ID], r.Regex = x, "."
 			if r.SecretGroup > x.Groups() {
 				return nil, fmt.Errorf("%s:%d: rule %s: secretGroup %d, but the expression has %d groups", name, at(lines, i), r.ID, r.SecretGroup, x.Groups())
@@ -105,8 +104,8 @@ func fromGitleaks(name string, text []byte) (*Set, error) {
 	return set, nil
 }
 
-// namedByContext is how gitleaks writes rules for tokens that have no form of
-// their own: a word, an assignment, and then any text of the right length.
+// namedByContext matches how gitleaks writes rules for tokens without a form of their own: a
+// word, an assignment, and any text of the right length.
 var namedByContext = regexp.MustCompile(`^\(\?i\)\[\\w\.-\]\{0,50\}\?`)
 
 func at(lines []int, i int) int {

@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// ciphertexts and references begin like this: without another key they grant nothing.
+// sealedPrefixes begin ciphertexts and references, which grant nothing without another key.
 var sealedPrefixes = []string{
 	"ENC[",             // SOPS, hiera-eyaml
 	"AQICAH", "AQECAH", // AWS KMS
@@ -13,10 +13,10 @@ var sealedPrefixes = []string{
 	"$ANSIBLE_VAULT",                                                                                          //
 	"{cipher}",                                                                                                // Spring Cloud Config
 	"$2a$", "$2b$", "$2y$", "$argon2", "$pbkdf2", "$1$", "$5$", "$6$", "$apr1$", "$scrypt$", "pbkdf2_sha256$", // password hashes
-	"arn:", "op://", "vault:secret/", "@Microsoft.KeyVault(", // places of secrets
+	"arn:", "op://", "vault:secret/", "@Microsoft.KeyVault(", // references to secrets
 }
 
-// publicPrefixes begin what is published: digests, public keys, images, addresses.
+// publicPrefixes begin public data: digests, public keys, images, addresses.
 var publicPrefixes = []string{
 	"sha1-", "sha256-", "sha384-", "sha512-", "sha1:", "sha256:", "sha384:", "sha512:", "md5:", "SHA256:", "MD5:", "h1:", "zh:",
 	"MCowBQYDK2VwAyEA", "MFkwEwYHKoZIzj0", "MHYwEAYHKoZIzj0", "MIIBIjANBgkqh", "MIICIjANBgkqh", "MIGfMA0GCSqGSIb3", // SubjectPublicKeyInfo
@@ -24,14 +24,14 @@ var publicPrefixes = []string{
 	"iVBORw0KGgo", "R0lGODlh", "/9j/4AAQ", // images
 }
 
-// minSealed is the length in base64 of the shortest value of a SealedSecret: two bytes of
-// length, a session key that a 4096-bit RSA key encrypts, and the tag.
+// minSealed is the base64 length of the shortest value of a SealedSecret: two bytes of length,
+// a session key encrypted by a 4096-bit RSA key, and the tag.
 const minSealed = 100
 
-// digestNameRE are names of digests and revisions.
+// digestNameRE matches names of digests and revisions.
 var digestNameRE = regexp.MustCompile(`(?i)(?:hash|hashed[_-]?\w*|digest|checksum|check_sum|fingerprint|thumbprint|sha-?(?:1|224|256|384|512)?|md5(?:sum)?|e-?tag|integrity|revision|commit(?:_?id|_?sha)?|_sum)["'\]]{0,2}[ ]{0,4}(?:=>|[:=,]|\s)`)
 
-// idNameRE are names of what is counted or found by, not signed in with. A session's id signs in.
+// idNameRE matches names of identifiers that sign nobody in. A session id is not one of them.
 var idNameRE = regexp.MustCompile(`(?i)(?:client|app|application|tenant|subscription|account|user|key|token|trace|span|request|correlation|transaction|message|event|object|resource|project|team|org|device|install(?:ation)?|deployment|build|job|run|group|role|policy|secret|pair|document|record)[_-]?u?id["'\]]{0,2}[ ]{0,4}(?:=>|[:=,]|\s)`)
 
 var (
@@ -40,9 +40,9 @@ var (
 	plainID  = regexp.MustCompile(`^(?:[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}|[0-9a-fA-F]{16,64}|[0-9]+)$`)
 )
 
-// Harmless reports whether a value that only its name makes a secret grants nothing: a
-// ciphertext, a digest, a public key or an identifier. before is the text from the name's
-// beginning to the value.
+// Harmless reports whether a value that only its name makes look like a secret grants nothing:
+// a ciphertext, a digest, a public key or an identifier. before is the text from the beginning
+// of the name to the value.
 func Harmless(before, value string) bool {
 	for _, list := range [][]string{sealedPrefixes, publicPrefixes} {
 		for _, p := range list {

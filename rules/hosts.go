@@ -15,7 +15,7 @@ import (
 //go:embed lists.toml
 var listsTOML []byte
 
-// lists are closed lists that several providers' hosts are made of.
+// lists are the closed lists used in the hosts of several providers.
 var lists = sync.OnceValue(func() map[string][]string {
 	var out map[string][]string
 	if err := toml.Unmarshal(listsTOML, &out); err != nil {
@@ -24,10 +24,10 @@ var lists = sync.OnceValue(func() map[string][]string {
 	return out
 })
 
-// listRE finds {NAME:LIST} in a host.
+// listRE matches {NAME:LIST} in a host.
 var listRE = regexp.MustCompile(`\{([a-z_][a-z0-9_.]*):([a-z_][a-z0-9_]*)\}`)
 
-// hostRE is a host name of DNS, in lower case.
+// hostRE matches a DNS host name in lower case.
 var hostRE = regexp.MustCompile(`^(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,63}$`)
 
 func (p *Provider) list(name string) []string {
@@ -37,7 +37,7 @@ func (p *Provider) list(name string) []string {
 	return lists()[name]
 }
 
-// expand lists the hosts that a pattern stands for.
+// expand lists the hosts that match a pattern.
 func (p *Provider) expand(pattern string) ([]string, error) {
 	m := listRE.FindAllStringSubmatch(pattern, -1)
 	if len(m) > 1 {
@@ -63,8 +63,7 @@ func (p *Provider) expand(pattern string) ([]string, error) {
 	return out, nil
 }
 
-// finish decides which hosts are asked by themselves: not those that requests
-// name.
+// finish sets Asked: the first pattern's hosts, and those that no request names.
 func (p *Provider) finish(file string, list []*Rule) error {
 	named := map[string]bool{}
 	for _, r := range list {
@@ -90,9 +89,8 @@ func (p *Provider) finish(file string, list []*Rule) error {
 	return nil
 }
 
-// HostOf resolves the host of a request at a pinned host of the provider: the
-// pattern's list value is the variable's, or the one that the asked host has.
-// The variable's value has to be in the list.
+// HostOf resolves the host of a request to a pinned host of the provider. The value of the
+// pattern's list is the variable's, or else the one in the host asked. It must be in the list.
 func (p *Provider) HostOf(pattern, asked string, get func(string) (string, bool)) (string, error) {
 	hosts, err := p.expand(pattern)
 	if err != nil {
@@ -118,7 +116,7 @@ func (p *Provider) HostOf(pattern, asked string, get func(string) (string, bool)
 	return strings.Replace(pattern, m[0], v, 1), nil
 }
 
-// sameValue is the value of a list that the asked host was made of.
+// sameValue returns the list's value in the host asked.
 func (p *Provider) sameValue(list, asked string) (string, bool) {
 	for _, pattern := range p.Patterns {
 		m := listRE.FindStringSubmatch(pattern)
@@ -134,8 +132,8 @@ func (p *Provider) sameValue(list, asked string) (string, bool) {
 	return "", false
 }
 
-// Issues reports whether a pinned host can have issued a secret: it can't if
-// the secret itself names another value of the host's list.
+// Issues reports whether a pinned host can have issued a secret. It can't if the secret
+// contains another value of the host's list.
 func (r *Rule) Issues(host string, s Secret) bool {
 	if r.Provider == nil {
 		return true
@@ -159,7 +157,7 @@ func (r *Rule) Issues(host string, s Secret) bool {
 	return true
 }
 
-// nativeHosts lists the hosts that natives of a rule send requests to.
+// nativeHosts lists the hosts to which natives of a rule send requests.
 func (r *Rule) nativeHosts() []string {
 	var out []string
 	if r.Probe != nil {

@@ -101,7 +101,7 @@ func TestTheLoaderTakes(t *testing.T) {
 		"a group and its digest in a path":         revokeWith(`{ method = "DELETE", path = "/t/{token.id}/{token.sha256.hex}" }`),
 		"a public part in a path":                  revokeWith(`{ method = "DELETE", path = "/a/{part.account}/t" }`),
 		"the account of an administrator's pair":   revokeWith(`{ method = "DELETE", path = "/a/{admin.user}/t" }`),
-		"a secret in a path that says so":          revokeWith(`{ method = "DELETE", path = "/t/{token}", secret_in_url = true }`),
+		"a declared secret in a path":              revokeWith(`{ method = "DELETE", path = "/t/{token}", secret_in_url = true }`),
 		"a list as a body":                         revokeWith(`{ method = "POST", path = "/t", json = ["{token}"] }`),
 		"three requests":                           revokeWith(`[{ method = "POST", path = "/1" }, { method = "POST", path = "/2", after = "5s" }, { method = "POST", path = "/3", accept = [404] }]`),
 		"a dead 403 with a condition":              probeWith(get, "[[rules.probe.when]]\nstatus = [403]\njson = { invalidToken = true }\nthen = \"dead\"\nsource = \"docs\"\n"),

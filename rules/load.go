@@ -46,7 +46,7 @@ type cookieTOML struct {
 	detailTOML
 }
 
-// detailTOML is what quell adds to a rule and gitleaks ignores.
+// detailTOML has quell's additions to a rule, which gitleaks ignores.
 type detailTOML struct {
 	Kind        Kind            `toml:"kind"`
 	Confidence  string          `toml:"confidence"`
@@ -77,8 +77,8 @@ type allowlistTOML struct {
 	StopWords   []string `toml:"stopwords"`
 }
 
-// Load reads one provider's file. It refuses unknown keys, unknown variables,
-// and a probe that could not tell live from dead; errors name file and line.
+// Load reads one provider's file. It refuses unknown keys, unknown variables, and a probe that
+// can't distinguish live from dead. Errors name the file and the line.
 func Load(name string, text []byte) (*Set, error) {
 	var f fileTOML
 	dec := toml.NewDecoder(bytes.NewReader(text))
@@ -244,21 +244,20 @@ func (a allowlistTOML) compile() (*config.Allowlist, error) {
 	return l, l.Validate()
 }
 
-// What may stand between a cookie's name and its value. Quotes may be escaped, as
-// in JSON within JSON.
+// The separators between a cookie's name and its value. Quotes can be escaped, as in JSON
+// within JSON.
 const (
 	quote    = `[\\]{0,3}["']`
 	assigned = `(?:` + quote + `)?(?:[ ]?(?:=>|[=:])[ ]?|\t)(?:` + quote + `)?` // headers, jars, maps, command lines
 	paired   = quote + `[ ]?,[ ]?` + quote                                      // arguments of a call, a row
-	// Two members of one object, whatever stands between: HAR, storage states,
-	// dumps of browsers and their drivers, structures of Go.
+	// Two members of one object, with any others between: HAR, storage states, dumps of
+	// browsers and their drivers, Go structs.
 	member = quote + `[ ]?,[^{}]{0,200}?["']?[Vv]alue(?:` + quote + `)?[ ]?[:=][ ]?` + quote
 	php    = `["']\](?:[ ]=>[ ]|</td><td class="v">)`
 	jmeter = `" elementType="Cookie"[^<>]{0,200}>[^<]{0,100}<stringProp name="Cookie\.value">`
 )
 
-// cookieRegex finds name and value as they stand in headers, command lines,
-// jars, storage dumps and code.
+// cookieRegex matches name and value in headers, command lines, jars, storage dumps and code.
 func cookieRegex(names []string, value string) string {
 	var alt []string
 	for _, n := range names {
@@ -277,8 +276,8 @@ func lower(list []string) []string {
 	return out
 }
 
-// fixedPart is the longest part of each name without a star: what must stand in
-// the text for the name to be there.
+// fixedPart returns the longest part of each name without a star, as a literal that the text
+// must contain.
 func fixedPart(names []string) []string {
 	out := make([]string, len(names))
 	for i, n := range names {

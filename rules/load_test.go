@@ -49,7 +49,7 @@ func TestBadFilesNameFileAndLine(t *testing.T) {
 		"a probe that deletes":          {strings.Replace(probe, "GET", "DELETE", 1) + arms, "not one that only reads"},
 		"an unconfirmed revocation":     {head + "[[rules.revoke]]\nid='r'\ntier='self'\nscope='this session'\nsettle='1s'\ngrade='K'\naccept=[200]\nrequest={method='POST',path='/r'}\n", "grade"},
 		"a revocation without a settle": {head + "[[rules.revoke]]\nid='r'\ntier='self'\nscope='this session'\ngrade='P'\naccept=[200]\nrequest={method='POST',path='/r'}\n", "settle"},
-		"a kind nobody knows":           {head + "kind = 'sausage'\n", `unknown kind "sausage"`},
+		"an unknown kind":               {head + "kind = 'sausage'\n", `unknown kind "sausage"`},
 		"the same id twice":             {head + "[[rules]]\nid = \"x\"\nregex = 'y'\n", "x.toml:7: rule x: the id stands twice"},
 	} {
 		_, err := Load("x.toml", []byte(c.text))
@@ -66,7 +66,7 @@ func TestGitleaksBadExpressionIsAnErrorAndNoPanic(t *testing.T) {
 	}
 }
 
-// Stock gitleaks must read our files and see the same rules.
+// Stock gitleaks must be able to read quell's files, with the same rules.
 func TestOurFilesAreGitleaksConfigs(t *testing.T) {
 	all, err := Files()
 	if err != nil {

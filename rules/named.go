@@ -10,13 +10,13 @@ import (
 	"github.com/quellhq/quell/rules/token"
 )
 
-// namedSuffix ends the id of the rule for the cookies that the operator names at
-// instances of a provider.
+// namedSuffix ends the id of the rule for cookies that the operator names at instances of a
+// provider.
 const namedSuffix = "-named"
 
-// NameCookie makes every value of a cookie a session of the provider, whatever
-// its form, as the operator says with cookie = NAME of an instance. The rule
-// asks and ends as the provider's cookie family does.
+// NameCookie makes every value of a cookie a session of the provider, whatever its form, as the
+// operator declares with cookie = NAME of an instance. The rule has the probe and the
+// revocations of the provider's cookie family.
 func (s *Set) NameCookie(provider, name string) error {
 	if err := CheckCookieName(name); err != nil {
 		return err
@@ -57,7 +57,7 @@ func (s *Set) NameCookie(provider, name string) error {
 	return nil
 }
 
-// probedCookie is the provider's cookie family that a request can ask about.
+// probedCookie returns the provider's first cookie family with a probe, or nil.
 func (s *Set) probedCookie(provider string) *Rule {
 	for _, r := range s.Rules {
 		if r.Cookie != nil && !r.AnyForm && r.Probe != nil && r.Provider != nil && r.Provider.ID == provider {
@@ -67,10 +67,10 @@ func (s *Set) probedCookie(provider string) *Rule {
 	return nil
 }
 
-// cookieNameRE is a cookie's name: a token of RFC 9110, 5.6.2.
+// cookieNameRE matches a cookie's name: a token (RFC 9110, 5.6.2).
 var cookieNameRE = regexp.MustCompile("^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}$")
 
-// CheckCookieName reports an error unless a cookie can have the name.
+// CheckCookieName returns an error if no cookie can have the name.
 func CheckCookieName(name string) error {
 	if !cookieNameRE.MatchString(name) {
 		return errors.New("cookie: the name is not one that a cookie can have (RFC 6265, 4.1.1): letters, digits and !#$%&'*+-.^_`|~")
@@ -78,14 +78,13 @@ func CheckCookieName(name string) error {
 	return nil
 }
 
-// namedValue is any value that a browser sends (RFC 6265's cookie-octet), less
-// the quotes and the closing brackets that end it in logs and in code. Values of
-// less than six characters are flags.
+// namedValue matches any value that a browser sends (cookie-octets of RFC 6265) except for
+// quotes and closing brackets, which end it in logs and code. Values of less than six
+// characters are flags, not sessions.
 const namedValue = `[A-Za-z0-9!#$%&(*+./:=?@\[^_{|~-]{6,}`
 
-// namedRegex finds a cookie by its name alone. What could be the middle of a
-// value does not end it: half of a session is no session. A parameter of an
-// address is no cookie.
+// namedRegex finds a cookie by its name alone. A character that can occur within a value does
+// not end it, because half of a session is useless. A URL parameter is not a cookie.
 func namedRegex(names []string) string {
 	var alt []string
 	for _, n := range names {
@@ -96,9 +95,9 @@ func namedRegex(names []string) string {
 		`(` + namedValue + `)(?:$|[\s;,"'\x60\\<>]|[)\]}](?:$|[^\w]))`
 }
 
-// StatelessAs reports whether a credential's own content carries the whole
-// session, so that its issuer keeps nothing that a logout could delete: the rule
-// says so, or the value has such a framework's form.
+// StatelessAs reports whether the credential itself contains the whole session, so that the
+// issuer stores nothing that a logout could delete: the rule declares it, or the value has the
+// form of such a framework.
 func (r *Rule) StatelessAs(value string) bool {
 	if r.Stateless {
 		return true

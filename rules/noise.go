@@ -12,7 +12,7 @@ import (
 //go:embed noise.toml
 var noiseTOML []byte
 
-// glob is a name with * in it, cut at them.
+// glob is a name with wildcards, split at each *.
 type glob []string
 
 func (g glob) match(s string) bool {
@@ -48,8 +48,7 @@ var noise = sync.OnceValue(func() noiseNames {
 	return n
 })
 
-// NoiseCookie reports whether a cookie of this name lets nobody in, whatever
-// its value looks like.
+// NoiseCookie reports whether a cookie of this name never grants access, whatever its value.
 func NoiseCookie(name string) bool {
 	name = strings.ToLower(name)
 	name = strings.TrimPrefix(strings.TrimPrefix(name, "__host-"), "__secure-")
@@ -57,7 +56,7 @@ func NoiseCookie(name string) bool {
 	return n.exact[name] || slices.ContainsFunc(n.globs, func(g glob) bool { return g.match(name) })
 }
 
-// NoiseCookies lists the names that NoiseCookie knows, with * for any part.
+// NoiseCookies lists the names that NoiseCookie matches, with * for any part.
 func NoiseCookies() []string {
 	var f struct {
 		Noise []struct {
@@ -66,7 +65,7 @@ func NoiseCookies() []string {
 		} `toml:"noise"`
 	}
 	if err := toml.Unmarshal(noiseTOML, &f); err != nil {
-		return nil // a test reads the file
+		return nil // a test validates the embedded file
 	}
 	var out []string
 	for _, n := range f.Noise {

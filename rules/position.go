@@ -10,8 +10,8 @@ import (
 	"github.com/pelletier/go-toml/v2/unstable"
 )
 
-// tomlError gives a decoder's error a file and a line. The decoder's own text
-// quotes the offending line, which may hold an example: it is left out.
+// tomlError adds the file and the line to a decoder's error. It drops the decoder's own text,
+// which quotes the line and thus possibly a secret.
 func tomlError(name string, text []byte, err error) error {
 	var strict *toml.StrictMissingError
 	if errors.As(err, &strict) && len(strict.Errors) > 0 {
@@ -27,7 +27,7 @@ func tomlError(name string, text []byte, err error) error {
 	return fmt.Errorf("%s: %s", name, strings.TrimPrefix(err.Error(), "toml: "))
 }
 
-// headerLines gives the line of each [[table]] header, in order.
+// headerLines returns the line number of each [[table]] header, in order.
 func headerLines(text []byte, table string) []int {
 	var lines []int
 	p := unstable.Parser{}

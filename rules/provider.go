@@ -10,32 +10,32 @@ import (
 type Provider struct {
 	ID   string
 	Name string
-	Docs string // where the issuer describes its tokens
-	// Hosts are where credentials may be sent. Without any, only instances that
-	// the operator names are asked.
+	Docs string // the issuer's description of its tokens
+	// Hosts are the hosts to which credentials may be sent. Without any, only the instances
+	// that the operator names get requests.
 	Hosts []string
-	// Asked are the hosts that are asked by themselves: the first one, and
-	// those that no request of the file names.
+	// Asked are the hosts that get probes: the first one, and those that no request of the file
+	// names.
 	Asked []string
-	// Patterns are the hosts as the file has them, with closed lists.
+	// Patterns are the hosts as written in the file, with closed lists.
 	Patterns []string
 	Lists    map[string][]string
-	// Domains are further names of the same service, "*." for all below one.
-	// Nothing is sent there; a text that names one does not place a credential
-	// elsewhere.
+	// Domains are further names of the same service; "*." stands for all subdomains. quell
+	// sends nothing there; a text that names one does not attribute a credential to another
+	// service.
 	Domains []string
 	// Owner are the fields of a probe's identity that decide ownership: unique at
 	// the issuer and not chosen by users. OwnerName is the one that people
 	// recognise.
 	Owner     []string
 	OwnerName string
-	// Env are variables and Files are files (~ for the home folder, $NAME for a
-	// variable) from which the provider's own clients read a credential: what
-	// they hold is never ended.
+	// Env lists environment variables, and Files lists files (~ is the home folder, $NAME a
+	// variable), from which the provider's own clients read a credential. quell never revokes
+	// the credentials in them.
 	Env   []string
 	Files []string
-	// Honeytokens are accounts of known canaries, "aws-account:052310077262":
-	// a credential of one is never contacted.
+	// Honeytokens are accounts of known canaries, "aws-account:052310077262". quell sends no
+	// request with a credential of such an account.
 	Honeytokens []string
 	// SelfHosted is set if servers of other operators issue credentials of the
 	// same form.
@@ -45,13 +45,13 @@ type Provider struct {
 	Client PublicClient
 	// Sources are the documents that the file's facts come from, by name.
 	Sources map[string]Source
-	// Restore takes a reversible revocation back.
+	// Restore is the request that reverses a reversible revocation.
 	Restore *Restore
 	Whoami  []Whoami
 	Login   *Login
 }
 
-// Source is a document that a fact comes from.
+// Source is a document that a fact is taken from.
 type Source struct {
 	URL  string `toml:"url"`
 	Date string `toml:"date"` // when it was read, YYYY-MM-DD
@@ -65,15 +65,15 @@ type PublicClient struct {
 	Source string `toml:"source"`
 }
 
-// Restore is the request that takes a reversible revocation back.
+// Restore is the request that reverses a reversible revocation.
 type Restore struct {
 	Request *Request       `toml:"request"`
-	Native  bool           `toml:"native"` // the native revocation takes itself back
+	Native  bool           `toml:"native"` // the native reverses its own revocation
 	Accept  []int          `toml:"accept"`
 	JSON    map[string]any `toml:"accept_json"`
 	Needs   []string       `toml:"needs"`
-	// Window is how long after the revocation the issuer takes it back; zero if
-	// there is no limit.
+	// Window is the time after the revocation in which the issuer accepts the reversal; zero
+	// means no limit.
 	Window Duration `toml:"window"`
 	Source string   `toml:"source"`
 }
@@ -85,23 +85,21 @@ type Whoami struct {
 	// List is the path of the list in the response; empty: the response itself,
 	// whether a list or an object.
 	List string `toml:"list"`
-	// Where are conditions of an element. Membership in an organisation is not
-	// ownership: the role has to be one that owns.
+	// Where are conditions of an element. Membership in an organisation is not ownership: the
+	// role must be an owner's.
 	Where map[string]any `toml:"where"`
 	ID    string         `toml:"id"`   // path of a value of the provider's owner field
-	Name  string         `toml:"name"` // path of what people recognise
+	Name  string         `toml:"name"` // path of the display name
 }
 
-// Login is where the provider's own clients keep a credential that policy init
-// can ask with.
+// Login is where the provider's own clients store a credential that policy init can use.
 type Login struct {
 	Env     []string `toml:"env"`      // variables with the credential; the first that is set counts
 	URL     string   `toml:"url"`      // address, unless URLEnv is set
 	URLEnv  string   `toml:"url_env"`  // variable with the address
 	File    string   `toml:"file"`     // file with the credential, if no variable has it
-	FileKey string   `toml:"file_key"` // what its line begins with; empty: all of the file
-	// Admin is set if the login is the operator's credential at an instance of
-	// their own.
+	FileKey string   `toml:"file_key"` // prefix of the credential's line; empty: the whole file
+	// Admin is set if the login is the operator's credential at their own instance.
 	Admin bool `toml:"admin"`
 }
 

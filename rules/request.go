@@ -19,8 +19,7 @@ type Request struct {
 	Raw       *Raw              `toml:"raw"`
 	Multipart map[string]string `toml:"multipart"`
 
-	// SecretInURL allows a secret in path or query. It appears in nothing that
-	// quell writes.
+	// SecretInURL allows a secret in path or query. quell redacts such a URL in all output.
 	SecretInURL bool `toml:"secret_in_url"`
 	// Reads is set for a POST that changes nothing, according to Source.
 	Reads bool `toml:"reads"`
@@ -28,32 +27,31 @@ type Request struct {
 	Login  bool   `toml:"login"`
 	Source string `toml:"source"`
 
-	// Accept, AcceptJSON and After are for the requests of a revocation that has
-	// several: what each is answered, and how long to wait before it.
+	// Accept, AcceptJSON and After apply to the requests of a revocation that has several: the
+	// accepted answers to this request, and the delay before it.
 	Accept     []int          `toml:"accept"`
 	AcceptJSON map[string]any `toml:"accept_json"`
 	After      Duration       `toml:"after"`
 }
 
-// Raw is a body that is sent as it is, but for variables, which are escaped as
-// the type asks for.
+// Raw is a body that is sent unchanged except for variables, which are escaped as the type
+// requires.
 type Raw struct {
 	Type string `toml:"type"`
 	Text string `toml:"text"`
 }
 
-// Probe is the read-only exchange that decides liveness.
+// Probe is the read-only request that determines liveness.
 type Probe struct {
-	Use     string   `toml:"use"`    // takes over [provider.probe.NAME]
+	Use     string   `toml:"use"`    // inherits from [provider.probe.NAME]
 	Native  string   `toml:"native"` // instead of a request: a name in revokers' table
 	Request *Request `toml:"request"`
-	HTML    bool     `toml:"html"` // pages are answers here, not captive portals
+	HTML    bool     `toml:"html"` // HTML pages are valid answers, not captive portals
 	When    []Arm    `toml:"when"`
-	Needs   []string `toml:"needs"` // settings that the operator must have given
+	Needs   []string `toml:"needs"` // settings that the operator must have configured
 	Note    string   `toml:"note"`
-	Hosts   []string `toml:"hosts"` // where a native sends requests besides the instance
-	// Surfaces are further shared probes: all must refuse before the credential
-	// is dead.
+	Hosts   []string `toml:"hosts"` // hosts besides the instance to which a native sends requests
+	// Surfaces are further shared probes: the credential is dead only if all of them refuse it.
 	Surfaces []string `toml:"surfaces"`
 	// Also are the probes of Surfaces.
 	Also []*Probe `toml:"-"`
@@ -61,8 +59,8 @@ type Probe struct {
 	Identity []Step `toml:"identity"`
 }
 
-// Arm is one answer and its meaning. All that is given must hold; an arm that
-// names a variable which is not set never holds.
+// Arm is one answer and its meaning. All conditions must hold. An arm that uses an unset
+// variable never matches.
 type Arm struct {
 	Status   []int          `toml:"status"`
 	JSON     map[string]any `toml:"json"`     // conditions by dotted path, see Condition
@@ -70,22 +68,20 @@ type Arm struct {
 	Body     string         `toml:"body"`     // contained in the body
 	Location string         `toml:"location"` // prefix of a redirect's path on the same origin
 	Then     string         `toml:"then"`     // live, dead, unknown
-	// Also names another cause of the same answer: "asker" if the issuer gives
-	// it because of who asks, "credential" if it gives it to living credentials
-	// too.
+	// Also names another cause of the same answer: "asker" if the issuer also gives it because
+	// of the asker, "credential" if it also gives it for living credentials.
 	Also string `toml:"also"`
 	// After is the former spelling of also = "asker": "live".
 	After string `toml:"after"`
-	// Source is the document that says what the answer means. A dead arm
-	// without one, or without a condition besides the status, proves nothing by
-	// itself.
+	// Source is the document that states the meaning of the answer. A dead arm without one, or
+	// without a condition besides the status, proves nothing by itself.
 	Source string            `toml:"source"`
 	Reason string            `toml:"reason"`
 	Keep   map[string]string `toml:"keep"` // name -> dotted path or header:Name
 }
 
-// Condition reports whether the arm looks at more than the status: something
-// that the answer has, and not only lacks.
+// Condition reports whether the arm has a condition besides the status that requires something
+// in the answer, not only its absence.
 func (a Arm) Condition() bool {
 	return a.Body != "" || positive(a.JSON) || positive(a.Header)
 }
@@ -99,43 +95,42 @@ func positive(conditions map[string]any) bool {
 	return false
 }
 
-// Step prepares a revocation: it reads what the request needs, or signs in.
+// Step prepares a revocation: it reads values that the request needs, or signs in.
 type Step struct {
 	Request *Request `toml:"request"`
 	Status  []int    `toml:"status"`
-	// Keep is name -> dotted JSON path, header:NAME, cookie:NAME, input:NAME or
-	// meta:NAME.
+	// Keep maps names to a dotted JSON path, header:NAME, cookie:NAME, input:NAME or meta:NAME.
 	Keep map[string]string `toml:"keep"`
 	Pick *Pick             `toml:"pick"`
 }
 
-// Pick selects exactly one element of a list; none or several stop the
-// revocation. The list is read to its end: a Link header with rel="next" is
-// followed, and so is a cursor that Next names.
+// Pick selects exactly one element of a list. If none or several match, the revocation stops.
+// The list is read to its end: quell follows a Link header with rel="next", and a cursor that
+// Next names.
 type Pick struct {
-	// List is the path of the list in the response; empty: the response itself.
-	// A * goes through all elements of a list: groups.*.tokens.
+	// List is the path of the list in the response; empty: the response itself. A * stands for
+	// all elements of a list: groups.*.tokens.
 	List string `toml:"list"`
-	// Where is the element's field that is compared, by exactly one of the
-	// following. Fields that show less than four characters never match.
+	// Where is the element's field that is compared, by exactly one of the following. Fields
+	// that show less than four characters never match.
 	Where    string `toml:"where"`
 	Equals   string `toml:"equals"`
-	Prefix   string `toml:"prefix"`    // the field begins with it
-	Suffix   string `toml:"suffix"`    // the field ends with it
-	PrefixOf string `toml:"prefix_of"` // the field is the beginning of it
-	SuffixOf string `toml:"suffix_of"` // the field is the end of it
-	Masked   string `toml:"masked"`    // the field is its beginning and end, with "..." or "***" between
-	// Only compares nothing: the list contains the calling credential, so its
-	// single element is that one.
+	Prefix   string `toml:"prefix"`    // prefix of the field
+	Suffix   string `toml:"suffix"`    // suffix of the field
+	PrefixOf string `toml:"prefix_of"` // the field is a prefix of it
+	SuffixOf string `toml:"suffix_of"` // the field is a suffix of it
+	Masked   string `toml:"masked"`    // the field has its beginning and end, with "..." or "***" between
+	// Only skips the comparison: the list contains the calling credential, so a single element
+	// is that credential.
 	Only bool `toml:"only"`
 	// JSON are further conditions of the element.
 	JSON map[string]any `toml:"json"`
-	// Keep is name -> path in the element; ^ leads to the element around it.
+	// Keep maps names to paths in the element; ^ is the enclosing element.
 	Keep map[string]string `toml:"keep"`
 
 	Next   string `toml:"next"`   // path of the next page's cursor or address
 	Cursor string `toml:"cursor"` // query parameter that takes the cursor
-	More   string `toml:"more"`   // path of a flag: the list goes on only if it is true
+	More   string `toml:"more"`   // path of a flag that is true if more pages follow
 	Page   string `toml:"page"`   // query parameter that counts pages from 1
 }
 
@@ -160,7 +155,7 @@ type Duration time.Duration
 func (d *Duration) UnmarshalText(b []byte) error {
 	v, err := time.ParseDuration(string(b))
 	if err != nil {
-		return errors.New("not a duration such as 90s or 15m") // the value may be a secret in the wrong place
+		return errors.New("not a duration such as 90s or 15m") // don't quote the value: it can be a misplaced secret
 	}
 	*d = Duration(v)
 	return nil

@@ -1,19 +1,19 @@
 package rules
 
-// Tier is what a revocation takes and breaks.
+// Tier states which credential a revocation requires and what it affects.
 type Tier string
 
 // Tiers of a revocation.
 const (
-	TierSelf       Tier = "self"       // the credential itself suffices
-	TierAdmin      Tier = "admin"      // takes an operator's credential
+	TierSelf       Tier = "self"       // requires only the credential itself
+	TierAdmin      Tier = "admin"      // requires an operator's credential
 	TierCollateral Tier = "collateral" // ends more than the one credential
 )
 
-// Scope is how far a kill reaches.
+// Scope is the set of sessions that a revocation ends.
 type Scope string
 
-// Scopes of a kill.
+// The scopes of a revocation.
 const (
 	ScopeSession  Scope = "this_session"
 	ScopeUser     Scope = "all_user_sessions"
@@ -21,7 +21,7 @@ const (
 	ScopeNone     Scope = "none"
 )
 
-// ScopeOf reads a scope, also in the spelling of earlier releases.
+// ScopeOf parses a scope. It also accepts the spelling of earlier releases.
 func ScopeOf(s string) Scope {
 	switch s {
 	case "this session":
@@ -34,11 +34,11 @@ func ScopeOf(s string) Scope {
 	return Scope(s)
 }
 
-// Revoke is one way to end a credential.
+// Revoke is one way to revoke a credential.
 type Revoke struct {
 	ID     string
 	Native string
-	Steps  []Step // before the requests
+	Steps  []Step // run before the requests
 	// Requests are sent in order. Each is an effect of its own.
 	Requests   []*Request
 	Tier       Tier
@@ -46,28 +46,27 @@ type Revoke struct {
 	Settle     Duration
 	Collateral string
 	Needs      []string
-	Batch      int      // credentials that one request may end: a list with one {token} takes them all
-	Only       []string // hosts that have the call, if not every instance does
-	Hosts      []string // where a native sends requests besides the instance
-	// Parts are how a part of the credential has to begin, for a revocation that
-	// ends only some of the rule's credentials.
+	Batch      int      // maximum number of credentials per request; a list with one {token} expands to all of them
+	Only       []string // hosts that support the call, if not every instance does
+	Hosts      []string // hosts besides the instance to which a native sends requests
+	// Parts are required prefixes of the credential's parts, for a revocation that works for
+	// only some of the rule's credentials.
 	Parts  map[string]string
 	Grade  string // how well the call is confirmed: P, X
 	Source string
-	// Always is set if the issuer accepts the request whatever the credential is:
-	// its response proves nothing.
+	// Always is set if the issuer accepts the request for any credential, so that its response
+	// proves nothing.
 	Always bool
-	// Mints is set if the response contains a new secret, which goes to a store
-	// or nowhere.
+	// Mints is set if the response contains a new secret, which goes to a store or nowhere.
 	Mints bool
-	// Reversible revocations come first; Restore takes one back.
+	// Reversible revocations come first; Restore reverses one.
 	Reversible bool
 	Restore    *Restore
-	// Once is set if sending the revocation again could do harm.
+	// Once is set if repeating the revocation could do harm.
 	Once bool
 }
 
-// Request is the first request, or nil for a native.
+// Request returns the first request, or nil for a native.
 func (v *Revoke) Request() *Request {
 	if len(v.Requests) == 0 {
 		return nil
@@ -75,35 +74,35 @@ func (v *Revoke) Request() *Request {
 	return v.Requests[0]
 }
 
-// Idempotent reports whether the revocation may be sent again: it ends what is
-// already ended, and nothing else.
+// Idempotent reports whether the revocation can be repeated safely: the repetition ends nothing
+// else.
 func (v *Revoke) Idempotent() bool { return !v.Once }
 
-// Part is a further credential that one of the rule is sent with.
+// Part is a further credential that a credential of the rule is used with.
 type Part struct {
 	Rule string `toml:"rule"` // the rule that finds it
-	// Within is how far apart the two may be, in bytes; 8 KiB unless given.
+	// Within is the maximum distance between the two in bytes; 8 KiB unless set.
 	Within   int  `toml:"within"`
 	Optional bool `toml:"optional"`
-	// Public is set if the part identifies and grants nothing: an account id.
+	// Public is set if the part only identifies, such as an account id.
 	Public bool `toml:"public"`
 }
 
-// Case is an executable example: an issuer that gives the replies.
+// Case is an executable example, with an issuer that gives the replies.
 type Case struct {
 	Name     string            `toml:"name"`
 	Replies  []Reply           `toml:"replies"`
-	Want     []string          `toml:"want"`     // live, dead, unknown, accepted, refused; a reason may follow a colon
+	Want     []string          `toml:"want"`     // live, dead, unknown, accepted or refused; a reason can follow a colon
 	Requests []string          `toml:"requests"` // "METHOD /path" of each request, in order
-	With     map[string]string `toml:"with"`     // what the operator set
-	Revoke   string            `toml:"revoke"`   // id, if the rule has several
-	// Never is the reply to a credential that was never issued; unless given, the
-	// first dead arm describes it.
+	With     map[string]string `toml:"with"`     // the operator's settings
+	Revoke   string            `toml:"revoke"`   // id, if the rule has several revocations
+	// Never is the reply to a credential that was never issued. By default it is derived from
+	// the first dead arm.
 	Never *Reply `toml:"never"`
 }
 
-// Reply is one response of a case's issuer. One with On or When answers the
-// first request that fits, the others answer in turn.
+// Reply is one response of a case's issuer. A reply with On or When answers the first matching
+// request; the others answer in turn.
 type Reply struct {
 	On     string            `toml:"on"` // "METHOD /path", as in a case's requests
 	When   *Asked            `toml:"when"`
@@ -113,7 +112,7 @@ type Reply struct {
 	Header map[string]string `toml:"header"`
 }
 
-// Asked are conditions of a request, with variables.
+// Asked are conditions of a request, which can contain variables.
 type Asked struct {
 	Header map[string]string `toml:"header"`
 	Query  map[string]string `toml:"query"`

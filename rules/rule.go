@@ -8,18 +8,18 @@ import (
 	"github.com/zricethezav/gitleaks/v8/config"
 )
 
-// Rule says how one kind of credential looks, how its issuer is asked about
-// it, and how it is ended. A rule of gitleaks' own carries detection only.
+// Rule describes one kind of credential: its form, its probe, and its revocations. A rule of
+// gitleaks has only the detection.
 type Rule struct {
 	ID          string
 	Description string
 	Provider    *Provider // nil for rules of gitleaks
 	Kind        Kind
 	Confidence  Confidence
-	File        string // where it was read from
+	File        string // the file that defines it
 	Line        int
 
-	// Detection, with gitleaks' meanings.
+	// Detection, with the semantics of gitleaks.
 	Regex       *Expression
 	Path        *regexp.Regexp
 	SecretGroup int
@@ -28,72 +28,72 @@ type Rule struct {
 	Tags        []string
 	Allowlists  []*config.Allowlist
 	SkipReport  bool
-	// RequiredNear are rules that must match near by, in gitleaks' terms.
+	// RequiredNear are rules that must match nearby, as gitleaks defines it.
 	RequiredNear []*config.Required
 
-	// Checksum names the built-in test of the token's own check digits.
+	// Checksum names the built-in test of the token's check digits.
 	Checksum string
-	// Cookie is set for cookie families: what a cookie must be called.
+	// Cookie is set for cookie families and has the names and the value of the cookie.
 	Cookie *CookieFamily
-	// AnyForm is set for the family of the cookies that the operator names: every
-	// value under one of the names is a session, whatever its form.
+	// AnyForm is set for the family of the cookies that the operator names: every value under
+	// one of the names is a session, whatever its form.
 	AnyForm bool
 
 	Examples   []string // generators, see Generate
 	Lookalikes []string
 
-	// Stateless credentials are accepted until they expire, whatever their
-	// issuer answers to a revocation.
+	// Stateless credentials are accepted until they expire, whatever the issuer answers to a
+	// revocation.
 	Stateless bool
-	// Fallback rules tell a token by its place alone, whoever issued it: any rule
-	// that knows more goes before.
+	// Fallback rules recognise a token of any issuer by its context alone. Every more specific
+	// rule takes precedence.
 	Fallback bool
-	// Beside is what, within a KiB of the match, tells whose it is: the
-	// confidence is one step higher then.
+	// Beside raises the confidence by one step if it matches within 1 KiB of the match, because
+	// then the issuer is known.
 	Beside *regexp.Regexp
-	// Random asks that the value looks made by dice and not by a person: what
-	// only its name makes a secret is one then.
+	// Random requires that the value looks random, not written by a person. It is for values
+	// that only their name makes a secret.
 	Random bool
-	// Parse means that the expression finds where several values stand, which a
-	// parser tells apart and which are weighed one by one: "cookies", the strings of
-	// a "list", or the value that belongs to the name in the expression's group: "fields".
+	// Parse names the parser for expressions that match several values, which are evaluated one
+	// by one: "cookies"; "list", for the strings of a list; or "fields", for the value of the
+	// name in the expression's group.
 	Parse string
-	// Inner names groups in the decoded value of a base64 token.
+	// Inner has named groups for the decoded value of a base64 token.
 	Inner *Expression
 	// Parts are further credentials that only work together with this one.
 	Parts   map[string]Part
 	Probe   *Probe
 	Revokes []Revoke
 	Cases   []Case
-	// RequestsMax bounds the requests that one credential may cost at its issuer;
-	// zero: no bound is known.
+	// RequestsMax is the maximum number of requests to the issuer per credential; zero: no
+	// limit is known.
 	RequestsMax int
-	// Note is for people: why no request asks about the credential, or why none
-	// ends it.
+	// Note tells people why no request determines whether the credential is live, or why none
+	// revokes it.
 	Note string
 	// OwnerFields replace the provider's Owner for this rule.
 	OwnerFields []string
 
-	whole *Expression // the secret's part of the expression, if it names groups
+	whole *Expression // the secret's part of the expression, if it has named groups
 }
 
-// Specific orders rules that match the same bytes: the higher one is reported.
+// Specific ranks rules that match the same bytes; the highest is reported.
 func (r *Rule) Specific() int {
 	switch {
 	case r.AnyForm:
-		return 7 // the operator says what it is
+		return 7 // declared by the operator
 	case r.Kind == KindPublic:
-		return 6 // whatever its name says, it is public
+		return 6 // public, whatever its name
 	case r.Fallback && r.Random:
-		return 1 // by its name and its looks alone
+		return 1 // by name and appearance alone
 	case r.Fallback:
 		return 2
 	case r.Cookie != nil && r.Confidence == High && !r.Cookie.Pattern():
-		return 5 // a name and a form: what the value is, is one thing, and whose session another
+		return 5 // by name and form, which also identify the application
 	case r.Provider != nil && r.Confidence == High && !r.Cookie.Pattern():
-		return 4 // a form of its own
+		return 4 // by a form of its own
 	case r.Provider != nil:
-		return 3 // told by its place
+		return 3 // by context
 	case r.Generic():
 		return 0
 	case r.Confidence == Medium:
@@ -102,33 +102,31 @@ func (r *Rule) Specific() int {
 	return 2
 }
 
-// CookieFamily is how one application or framework names its session cookie.
-// In a rules file it is a [[cookies]] table, since a cookie is found by name
-// and not by an expression that gitleaks could run.
+// CookieFamily describes the session cookie of one application or framework. In a rules file it
+// is a [[cookies]] table, because a cookie is found by its name and not by an expression that
+// gitleaks could evaluate.
 type CookieFamily struct {
 	Names []string // exact, or with a * for up to 64 bytes of a name
 	Value string   // expression for the whole value as sent
 }
 
-// Pattern reports whether a name may begin with anything: a family that knows
-// the whole name knows better.
+// Pattern reports whether a name has a * before its end. A family with the whole name is more
+// specific.
 func (c *CookieFamily) Pattern() bool {
 	return c != nil && slices.ContainsFunc(c.Names, func(n string) bool { return strings.Contains(strings.TrimSuffix(n, "*"), "*") })
 }
 
-// Probed reports whether a request that only reads can tell whether a
-// credential of the rule is live.
+// Probed reports whether a read-only request can determine if a credential of the rule is live.
 func (r *Rule) Probed() bool { return r.Probe != nil }
 
-// OneIssuer reports whether the form of the rule's credentials belongs to one
-// issuer that one host speaks for.
+// OneIssuer reports whether only one issuer, with a single host, issues credentials of this
+// form.
 func (r *Rule) OneIssuer() bool {
 	return r.Provider != nil && len(r.Provider.Asked) == 1 && !r.Provider.SelfHosted && r.Cookie == nil && !r.Fallback && r.Kind != KindJWT
 }
 
-// Owners are the fields of a probe's identity that decide whose the credential
-// is: unique at the issuer, and not chosen by users. It is empty if none is
-// declared.
+// Owners are the fields of a probe's identity that determine the owner of a credential: unique
+// at the issuer and not chosen by users. It is empty if none is declared.
 func (r *Rule) Owners() []string {
 	switch {
 	case len(r.OwnerFields) > 0:
@@ -139,7 +137,7 @@ func (r *Rule) Owners() []string {
 	return nil
 }
 
-// Owner is the first of Owners.
+// Owner returns the first of Owners, or "".
 func (r *Rule) Owner() string {
 	if o := r.Owners(); len(o) > 0 {
 		return o[0]

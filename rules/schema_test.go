@@ -20,8 +20,7 @@ var updateSchema = flag.Bool("update", false, "write docs/rules.schema.json")
 
 const schemaFile = "../docs/rules.schema.json"
 
-// enums are the values of keys that have a closed set, by the type's name and
-// the key.
+// enums returns the values of keys with a closed set, by type name and key.
 func enums() map[string][]string {
 	kinds := []string{}
 	for _, k := range credential.Kinds {
@@ -72,7 +71,7 @@ func (m *schemaMaker) of(t reflect.Type) map[string]any {
 	case reflect.Struct:
 		name := strings.TrimSuffix(t.Name(), "TOML")
 		if _, ok := m.defs[name]; !ok {
-			m.defs[name] = nil // a type may contain itself
+			m.defs[name] = nil // a type can contain itself
 			props := map[string]any{}
 			m.fields(t, props)
 			m.defs[name] = map[string]any{"type": "object", "additionalProperties": false, "properties": props}
@@ -138,7 +137,7 @@ func TestSchemaIsCurrent(t *testing.T) {
 	}
 }
 
-// valid reports whether a file of TOML fits the schema.
+// valid returns an error if a TOML file does not fit the schema.
 func valid(t *testing.T, schema *jsonschema.Schema, text []byte) error {
 	t.Helper()
 	var doc map[string]any

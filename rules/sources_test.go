@@ -5,8 +5,7 @@ import (
 	"testing"
 )
 
-// A fact of a built-in file names the document that it is from, and when that
-// was read.
+// A fact of a built-in file names the document that it is taken from, and when that was read.
 func TestFactsOfBuiltInFilesHaveSources(t *testing.T) {
 	set, err := Builtin()
 	if err != nil {

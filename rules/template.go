@@ -6,9 +6,8 @@ import (
 	"strings"
 )
 
-// A template is text of a rules file with {variables}. "{{" and "}}" stand for
-// braces, as in {{ viewer {{ id }} }} of a GraphQL query; braces around quoted
-// text, as in JSON, are themselves.
+// A template is text of a rules file with {variables}. "{{" and "}}" escape braces, as in {{
+// viewer {{ id }} }} of a GraphQL query. Braces around quoted text, as in JSON, need no escape.
 
 // piece is a part of a template: text, or the name of a variable.
 type piece struct {
@@ -20,7 +19,7 @@ type piece struct {
 func pieces(s string) []piece {
 	var out []piece
 	var text strings.Builder
-	open := 0 // doubled braces that are not closed yet
+	open := 0 // doubled braces that are still open
 	for i := 0; i < len(s); {
 		switch {
 		case strings.HasPrefix(s[i:], "{{") && !strings.HasPrefix(s[i:], "{{{"), strings.HasPrefix(s[i:], "{{{") && open == 0:
@@ -88,7 +87,7 @@ func Expand(s string, get func(string) (string, bool)) (out string, ok bool) {
 	return b.String(), ok
 }
 
-// nearest is the candidate that s most resembles, or nothing if none does.
+// nearest returns the candidate most similar to s, or "" if none is similar.
 func nearest(s string, candidates []string) string {
 	best, most := "", 2+len(s)/3
 	slices.Sort(candidates)
@@ -100,7 +99,7 @@ func nearest(s string, candidates []string) string {
 	return best
 }
 
-// hint is nearest as the end of an error.
+// hint returns nearest as the end of an error message.
 func hint(s string, candidates []string) string {
 	if n := nearest(s, candidates); n != "" {
 		return fmt.Sprintf(" (quell: hint: {%s})", n)
@@ -108,7 +107,7 @@ func hint(s string, candidates []string) string {
 	return ""
 }
 
-// distance counts the letters that differ (Levenshtein).
+// distance is the Levenshtein distance.
 func distance(a, b string) int {
 	row := make([]int, len(b)+1)
 	for j := range row {

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// scope are the variables that a request of a rule may name.
+// scope has the variables that a request of a rule can use.
 type scope struct {
 	rule  *Rule
 	known map[string]bool
@@ -29,7 +29,7 @@ func (r *Rule) scope() *scope {
 	return s
 }
 
-// check reports a variable that nothing declares.
+// check returns an error for an undeclared variable.
 func (s *scope) check(name string) error {
 	_, functions, ok := SplitVariable(name, func(n string) bool { return s.known[n] })
 	if ok && s.rule.validFunctions(functions) {
@@ -44,7 +44,7 @@ func (s *scope) check(name string) error {
 	return fmt.Errorf("unknown variable {%s}%s", name, hint(name, candidates))
 }
 
-// checkText reports an unknown variable of a template.
+// checkText returns an error for an unknown variable in a template.
 func (s *scope) checkText(text string) error {
 	for _, v := range Vars(text) {
 		if err := s.check(v); err != nil {
@@ -54,13 +54,13 @@ func (s *scope) checkText(text string) error {
 	return nil
 }
 
-// batchRE is the token of a further credential of a batch.
+// batchRE matches the variable for the token of a further credential in a batch.
 var batchRE = regexp.MustCompile(`^token_[0-9]+(?:\.|$)`)
 
-// keepRE is the name of a kept value.
+// keepRE matches the name of a kept value.
 var keepRE = regexp.MustCompile(`^[a-z][a-z0-9_]{0,39}$`)
 
-// keep declares what an answer keeps.
+// keep declares the values kept from an answer.
 func (s *scope) keep(m map[string]string) error {
 	for _, name := range slices.Sorted(maps.Keys(m)) {
 		switch {
@@ -148,7 +148,7 @@ func (r *Rule) validateNeeds(where string, needs []string) error {
 	return nil
 }
 
-// validateHosts checks the hosts of a native: the provider has to pin them.
+// validateHosts checks that the provider pins the hosts of a native.
 func (r *Rule) validateHosts(where, native string, hosts []string) error {
 	for _, h := range hosts {
 		switch {
@@ -161,7 +161,7 @@ func (r *Rule) validateHosts(where, native string, hosts []string) error {
 	return nil
 }
 
-// need adds the settings and parts without which a request can't be made.
+// need adds the settings and parts that a request requires.
 func (r *Rule) need(needs []string, requests ...*Request) []string {
 	add := func(n string) {
 		if !slices.Contains(needs, n) {
@@ -305,7 +305,7 @@ func validateDead(p *Probe, a *Arm) error {
 	return nil
 }
 
-// source resolves the name of a declared source. An address is its own source.
+// source resolves the name of a declared source. A URL is its own source.
 func (r *Rule) source(s string) (string, error) {
 	if s == "" || strings.HasPrefix(s, "https://") || strings.HasPrefix(s, "http://") {
 		return s, nil
@@ -409,12 +409,12 @@ func (r *Rule) validateRestore(name string, v *Revoke, s *scope) error {
 	return r.validateRequest(name+", restore", c.Request, s)
 }
 
-// batches reports whether one request of the revocation can end several.
+// batches reports whether one request of the revocation can end several credentials.
 func (v *Revoke) batches() bool {
 	return len(v.Requests) == 1 && len(v.Steps) == 0 && lists1(v.Requests[0].JSON) == 1
 }
 
-// lists1 counts the lists of one element that names the token.
+// lists1 counts the lists whose only element contains the token.
 func lists1(v any) int {
 	n := 0
 	switch v := v.(type) {

@@ -8,13 +8,13 @@ import (
 	"strings"
 )
 
-// methods that a request may have. LIST is Vault's.
+// methods lists the allowed HTTP methods. LIST is Vault's.
 var methods = []string{"GET", "HEAD", "LIST", "POST", "PUT", "PATCH", "DELETE"}
 
-// headerRE is the name of a header (RFC 9110, 5.6.2).
+// headerRE matches a header's name (RFC 9110, 5.6.2).
 var headerRE = regexp.MustCompile("^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}$")
 
-// wholePaths are settings that stand for a path of several segments.
+// wholePaths are settings that contain a path of several segments.
 var wholePaths = []string{"{probe_path}", "{logout_path}", "{login_path}"}
 
 // validateRead checks a request that must change nothing.
@@ -37,13 +37,13 @@ func (r *Rule) validateRead(where string, q *Request, s *scope) error {
 	return r.validateRequest(where, q, s)
 }
 
-// changing are last segments of paths whose requests do more than read.
+// changing are last path segments of requests that do more than read.
 var changing = []string{
 	"revoke", "revocation", "logout", "signout", "sign_out", "log_out", "refresh", "rotate", "renew", "regenerate", "reset", "delete", "destroy", "disable",
 	"completions", "responses", "messages", "sendmessage", "chat.postmessage", "embeddings", "publish",
 }
 
-// changes returns what shows that a request does more than read.
+// changes returns the part of a request that shows that it does more than read, or "".
 func changes(q *Request) string {
 	path := strings.ToLower(strings.TrimRight(q.Path, "/"))
 	last := path[strings.LastIndexByte(path, '/')+1:]
@@ -156,7 +156,7 @@ func (r *Rule) validatePath(where string, q *Request) error {
 	return nil
 }
 
-// Texts are all that may hold variables, in a fixed order.
+// Texts lists all strings that can contain variables, in a fixed order.
 func (q *Request) Texts() []string {
 	out := append([]string{q.Path}, q.Basic...)
 	if q.Method == "{logout_method}" {
@@ -175,7 +175,7 @@ func (q *Request) Texts() []string {
 	return out
 }
 
-// textsIn are the texts of a JSON value.
+// textsIn lists the strings in a JSON value.
 func textsIn(v any) []string {
 	var out []string
 	switch v := v.(type) {

@@ -46,12 +46,12 @@ var settings = []string{"probe_path", "logout_path", "live_marker", "dead_marker
 //	sha256.hex     SHA-256, 64 hex digits
 //	sha256.b64url  SHA-256, unpadded base64url
 //	base64         the value decoded; .base64.NAME is a group of the rule's inner expression
-//	jwt.CLAIM      a claim of a JWT, its signature unchecked
+//	jwt.CLAIM      a claim of a JWT, without verifying its signature
 //	last8          the last eight characters
 var Functions = []string{"sha256.hex", "sha256.b64url", "base64", "jwt.CLAIM", "last8"}
 
-// SplitVariable separates a variable from its functions. known reports whether
-// a name is a variable by itself; the longest one counts.
+// SplitVariable separates a variable from its functions. known reports whether a name is a
+// complete variable; the longest match wins.
 func SplitVariable(name string, known func(string) bool) (base, functions string, ok bool) {
 	for end := len(name); end > 0; end = strings.LastIndexByte(name[:end], '.') {
 		if known(name[:end]) {
@@ -61,8 +61,8 @@ func SplitVariable(name string, known func(string) bool) (base, functions string
 	return "", "", false
 }
 
-// Apply computes the functions of a variable's value. ok is false if the value
-// does not have what they ask for. jwt reads a claim of a JWT.
+// Apply computes the functions of a variable's value. ok is false if the value lacks what they
+// need. jwt returns a claim of a JWT.
 func (r *Rule) Apply(value, functions string, jwt func(token, claim string) (string, bool)) (out string, ok bool) {
 	for functions != "" {
 		head, rest, _ := strings.Cut(functions, ".")
@@ -105,14 +105,14 @@ func (r *Rule) Apply(value, functions string, jwt func(token, claim string) (str
 	return value, true
 }
 
-// unbase64 decodes either alphabet, padded or not.
+// unbase64 decodes both base64 alphabets, padded or not.
 func unbase64(s string) (string, bool) {
 	s = strings.NewReplacer("-", "+", "_", "/").Replace(strings.TrimRight(s, "="))
 	b, err := base64.RawStdEncoding.DecodeString(s)
 	return string(b), err == nil && len(b) > 0
 }
 
-// validFunctions reports whether Apply knows the functions.
+// validFunctions reports whether Apply supports the functions.
 func (r *Rule) validFunctions(functions string) bool {
 	for functions != "" {
 		head, rest, _ := strings.Cut(functions, ".")
@@ -146,9 +146,9 @@ func (r *Rule) innerNames() []string {
 	return r.Inner.Names()
 }
 
-// SecretVariable reports whether the value of a variable must stay out of URLs,
-// plans and errors. Groups, claims and digests of a credential identify it and
-// grant nothing, except for the group that is named secret.
+// SecretVariable reports whether the value of a variable must not appear in URLs, plans and
+// errors. Groups, claims and digests of a credential only identify it, except for the group
+// named secret.
 func (r *Rule) SecretVariable(name string) bool {
 	known := func(n string) bool { return slices.Contains(Variables, n) || r.isPart(n) }
 	base, functions, _ := SplitVariable(name, known)
