@@ -126,6 +126,7 @@ var limitWords = map[string]string{
 	GapLimitFindings: "further places of findings are not listed",
 	GapLimitTime:     ErrTime.Error(),
 	GapDamaged:       "compressed text that is encoded is damaged",
+	GapUnsupported:   "an archive that is encoded as base64 was not opened: encrypted, or of a form that is not supported there",
 }
 
 func (x *account) reached(kind string) {

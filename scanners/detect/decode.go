@@ -88,6 +88,9 @@ func (l *look) run(t *text, w span, depth int) {
 	if !slices.ContainsFunc(b, capital) {
 		return
 	}
+	if form := packedForm(b); form != "" && l.packed(t, w, form, depth) {
+		return
+	}
 	// A run begins where its first group does, or behind a word that a
 	// separator of the other alphabet joins to it. One that was cut begins in
 	// any of four phases.
