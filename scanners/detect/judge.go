@@ -54,7 +54,7 @@ func (e *Engine) judge(s *scratch, m *raw, c scanners.Chunk) bool {
 			return false
 		}
 	}
-	if r.Generic() && (!unguessable(secret) || cacheKeyRE.MatchString(secret) || notNameRE.Match(m.text[m.start:m.secret.start])) {
+	if r.Generic() && (!unguessable(secret) || weak(m, secret)) {
 		m.confidence = rules.Low
 	}
 	if !r.ValidChecksum(secret) {
@@ -110,13 +110,6 @@ func namedSession(s string) bool {
 }
 
 var digitsRE = regexp.MustCompile(`^[0-9]{6,}$`)
-
-// cacheKeyRE is a word and the digest of a lock file: how the caches of CI
-// systems are called.
-var cacheKeyRE = regexp.MustCompile(`^[\w.-]{1,100}-(?:[0-9a-f]{32}|[0-9a-f]{40}|[0-9a-f]{64}|[0-9a-f]{128})(?:-[0-9]{0,12})?$`)
-
-// notNameRE is what the generic rule takes for "auth".
-var notNameRE = regexp.MustCompile(`(?i)^[\w.-]{0,50}(?:page|continuation|next)_?token|^[\w.-]{0,50}author?(?:$|[^i])|^[\w.-]{0,50}authentic|^[\w.-]{0,50}site-?_?key|^sec-websocket-`)
 
 var identifierRE = regexp.MustCompile(`[\w.-]{2,64}`)
 
