@@ -27,7 +27,7 @@ var notNameRE = regexp.MustCompile(`(?i)^[\w.-]{0,50}(?:page|continuation|next)_
 
 // otherUseRE are names, next to the value, of what is signed, public, encrypted or derived:
 // AWS's Signature, the members of JOSE (RFC 7516, encrypted_key) and U2F's key handles.
-var otherUseRE = regexp.MustCompile(`(?i)(?:\bsignature|keyed_?hash|token_?hash|key_?handle|encrypted_?key|wrapped_?key|pub(?:lic)?_?key|pub_?[xy]|key_?schedule\w{0,16}|derive_?key)["'\]\\]{0,3}\s{0,8}(?:=>|:=|[:=,])\s{0,4}["'\\]{0,3}$`)
+var otherUseRE = regexp.MustCompile(`(?i)(?:\bsignature|keyed_?hash|token_?hash|key_?handle|encrypted_?key|wrapped_?key|pub(?:lic)?[_ -]?key|pub_?[xy]|secret_?hash|key_?schedule\w{0,16}|derive_?key)["'\]\\]{0,3}\s{0,8}(?:=>|:=|[:=,])\s{0,4}["'\\]{0,3}$`)
 
 // bareKeyRE is the name "key" alone: a UUID under it is an identifier far more often than
 // a credential.
@@ -38,7 +38,7 @@ var accessRE = regexp.MustCompile(`(?i)api|access|auth|token|client|passw|cred`)
 
 // vectorRE are the other fields of a cryptographic test vector, as NIST's, Wycheproof's and
 // RFC 9180's files have them.
-var vectorRE = regexp.MustCompile(`(?i)(?:^|[\s{,"'_])(base_nonce|nonce|iv|aad|ct|ciphertext|pt|plaintext|msg|tcid|tag|input|output|enc|exporter_secret|shared_secret|key_schedule_context|label|party[uv]|context|hash ?alg|skem|pkrm|info|digest)["']?\s{0,8}:`)
+var vectorRE = regexp.MustCompile(`(?i)(?:^|[\s{,"'_])(base_nonce|nonce|iv|aad|ct|ciphertext|pt|plaintext|msg|tcid|tag|input|output|enc|exporter_secret|shared_secret|key_schedule_context|label|party[uv]|context|hash ?alg|skem|pkrm|in|state|seed|encapsulation|info|digest)["']?\s{0,8}:`)
 
 // vector reports whether at least two different fields of a test vector are near a match.
 func vector(m *raw) bool {

@@ -25,7 +25,7 @@ func TestGenericKeysOfAnotherUse(t *testing.T) {
 		"a UUID under api_key":              {`api_key: "` + uuid + `"`, true},
 		"a signature of AWS":                {"SignedHeaders=host;x-amz-security-token, Signature=" + hex64, false},
 		"an encrypted key of JOSE":          {`{"encrypted_key":"K7uWnEr4gkH8uS96s9yXCTZCvaiiubcc","iv":"Ft69CRF8monVyiLi"}`, false},
-		"a public key":                      {"# public_key: age10k7vsqmeg3sp8elfyq5ts55feg4huarpcaf9dmljn9umydg3gymsvx4dp9", false},
+		"a public key":                      {"# public key: age10k7vsqmeg3sp8elfyq5ts55feg4huarpcaf9dmljn9umydg3gymsvx4dp9", false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			medium := false
