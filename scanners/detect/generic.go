@@ -14,7 +14,7 @@ const vectorContext = 600
 // public or an encrypted key, an identifier, or a cryptographic test vector.
 func weak(m *raw, secret string) bool {
 	before := m.text[m.start:m.secret.start]
-	return cacheKeyRE.MatchString(secret) || strings.HasPrefix(secret, "Signature=") || notNameRE.Match(before) || otherUseRE.Match(before) ||
+	return cacheKeyRE.MatchString(secret) || strings.HasPrefix(secret, "Signature=") || notNameRE.Match(before) || otherUseRE.Match(m.text[max(0, m.start-16):m.secret.start]) ||
 		uuidRE.MatchString(secret) && bareKeyRE.Match(m.text[max(0, m.secret.start-32):m.secret.start]) ||
 		hexRE.MatchString(secret) && !accessRE.Match(before) && vector(m)
 }
