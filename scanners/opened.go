@@ -23,6 +23,7 @@ func (r *run) stream(ctx context.Context, a Artifact, b io.Reader, x *account, o
 	in, err := inner(ctx)
 	x.Spend(time.Since(began) - in.Waited)
 	if err != nil {
+		a.record.spoil()
 		r.gap(Gap{Location: a.Location, Kind: kindInside(err), Err: err})
 	}
 	if len(in.Text) == 0 {

@@ -60,6 +60,7 @@ type run struct {
 	shared  atomic.Int64
 	tally   tally
 	key     rules.FingerprintKey
+	known   contents
 }
 
 // Run scans src. It calls emit with findings and gap with what it could not read, possibly from
@@ -98,6 +99,11 @@ func (p *Pool) Run(ctx context.Context, src Source, emit func(rules.Finding), ga
 	for a, err := range src.Artifacts(ctx) {
 		if err != nil {
 			var g Gap
+			var fatal *Fatal
+			if errors.As(err, &fatal) {
+				wg.Wait()
+				return r.stats, fatal
+			}
 			if !errors.As(err, &g) {
 				g = Gap{Location: a.Location, Err: err}
 			}
@@ -136,6 +142,9 @@ func (r *run) caught(at rules.Location) {
 
 func (r *run) artifact(ctx context.Context, a Artifact) {
 	x := &account{Meter: newMeter(r.Patience, &r.shared)}
+	if a.Done != nil {
+		defer a.Done()
+	}
 	defer x.report(a.Location, r.gap)
 	if a.Parts != nil {
 		if err := a.Parts(ctx, func(a Artifact, b io.Reader) error { return r.unpack(ctx, a, b, x, nil) }, r.gap); err != nil && ctx.Err() == nil {

@@ -84,10 +84,15 @@ func (r *run) finished(at rules.Location) {
 func (r *run) chunk(x *account, c Chunk) {
 	defer c.track.finish()
 	if x.Err() != nil {
+		c.Artifact.record.spoil()
 		x.reached(GapLimitTime)
 		return
 	}
+	rec := c.Artifact.record
 	c.Meter, c.reached = x.Meter, x.reached
+	if rec != nil {
+		c.reached = func(kind string) { rec.spoil(); x.reached(kind) }
+	}
 	began := time.Now()
 	var found []rules.Finding
 	defer func() {
@@ -95,6 +100,7 @@ func (r *run) chunk(x *account, c Chunk) {
 		c.track.place(c.Offset, found)
 		// Emit after Spend: the consumer's time is not the artifact's.
 		for _, f := range found {
+			rec.add(f)
 			r.emit(f)
 		}
 	}()
@@ -103,13 +109,16 @@ func (r *run) chunk(x *account, c Chunk) {
 		r.saw(c, m)
 		if m.Suppressed {
 			atomic.AddInt64(&r.stats.Suppressed, 1)
+			rec.suppress()
 			continue
 		}
 		if m.Allowed && !r.NoMarkers {
 			atomic.AddInt64(&r.stats.Allowed, 1)
+			rec.allow()
 			continue
 		}
 		if !r.tally.lists(x, r.key.Fingerprint(m.Secret)) {
+			rec.spoil()
 			x.reached(GapLimitFindings)
 			continue
 		}

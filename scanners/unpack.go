@@ -24,6 +24,9 @@ func (r *run) unpack(ctx context.Context, a Artifact, b io.Reader, x *account, b
 	if err := x.Err(); err != nil {
 		return err
 	}
+	if a.Content != "" && budget == nil {
+		return r.once(ctx, a, b, x)
+	}
 	if plain, ok := b.(AsIs); ok {
 		return r.stream(ctx, a, plain.Reader, x, budget == nil)
 	}
@@ -113,6 +116,7 @@ func (r *run) open(ctx context.Context, a Artifact, form string, in Packed, head
 		defer func() { budget.Began, waited = time.Now(), budget.Waited }()
 		return r.unpack(ctx, inside(name), b, x, budget)
 	}, func(name string, err error) {
+		a.record.spoil()
 		r.gap(Gap{Location: inside(name).Location, Kind: kindInside(err), Err: err})
 	})
 	spend()
@@ -120,11 +124,13 @@ func (r *run) open(ctx context.Context, a Artifact, form string, in Packed, head
 		return ctx.Err()
 	}
 	if errors.Is(err, ErrTime) {
+		a.record.spoil()
 		if budget.Depth == 0 {
 			r.gap(Gap{Location: a.Location, Kind: GapLimitTime, Reason: form, Err: err})
 		}
 		return err
 	}
+	a.record.spoil()
 	r.gap(Gap{Location: a.Location, Kind: kindInside(err), Reason: form, Err: err})
 	if budget.Out > before {
 		return nil

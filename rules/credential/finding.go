@@ -76,9 +76,13 @@ type Location struct {
 	Commit    string `json:"commit,omitempty"`
 	Layer     string `json:"layer,omitempty"`
 	System    string `json:"system,omitempty"` // CI system of a log: github, gitlab, … as in scanners/cilog
-	Job       string `json:"job,omitempty"`
-	Step      string `json:"step,omitempty"`
-	Group     string `json:"group,omitempty"` // group of log lines: a command, a section
+	// Run and Attempt name the run (pipeline, build) of a CI system: its identifier there, and
+	// the attempt from 1.
+	Run     string `json:"run,omitempty"`
+	Attempt int    `json:"attempt,omitempty"`
+	Job     string `json:"job,omitempty"`
+	Step    string `json:"step,omitempty"`
+	Group   string `json:"group,omitempty"` // group of log lines: a command, a section
 
 	// Spans are set if the secret consists of several pieces, with terminal codes, a line's
 	// timestamp or a line break between them.

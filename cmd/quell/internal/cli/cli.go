@@ -72,6 +72,7 @@ type app struct {
 	red      *report.Redactor // of all that leaves the process
 	ignore   func(rules.Finding) bool
 	git      gitFlags
+	ci       ciFlags
 	platform string
 	mirrors  map[string]string
 }

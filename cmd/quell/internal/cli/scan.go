@@ -19,12 +19,15 @@ import (
 	"github.com/quellhq/quell/scanners/oci"
 )
 
-// sources is the table of what can be scanned.
-var sources = []struct {
+// source is something that can be scanned.
+type source struct {
 	name, use, short string
 	open             func(a *app, rt *run.Runtime, targets []string) (scanners.Source, error)
 	flags            func(a *app, f *pflag.FlagSet)
-}{
+}
+
+// sources is the table of what can be scanned, without CI systems.
+var sources = []source{
 	{"log", "log TARGET…", "CI logs: files, folders, zips of GitHub Actions, - for standard input", func(a *app, _ *run.Runtime, t []string) (scanners.Source, error) {
 		return cilog.Source{Targets: t, Stdin: a.in}, nil
 	}, nil},
@@ -41,9 +44,15 @@ var sources = []struct {
 }
 
 func (a *app) scan() *cobra.Command {
+	var systems []string
+	for _, s := range ciSources() {
+		systems = append(systems, s.name)
+	}
 	c := &cobra.Command{Use: "scan", Short: "Find credentials, and ask their issuers whether they are alive; changes nothing", Args: cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error { return errors.New("scan what? log, git, image or path") }}
-	for _, s := range sources {
+		RunE: func(c *cobra.Command, _ []string) error {
+			return errors.New("scan what? log, git, image, path, or a CI system: " + strings.Join(systems, ", "))
+		}}
+	for _, s := range append(sources[:len(sources):len(sources)], ciSources()...) {
 		sub := &cobra.Command{Use: s.use, Short: s.short, Args: cobra.MinimumNArgs(1), RunE: func(c *cobra.Command, args []string) error {
 			a.sparePolicy = a.offline
 			rt, err := a.runtime(mayLackSecrets)

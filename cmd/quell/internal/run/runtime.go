@@ -23,6 +23,7 @@ import (
 	"github.com/quellhq/quell/revokers/prove"
 	"github.com/quellhq/quell/rules"
 	"github.com/quellhq/quell/rules/credential"
+	"github.com/quellhq/quell/scanners/ci"
 )
 
 // Options is what a caller chooses about a Runtime. The zero value of every
@@ -165,7 +166,7 @@ func newRuntime(o Options) (*Runtime, error) {
 	}
 	r.Registry = natives.New(natives.Config{Doer: r.Doer, Offline: o.Offline, Key: r.Keys.Fingerprint[:]})
 	r.Asker = &guard.Asker{}
-	r.Own = Own(r.Rules, r.Instances, o.Getenv)
+	r.Own = Own(r.Rules, r.Instances, o.Getenv, ci.Variables()...)
 	return r, nil
 }
 

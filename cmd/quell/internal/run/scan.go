@@ -5,6 +5,7 @@ package run
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -128,32 +129,68 @@ func (s *scan) read(ctx context.Context) {
 	defer cancel()
 	s.cancel = cancel
 	for _, src := range s.Sources {
-		st := s.stream(ctx, src)
-		p := scanners.Pool{
-			Detector:  s.Detector,
-			Workers:   s.Workers,
-			NoMarkers: s.NoMarkers,
-			Seen:      s.Redactor.Add,
-			Finished:  st.finished,
-			Openers:   []scanners.Opener{sqlite.Opener()},
-			Unpacker:  archive.New(archive.DefaultLimits),
-		}
-		stats, err := p.Run(ctx, src, st.found, s.gap)
-		st.close(ctx)
-		s.out.Summary.Artifacts += stats.Artifacts
-		s.out.Summary.Bytes += stats.Bytes
-		s.out.Summary.Allowed += stats.Allowed
-		s.out.Summary.Suppressed += stats.Suppressed
-		if n, ok := src.(interface{ Notices() []string }); ok {
-			for _, text := range n.Notices() {
-				s.Notice(text)
-			}
-		}
-		if err != nil {
-			s.out.Tally.Interrupted = true
+		if !s.source(ctx, src) {
 			return
 		}
+		series, ok := src.(scanners.Series)
+		if !ok {
+			continue
+		}
+		for part, err := range series.Sources(ctx) {
+			if err != nil {
+				s.gap(gapOf(err))
+				continue
+			}
+			more := s.source(ctx, part)
+			closeAll([]scanners.Source{part})
+			if !more {
+				return
+			}
+		}
 	}
+}
+
+func gapOf(err error) scanners.Gap {
+	var g scanners.Gap
+	if !errors.As(err, &g) {
+		g = scanners.Gap{Err: err}
+	}
+	return g
+}
+
+// source scans one source, and reports whether the scan goes on.
+func (s *scan) source(ctx context.Context, src scanners.Source) bool {
+	st := s.stream(ctx, src)
+	p := scanners.Pool{
+		Detector:  s.Detector,
+		Workers:   s.Workers,
+		NoMarkers: s.NoMarkers,
+		Seen:      s.Redactor.Add,
+		Finished:  st.finished,
+		Openers:   []scanners.Opener{sqlite.Opener()},
+		Unpacker:  archive.New(archive.DefaultLimits),
+	}
+	stats, err := p.Run(ctx, src, st.found, s.gap)
+	st.close(ctx)
+	s.out.Summary.Artifacts += stats.Artifacts
+	s.out.Summary.Bytes += stats.Bytes
+	s.out.Summary.Allowed += stats.Allowed
+	s.out.Summary.Suppressed += stats.Suppressed
+	if n, ok := src.(interface{ Notices() []string }); ok {
+		for _, text := range n.Notices() {
+			s.Notice(text)
+		}
+	}
+	var fatal *scanners.Fatal
+	switch {
+	case errors.As(err, &fatal):
+		s.fail(fatal.Err)
+		return false
+	case err != nil:
+		s.out.Tally.Interrupted = true
+		return false
+	}
+	return true
 }
 
 // report emits what is known once all was read.

@@ -1,0 +1,202 @@
+package cli
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"github.com/quellhq/quell/cmd/quell/internal/config"
+	"github.com/quellhq/quell/cmd/quell/internal/run"
+	"github.com/quellhq/quell/rules"
+	"github.com/quellhq/quell/scanners"
+	"github.com/quellhq/quell/scanners/ci"
+	"github.com/quellhq/quell/scanners/ci/github"
+)
+
+// ciFlags choose what of a CI system is read.
+type ciFlags struct {
+	runs      int
+	since     string
+	run       string
+	url       string
+	logs      bool
+	artifacts bool
+	git       bool
+	packages  bool
+	alerts    bool
+}
+
+// ciSources are the CI systems. docs/ci.md has the variables and least scopes of each.
+func ciSources() []source {
+	return []source{
+		{"github", "github OWNER[/REPO]…", "GitHub: logs of all attempts and artifacts of workflow runs, of a repository or all of an owner's", (*app).openGitHub, (*app).githubFlags},
+	}
+}
+
+// runFlags are those of every system.
+func (a *app) runFlags(f *pflag.FlagSet) {
+	f.IntVar(&a.ci.runs, "runs", 0, "only the newest `N` runs of each repository, project or job (default all)")
+	f.StringVar(&a.ci.since, "since", "", "only runs created since `WHEN`: an age such as 30d or 12h, a date, or RFC 3339")
+	f.StringVar(&a.ci.run, "run", "", "only the run `ID`, with all its attempts")
+	f.BoolVar(&a.ci.logs, "logs", false, "logs alone, unless others are named too (default logs and artifacts)")
+	f.BoolVar(&a.ci.artifacts, "artifacts", false, "artifacts")
+}
+
+func (a *app) urlFlag(f *pflag.FlagSet) {
+	f.StringVar(&a.ci.url, "url", "", "`ADDRESS` of a self-hosted server")
+}
+
+// ciOptions are what the flags say about runs.
+func (a *app) ciOptions() (ci.Options, error) {
+	c := &a.ci
+	o := ci.Options{Runs: c.runs, Run: c.run, Logs: c.logs, Artifacts: c.artifacts}
+	if !c.logs && !c.artifacts && !c.git && !c.packages && !c.alerts {
+		o.Logs, o.Artifacts = true, true
+	}
+	switch {
+	case c.runs < 0:
+		return o, fmt.Errorf("--runs %d: a number of runs, from 1", c.runs)
+	case c.run != "" && (c.runs > 0 || c.since != ""):
+		return o, errors.New("--run names one run; leave out --runs and --since")
+	}
+	if c.run != "" && !o.Logs && !o.Artifacts {
+		o.Logs, o.Artifacts = true, true
+	}
+	if c.since != "" {
+		var err error
+		if o.Since, err = parseAge(c.since, time.Now()); err != nil {
+			return o, err
+		}
+	}
+	return o, nil
+}
+
+// parseAge is parseSince with ages in days and weeks.
+func parseAge(s string, now time.Time) (time.Time, error) {
+	if n, err := strconv.ParseFloat(strings.TrimRight(s, "dw"), 64); err == nil && n > 0 && n < 1e5 {
+		switch {
+		case strings.HasSuffix(s, "d"):
+			return now.Add(-time.Duration(n * float64(24*time.Hour))), nil
+		case strings.HasSuffix(s, "w"):
+			return now.Add(-time.Duration(n * float64(7*24*time.Hour))), nil
+		}
+	}
+	t, err := parseSince(s, now)
+	if err != nil {
+		return t, fmt.Errorf("--since %q: an age (30d, 12h), a date (2026-01-31) or a time (RFC 3339)", s)
+	}
+	return t, nil
+}
+
+// ciToken reads the first of the variables that is set. Its value may name where the secret is:
+// file:PATH.
+func (a *app) ciToken(names ...string) (rules.Secret, error) {
+	for _, n := range names {
+		v := strings.TrimSpace(a.getenv(n))
+		if v == "" {
+			continue
+		}
+		s := rules.NewSecretString(v)
+		if strings.HasPrefix(v, "file:") || strings.HasPrefix(v, "vault:") {
+			var err error
+			if s, err = config.ReadSecret(v, a.getenv); err != nil {
+				return s, fmt.Errorf("%s: %w", n, err)
+			}
+		}
+		a.red.Add(s)
+		return s, nil
+	}
+	return rules.Secret{}, nil
+}
+
+// ciClient makes a client of a system's address.
+func (a *app) ciClient(rt *run.Runtime, mem scanners.Memory) *ci.Client {
+	return &ci.Client{Memory: mem, Waiting: func(d time.Duration) {
+		if d >= 10*time.Second {
+			a.say("the server asks to wait %s", d.Round(time.Second))
+		}
+	}}
+}
+
+func (a *app) githubFlags(f *pflag.FlagSet) {
+	a.runFlags(f)
+	a.urlFlag(f)
+	f.BoolVar(&a.ci.alerts, "alerts", false, "secret-scanning alerts")
+}
+
+func (a *app) openGitHub(rt *run.Runtime, targets []string) (scanners.Source, error) {
+	o, err := a.ciOptions()
+	if err != nil {
+		return nil, err
+	}
+	mem := a.memory(rt)
+	c := a.ciClient(rt, mem)
+	if a.ci.url != "" {
+		c.Base, err = github.Base(a.ci.url)
+		if err != nil {
+			return nil, fmt.Errorf("--url: %w", err)
+		}
+	} else if c.Base, err = ci.ParseBase(cmp.Or(a.getenv("GITHUB_API_URL"), "https://api.github.com")); err != nil {
+		return nil, fmt.Errorf("GITHUB_API_URL: %w", err)
+	}
+	cfg := github.Config{Client: c, Memory: mem, Options: o, Alerts: a.ci.alerts, Targets: targets}
+	token, err := a.ciToken("GITHUB_TOKEN", "GH_TOKEN")
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case !token.IsZero():
+		c.Auth = ci.Header("Authorization", "Bearer ", token)
+	case a.getenv("GITHUB_APP_ID") != "":
+		if err := a.githubApp(c, targets); err != nil {
+			return nil, err
+		}
+		cfg.Installation = true
+	}
+	return github.New(cfg)
+}
+
+// githubApp signs in as a GitHub App.
+func (a *app) githubApp(c *ci.Client, targets []string) error {
+	pem, err := a.ciToken("GITHUB_APP_PRIVATE_KEY")
+	if err != nil {
+		return err
+	}
+	if pem.IsZero() {
+		return errors.New("GITHUB_APP_ID is set and GITHUB_APP_PRIVATE_KEY is not: it has the App's private key, or file:PATH")
+	}
+	key, err := ci.ParseKey(pem)
+	if err != nil {
+		return fmt.Errorf("GITHUB_APP_PRIVATE_KEY: %w", err)
+	}
+	x := &github.App{ID: strings.TrimSpace(a.getenv("GITHUB_APP_ID")), Key: key, Owner: targets[0], Permissions: []string{"metadata", "actions"}}
+	if a.ci.git {
+		x.Permissions = append(x.Permissions, "contents")
+	}
+	if a.ci.packages {
+		x.Permissions = append(x.Permissions, "packages")
+	}
+	if a.ci.alerts {
+		x.Permissions = append(x.Permissions, "secret_scanning_alerts")
+	}
+	if v := strings.TrimSpace(a.getenv("GITHUB_APP_INSTALLATION_ID")); v != "" {
+		if x.Installation, err = strconv.ParseInt(v, 10, 64); err != nil || x.Installation <= 0 {
+			return errors.New("GITHUB_APP_INSTALLATION_ID is not the number of an installation")
+		}
+	} else {
+		owner, _, _ := strings.Cut(targets[0], "/")
+		for _, t := range targets {
+			if o, _, _ := strings.Cut(t, "/"); !strings.EqualFold(o, owner) {
+				return errors.New("an App's installation belongs to one owner: scan one owner at a time")
+			}
+		}
+	}
+	own := &ci.Client{Base: c.Base, Waiting: c.Waiting}
+	c.Auth, c.Renew = x.Authorize(own)
+	return nil
+}

@@ -1,0 +1,449 @@
+// Package citest has fakes of CI systems on loopback, which obey what the systems document,
+// and may be told to fail.
+package citest
+
+import (
+	"archive/zip"
+	"bytes"
+	"crypto/sha256"
+	"encoding/base32"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/quellhq/quell/scanners/contracttest"
+)
+
+// GitHub is a GitHub with one organisation. Its logs and artifacts are kept at another port.
+type GitHub struct {
+	*httptest.Server
+	Storage *httptest.Server
+	Owner   string
+	Token   string
+	Repos   []*Repo
+	Alerts  []Alert
+	// Cap is how many results any list of runs gives, filtered or not; 0: 1,000 of a filtered
+	// one, as documented.
+	Cap int
+	// Fault may answer a request itself. It is called before anything else, also for the
+	// storage, with how often the same path was asked for before.
+	Fault func(w http.ResponseWriter, r *http.Request, n int) bool
+	// Validate checks requests and answers against the OpenAPI document.
+	Validate bool
+
+	t    testing.TB
+	mu   sync.Mutex
+	n    map[string]int
+	seen []string // counted requests of the API, as METHOD PATH?QUERY
+	// Stored counts downloads by path of the storage.
+	stored map[string]int
+	hold   time.Time // requests before are an error
+	fill   *contracttest.Filler
+}
+
+// Repo is a repository. Runs are the newest first.
+type Repo struct {
+	Name      string
+	Runs      []*Run
+	Artifacts []*Artifact
+	// Refuse is the status that everything of it is answered with; 0: none.
+	Refuse int
+}
+
+// Run is a workflow run.
+type Run struct {
+	ID         int64
+	Attempts   int
+	Status     string // empty: completed
+	Conclusion string // empty: success
+	Created    time.Time
+	// Logs gives the members of an attempt's archive; nil: it is gone.
+	Logs func(attempt int) map[string]string
+	Jobs []Job
+}
+
+// Job is one of a run that has not ended.
+type Job struct {
+	ID     int64
+	Name   string
+	Status string
+	Log    string
+}
+
+// Artifact is what a run uploaded.
+type Artifact struct {
+	ID      int64
+	Name    string
+	Run     int64
+	Expired bool
+	Members map[string]string
+}
+
+// Alert is one of secret scanning.
+type Alert struct {
+	Number       int
+	Repo         string
+	Type, Secret string
+}
+
+// NewGitHub starts a fake that ends with the test.
+func NewGitHub(t testing.TB, owner, token string) *GitHub {
+	t.Helper()
+	s := &GitHub{Owner: owner, Token: token, t: t, n: map[string]int{}, stored: map[string]int{}}
+	var api http.Handler
+	var once sync.Once
+	s.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !s.before(w, r, true) {
+			return
+		}
+		if s.Validate {
+			once.Do(func() {
+				s.fill = contracttest.NewFiller(t, "github.json")
+				api = contracttest.Handler(t, "github.json", http.HandlerFunc(s.answer))
+			})
+			r.URL.Path = strings.TrimPrefix(r.URL.Path, "/api/v3")
+			api.ServeHTTP(w, r)
+			return
+		}
+		s.answer(w, r)
+	}))
+	s.Storage = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Authorization") != "" {
+			t.Error("the token was sent to the storage")
+		}
+		if s.before(w, r, false) {
+			s.storage(w, r)
+		}
+	}))
+	t.Cleanup(s.Server.Close)
+	t.Cleanup(s.Storage.Close)
+	return s
+}
+
+// Hold makes every request before a time an error.
+func (s *GitHub) Hold(until time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.hold = until
+}
+
+// Seen gives the counted requests.
+func (s *GitHub) Seen() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.seen)
+}
+
+// Stored gives how often each log and artifact was downloaded.
+func (s *GitHub) Stored() map[string]int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out := map[string]int{}
+	for k, v := range s.stored {
+		out[k] = v
+	}
+	return out
+}
+
+// Forget forgets what was asked for.
+func (s *GitHub) Forget() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.seen, s.stored = nil, map[string]int{}
+}
+
+func (s *GitHub) before(w http.ResponseWriter, r *http.Request, api bool) bool {
+	s.mu.Lock()
+	n := s.n[r.URL.Path]
+	s.n[r.URL.Path]++
+	if time.Now().Before(s.hold) {
+		s.t.Errorf("%s was asked for while the server asked to wait", r.URL.Path)
+	}
+	s.mu.Unlock()
+	if s.Fault != nil && s.Fault(w, r, n) {
+		return false
+	}
+	if !api {
+		return true
+	}
+	if got := r.Header.Get("Authorization"); got != "Bearer "+s.Token {
+		reply(w, http.StatusUnauthorized, map[string]string{"message": "Bad credentials"})
+		return false
+	}
+	if tag := s.tag(r); tag != "" {
+		if r.Header.Get("If-None-Match") == tag {
+			w.WriteHeader(http.StatusNotModified)
+			return false
+		}
+		w.Header().Set("ETag", tag)
+	}
+	s.mu.Lock()
+	s.seen = append(s.seen, r.Method+" "+r.URL.RequestURI())
+	s.mu.Unlock()
+	return true
+}
+
+// tag is the validator of a list of runs.
+func (s *GitHub) tag(r *http.Request) string {
+	parts := strings.Split(strings.TrimPrefix(r.URL.Path, "/api/v3"), "/")
+	if len(parts) != 6 || parts[5] != "runs" {
+		return ""
+	}
+	x := s.repo(parts[3])
+	if x == nil || len(x.Runs) == 0 {
+		return ""
+	}
+	return fmt.Sprintf(`"%d-%d-%s"`, len(x.Runs), x.Runs[0].ID, url.QueryEscape(r.URL.RawQuery))
+}
+
+func reply(w http.ResponseWriter, status int, v any) {
+	w.Header().Set("Content-Type", "application/json; charset=utf-8")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(v)
+}
+
+func (s *GitHub) repo(name string) *Repo {
+	for _, x := range s.Repos {
+		if x.Name == name {
+			return x
+		}
+	}
+	return nil
+}
+
+func notFound(w http.ResponseWriter) {
+	reply(w, http.StatusNotFound, map[string]string{"message": "Not Found"})
+}
+
+// full adds what the OpenAPI document requires of an object.
+func (s *GitHub) full(schema string, v map[string]any) map[string]any {
+	if s.fill == nil {
+		return v
+	}
+	return s.fill.Fill(schema, v)
+}
+
+// slice is one page of a list, with the Link header of GitHub.
+func slice[T any](w http.ResponseWriter, r *http.Request, list []T) []T {
+	q := r.URL.Query()
+	per, _ := strconv.Atoi(q.Get("per_page"))
+	page, _ := strconv.Atoi(q.Get("page"))
+	if per < 1 || per > 100 {
+		per = 30
+	}
+	page = max(page, 1)
+	from, to := min((page-1)*per, len(list)), min(page*per, len(list))
+	if to < len(list) {
+		q.Set("page", strconv.Itoa(page+1))
+		w.Header().Set("Link", fmt.Sprintf(`<http://%s%s?%s>; rel="next"`, r.Host, r.URL.Path, q.Encode()))
+	}
+	return list[from:to]
+}
+
+func (s *GitHub) answer(w http.ResponseWriter, r *http.Request) {
+	p := strings.Split(strings.Trim(strings.TrimPrefix(r.URL.Path, "/api/v3"), "/"), "/")
+	switch {
+	case len(p) == 3 && p[0] == "orgs" && p[1] == s.Owner && p[2] == "repos":
+		out := []any{}
+		for _, x := range slice(w, r, s.Repos) {
+			out = append(out, s.repoDoc(x))
+		}
+		reply(w, http.StatusOK, out)
+	case p[0] == "orgs" && p[1] == s.Owner && strings.HasSuffix(r.URL.Path, "/secret-scanning/alerts"):
+		out := []any{}
+		for _, a := range slice(w, r, s.Alerts) {
+			out = append(out, s.full("organization-secret-scanning-alert", map[string]any{"number": a.Number, "secret_type": a.Type, "secret": a.Secret, "state": "open", "html_url": s.URL, "repository": s.full("simple-repository", map[string]any{"name": a.Repo, "full_name": s.Owner + "/" + a.Repo})}))
+		}
+		reply(w, http.StatusOK, out)
+	case len(p) >= 4 && p[0] == "repos" && p[1] == s.Owner && s.repo(p[2]) != nil:
+		x := s.repo(p[2])
+		if x.Refuse != 0 {
+			reply(w, x.Refuse, map[string]string{"message": "Resource not accessible by personal access token"})
+			return
+		}
+		s.ofRepo(w, r, x, p[3:])
+	default:
+		notFound(w)
+	}
+}
+
+func (s *GitHub) repoDoc(x *Repo) map[string]any {
+	return s.full("minimal-repository", map[string]any{"id": len(x.Name) + 1000*slices.Index(s.Repos, x), "name": x.Name, "full_name": s.Owner + "/" + x.Name, "owner": s.full("simple-user", map[string]any{"login": s.Owner})})
+}
+
+func (s *GitHub) runDoc(x *Repo, run *Run) map[string]any {
+	status, conclusion := run.Status, any(run.Conclusion)
+	if status == "" {
+		status = "completed"
+	}
+	if conclusion == "" {
+		conclusion = "success"
+	}
+	if status != "completed" {
+		conclusion = nil
+	}
+	return s.full("workflow-run", map[string]any{"id": run.ID, "run_attempt": run.Attempts, "status": status, "conclusion": conclusion, "created_at": run.Created.UTC().Format(time.RFC3339),
+		"html_url": fmt.Sprintf("https://github.com/%s/%s/actions/runs/%d", s.Owner, x.Name, run.ID)})
+}
+
+func (s *GitHub) ofRepo(w http.ResponseWriter, r *http.Request, x *Repo, p []string) {
+	num := func(i int) int64 { n, _ := strconv.ParseInt(p[i], 10, 64); return n }
+	find := func(id int64) *Run {
+		for _, run := range x.Runs {
+			if run.ID == id {
+				return run
+			}
+		}
+		return nil
+	}
+	path := strings.Join(p, "/")
+	switch {
+	case path == "actions/runs":
+		s.runs(w, r, x)
+	case path == "actions/artifacts":
+		out := []any{}
+		for _, a := range slice(w, r, x.Artifacts) {
+			out = append(out, s.artifactDoc(a))
+		}
+		reply(w, http.StatusOK, map[string]any{"total_count": len(x.Artifacts), "artifacts": out})
+	case len(p) == 4 && p[1] == "artifacts":
+		s.moved(w, x, "artifact", p[2])
+	case len(p) >= 3 && p[1] == "runs" && find(num(2)) == nil:
+		notFound(w)
+	case len(p) == 3 && p[1] == "runs":
+		reply(w, http.StatusOK, s.runDoc(x, find(num(2))))
+	case len(p) == 4 && p[1] == "runs" && p[3] == "artifacts":
+		out := []any{}
+		for _, a := range x.Artifacts {
+			if a.Run == num(2) {
+				out = append(out, s.artifactDoc(a))
+			}
+		}
+		reply(w, http.StatusOK, map[string]any{"total_count": len(out), "artifacts": out})
+	case len(p) == 6 && p[5] == "jobs":
+		out := []any{}
+		for _, j := range find(num(2)).Jobs {
+			var conclusion any
+			if j.Status == "completed" {
+				conclusion = "success"
+			}
+			out = append(out, s.full("job", map[string]any{"id": j.ID, "name": j.Name, "status": j.Status, "conclusion": conclusion, "runner_id": 7, "run_id": num(2)}))
+		}
+		reply(w, http.StatusOK, map[string]any{"total_count": len(out), "jobs": out})
+	case len(p) == 4 && p[1] == "jobs" && p[3] == "logs":
+		s.moved(w, x, "job", p[2])
+	case len(p) == 6 && p[5] == "logs":
+		run := find(num(2))
+		if run.Logs == nil || run.Logs(int(num(4))) == nil {
+			reply(w, http.StatusGone, map[string]string{"message": "Gone"})
+			return
+		}
+		s.moved(w, x, "logs", p[2]+"/"+p[4])
+	default:
+		notFound(w)
+	}
+}
+
+func (s *GitHub) artifactDoc(a *Artifact) map[string]any {
+	return s.full("artifact", map[string]any{"id": a.ID, "name": a.Name, "expired": a.Expired, "workflow_run": map[string]any{"id": a.Run}, "expires_at": "2100-01-01T00:00:00Z"})
+}
+
+func (s *GitHub) runs(w http.ResponseWriter, r *http.Request, x *Repo) {
+	list := x.Runs
+	if c := r.URL.Query().Get("created"); c != "" {
+		from, to, ok := strings.Cut(c, "..")
+		a, errA := time.Parse(time.RFC3339, from)
+		b, errB := time.Parse(time.RFC3339, to)
+		if !ok || errA != nil || errB != nil {
+			s.t.Errorf("created=%q", c)
+		}
+		list = nil
+		for _, run := range x.Runs {
+			if !run.Created.Before(a) && !run.Created.After(b) {
+				list = append(list, run)
+			}
+		}
+		list = list[:min(len(list), 1000)]
+	}
+	total := len(list)
+	if s.Cap > 0 {
+		list = list[:min(len(list), s.Cap)]
+	}
+	out := []any{}
+	for _, run := range slice(w, r, list) {
+		out = append(out, s.runDoc(x, run))
+	}
+	reply(w, http.StatusOK, map[string]any{"total_count": total, "workflow_runs": out})
+}
+
+func (s *GitHub) moved(w http.ResponseWriter, x *Repo, kind, id string) {
+	w.Header().Set("Location", fmt.Sprintf("%s/%s/%s/%s?sig=signature-of-the-storage", s.Storage.URL, kind, x.Name, id))
+	w.WriteHeader(http.StatusFound)
+}
+
+func (s *GitHub) storage(w http.ResponseWriter, r *http.Request) {
+	if r.URL.Query().Get("sig") != "signature-of-the-storage" {
+		w.WriteHeader(http.StatusForbidden)
+		return
+	}
+	s.mu.Lock()
+	s.stored[strings.TrimPrefix(r.URL.Path, "/")]++
+	s.mu.Unlock()
+	p := strings.Split(strings.Trim(r.URL.Path, "/"), "/")
+	x := s.repo(p[1])
+	id, _ := strconv.ParseInt(p[2], 10, 64)
+	switch p[0] {
+	case "logs":
+		n, _ := strconv.Atoi(p[3])
+		for _, run := range x.Runs {
+			if run.ID == id {
+				_, _ = w.Write(Zip(run.Logs(n)))
+			}
+		}
+	case "artifact":
+		for _, a := range x.Artifacts {
+			if a.ID == id {
+				_, _ = w.Write(Zip(a.Members))
+			}
+		}
+	case "job":
+		for _, run := range x.Runs {
+			for _, j := range run.Jobs {
+				if j.ID == id {
+					_, _ = w.Write([]byte(j.Log))
+				}
+			}
+		}
+	}
+}
+
+// Zip packs members.
+func Zip(members map[string]string) []byte {
+	var b bytes.Buffer
+	z := zip.NewWriter(&b)
+	var names []string
+	for n := range members {
+		names = append(names, n)
+	}
+	slices.Sort(names)
+	for _, n := range names {
+		f, _ := z.Create(n)
+		_, _ = f.Write([]byte(members[n]))
+	}
+	_ = z.Close()
+	return b.Bytes()
+}
+
+// Cookie is a line of a log with the n-th made-up session.
+func Cookie(n int) string {
+	sum := sha256.Sum256([]byte(strconv.Itoa(n)))
+	return "2026-11-01T10:00:00.0000000Z Cookie: sessionid=" + strings.ToLower(base32.StdEncoding.EncodeToString(sum[:20])) + "\n"
+}

@@ -1,0 +1,128 @@
+package github
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"strings"
+
+	"github.com/google/go-github/v88/github"
+
+	"github.com/quellhq/quell/rules"
+	"github.com/quellhq/quell/scanners"
+	"github.com/quellhq/quell/scanners/ci"
+)
+
+// repositories lists those of a target.
+func (s *Source) repositories(ctx context.Context, target string) iter.Seq2[repo, error] {
+	return func(yield func(repo, error) bool) {
+		owner, name, one := strings.Cut(target, "/")
+		if one {
+			yield(repo{owner, name, true}, nil)
+			return
+		}
+		seen := map[int64]bool{}
+		each := func(list iter.Seq2[*github.Repository, error]) (int, error) {
+			n := 0
+			for r, err := range list {
+				if err != nil {
+					return n, explain(err)
+				}
+				if !strings.EqualFold(r.GetOwner().GetLogin(), owner) || seen[r.GetID()] && r.GetID() != 0 {
+					continue
+				}
+				seen[r.GetID()] = true
+				n++
+				if !yield(repo{r.GetOwner().GetLogin(), r.GetName(), r.GetHasWiki()}, nil) {
+					return n, errEnough
+				}
+			}
+			return n, nil
+		}
+		page := github.ListOptions{PerPage: 100}
+		var n int
+		var err error
+		if s.cfg.Installation {
+			n, err = each(s.api.Apps.ListReposIter(ctx, &page))
+		} else {
+			n, err = each(s.api.Repositories.ListByOrgIter(ctx, owner, &github.RepositoryListByOrgOptions{Type: "all", ListOptions: page}))
+			if ci.Is404(err) && n == 0 {
+				n, err = each(s.ofUser(ctx, owner, page))
+			}
+		}
+		switch {
+		case errors.Is(err, errEnough):
+		case err != nil:
+			yield(repo{}, fmt.Errorf("the list of repositories: %w", err))
+		case n == 0:
+			yield(repo{}, scanners.OfKind(scanners.GapMissing, errors.New("no repository that the token can read")))
+		}
+	}
+}
+
+var errEnough = errors.New("enough")
+
+// ofUser lists the repositories of a person: all of them where the token is the person's own.
+func (s *Source) ofUser(ctx context.Context, owner string, page github.ListOptions) iter.Seq2[*github.Repository, error] {
+	if me, _, err := s.api.Users.Get(ctx, ""); err == nil && strings.EqualFold(me.GetLogin(), owner) {
+		return s.api.Repositories.ListByAuthenticatedUserIter(ctx, &github.RepositoryListByAuthenticatedUserOptions{Affiliation: "owner", ListOptions: page})
+	}
+	return s.api.Repositories.ListByUserIter(ctx, owner, &github.RepositoryListByUserOptions{Type: "owner", ListOptions: page})
+}
+
+// alerts lists the secret-scanning alerts of a target.
+func (s *Source) alerts(ctx context.Context, l *ci.Lister, target string) error {
+	owner, name, one := strings.Cut(target, "/")
+	opts := &github.SecretScanningAlertListOptions{ListOptions: github.ListOptions{PerPage: 100}}
+	if one {
+		return s.each(l, target, s.api.SecretScanning.ListAlertsForRepoIter(ctx, owner, name, opts))
+	}
+	err := s.each(l, target, s.api.SecretScanning.ListAlertsForOrgIter(ctx, owner, opts))
+	if !ci.Refuses(err) {
+		return err
+	}
+	// A person's repositories have lists of their own.
+	for r, err := range s.repositories(ctx, target) {
+		if err != nil {
+			return err
+		}
+		opts := &github.SecretScanningAlertListOptions{ListOptions: github.ListOptions{PerPage: 100}}
+		if err := s.each(l, r.String(), s.api.SecretScanning.ListAlertsForRepoIter(ctx, r.owner, r.name, opts)); err != nil {
+			if fatal(err) || !l.Gap(s.at(r.String()+"/secret-scanning"), err) {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (s *Source) each(l *ci.Lister, target string, list iter.Seq2[*github.SecretScanningAlert, error]) error {
+	for a, err := range list {
+		if err != nil {
+			return fmt.Errorf("the list of secret-scanning alerts: %w", explain(err))
+		}
+		where := target
+		if n := a.GetRepository().GetFullName(); n != "" {
+			where = n
+		}
+		at := rules.Location{Source: "alert", System: "github", Path: fmt.Sprintf("%s/secret-scanning/%d", where, a.GetNumber()), Notes: map[string]string{"url": a.GetHTMLURL(), "state": a.GetState(), "type": a.GetSecretType()}}
+		if a.GetSecret() == "" {
+			if !l.Gap(at, scanners.OfKind(scanners.GapNotFetched, errors.New("GitHub does not show the secret of this alert to the token"))) {
+				return nil
+			}
+			continue
+		}
+		text := a.GetSecret() + "\n"
+		if !strings.Contains(a.GetSecret(), "\n") {
+			text = a.GetSecretType() + ": " + text
+		}
+		ok := l.Item(ci.Item{At: at, Fetch: func(context.Context) (*ci.Blob, error) { return s.Client.NewBlob(strings.NewReader(text)) },
+			Missed: scanners.OfKind(scanners.GapUnsupported, fmt.Errorf("GitHub's alert is of a type that no rule of quell finds: %s", scanners.Clip(a.GetSecretType(), 60))),
+		})
+		if !ok {
+			return nil
+		}
+	}
+	return nil
+}
