@@ -7,16 +7,15 @@ import (
 	"github.com/quellhq/quell/revokers"
 )
 
-// Controls asks controls for several confirmations at once. Everybody who asks
-// while a request is on its way shares the next one, so that each answer is
-// younger than the question.
+// Controls asks controls on behalf of concurrent confirmations. Callers that arrive while a
+// request is in flight share the next request, so that no answer is older than the question.
 type Controls struct {
 	mu    sync.Mutex
 	lanes map[string]*lane
 }
 
 type lane struct {
-	mu   sync.Mutex // held while a request is on its way
+	mu   sync.Mutex // held during a request
 	next *shared    // the request that has not begun
 }
 

@@ -16,8 +16,7 @@ import (
 	"github.com/quellhq/quell/rules/credential"
 )
 
-// kills is how many kills a simulation makes: few in a normal run, or as many
-// as QUELL_KILLS says.
+// kills returns the number of kills to simulate: QUELL_KILLS, or few by default.
 func kills(t *testing.T, few int) int {
 	t.Helper()
 	if n, err := strconv.Atoi(os.Getenv("QUELL_KILLS")); err == nil {
@@ -26,24 +25,24 @@ func kills(t *testing.T, few int) int {
 	return few
 }
 
-// world is an issuer with everything that goes wrong between it and a probe.
-// Its clock is the test's.
+// world is an issuer, with all faults that can occur between it and a probe. It uses the test's
+// clock.
 type world struct {
 	r        *rand.Rand
-	replicas []time.Time // when each learns of the kill; the zero time means never
+	replicas []time.Time // when each replica learns of the kill; zero: never
 	killed   time.Time
 	worked   bool // something ended the credential
 	requests int
 
-	cacheFor time.Duration // a proxy repeats answers for so long
+	cacheFor time.Duration // how long a proxy repeats an answer
 	cache    map[string]cached
 
-	firewallFrom, firewallTo time.Duration // gives everybody the same answer
+	firewallFrom, firewallTo time.Duration // the firewall gives the same answer to everybody
 	firewall                 answers
 	downFrom, downTo         time.Duration
 	throttle, pages          float64
 	controlDies              time.Duration // zero: never
-	foreign                  bool          // a host that issued neither of the two
+	foreign                  bool          // the host issued neither the credential nor the control
 }
 
 type cached struct {
@@ -101,7 +100,7 @@ func (w *world) answer(secret, at string) revokers.Answer {
 	return a
 }
 
-// alive reports whether any replica still accepts it.
+// alive reports whether any replica still accepts the credential.
 func (w *world) alive() bool {
 	if !w.worked {
 		return true
@@ -114,12 +113,11 @@ func (w *world) alive() bool {
 	return false
 }
 
-// faults are the kinds of what goes wrong. Each changes the world, and the kill
-// as apply describes it.
+// faults are the kinds of faults. Each changes the world, or the kill as apply describes it.
 var faults = []struct {
 	name string
 	set  func(w *world, k *prove.Kill, part func() time.Duration)
-	// dead: the kill works, and the outcome is to be Confirmed.
+	// dead: the kill works, and Confirmed is expected.
 	dead bool
 }{
 	{"nothing", func(w *world, k *prove.Kill, _ func() time.Duration) { w.worked, k.Sent.Accepted = true, true }, true},
@@ -134,7 +132,7 @@ var faults = []struct {
 		if w.r.IntN(2) == 0 {
 			w.firewallFrom = 0
 		}
-		// What has the issuer's own form is seen through only by a control.
+		// Only a control detects a firewall that answers in the issuer's form.
 		if len(k.Target.Instance.Controls) > 0 && w.r.IntN(2) == 0 {
 			w.firewall = refuses("no")
 		}
@@ -147,7 +145,7 @@ var faults = []struct {
 		w.throttle, w.pages = w.r.Float64()/2, w.r.Float64()/2
 	}, false},
 	{"the wrong host", func(w *world, k *prove.Kill, _ func() time.Duration) {
-		// The issuer is another one, which accepts it: it was never seen here.
+		// Another issuer accepts the credential; it was never Live at this host.
 		w.foreign, w.worked, k.Target.Seen, k.Before = true, false, nil, nil
 	}, false},
 	{"no kill left", func(w *world, k *prove.Kill, _ func() time.Duration) {
@@ -173,8 +171,8 @@ var faults = []struct {
 	}, false},
 }
 
-// Confirmed may be reported only of a credential that no replica accepts any
-// more and that a request of quell's ended.
+// Confirmed is correct only if no replica accepts the credential any more and a request of
+// quell ended it.
 func TestFaultsNeverMakeAFalseConfirmed(t *testing.T) {
 	count, wrong := map[prove.Outcome]int{}, 0
 	total := kills(t, 2000)
@@ -210,13 +208,13 @@ func TestFaultsNeverMakeAFalseConfirmed(t *testing.T) {
 	}
 }
 
-// One replica never learns of the kill. Every request goes to a random one, as
-// a load balancer sends fresh connections.
+// One replica never learns of the kill. Every request goes to a random replica, as a load
+// balancer distributes new connections.
 func TestStaleReplicasAreFound(t *testing.T) {
 	total := kills(t, 1000)
 	for _, c := range []struct {
 		replicas   int
-		most       float64 // share of false Confirmed
+		most       float64 // maximum share of false Confirmed
 		controlled bool
 	}{{2, 0.001, true}, {10, 0.02, true}, {10, 0.02, false}} {
 		wrong, requests := 0, 0
@@ -235,7 +233,7 @@ func TestStaleReplicasAreFound(t *testing.T) {
 		}
 		share := float64(wrong) / float64(total)
 		t.Logf("1 of %d replicas stale, control %v: %d of %d Confirmed (%.2f %%), %.1f requests per kill", c.replicas, c.controlled, wrong, total, 100*share, float64(requests)/float64(total))
-		// Few kills scatter: the bar itself is for 20,000.
+		// The limit is for 20,000 kills; fewer kills have more variance.
 		most := c.most
 		if total < 20_000 {
 			most += 3 * math.Sqrt(most*(1-most)/float64(total))

@@ -10,7 +10,7 @@ import (
 	"github.com/quellhq/quell/revokers/guard"
 )
 
-// Outcome is how a kill ended.
+// Outcome is the result of a kill.
 type Outcome string
 
 const (
@@ -26,12 +26,12 @@ const (
 type Observation struct {
 	After   time.Duration    `json:"after"` // since the first look
 	Verdict revokers.Verdict `json:"verdict"`
-	// Control is the verdict about the operator's own credential, asked right
-	// after; nil if there is none or the look did not need it.
+	// Control is the verdict about the operator's own credential right after the look; nil if
+	// there is none or the look did not need it.
 	Control *revokers.Verdict `json:"control,omitempty"`
 }
 
-// Confirmation is the proof, or the lack of one.
+// Confirmation is the proof of death, or its failure.
 type Confirmation struct {
 	Outcome      Outcome       `json:"outcome"`
 	Detail       string        `json:"detail"`
@@ -39,8 +39,8 @@ type Confirmation struct {
 	Control      string        `json:"control"` // live, dead, unknown, or NoControl
 	Observations []Observation `json:"observations"`
 	Took         time.Duration `json:"took"`
-	// Looks is the number of looks in a row that said Dead, and ReplicaRisk the
-	// chance that one stale replica of ten was missed by all of them.
+	// Looks is the number of consecutive Dead looks, and ReplicaRisk the probability that all
+	// of them missed one stale replica of ten.
 	Looks       int     `json:"looks"`
 	ReplicaRisk float64 `json:"replica_risk"`
 }
@@ -48,23 +48,23 @@ type Confirmation struct {
 // NoControl is the Control of a confirmation without a positive control.
 const NoControl = "no positive control"
 
-// Looks that a confirmation aims at, and the least that counts. 0.9^38 = 0.018:
-// the chance to miss one stale replica of ten.
+// The number of looks to aim at, and the minimum for a proof. 0.9^38 = 0.018 is the probability
+// of missing one stale replica of ten.
 const (
 	TargetLooks = 38
 	MinLooks    = 2
 )
 
-// Risk is the chance that n looks miss one stale replica of ten.
+// Risk returns the probability that n looks miss one stale replica of ten.
 func Risk(n int) float64 { return math.Pow(0.9, float64(n)) }
 
-// Kill is a credential whose death is to be proven.
+// Kill is a killed credential whose death Confirm should prove.
 type Kill struct {
-	// Target is the credential at the instance and endpoint that said Live.
+	// Target is the credential, and Endpoint the one where it was Live.
 	Target   revokers.Target
 	Endpoint string
-	// Attempted is set if a request that ends it left, in this run or in an
-	// earlier one. Without it nothing is Confirmed.
+	// Attempted is set if this or an earlier run sent a request that ends the credential.
+	// Without it the outcome is never Confirmed.
 	Attempted bool
 	// Sent is the issuer's response to the revocation; nil if none was received.
 	Sent *revokers.Acknowledgement
@@ -72,17 +72,16 @@ type Kill struct {
 	Before *revokers.Answer
 }
 
-// Schedule is when to look.
+// Schedule determines the time and the number of looks.
 type Schedule struct {
-	// Settle is how long the issuer may take until every replica knows.
+	// Settle is the time that the issuer can need until all replicas know of the revocation.
 	Settle time.Duration
 	// Looks is the number of looks to make; zero means TargetLooks.
 	Looks int
-	// Limit is the number of looks that the issuer's limits allow in all; zero
-	// means that they do not matter.
+	// Limit is the total number of looks within the issuer's request limits; zero means that
+	// there is no limit.
 	Limit int
-	// MaxRisk is the highest replica risk that still counts as Confirmed; zero
-	// means that the risk decides nothing.
+	// MaxRisk is the highest replica risk with which Confirmed is possible; zero means any.
 	MaxRisk float64
 }
 
@@ -93,12 +92,11 @@ type Prover struct {
 	Controls *Controls
 }
 
-// Confirm asks the endpoint that said Live again until it has said Dead at
-// every look throughout the settle time. Any Live resets the count: replicas
-// may disagree, so a second settle time must pass with twice the looks. Each
-// restart is another chance to miss a stale replica, and twice the looks keep
-// the sum of those chances below the one of the first round. Whatever else
-// happens, the outcome is StillAlive or Unconfirmed.
+// Confirm repeats the question at the endpoint where the credential was Live, until every look
+// during the settle time was Dead. Any Live resets the count: replicas can disagree, so a
+// second settle time must pass with twice the looks. Each restart is another chance to miss a
+// stale replica; twice the looks keep the sum of these probabilities below that of the first
+// round. In any other case, the outcome is StillAlive or Unconfirmed.
 func (p *Prover) Confirm(ctx context.Context, k Kill, s Schedule) Confirmation {
 	w := &watch{p: p, k: k, start: time.Now(), c: Confirmation{Control: NoControl}}
 	w.k.Target = k.Target.Fresh()
@@ -136,16 +134,16 @@ type watch struct {
 	start   time.Time
 	last    revokers.Liveness
 	latest  revokers.Verdict
-	streak  int // looks in a row that said Dead
-	seen    int // looks that said Dead at all
+	streak  int // consecutive Dead looks
+	seen    int // all Dead looks
 	looks   int // answered or not
 	flapped bool
 	split   bool
-	spent   bool // no look is left to see whether replicas agree
+	spent   bool // no look is left to determine whether replicas agree
 	lives   int
 }
 
-// second is the number of looks of the second round, if one is due.
+// second returns the number of looks of the second round, or 0 if none is needed.
 func (w *watch) second(n, limit int, stopped bool) int {
 	switch {
 	case w.lives == 0, w.last == revokers.Live && !stopped:
@@ -192,9 +190,8 @@ func (w *watch) decide(ctx context.Context, s Schedule) {
 	}
 }
 
-// round makes n looks, evenly over the settle time. With thrifty it makes no
-// more once a Live has followed a Dead, and reports that it stopped: the looks
-// that are left serve a second round.
+// round makes n looks, evenly distributed over the settle time. If thrifty, it stops and
+// returns true when a Live follows a Dead, to leave the remaining looks for a second round.
 func (w *watch) round(ctx context.Context, n int, settle time.Duration, thrifty bool) (stopped bool) {
 	from := time.Now()
 	for i := range n {
@@ -235,8 +232,7 @@ func (w *watch) look(ctx context.Context) {
 		w.seen++
 		w.streak++
 	default:
-		// A silent look neither counts nor ends the streak; a refusal that
-		// proves nothing ends it.
+		// Silence neither counts nor ends the streak; a refusal that proves nothing ends it.
 		if v.Reason != revokers.Throttled && v.Reason != revokers.Unreachable {
 			w.streak = 0
 		}
@@ -244,7 +240,7 @@ func (w *watch) look(ctx context.Context) {
 	w.last = v.Liveness
 }
 
-// once asks the control for the record, if no look has needed it yet.
+// once asks the control for the record if no look has needed it yet.
 func (w *watch) once(ctx context.Context) {
 	if w.control == nil || w.c.Control != revokers.Unknown.String() {
 		return
@@ -254,7 +250,7 @@ func (w *watch) once(ctx context.Context) {
 	}
 }
 
-// controlVerdict records what the control's answer was.
+// controlVerdict converts the control's answer for the record.
 func controlVerdict(a *revokers.Answer) *revokers.Verdict {
 	if a == nil {
 		return nil

@@ -27,7 +27,7 @@ const (
 	settle   = 30 * time.Second
 )
 
-// answers is a Verifier that calls itself with the secret.
+// answers is a Verifier that calls the function with the secret.
 type answers func(secret string) revokers.Answer
 
 func (answers) Endpoints(revokers.Target) []string { return []string{endpoint} }
@@ -55,8 +55,8 @@ func refuses(words string) answers {
 	}
 }
 
-// others gives every credential but the leaked one what an issuer gives: the
-// control is accepted, and what was never issued is refused.
+// others answers like an issuer for every credential except the leaked one: it accepts the
+// control and refuses never-issued credentials.
 func others(leakedOnes answers) answers {
 	return func(secret string) revokers.Answer {
 		switch secret {
@@ -69,7 +69,7 @@ func others(leakedOnes answers) answers {
 	}
 }
 
-// target is a credential at an instance that has a control or none.
+// target returns a credential at an instance with or without a control.
 func target(controlled bool) revokers.Target {
 	p := &rules.Provider{ID: "made-up", Hosts: []string{"issuer.example"}, Asked: []string{"issuer.example"}}
 	r := &rules.Rule{ID: "made-up", Provider: p, Kind: credential.KindAPIKey, Probe: &rules.Probe{}}
@@ -81,7 +81,7 @@ func target(controlled bool) revokers.Target {
 	return revokers.Target{Credential: c, Rule: r, Instance: in}
 }
 
-// kill is a revocation that left and was accepted, of what was Live just before.
+// kill returns an accepted revocation of a credential that was Live just before.
 func kill(t *testing.T, controlled bool) prove.Kill {
 	t.Helper()
 	k := prove.Kill{Target: target(controlled), Endpoint: endpoint, Attempted: true, Sent: &revokers.Acknowledgement{Accepted: true}}
@@ -183,7 +183,7 @@ func TestLimitsOfAConfirmation(t *testing.T) {
 		if c := confirm(ctx, dead, k, prove.Schedule{Settle: settle}); c.Outcome != prove.Unconfirmed || !strings.Contains(c.Detail, "interrupted") {
 			t.Errorf("interrupted: %s, %s", c.Outcome, c.Detail)
 		}
-		// Ten looks in all, the fifth of which is Live: five are left.
+		// Ten looks in total, the fifth of which is Live: five are left.
 		n := 0
 		flap := others(func(secret string) revokers.Answer {
 			if n++; n == 5 {
@@ -201,8 +201,8 @@ func TestLimitsOfAConfirmation(t *testing.T) {
 	})
 }
 
-// Confirmations that ask for a control at the same time share its answer, which
-// is never older than the question.
+// Concurrent confirmations share the answer about a control, which is never older than the
+// question.
 func TestConfirmationsShareAControl(t *testing.T) {
 	var requests atomic.Int64
 	release := make(chan struct{})
