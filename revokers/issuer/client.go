@@ -17,28 +17,28 @@ import (
 	"time"
 )
 
-// maxBody is the part of a response that is read, in bytes.
+// maxBody is the number of bytes of a response that are read.
 const maxBody = 1 << 20
 
-// Network is how a corporate network reaches an instance. It comes from the
-// policy, never from the environment.
+// Network describes the route to an instance in a corporate network. It comes from the policy,
+// never from the environment.
 type Network struct {
 	CA         *x509.CertPool   // replaces the system's roots
 	ClientCert *tls.Certificate // presented to the instance
 	Proxy      *url.URL
 }
 
-// Client sends requests to pinned hosts. It follows no redirect, and reaches
-// private addresses only at instances that the operator named.
+// Client sends requests to pinned hosts. It follows no redirects, and connects to private
+// addresses only for instances that the operator named.
 type Client struct {
-	// Timeout bounds one request; zero means ten seconds.
+	// Timeout is the limit for one request; zero means ten seconds.
 	Timeout time.Duration
 
 	mu         sync.Mutex
 	transports map[key]*http.Transport
 }
 
-// key is what decides whether two instances may share connections.
+// key determines whether two instances can share connections.
 type key struct {
 	origin   string
 	operator bool
@@ -48,8 +48,8 @@ type key struct {
 
 var errPrivate = errors.New("a private address that the operator did not name")
 
-// ErrPrivate reports whether a request was not sent because the host's name
-// resolved to a private address.
+// ErrPrivate reports whether a request was not sent because the host's name resolved to a
+// private address.
 func ErrPrivate(err error) bool { return errors.Is(err, errPrivate) }
 
 func (c *Client) timeout() time.Duration {
@@ -59,8 +59,8 @@ func (c *Client) timeout() time.Duration {
 	return 10 * time.Second
 }
 
-// transport returns the connections of an instance: shared ones, or with fresh
-// one that is used once.
+// transport returns the connections of an instance: shared ones, or a new one for a single
+// request if the instance is Fresh.
 func (c *Client) transport(i *Instance) *http.Transport {
 	if i.fresh {
 		return c.dialer(i)
@@ -79,7 +79,8 @@ func (c *Client) transport(i *Instance) *http.Transport {
 
 func (c *Client) dialer(i *Instance) *http.Transport {
 	dial := &net.Dialer{Timeout: 5 * time.Second, Control: func(_, address string, _ syscall.RawConn) error {
-		// Naming a public host does not allow it to resolve to a private address.
+		// An operator who names a public host does not allow it to resolve to a private
+		// address.
 		if i.Operator && !i.Public {
 			return nil
 		}
@@ -108,8 +109,7 @@ func (c *Client) dialer(i *Instance) *http.Transport {
 	return t
 }
 
-// public reports whether an address can belong to an issuer that serves the
-// whole Internet.
+// public reports whether a public issuer can have the address.
 func public(a netip.Addr) bool {
 	a = a.Unmap()
 	if !a.IsGlobalUnicast() || a.IsPrivate() || a.IsLoopback() || a.IsLinkLocalUnicast() {
@@ -123,8 +123,8 @@ func public(a netip.Addr) bool {
 	return true
 }
 
-// special are ranges that IsGlobalUnicast includes and that no public issuer
-// has (RFC 6890, RFC 6598, RFC 2544, RFC 6052, RFC 3056).
+// special are ranges that IsGlobalUnicast includes and that no public issuer has (RFC 6890, RFC
+// 6598, RFC 2544, RFC 6052, RFC 3056).
 var special = []netip.Prefix{
 	netip.MustParsePrefix("0.0.0.0/8"), netip.MustParsePrefix("100.64.0.0/10"), netip.MustParsePrefix("192.0.0.0/24"), netip.MustParsePrefix("198.18.0.0/15"), netip.MustParsePrefix("240.0.0.0/4"),
 	netip.MustParsePrefix("64:ff9b::/96"), netip.MustParsePrefix("2002::/16"), netip.MustParsePrefix("2001::/32"),
@@ -160,15 +160,13 @@ func (c *Client) Do(ctx context.Context, i *Instance, r Request) (Response, erro
 	return Response{resp.StatusCode, resp.Header, b[:min(len(b), maxBody)], len(b) > maxBody}, nil
 }
 
-// ErrTimeout reports whether err is a time-out of the network or of the
-// request.
+// ErrTimeout reports whether err is a timeout of the network or of the request.
 func ErrTimeout(err error) bool {
 	var n net.Error
 	return errors.Is(err, context.DeadlineExceeded) || errors.As(err, &n) && n.Timeout()
 }
 
-// plain drops what an error of net/http quotes: the URL, and the value of an
-// invalid header.
+// plain drops what an error of net/http quotes: the URL, and the value of an invalid header.
 func plain(err error) error {
 	var u *url.Error
 	if errors.As(err, &u) {

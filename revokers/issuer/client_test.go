@@ -115,8 +115,8 @@ func TestPrivateAddressesNeedTheOperator(t *testing.T) {
 	}
 }
 
-// Two instances of one origin share connections only if the same is allowed to
-// both: a pinned host never rides on the operator's connection.
+// Two instances of one origin share connections only if both have the same permissions: a
+// pinned host never uses the operator's connection.
 func TestConnectionsAreNotSharedAcrossPermissions(t *testing.T) {
 	srv := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	defer srv.Close()
@@ -174,7 +174,7 @@ func TestOnlyHTTPSLeavesTheMachine(t *testing.T) {
 	}
 }
 
-// Errors of net/http quote URLs and values of headers, which hold secrets.
+// Errors of net/http quote URLs and header values, which contain secrets.
 func TestErrorsQuoteNoSecret(t *testing.T) {
 	const secret = "s3cr3t-value"
 	srv := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }))
@@ -226,7 +226,7 @@ func TestASlowIssuerIsATimeOut(t *testing.T) {
 	}
 }
 
-// No more than 1 MiB of a response is read.
+// The client reads at most 1 MiB of a response.
 func TestLongResponsesAreCut(t *testing.T) {
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		for range 3 {
@@ -285,8 +285,8 @@ func TestAClientCertificateIsPresented(t *testing.T) {
 	}
 }
 
-// The proxy comes from the instance, never from the environment, and the check
-// of addresses applies to it.
+// The proxy comes from the instance, never from the environment, and the address check applies
+// to it.
 func TestTheProxyIsTheInstances(t *testing.T) {
 	var proxied []string
 	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -351,7 +351,7 @@ func TestTransportIsPinned(t *testing.T) {
 	}
 }
 
-// What only reads may be repeated; what a library sends by another method is an
+// Requests that only read can be repeated. A library's request with another method is an
 // effect.
 func TestTransportTellsReadsFromEffects(t *testing.T) {
 	var reads []bool

@@ -1,6 +1,5 @@
-// Package issuer describes the issuers of a run and sends requests to them. A
-// secret goes to the host that the provider's file pins, or that the operator
-// named, and nowhere else.
+// Package issuer describes the issuers of a run and sends requests to them. A secret goes to a
+// host that the provider's file pins or that the operator named, and nowhere else.
 package issuer
 
 import (
@@ -16,18 +15,18 @@ import (
 	"github.com/quellhq/quell/rules/credential"
 )
 
-// Instance is one issuer installation: a host that a provider's file pins, or
-// one that the operator named.
+// Instance is one issuer installation: a host that a provider's file pins, or one that the
+// operator named.
 type Instance struct {
 	Provider string
 	URL      *url.URL
 	Operator bool // named by the operator: private addresses are allowed
 	Own      bool // the operator owns everything that it issues
-	// Public is set if the provider's file pins the host: strangers use it too.
-	// HasPublic is set if the provider has such a host at all.
+	// Public is set if the provider's file pins the host, so that other people use it too.
+	// HasPublic is set if the provider has any such host.
 	Public, HasPublic bool
-	// Sole is the operator's statement that no other server of the operator's
-	// issues credentials of this form (elsewhere = false).
+	// Sole is the operator's statement that no other server of theirs issues credentials of
+	// this form (elsewhere = false).
 	Sole     bool
 	Cookie   string // the session cookie's name, if it is not the family's
 	Settings map[string]string
@@ -48,15 +47,15 @@ type Instance struct {
 	fresh   bool
 }
 
-// Control is a credential of the operator's own. An empty Rule means every
-// rule of the provider whose form the secret has.
+// Control is a credential of the operator's own. An empty Rule means every rule of the provider
+// whose form the secret has.
 type Control struct {
 	Rule   string
 	Secret credential.Secret
 	Parts  map[string]credential.Secret
 }
 
-// Rotation says where Vault keeps the replacement of what an instance issues.
+// Rotation names the place in Vault for the replacement of a credential of an instance.
 type Rotation struct {
 	Vault      string            // the URL of a Vault instance
 	StaticRole string            // mount/role of the database engine
@@ -64,14 +63,14 @@ type Rotation struct {
 	Value      credential.Secret // the new value for KV
 }
 
-// Host is the instance's host, with its port unless that is the scheme's.
+// Host returns the instance's host, with its port unless that is the scheme's default.
 func (i *Instance) Host() string { return i.URL.Host }
 
-// Origin is scheme, host and port.
+// Origin returns scheme, host and port.
 func (i *Instance) Origin() string { return i.URL.Scheme + "://" + i.URL.Host }
 
-// Fresh returns a copy of i whose every request opens a connection of its own,
-// so that a load balancer can send each to another replica.
+// Fresh returns a copy of i that uses a new connection for every request, so that a load
+// balancer can send each to another replica.
 func (i *Instance) Fresh() *Instance {
 	c := *i
 	c.fresh = true
@@ -93,14 +92,14 @@ func (i *Instance) Control(r *rules.Rule) (Control, bool) {
 	return Control{}, false
 }
 
-// fits reports whether a control of no named rule can be a credential of r. A
-// cookie's value and a fallback rule's token have no form of their own.
+// fits reports whether a control without a rule can be a credential of r. A cookie's value and
+// a fallback rule's token have no form of their own.
 func fits(r *rules.Rule, s credential.Secret) bool {
 	return r.Cookie != nil || r.Fallback || r.Regex == nil || r.Kind == credential.KindPassword || r.IsForm(s)
 }
 
-// CheckURL reports an error unless secrets may be sent to u: over HTTPS, or in
-// any way to loopback.
+// CheckURL returns an error unless secrets may be sent to u: an https or postgres URL, or http
+// to loopback, with a host and without a password.
 func CheckURL(u *url.URL) error {
 	switch {
 	case u.Host == "" || u.Hostname() == "":
@@ -115,7 +114,7 @@ func CheckURL(u *url.URL) error {
 	return fmt.Errorf("%s://%s: only https is allowed, or http to loopback", u.Scheme, u.Host)
 }
 
-// Loopback reports whether host is this machine's loopback, by its spelling.
+// Loopback reports whether host names this machine's loopback, without resolving it.
 func Loopback(host string) bool {
 	if strings.EqualFold(host, "localhost") {
 		return true
@@ -124,7 +123,7 @@ func Loopback(host string) bool {
 	return err == nil && ip.Unmap().IsLoopback()
 }
 
-// dotSegment finds path segments that a server or a proxy resolves.
+// dotSegment matches path segments that a server or a proxy resolves.
 var dotSegment = regexp.MustCompile(`(?:^|/)(?:\.|%2[eE]){1,2}(?:/|$)`)
 
 // HasDotSegment reports whether an escaped path contains "." or "..".
@@ -133,8 +132,8 @@ func HasDotSegment(path string) bool { return dotSegment.MatchString(path) }
 // Instances are all issuers of a run.
 type Instances []*Instance
 
-// Of returns the instances of one provider. The operator's statement about a
-// public host replaces the provider file's entry for it.
+// Of returns the instances of one provider. The operator's entry for a public host replaces the
+// provider file's.
 func (list Instances) Of(provider string) Instances {
 	var all Instances
 	for _, i := range list {

@@ -19,10 +19,9 @@ type Request struct {
 	Path   string
 	Query  url.Values
 	Header http.Header
-	// Body is nil, url.Values (sent as a form), Raw, or a value that is sent as
-	// JSON.
+	// Body is nil, url.Values (sent as a form), Raw, or a value to send as JSON.
 	Body any
-	// Reads is set if the request changes nothing: it may be repeated.
+	// Reads is set if the request changes nothing, so that it can be repeated.
 	Reads bool
 }
 
@@ -37,17 +36,17 @@ type Response struct {
 	Status int
 	Header http.Header
 	Body   []byte
-	Cut    bool // the body was longer than what is read of it, 1 MiB
+	Cut    bool // the body was longer than the 1 MiB that are read
 }
 
-// Doer sends requests to instances. Client is one; package guard decorates it
-// with limits, retries, an audit and a switch.
+// Doer sends requests to instances. Client implements it; package guard decorates it with
+// limits, retries, an audit and a switch.
 type Doer interface {
 	Do(ctx context.Context, i *Instance, r Request) (Response, error)
 }
 
-// build makes the HTTP request. It fails if the path leads to another host or
-// has dot segments.
+// build creates the HTTP request. It returns an error if the path leads to another host or has
+// dot segments.
 func (r Request) build(ctx context.Context, i *Instance) (*http.Request, error) {
 	rel, err := url.Parse(r.Path)
 	switch {
@@ -92,8 +91,7 @@ func (r Request) build(ctx context.Context, i *Instance) (*http.Request, error) 
 	return q, nil
 }
 
-// Transport lets a library that brings its own requests send them through d.
-// Every request goes to i or fails.
+// Transport lets a library send its own requests through d. Every request goes to i or fails.
 func Transport(d Doer, i *Instance) http.RoundTripper { return transport{d, i} }
 
 type transport struct {
