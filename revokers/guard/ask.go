@@ -1,6 +1,6 @@
-// Package guard asks issuers for evidence, and decorates requests, verifiers
-// and revokers: limits per host, circuit breaker, retry of reads, audit,
-// offline, cache, dry run and the kill switch.
+// Package guard collects evidence from issuers, and decorates requests, verifiers and revokers:
+// limits per host, circuit breaker, retry of reads, audit, offline, cache, dry run and the kill
+// switch.
 package guard
 
 import (
@@ -15,14 +15,14 @@ import (
 	"github.com/quellhq/quell/rules/credential"
 )
 
-// Asker collects the evidence that Judge needs. Never-issued credentials are
-// asked about once per rule, instance and endpoint.
+// Asker collects the evidence for Judge. It asks about never-issued credentials once per rule,
+// instance and endpoint.
 type Asker struct {
 	mu    sync.Mutex
 	never map[place]*never
 }
 
-// place is where a never-issued credential was tried.
+// place identifies where never-issued credentials were tried.
 type place struct {
 	rule, instance, endpoint, cookie, page string
 }
@@ -31,16 +31,15 @@ type never struct {
 	mu       sync.Mutex
 	answers  [2]revokers.Answer
 	template revokers.Template
-	shaped   bool // both were refused in one shape
+	shaped   bool // both were refused in the same form
 }
 
 func placeOf(t revokers.Target, endpoint string) place {
 	return place{t.Rule.ID, t.URL(), endpoint, t.Cookie, t.Instance.Settings["probe_path"]}
 }
 
-// Ask asks v about t at one endpoint, about two credentials that were never
-// issued, and about the instance's control. An error means that the question
-// could not be asked.
+// Ask asks v about t at one endpoint, about two never-issued credentials, and about the
+// instance's control. An error means that it could not send the question.
 func (a *Asker) Ask(ctx context.Context, v revokers.Verifier, t revokers.Target, endpoint string) (revokers.Evidence, error) {
 	answer, err := v.Verify(ctx, t, endpoint)
 	if err != nil {
@@ -60,8 +59,8 @@ func (a *Asker) Ask(ctx context.Context, v revokers.Verifier, t revokers.Target,
 	return a.compare(ctx, v, t, endpoint, e)
 }
 
-// Look is Ask with a control that somebody else asks, since one control serves
-// all credentials that are watched at one endpoint at the same time.
+// Look is Ask with a function that asks the control, because all credentials that are watched
+// at one endpoint share the control's answers.
 func (a *Asker) Look(ctx context.Context, v revokers.Verifier, t revokers.Target, endpoint string, control func(context.Context) (*revokers.Answer, error)) (revokers.Evidence, error) {
 	answer, err := v.Verify(ctx, t, endpoint)
 	if err != nil {
@@ -79,8 +78,8 @@ func (a *Asker) Look(ctx context.Context, v revokers.Verifier, t revokers.Target
 	return a.compare(ctx, v, t, endpoint, e)
 }
 
-// compare adds the never-issued credentials, and with them what a refusal
-// looks like.
+// compare adds the answers to never-issued credentials, and the shape of a refusal derived from
+// them.
 func (a *Asker) compare(ctx context.Context, v revokers.Verifier, t revokers.Target, endpoint string, e revokers.Evidence) (revokers.Evidence, error) {
 	n, err := a.tried(ctx, v, t, endpoint)
 	if err != nil {
@@ -106,8 +105,8 @@ func (a *Asker) compare(ctx context.Context, v revokers.Verifier, t revokers.Tar
 	return e, nil
 }
 
-// tried returns the answers to two never-issued credentials. Answers that say
-// nothing are asked for again the next time.
+// tried returns the answers to two never-issued credentials. It repeats inconclusive questions
+// on the next call.
 func (a *Asker) tried(ctx context.Context, v revokers.Verifier, t revokers.Target, endpoint string) (*never, error) {
 	k := placeOf(t, endpoint)
 	a.mu.Lock()
@@ -134,7 +133,7 @@ func (a *Asker) tried(ctx context.Context, v revokers.Verifier, t revokers.Targe
 			return nil, err
 		}
 		if n.answers[i].Class == revokers.Silent {
-			// The second one would meet the same limit.
+			// The second question would hit the same limit.
 			break
 		}
 	}
@@ -144,7 +143,7 @@ func (a *Asker) tried(ctx context.Context, v revokers.Verifier, t revokers.Targe
 	return n, nil
 }
 
-// NeverIssued is t with every secret replaced by a random one of its form.
+// NeverIssued returns t with each secret replaced by a random one of the same form.
 func NeverIssued(t revokers.Target) (revokers.Target, error) {
 	fake, err := t.Rule.NeverIssued(t.Secret, rand.Reader)
 	if err != nil {
@@ -163,22 +162,22 @@ func NeverIssued(t revokers.Target) (revokers.Target, error) {
 	return t, nil
 }
 
-// ControlOf is the operator's own credential as a target of the same rule and
-// instance. It is none if it is the very credential.
+// ControlOf returns the operator's own credential as a target of the same rule and instance. ok
+// is false if there is none or it is t's own credential.
 func ControlOf(t revokers.Target) (revokers.Target, bool) {
 	c, ok := t.Instance.Control(t.Rule)
 	if !ok || c.Secret.IsZero() || Same(c.Secret, t.Secret) {
 		return t, false
 	}
 	t.Secret, t.Parts, t.Seen, t.Captures, t.Findings = c.Secret, c.Parts, nil, nil, nil
-	// Not a fingerprint, so that nothing mistakes it for a leaked credential's.
+	// Not a valid fingerprint, so that it never matches a leaked credential's.
 	t.Fingerprint = "control of " + t.URL()
 	t.Offline = credential.Offline{State: credential.OfflineUnknown}
 	return t, true
 }
 
-// Requests returns the requests that one look costs: the answer and the
-// control.
+// Requests returns the number of requests per look: for the credential and, if there is one,
+// the control.
 func Requests(i *issuer.Instance, r *rules.Rule) int {
 	if _, ok := i.Control(r); ok {
 		return 2

@@ -14,7 +14,7 @@ import (
 	"github.com/quellhq/quell/rules/credential"
 )
 
-// recorder is a Verifier that keeps what it was asked about.
+// recorder is a Verifier that records the credentials that it is asked about.
 type recorder struct {
 	mu     sync.Mutex
 	asked  []string
@@ -44,8 +44,7 @@ func refused(secret string) (revokers.Answer, error) {
 	return revokers.Answer{Class: revokers.Refuses, Status: 401, Raw: revokers.NewRefusal(401, "", "", []byte("no"), []string{secret})}, nil
 }
 
-// Never-issued credentials are asked about once for each place; a silent answer
-// is asked for again.
+// Never-issued credentials are asked about once per place; a silent answer is asked for again.
 func TestNeverIssuedOnesAreAskedAboutOnce(t *testing.T) {
 	silent := true
 	r := &recorder{answer: func(secret string) (revokers.Answer, error) {
@@ -107,8 +106,7 @@ func TestTheControlIsAskedRightAfter(t *testing.T) {
 	}
 }
 
-// A question that can't be asked is an error, and an answer that says nothing
-// costs no further request.
+// A question that can't be sent is an error. A silent answer costs no further request.
 func TestNothingElseIsAskedAfterSilence(t *testing.T) {
 	r := &recorder{answer: func(string) (revokers.Answer, error) { return revokers.Answer{Class: revokers.Silent}, nil }}
 	if e, err := (&guard.Asker{}).Ask(t.Context(), r, target("leaked-one-1", "control-1"), "GET /me"); err != nil || len(r.asked) != 1 || e.Control != nil {
@@ -120,8 +118,7 @@ func TestNothingElseIsAskedAfterSilence(t *testing.T) {
 	}
 }
 
-// A never-issued credential has none of the target's secrets, sighting or
-// captures.
+// A never-issued credential has none of the target's secrets, sighting or captures.
 func TestNeverIssuedOnesHaveNothingOfTheTarget(t *testing.T) {
 	x := target("leaked-one-1-0123456789")
 	x.Parts = map[string]credential.Secret{"key": credential.NewSecretString("part-of-the-group-1")}

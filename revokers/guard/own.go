@@ -24,11 +24,10 @@ func Same(a, b credential.Secret) bool {
 	return false
 }
 
-// minForm is the length below which a decoded form is too short to identify a
-// credential, in bytes.
+// minForm is the minimum length, in bytes, with which a decoded form identifies a credential.
 const minForm = 8
 
-// forms are the spellings of one value, the value first.
+// forms returns the spellings of a value, including the value.
 func forms(s string) map[string]bool {
 	out := map[string]bool{}
 	var add func(string, int)
@@ -67,10 +66,10 @@ func printable(b []byte) bool {
 	return true
 }
 
-// Own are credentials that quell works with itself: it never ends them.
+// Own are the credentials that quell itself works with. quell never revokes them.
 type Own struct{ forms map[string]bool }
 
-// NewOwn knows the credentials in every encoding.
+// NewOwn returns an Own that recognises the credentials in every encoding.
 func NewOwn(list []credential.Secret) Own {
 	o := Own{map[string]bool{}}
 	for _, s := range list {

@@ -20,7 +20,7 @@ func percent(s string) string {
 	return out.String()
 }
 
-// encodings are how a configuration or a log can write a value.
+// encodings are the ways in which a configuration or a log can write a value.
 var encodings = map[string]func(string) string{
 	"itself":                 func(s string) string { return s },
 	"spaces around":          func(s string) string { return "  " + s + "\n" },
@@ -45,7 +45,7 @@ func TestACredentialIsTheSameInEveryEncoding(t *testing.T) {
 			encoded := encode(value)
 			if !guard.Same(secret(encoded), secret(value)) || !guard.Same(secret(value), secret(encoded)) {
 				if strings.ContainsFunc(value, func(r rune) bool { return r > 0x7e }) && (strings.HasPrefix(name, "base64") || strings.HasPrefix(name, "hex")) {
-					continue // only text of ASCII is looked for in base64 and hex
+					continue // in base64 and hex, only ASCII text is recognised
 				}
 				t.Errorf("%s of %q: not the same", name, value)
 			}

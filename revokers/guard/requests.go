@@ -15,7 +15,7 @@ import (
 	"github.com/quellhq/quell/revokers/issuer"
 )
 
-// Limit bounds the requests to each host.
+// Limit limits the rate of requests per host.
 type Limit struct {
 	Next issuer.Doer
 	// PerSecond is the rate for one host; zero means five.
@@ -25,8 +25,7 @@ type Limit struct {
 	hosts map[string]*rate.Limiter
 }
 
-// loopbackFactor raises the limit for this machine, whose servers are the
-// operator's own.
+// loopbackFactor raises the rate for this machine, whose servers are the operator's own.
 const loopbackFactor = 40
 
 // Do implements issuer.Doer.
@@ -56,19 +55,17 @@ func (l *Limit) limiter(i *issuer.Instance) *rate.Limiter {
 	return l.hosts[i.Host()]
 }
 
-// ErrOpen is returned for requests to an issuer that was given up.
+// ErrOpen is returned for requests to an issuer while the breaker is open.
 var ErrOpen = errors.New("the issuer was given up: it throttled or did not answer several times in a row")
 
-// ErrWait is returned for requests to an issuer that asked to wait longer than
-// a run does.
+// ErrWait is returned for requests to an issuer whose Retry-After is longer than Patience.
 var ErrWait = errors.New("the issuer asks to wait")
 
-// Breaker gives an issuer up after 3 answers in a row that throttle, or 5
-// time-outs, and honours Retry-After for all requests to its host.
+// Breaker opens after 3 throttling answers in a row, or 5 timeouts, and honours Retry-After for
+// all requests to the host.
 type Breaker struct {
 	Next issuer.Doer
-	// Patience is the longest Retry-After that is waited for; zero means ten
-	// seconds.
+	// Patience is the longest Retry-After to wait for; zero means ten seconds.
 	Patience time.Duration
 
 	mu    sync.Mutex
@@ -77,7 +74,7 @@ type Breaker struct {
 
 type state struct {
 	throttled, silent int
-	until             time.Time // no request before
+	until             time.Time // no request before this time
 }
 
 // Limits of Breaker.
@@ -86,8 +83,8 @@ const (
 	maxSilent    = 5
 )
 
-// Do implements issuer.Doer. Requests that do not only read pass an open
-// breaker: a kill that was decided is never dropped for a limit on probes.
+// Do implements issuer.Doer. A request that does not only read passes an open breaker, so that
+// a limit on probes never prevents a kill.
 func (b *Breaker) Do(ctx context.Context, i *issuer.Instance, r issuer.Request) (issuer.Response, error) {
 	if err := b.wait(ctx, i, r.Reads); err != nil {
 		return issuer.Response{}, err
@@ -133,7 +130,7 @@ func (b *Breaker) wait(ctx context.Context, i *issuer.Instance, reads bool) erro
 	}
 	switch {
 	case open && reads && d <= 0 && !s.until.IsZero():
-		// The wait that the issuer asked for is over: it gets another chance.
+		// The wait that the issuer asked for is over: try again.
 		b.mu.Lock()
 		s.throttled, s.silent, s.until = maxThrottled-1, 0, time.Time{}
 		b.mu.Unlock()
@@ -155,8 +152,8 @@ func (b *Breaker) wait(ctx context.Context, i *issuer.Instance, reads bool) erro
 	}
 }
 
-// IsThrottle reports whether a response limits the asker: 429, or a 403 that
-// says so (GitHub's primary and secondary limits, and others like them).
+// IsThrottle reports whether a response is a rate limit: 429, or a 403 whose content states it
+// (GitHub's primary and secondary limits, and similar ones).
 func IsThrottle(a issuer.Response) bool {
 	if a.Status == http.StatusTooManyRequests {
 		return true
@@ -182,14 +179,14 @@ func RetryAfter(h http.Header, now time.Time) (time.Duration, bool) {
 	return 0, false
 }
 
-// patience is the longest wait that an issuer may ask for within a run.
+// patience is the default of Breaker.Patience and the longest wait of Retry.
 const patience = 10 * time.Second
 
-// Retry repeats requests that only read after a connection that broke off, a
-// 502, 503 or 504, or a short Retry-After. It never repeats an effect.
+// Retry repeats requests that only read after a broken connection, a 502, 503 or 504, or a
+// short Retry-After. It never repeats an effect.
 type Retry struct {
 	Next issuer.Doer
-	// Tries is the number of requests at most; zero means two.
+	// Tries is the maximum number of requests; zero means two.
 	Tries uint
 }
 
@@ -225,7 +222,7 @@ func (t *Retry) Do(ctx context.Context, i *issuer.Instance, r issuer.Request) (i
 	return last, failed
 }
 
-// ErrOffline is returned instead of every request under --offline.
+// ErrOffline is returned for every request with --offline.
 var ErrOffline = errors.New("--offline forbids requests")
 
 // Offline sends nothing.
@@ -236,8 +233,8 @@ func (Offline) Do(context.Context, *issuer.Instance, issuer.Request) (issuer.Res
 	return issuer.Response{}, ErrOffline
 }
 
-// Audit reports every request before it is sent: method, host and path of the
-// instance, without query, headers and body.
+// Audit reports every request before it is sent: method, and host and path of the instance,
+// without query, headers and body.
 type Audit struct {
 	Next issuer.Doer
 	Log  func(method, host string, reads bool)

@@ -50,7 +50,7 @@ func TestLimitSpacesTheRequestsOfEachHost(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		// Four at once, then five in a second.
+		// Four at once, then five per second.
 		if took := time.Since(start); took < 2*time.Second || took > 2100*time.Millisecond {
 			t.Errorf("14 requests took %s", took)
 		}
@@ -71,7 +71,7 @@ func TestBreakerGivesAnIssuerUp(t *testing.T) {
 	late := func(int) (issuer.Response, error) { return issuer.Response{}, context.DeadlineExceeded }
 	for name, c := range map[string]struct {
 		answer   func(int) (issuer.Response, error)
-		requests int // of ten reads
+		requests int // for ten reads
 	}{
 		"after three 429 in a row":               {always(429), 3},
 		"after three 403 that name a limit":      {always(403, "X-RateLimit-Remaining", "0"), 3},
@@ -102,8 +102,7 @@ func TestBreakerGivesAnIssuerUp(t *testing.T) {
 				if c.requests == 10 {
 					return
 				}
-				// A kill that was decided is sent all the same, and other hosts
-				// are asked.
+				// A kill is sent despite the open breaker, and other hosts are not affected.
 				d.answer = always(200)
 				if a, err := b.Do(t.Context(), host("a.example"), effect); err != nil || a.Status != 200 {
 					t.Errorf("an effect: %v", err)
@@ -116,7 +115,7 @@ func TestBreakerGivesAnIssuerUp(t *testing.T) {
 	}
 }
 
-// An interruption of the run is no time-out of the issuer.
+// Interrupting the run does not count as a timeout of the issuer.
 func TestAnInterruptedRunOpensNoBreaker(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	stop()
@@ -163,7 +162,7 @@ func TestRetryAfterHoldsForAllRequestsOfTheHost(t *testing.T) {
 	}
 }
 
-// A wait that is longer than a run's patience is not waited for, and ends.
+// The breaker does not wait for a Retry-After beyond its patience; it expires nevertheless.
 func TestALongRetryAfterIsNotWaitedFor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := &doer{answer: always(429, "Retry-After", "3600")}
@@ -183,8 +182,8 @@ func TestALongRetryAfterIsNotWaitedFor(t *testing.T) {
 	})
 }
 
-// An issuer that was given up gets another chance when its own wait is over,
-// and is given up at once if it throttles again.
+// After the issuer's wait is over, the breaker tries again, and opens at once if the issuer
+// throttles again.
 func TestAnIssuerRecovers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := &doer{answer: always(429, "Retry-After", "5")}
@@ -291,8 +290,7 @@ func TestOfflineSendsNothing(t *testing.T) {
 	}
 }
 
-// The audit has no path, query or header of a request, since each can hold a
-// secret.
+// The audit has no path, query or header of a request, because each can contain a secret.
 func TestAuditNamesMethodAndHost(t *testing.T) {
 	var got []any
 	a := &guard.Audit{Next: &doer{answer: always(200)}, Log: func(method, host string, reads bool) { got = append(got, method, host, reads) }}
