@@ -1,7 +1,6 @@
-// Package spill keeps what does not fit in memory in a temporary file that no
-// other process can read: every block is sealed (ChaCha20-Poly1305) to a key
-// that exists in memory only, and on systems that allow it the file has no name
-// once it is open.
+// Package spill stores data that exceeds the memory limit in a temporary file that no other
+// process can read: every block is sealed (ChaCha20-Poly1305) to a key that exists only in
+// memory. On systems that allow it, the open file has no name.
 package spill
 
 import (
@@ -16,8 +15,8 @@ import (
 	"golang.org/x/crypto/chacha20poly1305"
 )
 
-// File is an append-only file of sealed blocks. It is created at the first
-// Append, and is safe for concurrent use.
+// File is an append-only file of sealed blocks. The first Append creates it. It is safe for
+// concurrent use.
 type File struct {
 	dir string
 
@@ -28,18 +27,17 @@ type File struct {
 	size int64
 }
 
-// NewFile returns a file in dir; the empty dir is the system's folder for
-// temporary files.
+// NewFile returns a file in dir, or in the system's folder for temporary files if dir is empty.
 func NewFile(dir string) *File { return &File{dir: dir} }
 
-// head is the length in bytes of what precedes a block: the length of its
-// sealed form, little endian.
+// head is the length in bytes of a block's header: the length of the sealed block, little
+// endian.
 const head = 4
 
-// maxBlock bounds a block in bytes.
+// maxBlock is the maximum size of a block in bytes.
 const maxBlock = 1 << 30
 
-// Append stores b and returns where it is.
+// Append stores b and returns its position.
 func (f *File) Append(b []byte) (at int64, err error) {
 	if len(b) > maxBlock {
 		return 0, fmt.Errorf("spill: a record of %d bytes is too large", len(b))
@@ -63,7 +61,7 @@ func (f *File) Append(b []byte) (at int64, err error) {
 	return at, nil
 }
 
-// Read returns the block at a place that Append returned.
+// Read returns the block at a position that Append returned.
 func (f *File) Read(at int64) ([]byte, error) {
 	f.mu.Lock()
 	file, aead := f.f, f.aead
@@ -86,14 +84,14 @@ func (f *File) Read(at int64) ([]byte, error) {
 	return b, nil
 }
 
-// Size is the number of bytes on disk.
+// Size returns the number of bytes on disk.
 func (f *File) Size() int64 {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.size
 }
 
-// Close deletes the file. What was in it is gone with the key.
+// Close deletes the file. Its content is unreadable without the key.
 func (f *File) Close() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -108,8 +106,8 @@ func (f *File) Close() error {
 	return err
 }
 
-// open creates the file with mode 0600 and removes its name. Systems that can't
-// remove the name of an open file keep it until Close.
+// open creates the file with mode 0600 and removes its name. Systems that can't remove the name
+// of an open file keep it until Close.
 func (f *File) open() error {
 	key := make([]byte, chacha20poly1305.KeySize)
 	if _, err := rand.Read(key); err != nil {
@@ -130,7 +128,7 @@ func (f *File) open() error {
 	return nil
 }
 
-// nonce is unique for a key, since no place in the file is written twice.
+// nonce is unique per key because no position of the file is written twice.
 func nonce(at int64) []byte {
 	n := make([]byte, chacha20poly1305.NonceSize)
 	binary.LittleEndian.PutUint64(n, uint64(at))

@@ -9,15 +9,15 @@ import (
 	"slices"
 )
 
-// Record is a value with the key that orders it.
+// Record is a value with its sort key.
 type Record struct{ Key, Value []byte }
 
-// size is what a record takes in memory, in bytes.
+// size estimates the record's memory in bytes.
 func (r Record) size() int { return len(r.Key) + len(r.Value) + 64 }
 
-// Sorter orders records by key, whatever their number: it keeps about Memory
-// bytes and spills the rest. Records with the same key keep the order in which
-// they were added. A Sorter is not safe for concurrent use.
+// Sorter orders any number of records by key. It keeps about memory bytes and spills the rest.
+// Records with equal keys keep the order in which they were added. A Sorter is not safe for
+// concurrent use.
 type Sorter struct {
 	file   *File
 	memory int
@@ -26,18 +26,18 @@ type Sorter struct {
 	runs   []sorted
 }
 
-// sorted is a sequence of sealed blocks whose records are in order. Level counts
-// the merges that made it.
+// sorted is a run: a sequence of sealed blocks with records in order. level is the number of
+// merges that created it.
 type sorted struct {
 	blocks []int64
 	level  int
 }
 
 const (
-	// blockSize is the size from which records are sealed together, in bytes. A
-	// merge holds one block of each run.
+	// blockSize is the size in bytes from which records are sealed as a block. A merge holds
+	// one block of each run in memory.
 	blockSize = 64 << 10
-	// maxRuns is how many runs of one level are merged to one of the next.
+	// maxRuns is the number of runs of one level that are merged into one of the next.
 	maxRuns = 32
 )
 
@@ -55,7 +55,7 @@ func (s *Sorter) Add(key, value []byte) error {
 	return s.spill()
 }
 
-// order sorts what is in memory.
+// order sorts the records in memory.
 func (s *Sorter) order() {
 	slices.SortStableFunc(s.buf, func(a, b Record) int { return bytes.Compare(a.Key, b.Key) })
 }
@@ -123,15 +123,14 @@ func (s *Sorter) write(records iter.Seq2[Record, error], level int) (sorted, err
 	return run, flush()
 }
 
-// Sorted yields all records in order. It can be called again; Add must not be
-// called after it.
+// Sorted yields all records in order. It can be called repeatedly, but not Add after it.
 func (s *Sorter) Sorted() iter.Seq2[Record, error] {
 	s.order()
 	return s.merge(s.runs, s.buf)
 }
 
-// merge yields the records of runs and of buf in order. Of equal keys, an
-// earlier run's comes first, since it was added first.
+// merge yields the records of runs and of buf in order. For equal keys, records of an earlier
+// run come first because they were added first.
 func (s *Sorter) merge(runs []sorted, buf []Record) iter.Seq2[Record, error] {
 	return func(yield func(Record, error) bool) {
 		h := &readers{}
@@ -169,7 +168,7 @@ func (s *Sorter) merge(runs []sorted, buf []Record) iter.Seq2[Record, error] {
 	}
 }
 
-// reader goes through one run: its blocks, or records in memory.
+// reader reads one run: its blocks, or records in memory.
 type reader struct {
 	file    *File
 	blocks  []int64
