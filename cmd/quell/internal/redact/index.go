@@ -6,13 +6,13 @@ import (
 	"slices"
 )
 
-// index finds many patterns in a text in one pass. A pattern is stored as its
-// last eight bytes, its length and a hash of all of it, never as itself.
+// index finds many patterns in a text in one pass. It stores a pattern as its last eight bytes,
+// its length and a hash of the whole, never as the text.
 type index struct {
-	base   uint64 // of the hash, random
+	base   uint64 // random base of the hash
 	filter []uint64
-	// length is that of the pattern that ends with the eight bytes of the key;
-	// further ones are in more.
+	// length maps the last eight bytes of a pattern to its length. more has the lengths of
+	// further patterns with the same ending.
 	length map[uint64]uint32
 	more   map[uint64][]uint32
 	whole  map[pattern]struct{}
@@ -23,10 +23,10 @@ type pattern struct {
 	len  uint32
 }
 
-// window is how many bytes at a pattern's end are its key.
+// window is the number of bytes at a pattern's end that are its key.
 const window = 8
 
-// filterBits is the size of the filter that spares most look-ups: 512 KiB.
+// filterBits is the size of the filter, 512 KiB, that avoids most map lookups.
 const filterBits = 22
 
 func newIndex() *index {
@@ -34,7 +34,7 @@ func newIndex() *index {
 		length: map[uint64]uint32{}, more: map[uint64][]uint32{}, whole: map[pattern]struct{}{}}
 }
 
-// prime is 2^61-1: products are reduced by shifts.
+// prime is 2^61-1, so that shifts reduce a product.
 const prime = 1<<61 - 1
 
 func mulmod(a, b uint64) uint64 {
@@ -90,10 +90,10 @@ func (x *index) add(s []byte) {
 	}
 }
 
-// maybe reports whether the end of a pattern is in s, as it is or in digits of base64
-// or hex. It is the one pass that most texts get: false is certain.
+// maybe reports whether the end of a pattern occurs in s, plain or in base64 or hex. For most
+// texts this is the only pass, because false is certain.
 func (x *index) maybe(s []byte) bool {
-	var raw, hex, low, high uint64 // the last 8, 16, 10 and 21 bytes or digits
+	var raw, hex, low, high uint64 // the last 8 bytes, 16 hex digits, and 10 and 21 base64 digits
 	n64 := 0
 	for _, c := range s {
 		raw = raw<<8 | uint64(c)
@@ -107,8 +107,8 @@ func (x *index) maybe(s []byte) bool {
 		}
 		high, low = high<<6|low>>58, low<<6|uint64(six)
 		if n64++; n64 >= shortest64 {
-			// A value can end at the last bit, or two or four before it: six is the
-			// same as none, one digit earlier.
+			// A value can end at the last bit, or two or four bits before. Six bits before
+			// equals the end of the preceding digit.
 			if x.ends(low) || x.ends(low>>2|high<<62) || x.ends(low>>4|high<<60) {
 				return true
 			}
@@ -122,7 +122,7 @@ func (x *index) maybe(s []byte) bool {
 	return false
 }
 
-// ends reports whether a pattern ends with the eight bytes.
+// ends reports whether any pattern ends with these eight bytes.
 func (x *index) ends(key uint64) bool {
 	if word, bit := slot(key); x.filter[word]&bit == 0 {
 		return false
@@ -131,13 +131,13 @@ func (x *index) ends(key uint64) bool {
 	return ok
 }
 
-// span is a piece of a text.
+// span is a range of a text.
 type span struct{ from, to int }
 
-// find lists where patterns are in s: of those with one end, the longest.
+// find lists the occurrences of patterns in s. For each end it lists only the longest.
 func (x *index) find(s []byte) (out []span) {
 	var key uint64
-	var sums, powers []uint64 // of prefixes; made where they are needed
+	var sums, powers []uint64 // of prefixes; computed on demand
 	for i := range len(s) {
 		key = key<<8 | uint64(s[i])
 		if i < window-1 {
@@ -175,7 +175,7 @@ func (x *index) find(s []byte) (out []span) {
 	return out
 }
 
-// merged sorts spans and joins those that touch.
+// merged sorts spans and joins adjoining and overlapping ones.
 func merged(list []span) []span {
 	slices.SortFunc(list, func(a, b span) int { return a.from - b.from })
 	out := list[:0]
@@ -189,7 +189,7 @@ func merged(list []span) []span {
 	return out
 }
 
-// prefixes gives the hash of each prefix of s, and the powers of the base.
+// prefixes returns the hash of each prefix of s, and the powers of the base.
 func (x *index) prefixes(s []byte) (sums, powers []uint64) {
 	sums, powers = make([]uint64, len(s)+1), make([]uint64, len(s)+1)
 	powers[0] = 1

@@ -1,7 +1,6 @@
-// Package redact removes secrets from text that leaves the process. A Redactor
-// knows every secret that a run has seen, shown or not, and recognises each as
-// it is and in the encodings that people print: base64 at any offset, hex,
-// percent and JSON escapes.
+// Package redact removes secrets from text that leaves the process. A Redactor knows every
+// secret that a run has seen, shown or not. It recognises each in plain text and in common
+// encodings: base64 at any offset, hex, percent and JSON escapes.
 package redact
 
 import (
@@ -12,8 +11,8 @@ import (
 	"github.com/quellhq/quell/rules"
 )
 
-// MinLen is the length in bytes from which a value is redacted. Shorter values
-// are words, and removing them would garble paths and messages.
+// MinLen is the length in bytes from which a value is redacted. Shorter values can be words,
+// whose removal would garble paths and messages.
 const MinLen = 8
 
 // Redactor is safe for concurrent use. The nil Redactor knows no secret.
@@ -32,8 +31,8 @@ func New(secrets ...rules.Secret) *Redactor {
 	return r
 }
 
-// Add makes s known. A secret of several lines is recognised line by line too,
-// since a title or a subject shows one of them.
+// Add adds a secret. Each line of a secret of several lines is recognised by itself, because a
+// title or a subject shows a single line.
 func (r *Redactor) Add(s rules.Secret) {
 	if s.Len() < MinLen {
 		return
@@ -58,14 +57,13 @@ func (r *Redactor) Add(s rules.Secret) {
 			r.index.add(l)
 		}
 	}
-	// An issuer repeats the key of a webhook without the address that it leaked in.
+	// An issuer can repeat the key of a webhook without the URL in which it leaked.
 	if i := bytes.LastIndexByte(v, '/'); bytes.Contains(v, []byte("://")) && len(v)-i-1 >= minLine {
 		r.index.add(v[i+1:])
 	}
 }
 
-// minLine is the length in bytes from which a line of a secret is a secret of
-// its own.
+// minLine is the length in bytes from which a line of a secret is treated as a secret.
 const minLine = 16
 
 // String replaces every form of every known secret in s.
@@ -90,8 +88,8 @@ func (r *Redactor) String(s string) string {
 	return b.String()
 }
 
-// places lists where values are in the text, in any encoding: in order, without
-// overlap. Text that is escaped can hold digits, as in a query.
+// places lists the occurrences of secrets in the text in any encoding, in order and without
+// overlap. Escaped text can contain base64 or hex digits, as in a query.
 func (r *Redactor) places(text []byte) []span {
 	var out []span
 	add := func(v view) {

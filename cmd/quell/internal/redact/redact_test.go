@@ -15,7 +15,7 @@ import (
 
 const alphabet = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+/=_-.~<>&\"\\ %\u00e9"
 
-// value is at least n bytes long.
+// value returns a value of at least n bytes.
 func value(r *rand.Rand, n int) string {
 	letters := []rune(alphabet)
 	var b strings.Builder
@@ -25,7 +25,7 @@ func value(r *rand.Rand, n int) string {
 	return b.String()
 }
 
-// encodings are those that a reader can decode, made without the package's own code.
+// encodings returns encodings that a reader can decode, computed without the package's code.
 func encodings(v string) map[string]string {
 	j, _ := json.Marshal(v)
 	out := map[string]string{
@@ -58,13 +58,13 @@ func TestEveryEncodingIsRemovedFromEveryPlace(t *testing.T) {
 		v := value(r, MinLen+r.IntN(60))
 		red := New(rules.NewSecretString("another-secret-0"), rules.NewSecretString(v))
 		for name, form := range encodings(v) {
-			// An escape must not begin before the value.
+			// No escape begins before the value.
 			before, after := strings.NewReplacer(`\`, "", "%", "").Replace(value(r, r.IntN(20))), value(r, r.IntN(20))
 			got := red.String(before + form + after)
 			if strings.Contains(got, form) || !strings.Contains(got, rules.Redacted) {
 				t.Fatalf("%s of a value of %d bytes is left", name, len(v))
 			}
-			// What remains of base64 are the digits that a neighbour shares.
+			// Base64 digits that a neighbour shares with the value remain.
 			if rest := strings.ReplaceAll(got, rules.Redacted, ""); len(rest) > len(before)+len(after)+10 {
 				t.Fatalf("%s: %d bytes too much are left", name, len(rest)-len(before)-len(after))
 			}
@@ -118,7 +118,7 @@ func TestSecrets(t *testing.T) {
 	}
 }
 
-// FuzzRedactor: a value never survives, whatever is around it.
+// FuzzRedactor checks that a secret never survives, whatever surrounds it.
 func FuzzRedactor(f *testing.F) {
 	f.Add("abcdefgh", "x", "y")
 	f.Add("aaaaaaaa", "aaaa", "aaaa")

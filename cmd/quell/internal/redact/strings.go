@@ -2,15 +2,15 @@ package redact
 
 import "reflect"
 
-// Field is a field of a struct. The zero Field is none: a map's key, say.
+// Field is a field of a struct. It is zero for strings outside of fields, such as a map's keys.
 type Field struct {
 	Of   reflect.Type
 	Name string
 }
 
-// Strings returns a copy of v in which change has replaced every string that can
-// be reached: in fields of exported names, elements, keys, pointers, interfaces,
-// and in bytes. at is the innermost field that holds the string.
+// Strings returns a copy of v in which change has replaced every reachable string: in exported
+// fields, elements, keys, pointers, interfaces and byte slices. at is the innermost field that
+// contains the string.
 func Strings[T any](v T, change func(at Field, s string) string) T {
 	out := reflect.New(reflect.TypeFor[T]()).Elem()
 	out.Set(copied(reflect.ValueOf(&v).Elem(), Field{}, change))
@@ -77,8 +77,8 @@ func copied(v reflect.Value, at Field, change func(Field, string) string) reflec
 	return v
 }
 
-// fields changes a struct in place. The exported fields of an embedded struct are
-// reachable whatever the name of its type.
+// fields changes a struct in place. The exported fields of an embedded struct are reachable
+// even if its type is not exported.
 func fields(v reflect.Value, change func(Field, string) string) {
 	t := v.Type()
 	for i := range t.NumField() {

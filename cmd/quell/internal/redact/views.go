@@ -6,21 +6,20 @@ import (
 	"unicode/utf8"
 )
 
-// view is what a piece of text encodes, with the place of each decoded byte.
+// view is the decoded content of a piece of text, with the position of each byte.
 type view struct {
 	text []byte
-	at   func(decoded span) span // its place in the text that was decoded
+	at   func(decoded span) span // maps to the range in the encoded text
 }
 
-// shortest is how many digits a value of MinLen bytes takes at least, in base64
-// and in hex.
+// The minimum number of base64 and hex digits of a value of MinLen bytes.
 const (
 	shortest64  = MinLen * 8 / 6
 	shortestHex = MinLen * 2
 )
 
-// Decoded calls f with what s encodes, as far as that is text: in base64 and hex, and
-// in percent and backslash escapes.
+// Decoded calls f with each decoding of s that is text: from base64, hex, percent and backslash
+// escapes.
 func Decoded(s string, f func(text string)) {
 	found := func(v view) {
 		if isText(v.text) {
@@ -34,8 +33,8 @@ func Decoded(s string, f func(text string)) {
 	})
 }
 
-// isText reports whether b is text in ASCII, but for a byte at either end: the digits
-// of neighbours make one.
+// isText reports whether b is ASCII text. The first and the last byte can have any value,
+// because they can result from the digits of neighbours.
 func isText(b []byte) bool {
 	if len(b) < MinLen {
 		return false
@@ -48,8 +47,8 @@ func isText(b []byte) bool {
 	return true
 }
 
-// digits decodes every run of base64 digits at each of its four offsets, and
-// every run of hex digits at both, since a value can begin anywhere in it.
+// digits decodes every run of base64 digits at each of its four offsets, and every run of hex
+// digits at both, because a value can begin anywhere in a run.
 func digits(text []byte, found func(view)) {
 	runs(text, shortest64, sixBits, func(from, to int) {
 		for p := from; p < from+4; p++ {
@@ -81,7 +80,7 @@ func runs(text []byte, n int, digit func(byte) int, f func(from, to int)) {
 	}
 }
 
-// unpack joins digits of so many bits into bytes; what is left over is dropped.
+// unpack joins digits of size bits each into bytes. It drops an incomplete last byte.
 func unpack(text []byte, size int, digit func(byte) int) []byte {
 	out := make([]byte, 0, len(text)*size/8)
 	acc, n := 0, 0
@@ -96,10 +95,10 @@ func unpack(text []byte, size int, digit func(byte) int) []byte {
 	return out
 }
 
-// sixBits is the value of a digit of base64 in either alphabet, or -1.
+// sixBits returns the value of a base64 digit in either alphabet, or -1.
 func sixBits(c byte) int { return int(sixBitsOf[c]) }
 
-// fourBits is the value of a hex digit, or -1.
+// fourBits returns the value of a hex digit, or -1.
 func fourBits(c byte) int { return int(fourBitsOf[c]) }
 
 var (
@@ -107,8 +106,8 @@ var (
 	fourBitsOf = values("0123456789abcdef", "ABCDEF", 10)
 )
 
-// values maps digits to their places in the list, and further digits to values from
-// the number after them.
+// values maps each digit to its index. more lists pairs of further digits and the value of the
+// first of them.
 func values(digits string, more ...any) (out [256]int8) {
 	for i := range out {
 		out[i] = -1
@@ -124,8 +123,8 @@ func values(digits string, more ...any) (out [256]int8) {
 	return out
 }
 
-// escapes decodes percent escapes, with the plus sign of forms and without, and the
-// backslash escapes of JSON, Go and C.
+// escapes decodes percent escapes, with and without + for a space, and the backslash escapes of
+// JSON, Go and C.
 func escapes(text []byte, found func(view)) {
 	if bytes.IndexByte(text, '%') >= 0 {
 		unescape(text, percent, found)
@@ -138,11 +137,11 @@ func escapes(text []byte, found func(view)) {
 	}
 }
 
-// unescape decodes text. decode gives the bytes of the escape that text begins with,
-// and how many bytes of text it takes; 0: there is none.
+// unescape decodes text. decode returns the decoded escape at the beginning of text and its
+// length in bytes, or length 0 if there is none.
 func unescape(text []byte, decode func(text []byte) (string, int), found func(view)) {
 	var out []byte
-	var at []int // where each decoded byte begins
+	var at []int // offset of each decoded byte
 	for i := 0; i < len(text); {
 		s, n := decode(text[i:])
 		if n == 0 {
