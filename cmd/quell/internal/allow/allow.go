@@ -1,5 +1,5 @@
-// Package allow reads the reviewed file of what is accepted: findings that are no
-// secrets, and parts of a source that can't be read. Each entry says why, and ends.
+// Package allow reads the reviewed list of accepted findings, which are not secrets, and of
+// accepted gaps in reading. Each entry has a reason and an expiry date.
 package allow
 
 import (
@@ -26,9 +26,8 @@ type List struct {
 	Gap     []Gap     `toml:"gap,omitempty"`
 }
 
-// Finding accepts what fits all that it names. Path is a glob over the finding's path
-// as reports print it,
-// ** for any number of folders.
+// Finding accepts findings that match all its fields. Path is a glob over the finding's path as
+// in reports, with ** for any number of folders.
 type Finding struct {
 	Fingerprint string         `toml:"fingerprint,omitempty"`
 	Rule        string         `toml:"rule,omitempty"`
@@ -37,8 +36,8 @@ type Finding struct {
 	Expires     toml.LocalDate `toml:"expires"`
 }
 
-// Gap accepts one kind of what was not read or not answered. It names no file and no
-// message: the scanned tree chooses these.
+// Gap accepts one kind of gap. It has no path and no message, because the scanned tree controls
+// these.
 type Gap struct {
 	// Kind is one of scanners.GapKinds, or a reason of an unanswered verdict.
 	Kind string `toml:"kind"`
@@ -46,11 +45,12 @@ type Gap struct {
 	Provider string         `toml:"provider,omitempty"`
 	Reason   string         `toml:"reason"`
 	Expires  toml.LocalDate `toml:"expires"`
-	// Message is what lists had before kinds: Parse says how to convert them.
+	// Message is from before kinds existed: Parse returns an error that describes the
+	// conversion.
 	Message string `toml:"message,omitempty"`
 }
 
-// MaxBytes bounds the file.
+// MaxBytes is the maximum size of the file.
 const MaxBytes = 1 << 20
 
 // Load reads a file.
@@ -62,8 +62,8 @@ func Load(path string) (*List, error) {
 	return Parse(path, b)
 }
 
-// Parse reads a list. Entries that say too little are errors: one that fits everything
-// would hide everything.
+// Parse reads a list. An entry with too few conditions is an error, because it would hide every
+// finding.
 func Parse(name string, b []byte) (*List, error) {
 	if len(b) > MaxBytes {
 		return nil, fmt.Errorf("%s: larger than %d bytes", name, MaxBytes)
@@ -108,7 +108,7 @@ func Parse(name string, b []byte) (*List, error) {
 	return l, nil
 }
 
-// kinds lists what a gap can be.
+// kinds lists the valid kinds of gaps.
 func kinds() []string {
 	out := scanners.GapKinds()
 	for _, r := range revokers.Unanswered() {
@@ -127,7 +127,7 @@ func signed(what, reason string, expires toml.LocalDate) error {
 	return nil
 }
 
-// ended reports whether an entry's last day is over, everywhere on earth.
+// ended reports whether an entry's last day is over in all time zones.
 func ended(d toml.LocalDate, now time.Time) bool {
 	return now.After(d.AsTime(time.UTC).Add(36 * time.Hour))
 }
@@ -151,8 +151,8 @@ func (l *List) Accepts(f rules.Finding, fingerprint string, now time.Time) bool 
 	return false
 }
 
-// AcceptsKind reports whether a kind of gap, or a reason of an unanswered
-// verdict about a provider's credential, is accepted, and why.
+// AcceptsKind reports whether the list accepts a kind of gap, or a reason of an unanswered
+// verdict about a provider's credential, and returns the entry's reason.
 func (l *List) AcceptsKind(kind, provider string, now time.Time) (reason string, ok bool) {
 	if l == nil {
 		return "", false
@@ -165,7 +165,7 @@ func (l *List) AcceptsKind(kind, provider string, now time.Time) (reason string,
 	return "", false
 }
 
-// Expired lists the reasons of entries that have ended.
+// Expired lists the reasons of expired entries.
 func (l *List) Expired(now time.Time) (out []string) {
 	if l == nil {
 		return nil
