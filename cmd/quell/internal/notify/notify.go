@@ -1,5 +1,5 @@
-// Package notify sends messages to webhooks: JSON with one key, "text", as Slack,
-// Mattermost and similar receivers read it.
+// Package notify sends messages to webhooks: JSON with one key, "text", as Slack, Mattermost
+// and similar receivers expect.
 package notify
 
 import (
@@ -18,15 +18,15 @@ import (
 	"github.com/quellhq/quell/rules/credential"
 )
 
-// Timeout bounds one message.
+// Timeout is the limit for one message.
 const Timeout = 10 * time.Second
 
-// Hook is a webhook. Whoever knows its path can send to it, so that it prints as
-// its host only.
+// Hook is a webhook. Its path is a secret, because it suffices to send messages, so a Hook
+// prints as its host only.
 type Hook struct{ url *url.URL }
 
-// Parse reads the address of a webhook: https, or http to loopback. Its errors
-// contain no part of the text but the host.
+// Parse parses the URL of a webhook: https, or http to loopback. Its errors quote only the
+// host.
 func Parse(text string) (Hook, error) {
 	u, err := url.Parse(strings.TrimSpace(text))
 	if err != nil || u.Hostname() == "" {
@@ -38,8 +38,7 @@ func Parse(text string) (Hook, error) {
 	return Hook{u}, nil
 }
 
-// Read reads the webhook that a policy names: its address, or env:NAME or file:PATH
-// of it.
+// Read returns the webhook that a policy names: a URL, or env:NAME or file:PATH of one.
 func Read(entry string, getenv func(string) string) (Hook, error) {
 	if !strings.HasPrefix(entry, "env:") && !strings.HasPrefix(entry, "file:") {
 		return Parse(entry)
@@ -62,10 +61,10 @@ func (h Hook) String() string {
 // GoString hides the path from %#v.
 func (h Hook) GoString() string { return "notify.Hook(" + h.String() + ")" }
 
-// minSecret is the shortest path that counts as secret, in bytes.
+// minSecret is the minimum length, in bytes, of a path that counts as a secret.
 const minSecret = 12
 
-// Secrets are the parts of the address that a redactor must know.
+// Secrets returns the parts of the URL that a redactor must know.
 func (h Hook) Secrets() []credential.Secret {
 	var out []credential.Secret
 	for _, s := range []string{h.url.RequestURI(), strings.TrimPrefix(h.url.EscapedPath(), "/"), h.url.RawQuery, h.url.Path[strings.LastIndex(h.url.Path, "/")+1:]} {
@@ -76,8 +75,8 @@ func (h Hook) Secrets() []credential.Secret {
 	return out
 }
 
-// Send posts the text. It follows no redirect, and takes no proxy from the
-// environment. Errors name the host and nothing else of the address.
+// Send posts the text. It follows no redirect and ignores proxies of the environment. Errors
+// quote only the host of the URL.
 func (h Hook) Send(ctx context.Context, text string) error {
 	body, err := json.Marshal(struct {
 		Text string `json:"text"`
@@ -105,7 +104,7 @@ func (h Hook) Send(ctx context.Context, text string) error {
 	return nil
 }
 
-// cause drops the URL, which net/http quotes.
+// cause drops the URL that net/http quotes.
 func cause(err error) string {
 	var u *url.Error
 	switch {
