@@ -1,6 +1,6 @@
-// Package plan is the document between deciding and doing: what would be sent,
-// where, and why something is held. Secrets in it are sealed, the whole is
-// signed, and a changed or old plan is refused.
+// Package plan is the document between decision and execution: the requests that apply would
+// send, and the reasons for which items are held. Secrets in it are sealed, the whole is
+// signed, and a modified or old plan is refused.
 package plan
 
 import (
@@ -20,28 +20,28 @@ import (
 	"github.com/quellhq/quell/rules"
 )
 
-// Plan is what would be done.
+// Plan describes the actions of an apply.
 type Plan struct {
 	Version    int       `json:"version"`
 	Created    time.Time `json:"created"`
-	BreakGlass string    `json:"break_glass,omitempty"` // the reason, where ownership was overridden
+	BreakGlass string    `json:"break_glass,omitempty"` // the reason for overriding ownership
 	Recipients []string  `json:"recipients"`
 	Items      []Item    `json:"items"`
 }
 
-// Item is one credential's part.
+// Item is the part of one credential.
 type Item struct {
 	rules.Ref
 	Exposures []rules.Location   `json:"exposures"`
 	Verdict   revokers.Verdict   `json:"verdict"`
 	Action    string             `json:"action"` // one of the Act constants
 	Hold      *policy.Hold       `json:"hold,omitempty"`
-	Instance  string             `json:"instance,omitempty"` // the URL that the requests go to
-	Page      string             `json:"page,omitempty"`     // its probe_path, which tells instances of one URL apart
+	Instance  string             `json:"instance,omitempty"` // URL of the instance that receives the requests
+	Page      string             `json:"page,omitempty"`     // the instance's probe_path, which distinguishes instances with one URL
 	Seen      *revokers.Sighting `json:"seen,omitempty"`     // where and when it was Live
 	Captures  map[string]string  `json:"captures,omitempty"`
-	Batch     int                `json:"batch,omitempty"` // credentials that one request can end
-	// Unprovable says why the result of the kill could not be proven.
+	Batch     int                `json:"batch,omitempty"` // number of credentials that one request can end
+	// Unprovable is the reason for which the result of the kill can't be proven.
 	Unprovable string            `json:"unprovable,omitempty"`
 	Revoke     string            `json:"revoke,omitempty"` // the rule's revocation
 	Tier       rules.Tier        `json:"tier,omitempty"`
@@ -71,29 +71,29 @@ const (
 	ActWait         = "until_expiry" // nothing can end it before it expires
 )
 
-// normalise reads the spellings with spaces of earlier releases.
+// normalise converts the spellings with spaces of earlier releases.
 func (it *Item) normalise() {
 	it.Action = strings.ReplaceAll(it.Action, " ", "_")
 	it.Scope = rules.ScopeOf(string(it.Scope))
 }
 
-// Kills reports whether the item is to be ended.
+// Kills reports whether the item's action ends the credential.
 func (it Item) Kills() bool {
 	return it.Action == ActRevoke || it.Action == ActRotate || it.Action == ActRotateRevoke
 }
 
-// signed is the file: the plan's exact bytes, and a signature over them.
+// signed is the file: the plan's exact bytes and a signature of them.
 type signed struct {
 	Plan      json.RawMessage `json:"plan"`
 	Key       string          `json:"key"` // Ed25519 public key, base64
 	Signature string          `json:"signature"`
 }
 
-// domain keeps a signature from being valid for anything else.
+// domain separates these signatures from those of other documents.
 const domain = "quell plan v1\n"
 
-// body is what is signed: the bytes that Verify gets after the outer encoder has
-// compacted them.
+// body returns the signed bytes: those that Verify gets after the outer encoder has compacted
+// them.
 func (p *Plan) body() ([]byte, error) {
 	b, err := json.Marshal(p)
 	if err != nil {
@@ -106,8 +106,7 @@ func (p *Plan) body() ([]byte, error) {
 	return c.Bytes(), nil
 }
 
-// ID names the plan in the ledger. It is the one that Verify returns for the
-// signed file.
+// ID returns the plan's identifier in the ledger. Verify returns the same for the signed file.
 func (p *Plan) ID() (string, error) {
 	b, err := p.body()
 	if err != nil {
@@ -121,7 +120,7 @@ func idOf(body []byte) string {
 	return hex.EncodeToString(sum[:8])
 }
 
-// Sign writes the file.
+// Sign returns the signed file.
 func Sign(p *Plan, key ed25519.PrivateKey) ([]byte, error) {
 	body, err := p.body()
 	if err != nil {
@@ -145,8 +144,8 @@ var (
 	ErrFuture  = errors.New("the plan was made in the future (quell: hint: check the clocks of both machines)")
 )
 
-// Verify reads a plan that one of the trusted keys signed, and that is not from
-// the future. The caller decides how old it may be.
+// Verify returns a plan if one of the trusted keys signed it and its time is not in the future.
+// The caller decides how old it can be.
 func Verify(file []byte, trusted []ed25519.PublicKey, now time.Time) (*Plan, string, error) {
 	var s signed
 	d := json.NewDecoder(bytes.NewReader(file))

@@ -31,7 +31,7 @@ func TestAChangedOrOldPlanIsRefused(t *testing.T) {
 	if _, again, _ := Verify(append([]byte("  "), file...), mine, now); again != id {
 		t.Error("the id depends on white space")
 	}
-	// Every byte counts: flip each and see that nothing else is accepted.
+	// Flip each byte: Verify must not accept changed content.
 	for i := range file {
 		bad := bytes.Clone(file)
 		bad[i] ^= 1

@@ -6,14 +6,12 @@ import (
 	"strings"
 )
 
-// minPrefix is the shortest prefix of a fingerprint that Select takes, in hex
-// digits.
+// minPrefix is the minimum length of a fingerprint's prefix for Select, in hex digits.
 const minPrefix = 4
 
-// Select returns the indexes of the items that the names select: the number of
-// an item, counted from 1 as the plan shows it, or a prefix of a fingerprint. A
-// name that selects no item, or several, is an error. Digits are a number if the
-// plan has that many items, else a prefix.
+// Select returns the indexes of the named items. A name is an item's number, counted from 1 as
+// the plan shows it, or a prefix of a fingerprint. A name that matches no item, or several, is
+// an error. Digits are a number if the plan has that many items, and a prefix otherwise.
 func (p *Plan) Select(names []string) (map[int]bool, error) {
 	out := map[int]bool{}
 	for _, name := range names {
