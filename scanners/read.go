@@ -30,6 +30,7 @@ func (r *run) whole(ctx context.Context, a Artifact, b []byte, x *account, own b
 	if a.place == nil {
 		atomic.AddInt64(&r.stats.Artifacts, 1)
 		atomic.AddInt64(&r.stats.Bytes, int64(len(b)))
+		r.Watch.artifact()
 	}
 	if own {
 		x.Read(int64(len(b)))
@@ -46,6 +47,7 @@ func (r *run) whole(ctx context.Context, a Artifact, b []byte, x *account, own b
 // goroutine, the others in helpers.
 func (r *run) read(ctx context.Context, a Artifact, b io.Reader, x *account, own bool) error {
 	atomic.AddInt64(&r.stats.Artifacts, 1)
+	r.Watch.artifact()
 	var beside sync.WaitGroup
 	var before *tracked
 	n, err := r.chunks.Each(&timed{ctx, b, x, own}, &a, func(c Chunk) error {
@@ -83,6 +85,7 @@ func (r *run) finished(at rules.Location) {
 
 func (r *run) chunk(x *account, c Chunk) {
 	defer c.track.finish()
+	r.Watch.bytes(c.To)
 	if x.Err() != nil {
 		c.Artifact.record.spoil()
 		x.reached(GapLimitTime)

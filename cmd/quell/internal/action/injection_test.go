@@ -135,7 +135,7 @@ func TestTheLogHoldsNoCommand(t *testing.T) {
 	for _, s := range githubtest.Hostile() {
 		var out bytes.Buffer
 		log := NewLog(&out, "token")
-		sink, err := report.New("text", log, nil)
+		sink, err := report.New("text", log, nil, report.Style{})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -26,11 +26,11 @@ func (j *job) sinks(rt *run.Runtime, log *action.Log) (report.Sink, reports, err
 	}
 	t := report.Tee{}
 	var err error
-	if t.Main, err = report.New("text", log, rt.Rules); err != nil {
+	if t.Main, err = report.New("text", log, rt.Rules, report.Style{}); err != nil {
 		return nil, f, err
 	}
 	for format, path := range map[string]string{"sarif": f.sarif, "jsonl": f.lines} {
-		s, err := report.File(format, path, rt.Rules)
+		s, err := report.File(format, path, rt.Rules, report.Show{})
 		if err != nil {
 			return nil, f, err
 		}

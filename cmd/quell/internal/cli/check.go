@@ -99,9 +99,9 @@ func (a *app) credentials(rt *run.Runtime, args []string, rule, cookie string) (
 }
 
 func (a *app) readCredentials(rt *run.Runtime, name, rule, cookie string) ([]rules.Credential, error) {
-	in := a.in
+	in := io.Reader(nil)
 	if name == "-" {
-		name = "standard input"
+		name, in = "standard input", a.stdin()
 	} else {
 		f, err := os.Open(name)
 		if err != nil {

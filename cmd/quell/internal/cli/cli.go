@@ -65,6 +65,11 @@ type app struct {
 
 	policyNow func(context.Context) (*policy.Policy, error) // reads the policy again; nil: from its file
 
+	show         []string
+	ctx          context.Context // of the command
+	watch        *run.Watch
+	meter        *meter
+	silent       bool // no meter, in a hook
 	sparePolicy  bool // go on without a policy that can't be read
 	noSelfHosted []string
 	probeTime    time.Duration
@@ -86,13 +91,14 @@ func Main(args []string, in io.Reader, out, errw io.Writer, getenv func(string) 
 
 // Run is Main with a context of the caller's.
 func Run(ctx context.Context, args []string, in io.Reader, out, errw io.Writer, getenv func(string) string) int {
-	a := &app{in: in, out: out, err: errw, getenv: getenv, red: report.NewRedactor()}
+	a := &app{in: in, out: out, err: errw, getenv: getenv, red: report.NewRedactor(), ctx: ctx, watch: &run.Watch{}}
 	root := a.root()
 	root.SetArgs(args)
 	root.SetIn(in)
 	root.SetOut(out)
 	root.SetErr(errw)
 	err := root.ExecuteContext(ctx)
+	a.meter.end()
 	var code exit
 	switch {
 	case errors.As(err, &code):
@@ -129,6 +135,7 @@ func (a *app) root() *cobra.Command {
 	f.DurationVar(&a.probeTime, "probe-time", 10*time.Minute, "how long issuers are asked")
 	f.BoolVar(&a.offline, "offline", false, "send nothing to anybody")
 	f.StringVar(&a.confidence, "confidence", "medium", "the least confidence that is shown: low|medium|high")
+	f.StringSliceVar(&a.show, "show", nil, "what text lists one by one: `live`|suspect|all|incomplete (default live and suspect ones, and others while they are few)")
 	f.StringVar(&a.failOn, "fail-on", "suspect", "what makes exit code 1: never|live|suspect|found")
 	f.StringVar(&a.allow, "allow", "", "a reviewed `FILE` of findings and gaps that are accepted, each with a reason and a last day")
 	f.BoolVar(&a.noMarkers, "no-markers", false, "report what quell:allow and gitleaks:allow in the text suppress")
@@ -156,7 +163,7 @@ func Version() string {
 
 func (a *app) say(format string, args ...any) {
 	if !a.quiet {
-		fmt.Fprint(a.err, a.red.Quoted(fmt.Sprintf("quell: "+format+"\n", args...)))
+		fmt.Fprint(a.meter.over(a.err), a.red.Quoted(fmt.Sprintf("quell: "+format+"\n", args...)))
 	}
 }
 
@@ -198,6 +205,7 @@ func (a *app) runtime(strict bool) (*run.Runtime, error) {
 		NoSelfHosted: a.noSelfHosted,
 		ProbeTime:    a.probeTime,
 		Redactor:     a.red,
+		Watch:        a.watch,
 		Progress:     func(message string) { a.say("%s", message) },
 	})
 }

@@ -34,7 +34,7 @@ func (a *app) hook() *cobra.Command {
 All that is shown stops the commit, whatever --fail-on is by default. To commit what
 is no secret, mark its line with quell:allow.`,
 		RunE: func(c *cobra.Command, _ []string) error {
-			a.git.staged, a.offline = true, true
+			a.git.staged, a.offline, a.silent = true, true, true
 			if !c.Flags().Changed("fail-on") {
 				a.failOn = "found"
 			}

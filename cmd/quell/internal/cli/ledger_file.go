@@ -87,7 +87,7 @@ func (a *app) checkExport(path, checkpoint string) error {
 	if err != nil {
 		return err
 	}
-	in := a.in
+	in := a.stdin()
 	if path != stdout {
 		f, err := os.Open(path)
 		if err != nil {

@@ -37,6 +37,7 @@ apply; what it says is shown on standard error.`,
 			if err != nil {
 				return err
 			}
+			a.startMeter()
 			checked, err := rt.Checker().Check(c.Context(), creds, nil)
 			if err != nil {
 				return err
@@ -45,7 +46,11 @@ apply; what it says is shown on standard error.`,
 			if err != nil {
 				return err
 			}
-			text, err := report.New("text", a.err, rt.Rules)
+			visible, err := report.ParseShow(a.show)
+			if err != nil {
+				return err
+			}
+			text, err := report.New("text", a.meter.over(a.err), rt.Rules, a.style(a.err, visible))
 			if err != nil {
 				return err
 			}
@@ -75,7 +80,7 @@ apply; what it says is shown on standard error.`,
 			if err := file.Commit(); err != nil {
 				return fmt.Errorf("plan: %w", err)
 			}
-			a.say("%d of %d credentials would be ended; apply within %s: quell apply %s", doable(p), len(p.Items), rt.Policy.MaxAge(), a.output)
+			a.say("%d of %s would be ended; apply within %s: quell apply %s", doable(p), report.Count(int64(len(p.Items)), "credential"), rt.Policy.MaxAge(), a.output)
 			return nil
 		}}
 	c.Flags().StringVar(&reason, "break-glass", "", "kill without shown ownership or a sure verdict, for this `REASON`, which is recorded")

@@ -29,17 +29,17 @@ type source struct {
 // sources is the table of what can be scanned, without CI systems.
 var sources = []source{
 	{"log", "log TARGET…", "CI logs: files, folders, zips of GitHub Actions, - for standard input", func(a *app, _ *run.Runtime, t []string) (scanners.Source, error) {
-		return cilog.Source{Targets: t, Stdin: a.in}, nil
+		return cilog.Source{Targets: t, Stdin: a.stdin()}, nil
 	}, nil},
 	{"git", "git TARGET", "A repository: every object, not only what diffs show; a folder, a bundle, an https or ssh address", (*app).openGit, (*app).gitFlags},
 	{"image", "image TARGET…", "Container images: a registry's reference or pattern (registry.example/team/*), an OCI layout, an archive, - for standard input, docker-daemon:IMAGE", func(a *app, rt *run.Runtime, t []string) (scanners.Source, error) {
-		return &oci.Source{Targets: t, Stdin: a.in, Socket: strings.TrimPrefix(a.getenv("DOCKER_HOST"), "unix://"), Platform: a.platform, Mirrors: a.mirrors, Memory: a.memory(rt)}, nil
+		return &oci.Source{Targets: t, Stdin: a.stdin(), Socket: strings.TrimPrefix(a.getenv("DOCKER_HOST"), "unix://"), Platform: a.platform, Mirrors: a.mirrors, Memory: a.memory(rt)}, nil
 	}, func(a *app, f *pflag.FlagSet) {
 		f.StringVar(&a.platform, "platform", "", "only this `PLATFORM` of an image for several, as linux/arm64 (default all)")
 		f.StringToStringVar(&a.mirrors, "mirror", nil, "ask `REGISTRY=MIRROR[/PREFIX]` first (repeatable)")
 	}},
 	{"path", "path TARGET…", "Files and folders, - for standard input", func(a *app, _ *run.Runtime, t []string) (scanners.Source, error) {
-		return files.Source{Name: "path", Targets: t, Stdin: a.in}, nil
+		return files.Source{Name: "path", Targets: t, Stdin: a.stdin()}, nil
 	}, nil},
 }
 
@@ -108,6 +108,9 @@ func (a *app) runScan(ctx context.Context, rt *run.Runtime, command string, targ
 		return err
 	}
 	defer sink.Close()
+	if command == "scan path" || command == "scan log" {
+		a.meter.measure(targets)
+	}
 	res, err := rt.Scan(ctx, o, sink)
 	if err != nil {
 		return err

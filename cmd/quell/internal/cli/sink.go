@@ -21,6 +21,11 @@ func (a *app) sink(set *rules.Set) (_ report.Sink, err error) {
 			_ = t.Close()
 		}
 	}()
+	a.startMeter()
+	show, err := report.ParseShow(a.show)
+	if err != nil {
+		return nil, err
+	}
 	var taken []string
 	open := func(format, path string) (report.Sink, error) {
 		for _, other := range taken {
@@ -30,9 +35,9 @@ func (a *app) sink(set *rules.Set) (_ report.Sink, err error) {
 		}
 		taken = append(taken, path)
 		if path == stdout {
-			return report.New(format, a.out, set)
+			return report.New(format, a.meter.over(a.out), set, a.style(a.out, show))
 		}
-		return report.File(format, path, set)
+		return report.File(format, path, set, show)
 	}
 	if a.output == "" {
 		a.output = stdout
@@ -50,6 +55,9 @@ func (a *app) sink(set *rules.Set) (_ report.Sink, err error) {
 			return nil, err
 		}
 		t.Others = append(t.Others, s)
+	}
+	if a.meter != nil {
+		t.Others = append(t.Others, found{a.meter})
 	}
 	return report.Redacting(t, a.red), nil
 }

@@ -26,12 +26,12 @@ var formats = []string{"text", "jsonl", "json", "sarif"}
 // Formats lists the names of the renderers.
 func Formats() []string { return slices.Clone(formats) }
 
-// New makes a renderer that writes to w.
-func New(format string, w io.Writer, set *rules.Set) (Sink, error) {
+// New makes a renderer that writes to w. The style is for text.
+func New(format string, w io.Writer, set *rules.Set, style Style) (Sink, error) {
 	b := bufio.NewWriter(w)
 	switch format {
 	case "text":
-		return &text{w: b}, nil
+		return &text{w: b, Style: style}, nil
 	case "jsonl":
 		return &lines{b}, nil
 	case "json":
@@ -84,12 +84,12 @@ func (t Tee) Close() error {
 // File is a sink into a file. Close publishes the report if the last event was a
 // Summary and nothing failed; otherwise the report is not whole, and what was at
 // path stays as it was.
-func File(format, path string, set *rules.Set) (Sink, error) {
+func File(format, path string, set *rules.Set, show Show) (Sink, error) {
 	f, err := output.Create(path, output.Mode)
 	if err != nil {
 		return nil, err
 	}
-	s, err := New(format, f, set)
+	s, err := New(format, f, set, Style{Show: show})
 	if err != nil {
 		f.Discard()
 		return nil, err

@@ -2,50 +2,91 @@ package report
 
 import (
 	"bufio"
-	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
-	"time"
-	"unicode"
 
 	"github.com/quellhq/quell/revokers"
 	"github.com/quellhq/quell/revokers/prove"
 	"github.com/quellhq/quell/rules"
 )
 
+// Numbers of things that are listed one by one unless --show asks for more.
+const (
+	fewOthers  = 10     // neither live nor suspect, or not read
+	fewSuspect = 100    // suspect
+	maxKept    = 10_000 // of each kind that is kept for its place in the order
+)
+
 // text is for people.
 type text struct {
-	w       *bufio.Writer
-	cred    *Credential // the last one, whose verdict may follow
-	verdict *Verdict
+	w *bufio.Writer
+	Style
+	now *entry // the last credential, whose verdicts may follow
+
+	live, suspect, others pile
+	gaps                  []Notice
+	gapKinds              map[string]int64
+	notices               []string
+	held                  []Action
+	acted                 bool
+}
+
+// entry is a credential or a part of one, as it is listed.
+type entry struct {
+	Credential
+	asked   bool
+	verdict Verdict
+	partial bool
+}
+
+// pile keeps what is listed together and counts all of it.
+type pile struct {
+	list  []entry
+	n     int64
+	kinds map[string]map[string]int64 // by state and rule
+}
+
+// add counts an entry and reports whether it is kept.
+func (p *pile) add(e entry, most int) bool {
+	p.n++
+	if p.kinds == nil {
+		p.kinds = map[string]map[string]int64{}
+	}
+	s := e.group()
+	if p.kinds[s] == nil {
+		p.kinds[s] = map[string]int64{}
+	}
+	p.kinds[s][e.Rule]++
+	if len(p.list) >= most {
+		return false
+	}
+	p.list = append(p.list, e)
+	return true
 }
 
 func (t *text) Emit(e Event) error {
 	switch e := e.(type) {
 	case Finding:
 		if e.Partial {
-			fmt.Fprintf(t.w, "%-8s %s  %s  %s\n         masked in part, so nothing can be asked about it · confidence %s\n         at %s\n\n",
-				"partial", e.Kind, e.Rule, Clean(e.Redacted), e.Confidence, Clean(Place(e.Location)))
+			t.next()
+			t.file(entry{Credential: Credential{Ref: e.Ref, Findings: 1, Locations: []rules.Location{e.Location}}, partial: true})
 		}
 	case Credential:
-		t.flush()
-		t.cred = &e
+		t.next()
+		t.now = &entry{Credential: e}
 	case Verdict:
 		// Several instances can have been asked: Live counts, then Dead.
-		if v := t.verdict; v == nil || v.Fingerprint != e.Fingerprint || v.Liveness == revokers.Unknown || e.Liveness == revokers.Live {
-			t.verdict = &e
+		if n := t.now; n != nil && n.Fingerprint == e.Fingerprint && (!n.asked || n.verdict.Liveness == revokers.Unknown || e.Liveness == revokers.Live) {
+			n.asked, n.verdict = true, e
 		}
 	case Action:
-		t.flush()
-		t.action(e)
+		t.next()
+		t.act(e)
 	case Notice:
-		t.flush()
-		mark := "notice"
-		if e.Incomplete {
-			mark = "not read"
-		}
-		fmt.Fprintf(t.w, "%s: %s\n", mark, Clean(e.Message))
+		t.next()
+		t.notice(e)
 	case Summary:
 		t.flush()
 		t.summary(e)
@@ -53,202 +94,182 @@ func (t *text) Emit(e Event) error {
 	return nil
 }
 
-// flush writes the last credential with its verdict.
-func (t *text) flush() {
-	if t.cred == nil {
+// next files the last credential.
+func (t *text) next() {
+	if n := t.now; n != nil {
+		t.now = nil
+		t.file(*n)
+	}
+}
+
+// file puts an entry where it will be listed. Of its places only those that are
+// listed are kept.
+func (t *text) file(e entry) {
+	e.Findings = max(e.Findings, len(e.Locations))
+	e.Locations = slices.Clone(e.Locations[:min(len(e.Locations), maxPlaces)])
+	switch {
+	case e.asked && e.verdict.Liveness == revokers.Live:
+		t.keep(&t.live, e, maxKept, true)
+	case e.suspect() && !t.Show.Live:
+		t.keep(&t.suspect, e, maxKept, t.Show.All || t.Show.Suspect)
+	default:
+		most := fewOthers
+		switch {
+		case t.Show.All:
+			most = maxKept
+		case t.Show.Live, t.Show.Suspect:
+			most = 0
+		}
+		t.keep(&t.others, e, most, t.Show.All)
+	}
+}
+
+// keep adds an entry to a pile. One that is more than the pile keeps is listed out of
+// its order, if it has to be listed, else summed up.
+func (t *text) keep(p *pile, e entry, most int, list bool) {
+	if !p.add(e, most) && list {
+		t.credential(e, short(e.Fingerprint))
+		p.listed(e)
+	}
+}
+
+// listed takes an entry out of the sum.
+func (p *pile) listed(e entry) {
+	s := e.group()
+	if p.kinds[s][e.Rule]--; p.kinds[s][e.Rule] == 0 {
+		delete(p.kinds[s], e.Rule)
+	}
+}
+
+// suspect reports a credential that is not live for all that is known, and that
+// --fail-on suspect counts.
+func (e entry) suspect() bool {
+	return e.Confidence == rules.High && e.Kind != rules.KindPublic && (!e.asked || e.verdict.Liveness != revokers.Dead) && (e.Offline.State != rules.OfflineExpired || e.Renewable)
+}
+
+func (t *text) notice(n Notice) {
+	if !n.Incomplete {
+		t.notices = append(t.notices, Clean(n.Message))
+		if t.acted || t.live.n+t.suspect.n+t.others.n == 0 {
+			t.flushNotices()
+		}
 		return
 	}
-	c, v, asked := *t.cred, Verdict{}, t.verdict != nil && t.verdict.Fingerprint == t.cred.Fingerprint
-	if asked {
-		v = *t.verdict
+	if t.gapKinds == nil {
+		t.gapKinds = map[string]int64{}
 	}
-	t.cred, t.verdict = nil, nil
-	state := "not asked"
-	if asked {
-		state = strings.ToUpper(v.Liveness.String())
-		if v.Reason != "" {
-			state += " (" + string(v.Reason) + ")"
-		}
-	} else if c.Offline.State == rules.OfflineExpired {
-		state = "expired"
-		if c.Renewable {
-			state = "renewable"
-		}
+	t.gapKinds[n.Kind] += max(n.Count, 1)
+	if len(t.gaps) <= fewOthers || t.Show.Incomplete && len(t.gaps) < maxKept {
+		t.gaps = append(t.gaps, n)
+	} else if t.Show.Incomplete {
+		t.gap(n)
 	}
-	fmt.Fprintf(t.w, "%-8s %s  %s  %s\n", state, c.Kind, c.Rule, Clean(c.Redacted))
-	if s := c.Secret; s != "" {
-		fmt.Fprintf(t.w, "         value %s\n", Clean(s))
-	}
-	fmt.Fprintf(t.w, "         %s · confidence %s", c.Fingerprint, c.Confidence)
-	if c.Cookie != "" {
-		fmt.Fprintf(t.w, " · cookie %s", Clean(c.Cookie))
-	}
-	if v.Host != "" {
-		fmt.Fprintf(t.w, " · asked %s", v.Host)
-	}
-	fmt.Fprintln(t.w)
-	if len(v.Identity) > 0 {
-		fmt.Fprintf(t.w, "         %s\n", Clean(pairs(v.Identity)))
-	}
-	if exp := cmp.Or(v.Expires, c.Offline.Expires); exp != nil {
-		fmt.Fprintf(t.w, "         expires %s\n", exp.Format(time.RFC3339))
-	}
-	if f := c.Token; f != nil && (f.Issuer != "" || f.Type != "") {
-		what := cmp.Or(f.Type, "token")
-		if f.Issuer != "" {
-			what += " of " + f.Issuer
-		}
-		fmt.Fprintf(t.w, "         claims: %s\n", Clean(what))
-		if f.Kill != "" {
-			fmt.Fprintf(t.w, "         ended by: %s\n", f.Kill)
-		}
-	}
-	if c.Group != "" && c.Group != c.Fingerprint {
-		fmt.Fprintf(t.w, "         %s of the session of %s", c.Role, c.Group)
-		if c.Renewable {
-			fmt.Fprint(t.w, ", whose refresh token makes new ones")
-		}
-		fmt.Fprintln(t.w)
-	}
-	if asked && v.Liveness == revokers.Unknown && v.Detail != "" {
-		fmt.Fprintf(t.w, "         %s\n", Clean(v.Detail))
-	}
-	if asked && v.Remedy != "" {
-		fmt.Fprintf(t.w, "         next: %s\n", Clean(v.Remedy))
-	}
-	for i, l := range c.Locations {
-		if i == 5 {
-			fmt.Fprintf(t.w, "         … and %d places more\n", max(c.Findings, len(c.Locations))-i)
-			break
-		}
-		fmt.Fprintf(t.w, "         at %s", Clean(Place(l)))
-		if i < len(c.Inside) && len(c.Inside[i]) > 0 {
-			fmt.Fprintf(t.w, " · inside %s", strings.Join(c.Inside[i], ", "))
-		}
-		fmt.Fprintln(t.w)
-	}
-	fmt.Fprintln(t.w)
 }
 
-// Place writes a location on one line.
-func Place(l rules.Location) string {
-	var b strings.Builder
-	if l.Path != "" {
-		b.WriteString(l.Path)
+func (t *text) gap(n Notice) {
+	fmt.Fprintf(t.w, "%s %s\n", t.paint(yellow, "not read:"), t.wrap(10, 10, Clean(n.Message)))
+}
+
+func (t *text) flushNotices() {
+	for _, n := range t.notices {
+		fmt.Fprintf(t.w, "%s %s\n", t.paint(yellow, "notice:"), t.wrap(8, 8, n))
+	}
+	t.notices = nil
+}
+
+// flush lists what was kept.
+func (t *text) flush() {
+	t.next()
+	t.flushHeld()
+	most := fewSuspect
+	if t.Show.All || t.Show.Suspect {
+		most = maxKept
+	}
+	ids := t.ids()
+	t.pile(&t.live, maxKept, ids)
+	t.pile(&t.suspect, most, ids)
+	if t.others.n > fewOthers && !t.Show.All {
+		t.others.list = nil
+	}
+	t.pile(&t.others, maxKept, ids)
+	if len(t.gaps) <= fewOthers || t.Show.Incomplete {
+		for _, g := range t.gaps {
+			t.gap(g)
+		}
 	} else {
-		b.WriteString(l.Artifact)
-	}
-	fmt.Fprintf(&b, ":%d:%d", l.Line, l.Column)
-	if l.Commit != "" {
-		fmt.Fprintf(&b, " commit %s", l.Commit[:min(12, len(l.Commit))])
-	}
-	if l.Layer != "" {
-		fmt.Fprintf(&b, " layer %s", strings.TrimPrefix(l.Layer, "sha256:")[:min(12, len(strings.TrimPrefix(l.Layer, "sha256:")))])
-	}
-	if l.Step != "" {
-		fmt.Fprintf(&b, " step %q", l.Step)
-	}
-	if l.Group != "" {
-		fmt.Fprintf(&b, " group %q", l.Group)
-	}
-	for _, k := range []string{"repository", "author", "date", "refs", "in_head", "kept_by", "also", "row", "field", "deleted", "overwritten", "created_by"} {
-		if v := l.Notes[k]; v != "" {
-			fmt.Fprintf(&b, " · %s %s", strings.ReplaceAll(k, "_", " "), v)
+		var parts []string
+		n := int64(0)
+		for _, k := range slices.SortedFunc(maps.Keys(t.gapKinds), byCount(t.gapKinds)) {
+			n += t.gapKinds[k]
+			parts = append(parts, Number(t.gapKinds[k])+" "+strings.ReplaceAll(k, "_", " "))
 		}
+		t.para(yellow, Number(n)+" not read:", cut(parts, 6, "kind")+" (--show incomplete lists them)")
+		t.para(plain, "  as", Clean(t.gaps[0].Message))
 	}
-	return b.String()
+	t.gaps, t.gapKinds = nil, nil
+	t.flushNotices()
 }
 
-func pairs(m map[string]string) string {
-	keys := make([]string, 0, len(m))
-	for k := range m {
-		keys = append(keys, k)
+// ids shortens the ids of what is listed.
+func (t *text) ids() func(string) string {
+	var all []string
+	for _, p := range []*pile{&t.live, &t.suspect, &t.others} {
+		for _, e := range p.list {
+			all = append(all, e.Fingerprint)
+		}
 	}
-	slices.Sort(keys)
-	out := make([]string, len(keys))
-	for i, k := range keys {
-		out[i] = k + " " + m[k]
-	}
-	return strings.Join(out, " · ")
+	return ShortIDs(all)
 }
 
-func (t *text) action(a Action) {
-	what := a.Action
-	if a.Outcome != "" {
-		what = string(a.Outcome)
+func short(id string) string { return id[:min(8, len(id))] }
+
+// pile lists the first of a pile and sums up what is left.
+func (t *text) pile(p *pile, most int, ids func(string) string) {
+	for _, e := range p.list[:min(len(p.list), most)] {
+		t.credential(e, ids(e.Fingerprint))
+		p.listed(e)
 	}
-	fmt.Fprintf(t.w, "%-12s %s  %s  %s", strings.ToUpper(what), a.Kind, a.Rule, Clean(a.Redacted))
-	if a.Host != "" {
-		fmt.Fprintf(t.w, "  at %s", a.Host)
-	}
-	fmt.Fprintf(t.w, "\n             %s", a.Fingerprint)
-	if a.Item > 0 {
-		fmt.Fprintf(t.w, "  (item %d)", a.Item)
-	}
-	fmt.Fprintln(t.w)
-	line := func(label, s string) {
-		if s != "" {
-			fmt.Fprintf(t.w, "             %s: %s\n", label, Clean(s))
+	summed := false
+	for _, state := range slices.Sorted(maps.Keys(p.kinds)) {
+		kinds := p.kinds[state]
+		var parts []string
+		n := int64(0)
+		for _, k := range slices.SortedFunc(maps.Keys(kinds), byCount(kinds)) {
+			n += kinds[k]
+			parts = append(parts, Number(kinds[k])+" "+k)
+		}
+		if n > 0 {
+			t.para(bold, Number(n)+" "+state+":", cut(parts, 6, "rule")+" (--show all lists them)")
+			summed = true
 		}
 	}
-	line("held", a.Held)
-	if a.Tier != "" {
-		line("tier", fmt.Sprintf("%s, ends %s, %s", a.Tier, a.Scope, map[bool]string{true: "reversible", false: "irreversible"}[a.Reversible]))
+	if summed {
+		fmt.Fprintln(t.w)
 	}
-	line("collateral", a.Collateral)
-	line("not provable", a.Unprovable)
-	for _, r := range a.Requests {
-		line("request", r.Method+" "+r.URL)
-		for _, k := range slices.Sorted(keys(r.Header)) {
-			line("  header", k+": "+r.Header[k])
-		}
-		if len(r.Body) > 0 {
-			line("  body", string(r.Body))
-		}
-	}
-	if a.Rotation != nil {
-		line("rotated", a.Rotation.Where+" ("+a.Rotation.Detail+")")
-	}
-	if a.Receipt != nil {
-		said := "refused"
-		if a.Receipt.Accepted {
-			said = "accepted"
-		}
-		if a.Receipt.Status != 0 {
-			said += fmt.Sprintf(" (%d)", a.Receipt.Status)
-		}
-		line("issuer's claim", strings.TrimSpace(said+" "+a.Receipt.Detail))
-	}
-	line("proof", a.Detail)
-	if a.Outcome == prove.Confirmed {
-		line("positive control", a.Control)
-		line("looks", fmt.Sprintf("%d; chance that a stale replica of ten was missed: %.1f %%", a.Looks, 100*a.ReplicaRisk))
-	}
-	if a.Seconds > 0 {
-		line("took", fmt.Sprintf("%.1f s from the kill to the end of the proof", a.Seconds))
-	}
-	for _, d := range a.Derived {
-		line("also", fmt.Sprintf("%s %s of the same subject: %s (%s)", d.Kind, d.Redacted, d.Liveness, d.Reason))
-	}
-	if a.Outcome != prove.Confirmed && a.Outcome != prove.AlreadyDead {
-		line("next", a.Remedy)
-	}
-	fmt.Fprintln(t.w)
+	*p = pile{}
 }
 
-func keys(m map[string]string) func(func(string) bool) {
-	return func(yield func(string) bool) {
-		for k := range m {
-			if !yield(k) {
-				return
-			}
+func byCount(n map[string]int64) func(a, b string) int {
+	return func(a, b string) int {
+		if n[a] != n[b] {
+			return int(max(min(n[b]-n[a], 1), -1))
 		}
+		return strings.Compare(a, b)
 	}
+}
+
+// para prints a label and a text after it, wrapped.
+func (t *text) para(c colour, label, s string) {
+	at := len(label) + 1
+	fmt.Fprintf(t.w, "%s %s\n", t.paint(c, label), t.wrap(at, min(at, indent), s))
 }
 
 func (t *text) summary(s Summary) {
+	line := func(c colour, format string, args ...any) {
+		fmt.Fprintln(t.w, t.paint(c, t.wrap(0, 2, fmt.Sprintf(format, args...))))
+	}
 	if s.Artifacts > 0 {
-		fmt.Fprintf(t.w, "%d artifacts, %s read in %.1f s\n", s.Artifacts, size(s.Bytes), s.Seconds)
+		line(plain, "%s, %s read in %.1f s", Count(s.Artifacts, "artifact"), Size(s.Bytes), s.Seconds)
 	}
 	if len(s.Outcomes) > 0 {
 		var parts []string
@@ -257,56 +278,54 @@ func (t *text) summary(s Summary) {
 				parts = append(parts, fmt.Sprintf("%d %s", n, o))
 			}
 		}
-		fmt.Fprintf(t.w, "%s\n", strings.Join(parts, ", "))
+		line(bold, "%s", strings.Join(parts, ", "))
 	} else {
-		fmt.Fprintf(t.w, "%d credentials in %d places: %d live, %d dead, %d unknown\n", s.Credentials, s.Findings, s.Live, s.Dead, s.Unknown)
+		c := bold
+		if s.Live > 0 {
+			c = red
+		}
+		line(c, "%s in %s: %s live, %s dead, %s unknown", Count(int64(s.Credentials), "credential"), Count(int64(s.Findings), "place"), Number(int64(s.Live)), Number(int64(s.Dead)), Number(int64(s.Unknown)))
 	}
-	if s.Unanswered > 0 {
-		fmt.Fprintf(t.w, "UNANSWERED: %d credentials could not be judged; this is not a clean result\n", s.Unanswered)
+	if n := int64(s.Unanswered); n > 0 {
+		line(yellow, "UNANSWERED: %s could not be judged; this is not a clean result", Count(n, "credential"))
 	}
-	if s.Hidden > 0 {
-		fmt.Fprintf(t.w, "%d findings of lower confidence are not shown (--confidence low)\n", s.Hidden)
+	if n := int64(s.Hidden); n > 0 {
+		line(plain, "%s of lower confidence %s not shown (--confidence low)", Count(n, "finding"), isAre(n))
 	}
-	if s.Suppressed > 0 {
-		fmt.Fprintf(t.w, "%d findings are suppressed by their path: vendored code, lock files, binaries\n", s.Suppressed)
+	if n := s.Suppressed; n > 0 {
+		line(plain, "%s %s suppressed by %s path: vendored code, lock files, binaries", Count(n, "finding"), isAre(n), itsTheir(n))
 	}
-	if s.Allowed > 0 {
-		fmt.Fprintf(t.w, "%d findings are suppressed by markers in the text or by the allow-list\n", s.Allowed)
+	if n := s.Allowed; n > 0 {
+		line(plain, "%s %s suppressed by markers in the text or by the allow-list", Count(n, "finding"), isAre(n))
 	}
-	if s.Incomplete > 0 {
-		fmt.Fprintf(t.w, "INCOMPLETE: %d things could not be read; this is not a clean result\n", s.Incomplete)
+	if n := int64(s.Incomplete); n > 0 {
+		line(yellow, "INCOMPLETE: %s could not be read; this is not a clean result", Count(n, "thing"))
 	}
 }
 
-func size(n int64) string {
+func isAre(n int64) string {
+	if n == 1 {
+		return "is"
+	}
+	return "are"
+}
+
+func itsTheir(n int64) string {
+	if n == 1 {
+		return "its"
+	}
+	return "their"
+}
+
+// Size is a number of bytes in the unit that a person would use.
+func Size(n int64) string {
 	switch {
 	case n >= 1<<30:
 		return fmt.Sprintf("%.1f GiB", float64(n)/(1<<30))
 	case n >= 1<<20:
 		return fmt.Sprintf("%.1f MiB", float64(n)/(1<<20))
 	}
-	return fmt.Sprintf("%d bytes", n)
-}
-
-// Clean makes a stranger's text safe for a terminal and a log: control
-// characters, line breaks and bidirectional overrides become escapes.
-func Clean(s string) string {
-	if !strings.ContainsFunc(s, unsafeRune) {
-		return s
-	}
-	var b strings.Builder
-	for _, r := range s {
-		if unsafeRune(r) {
-			fmt.Fprintf(&b, "\\u%04x", r)
-		} else {
-			b.WriteRune(r)
-		}
-	}
-	return b.String()
-}
-
-func unsafeRune(r rune) bool {
-	return unicode.IsControl(r) || unicode.Is(unicode.Cf, r) || r == '\u2028' || r == '\u2029' || r == unicode.ReplacementChar
+	return Count(n, "byte")
 }
 
 func (t *text) Close() error {

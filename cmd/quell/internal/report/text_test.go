@@ -28,7 +28,7 @@ func TestHostileTextReachesNoTerminal(t *testing.T) {
 	}
 	for _, format := range Formats() {
 		var b bytes.Buffer
-		s, err := New(format, &b, &rules.Set{})
+		s, err := New(format, &b, &rules.Set{}, Style{Width: 60, Color: false, Show: Show{All: true, Incomplete: true}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -72,7 +72,7 @@ func TestAReportFileIsWholeOrAsItWas(t *testing.T) {
 				if err := os.WriteFile(p, []byte("old"), 0o600); err != nil {
 					t.Fatal(err)
 				}
-				f, err := File(format, p, &rules.Set{})
+				f, err := File(format, p, &rules.Set{}, Show{})
 				if err != nil {
 					t.Fatal(err)
 				}

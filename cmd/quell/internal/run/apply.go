@@ -45,6 +45,7 @@ type Applier struct {
 	// value ends at once, and consumers have none until the rotation is done.
 	RevokeFirst bool
 	Progress    func(string)
+	Watch       *Watch // may be nil
 	// Lease is how long an incident is held without a renewal; zero means 15
 	// seconds. It is renewed three times as often.
 	Lease time.Duration

@@ -20,6 +20,7 @@ type Checker struct {
 	Set       *rules.Set
 	Instances issuer.Instances
 	Verifier  revokers.Verifier
+	Watch     *Watch // may be nil
 	Asker     *guard.Asker
 	// Canary reports whether a credential must never be sent anywhere.
 	Canary func(credential.Credential) bool
@@ -68,6 +69,7 @@ const atOneIssuer = 4
 // that look-alikes cannot use up an issuer's limit. each is called with every
 // result as it arrives, one at a time. The results are in the order of creds.
 func (k *Checker) Check(ctx context.Context, creds []credential.Credential, each func(int, Checked)) ([]Checked, error) {
+	k.Watch.toAsk(len(creds))
 	limit := k.Time
 	if limit == 0 {
 		limit = 10 * time.Minute
@@ -102,6 +104,7 @@ func (k *Checker) Check(ctx context.Context, creds []credential.Credential, each
 					if ctx.Err() == nil && until.Err() != nil {
 						outOfTime(&c)
 					}
+					k.Watch.asked()
 					mu.Lock()
 					out[i] = c
 					if each != nil {

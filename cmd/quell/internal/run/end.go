@@ -286,7 +286,7 @@ func (r *applying) step(ctx context.Context, w *item, s revokers.Step, rot revok
 	r.mu.Lock()
 	r.kills[w.it.Fingerprint] = true
 	r.mu.Unlock()
-	r.progress("rotating %s %s: %s", w.it.Rule, w.it.Redacted, s.Name)
+	r.progress("rotating %s %s: %s", short(w.it.Fingerprint), w.it.Rule, s.Name)
 	if err := rot.Do(ctx, w.target, s, nil); err != nil {
 		state, err2 := rot.Did(context.WithoutCancel(ctx), w.target, s, mark)
 		if err2 != nil || state != revokers.Done {

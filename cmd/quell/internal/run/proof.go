@@ -60,7 +60,8 @@ func (r *applying) confirm(ctx context.Context, w *item) prove.Confirmation {
 	if t.Rule.RequestsMax > 0 {
 		s.Limit = s.Looks
 	}
-	r.progress("confirming %s %s at %s, up to %s", w.it.Rule, w.it.Redacted, t.Host(), s.Settle)
+	r.progress("confirming %s %s at %s, up to %s", short(w.it.Fingerprint), w.it.Rule, t.Host(), s.Settle)
+	defer r.Watch.confirm(s.Settle)()
 	return r.Prover.Confirm(ctx, prove.Kill{Target: t, Endpoint: endpoint, Attempted: r.attempted(w), Sent: w.sent, Before: w.before}, s)
 }
 

@@ -60,6 +60,8 @@ type Options struct {
 	ProbeTime time.Duration
 	// Redactor is the one that the caller's sinks use.
 	Redactor *report.Redactor
+	// Watch counts what the run does while it does it; may be nil.
+	Watch *Watch
 	// Progress gets messages for a person who waits.
 	Progress func(message string)
 	// Now is the clock.
@@ -282,6 +284,7 @@ func (r *Runtime) Checker() *Checker {
 			return canary(c.Fingerprint) || slices.ContainsFunc(c.Secret.Spellings(), func(s credential.Secret) bool { return canary(r.Keys.Fingerprint.Fingerprint(s)) })
 		},
 		Time:    r.options.ProbeTime,
+		Watch:   r.options.Watch,
 		Offline: r.options.Offline,
 	}
 }
@@ -320,6 +323,7 @@ func (r *Runtime) Applier(led *ledger.Ledger, breakGlass string) (*Applier, erro
 		Actor:      r.Actor(),
 		NoKill:     r.noKill(),
 		Switch:     r.Switch,
+		Watch:      r.options.Watch,
 		Progress:   func(s string) { r.options.Progress(report.Clean(s)) },
 	}, nil
 }

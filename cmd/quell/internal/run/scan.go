@@ -6,7 +6,6 @@ package run
 import (
 	"context"
 	"errors"
-	"fmt"
 	"maps"
 	"slices"
 	"time"
@@ -167,6 +166,7 @@ func (s *scan) source(ctx context.Context, src scanners.Source) bool {
 		NoMarkers: s.NoMarkers,
 		Seen:      s.Redactor.Add,
 		Finished:  st.finished,
+		Watch:     s.options.Watch.read(),
 		Openers:   []scanners.Opener{sqlite.Opener()},
 		Unpacker:  archive.New(archive.DefaultLimits),
 	}
@@ -213,13 +213,13 @@ func (s *scan) report(ctx context.Context) {
 		s.emit(n)
 	}
 	for _, why := range slices.Sorted(maps.Keys(s.accepted)) {
-		s.emit(report.Notice{Message: fmt.Sprintf("%d things were not read, which is accepted: %s", s.accepted[why], why)})
+		s.emit(report.Notice{Message: report.Count(int64(s.accepted[why]), "thing") + " not read, which is accepted: " + why})
 	}
 	for _, n := range SelfHostedHints(s.Rules, s.refused) {
 		s.emit(n)
 	}
 	for _, why := range slices.Sorted(maps.Keys(s.unjudged)) {
-		s.emit(report.Notice{Message: fmt.Sprintf("%d credentials were not judged, which is accepted: %s", s.unjudged[why], why)})
+		s.emit(report.Notice{Message: report.Count(int64(s.unjudged[why]), "credential") + " not judged, which is accepted: " + why})
 	}
 	s.end()
 }
