@@ -83,41 +83,48 @@ func New(set *rules.Set) *Engine {
 			list = append(list, r)
 		}
 	}
-	t, exact := load(builtinTables, list)
-	if !exact {
-		t = build(list, t)
+	known, err := builtinPlaces()
+	if err != nil {
+		known = nil // analysed anew; a test holds that the files can be read
 	}
+	var grams []gramEntry
 	for i, r := range list {
-		x := t.Rules[i]
-		c := &compiled{Rule: r, slow: x.Slow, allow: allowlists(r.Allowlists)}
-		c.always = x.Slow && (len(r.Keywords) == 0 || slices.ContainsFunc(r.Keywords, func(k string) bool { return len(k) < gramLen }))
+		x, ok := known[keyOf(r)]
+		if !ok {
+			x = analysisOf(r)
+		}
+		c := &compiled{Rule: r, slow: x.slow, allow: allowlists(r.Allowlists)}
+		c.always = x.slow && (len(r.Keywords) == 0 || slices.ContainsFunc(r.Keywords, func(k string) bool { return len(k) < gramLen }))
 		c.matcher = sync.OnceValue(func() *matcher { return newMatcher(r.Regex.String()) })
 		e.rules = append(e.rules, c)
 		if c.slow {
 			e.slow = append(e.slow, i)
 		}
-		for n, a := range x.Anchors {
-			p := placed{rule: i, literals: a.Literals, before: a.Before.extent(), after: a.After.extent(), leading: a.Leading, bound: a.Bound, least: a.Least,
-				head: a.Head.head(), needle: halves(a.Needle)}
-			if x.Slow {
+		for n, a := range x.anchors {
+			p := placed{rule: i, literals: a.literals, before: a.before, after: a.after, leading: a.leading, bound: a.bound, least: a.least,
+				head: a.head, needle: halves(a.needle)}
+			if x.slow {
 				p.keyword = []byte(r.Keywords[n])
 			}
 			p.quiet = r.Random || r.Provider == nil && !p.leading
 			p.rest = sync.OnceValue(func() (x rest) {
-				x.prog, x.ahead = program(r.Regex.String(), a.Path, a.Elem)
+				x.prog, x.ahead = program(r.Regex.String(), a.path, a.elem)
 				return x
 			})
+			id := uint16(len(e.anchors))
+			for _, g := range a.grams {
+				grams = append(grams, gramEntry{gram: g.gram, anchor: id, off: int8(g.off), bound: a.bound})
+				if g.off < 0 && (len(e.atStart) == 0 || e.atStart[len(e.atStart)-1] != id) {
+					e.atStart = append(e.atStart, id)
+				}
+			}
 			e.anchors = append(e.anchors, p)
 			c.leads = c.leads || p.leading
 		}
 	}
-	grams := make([]gramEntry, len(t.Entries))
-	for i, x := range t.Entries {
-		grams[i] = gramEntry{gram: x.Gram, anchor: x.Anchor, off: int8(x.Off), bound: e.anchors[x.Anchor].bound}
-		grams[i].behead(e.anchors[x.Anchor].literals)
-		if x.Off < 0 && !slices.Contains(e.atStart, x.Anchor) {
-			e.atStart = append(e.atStart, x.Anchor)
-		}
+	grams = sortGrams(grams)
+	for i := range grams {
+		grams[i].behead(e.anchors[grams[i].anchor].literals)
 	}
 	e.grams = newGramTable(e.mark(grams))
 	return e

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"cmp"
 	"encoding/binary"
-	"maps"
 	"math/bits"
 	"slices"
 
@@ -118,18 +117,24 @@ var cuts = func() (t [256]bool) {
 	return t
 }()
 
-type gramSet map[gramEntry]struct{}
-
-// sorted lists the entries as a table has them.
-func (s gramSet) sorted() []gramEntry {
-	out := slices.Collect(maps.Keys(s))
-	slices.SortFunc(out, gramEntry.compare)
+// sortGrams sorts entries, which are in the order of their anchors and places, as a table has them.
+func sortGrams(list []gramEntry) []gramEntry {
+	order := make([]uint64, len(list))
+	for i, e := range list {
+		order[i] = uint64(e.gram*hashMul)<<32 | uint64(i)
+	}
+	slices.Sort(order)
+	out := make([]gramEntry, len(list))
+	for i, o := range order {
+		out[i] = list[uint32(o)]
+	}
 	return out
 }
 
-// compare gives the order that entries have in a table: by hash, gram, anchor and place.
+// compare gives the order that entries have in a table: by hash, gram, anchor and place. The
+// product that the hash is taken from differs for each gram.
 func (e gramEntry) compare(o gramEntry) int {
-	return cmp.Or(cmp.Compare(gramHash(e.gram), gramHash(o.gram)), cmp.Compare(e.gram, o.gram), cmp.Compare(e.anchor, o.anchor), cmp.Compare(e.off, o.off))
+	return cmp.Or(cmp.Compare(e.gram*hashMul, o.gram*hashMul), cmp.Compare(e.anchor, o.anchor), cmp.Compare(e.off, o.off))
 }
 
 // newGramTable makes a table of sorted entries.
