@@ -59,6 +59,7 @@ func Bind(set *rules.Set, all issuer.Instances, c credential.Credential) Binding
 	}
 	matched := slices.ContainsFunc(fit, match)
 	for _, i := range fit {
+		i = i.For(r.ID)
 		t := Target{Credential: c, Rule: r, Instance: i, Named: named == 1 && i.Cookie != "" && i.Cookie == c.Cookie, Related: related(all, i)}
 		if matched && !match(i) || otherAccount(i, c) {
 			out.Skipped = append(out.Skipped, t)

@@ -68,8 +68,29 @@ type Step struct {
 	// Where is the place in the store where consumers read the replacement.
 	Where string `json:"where,omitempty"`
 	Note  string `json:"note,omitempty"`
-	// Issues is set if the step makes a new secret.
+	// Issues is set if the step makes a new secret, and Needs if it writes the one
+	// that an earlier step made.
 	Issues bool `json:"issues,omitempty"`
+	Needs  bool `json:"needs,omitempty"`
+	// Ends is set if the step is what ends the old credential, or a part of that.
+	Ends bool `json:"ends,omitempty"`
+	// Repeats is set if a request of the step that arrives late or twice does no
+	// more than one.
+	Repeats bool `json:"repeats,omitempty"`
+	// After is set for a step that is taken once the old credential is proven dead
+	// and the new one live.
+	After bool `json:"after,omitempty"`
+	// Collateral says what else the step ends, if anything.
+	Collateral string `json:"collateral,omitempty"`
+	// Order is the step's place among those of several rotators.
+	Order int `json:"-"`
+}
+
+// A Replacer knows what replaced a target: a Rotator whose steps write the new
+// value where it can be read again.
+type Replacer interface {
+	// Replacement returns the value that consumers read now.
+	Replacement(ctx context.Context, t Target) (credential.Secret, error)
 }
 
 // State is what a store shows about a step after a crash.

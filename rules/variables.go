@@ -39,7 +39,7 @@ var Variables = []string{
 }
 
 // settings are what a probe or revocation may need the operator to give.
-var settings = []string{"probe_path", "logout_path", "live_marker", "dead_marker", "login_path", "csrf", "user", "namespace", "admin", "client", "client.secret"}
+var settings = []string{"probe_path", "logout_path", "live_marker", "dead_marker", "login_path", "csrf", "user", "namespace", "revoke_orphan", "admin", "client", "client.secret"}
 
 // Functions follow a variable after a dot.
 //

@@ -42,6 +42,9 @@ type Instance struct {
 	// shows that probes reach the issuer and that it still accepts something.
 	Controls []Control
 	Rotate   *Rotation
+	// Rotations are for credentials of one rule each; Rotate is for all others.
+	Rotations []*Rotation
+	Login     *Login // how quell signs in at a Vault; nil: by Admin
 
 	Network Network
 	fresh   bool
@@ -53,14 +56,6 @@ type Control struct {
 	Rule   string
 	Secret credential.Secret
 	Parts  map[string]credential.Secret
-}
-
-// Rotation names the place in Vault for the replacement of a credential of an instance.
-type Rotation struct {
-	Vault      string            // the URL of a Vault instance
-	StaticRole string            // mount/role of the database engine
-	KV         string            // mount/path#field of a KV v2 secret
-	Value      credential.Secret // the new value for KV
 }
 
 // Host returns the instance's host, with its port unless that is the scheme's default.

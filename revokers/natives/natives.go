@@ -41,6 +41,7 @@ type Config struct {
 // rules file names is in it, and every native in it is named by a rules file.
 func New(c Config) *Registry {
 	issuers := &oauth.Issuers{Doer: c.Doer}
+	vaults := vault.Rotator{Doer: c.Doer, Key: c.Key}
 	return &Registry{
 		doer: c.Doer,
 		verifiers: map[string]revokers.Verifier{
@@ -50,6 +51,7 @@ func New(c Config) *Registry {
 			"oauth-token":                oauth.Token{Issuers: issuers},
 			"postgres-login":             postgres.Login{Offline: c.Offline},
 			"vault-token":                vault.Token{Doer: c.Doer},
+			"vault-secret-id":            vault.SecretID{Rotator: vaults},
 		},
 		revokers: map[string]revokers.Revoker{
 			"aws-deactivate":       aws.Status{Doer: c.Doer},
@@ -58,13 +60,14 @@ func New(c Config) *Registry {
 			"google-disable-key":   gcp.Disable{Doer: c.Doer},
 			"oauth-revoke":         oauth.Revoke{Issuers: issuers},
 			"vault-revoke-self":    vault.RevokeSelf{Doer: c.Doer},
+			"vault-revoke-orphan":  vault.RevokeOrphan{Doer: c.Doer},
 			"web-logout":           interp.Logout{Doer: c.Doer, Method: http.MethodPost},
 			"web-logout-get":       interp.Logout{Doer: c.Doer, Method: http.MethodGet},
 			// Django compares a cookie with a field and knows neither by itself:
 			// https://docs.djangoproject.com/en/stable/ref/csrf/#how-it-works
 			"django-logout": interp.Logout{Doer: c.Doer, Method: http.MethodPost, CSRF: "double:csrftoken", To: "form:csrfmiddlewaretoken"},
 		},
-		rotator: vault.Rotator{Doer: c.Doer, Key: c.Key},
+		rotator: rotators{vaults},
 	}
 }
 

@@ -79,22 +79,45 @@ func said(r *api.ResponseError) string {
 	return strings.Join(out, ": ")
 }
 
+// notKnown marks that Vault does not know an accessor or a lease.
+type notKnown struct{ error }
+
+func (e *notKnown) Unwrap() error { return e.error }
+
+// unknown reports whether Vault answered that it does not know what was asked about.
+func unknown(r *api.ResponseError) bool {
+	all := strings.Join(r.Errors, "; ")
+	for _, p := range []string{"invalid accessor", "invalid lease", "failed to find accessor entry", "lease not found"} {
+		if strings.Contains(all, p) {
+			return true
+		}
+	}
+	return false
+}
+
 // reason keeps Vault's known phrases and drops the request.
 func reason(op string, err error) error {
 	var r *api.ResponseError
 	switch {
 	case err == nil:
-		return fmt.Errorf("%s: Vault has no such path", op)
+		return fmt.Errorf("%s: Vault answered without data: there is no such path, or a proxy answered", op)
 	case errors.Is(err, api.ErrSecretNotFound):
 		return fmt.Errorf("%s: Vault has no such secret", op)
+	case errors.As(err, &r) && unknown(r):
+		return &notKnown{fmt.Errorf("%s: Vault does not know it (%w)", op, revokers.ErrRefused)}
 	case errors.As(err, &r) && r.StatusCode == http.StatusForbidden:
-		return fmt.Errorf("%s: permission denied (%w)", op, revokers.ErrRefused)
-	case errors.As(err, &r) && r.StatusCode >= 400 && r.StatusCode < 500:
+		return fmt.Errorf("%s: permission denied (%w) (quell: hint: quell vault policy prints what quell needs)", op, revokers.ErrRefused)
+	case errors.As(err, &r) && r.StatusCode >= 400 && r.StatusCode < 500 && r.StatusCode != 472 && r.StatusCode != 473:
 		return fmt.Errorf("%s: %s (%w)", op, said(r), revokers.ErrRefused)
 	case errors.As(err, &r):
 		return fmt.Errorf("%s: %s", op, said(r))
 	}
 	return fmt.Errorf("%s: no answer from Vault", op)
+}
+
+// withStatus stores the status of the next answer.
+func withStatus(c *api.Client, status *int) *api.Client {
+	return c.WithResponseCallbacks(func(r *api.Response) { *status = r.StatusCode })
 }
 
 func text(v any) string {

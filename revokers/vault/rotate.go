@@ -4,8 +4,11 @@ import (
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/hashicorp/vault/api"
@@ -16,59 +19,175 @@ import (
 )
 
 // Rotator replaces a credential where Vault keeps it. The target's related
-// instance "vault" is that Vault; its instance's Rotate says what to rotate.
+// instance "vault" is that Vault; its instance's Rotate says what to rotate. Each
+// kind of secret is a file of this package.
 type Rotator struct {
 	Doer issuer.Doer
 	// Key keys the digests of what the store holds, so that they reveal nothing.
 	Key []byte
 }
 
-// Names of steps.
+// Orders of steps. A new value is written and its readers observed before the old
+// one ends, where both can live at once.
 const (
-	rotateRole = "rotate-role"
-	writeKV    = "write-kv"
+	orderSwap   = 10 // replaces and ends in one: a static role
+	orderIssue  = 20
+	orderWrite  = 30
+	orderReload = 50
+	orderEnd    = 60
+	orderTokens = 70
+	orderAfter  = 90
 )
 
-// Steps implements revokers.Rotator.
-func (r Rotator) Steps(_ context.Context, t revokers.Target) ([]revokers.Step, error) {
+// act is one step with what takes it and what looks at it.
+type act struct {
+	revokers.Step
+	// held returns what the store holds that the step changes; its digest is the
+	// mark. mark, if set, replaces that.
+	held func(context.Context) (string, error)
+	mark func(context.Context) ([]byte, error)
+	do   func(context.Context, *credential.Secret) error
+	// did reports the state since the mark; nil: Done if what is held has changed.
+	did    func(ctx context.Context, mark []byte) (revokers.State, error)
+	undo   func(ctx context.Context, mark []byte) error
+	grants []Grant
+}
+
+// job is one target with its Vault, from which acts are made.
+type job struct {
+	r    Rotator
+	t    revokers.Target
+	v    *issuer.Instance
+	with *issuer.Rotation
+	acts []act
+}
+
+func (j *job) add(order int, a act) {
+	a.Order = order
+	a.Effect.Name = a.Name
+	if a.Effect.Header == nil {
+		a.Effect.Header = map[string]string{"X-Vault-Token": "{vault.admin}"}
+	}
+	a.Effect.Elements = []string{j.t.Fingerprint}
+	j.acts = append(j.acts, a)
+}
+
+// effect is a request to a path of the API, whose segments are given unescaped.
+func (j *job) effect(method string, body string, path ...string) revokers.Effect {
+	e := revokers.Effect{Method: method, URL: j.v.URL.JoinPath(append([]string{"v1"}, path...)...).String()}
+	if body != "" {
+		e.Body = []byte(body)
+	}
+	return e
+}
+
+func (j *job) client() (*api.Client, error) { return client(j.r.Doer, j.v, j.v.Admin) }
+
+// read reads a path; an answer without data is an error.
+func (j *job) read(ctx context.Context, path string) (map[string]any, error) {
+	c, err := j.client()
+	if err != nil {
+		return nil, err
+	}
+	s, err := c.Logical().ReadWithContext(ctx, path)
+	if err != nil || s == nil || len(s.Data) == 0 {
+		return nil, reason("read "+path, err)
+	}
+	return s.Data, nil
+}
+
+// write writes to a path and returns the data of the answer, which may be empty.
+func (j *job) write(ctx context.Context, path string, body map[string]any) (map[string]any, error) {
+	c, err := j.client()
+	if err != nil {
+		return nil, err
+	}
+	s, err := c.Logical().WriteWithContext(ctx, path, body)
+	if err != nil {
+		return nil, reason("write "+path, err)
+	}
+	if s == nil {
+		return nil, nil
+	}
+	return s.Data, nil
+}
+
+// list lists the keys below a path. Vault answers 404 about a path without any.
+func (j *job) list(ctx context.Context, path string) ([]string, error) {
+	c, err := j.client()
+	if err != nil {
+		return nil, err
+	}
+	status := 0
+	s, err := withStatus(c, &status).Logical().ListWithContext(ctx, path)
+	switch {
+	case err != nil:
+		return nil, reason("list "+path, err)
+	case s == nil && status == http.StatusNotFound:
+		return nil, nil
+	case s == nil:
+		return nil, reason("list "+path, nil)
+	}
+	keys, ok := s.Data["keys"].([]any)
+	if !ok {
+		return nil, reason("list "+path, nil)
+	}
+	out := make([]string, 0, len(keys))
+	for _, k := range keys {
+		out = append(out, text(k))
+	}
+	return out, nil
+}
+
+// checked is a step that is done once Vault shows it: an empty answer, or that of a
+// proxy, is no sign that anything happened.
+func checked(do func(context.Context) error, did func(context.Context, []byte) (revokers.State, error)) func(context.Context, *credential.Secret) error {
+	return func(ctx context.Context, _ *credential.Secret) error {
+		if err := do(ctx); err != nil {
+			return err
+		}
+		switch state, err := did(ctx, nil); {
+		case err != nil:
+			return err
+		case state != revokers.Done:
+			return errors.New("Vault accepted the request and does not show that it did anything")
+		}
+		return nil
+	}
+}
+
+// tag names what quell issues for this incident. It is a digest, so that it does
+// not link the fingerprint to the secret.
+func (j *job) tag() string {
+	return hex.EncodeToString(j.r.digest("tag", j.t.Fingerprint)[:12])
+}
+
+// tagKey is the metadata key of the tag.
+const tagKey = "quell_incident"
+
+func (r Rotator) job(t revokers.Target) (*job, error) {
 	v, err := vaultOf(t)
 	if err != nil {
 		return nil, err
 	}
-	head := map[string]string{"X-Vault-Token": "{vault.admin}"}
-	with := t.Instance.Rotate
-	switch {
-	case with.StaticRole != "":
-		mount, role, ok := cut(with.StaticRole)
-		if !ok {
-			return nil, fmt.Errorf("static role %q is not mount/role", with.StaticRole)
-		}
-		return []revokers.Step{{
-			Name:   rotateRole,
-			Effect: revokers.Effect{Name: rotateRole, Method: "PUT", URL: v.URL.JoinPath("v1", mount, "rotate-role", role).String(), Header: head, Elements: []string{t.Fingerprint}},
-			Where:  mount + "/static-creds/" + role,
-			Note:   "open connections of the old password stay open",
-		}}, nil
-	case with.KV != "":
-		mount, path, field, err := kvPath(with.KV)
-		if err != nil {
+	j := &job{r: r, t: t, v: v, with: t.Instance.Rotate}
+	for _, add := range []func() error{j.static, j.root, j.approle, j.reissue, j.kv, j.userpass, j.reload, j.lease, j.pki, j.transit, j.entity, j.accessors, j.destroy} {
+		if err := add(); err != nil {
 			return nil, err
 		}
-		if with.Value.IsZero() {
-			return nil, errors.New("no new value is given")
-		}
-		if with.Value.Equal(t.Secret) {
-			return nil, errors.New("the new value is the leaked one")
-		}
-		return []revokers.Step{{
-			Name: writeKV,
-			Effect: revokers.Effect{Name: writeKV, Method: "PUT", URL: v.URL.JoinPath("v1", mount, "data", path).String(), Header: head,
-				Body: []byte(`{"options":{"cas":"{current version}"},"data":{"` + jsonSafe(field) + `":"{new value}"}}`), Elements: []string{t.Fingerprint}},
-			Where: with.KV,
-			Note:  "the old version holds the leaked value until it is destroyed",
-		}}, nil
 	}
-	return nil, errors.New("nothing says what to rotate")
+	if len(j.acts) == 0 && len(j.with.Stores) == 0 {
+		return nil, errors.New("nothing says what to rotate")
+	}
+	seen := map[string]bool{}
+	for _, a := range j.acts {
+		if seen[a.Name] {
+			return nil, fmt.Errorf("the rotation has the step %s twice (quell: hint: [[instance.rotations]] with a rule each)", a.Name)
+		}
+		seen[a.Name] = true
+	}
+	slices.SortStableFunc(j.acts, func(a, b act) int { return a.Order - b.Order })
+	return j, nil
 }
 
 func vaultOf(t revokers.Target) (*issuer.Instance, error) {
@@ -79,47 +198,35 @@ func vaultOf(t revokers.Target) (*issuer.Instance, error) {
 	case v == nil:
 		return nil, errors.New("the policy names no Vault instance " + t.Instance.Rotate.Vault)
 	case v.Admin.IsZero():
-		return nil, fmt.Errorf("the Vault instance %s has no admin token", v.Host())
+		return nil, fmt.Errorf("the Vault instance %s has neither admin nor login", v.Host())
 	}
 	return v, nil
 }
 
-func (r Rotator) client(t revokers.Target) (*api.Client, error) {
-	v, err := vaultOf(t)
+// Steps implements revokers.Rotator.
+func (r Rotator) Steps(_ context.Context, t revokers.Target) ([]revokers.Step, error) {
+	j, err := r.job(t)
 	if err != nil {
 		return nil, err
 	}
-	return client(r.Doer, v, v.Admin)
+	out := make([]revokers.Step, len(j.acts))
+	for i, a := range j.acts {
+		out[i] = a.Step
+	}
+	return out, nil
 }
 
-// held reads what the store holds for a step: a static role's password and time
-// of rotation, or a KV field and its version.
-func (r Rotator) held(ctx context.Context, t revokers.Target, s revokers.Step) (value, at string, kv *api.KVSecret, err error) {
-	c, err := r.client(t)
+func (r Rotator) act(t revokers.Target, s revokers.Step) (act, error) {
+	j, err := r.job(t)
 	if err != nil {
-		return "", "", nil, err
+		return act{}, err
 	}
-	if s.Name == rotateRole {
-		mount, role, _ := cut(t.Instance.Rotate.StaticRole)
-		got, err := c.Logical().ReadWithContext(ctx, mount+"/static-creds/"+role)
-		if err != nil || got == nil || got.Data == nil {
-			return "", "", nil, reason("read "+mount+"/static-creds/"+role, err)
+	for _, a := range j.acts {
+		if a.Name == s.Name {
+			return a, nil
 		}
-		return text(got.Data["password"]), text(got.Data["last_vault_rotation"]), nil, nil
 	}
-	mount, path, field, err := kvPath(t.Instance.Rotate.KV)
-	if err != nil {
-		return "", "", nil, err
-	}
-	got, err := c.KVv2(mount).Get(ctx, path)
-	if err != nil {
-		return "", "", nil, reason("read "+mount+"/"+path, err)
-	}
-	if got == nil || got.Data == nil || got.VersionMetadata == nil {
-		return "", "", nil, fmt.Errorf("read %s/%s: the current version is deleted", mount, path)
-	}
-	v, _ := got.Data[field].(string)
-	return v, fmt.Sprint(got.VersionMetadata.Version), got, nil
+	return act{}, fmt.Errorf("the policy no longer has the step %s", s.Name)
 }
 
 func (r Rotator) digest(value, at string) []byte {
@@ -130,92 +237,92 @@ func (r Rotator) digest(value, at string) []byte {
 
 // Mark implements revokers.Rotator.
 func (r Rotator) Mark(ctx context.Context, t revokers.Target, s revokers.Step) ([]byte, error) {
-	value, at, _, err := r.held(ctx, t, s)
+	a, err := r.act(t, s)
 	if err != nil {
 		return nil, err
 	}
-	return r.digest(value, at), nil
+	if a.mark != nil {
+		return a.mark(ctx)
+	}
+	if a.held == nil {
+		return nil, nil
+	}
+	v, err := a.held(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return r.digest(v, ""), nil
 }
 
-// Do implements revokers.Rotator. A static role is not tried again: a second
-// rotation would invalidate what consumers just read.
-func (r Rotator) Do(ctx context.Context, t revokers.Target, s revokers.Step, _ *credential.Secret) error {
-	c, err := r.client(t)
+// Do implements revokers.Rotator.
+func (r Rotator) Do(ctx context.Context, t revokers.Target, s revokers.Step, fresh *credential.Secret) error {
+	a, err := r.act(t, s)
 	if err != nil {
 		return err
 	}
-	if s.Name == rotateRole {
-		mount, role, _ := cut(t.Instance.Rotate.StaticRole)
-		if _, err := c.Logical().WriteWithContext(ctx, mount+"/rotate-role/"+role, nil); err != nil {
-			return reason("rotate-role", err)
-		}
-		return nil
+	if fresh == nil {
+		fresh = &credential.Secret{}
 	}
-	cur, _, kv, err := r.held(ctx, t, s)
-	if err != nil {
-		return err
+	if s.Needs && fresh.IsZero() {
+		return fmt.Errorf("%s: the new secret is not known (%w)", s.Name, revokers.ErrRefused)
 	}
-	with := t.Instance.Rotate
-	mount, path, field, _ := kvPath(with.KV)
-	switch old := credential.NewSecretString(cur); {
-	case with.Value.Equal(old):
-		return nil // the new value is there already
-	case !t.Secret.Equal(old):
-		return fmt.Errorf("%s does not hold the leaked value: nothing was written", with.KV)
-	}
-	data := map[string]any{}
-	for k, val := range kv.Data {
-		data[k] = val
-	}
-	data[field] = with.Value.Reveal()
-	// Check-and-set on the version that held the leaked value: if another wrote
-	// in between, nothing is lost.
-	if _, err := c.KVv2(mount).Put(ctx, path, data, api.WithCheckAndSet(kv.VersionMetadata.Version)); err != nil {
-		return reason("write "+mount+"/"+path, err)
-	}
-	return nil
+	return a.do(ctx, fresh)
 }
 
-// Did implements revokers.Rotator: what the store holds has changed since the
-// mark, or has not.
+// Did implements revokers.Rotator.
 func (r Rotator) Did(ctx context.Context, t revokers.Target, s revokers.Step, mark []byte) (revokers.State, error) {
-	value, at, _, err := r.held(ctx, t, s)
+	a, err := r.act(t, s)
 	if err != nil {
 		return revokers.Unsure, err
 	}
-	if hmac.Equal(mark, r.digest(value, at)) {
+	switch {
+	case a.did != nil:
+		return a.did(ctx, mark)
+	case a.held == nil:
+		return revokers.Unsure, nil
+	}
+	v, err := a.held(ctx)
+	if err != nil {
+		return revokers.Unsure, err
+	}
+	if hmac.Equal(mark, r.digest(v, "")) {
 		return revokers.NotDone, nil
 	}
 	return revokers.Done, nil
 }
 
-// Undo implements revokers.Rotator. No step of this rotator issues a secret
-// outside of the store, so nothing is ever lost.
-func (r Rotator) Undo(context.Context, revokers.Target, revokers.Step, []byte) error {
-	return errors.New("nothing to undo: Vault itself holds what it issued")
-}
-
-// kvPath reads mount/path#field.
-func kvPath(s string) (mount, path, field string, err error) {
-	where, field, ok := strings.Cut(s, "#")
-	mount, path, ok2 := cut(where)
-	if !ok || !ok2 || field == "" {
-		return "", "", "", fmt.Errorf("KV %q is not mount/path#field", s)
+// Undo implements revokers.Rotator.
+func (r Rotator) Undo(ctx context.Context, t revokers.Target, s revokers.Step, mark []byte) error {
+	a, err := r.act(t, s)
+	if err != nil {
+		return err
 	}
-	return mount, path, field, nil
+	if a.undo == nil {
+		return errors.New("nothing to undo: Vault itself holds what it issued")
+	}
+	return a.undo(ctx, mark)
 }
 
-// cut splits mount/path; neither may climb.
-func cut(s string) (mount, path string, ok bool) {
-	mount, path, ok = strings.Cut(strings.Trim(s, "/"), "/")
-	return mount, path, ok && path != "" && !strings.Contains(s, "..")
+// named splits mount/name at the last slash. Neither may climb, and a name that
+// would be empty or another path of the API is refused.
+func named(what, s string) (mount, name string, err error) {
+	s = strings.Trim(s, "/")
+	i := strings.LastIndexByte(s, '/')
+	if i <= 0 || !clean(s) {
+		return "", "", fmt.Errorf("%s %q is not mount/name", what, s)
+	}
+	return s[:i], s[i+1:], nil
 }
 
-func jsonSafe(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r == '"' || r == '\\' || r < 0x20 {
-			return -1
+// clean reports whether a path of the API is written plainly: no empty or dot
+// segments, and nothing that a URL takes for something else.
+func clean(s string) bool {
+	for _, p := range strings.Split(s, "/") {
+		if p == "" || p == "." || p == ".." {
+			return false
 		}
-		return r
-	}, s)
+	}
+	return !strings.ContainsAny(s, "?#%*+\\\"") && !strings.ContainsFunc(s, func(r rune) bool { return r < 0x21 || r == 0x7f })
 }
+
+const put = http.MethodPut

@@ -141,16 +141,62 @@ func (v RevokeSelf) Send(ctx context.Context, ts []revokers.Target, e revokers.E
 	if err := before(effect(t, "revoke-self", "PUT", "v1/auth/token/revoke-self", "{token}")); err != nil {
 		return revokers.Receipt{}, err
 	}
-	return receipt(c.Auth().Token().RevokeSelfWithContext(ctx, ""))
+	status := 0
+	return receipt(withStatus(c, &status).Auth().Token().RevokeSelfWithContext(ctx, ""), &status)
 }
 
-func receipt(err error) (revokers.Receipt, error) {
+// receipt reads the answer to a revocation: Vault answers 204. A page of a proxy with
+// another status is no acknowledgement.
+func receipt(err error, status *int) (revokers.Receipt, error) {
 	var r *api.ResponseError
 	switch {
+	case err == nil && *status != http.StatusNoContent && *status != 0:
+		return revokers.All(1, revokers.Acknowledgement{Status: *status, Detail: fmt.Sprintf("Vault answered %d, and 204 acknowledges a revocation", *status), At: time.Now().UTC()}), nil
 	case err == nil:
 		return revokers.All(1, revokers.Acknowledgement{Accepted: true, Status: http.StatusNoContent, At: time.Now().UTC()}), nil
 	case errors.As(err, &r):
 		return revokers.All(1, revokers.Acknowledgement{Status: r.StatusCode, Detail: said(r), At: time.Now().UTC()}), nil
 	}
 	return revokers.Receipt{}, errors.New("no answer from Vault")
+}
+
+// RevokeOrphan ends one token by the operator's, and leaves its children alive. It
+// is the one sudo path that quell uses, and only where the policy names it.
+type RevokeOrphan struct{ Doer issuer.Doer }
+
+// Batch implements revokers.Revoker.
+func (RevokeOrphan) Batch() int { return 1 }
+
+// Plan implements revokers.Revoker.
+func (v RevokeOrphan) Plan(_ context.Context, ts []revokers.Target) ([]revokers.Effect, error) {
+	if ts[0].Instance.Settings["revoke_orphan"] == "" {
+		return nil, errors.New("the policy does not allow revoke-orphan")
+	}
+	return []revokers.Effect{v.effect(ts[0])}, nil
+}
+
+func (RevokeOrphan) effect(t revokers.Target) revokers.Effect {
+	e := effect(t, "revoke-orphan", "PUT", "v1/auth/token/revoke-orphan", "{admin}")
+	e.Body = []byte(`{"token":"{token}"}`)
+	return e
+}
+
+// Send implements revokers.Revoker.
+func (v RevokeOrphan) Send(ctx context.Context, ts []revokers.Target, _ revokers.Effect, before func(revokers.Effect) error) (revokers.Receipt, error) {
+	t := ts[0]
+	switch {
+	case t.Instance.Settings["revoke_orphan"] == "":
+		return revokers.Receipt{}, errors.New("the policy does not allow revoke-orphan")
+	case t.Secret.IsZero() || t.Secret.Equal(t.Instance.Admin):
+		return revokers.All(1, revokers.Acknowledgement{Detail: "this is the operator's own token", At: time.Now().UTC()}), nil
+	}
+	c, err := client(v.Doer, t.Instance, t.Instance.Admin)
+	if err != nil {
+		return revokers.Receipt{}, err
+	}
+	if err := before(v.effect(t)); err != nil {
+		return revokers.Receipt{}, err
+	}
+	status := 0
+	return receipt(withStatus(c, &status).Auth().Token().RevokeOrphanWithContext(ctx, t.Secret.Reveal()), &status)
 }

@@ -71,6 +71,7 @@ type app struct {
 	meter        *meter
 	silent       bool // no meter, in a hook
 	sparePolicy  bool // go on without a policy that can't be read
+	runtimes     []*run.Runtime
 	noSelfHosted []string
 	probeTime    time.Duration
 
@@ -99,6 +100,7 @@ func Run(ctx context.Context, args []string, in io.Reader, out, errw io.Writer, 
 	root.SetErr(errw)
 	err := root.ExecuteContext(ctx)
 	a.meter.end()
+	a.close(ctx)
 	var code exit
 	switch {
 	case errors.As(err, &code):
@@ -143,7 +145,7 @@ func (a *app) root() *cobra.Command {
 	f.StringArrayVar(&a.recipients, "recipient", nil, "age public `KEY` that values are sealed to (default this installation's)")
 	f.StringVar(&a.identity, "identity", "", "age identity `FILE` that opens sealed values")
 	f.BoolVar(&a.quiet, "quiet", false, "no talk on standard error")
-	c.AddCommand(a.scan(), a.check(), a.plan(), a.apply(), a.contain(), a.restore(), a.recheck(), a.ledger(), a.policy(), a.rules(), a.action(), a.hook(), a.demo(), a.providers())
+	c.AddCommand(a.scan(), a.check(), a.plan(), a.apply(), a.contain(), a.restore(), a.recheck(), a.ledger(), a.policy(), a.vault(), a.rules(), a.action(), a.hook(), a.demo(), a.providers())
 	return c
 }
 
@@ -191,7 +193,7 @@ func (a *app) runtime(strict bool) (*run.Runtime, error) {
 			return nil, errors.New("--state: other users can read a password in an argument in the list of processes (quell: hint: QUELL_STATE, PGPASSWORD or ~/.pgpass)")
 		}
 	}
-	return run.New(run.Options{
+	rt, err := run.New(run.Options{
 		Getenv:       a.getenv,
 		Policy:       a.policyFile,
 		PolicyNow:    a.policyNow,
@@ -208,6 +210,24 @@ func (a *app) runtime(strict bool) (*run.Runtime, error) {
 		Watch:        a.watch,
 		Progress:     func(message string) { a.say("%s", message) },
 	})
+	if err == nil {
+		a.runtimes = append(a.runtimes, rt)
+	}
+	return rt, err
+}
+
+// sessionTime bounds the end of quell's own sessions.
+const sessionTime = 10 * time.Second
+
+// close ends the sessions that quell opened for itself, interrupted or not.
+func (a *app) close(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), sessionTime)
+	defer cancel()
+	for _, rt := range a.runtimes {
+		if err := rt.Close(ctx); err != nil {
+			a.say("%v", err)
+		}
+	}
 }
 
 // trusted are the keys that may have signed a plan: this installation's, and

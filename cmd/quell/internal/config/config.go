@@ -200,7 +200,7 @@ func ReadSecret(ref string, getenv func(string) string) (rules.Secret, error) {
 		}
 		return rules.NewSecret(bytes.TrimRight(b, "\r\n")), nil
 	}
-	return rules.Secret{}, errors.New("a secret is named as env:NAME or file:PATH, never written out")
+	return rules.Secret{}, errors.New("a secret is named as env:NAME, file:PATH or vault:mount/path#field, never written out")
 }
 
 // Seal encrypts b to the recipients (age, X25519), in base64.

@@ -108,8 +108,12 @@ var mayReveal = []string{
 	"revokers/honeytoken.go", // an account id
 	"revokers/offline.go",    // check digits
 	"revokers/postgres/postgres.go",
+	"revokers/vault/approle.go",
 	"revokers/vault/client.go",
-	"revokers/vault/rotate.go",
+	"revokers/vault/ends.go",
+	"revokers/vault/kv.go",
+	"revokers/vault/login.go",
+	"revokers/vault/reissue.go",
 	"revokers/vault/token.go",
 	"rules/credential/secret.go",
 	"scanners/ci/auth.go", // the header of a request

@@ -13,7 +13,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/quellhq/quell/cmd/quell/internal/config"
 	"github.com/quellhq/quell/revokers/issuer"
 	"github.com/quellhq/quell/rules/credential"
 )
@@ -38,12 +37,13 @@ func Parse(text string) (Hook, error) {
 	return Hook{u}, nil
 }
 
-// Read returns the webhook that a policy names: a URL, or env:NAME or file:PATH of one.
-func Read(entry string, getenv func(string) string) (Hook, error) {
-	if !strings.HasPrefix(entry, "env:") && !strings.HasPrefix(entry, "file:") {
+// Read reads the webhook that a policy names: its address, or a reference to it,
+// which secret resolves.
+func Read(entry string, secret func(ref string) (credential.Secret, error)) (Hook, error) {
+	if !strings.HasPrefix(entry, "env:") && !strings.HasPrefix(entry, "file:") && !strings.HasPrefix(entry, "vault:") {
 		return Parse(entry)
 	}
-	s, err := config.ReadSecret(entry, getenv)
+	s, err := secret(entry)
 	if err != nil {
 		return Hook{}, fmt.Errorf("notify: %w", err)
 	}

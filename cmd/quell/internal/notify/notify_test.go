@@ -1,6 +1,9 @@
 package notify
 
 import (
+	"github.com/quellhq/quell/cmd/quell/internal/config"
+	"github.com/quellhq/quell/rules"
+
 	"encoding/json"
 	"fmt"
 	"io"
@@ -31,7 +34,7 @@ func TestAddresses(t *testing.T) {
 		{"no URL", "made-up-path-of-a-hook\x7f", ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			h, err := Read(c.entry, env)
+			h, err := Read(c.entry, func(ref string) (rules.Secret, error) { return config.ReadSecret(ref, env) })
 			if (err == nil) != (c.host != "") || h.String() != c.host {
 				t.Errorf("%v %v", h, err)
 			}

@@ -76,13 +76,13 @@ func (p *Policy) Decide(q Question) *Hold {
 	if !p.Owns(q.Instance, q.Rule, q.Verdict.Identity) && !q.BreakGlass {
 		return &Hold{"nothing shows that it is yours", ownRemedy(q)}
 	}
-	if q.Revoke != nil && !p.allows(q.Revoke.Tier) {
+	if q.Revoke != nil && !p.Allows(q.Revoke.Tier) {
 		if q.Revoke.Tier == rules.TierCollateral {
 			return &Hold{"the revocation takes more than the one credential: " + q.Revoke.Collateral, fmt.Sprintf("kill.tiers with %q in the policy", q.Revoke.Tier)}
 		}
 		return &Hold{fmt.Sprintf("the policy does not allow revocations of tier %s", q.Revoke.Tier), fmt.Sprintf("kill.tiers with %q in the policy", q.Revoke.Tier)}
 	}
-	if q.Revoke == nil && !p.allows(rules.TierAdmin) {
+	if q.Revoke == nil && !p.Allows(rules.TierAdmin) {
 		return &Hold{"the policy does not allow rotations, which are of tier admin", `kill.tiers with "admin" in the policy`}
 	}
 	if q.Done >= p.Max() {

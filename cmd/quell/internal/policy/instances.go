@@ -21,31 +21,50 @@ import (
 // Instances are the issuers of a run: those of the providers' files, and the
 // operator's with their secrets read. A secret that can't be read is for missing
 // to judge: a run that kills needs it, one that asks can do without. sole names
-// providers of which the operator has no server of their own.
-func (p *Policy) Instances(set *rules.Set, sole []string, getenv func(string) string, missing func(error) error) (issuer.Instances, error) {
+// providers of which the operator has no server of their own. Instances of Vault
+// are built first, and given to vault with each reference into a Vault.
+func (p *Policy) Instances(set *rules.Set, sole []string, getenv func(string) string, vault func(vaults issuer.Instances, ref string) (credential.Secret, error), missing func(error) error) (issuer.Instances, error) {
 	var out issuer.Instances
 	for _, id := range slices.Sorted(maps.Keys(set.Providers)) {
 		for _, h := range set.Providers[id].Asked {
 			out = append(out, &issuer.Instance{Provider: id, URL: &url.URL{Scheme: "https", Host: h}, Public: true, HasPublic: true, Sole: slices.Contains(sole, id)})
 		}
 	}
-	for n, i := range p.Instance {
-		if set.Providers[i.Provider] == nil {
-			return nil, fmt.Errorf("policy: instance %d: no provider has the id that it names (quell: hint: quell rules list)", n+1)
+	named := make(issuer.Instances, len(p.Instance))
+	var vaults issuer.Instances
+	for _, first := range []bool{true, false} {
+		for n, i := range p.Instance {
+			if first != (i.Provider == vaultProvider) {
+				continue
+			}
+			if set.Providers[i.Provider] == nil {
+				return nil, fmt.Errorf("policy: instance %d: no provider has the id that it names (quell: hint: quell rules list)", n+1)
+			}
+			in, err := i.build(func(ref string) (credential.Secret, error) {
+				if at, ok := strings.CutPrefix(ref, "vault:"); ok {
+					return vault(vaults, at)
+				}
+				return config.ReadSecret(ref, getenv)
+			}, missing)
+			if err != nil {
+				return nil, err
+			}
+			in.Sole = in.Sole || slices.Contains(sole, i.Provider)
+			hosts := set.Providers[i.Provider].Hosts
+			in.HasPublic, in.Public = len(hosts) > 0, slices.Contains(hosts, in.URL.Hostname())
+			named[n] = in
+			if first {
+				vaults = append(vaults, in)
+			}
 		}
-		in, err := i.build(getenv, missing)
-		if err != nil {
-			return nil, err
-		}
-		in.Sole = in.Sole || slices.Contains(sole, i.Provider)
-		hosts := set.Providers[i.Provider].Hosts
-		in.HasPublic, in.Public = len(hosts) > 0, slices.Contains(hosts, in.URL.Hostname())
-		out = append(out, in)
 	}
-	return out, nil
+	return append(out, named...), nil
 }
 
-func (i Instance) build(getenv func(string) string, missing func(error) error) (*issuer.Instance, error) {
+// vaultProvider is the id of the provider whose instances keep secrets.
+const vaultProvider = "vault"
+
+func (i Instance) build(secret func(ref string) (credential.Secret, error), missing func(error) error) (*issuer.Instance, error) {
 	u, err := url.Parse(strings.TrimRight(i.URL, "/"))
 	if err != nil {
 		return nil, errors.New("policy: an instance has no URL")
@@ -62,12 +81,12 @@ func (i Instance) build(getenv func(string) string, missing func(error) error) (
 		Settings: map[string]string{
 			"probe_path": i.ProbePath, "logout_path": i.LogoutPath, "login_path": i.LoginPath,
 			"live_marker": i.LiveMarker, "dead_marker": i.DeadMarker, "user": i.User, "namespace": i.Namespace,
-			"logout_method": i.LogoutMethod, "csrf": i.CSRF, "csrf_path": i.CSRFPath, "csrf_to": i.CSRFTo,
+			"logout_method": i.LogoutMethod, "csrf": i.CSRF, "csrf_path": i.CSRFPath, "csrf_to": i.CSRFTo, "revoke_orphan": yes(i.RevokeOrphan),
 		},
 		Headers: i.Headers,
 	}
 	read := func(ref string) (credential.Secret, error) {
-		s, err := config.ReadSecret(ref, getenv)
+		s, err := secret(ref)
 		if err != nil {
 			return s, missing(fmt.Errorf("policy: instance %s: %w", u.Host, err))
 		}
@@ -82,16 +101,32 @@ func (i Instance) build(getenv func(string) string, missing func(error) error) (
 	if in.Controls, err = i.controls(read); err != nil {
 		return nil, err
 	}
-	if r := i.Rotate; r != nil {
-		in.Rotate = &issuer.Rotation{Vault: strings.TrimRight(r.Vault, "/"), StaticRole: r.StaticRole, KV: r.KV}
-		if in.Rotate.Value, err = read(r.Value); err != nil {
+	for _, r := range i.rotates() {
+		with, err := r.build(read)
+		if err != nil {
 			return nil, err
 		}
+		if with.Rule == "" {
+			in.Rotate = with
+		} else {
+			in.Rotations = append(in.Rotations, with)
+		}
+	}
+	if in.Login, err = i.Login.build(read); err != nil {
+		return nil, err
 	}
 	if in.Network, err = i.network(); err != nil {
 		return nil, fmt.Errorf("policy: instance %s: %w", u.Host, err)
 	}
 	return in, nil
+}
+
+// yes is a setting of yes or no: empty is no.
+func yes(b bool) string {
+	if b {
+		return "true"
+	}
+	return ""
 }
 
 func (i Instance) controls(read func(string) (credential.Secret, error)) ([]issuer.Control, error) {

@@ -63,18 +63,56 @@ var keys = []Key{
 	{"instance.ca", "the system's", "file of certificates (PEM) that sign the server's"},
 	{"instance.client_cert", "", "file of a certificate and its key (PEM) that quell presents"},
 	{"instance.proxy", "none", "http, https or socks5 URL; the environment's proxies are ignored"},
+	{"instance.revoke_orphan", "false", "a Vault: end a token by `revoke-orphan`, which needs sudo and leaves its children alive"},
+	{"instance.login.method", "", "a Vault: how quell signs in instead of by `admin`: `approle`, `kubernetes`, `jwt` or `cert`"},
+	{"instance.login.mount", "the method", "the path of the auth mount"},
+	{"instance.login.role", "", "the role of `kubernetes`, `jwt` or `cert`"},
+	{"instance.login.role_id", "", "of `approle`"},
+	{"instance.login.secret_id", "", "of `approle`: `env:NAME` or `file:PATH`"},
+	{"instance.login.wrapped", "false", "`secret_id` is a response-wrapping token"},
+	{"instance.login.jwt", "the pod's token", "of `kubernetes` or `jwt`: `env:NAME` or `file:PATH`"},
+	{"instance.login.github_audience", "", "of `jwt`: GitHub Actions issues the token, for this audience"},
 	{"instance.rotate.vault", "", "address of the Vault that issues the replacement"},
-	{"instance.rotate.static_role", "", "its static database role, as `database/app`"},
+	{"instance.rotate.rule", "every rule", "the rule whose credentials the rotation is for; each entry of `[[instance.rotations]]` has one"},
+	{"instance.rotate.engine", "`database`", "the kind of `static_role` and `root`: `database`, `ldap`, `aws`, `gcp`, `azure` or `terraform`"},
+	{"instance.rotate.static_role", "", "its static role, as `database/app`"},
+	{"instance.rotate.root", "", "the engine whose own credential leaked, as `database/pg`"},
+	{"instance.rotate.lease", "", "the id of the lease that ends"},
+	{"instance.rotate.approle", "", "the AppRole whose secret id leaked, as `approle/ci`"},
+	{"instance.rotate.reissue", "false", "the leaked token is replaced by one with its policies"},
+	{"instance.rotate.token_role", "none", "the token role that issues the replacement"},
+	{"instance.rotate.userpass", "", "the user whose password leaked, as `userpass/alice`"},
+	{"instance.rotate.pki", "", "the certificate whose key leaked, as `pki/SERIAL`"},
+	{"instance.rotate.transit", "", "the key whose older versions are refused, as `transit/app`"},
+	{"instance.rotate.entity", "", "the id of the identity entity that is disabled"},
+	{"instance.rotate.accessors", "none", "accessors of further tokens that end"},
+	{"instance.rotate.tokens", "false", "end the tokens that `approle` or `userpass` issued before; needs sudo on the list of accessors"},
 	{"instance.rotate.kv", "", "where consumers read the value, as `secret/app#password`"},
 	{"instance.rotate.value", "", "the replacement for `kv`"},
+	{"instance.rotate.generate", "", "the Vault password policy that makes the replacement, or `default`"},
+	{"instance.rotate.destroy", "false", "destroy the versions of `kv` that hold the leaked value, last"},
+	{"instance.rotate.stores", "none", "further places that builds read; see docs/vault.md"},
+	{"instance.rotate.sessions", "false", "end the database sessions of the old password"},
+	{"instance.rotate.reload.url", "", "a health check of the consumers that is polled before the old value ends"},
+	{"instance.rotate.reload.marker", "", "text that its answer has once they use the new value; `{version}` is the new version of `kv`"},
+	{"instance.rotate.reload.wait", "none", "the least time that they get"},
+	{"instance.rotate.reload.timeout", "`2m`", "the most time that they get"},
 }
 
 // Keys describes all keys of the policy file, in its order.
-func Keys() []Key { return append([]Key(nil), keys...) }
+func Keys() []Key {
+	out := append([]Key(nil), keys...)
+	for _, k := range keys {
+		if after, ok := strings.CutPrefix(k.Name, "instance.rotate."); ok {
+			out = append(out, Key{"instance.rotations." + after, k.Default, k.Doc})
+		}
+	}
+	return out
+}
 
 // Describe is the description of a key; the zero Key if there is none.
 func Describe(name string) Key {
-	for _, k := range keys {
+	for _, k := range Keys() {
 		if k.Name == name {
 			return k
 		}
@@ -105,7 +143,9 @@ func KeysTable() string {
 		}
 		name := strings.ReplaceAll(k.Name, "own.", "[[own]] ")
 		name = strings.ReplaceAll(name, "instance.controls.", "[[instance.controls]] ")
+		name = strings.ReplaceAll(name, "instance.rotate.reload.", "[instance.rotate.reload] ")
 		name = strings.ReplaceAll(name, "instance.rotate.", "[instance.rotate] ")
+		name = strings.ReplaceAll(name, "instance.login.", "[instance.login] ")
 		name = strings.ReplaceAll(name, "instance.", "[[instance]] ")
 		fmt.Fprintf(&b, "| `%s` | %s | %s |\n", name, strings.ReplaceAll(d, "``", "`"), k.Doc)
 	}

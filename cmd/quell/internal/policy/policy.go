@@ -92,6 +92,10 @@ type Instance struct {
 	ClientCert   string            `toml:"client_cert,omitempty"` // file with a certificate and its key, PEM
 	Proxy        string            `toml:"proxy,omitempty"`
 	Rotate       *Rotate           `toml:"rotate,omitempty"`
+	Rotations    []Rotate          `toml:"rotations,omitempty"` // for one rule each
+	// RevokeOrphan allows the one sudo path of tokens: auth/token/revoke-orphan.
+	RevokeOrphan bool   `toml:"revoke_orphan,omitempty"`
+	Login        *Login `toml:"login,omitempty"` // a Vault: how quell signs in
 }
 
 // Control is a live credential of the operator's own for one rule.
@@ -100,14 +104,6 @@ type Control struct {
 	// Parts are references to the secrets by the part's name; "" or "token" is
 	// the credential itself.
 	Parts map[string]string `toml:"parts"`
-}
-
-// Rotate says where Vault manages what the instance issues.
-type Rotate struct {
-	Vault      string `toml:"vault"`
-	StaticRole string `toml:"static_role,omitempty"`
-	KV         string `toml:"kv,omitempty"`
-	Value      string `toml:"value,omitempty"`
 }
 
 // Load reads a policy file. A missing file is an error only if it was named.
@@ -145,7 +141,7 @@ func Parse(name string, b []byte) (*Policy, error) {
 		}
 	}
 	for _, entry := range p.Notify {
-		if strings.HasPrefix(entry, "env:") || strings.HasPrefix(entry, "file:") {
+		if strings.HasPrefix(entry, "env:") || strings.HasPrefix(entry, "file:") || strings.HasPrefix(entry, "vault:") {
 			continue // read when a message is sent
 		}
 		if _, err := notify.Parse(entry); err != nil {
@@ -208,8 +204,17 @@ func (i Instance) validate() error {
 		return errors.New("it needs a provider and a URL")
 	}
 	refs := map[string]string{"admin": i.Admin, "client_secret": i.ClientSecret, "control": i.Control}
-	if i.Rotate != nil {
-		refs["rotate.value"] = i.Rotate.Value
+	for n, r := range i.rotates() {
+		if err := r.validate(n > 0 || i.Rotate == nil); err != nil {
+			return err
+		}
+		refs[fmt.Sprintf("rotate.value %d", n+1)] = r.Value
+	}
+	if i.Login != nil {
+		if err := i.Login.validate(i.Provider); err != nil {
+			return err
+		}
+		refs["login.secret_id"], refs["login.jwt"] = i.Login.SecretID, i.Login.JWT
 	}
 	for _, c := range i.Controls {
 		if c.Rule == "" || len(c.Parts) == 0 {
@@ -294,7 +299,8 @@ func (p *Policy) Delay() time.Duration {
 // Disabled reports whether the switch that stops all killing is on.
 func (p *Policy) Disabled() bool { return p.Kill.Disabled }
 
-func (p *Policy) allows(t rules.Tier) bool {
+// Allows reports whether kills of a tier are allowed.
+func (p *Policy) Allows(t rules.Tier) bool {
 	if p.Kill.Tiers == nil {
 		return t == rules.TierSelf || t == rules.TierAdmin
 	}

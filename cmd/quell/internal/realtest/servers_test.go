@@ -215,7 +215,7 @@ type action struct {
 		Status   int
 		Detail   string
 	}
-	Rotation *struct{ Where, Detail string }
+	Rotation *struct{ Where, Detail, Replacement string }
 	Proof    []struct {
 		Control *struct{ Liveness string }
 	}

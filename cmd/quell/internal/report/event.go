@@ -105,9 +105,11 @@ type Derived struct {
 
 // Rotation is a replacement and where its consumers find it.
 type Rotation struct {
-	Where  string    `json:"where"`
-	Detail string    `json:"detail,omitempty"`
-	At     time.Time `json:"at"`
+	Where  string `json:"where"`
+	Detail string `json:"detail,omitempty"`
+	// Replacement is the liveness of the new value, if it could be asked about.
+	Replacement string    `json:"replacement,omitempty"`
+	At          time.Time `json:"at"`
 }
 
 // Progress tells how far a run is.

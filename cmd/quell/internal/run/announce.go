@@ -23,7 +23,7 @@ const noticeLasts = 24 * time.Hour
 func (r *Runtime) hooks() ([]notify.Hook, error) {
 	var out []notify.Hook
 	for _, entry := range r.Policy.Notify {
-		h, err := notify.Read(entry, r.options.Getenv)
+		h, err := notify.Read(entry, r.secret)
 		if err != nil {
 			return nil, fmt.Errorf("policy: %w", err)
 		}

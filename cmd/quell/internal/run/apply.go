@@ -52,6 +52,9 @@ type Applier struct {
 	// Patience is how long facts that could not be recorded are tried again after
 	// the last proof; zero means 30 seconds.
 	Patience time.Duration
+	// InFlight is how long a request to a store can still take effect after its
+	// sender was killed; zero means two minutes, twice the client's time-out.
+	InFlight time.Duration
 	// Poll is how often the outcome of another apply is looked for; zero means
 	// half a second.
 	Poll time.Duration
@@ -74,9 +77,10 @@ type item struct {
 	sent      *revokers.Acknowledgement
 	fence     int64
 	start     time.Time
-	sendsFrom time.Time       // the end of the delay
-	skip      map[string]bool // requests that an earlier apply sent, by name
-	already   bool            // it was dead when apply started, and quell did not end it
+	sendsFrom time.Time         // the end of the delay
+	skip      map[string]bool   // requests that an earlier apply sent, by name
+	fresh     credential.Secret // what a step issued, or the store holds now; never stored
+	already   bool              // it was dead when apply started, and quell did not end it
 	send      bool
 }
 

@@ -8,10 +8,8 @@ import (
 	"time"
 
 	"github.com/quellhq/quell/cmd/quell/internal/ledger"
-	"github.com/quellhq/quell/cmd/quell/internal/report"
 	"github.com/quellhq/quell/revokers"
 	"github.com/quellhq/quell/revokers/issuer"
-	"github.com/quellhq/quell/revokers/prove"
 )
 
 type instanceRef = *issuer.Instance
@@ -21,6 +19,15 @@ type instanceRef = *issuer.Instance
 func (r *applying) end(ctx context.Context, items []*item) (proofs []*item, err error) {
 	var send []*item
 	for _, w := range items {
+		first, rest := w.ordered(r.RevokeFirst)
+		if len(first) > 0 {
+			if finished, err := r.rotate(ctx, w, first); finished || err != nil {
+				if err != nil {
+					return proofs, err
+				}
+				continue
+			}
+		}
 		if r.RevokeFirst && w.send && len(w.steps) > 0 {
 			w.send = false
 			sent, err := r.revoke(ctx, []*item{w})
@@ -31,13 +38,21 @@ func (r *applying) end(ctx context.Context, items []*item) (proofs []*item, err 
 				continue // held: nothing was sent, and nothing is rotated
 			}
 		}
-		if len(w.steps) > 0 {
-			finished, err := r.rotate(ctx, w)
+		if len(rest) > 0 {
+			finished, err := r.rotate(ctx, w, rest)
 			if err != nil {
 				return proofs, err
 			}
 			if finished {
 				continue
+			}
+			if w.send && !r.RevokeFirst {
+				if finished, err := r.tried(ctx, w); finished || err != nil {
+					if err != nil {
+						return proofs, err
+					}
+					continue
+				}
 			}
 		}
 		if w.send {
@@ -202,112 +217,3 @@ func requestsOf(e revokers.Effect) []ledger.Request {
 	}
 	return []ledger.Request{req}
 }
-
-// inFlight is how long a request to a store can still take effect after its
-// sender was killed: the client's time-out, twice.
-const inFlight = 2 * time.Minute
-
-// rotate takes the steps of a rotation. finished means that the item is held.
-func (r *applying) rotate(ctx context.Context, w *item) (finished bool, err error) {
-	rot := r.Planner.Registry.Rotator(w.target)
-	for _, s := range w.steps {
-		x, begun := w.hist.rotations[s.Name]
-		if x.done {
-			w.act.Rotation = &report.Rotation{Where: s.Where, Detail: "rotated by an earlier apply; " + s.Note, At: time.Now().UTC()}
-			continue
-		}
-		if begun {
-			state, err := r.settle(ctx, w, s, x)
-			switch {
-			case err != nil || state == revokers.Unsure:
-				return r.hold(ctx, w, "an earlier apply began to rotate it, and the store does not show whether that happened", "look into "+s.Where+", then make a new plan", "")
-			case state == revokers.Done:
-				r.rotated(ctx, w, s, "the store shows that an earlier apply rotated it; "+s.Note)
-				continue
-			case state == revokers.NotDone && !x.refused && time.Since(x.at) < inFlight:
-				wait := (inFlight - time.Since(x.at)).Round(time.Second)
-				return r.hold(ctx, w, "an earlier apply began to rotate it, and its request may still take effect", fmt.Sprintf("apply again in %s", wait), "")
-			}
-		}
-		if finished, err := r.step(ctx, w, s, rot, x.intent.Attempt+1); finished || err != nil {
-			return finished, err
-		}
-	}
-	return false, nil
-}
-
-// settle asks the store whether a step that was begun happened. A request that
-// is on its way gets some seconds to show.
-func (r *applying) settle(ctx context.Context, w *item, s revokers.Step, x rotation) (revokers.State, error) {
-	rot := r.Planner.Registry.Rotator(w.target)
-	for i := 0; ; i++ {
-		state, err := rot.Did(ctx, w.target, s, x.intent.Mark)
-		if err != nil || state != revokers.NotDone || x.refused || time.Since(x.at) >= inFlight || i >= 10 {
-			return state, err
-		}
-		t := time.NewTimer(500 * time.Millisecond)
-		select {
-		case <-ctx.Done():
-			t.Stop()
-			return revokers.Unsure, ctx.Err()
-		case <-t.C:
-		}
-	}
-}
-
-// step takes one step of a rotation, with its intent before and its record
-// after.
-func (r *applying) step(ctx context.Context, w *item, s revokers.Step, rot revokers.Rotator, attempt int) (finished bool, err error) {
-	failed := func(err error) (bool, error) {
-		w.act.Code = heldCode(w)
-		if w.sent != nil {
-			return r.hold(ctx, w, "the revocation was sent, and then the rotation failed: "+err.Error(), "correct the store or its admin token, then apply again: the rotation is done and the death is proven then", "")
-		}
-		return r.hold(ctx, w, "the rotation failed, so nothing was revoked: "+err.Error(), "correct [instance.rotate] in the policy, or remove it", "")
-	}
-	if h := r.stop(ctx); h != nil {
-		return r.hold(ctx, w, h.Why, h.Remedy, "")
-	}
-	mark, err := rot.Mark(ctx, w.target, s)
-	if err != nil {
-		return failed(err)
-	}
-	before := verdictEntry(w.verdict)
-	i := ledger.Intent{
-		Action: "rotate", Host: w.target.Host(), Instance: w.target.URL(), Requests: requestsOf(s.Effect), Fence: w.fence,
-		Before: &before, Step: s.Name, Mark: mark, Attempt: attempt, With: &ledger.Store{Vault: w.it.Rotate.Vault, StaticRole: w.it.Rotate.StaticRole, KV: w.it.Rotate.KV},
-	}
-	if w.target.Seen != nil {
-		i.Learned = w.target.Seen.Learned
-	}
-	if err := r.record(ctx, w, i); err != nil {
-		return true, err
-	}
-	r.mu.Lock()
-	r.kills[w.it.Fingerprint] = true
-	r.mu.Unlock()
-	r.progress("rotating %s %s: %s", short(w.it.Fingerprint), w.it.Rule, s.Name)
-	if err := rot.Do(ctx, w.target, s, nil); err != nil {
-		state, err2 := rot.Did(context.WithoutCancel(ctx), w.target, s, mark)
-		if err2 != nil || state != revokers.Done {
-			if errors.Is(err, revokers.ErrRefused) && err2 == nil && state == revokers.NotDone {
-				r.persist(ctx, r.entry(w, ledger.Receipt{Action: "rotate", Step: s.Name, Detail: err.Error(), At: time.Now().UTC()}))
-			}
-			return failed(err)
-		}
-	}
-	r.rotated(ctx, w, s, s.Note)
-	return false, nil
-}
-
-func (r *applying) rotated(ctx context.Context, w *item, s revokers.Step, detail string) {
-	now := time.Now().UTC()
-	w.act.Rotation = &report.Rotation{Where: s.Where, Detail: detail, At: now}
-	// Rotating is what ends a credential that has no revocation of its own.
-	if w.revoke == nil && w.sent == nil {
-		w.sent = &revokers.Acknowledgement{Accepted: true, Detail: "rotated", At: now}
-	}
-	r.persist(ctx, r.entry(w, ledger.Rotation{Where: s.Where, Detail: detail, Step: s.Name, At: now}))
-}
-
-var _ = prove.Held

@@ -40,6 +40,9 @@ func OwnSecrets(set *rules.Set, list issuer.Instances, getenv func(string) strin
 		if i.Rotate != nil {
 			out = append(out, i.Rotate.Value)
 		}
+		if i.Login != nil {
+			out = append(out, i.Login.SecretID, i.Login.JWT)
+		}
 	}
 	for _, n := range slices.Concat(set.ClientEnv(), more) {
 		v := getenv(n)

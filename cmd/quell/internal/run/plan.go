@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/url"
 	"slices"
+	"strings"
 	"time"
 
 	"filippo.io/age"
@@ -136,7 +137,7 @@ func (p *Planner) decide(ctx context.Context, c Checked, done int) decision {
 		d.hold = p.Policy.Decide(q)
 	}
 	if d.hold == nil {
-		d.effectsOf(ctx, p.Registry)
+		d.effectsOf(ctx, p.Registry, p.Policy)
 	}
 	return d
 }
@@ -149,12 +150,16 @@ func orRemedy(s string) string {
 }
 
 // effectsOf plans the rotation and the revocation.
-func (d *decision) effectsOf(ctx context.Context, reg *natives.Registry) {
+func (d *decision) effectsOf(ctx context.Context, reg *natives.Registry, pol *policy.Policy) {
 	t := *d.target
 	if rot := reg.Rotator(t); rot != nil {
 		steps, err := rot.Steps(ctx, t)
 		if err != nil {
 			d.hold = &policy.Hold{Why: err.Error(), Remedy: "the [instance.rotate] of the policy, and an [[instance]] of vault with its admin token"}
+			return
+		}
+		if takes := takesOf(steps); takes != "" && !pol.Allows(rules.TierCollateral) {
+			d.hold = &policy.Hold{Why: "the rotation takes more than the one credential: " + takes, Remedy: fmt.Sprintf("kill.tiers with %q in the policy", rules.TierCollateral)}
 			return
 		}
 		d.steps = steps
@@ -176,6 +181,17 @@ func (d *decision) effectsOf(ctx context.Context, reg *natives.Registry) {
 		}
 	}
 	d.unproven = unprovable(t, d.verdict)
+}
+
+// takesOf says what the steps of a rotation take besides the one credential.
+func takesOf(steps []revokers.Step) string {
+	var out []string
+	for _, s := range steps {
+		if s.Collateral != "" {
+			out = append(out, s.Collateral)
+		}
+	}
+	return strings.Join(out, "; ")
 }
 
 // unprovable says why a death could not be proven; empty if it can.
@@ -211,12 +227,22 @@ func (d decision) fill(it *plan.Item) {
 		it.Action, it.Rotate = plan.ActRotate, &plan.Rotate{Vault: w.Vault, StaticRole: w.StaticRole, KV: w.KV}
 		it.Settle, it.Tier, it.Scope = rules.Duration(10*time.Second), rules.TierAdmin, rules.ScopeUser
 		it.Collateral = "whoever uses the old value and does not read the new one from Vault loses access"
+		if takes := takesOf(d.steps); takes != "" {
+			it.Tier, it.Collateral = rules.TierCollateral, it.Collateral+"; "+takes
+		}
 	}
 	if r := d.revoke; r != nil {
 		if len(d.steps) > 0 {
 			it.Action = plan.ActRotateRevoke
 		}
-		it.Revoke, it.Tier, it.Scope, it.Reversible, it.Collateral, it.Settle, it.Batch = r.ID, r.Tier, r.Scope, r.Reversible, r.Collateral, r.Settle, r.Batch
+		takes, tier := takesOf(d.steps), r.Tier
+		if takes != "" {
+			tier = rules.TierCollateral
+		}
+		it.Revoke, it.Tier, it.Scope, it.Reversible, it.Collateral, it.Settle, it.Batch = r.ID, tier, r.Scope, r.Reversible, strings.TrimPrefix(r.Collateral+"; "+takes, "; "), r.Settle, r.Batch
+		if takes == "" {
+			it.Collateral = r.Collateral
+		}
 	}
 	if s := d.target.Instance.Settle; s > 0 {
 		it.Settle = rules.Duration(s)

@@ -24,6 +24,13 @@ func (r *applying) prove(ctx context.Context, w *item) error {
 	act.Outcome, act.Detail, act.Control, act.Proof, act.Remedy = conf.Outcome, conf.Detail, conf.Control, conf.Observations, conf.Remedy
 	act.Looks, act.ReplicaRisk = conf.Looks, conf.ReplicaRisk
 	qualify(act, w.target)
+	if len(w.steps) > 0 && act.Outcome != prove.StillAlive {
+		outcome := act.Outcome
+		if d := r.finish(ctx, w, outcome == prove.Confirmed || outcome == prove.UntilExpiry); d != "" {
+			act.Detail += "; " + d
+		}
+		act.Outcome, act.Held = outcome, ""
+	}
 	act.Seconds = time.Since(w.start).Seconds()
 	entries := []ledger.Entry{r.entry(w, ledger.Observation{Confirmation: conf})}
 	act.Derived = r.derived(ctx, w)

@@ -21,6 +21,7 @@ import (
 	"github.com/quellhq/quell/revokers/issuer"
 	"github.com/quellhq/quell/revokers/natives"
 	"github.com/quellhq/quell/revokers/prove"
+	"github.com/quellhq/quell/revokers/vault"
 	"github.com/quellhq/quell/rules"
 	"github.com/quellhq/quell/rules/credential"
 	"github.com/quellhq/quell/scanners/ci"
@@ -92,9 +93,10 @@ type Runtime struct {
 	Recipients     []age.Recipient
 	RecipientNames []string
 
-	options Options
-	notices []report.Notice
-	broken  error
+	options  Options
+	notices  []report.Notice
+	broken   error
+	sessions []*vault.Session
 }
 
 // New sets a run up: folders, keys, policy, rules, instances, recipients.
@@ -145,15 +147,19 @@ func newRuntime(o Options) (*Runtime, error) {
 			return nil, fmt.Errorf("--no-self-hosted: no provider %q (quell: hint: quell rules list)", id)
 		}
 	}
-	r.Instances, err = r.Policy.Instances(r.Rules, o.NoSelfHosted, o.Getenv, func(err error) error {
+	missing := func(err error) error {
 		if o.NeedsSecrets {
 			return err
 		}
 		r.Notice(err.Error())
 		return nil
-	})
-	if err != nil {
-		return nil, err
+	}
+	r.Doer = &guard.Retry{Next: &guard.Breaker{Next: &guard.Limit{Next: &issuer.Client{}}}}
+	if o.Offline {
+		r.Doer = guard.Offline{}
+	}
+	if err = r.instances(missing); err != nil {
+		return nil, errors.Join(err, r.Close(context.Background()))
 	}
 	recipients := o.Recipients
 	if len(recipients) == 0 {
@@ -161,10 +167,6 @@ func newRuntime(o Options) (*Runtime, error) {
 	}
 	if r.Recipients, r.RecipientNames, err = r.Keys.Recipients(recipients); err != nil {
 		return nil, err
-	}
-	r.Doer = &guard.Retry{Next: &guard.Breaker{Next: &guard.Limit{Next: &issuer.Client{}}}}
-	if o.Offline {
-		r.Doer = guard.Offline{}
 	}
 	r.Registry = natives.New(natives.Config{Doer: r.Doer, Offline: o.Offline, Key: r.Keys.Fingerprint[:]})
 	r.Asker = &guard.Asker{}
@@ -183,6 +185,22 @@ func (r *Runtime) loadPolicy() (*policy.Policy, error) {
 // Broken is why the policy was left out; nil if it was not. Its cookie names and
 // rules files are missing then.
 func (r *Runtime) Broken() error { return r.broken }
+
+// instances builds the policy's instances and signs in at Vaults.
+func (r *Runtime) instances(missing func(error) error) (err error) {
+	o := r.options
+	if r.Instances, err = r.Policy.Instances(r.Rules, o.NoSelfHosted, o.Getenv, r.fromVault, missing); err != nil {
+		return err
+	}
+	for _, i := range r.Instances {
+		if err := r.signIn(i); err != nil {
+			if err := missing(err); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
 
 // loadRules reads the built-in rules, the files that the options name, and the
 // cookie names that the policy gives to its instances.

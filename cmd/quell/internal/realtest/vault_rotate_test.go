@@ -1,0 +1,228 @@
+package realtest
+
+import (
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/hashicorp/vault/api"
+)
+
+// bed is a real Vault with what a test mounts in it, and an operator whose quell has
+// no more rights in it than quell vault policy prints.
+type bed struct {
+	t *testing.T
+	c *api.Client
+	o *operator
+}
+
+func newBed(t *testing.T) *bed {
+	t.Helper()
+	return &bed{t, vaultServer(t), newOperator(t)}
+}
+
+func (b *bed) write(path string, data map[string]any) *api.Secret {
+	b.t.Helper()
+	s, err := b.c.Logical().Write(path, data)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return s
+}
+
+func (b *bed) read(path string) map[string]any {
+	b.t.Helper()
+	s, err := b.c.Logical().Read(path)
+	if err != nil || s == nil {
+		b.t.Fatal(path, err)
+	}
+	return s.Data
+}
+
+func (b *bed) kv(path string) *api.KVSecret {
+	b.t.Helper()
+	s, err := b.c.KVv2("secret").Get(b.t.Context(), path)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return s
+}
+
+// instance is the text of the Vault's own instance. quell signs in by AppRole.
+func (b *bed) instance(more string) string {
+	return fmt.Sprintf("[[instance]]\nprovider = \"vault\"\nurl = %q\nown = true\nsettle = \"1s\"\n%s\n[instance.login]\nmethod = \"approle\"\nmount = \"quell\"\nrole_id = \"quell\"\nsecret_id = \"env:QUELL_SECRET_ID\"\n", b.c.Address(), more)
+}
+
+// policy writes the operator's policy file and gives quell's role in Vault exactly
+// what quell vault policy prints about it.
+func (b *bed) policy(text string) string {
+	b.t.Helper()
+	b.o.policy(text)
+	hcl := b.o.quell(0, "vault", "policy")
+	if err := b.c.Sys().PutPolicy("quell", hcl); err != nil {
+		b.t.Fatalf("Vault refuses the policy: %v\n%s", err, hcl)
+	}
+	if mounts, err := b.c.Sys().ListAuth(); err != nil {
+		b.t.Fatal(err)
+	} else if mounts["quell/"] == nil {
+		if err := b.c.Sys().EnableAuthWithOptions("quell", &api.EnableAuthOptions{Type: "approle"}); err != nil {
+			b.t.Fatal(err)
+		}
+		b.write("auth/quell/role/quell", map[string]any{"token_policies": "quell", "token_no_default_policy": true, "token_ttl": "10m", "token_max_ttl": "1h"})
+		b.write("auth/quell/role/quell/role-id", map[string]any{"role_id": "quell"})
+		id := b.write("auth/quell/role/quell/secret-id", nil).Data["secret_id"].(string)
+		b.o.env["QUELL_SECRET_ID"] = id
+		b.o.secrets = append(b.o.secrets, id)
+	}
+	return hcl
+}
+
+// sessions counts the tokens of quell's own logins.
+func (b *bed) sessions() (n int) {
+	b.t.Helper()
+	s, err := b.c.Logical().List("auth/token/accessors")
+	if err != nil || s == nil {
+		b.t.Fatal(err)
+	}
+	for _, k := range s.Data["keys"].([]any) {
+		got, err := b.c.Auth().Token().LookupAccessor(k.(string))
+		if err == nil && got.Data["path"] == "auth/quell/login" {
+			n++
+		}
+	}
+	return n
+}
+
+// An AppRole secret id in a log: another is issued and written where its consumer
+// reads it, then the leaked one and the tokens that it issued end, then the old
+// version in KV. Another role's token and the consumer's new token live on.
+func TestVaultAppRoleSecretID(t *testing.T) {
+	t.Parallel()
+	b := newBed(t)
+	if err := b.c.Sys().EnableAuthWithOptions("approle", &api.EnableAuthOptions{Type: "approle"}); err != nil {
+		t.Fatal(err)
+	}
+	login := func(role, id string) (string, error) {
+		c, err := b.c.Clone()
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.ClearToken()
+		s, err := c.Logical().Write("auth/approle/login", map[string]any{"role_id": role, "secret_id": id})
+		if err != nil {
+			return "", err
+		}
+		return s.Auth.ClientToken, nil
+	}
+	ids := map[string]string{}
+	for _, role := range []string{"ci", "other"} {
+		b.write("auth/approle/role/"+role, map[string]any{"token_policies": "default", "token_ttl": "1h"})
+		b.write("auth/approle/role/"+role+"/role-id", map[string]any{"role_id": role})
+		ids[role] = b.write("auth/approle/role/"+role+"/secret-id", nil).Data["secret_id"].(string)
+	}
+	leaked := ids["ci"]
+	second := b.write("auth/approle/role/ci/secret-id", nil).Data["secret_id"].(string)
+	issued, err := login("ci", leaked)
+	if err != nil {
+		t.Fatal(err)
+	}
+	foreign, err := login("other", ids["other"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, v := range []map[string]any{{"secret_id": leaked, "note": "first"}, {"secret_id": leaked, "note": "second"}} {
+		if _, err := b.c.KVv2("secret").Put(t.Context(), "ci/approle", v); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b.o.secrets = []string{leaked, issued, foreign, ids["other"], second, root}
+	hcl := b.policy(collateral + b.instance("[instance.rotate]\nvault = \""+b.c.Address()+"\"\napprole = \"approle/ci\"\ntokens = true\nkv = \"secret/ci/approle#secret_id\"\ndestroy = true\n"))
+	if n := strings.Count(hcl, "sudo"); n != 1 {
+		t.Errorf("%d sudo paths in\n%s", n, hcl)
+	}
+	log := b.o.file("job.log", stamp+"VAULT_SECRET_ID="+leaked+"\n")
+	a := one(t, b.o.kill(1, 0, "log", log), "vault-approle-secret-id", "Confirmed")
+	if a.Rotation == nil || a.Rotation.Replacement != "live" {
+		t.Errorf("%+v", a.Rotation)
+	}
+	now := b.kv("ci/approle")
+	fresh := now.Data["secret_id"].(string)
+	b.o.secrets = append(b.o.secrets, fresh)
+	if fresh == leaked || now.Data["note"] != "second" {
+		t.Error("the consumer's secret was not replaced whole")
+	}
+	if _, err := login("ci", leaked); err == nil {
+		t.Error("the leaked secret id still signs in")
+	}
+	token, err := login("ci", fresh)
+	if err != nil || !lives(t, b.c, token) {
+		t.Error("the new secret id does not sign in", err)
+	}
+	if _, err := login("ci", second); err != nil {
+		t.Error("another secret id of the role was ended", err)
+	}
+	if lives(t, b.c, issued) || !lives(t, b.c, foreign) {
+		t.Error("the tokens of the leaked secret id live, or another role's do not")
+	}
+	meta, err := b.c.KVv2("secret").GetMetadata(t.Context(), "ci/approle")
+	if err != nil || !meta.Versions["1"].Destroyed || !meta.Versions["2"].Destroyed || meta.Versions["3"].Destroyed || meta.CustomMetadata["quell_incident"] == nil {
+		t.Errorf("%+v %v", meta, err)
+	}
+	if n := b.sessions(); n != 0 {
+		t.Errorf("%d sessions of quell's own are left", n)
+	}
+	b.o.files(log, filepath.Join(b.o.dir, "config"))
+}
+
+// A token in a log is replaced by an orphan with its policies and the time to live
+// that it had. With revoke_orphan its child lives on.
+func TestVaultTokenReissue(t *testing.T) {
+	t.Parallel()
+	b := newBed(t)
+	for name, text := range map[string]string{"app": `path "secret/data/app" { capabilities = ["read"] }`, "parent": `path "auth/token/create" { capabilities = ["update"] }`} {
+		if err := b.c.Sys().PutPolicy(name, text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	leaked := newToken(t, b.c, &api.TokenCreateRequest{Policies: []string{"app", "parent"}, TTL: "3h"})
+	parent, err := b.c.Clone()
+	if err != nil {
+		t.Fatal(err)
+	}
+	parent.SetToken(leaked)
+	child := newToken(t, parent, &api.TokenCreateRequest{Policies: []string{"app"}, TTL: "30m"})
+	if _, err := b.c.KVv2("secret").Put(t.Context(), "ci/token", map[string]any{"token": leaked}); err != nil {
+		t.Fatal(err)
+	}
+	b.o.secrets = []string{leaked, child, root}
+	b.policy(b.instance("revoke_orphan = true\n[instance.rotate]\nvault = \"" + b.c.Address() + "\"\nreissue = true\nkv = \"secret/ci/token#token\"\n"))
+	// Vault lets a token hand out only policies that it has itself, or that a token
+	// role allows.
+	if err := b.c.Sys().PutPolicy("app-too", `path "secret/data/app" { capabilities = ["read"] }`); err != nil {
+		t.Fatal(err)
+	}
+	b.write("auth/token/roles/ci", map[string]any{"allowed_policies": "app,parent", "orphan": true, "renewable": true})
+	b.policy(b.instance("revoke_orphan = true\n[instance.rotate]\nvault = \"" + b.c.Address() + "\"\nreissue = true\ntoken_role = \"ci\"\nkv = \"secret/ci/token#token\"\n"))
+	log := b.o.file("job.log", stamp+"VAULT_TOKEN="+leaked+"\n")
+	a := one(t, b.o.kill(1, 0, "log", log), "vault-service-token", "Confirmed")
+	if a.Rotation == nil || a.Rotation.Replacement != "live" {
+		t.Errorf("%+v", a.Rotation)
+	}
+	fresh := b.kv("ci/token").Data["token"].(string)
+	b.o.secrets = append(b.o.secrets, fresh)
+	s, err := b.c.Auth().Token().Lookup(fresh)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ttl, err := s.TokenTTL()
+	policies, err2 := s.TokenPolicies()
+	if err != nil || err2 != nil || ttl.Hours() < 2.9 || s.Data["orphan"] != true || !slices.Equal(policies, []string{"app", "default", "parent"}) {
+		t.Errorf("%v %v %v", ttl, policies, s.Data["orphan"])
+	}
+	if lives(t, b.c, leaked) || !lives(t, b.c, child) || !lives(t, b.c, fresh) {
+		t.Error("the token lives, or its child or replacement does not")
+	}
+	b.o.files(log, filepath.Join(b.o.dir, "config"))
+}

@@ -1,0 +1,338 @@
+package run
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/quellhq/quell/cmd/quell/internal/ledger"
+	"github.com/quellhq/quell/cmd/quell/internal/plan"
+	"github.com/quellhq/quell/cmd/quell/internal/report"
+	"github.com/quellhq/quell/revokers"
+)
+
+func (r *applying) inFlight() time.Duration {
+	if r.InFlight > 0 {
+		return r.InFlight
+	}
+	return 2 * time.Minute
+}
+
+// ordered divides the steps before the proof. With revokeFirst, what ends the old
+// value comes first, unless it needs the new one or a revocation by request ends it.
+func (w *item) ordered(revokeFirst bool) (first, rest []revokers.Step) {
+	for _, s := range w.steps {
+		switch {
+		case s.After:
+		case revokeFirst && w.revoke == nil && s.Ends && !s.Needs:
+			first = append(first, s)
+		default:
+			rest = append(rest, s)
+		}
+	}
+	return first, rest
+}
+
+// after are the steps that come once the old value is proven dead.
+func (w *item) after() []revokers.Step {
+	return slices.DeleteFunc(slices.Clone(w.steps), func(s revokers.Step) bool { return !s.After })
+}
+
+// rotate takes steps of a rotation. finished means that the item is held.
+func (r *applying) rotate(ctx context.Context, w *item, steps []revokers.Step) (finished bool, err error) {
+	rot := r.Planner.Registry.Rotator(w.target)
+	for i, s := range steps {
+		x, begun := w.hist.rotations[s.Name]
+		state := revokers.NotDone
+		switch {
+		case x.done:
+			state = revokers.Done
+		case begun:
+			if state, err = r.settle(ctx, w, s, x); err != nil {
+				state = revokers.Unsure
+			}
+		}
+		if state == revokers.Done && s.Issues || state == revokers.Lost {
+			known, held, err := r.recover(ctx, w, s, steps[i+1:], x)
+			switch {
+			case err != nil:
+				return true, err
+			case held != nil:
+				return r.hold(ctx, w, held.why, held.remedy, "")
+			case known && !x.done:
+				r.rotated(ctx, w, s, "the store shows that an earlier apply took this step; "+s.Note)
+				continue
+			case known:
+				continue
+			}
+			state = revokers.NotDone // it was ended: another is issued
+			begun = false
+		}
+		switch {
+		case x.done:
+			if state == revokers.Done {
+				w.act.Rotation = &report.Rotation{Where: where(w, s), Detail: "rotated by an earlier apply; " + s.Note, At: time.Now().UTC()}
+				if s.Ends {
+					r.endedBy(w, time.Now().UTC())
+				}
+				continue
+			}
+		case state == revokers.Unsure:
+			return r.hold(ctx, w, "an earlier apply began to rotate it, and the store does not show whether that happened", "look into "+s.Where+", then make a new plan", "")
+		case state == revokers.Done:
+			r.rotated(ctx, w, s, "the store shows that an earlier apply rotated it; "+s.Note)
+			continue
+		case begun && !s.Repeats && !x.refused && time.Since(x.at) < r.inFlight():
+			wait := (r.inFlight() - time.Since(x.at)).Round(time.Second)
+			return r.hold(ctx, w, "an earlier apply began to rotate it, and its request may still take effect", fmt.Sprintf("apply again in %s", max(wait, time.Second)), "")
+		}
+		if s.Needs && w.fresh.IsZero() {
+			if err := r.readAgain(ctx, w); err != nil {
+				return r.hold(ctx, w, "the new value can't be read from the store: "+err.Error(), "correct the store or quell's rights in it, then apply again", "")
+			}
+		}
+		if finished, err := r.step(ctx, w, s, rot, x.intent.Attempt+1); finished || err != nil {
+			return finished, err
+		}
+	}
+	return false, nil
+}
+
+type heldFor struct{ why, remedy string }
+
+// recover finds the secret that an issuing step made in another process: the store
+// holds it if a later step wrote it, and then it is known. Otherwise it is lost, and
+// is ended before another is issued.
+func (r *applying) recover(ctx context.Context, w *item, s revokers.Step, later []revokers.Step, x rotation) (known bool, held *heldFor, err error) {
+	if !s.Issues || !w.fresh.IsZero() {
+		return true, nil, nil
+	}
+	rot := r.Planner.Registry.Rotator(w.target)
+	needed := false
+	for _, l := range later {
+		if !l.Needs {
+			continue
+		}
+		y, begun := w.hist.rotations[l.Name]
+		state := revokers.NotDone
+		switch {
+		case y.done:
+			state = revokers.Done
+		case begun:
+			if state, err = r.settle(ctx, w, l, y); err != nil || state == revokers.Unsure {
+				return false, &heldFor{"an earlier apply began to write the new value, and the store does not show whether that happened", "look into " + l.Where + ", then make a new plan"}, nil
+			}
+		}
+		if state == revokers.Done {
+			// Later steps read it from there.
+			if err := r.readAgain(ctx, w); err == nil && !w.fresh.IsZero() {
+				return true, nil, nil
+			}
+			continue
+		}
+		needed = true
+	}
+	if !needed {
+		return true, nil, nil
+	}
+	r.progress("ending what %s issued before a crash", s.Name)
+	name := "undo " + s.Name
+	if err := r.record(ctx, w, ledger.Intent{
+		Action: "rotate", Host: w.target.Host(), Instance: w.target.URL(), Fence: w.fence, Step: name, Mark: x.intent.Mark, Attempt: w.hist.rotations[name].intent.Attempt + 1, With: store(w),
+	}); err != nil {
+		return false, nil, err
+	}
+	if err := rot.Undo(ctx, w.target, s, x.intent.Mark); err != nil {
+		return false, &heldFor{"an earlier apply issued a new secret that was lost, and it can't be ended yet: " + err.Error(), "apply again; what was issued ends first, and then another is issued"}, nil
+	}
+	r.persist(ctx, r.entry(w, ledger.Rotation{Where: s.Where, Detail: "what was issued and lost in a crash was ended", Step: name, At: time.Now().UTC()}))
+	return false, nil, nil
+}
+
+// readAgain reads the new value from where consumers read it. The leaked value is
+// not a new one.
+func (r *applying) readAgain(ctx context.Context, w *item) error {
+	rep, ok := r.Planner.Registry.Rotator(w.target).(revokers.Replacer)
+	if !ok {
+		return errors.New("no store of this rotation can be read")
+	}
+	s, err := rep.Replacement(ctx, w.target)
+	switch {
+	case err != nil:
+		return err
+	case s.Equal(w.cred.Secret):
+		return errors.New("it still holds the leaked one")
+	}
+	w.fresh = s
+	return nil
+}
+
+// settle asks the store whether a step that was begun happened. A request that
+// is on its way gets some seconds to show. Where the store cannot tell, the probe of
+// the old credential does, if the step is what ends it.
+func (r *applying) settle(ctx context.Context, w *item, s revokers.Step, x rotation) (revokers.State, error) {
+	rot := r.Planner.Registry.Rotator(w.target)
+	for i := 0; ; i++ {
+		state, err := rot.Did(ctx, w.target, s, x.intent.Mark)
+		if err == nil && state == revokers.Unsure && s.Ends && w.revoke == nil {
+			switch {
+			case w.verdict.Liveness == revokers.Dead:
+				return revokers.Done, nil
+			case w.verdict.Liveness == revokers.Live && time.Since(x.at) >= r.inFlight():
+				return revokers.NotDone, nil
+			}
+		}
+		if err != nil || state != revokers.NotDone || s.Repeats || x.refused || time.Since(x.at) >= r.inFlight() || i >= 10 {
+			return state, err
+		}
+		t := time.NewTimer(500 * time.Millisecond)
+		select {
+		case <-ctx.Done():
+			t.Stop()
+			return revokers.Unsure, ctx.Err()
+		case <-t.C:
+		}
+	}
+}
+
+func store(w *item) *ledger.Store {
+	if w.it.Rotate == nil {
+		return nil
+	}
+	return &ledger.Store{Vault: w.it.Rotate.Vault, StaticRole: w.it.Rotate.StaticRole, KV: w.it.Rotate.KV}
+}
+
+// step takes one step of a rotation, with its intent before and its record
+// after.
+func (r *applying) step(ctx context.Context, w *item, s revokers.Step, rot revokers.Rotator, attempt int) (finished bool, err error) {
+	failed := func(err error) (bool, error) {
+		w.act.Code = heldCode(w)
+		if w.sent != nil {
+			return r.hold(ctx, w, "the revocation was sent, and then the rotation failed: "+err.Error(), "correct the store or its admin token, then apply again: the rotation is done and the death is proven then", "")
+		}
+		return r.hold(ctx, w, "the rotation failed, so nothing was revoked: "+err.Error(), "correct [instance.rotate] in the policy, or remove it", "")
+	}
+	if h := r.stop(ctx); h != nil {
+		return r.hold(ctx, w, h.Why, h.Remedy, "")
+	}
+	mark, err := rot.Mark(ctx, w.target, s)
+	if err != nil {
+		return failed(err)
+	}
+	before := verdictEntry(w.verdict)
+	i := ledger.Intent{
+		Action: "rotate", Host: w.target.Host(), Instance: w.target.URL(), Requests: requestsOf(s.Effect), Fence: w.fence,
+		Before: &before, Step: s.Name, Mark: mark, Attempt: attempt, With: store(w),
+	}
+	if w.target.Seen != nil {
+		i.Learned = w.target.Seen.Learned
+	}
+	if err := r.record(ctx, w, i); err != nil {
+		return true, err
+	}
+	r.mu.Lock()
+	r.kills[w.it.Fingerprint] = true
+	r.mu.Unlock()
+	r.progress("rotating %s %s: %s", short(w.it.Fingerprint), w.it.Rule, s.Name)
+	if err := rot.Do(ctx, w.target, s, &w.fresh); err != nil {
+		state, err2 := rot.Did(context.WithoutCancel(ctx), w.target, s, mark)
+		if err2 != nil || state != revokers.Done {
+			if errors.Is(err, revokers.ErrRefused) && err2 == nil && state == revokers.NotDone {
+				r.persist(ctx, r.entry(w, ledger.Receipt{Action: "rotate", Step: s.Name, Detail: err.Error(), At: time.Now().UTC()}))
+			}
+			return failed(err)
+		}
+	}
+	r.rotated(ctx, w, s, s.Note)
+	return false, nil
+}
+
+// where is the place of the rotation that a report shows: that of the first step,
+// where consumers find the new value.
+func where(w *item, s revokers.Step) string {
+	if w.act.Rotation != nil && w.act.Rotation.Where != "" && !s.Needs {
+		return w.act.Rotation.Where
+	}
+	return s.Where
+}
+
+func (r *applying) rotated(ctx context.Context, w *item, s revokers.Step, detail string) {
+	now := time.Now().UTC()
+	said := detail
+	if w.act.Rotation != nil && w.act.Rotation.Detail != "" {
+		said = w.act.Rotation.Detail
+		if detail != "" {
+			said += "; " + detail
+		}
+	}
+	rotation := &report.Rotation{Where: where(w, s), Detail: said, At: now}
+	if w.act.Rotation != nil {
+		rotation.Replacement = w.act.Rotation.Replacement
+	}
+	w.act.Rotation = rotation
+	if s.Ends {
+		r.endedBy(w, now)
+	}
+	r.persist(ctx, r.entry(w, ledger.Rotation{Where: s.Where, Detail: detail, Step: s.Name, At: now}))
+}
+
+// endedBy notes that a step was sent that ends a credential which has no revocation
+// of its own.
+func (r *applying) endedBy(w *item, at time.Time) {
+	if w.revoke == nil && w.sent == nil {
+		w.sent = &revokers.Acknowledgement{Accepted: true, Detail: "rotated", At: at}
+	}
+}
+
+// tried holds an item whose replacement is refused: the old value is not ended while
+// consumers have no other. A question that is not answered holds nothing.
+func (r *applying) tried(ctx context.Context, w *item) (finished bool, err error) {
+	v, ok := r.replacement(ctx, w)
+	if !ok || v.Liveness != revokers.Dead {
+		return false, nil
+	}
+	w.act.Code = heldCode(w)
+	return r.hold(ctx, w, "the replacement is not accepted, so nothing was revoked: "+v.Detail, "correct the value where consumers read it, then apply again", "")
+}
+
+// replacement asks the issuer about the new value. ok is false if there is none that
+// can be read.
+func (r *applying) replacement(ctx context.Context, w *item) (v revokers.Verdict, ok bool) {
+	if w.it.Action != plan.ActRotate && w.it.Action != plan.ActRotateRevoke || !w.target.Rule.Probed() {
+		return v, false
+	}
+	if w.fresh.IsZero() {
+		if err := r.readAgain(ctx, w); err != nil || w.fresh.IsZero() {
+			return v, false
+		}
+	}
+	t := w.target
+	t.Secret, t.Seen, t.Captures = w.fresh, nil, nil
+	v, _ = r.Checker.At(ctx, &t)
+	return v, true
+}
+
+// finish asks about the replacement and, if the old value is dead, takes the steps
+// that come last. Without a live replacement they are left out, and the detail says
+// so: an old version may be what is needed to go back.
+func (r *applying) finish(ctx context.Context, w *item, dead bool) (detail string) {
+	v, ok := r.replacement(ctx, w)
+	if ok && w.act.Rotation != nil {
+		w.act.Rotation.Replacement = v.Liveness.String()
+	}
+	after := w.after()
+	switch {
+	case len(after) == 0:
+		return ""
+	case !dead:
+		return "old versions were kept, since the old value is not proven dead"
+	case ok && v.Liveness != revokers.Live:
+		return "old versions were kept, since the replacement is not known to be live"
+	}
+	if finished, err := r.rotate(ctx, w, after); err != nil || finished {
+		return "what the old value left was not removed: " + w.act.Held
+	}
+	return ""
+}

@@ -1,0 +1,93 @@
+package run
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/quellhq/quell/cmd/quell/internal/config"
+	"github.com/quellhq/quell/revokers/issuer"
+	"github.com/quellhq/quell/revokers/vault"
+	"github.com/quellhq/quell/rules/credential"
+)
+
+// vaultTime bounds a login at a Vault, and a read of a reference.
+const vaultTime = 30 * time.Second
+
+// signIn signs in at each Vault that the policy has a login for. quell's own
+// sessions end with Close.
+func (r *Runtime) signIn(i *issuer.Instance) error {
+	if i.Login == nil || !i.Admin.IsZero() || r.options.Offline {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), vaultTime)
+	defer cancel()
+	s, err := vault.Login(ctx, r.Doer, i, r.options.Getenv)
+	if err != nil {
+		return fmt.Errorf("policy: instance %s: %w", i.Host(), err)
+	}
+	i.Admin = s.Token
+	r.sessions = append(r.sessions, s)
+	r.Redactor.Add(s.Token)
+	return nil
+}
+
+// fromVault resolves mount/path#field at the policy's one Vault, or
+// //HOST/mount/path#field at the one of that host.
+func (r *Runtime) fromVault(vaults issuer.Instances, ref string) (credential.Secret, error) {
+	if r.options.Offline {
+		return credential.Secret{}, errors.New("--offline forbids to read a secret from Vault (quell: hint: leave it out)")
+	}
+	var fit issuer.Instances
+	host, rest, named := "", ref, false
+	if after, ok := strings.CutPrefix(ref, "//"); ok {
+		host, rest, named = strings.Cut(after, "/")
+		if !named {
+			return credential.Secret{}, errors.New("a secret in a certain Vault is named as vault://HOST/mount/path#field")
+		}
+	}
+	for _, v := range vaults {
+		if !named || strings.EqualFold(v.Host(), host) {
+			fit = append(fit, v)
+		}
+	}
+	switch {
+	case len(fit) == 0 && named:
+		return credential.Secret{}, errors.New("the policy names no Vault of the host in the reference")
+	case len(fit) == 0:
+		return credential.Secret{}, errors.New("a secret is named in Vault, and the policy names no Vault before it (quell: hint: an [[instance]] with provider = \"vault\")")
+	case len(fit) > 1:
+		return credential.Secret{}, errors.New("a secret is named in Vault, and the policy names several (quell: hint: vault://HOST/mount/path#field)")
+	}
+	if err := r.signIn(fit[0]); err != nil {
+		return credential.Secret{}, err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), vaultTime)
+	defer cancel()
+	s, err := vault.Read(ctx, r.Doer, fit[0], rest)
+	if err == nil {
+		r.Redactor.Add(s)
+	}
+	return s, err
+}
+
+// secret resolves a reference of the policy.
+func (r *Runtime) secret(ref string) (credential.Secret, error) {
+	at, ok := strings.CutPrefix(ref, "vault:")
+	if !ok {
+		return config.ReadSecret(ref, r.options.Getenv)
+	}
+	return r.fromVault(r.Instances.Of("vault"), at)
+}
+
+// Close ends the sessions that quell opened at Vaults.
+func (r *Runtime) Close(ctx context.Context) error {
+	var errs []error
+	for _, s := range r.sessions {
+		errs = append(errs, s.End(ctx))
+	}
+	r.sessions = nil
+	return errors.Join(errs...)
+}

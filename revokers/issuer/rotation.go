@@ -1,0 +1,68 @@
+package issuer
+
+import (
+	"net/url"
+	"time"
+
+	"github.com/quellhq/quell/rules/credential"
+)
+
+// Rotation says how Vault replaces what an instance issues, and where consumers
+// read the replacement. Paths are mount/name unless noted.
+type Rotation struct {
+	Vault string // the URL of a Vault instance
+	Rule  string // empty: credentials of every rule
+
+	// Engine is the kind of StaticRole and Root: database (the default), ldap, aws,
+	// gcp, azure or terraform.
+	Engine     string
+	StaticRole string // the role whose credential leaked
+	Root       string // the connection whose own credential leaked; the mount, if the engine has one
+	Lease      string // the id of the lease whose credential leaked
+
+	AppRole  string   // the role whose secret id leaked
+	Reissue  bool     // the leaked token is replaced by one with its rights
+	Token    string   // the token role that issues the replacement; empty: create-orphan
+	UserPass string   // the user whose password leaked
+	PKI      string   // mount/serial number of the certificate whose key leaked
+	Transit  string   // the key that signed or encrypted what leaked
+	Entity   string   // the id of the identity entity that is disabled
+	Accessor []string // further tokens that are ended, by accessor
+	// Tokens ends the tokens that AppRole or UserPass issued before. It needs sudo
+	// on the list of accessors.
+	Tokens bool
+
+	KV       string            // mount/path#field of a KV v2 secret
+	Value    credential.Secret // the new value for KV
+	Generate string            // a Vault password policy that makes it; "default": 40 letters and digits
+	Destroy  bool              // destroy older versions of KV once the old value is dead
+
+	Stores []string // further places that builds read, as KIND:PLACE
+	// Sessions ends the database sessions that the old password opened.
+	Sessions bool
+	Reload   Reload
+}
+
+// Reload is how the consumers' reload is observed before the old value ends. The
+// zero value observes nothing.
+type Reload struct {
+	URL     *url.URL      // a health check that is polled until it answers 200
+	Marker  string        // text that its body has then; {version} is KV's new version
+	Wait    time.Duration // at least this long
+	Timeout time.Duration // at most this long; zero: two minutes
+}
+
+// Zero reports whether nothing is observed.
+func (r Reload) Zero() bool { return r.URL == nil && r.Wait == 0 }
+
+// For returns i with the rotation that is meant for credentials of a rule.
+func (i *Instance) For(rule string) *Instance {
+	for _, r := range i.Rotations {
+		if r.Rule == rule {
+			c := *i
+			c.Rotate = r
+			return &c
+		}
+	}
+	return i
+}
