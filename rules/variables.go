@@ -10,18 +10,18 @@ import (
 
 // Variables are the variables that every request may name. Rules add the named
 // groups of their expression ({token.NAME}), the parts of their credentials
-// ({part.NAME}), and what earlier answers kept.
+// ({part.NAME}), and values kept from earlier answers.
 //
 //	token           the credential
 //	cookie          the cookie's name
 //	origin          scheme, host and port of the instance
-//	probe_path      a page of the instance that only a signed-in user gets
-//	logout_path     where the instance ends a session
-//	logout_method   the method of that request; POST unless given
-//	login_path      where the instance sends users who are not signed in
-//	live_marker     text that only a signed-in user sees; empty unless given
+//	probe_path      a page of the instance that only signed-in users can open
+//	logout_path     the path of a request that ends a session
+//	logout_method   the method of that request; POST unless set
+//	login_path      the path to which the instance redirects users who are not signed in
+//	live_marker     text that only signed-in users see; empty unless set
 //	dead_marker     text of the sign-in page
-//	csrf            where the instance's token against forged requests is read
+//	csrf            the place of the instance's token against forged requests (CSRF)
 //	user            the account that the operator names
 //	namespace       the organisation, project or Vault namespace that the operator names
 //	admin           the operator's credential at the instance
@@ -38,7 +38,7 @@ var Variables = []string{
 	"client.id", "client.secret", "client.basic",
 }
 
-// settings are what a probe or revocation may need the operator to give.
+// settings are the operator's settings that a probe or a revocation can require.
 var settings = []string{"probe_path", "logout_path", "live_marker", "dead_marker", "login_path", "csrf", "user", "namespace", "revoke_orphan", "admin", "client", "client.secret"}
 
 // Functions follow a variable after a dot.

@@ -10,10 +10,10 @@ import (
 	"github.com/quellhq/quell/rules"
 )
 
-// Bounds of what a run knows of contents that it scanned.
+// Limits of what a run remembers about scanned contents.
 const (
 	maxContents = 1 << 17
-	maxRecorded = 1 << 10 // findings of one content
+	maxRecorded = 1 << 10 // findings per content
 	maxReplays  = 1 << 16 // findings of all contents
 )
 
@@ -24,16 +24,16 @@ type contents struct {
 	findings int
 }
 
-// record is what was found in one content. Its methods do nothing on nil.
+// record has the findings of one content. Its methods do nothing on nil.
 type record struct {
 	base rules.Location // of the artifact that was scanned
-	done chan struct{}  // closed once it was scanned
+	done chan struct{}  // closed after the scan
 
 	mu         sync.Mutex
 	findings   []rules.Finding
 	suppressed int64
 	allowed    int64
-	spoilt     bool // something was not read, or there is too much to keep
+	spoilt     bool // something was not read, or there are too many findings
 }
 
 func (r *record) add(f rules.Finding) {
@@ -71,8 +71,8 @@ func (r *record) allow() {
 	}
 }
 
-// get gives the record of a content, and whether it is new and the caller scans the content.
-// Nil: too many are known, and this one is not remembered.
+// get returns the record of a content. fresh is true if it is new and the caller must scan the
+// content. The record is nil if the limits are reached.
 func (c *contents) get(name string, base rules.Location) (r *record, fresh bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -90,8 +90,8 @@ func (c *contents) get(name string, base rules.Location) (r *record, fresh bool)
 	return r, true
 }
 
-// once scans an artifact unless one with the same content was scanned: then that one's findings
-// are reported for it.
+// once scans an artifact. If one with the same content was scanned before, it reports the
+// earlier findings instead.
 func (r *run) once(ctx context.Context, a Artifact, b io.Reader, x *account) error {
 	rec, fresh := r.known.get(a.Content, a.Location)
 	if rec != nil && !fresh {
@@ -124,7 +124,8 @@ func (r *run) once(ctx context.Context, a Artifact, b io.Reader, x *account) err
 	return err
 }
 
-// replay reports the findings of a record at the place of a, and whether it could.
+// replay reports the findings of a record for artifact a. It returns false if the record is not
+// usable.
 func (r *run) replay(rec *record, a Artifact, x *account) bool {
 	rec.mu.Lock()
 	defer rec.mu.Unlock()
@@ -155,14 +156,14 @@ func (r *run) replay(rec *record, a Artifact, x *account) bool {
 	return true
 }
 
-// moved gives the place in an artifact at to of what is at l in one at from.
+// moved maps location l in the artifact at from to the same position in the artifact at to.
 func moved(l, from, to rules.Location) rules.Location {
 	out := to
 	out.Path = to.Path + strings.TrimPrefix(l.Path, from.Path)
 	out.Line, out.Column, out.Offset, out.Excess = l.Line, l.Column, l.Offset, l.Excess
 	out.EndLine, out.EndColumn, out.EndOffset, out.EndExcess = l.EndLine, l.EndColumn, l.EndOffset, l.EndExcess
 	out.Spans = l.Spans
-	// What the content itself says about the place.
+	// Fields that the content itself determines.
 	for _, x := range []struct{ l, from, out *string }{{&l.Job, &from.Job, &out.Job}, {&l.Step, &from.Step, &out.Step}, {&l.Group, &from.Group, &out.Group}, {&l.System, &from.System, &out.System}} {
 		if *x.l != *x.from {
 			*x.out = *x.l

@@ -31,7 +31,7 @@ type Pool struct {
 	// Several goroutines can call it at once.
 	Seen     func(rules.Secret)
 	Patience Patience // zero: DefaultPatience
-	Watch    *Watch   // counts what was read while it is read; may be nil
+	Watch    *Watch   // counts what was read so far; may be nil
 	// Finished, if set, is called after all findings of a byte stream were emitted, with the
 	// common beginning of their locations. Several goroutines can call it at once.
 	Finished func(at rules.Location)

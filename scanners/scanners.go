@@ -43,17 +43,17 @@ type Artifact struct {
 	// state does not apply to the lines after the missing ones.
 	Unmarked bool
 
-	// Content names the bytes: of artifacts of one run with the same Content, one is scanned,
-	// and its findings are reported at the place of each. Empty: the bytes are not known yet.
+	// Content identifies the bytes. Of the artifacts of a run with the same Content, the pool
+	// scans one and reports its findings for each of them. It is empty if the bytes are not yet
+	// known.
 	Content string
 
-	// Done is called after the artifact was read and what could not be read was reported;
-	// nil: no call.
+	// Done, if set, is called after the artifact was read and its gaps were reported.
 	Done func()
 
-	record *record               // gets the findings of artifacts with a Content
-	where  func(line int) string // of what an opener made: Inner.Where
-	// place gives the location that is reported for one in an artifact of names; nil: the same.
+	record *record               // collects the findings of an artifact with a Content
+	where  func(line int) string // describes a line of an opener's text: Inner.Where
+	// place maps a location in an artifact of names to the reported one; nil: the same.
 	place func(rules.Location) rules.Location
 
 	// Parts is set instead of Open for a container. It calls part for each member in turn; the
@@ -89,27 +89,24 @@ type Finisher interface {
 	Finish(ctx context.Context, gap func(Gap))
 }
 
-// Memory stores what a source needs for its next scan. It belongs to one set of rules: Recall
-// returns nothing that was stored under another set. It contains no secret. A failure to store
-// costs only work at the next scan, so it is not an error.
-// A Series is a Source that consists of others, which are scanned one after the other. Its own
-// artifacts come first. An error concerns one of them, and the sequence goes on.
+// A Series is a Source that consists of other sources, which are scanned one after another. Its
+// own artifacts come first. An error concerns one of the sources, and the sequence continues.
 type Series interface {
 	Sources(ctx context.Context) iter.Seq2[Source, error]
 }
 
-// Fatal is the error of a source that can't be read at all, as where a server refuses the
-// token. It ends the run without a result.
+// Fatal is the error of a source that can't be read at all, for example because a server
+// refuses the token. It ends the run without a result.
 type Fatal struct{ Err error }
 
 func (f *Fatal) Error() string { return f.Err.Error() }
 
-// Unwrap gives the cause.
+// Unwrap returns the cause.
 func (f *Fatal) Unwrap() error { return f.Err }
 
-// Memory keeps what a source wants to know at its next scan. It belongs to one set
-// of rules: what was remembered under another is not recalled. It holds no secret.
-// What can't be kept is not: a memory saves work.
+// Memory stores what a source needs for its next scan. It belongs to one set of rules: Recall
+// returns nothing that was stored under another set. It contains no secret. A failure to store
+// costs only work at the next scan, so it is not an error.
 type Memory interface {
 	Recall(ctx context.Context, key string) ([]byte, bool)
 	Remember(ctx context.Context, key string, value []byte)

@@ -2,8 +2,8 @@ package scanners
 
 import "sync/atomic"
 
-// Watch counts what a pool has read so far, for a person who waits. What is inside
-// archives counts with them. The nil Watch counts nothing.
+// Watch counts what a pool has read so far, to show progress. It includes nested files. The nil
+// Watch counts nothing.
 type Watch struct {
 	Artifacts atomic.Int64
 	Bytes     atomic.Int64
