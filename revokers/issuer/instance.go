@@ -44,7 +44,7 @@ type Instance struct {
 	Rotate   *Rotation
 	// Rotations are for credentials of one rule each; Rotate is for all others.
 	Rotations []*Rotation
-	Login     *Login // how quell signs in at a Vault; nil: by Admin
+	Login     *Login // how quell signs in to a Vault; nil: with Admin
 
 	Network Network
 	fresh   bool

@@ -2,8 +2,7 @@ package issuer
 
 import "github.com/quellhq/quell/rules/credential"
 
-// Login is how quell signs in at a Vault instead of by a token that the operator
-// gives it.
+// Login is the method by which quell signs in to a Vault if the operator gives it no token.
 type Login struct {
 	Method string // one of LoginMethods
 	Mount  string // path of the auth mount, without auth/; empty: the method's name
@@ -15,7 +14,8 @@ type Login struct {
 	Wrapped bool
 
 	JWT credential.Secret // kubernetes, jwt
-	// GitHubAudience makes GitHub Actions issue the JWT, for this audience.
+	// GitHubAudience, if set, makes quell request the JWT from GitHub Actions for this
+	// audience.
 	GitHubAudience string
 }
 

@@ -7,7 +7,7 @@ import (
 	"github.com/quellhq/quell/rules/credential"
 )
 
-// Rotation says how Vault replaces what an instance issues, and where consumers
+// Rotation describes how Vault replaces a leaked credential of an instance, and where consumers
 // read the replacement. Paths are mount/name unless noted.
 type Rotation struct {
 	Vault string // the URL of a Vault instance
@@ -21,15 +21,15 @@ type Rotation struct {
 	Lease      string // the id of the lease whose credential leaked
 
 	AppRole  string   // the role whose secret id leaked
-	Reissue  bool     // the leaked token is replaced by one with its rights
+	Reissue  bool     // replace the leaked token by one with its rights
 	Token    string   // the token role that issues the replacement; empty: create-orphan
 	UserPass string   // the user whose password leaked
 	PKI      string   // mount/serial number of the certificate whose key leaked
 	Transit  string   // the key that signed or encrypted what leaked
-	Entity   string   // the id of the identity entity that is disabled
-	Accessor []string // further tokens that are ended, by accessor
-	// Tokens ends the tokens that AppRole or UserPass issued before. It needs sudo
-	// on the list of accessors.
+	Entity   string   // the id of the identity entity to disable
+	Accessor []string // further tokens to revoke, by accessor
+	// Tokens also revokes the tokens that AppRole or UserPass issued before. It needs sudo on
+	// the list of accessors.
 	Tokens bool
 
 	KV       string            // mount/path#field of a KV v2 secret
@@ -43,19 +43,19 @@ type Rotation struct {
 	Reload   Reload
 }
 
-// Reload is how the consumers' reload is observed before the old value ends. The
-// zero value observes nothing.
+// Reload describes how quell detects that consumers have reloaded, before it ends the old
+// value. The zero value means that it does not wait.
 type Reload struct {
-	URL     *url.URL      // a health check that is polled until it answers 200
-	Marker  string        // text that its body has then; {version} is KV's new version
+	URL     *url.URL      // a health check, polled until it answers 200
+	Marker  string        // required text in its body; {version} is KV's new version
 	Wait    time.Duration // at least this long
 	Timeout time.Duration // at most this long; zero: two minutes
 }
 
-// Zero reports whether nothing is observed.
+// Zero reports whether there is nothing to wait for.
 func (r Reload) Zero() bool { return r.URL == nil && r.Wait == 0 }
 
-// For returns i with the rotation that is meant for credentials of a rule.
+// For returns i with the rotation for credentials of a rule.
 func (i *Instance) For(rule string) *Instance {
 	for _, r := range i.Rotations {
 		if r.Rule == rule {

@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// clean makes a member's name one that stays inside: no root, no "..", one line.
+// clean returns a member's name without root and "..", with control characters replaced.
 func clean(name string) string {
 	name = strings.ReplaceAll(name, `\`, "/")
 	name = strings.TrimPrefix(path.Clean("/"+name), "/")
@@ -21,7 +21,7 @@ func clean(name string) string {
 	return name
 }
 
-// stem is the name of a compressed file's content.
+// stem returns the name for the content of a compressed file.
 func stem(name string) string {
 	base := path.Base(name)
 	if i := strings.LastIndexByte(base, '!'); i >= 0 {
@@ -48,8 +48,8 @@ func join(dir, name string) string {
 	return dir + "/" + name
 }
 
-// words gives the printable parts of bytes that a form has no name for, such as extra fields:
-// those that are long enough for a token.
+// words returns the printable runs in bytes without a defined meaning, such as extra fields,
+// that are long enough to contain a token.
 func words(b []byte) string {
 	const least = 16
 	var out []string
