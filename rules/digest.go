@@ -15,7 +15,7 @@ import (
 func (s *Set) Digest() string {
 	h := sha256.New()
 	for _, r := range s.Rules {
-		fmt.Fprintf(h, "%q %s %v %d %g %q %d %t %t %q %v %q %q\n", r.ID, r.Regex, r.Path, r.SecretGroup, r.Entropy, r.Keywords, r.Confidence, r.Fallback, r.Random, r.Parse, r.Beside, r.Kind, r.Checksum)
+		fmt.Fprintf(h, "%q %s %v %d %g %q %d %t %t %q %v %q %q %q\n", r.ID, r.Regex, r.Path, r.SecretGroup, r.Entropy, r.Keywords, r.Confidence, r.Fallback, r.Random, r.Parse, r.Beside, r.Kind, r.Checksum, r.Expiry)
 		if r.Cookie != nil {
 			fmt.Fprintf(h, "%q %q\n", r.Cookie.Names, r.Cookie.Value)
 		}

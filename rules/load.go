@@ -11,6 +11,7 @@ import (
 
 	"github.com/pelletier/go-toml/v2"
 	"github.com/quellhq/quell/rules/credential"
+	"github.com/quellhq/quell/rules/token"
 
 	"github.com/zricethezav/gitleaks/v8/config"
 )
@@ -51,6 +52,7 @@ type detailTOML struct {
 	Kind        Kind            `toml:"kind"`
 	Confidence  string          `toml:"confidence"`
 	Checksum    string          `toml:"checksum"`
+	Expiry      []string        `toml:"expiry"`
 	Stateless   bool            `toml:"stateless"`
 	Fallback    bool            `toml:"fallback"`
 	Beside      string          `toml:"beside"`
@@ -173,6 +175,12 @@ func finish(r *Rule, expr, path string, allow []allowlistTOML, d detailTOML, sha
 	if _, ok := checksums[d.Checksum]; d.Checksum != "" && !ok {
 		return r.errorf("unknown checksum %q", d.Checksum)
 	}
+	for _, e := range d.Expiry {
+		if known := token.Expiries(); !slices.Contains(known, e) {
+			return r.errorf("no expiry format is named %q%s", e, meant(e, known))
+		}
+	}
+	r.Expiry = d.Expiry
 	r.Checksum, r.Stateless, r.Fallback, r.Examples, r.Lookalikes = d.Checksum, d.Stateless, d.Fallback, d.Examples, d.Lookalikes
 	r.Random, r.Parse = d.Random, d.Parse
 	if d.Beside != "" {

@@ -33,6 +33,9 @@ type Rule struct {
 
 	// Checksum names the built-in test of the token's check digits.
 	Checksum string
+	// Expiry names the formats of rules/token by which the value itself says when it ends. A
+	// session cookie whose rule names none is tried with those that are unmistakable.
+	Expiry []string
 	// Cookie is set for cookie families and has the names and the value of the cookie.
 	Cookie *CookieFamily
 	// AnyForm is set for the family of the cookies that the operator names: every value under

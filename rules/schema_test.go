@@ -14,6 +14,7 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"github.com/quellhq/quell/rules/credential"
+	"github.com/quellhq/quell/rules/token"
 )
 
 var updateSchema = flag.Bool("update", false, "write docs/rules.schema.json")
@@ -38,6 +39,7 @@ func enums() map[string][]string {
 		"Request.method":        append([]string{"{logout_method}"}, methods...),
 		"detailTOML.confidence": {"low", "medium", "high"},
 		"detailTOML.kind":       slices.Compact(kinds),
+		"detailTOML.expiry":     token.Expiries(),
 		"detailTOML.parse":      {"cookies", "list", "fields"},
 	}
 }
@@ -94,7 +96,11 @@ func (m *schemaMaker) fields(t reflect.Type, props map[string]any) {
 		}
 		s := m.of(f.Type)
 		if e := m.enums[t.Name()+"."+key]; e != nil {
-			s["enum"] = e
+			if items, ok := s["items"].(map[string]any); ok {
+				items["enum"] = e
+			} else {
+				s["enum"] = e
+			}
 		}
 		switch t.Name() + "." + key {
 		case "revokeTOML.request":

@@ -1,9 +1,12 @@
 package token
 
 import (
+	"bytes"
 	_ "embed"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"regexp"
 	"strings"
 	"sync"
@@ -25,33 +28,70 @@ type Facts struct {
 //go:embed issuers.toml
 var issuersTOML []byte
 
-// knownIssuer is an issuer that is recognised by iss.
+// knownIssuer is an issuer that is recognised by iss, or by a claim that only its tokens have.
 type knownIssuer struct {
-	match      *regexp.Regexp
-	name, kill string
+	Match string `toml:"match"`
+	Claim string `toml:"claim"`
+	Name  string `toml:"name"`
+	Kill  string `toml:"kill"`
+	// TypeClaim is the claim whose value, followed by " key", is the type.
+	TypeClaim string `toml:"type_claim"`
+	// Public are the claims of tokens that are meant to be in every page, and PublicRule is
+	// the rule that reports them.
+	Public     map[string]string `toml:"public"`
+	PublicRule string            `toml:"public_rule"`
+	// Sample is set where only documentation prints tokens of the issuer.
+	Sample bool `toml:"sample"`
+
+	match *regexp.Regexp
+}
+
+func (i *knownIssuer) is(j JWT) bool {
+	if i.Claim != "" {
+		_, ok := j.Claims[i.Claim]
+		return ok
+	}
+	return i.match.MatchString(j.Issuer)
+}
+
+// known is the entry of issuers.toml that the token belongs to; nil: none.
+func (j JWT) known() *knownIssuer {
+	all, err := knownIssuers()
+	if err != nil {
+		return nil // a test validates the embedded file
+	}
+	for i := range all {
+		if all[i].is(j) {
+			return &all[i]
+		}
+	}
+	return nil
 }
 
 // knownIssuers are the issuers of issuers.toml, in its order.
 var knownIssuers = sync.OnceValues(func() ([]knownIssuer, error) {
 	var f struct {
-		Issuers []struct {
-			Match string `toml:"match"`
-			Name  string `toml:"name"`
-			Kill  string `toml:"kill"`
-		} `toml:"issuer"`
+		Issuers []knownIssuer `toml:"issuer"`
 	}
-	if err := toml.Unmarshal(issuersTOML, &f); err != nil {
+	dec := toml.NewDecoder(bytes.NewReader(issuersTOML))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&f); err != nil {
 		return nil, err
 	}
-	var out []knownIssuer
-	for _, i := range f.Issuers {
-		re, err := regexp.Compile(i.Match)
-		if err != nil {
+	for i := range f.Issuers {
+		x := &f.Issuers[i]
+		if x.Match == "" && x.Claim == "" {
+			return nil, errors.New("an issuer is recognised by match or by claim")
+		}
+		if (len(x.Public) == 0) != (x.PublicRule == "") {
+			return nil, fmt.Errorf("issuer %s: public and public_rule go together", x.Name)
+		}
+		var err error
+		if x.match, err = regexp.Compile(x.Match); err != nil {
 			return nil, err
 		}
-		out = append(out, knownIssuer{re, i.Name, i.Kill})
 	}
-	return out, nil
+	return f.Issuers, nil
 })
 
 var hostRE = regexp.MustCompile(`^https?://([A-Za-z0-9.-]+(?::[0-9]{1,5})?)`)
@@ -60,18 +100,9 @@ var hostRE = regexp.MustCompile(`^https?://([A-Za-z0-9.-]+(?::[0-9]{1,5})?)`)
 // if they state nothing.
 func (j JWT) Facts() *Facts {
 	f := &Facts{Type: j.use()}
-	known, err := knownIssuers()
-	if err != nil {
-		known = nil // a test validates the embedded file
-	}
-	for _, i := range known {
-		if i.match.MatchString(j.Issuer) {
-			f.Issuer, f.Kill = i.name, i.kill
-			break
-		}
-	}
-	if _, ok := j.Claims["kubernetes.io"]; ok {
-		f.Issuer, f.Kill = "Kubernetes", "delete the pod or the service account that the token names"
+	known := j.known()
+	if known != nil {
+		f.Issuer, f.Kill = known.Name, known.Kill
 	}
 	if m := hostRE.FindStringSubmatch(j.Issuer); f.Issuer == "" && m != nil {
 		f.Issuer = m[1]
@@ -79,9 +110,9 @@ func (j JWT) Facts() *Facts {
 	if cnf, ok := j.Claims["cnf"].(map[string]any); ok {
 		f.Bound = cnf["jkt"] != nil || cnf["x5t#S256"] != nil
 	}
-	if j.Issuer == "supabase" {
-		if role, _ := j.Claims["role"].(string); role != "" {
-			f.Type = role + " key"
+	if known != nil && known.TypeClaim != "" {
+		if v, _ := j.Claims[known.TypeClaim].(string); v != "" {
+			f.Type = v + " key"
 		}
 	}
 	if *f == (Facts{}) {

@@ -94,7 +94,7 @@ func TestIssuersAreRead(t *testing.T) {
 		t.Fatalf("%d issuers, %v", len(known), err)
 	}
 	for _, i := range known {
-		if i.name == "" || i.kill == "" {
+		if i.Name == "" || i.Kill == "" {
 			t.Errorf("%s has no name or nothing that ends its tokens", i.match)
 		}
 	}

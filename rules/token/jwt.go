@@ -82,10 +82,19 @@ func instant(v any) time.Time {
 	return time.Unix(int64(f), 0).UTC()
 }
 
-// Public reports whether the token is meant to be in every page: Supabase's anonymous key.
-func (j JWT) Public() bool {
-	role, _ := j.Claims["role"].(string)
-	return j.Issuer == "supabase" && role == "anon"
+// Public returns the rule of tokens that are meant to be in every page, such as Supabase's
+// anonymous key; empty: the token is no such token.
+func (j JWT) Public() (rule string) {
+	known := j.known()
+	if known == nil {
+		return ""
+	}
+	for claim, want := range known.Public {
+		if v, _ := j.Claims[claim].(string); v != want {
+			return ""
+		}
+	}
+	return known.PublicRule
 }
 
 // Sample reports whether the token is one that documentation prints: that of jwt.io and similar
@@ -93,6 +102,7 @@ func (j JWT) Public() bool {
 // http://example.com/is_root).
 func (j JWT) Sample() bool {
 	name, _ := j.Claims["name"].(string)
+	known := j.known()
 	_, root := j.Claims["http://example.com/is_root"]
-	return root || j.Subject == "1234567890" && (name == "John Doe" || name == "") || j.Issuer == "supabase-demo"
+	return root || j.Subject == "1234567890" && (name == "John Doe" || name == "") || known != nil && known.Sample
 }

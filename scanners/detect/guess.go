@@ -5,6 +5,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/quellhq/quell/rules/token"
 )
 
 //go:generate go run letters_gen.go
@@ -137,7 +139,7 @@ func unguessable(s string) bool {
 		return false
 	}
 	if len(s)%4 == 0 || len(s) > 20 {
-		if b := unbase64(s); len(b) >= 8 && printable([]byte(b)) {
+		if b := token.Unbase64(s); len(b) >= 8 && printable([]byte(b)) {
 			return diced(b)
 		}
 	}

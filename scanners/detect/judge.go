@@ -67,14 +67,16 @@ func (e *Engine) judge(s *scratch, m *raw, c scanners.Chunk) bool {
 	if !m.readToken(secret) && !r.AnyForm {
 		return false
 	}
-	if m.public && !r.AnyForm {
-		if r := e.byID(publicRule); r != nil {
+	if m.public != "" && !r.AnyForm {
+		if r := e.byID(m.public); r != nil {
 			m.rule = r
 		}
 		m.confidence = rules.Low
 	}
+	if m.offline.State == rules.OfflineUnknown && len(r.Expiry) > 0 {
+		m.offline = until(token.Expiry(secret, r.Expiry))
+	}
 	if m.offline.State == rules.OfflineUnknown && r.Kind == rules.KindBearer {
-		m.offline = signedExpiry(r.ID, secret)
 		m.carrier = neighbourExpiry(m.text, m.secret.start, m.secret.end)
 	}
 	m.claims = claims(line)
@@ -88,8 +90,8 @@ func (e *Engine) judge(s *scratch, m *raw, c scanners.Chunk) bool {
 		if !r.AnyForm && (strings.HasPrefix(secret, "ajax:") || (r.Fallback || r.Cookie.Pattern()) && rules.NoiseCookie(m.cookie)) {
 			return false
 		}
-		if m.offline.State == rules.OfflineUnknown {
-			m.offline = ticketExpiry(secret)
+		if m.offline.State == rules.OfflineUnknown && len(r.Expiry) == 0 {
+			m.offline = until(token.CookieExpiry(secret))
 		}
 		m.carrier = cookieExpiry(line)
 	}
@@ -112,9 +114,6 @@ func namedSession(s string) bool {
 var digitsRE = regexp.MustCompile(`^[0-9]{6,}$`)
 
 var identifierRE = regexp.MustCompile(`[\w.-]{2,64}`)
-
-// publicRule has the tokens whose own claims make them public.
-const publicRule = "public-supabase-key"
 
 // wrappedRE is what an issuer puts before a JWT that is part of its token.
 var wrappedRE = regexp.MustCompile(`^(?:glcbt-|ghs_[0-9]{1,12}_)ey`)

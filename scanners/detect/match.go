@@ -69,10 +69,10 @@ type raw struct {
 	allowed    bool
 	elsewhere  bool // a list of paths suppresses it
 	partial    bool
-	public     bool // by its own claims, it grants what any visitor has
-	structured bool // the value is of a form that only a framework makes
-	leads      bool // the secret begins with the expression's own literal
-	extends    bool // goes on over a line break from a match that one line shows whole: both are reported
+	public     string // rule of tokens that grant what any visitor has, by their own claims; empty: it is none
+	structured bool   // the value is of a form that only a framework makes
+	leads      bool   // the secret begins with the expression's own literal
+	extends    bool   // goes on over a line break from a match that one line shows whole: both are reported
 	claims     []string
 	said       rules.Claims  // all that the text says, once the text itself is let go
 	carrier    rules.Offline // what surrounds the value claims about its expiry
