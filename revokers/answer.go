@@ -64,6 +64,9 @@ type Answer struct {
 	RetryAfter time.Duration `json:"retry_after,omitempty"`
 	TimedOut   bool          `json:"-"`
 	At         time.Time     `json:"at"`
+	// Page is what a page says by its form, where no marker of the operator's
+	// decides; nil for other answers.
+	Page *Page `json:"-"`
 	// Raw is the refusal itself, for comparing it with others of the same run.
 	Raw *Refusal `json:"-"`
 }

@@ -21,6 +21,7 @@ type Refusal struct {
 	challenge string
 	query     int // how many of the words are of the redirect's query
 	words     []string
+	blocks    map[string]bool // of a page; nil for other bodies
 }
 
 // moment is a point in time, as text or in seconds or milliseconds.
@@ -80,7 +81,7 @@ func NewRefusal(status int, location, challenge string, body []byte, sent []stri
 		sum := sha256.Sum256([]byte(text))
 		words = append(words, hex.EncodeToString(sum[:]))
 	}
-	return &Refusal{status, location, strings.ToLower(challenge), len(asked), append(asked, words...)}
+	return &Refusal{status, location, strings.ToLower(challenge), len(asked), append(asked, words...), blocksOf([]byte(text))}
 }
 
 // Template is what two refusals of never-issued credentials have in common.

@@ -140,11 +140,19 @@ func (r *Rule) NeverIssued(secret Secret, random io.Reader) (Secret, error) {
 	// Keep the first bytes: they are often a prefix and suffice to recognise the form. The rest
 	// contains the secret.
 	keep := min(len(s)/5, 8)
+	fixed := fixedBytes(s)
 	for i := keep; i < len(s); i++ {
+		if fixed[i] {
+			continue
+		}
 		for _, class := range []string{"0123456789", "abcdefghijklmnopqrstuvwxyz", "ABCDEFGHIJKLMNOPQRSTUVWXYZ"} {
-			if strings.IndexByte(class, s[i]) >= 0 {
-				s[i] = class[int(choice[i])%len(class)]
+			if strings.IndexByte(class, s[i]) < 0 {
+				continue
 			}
+			if hexAt(s, i) && class[0] != '0' {
+				class = class[:6]
+			}
+			s[i] = class[int(choice[i])%len(class)]
 		}
 	}
 	return NewSecret(s), nil

@@ -31,7 +31,17 @@ type never struct {
 	mu       sync.Mutex
 	answers  [2]revokers.Answer
 	template revokers.Template
-	shaped   bool // both were refused in the same form
+	shaped   bool   // both were refused in the same form
+	shape    string // its digest
+	// samples are further refusals, if pages differ by more than words.
+	samples []*revokers.Refusal
+	noisy   *revokers.Noisy
+	// none is the answer to an empty cookie: a signature that is wrong can be
+	// refused where no session at all is let in.
+	none revokers.Answer
+	// apart is set if their pages are told from those of a signed-in user by
+	// what the pages say alone.
+	apart bool
 }
 
 func placeOf(t revokers.Target, endpoint string) place {
@@ -87,17 +97,36 @@ func (a *Asker) compare(ctx context.Context, v revokers.Verifier, t revokers.Tar
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	if e.Control != nil {
+		c := *e.Control // several questions share it
+		e.Control = &c
+		n.tell(&c)
+	}
+	n.tell(&e.Answer)
 	e.Never = n.answers
+	if n.none.Class == revokers.Accepts && n.none.Endpoint != "" {
+		e.Never[1] = n.none
+	}
 	if t.Seen != nil && t.Seen.Endpoint == endpoint {
 		e.Learned = t.Seen.Learned
+	}
+	if refused := n.answers[0].Class == revokers.Refuses && n.answers[1].Class == revokers.Refuses; !n.shaped && refused && n.answers[0].Raw.Noise() && n.answers[0].Raw.Alike(n.answers[1].Raw) {
+		if err := n.more(ctx, v, t, endpoint); err != nil {
+			return revokers.Evidence{}, err
+		}
+		if n.noisy != nil {
+			n.shaped, n.shape = true, n.noisy.Shape()
+		}
 	}
 	if !n.shaped {
 		return e, nil
 	}
-	shape := n.template.Shape(n.answers[0].Raw)
+	shape := n.shape
 	e.Never[0].Shape, e.Never[1].Shape = shape, shape
 	if e.Answer.Class == revokers.Refuses {
-		e.Answer.Shape = n.template.Shape(e.Answer.Raw)
+		if err := n.compared(ctx, v, t, endpoint, &e.Answer); err != nil {
+			return revokers.Evidence{}, err
+		}
 	}
 	if e.Answer.Class == revokers.Accepts || e.Control != nil && e.Control.Class == revokers.Accepts {
 		e.Learned = shape
@@ -121,13 +150,14 @@ func (a *Asker) tried(ctx context.Context, v revokers.Verifier, t revokers.Targe
 	a.mu.Unlock()
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	var err error
 	for i := range n.answers {
 		if c := n.answers[i].Class; n.answers[i].Endpoint != "" && (c == revokers.Accepts || c == revokers.Refuses) {
 			continue
 		}
-		fake, err := NeverIssued(t)
-		if err != nil {
-			return n, nil //nolint:nilerr // a form that can't be made up leaves the negative control unanswered
+		fake, ferr := NeverIssued(t)
+		if ferr != nil {
+			return n, nil // a form that can't be made up leaves the negative control unanswered
 		}
 		if n.answers[i], err = v.Verify(ctx, fake, endpoint); err != nil {
 			return nil, err
@@ -137,8 +167,15 @@ func (a *Asker) tried(ctx context.Context, v revokers.Verifier, t revokers.Targe
 			break
 		}
 	}
-	if n.answers[0].Class == revokers.Refuses && n.answers[1].Class == revokers.Refuses {
-		n.template, n.shaped = revokers.NewTemplate(n.answers[0].Raw, n.answers[1].Raw)
+	if !n.apart {
+		n.learn()
+	}
+	if t.Rule.Cookie != nil && t.Rule.Probe.HTML && n.none.Class != revokers.Accepts && n.none.Class != revokers.Refuses {
+		empty := t
+		empty.Secret, empty.Parts, empty.Seen, empty.Captures, empty.Fingerprint = credential.Secret{}, nil, nil, nil, ""
+		if n.none, err = v.Verify(ctx, empty, endpoint); err != nil {
+			return nil, err
+		}
 	}
 	return n, nil
 }

@@ -197,6 +197,13 @@ func (s *scope) classify(p *rules.Probe, r issuer.Response) revokers.Answer {
 				return say(revokers.Other, revokers.Unexpected, fmt.Sprintf("the issuer answered %d without a body", r.Status))
 			}
 			a.Class = revokers.Accepts
+			if p.HTML && s.t.Instance.Settings["live_marker"] == "" {
+				page := revokers.ReadPage(r.Header, r.Body, s.t.Cookie, s.t.Instance.Settings["logout_path"], time.Now())
+				a.Page = &page
+				if page.Anonymous() {
+					return say(revokers.Refuses, "", fmt.Sprintf("the page (%d) looks like the one of a user who is not signed in", r.Status))
+				}
+			}
 		case "dead":
 			a.Class = revokers.Refuses
 			if arm.Condition() && arm.Source != "" {
