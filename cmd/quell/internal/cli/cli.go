@@ -11,7 +11,6 @@ import (
 	"net/url"
 	"os"
 	"os/signal"
-	"runtime/debug"
 	"strings"
 	"syscall"
 	"time"
@@ -69,6 +68,9 @@ type app struct {
 	ctx          context.Context // of the command
 	watch        *run.Watch
 	meter        *meter
+	fromEnv      map[string]bool // flags that the environment set
+	habit        habitFlags
+	translated   bool // the command is another scanner's
 	silent       bool // no meter, in a hook
 	sparePolicy  bool // go on without a policy that can't be read
 	runtimes     []*run.Runtime
@@ -94,6 +96,7 @@ func Main(args []string, in io.Reader, out, errw io.Writer, getenv func(string) 
 func Run(ctx context.Context, args []string, in io.Reader, out, errw io.Writer, getenv func(string) string) int {
 	a := &app{in: in, out: out, err: errw, getenv: getenv, red: report.NewRedactor(), ctx: ctx, watch: &run.Watch{}}
 	root := a.root()
+	args, a.translated = habits(args)
 	root.SetArgs(args)
 	root.SetIn(in)
 	root.SetOut(out)
@@ -119,48 +122,36 @@ func (a *app) root() *cobra.Command {
 	c := &cobra.Command{
 		Use:           "quell",
 		Short:         "Find leaked tokens and sessions, ask whether they are alive, kill them, prove that they are dead",
+		Long:          rootLong,
 		SilenceErrors: true, SilenceUsage: true,
 		Version: Version(),
 		Args:    cobra.NoArgs,
 		RunE:    func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	c.SetVersionTemplate("quell {{.Version}}\n")
-	c.CompletionOptions.HiddenDefaultCmd = true
 	f := c.PersistentFlags()
-	f.StringVar(&a.policyFile, "policy", "", "policy `FILE` (default "+"$XDG_CONFIG_HOME/quell/policy.toml)")
+	f.StringVarP(&a.policyFile, "policy", "p", "", "policy `FILE` (default "+"$XDG_CONFIG_HOME/quell/policy.toml)")
 	f.StringVar(&a.state, "state", "", "ledger and scan state: a `FILE` or postgres:// address (default $QUELL_STATE, or below $XDG_STATE_HOME/quell)")
 	f.StringVar(&a.format, "format", "text", "format of standard output: "+strings.Join(report.Formats(), "|"))
-	f.StringVar(&a.output, "output", "-", "write the result to `FILE` instead of standard output")
+	f.StringVarP(&a.output, "output", "o", "-", "write the result to `FILE` instead of standard output")
 	f.StringArrayVar(&a.reports, "report", nil, "also write a report, `FORMAT=FILE` (repeatable)")
 	f.StringArrayVar(&a.ruleFiles, "rules", nil, "more rules, a `FILE` of quell's, gitleaks' or betterleaks' form (repeatable)")
 	f.StringSliceVar(&a.noSelfHosted, "no-self-hosted", nil, "`PROVIDERS`, as github,gitlab, of which you have no server of your own: what the public host refuses is dead then")
 	f.DurationVar(&a.probeTime, "probe-time", 10*time.Minute, "how long issuers are asked")
-	f.BoolVar(&a.offline, "offline", false, "send nothing to anybody")
+	f.BoolVar(&a.offline, "offline", false, "send nothing to any issuer")
 	f.StringVar(&a.confidence, "confidence", "medium", "the least confidence that is shown: low|medium|high")
-	f.StringSliceVar(&a.show, "show", nil, "what text lists one by one: `live`|suspect|all|incomplete (default live and suspect ones, and others while they are few)")
+	f.StringSliceVar(&a.show, "show", nil, "`WHAT` text lists one by one: live|suspect|all|incomplete (default live and suspect ones, and others while they are few)")
 	f.StringVar(&a.failOn, "fail-on", "suspect", "what makes exit code 1: never|live|suspect|found")
 	f.StringVar(&a.allow, "allow", "", "a reviewed `FILE` of findings and gaps that are accepted, each with a reason and a last day")
 	f.BoolVar(&a.noMarkers, "no-markers", false, "report what quell:allow and gitleaks:allow in the text suppress")
 	f.BoolVar(&a.reveal, "reveal", false, "print secrets to standard output or --output")
 	f.StringArrayVar(&a.recipients, "recipient", nil, "age public `KEY` that values are sealed to (default this installation's)")
 	f.StringVar(&a.identity, "identity", "", "age identity `FILE` that opens sealed values")
-	f.BoolVar(&a.quiet, "quiet", false, "no talk on standard error")
-	c.AddCommand(a.scan(), a.check(), a.plan(), a.apply(), a.contain(), a.restore(), a.recheck(), a.ledger(), a.policy(), a.vault(), a.rules(), a.action(), a.hook(), a.demo(), a.providers())
+	f.BoolVarP(&a.quiet, "quiet", "q", false, "print errors alone on standard error")
+	c.AddCommand(a.scan(), a.check(), a.plan(), a.apply(), a.contain(), a.restore(), a.recheck(), a.ledger(), a.policy(), a.vault(), a.rules(), a.action(), a.hook(), a.demo(), a.providers(), a.config(), a.version(), a.man())
+	a.habitFlags(f)
+	a.manners(c)
 	return c
-}
-
-// version is a release's, which the linker writes here.
-var version string
-
-// Version is the release's, or the module's as the build recorded it.
-func Version() string {
-	if version != "" {
-		return version
-	}
-	if b, ok := debug.ReadBuildInfo(); ok && b.Main.Version != "" {
-		return b.Main.Version
-	}
-	return "(devel)"
 }
 
 func (a *app) say(format string, args ...any) {
@@ -179,7 +170,7 @@ const (
 // that can't be read, and says so.
 func (a *app) reader() (*run.Runtime, error) {
 	a.sparePolicy = true
-	rt, err := a.runtime(mayLackSecrets)
+	rt, err := a.runtimeWithout()
 	if err == nil && rt.Broken() != nil {
 		a.say("the policy is left out: %v", rt.Broken())
 	}

@@ -30,3 +30,34 @@ func (a *app) complete(names func(*rules.Set) []string) cobra.CompletionFunc {
 		return out, cobra.ShellCompDirectiveNoFileComp
 	}
 }
+
+// incidents completes the id of an incident, with what leaked as its description.
+func (a *app) incidents(c *cobra.Command, args []string, begun string) ([]string, cobra.ShellCompDirective) {
+	if len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	a.err = io.Discard
+	rt, err := a.reader()
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	l, err := rt.Ledger(c.Context())
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	defer l.Close()
+	var out []string
+	for s, err := range l.Incidents(c.Context()) {
+		if err != nil {
+			break
+		}
+		if strings.HasPrefix(s.Incident, begun) {
+			what := string(s.Outcome)
+			if s.Credential != nil {
+				what += " " + s.Credential.Rule
+			}
+			out = append(out, s.Incident+"\t"+what)
+		}
+	}
+	return out, cobra.ShellCompDirectiveNoFileComp
+}

@@ -86,7 +86,8 @@ those of [[instance]] in the policy file.`,
 
 // policyInit writes a policy. What an existing file has stays in it.
 func (a *app) policyInit(ctx context.Context, instances []string, force bool) error {
-	rt, err := a.reader()
+	a.sparePolicy = true
+	rt, err := a.runtime(mayLackSecrets)
 	if err != nil {
 		return err
 	}

@@ -22,7 +22,7 @@ func (a *app) providers() *cobra.Command {
 the keys of its [[instance]] in the policy, and an example.`,
 		Example: `  quell providers
   quell providers gitlab`,
-		ValidArgsFunction: a.complete(func(set *rules.Set) []string { return providerNames(set) }),
+		ValidArgsFunction: a.complete(providerNames),
 		RunE: func(_ *cobra.Command, args []string) error {
 			rt, err := a.reader()
 			if err != nil {

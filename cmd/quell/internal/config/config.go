@@ -13,6 +13,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 
 	"filippo.io/age"
@@ -22,7 +23,7 @@ import (
 )
 
 // Dirs are the folders of an installation, by the XDG base directory
-// specification.
+// specification (https://specifications.freedesktop.org/basedir-spec/).
 type Dirs struct {
 	State  string // keys, ledger
 	Config string // policy.toml
@@ -31,8 +32,12 @@ type Dirs struct {
 
 // Find reads the environment. A folder that depends on HOME is an error without
 // an absolute HOME: a relative one would be looked for in the working folder,
-// which can be a scanned tree.
+// which can be a scanned tree. Windows has LOCALAPPDATA and APPDATA instead; macOS
+// follows the same specification as other systems.
 func Find(getenv func(string) string) (Dirs, error) {
+	if runtime.GOOS == "windows" {
+		return findWindows(getenv, filepath.IsAbs)
+	}
 	home := getenv("HOME")
 	var missing []string
 	pick := func(env, rel string) string {
@@ -52,6 +57,28 @@ func Find(getenv func(string) string) (Dirs, error) {
 	}
 	if missing = missing[:needed]; len(missing) > 0 {
 		return d, fmt.Errorf("HOME is not set to an absolute path, and neither is %s: there is no place for keys, policy and ledger", strings.Join(missing, ", "))
+	}
+	return d, nil
+}
+
+// findWindows is Find where the user's folders have Windows' variables. Those of the
+// XDG specification count first, so that scripts for several systems agree.
+func findWindows(getenv func(string) string, abs func(string) bool) (Dirs, error) {
+	pick := func(names ...string) string {
+		for _, n := range names {
+			if d := getenv(n); abs(d) {
+				return d
+			}
+		}
+		return ""
+	}
+	state, conf, cache := pick("XDG_STATE_HOME", "LOCALAPPDATA"), pick("XDG_CONFIG_HOME", "APPDATA", "LOCALAPPDATA"), pick("XDG_CACHE_HOME")
+	if state == "" || conf == "" {
+		return Dirs{}, errors.New("LOCALAPPDATA or APPDATA is not set to an absolute path, and neither are XDG_STATE_HOME and XDG_CONFIG_HOME: there is no place for keys, policy and ledger")
+	}
+	d := Dirs{State: filepath.Join(state, "quell"), Config: filepath.Join(conf, "quell"), Cache: filepath.Join(state, "quell", "cache")}
+	if cache != "" {
+		d.Cache = filepath.Join(cache, "quell")
 	}
 	return d, nil
 }

@@ -44,6 +44,21 @@ func Remote(path string) bool {
 	return strings.HasPrefix(path, "postgres://") || strings.HasPrefix(path, "postgresql://")
 }
 
+// Shown is a state's path or address without the password that it may contain.
+func Shown(path string) string {
+	if !Remote(path) {
+		return path
+	}
+	u, err := url.Parse(path)
+	if err != nil {
+		return "postgres://…"
+	}
+	if u.RawQuery != "" {
+		u.RawQuery = "…" // may contain one too
+	}
+	return u.Redacted()
+}
+
 // openPostgres connects to a PostgreSQL database (14 or later). The connection is
 // encrypted and the server's certificate and name are verified, whatever the
 // address's query says; this machine is the exception.

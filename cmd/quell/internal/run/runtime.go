@@ -1,6 +1,7 @@
 package run
 
 import (
+	"cmp"
 	"context"
 	"crypto/ed25519"
 	"errors"
@@ -277,17 +278,15 @@ func (r *Runtime) Warnings() []string {
 	return out
 }
 
+// State is where the ledger is: a file, or an address that may contain a password.
+func (r *Runtime) State() string {
+	return cmp.Or(r.options.State, r.options.Getenv("QUELL_STATE"), r.Dirs.LedgerFile())
+}
+
 // Ledger opens the ledger of the options, of QUELL_STATE, or of the state
 // folder. The caller closes it.
 func (r *Runtime) Ledger(ctx context.Context) (*ledger.Ledger, error) {
-	path := r.options.State
-	if path == "" {
-		path = r.options.Getenv("QUELL_STATE")
-	}
-	if path == "" {
-		path = r.Dirs.LedgerFile()
-	}
-	return ledger.Open(ctx, path, ledger.Options{Key: r.Keys.Sign, State: r.Dirs.State})
+	return ledger.Open(ctx, r.State(), ledger.Options{Key: r.Keys.Sign, State: r.Dirs.State})
 }
 
 // Checker asks issuers.
