@@ -39,6 +39,8 @@ require (
 	modernc.org/sqlite v1.62.0
 )
 
+require gitlab.com/gitlab-org/api/client-go v1.46.0
+
 require (
 	github.com/aws/aws-sdk-go-v2 v1.48.0
 	github.com/aws/smithy-go v1.28.9 // indirect

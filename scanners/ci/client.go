@@ -168,6 +168,9 @@ func IsGone(err error) bool { return status(err) == http.StatusGone }
 // Refuses reports whether the server answered that the token may not read a thing.
 func Refuses(err error) bool { return status(err) == http.StatusForbidden || Is404(err) }
 
+// Status gives the code of the answer that an error is about; 0: it is about none.
+func Status(err error) int { return status(err) }
+
 func status(err error) int {
 	var s *StatusError
 	if errors.As(err, &s) {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -16,6 +17,7 @@ import (
 	"github.com/quellhq/quell/scanners"
 	"github.com/quellhq/quell/scanners/ci"
 	"github.com/quellhq/quell/scanners/ci/github"
+	"github.com/quellhq/quell/scanners/ci/systems"
 )
 
 // ciFlags choose what of a CI system is read.
@@ -33,9 +35,78 @@ type ciFlags struct {
 
 // ciSources are the CI systems. docs/ci.md has the variables and least scopes of each.
 func ciSources() []source {
-	return []source{
+	out := []source{
 		{"github", "github OWNER[/REPO]…", "GitHub: logs of all attempts and artifacts of workflow runs, of a repository or all of an owner's", (*app).openGitHub, (*app).githubFlags},
 	}
+	for _, s := range systems.All() {
+		out = append(out, source{s.Name, s.Name + " " + s.Target, s.About, func(a *app, rt *run.Runtime, targets []string) (scanners.Source, error) {
+			return a.openSystem(rt, s, targets)
+		}, func(a *app, f *pflag.FlagSet) {
+			a.runFlags(f)
+			if !s.AddressTarget {
+				a.urlFlag(f)
+			}
+		}})
+	}
+	return out
+}
+
+// openSystem opens a system that the table of package systems describes.
+func (a *app) openSystem(rt *run.Runtime, s systems.System, targets []string) (scanners.Source, error) {
+	o, err := a.ciOptions()
+	if err != nil {
+		return nil, err
+	}
+	if s.NoArtifacts != "" && !a.ci.artifacts {
+		o.Artifacts = false
+	}
+	mem := a.memory(rt)
+	c := a.ciClient(rt, mem)
+	if s.AddressTarget {
+		if c.Base, err = s.Common(targets); err != nil {
+			return nil, err
+		}
+	} else if c.Base, err = a.systemAddress(s); err != nil {
+		return nil, err
+	}
+	token, err := a.ciToken(s.TokenEnv...)
+	if err != nil {
+		return nil, err
+	}
+	user := ""
+	for _, n := range s.UserEnv {
+		if user = cmp.Or(user, strings.TrimSpace(a.getenv(n))); user != "" {
+			break
+		}
+	}
+	if !token.IsZero() {
+		c.Auth = s.Auth(user, token)
+	}
+	return s.New(c, mem, o, targets)
+}
+
+// systemAddress is the operator's, that of the environment, or the public one.
+func (a *app) systemAddress(s systems.System) (*url.URL, error) {
+	if a.ci.url != "" {
+		u, err := s.Base(a.ci.url)
+		if err != nil {
+			return nil, fmt.Errorf("--url: %w", err)
+		}
+		return u, nil
+	}
+	for _, n := range s.AddressEnv {
+		if v := strings.TrimSpace(a.getenv(n)); v != "" {
+			u, err := s.Base(v)
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", n, err)
+			}
+			return u, nil
+		}
+	}
+	if s.Address == "" {
+		return nil, fmt.Errorf("--url names the server of %s (or %s)", s.Name, strings.Join(s.AddressEnv, ", "))
+	}
+	return s.Base(s.Address)
 }
 
 // runFlags are those of every system.

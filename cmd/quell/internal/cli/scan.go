@@ -44,13 +44,13 @@ var sources = []source{
 }
 
 func (a *app) scan() *cobra.Command {
-	var systems []string
+	var names []string
 	for _, s := range ciSources() {
-		systems = append(systems, s.name)
+		names = append(names, s.name)
 	}
 	c := &cobra.Command{Use: "scan", Short: "Find credentials, and ask their issuers whether they are alive; changes nothing", Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			return errors.New("scan what? log, git, image, path, or a CI system: " + strings.Join(systems, ", "))
+			return errors.New("scan what? log, git, image, path, or a CI system: " + strings.Join(names, ", "))
 		}}
 	for _, s := range append(sources[:len(sources):len(sources)], ciSources()...) {
 		sub := &cobra.Command{Use: s.use, Short: s.short, Args: cobra.MinimumNArgs(1), RunE: func(c *cobra.Command, args []string) error {

@@ -1,0 +1,322 @@
+package systems
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	gl "gitlab.com/gitlab-org/api/client-go"
+
+	"github.com/quellhq/quell/rules"
+	"github.com/quellhq/quell/scanners/ci"
+
+	"context"
+)
+
+// gitlab reads GitLab (docs.gitlab.com/api) by GitLab's own client.
+func gitlab() System {
+	return System{Name: "gitlab", Target: "GROUP[/PROJECT]…", About: "GitLab: traces of all jobs with retries and child pipelines, and artifacts",
+		Address: "https://gitlab.com", AddressEnv: []string{"CI_API_V4_URL", "GITLAB_URL", "CI_SERVER_URL"}, API: "api/v4/", TokenEnv: []string{"GITLAB_TOKEN"},
+		Auth: func(_ string, token rules.Secret) func(context.Context, http.Header) error {
+			return ci.Header("Private-Token", "", token)
+		},
+		Check: func(target string, o ci.Options) error {
+			t := strings.Trim(target, "/")
+			if t == "" || strings.Contains(t, "//") || strings.Contains(t, "..") {
+				return fmt.Errorf("%q is not GROUP or GROUP/PROJECT", target)
+			}
+			if o.Run != "" && !strings.Contains(t, "/") && !number(t) {
+				return fmt.Errorf("--run names a pipeline of one project: GROUP/PROJECT instead of %q", target)
+			}
+			return nil
+		}, list: listGitLab}
+}
+
+func number(s string) bool {
+	_, err := strconv.ParseInt(s, 10, 64)
+	return err == nil
+}
+
+// labScan reads the projects of one target.
+type labScan struct {
+	*scan
+	api      *gl.Client
+	projects map[int64]*gl.Project // those within the target
+}
+
+// labError turns an error of the client library into one of package ci.
+func labError(err error) error {
+	var answer *gl.ErrorResponse
+	switch {
+	case errors.Is(err, gl.ErrNotFound):
+		return &ci.StatusError{Code: http.StatusNotFound}
+	case errors.As(err, &answer) && answer.Response != nil:
+		p := ""
+		if answer.Response.Request != nil {
+			p = answer.Response.Request.URL.Path
+		}
+		return &ci.StatusError{Code: answer.Response.StatusCode, Path: p}
+	}
+	var at *url.Error
+	if errors.As(err, &at) {
+		return at.Err
+	}
+	return err
+}
+
+func listGitLab(s *scan, target string) error {
+	api, err := gl.NewClient("", gl.WithBaseURL(s.Base.String()), gl.WithHTTPClient(&http.Client{Transport: s.Client}), gl.WithoutRetries(), gl.WithUserAgent("quell"), gl.WithCustomLimiter(unlimited{}))
+	if err != nil {
+		return err
+	}
+	x := &labScan{s, api, map[int64]*gl.Project{}}
+	if err := x.find(target); err != nil {
+		return err
+	}
+	ids := make([]int64, 0, len(x.projects))
+	for id := range x.projects {
+		ids = append(ids, id)
+	}
+	slices.Sort(ids)
+	for _, id := range ids {
+		p := x.projects[id]
+		if err := s.concerning(p.PathWithNamespace, x.project(p)); err != nil {
+			return err
+		}
+	}
+	return s.none(target, len(ids))
+}
+
+// unlimited leaves limits to ci.Client.
+type unlimited struct{}
+
+func (unlimited) Wait(context.Context) error { return nil }
+
+// pages calls list for all pages of a list.
+func pages(list func(o gl.ListOptions) (*gl.Response, int, error)) error {
+	o := gl.ListOptions{PerPage: 100, Page: 1}
+	for {
+		res, n, err := list(o)
+		if err != nil {
+			return labError(err)
+		}
+		switch {
+		case n < 0, res.NextPage == 0 && (n < 100 || res.Header.Get("X-Next-Page") != "" || res.Header.Get("X-Total-Pages") != ""):
+			return nil
+		case res.NextPage != 0:
+			o.Page = res.NextPage
+		case n == 0:
+			return nil
+		default: // a server without the headers
+			o.Page++
+		}
+	}
+}
+
+// find lists the projects of a target: one, a group's with its subgroups', or a person's.
+func (x *labScan) find(target string) error {
+	with := gl.WithContext(x.ctx)
+	if strings.Contains(target, "/") || number(target) {
+		p, _, err := x.api.Projects.GetProject(target, nil, with)
+		if err == nil {
+			x.projects[p.ID] = p
+			return nil
+		}
+		if err = labError(err); !ci.Is404(err) {
+			return err
+		}
+	}
+	take := func(list []*gl.Project) int {
+		for _, p := range list {
+			x.projects[p.ID] = p
+		}
+		return len(list)
+	}
+	err := pages(func(o gl.ListOptions) (*gl.Response, int, error) {
+		list, res, err := x.api.Groups.ListGroupProjects(target, &gl.ListGroupProjectsOptions{ListOptions: o, IncludeSubGroups: gl.Ptr(true), OrderBy: gl.Ptr("id")}, with)
+		return res, take(list), err
+	})
+	if ci.Is404(err) && !strings.Contains(target, "/") {
+		err = pages(func(o gl.ListOptions) (*gl.Response, int, error) {
+			list, res, err := x.api.Projects.ListUserProjects(target, &gl.ListProjectsOptions{ListOptions: o}, with)
+			return res, take(list), err
+		})
+	}
+	if err != nil {
+		return fmt.Errorf("the list of projects: %w", err)
+	}
+	return nil
+}
+
+func (x *labScan) project(p *gl.Project) error {
+	with := gl.WithContext(x.ctx)
+	if x.Run != "" {
+		id, err := strconv.ParseInt(x.Run, 10, 64)
+		if err != nil {
+			return fmt.Errorf("--run %q is not the number of a pipeline", x.Run)
+		}
+		pipeline, _, err := x.api.Pipelines.GetPipeline(p.ID, id, with)
+		if err != nil {
+			return fmt.Errorf("pipeline %d: %w", id, labError(err))
+		}
+		return x.pipeline(p, id, pipeline.Status)
+	}
+	c := chooser{Options: x.Options}
+	return pages(func(o gl.ListOptions) (*gl.Response, int, error) {
+		list, res, err := x.api.Pipelines.ListProjectPipelines(p.ID, &gl.ListProjectPipelinesOptions{ListOptions: o, OrderBy: gl.Ptr("id"), Sort: gl.Ptr("desc")}, with)
+		if err != nil {
+			return res, 0, fmt.Errorf("the list of pipelines: %w", labError(err))
+		}
+		old := 0
+		for _, pipeline := range list {
+			if x.seen[labKey(p.ID, pipeline.ID)] {
+				continue
+			}
+			created := time.Time{}
+			if pipeline.CreatedAt != nil {
+				created = *pipeline.CreatedAt
+			}
+			yes, end := c.take(created)
+			if end {
+				return res, -1, nil
+			}
+			if !yes {
+				old++
+				continue
+			}
+			if err := x.concerning(fmt.Sprintf("%s/pipelines/%d", p.PathWithNamespace, pipeline.ID), x.pipeline(p, pipeline.ID, pipeline.Status)); err != nil {
+				return res, 0, err
+			}
+		}
+		if c.enough(len(list), old) {
+			return res, -1, nil
+		}
+		return res, len(list), nil
+	})
+}
+
+func labKey(project, pipeline int64) string { return fmt.Sprintf("%d/%d", project, pipeline) }
+
+// pipeline lists the jobs of a pipeline, and those of the pipelines that it started.
+func (x *labScan) pipeline(p *gl.Project, id int64, status string) error {
+	if x.again(labKey(p.ID, id)) {
+		return nil
+	}
+	with := gl.WithContext(x.ctx)
+	at := x.at(fmt.Sprintf("%s/pipelines/%d", p.PathWithNamespace, id))
+	at.Run = strconv.FormatInt(id, 10)
+	var jobs []*gl.Job
+	err := pages(func(o gl.ListOptions) (*gl.Response, int, error) {
+		list, res, err := x.api.Jobs.ListPipelineJobs(p.ID, id, &gl.ListJobsOptions{ListOptions: o, IncludeRetried: gl.Ptr(true)}, with)
+		jobs = append(jobs, list...)
+		return res, len(list), err
+	})
+	if err != nil {
+		return fmt.Errorf("the list of jobs: %w", err)
+	}
+	slices.SortFunc(jobs, func(a, b *gl.Job) int { return int(a.ID - b.ID) })
+	attempts := map[string]int{}
+	open := !ended(status)
+	for _, j := range jobs {
+		attempts[j.Name]++
+		here := at
+		here.Path, here.Job, here.Attempt = fmt.Sprintf("%s/jobs/%d", at.Path, j.ID), j.Name, attempts[j.Name]
+		if j.WebURL != "" {
+			here.Notes = map[string]string{"url": j.WebURL}
+		}
+		more, err := x.job(p, j, here)
+		if err != nil {
+			return err
+		}
+		open = open || more
+	}
+	if open {
+		if err := x.notEnded(at, "the pipeline has not ended: it may write more"); err != nil {
+			return err
+		}
+	}
+	return pages(func(o gl.ListOptions) (*gl.Response, int, error) {
+		list, res, err := x.api.Jobs.ListPipelineBridges(p.ID, id, &gl.ListJobsOptions{ListOptions: o}, with)
+		if err != nil {
+			return res, 0, fmt.Errorf("the list of child pipelines: %w", labError(err))
+		}
+		for _, b := range list {
+			d := b.DownstreamPipeline
+			if d == nil || d.ID == 0 {
+				continue
+			}
+			child := x.projects[d.ProjectID]
+			if d.ProjectID == 0 {
+				child = p
+			}
+			if child == nil {
+				continue // in a project outside of the target
+			}
+			if err := x.concerning(fmt.Sprintf("%s/pipelines/%d", child.PathWithNamespace, d.ID), x.pipeline(child, d.ID, d.Status)); err != nil {
+				return res, 0, err
+			}
+		}
+		return res, len(list), nil
+	})
+}
+
+// job lists what a job left, and reports whether it may write more.
+func (x *labScan) job(p *gl.Project, j *gl.Job, at rules.Location) (open bool, err error) {
+	if waits(j.Status) || j.StartedAt == nil && (j.Status == "canceled" || j.Status == "skipped") {
+		return false, nil
+	}
+	key := fmt.Sprintf("job/%d", j.ID)
+	if open = !ended(j.Status); open {
+		key = ""
+	}
+	base := []string{"projects", strconv.FormatInt(p.ID, 10), "jobs", strconv.FormatInt(j.ID, 10)}
+	path := at.Path
+	gone := func(l rules.Location) error {
+		if !x.Gap(l, ci.ErrExpired) {
+			return errEnd
+		}
+		return nil
+	}
+	if x.Logs {
+		at.Path = path + "/trace.log"
+		if j.ErasedAt != nil {
+			err = gone(at)
+		} else {
+			err = x.item(ci.Item{At: at, Key: key, Fetch: x.download(x.url(append(base[:4:4], "trace")), "")})
+		}
+		if err != nil {
+			return open, err
+		}
+	}
+	if !x.Artifacts {
+		return open, nil
+	}
+	at.Path, at.Source = path+"/artifacts.zip", "artifact"
+	has := j.ArtifactsFile.Filename != ""
+	expired := j.ArtifactsExpireAt != nil && j.ArtifactsExpireAt.Before(time.Now())
+	switch {
+	case j.ErasedAt != nil && (has || j.ArtifactsExpireAt != nil):
+		return open, gone(at)
+	case expired && !has:
+		return open, gone(at)
+	case !has:
+		return open, nil
+	}
+	if key != "" {
+		key += "/artifacts"
+	}
+	fetch := x.download(x.url(append(base[:4:4], "artifacts")), "")
+	return open, x.item(ci.Item{At: at, Key: key, Fetch: func(ctx context.Context) (*ci.Blob, error) {
+		b, err := fetch(ctx)
+		if expired && ci.Is404(err) {
+			// The artifacts of the newest pipelines are kept beyond their time.
+			return nil, ci.ErrExpired
+		}
+		return b, err
+	}})
+}
