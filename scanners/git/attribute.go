@@ -279,7 +279,7 @@ const maxNames = 8
 // reach finds which refs reach each commit, and for the others which entries of
 // reflogs.
 func (a *attribution) reach() {
-	refs := a.repo.refs()
+	refs := slices.Clone(a.repo.refs())
 	slices.SortStableFunc(refs, func(x, y ref) int { return rank(x.name) - rank(y.name) })
 	own := map[int32][]uint16{}
 	put := func(name refName, i id) {

@@ -244,7 +244,9 @@ func (r *repo) location(artifact string) rules.Location {
 
 func (r *repo) artifacts(ctx context.Context, yield func(scanners.Artifact, error) bool) bool {
 	gaps, err := r.choose(ctx)
-	r.refs() // whose problems are told with the others
+	if !r.src.ranged() && !r.src.Staged {
+		r.refs() // whose problems are reported with the others
+	}
 	gaps = append(r.takeProblems(), gaps...)
 	for _, g := range gaps {
 		if !yield(scanners.Artifact{}, r.src.gap(g.what, g.err)) {

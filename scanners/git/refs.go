@@ -1,6 +1,9 @@
 package git
 
 import (
+	"bytes"
+	"cmp"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -8,6 +11,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
+	"syscall"
 )
 
 // ref is a name of an object.
@@ -28,6 +33,7 @@ type repository struct {
 	*store
 	worktree string // the work tree's folder, empty for a bare one
 	private  string // what is this work tree's own, below the store: "." or worktrees/NAME
+	known    func() []ref
 }
 
 // openRepository opens what is at dir: a bare repository, a work tree, or a linked
@@ -45,7 +51,9 @@ func openRepository(dir string) (*repository, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &repository{store: s, worktree: f.worktree, private: f.private}, nil
+	r := &repository{store: s, worktree: f.worktree, private: f.private}
+	r.known = sync.OnceValue(r.readRefs)
+	return r, nil
 }
 
 // heads are the folders that have a HEAD of their own: the main work tree's, and
@@ -69,9 +77,17 @@ const maxRefFile = 256 << 20
 // maxRef bounds what is read of one ref.
 const maxRef = 4 << 10
 
-// refs lists all names of objects: branches, tags, remotes', notes, the stash, and
-// what HEAD and its like point to. Each has the name that it is known by.
+// refs lists all names of objects, by name: branches, tags, remotes', notes, the stash, and
+// what HEAD and its like point to. Each has the name that it is known by. It reads them
+// once; callers do not change the list.
 func (r *repository) refs() []ref {
+	if r.known == nil {
+		return r.readRefs()
+	}
+	return r.known()
+}
+
+func (r *repository) readRefs() []ref {
 	if r.bundle != nil {
 		return bundleRefs(r.bundle)
 	}
@@ -153,7 +169,9 @@ func (r *repository) refs() []ref {
 			}
 		}
 	}
-	slices.SortFunc(out, func(a, b ref) int { return strings.Compare(a.name+string(a.id), b.name+string(b.id)) })
+	slices.SortFunc(out, func(a, b ref) int {
+		return cmp.Or(strings.Compare(a.name, b.name), strings.Compare(string(a.id), string(b.id)))
+	})
 	return out
 }
 
@@ -166,12 +184,101 @@ func own(dir, name string) string {
 }
 
 // head is what HEAD of the work tree that was named points to.
-func (r *repository) head() (i id, ok bool) {
-	name := own(r.private, "HEAD")
-	for _, x := range r.refs() {
-		if x.name == name {
-			i, ok = x.id, true
+func (r *repository) head() (id, bool) { return r.lookup(own(r.private, "HEAD")) }
+
+// maxSymbolic bounds how many symbolic refs lead to an id. Git itself follows five.
+const maxSymbolic = 5
+
+// lookup finds what one name points to, and reads no other ref where the store keeps them
+// as files.
+func (r *repository) lookup(name string) (id, bool) {
+	if r.bundle != nil || r.reftables() {
+		return search(r.refs(), name)
+	}
+	dir, base := ".", name
+	for _, d := range r.heads()[1:] {
+		if rest, ok := strings.CutPrefix(name, d+"/"); ok {
+			dir, base = d, rest
 		}
+	}
+	for range maxSymbolic {
+		if !fs.ValidPath(base) {
+			return "", false
+		}
+		b, err := r.loose(path.Join(dir, base))
+		if err == fs.ErrNotExist && dir != "." && strings.HasPrefix(base, "refs/") {
+			dir = "." // refs are shared but for a few of a work tree's own
+			b, err = r.loose(base)
+		}
+		if err == fs.ErrNotExist {
+			return r.packed(own(dir, base))
+		}
+		if err != nil {
+			return "", false
+		}
+		line, _, _ := strings.Cut(string(b), "\n")
+		line = strings.TrimSpace(line)
+		if to, ok := strings.CutPrefix(line, "ref: "); ok {
+			base = strings.TrimSpace(to)
+			continue
+		}
+		digits, _, _ := strings.Cut(line, "\t")
+		return parseID(digits, r.hashLen)
+	}
+	return "", false
+}
+
+// loose reads the file of one ref. Its error is fs.ErrNotExist where no file has that name;
+// any other is noted as a problem of the store.
+func (r *repository) loose(name string) ([]byte, error) {
+	info, err := r.root.Stat(name)
+	if err != nil && (errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR)) || err == nil && info.IsDir() {
+		return nil, fs.ErrNotExist
+	}
+	b, err := r.readFile(name, maxRef)
+	if err != nil {
+		r.problem(name, err)
+	}
+	return b, err
+}
+
+// reftables reports whether any work tree keeps its refs in tables instead of files.
+func (r *repository) reftables() bool {
+	for _, dir := range r.heads() {
+		if len(r.list(path.Join(dir, "reftable"))) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// packed finds a name in the file packed-refs, whose lines are an id, a space and a name.
+func (r *repository) packed(name string) (id, bool) {
+	b, err := r.readFile("packed-refs", maxRefFile)
+	if err != nil {
+		r.problem("packed-refs", err)
+		return "", false
+	}
+	for key := []byte(" " + name); ; {
+		k := bytes.Index(b, key)
+		if k < 0 {
+			return "", false
+		}
+		end := k + len(key)
+		line := bytes.LastIndexByte(b[:k], '\n') + 1
+		if i, ok := parseID(string(b[line:k]), r.hashLen); ok && (end == len(b) || b[end] == '\n' || b[end] == '\r') {
+			return i, true
+		}
+		b = b[end:]
+	}
+}
+
+// search finds a name in a list that is sorted by name; of several of one name it gives
+// the last.
+func search(list []ref, name string) (i id, ok bool) {
+	k, _ := slices.BinarySearchFunc(list, name, func(x ref, n string) int { return strings.Compare(x.name, n) })
+	for ; k < len(list) && list[k].name == name; k++ {
+		i, ok = list[k].id, true
 	}
 	return i, ok
 }

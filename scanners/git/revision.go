@@ -53,15 +53,11 @@ func (r *repo) named(name string) (id, bool) {
 	if name == "" || name == "@" {
 		name = "HEAD"
 	}
-	byName := map[string]id{}
-	for _, x := range r.refs() {
-		byName[x.name] = x.id
-	}
 	if name == "HEAD" {
 		name = own(r.private, name)
 	}
 	for _, pre := range []string{"", "refs/", "refs/tags/", "refs/heads/", "refs/remotes/"} {
-		if i, ok := byName[pre+name]; ok {
+		if i, ok := r.lookup(pre + name); ok {
 			return i, true
 		}
 	}

@@ -9,7 +9,6 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -228,37 +227,6 @@ func ReadSecret(ref string, getenv func(string) string) (rules.Secret, error) {
 		return rules.NewSecret(bytes.TrimRight(b, "\r\n")), nil
 	}
 	return rules.Secret{}, errors.New("a secret is named as env:NAME, file:PATH or vault:mount/path#field, never written out")
-}
-
-// Seal encrypts b to the recipients (age, X25519), in base64.
-func Seal(b []byte, to []age.Recipient) (string, error) {
-	var out bytes.Buffer
-	w, err := age.Encrypt(&out, to...)
-	if err != nil {
-		return "", fmt.Errorf("seal: %w", err)
-	}
-	_, err = w.Write(b)
-	if err = errors.Join(err, w.Close()); err != nil {
-		return "", fmt.Errorf("seal: %w", err)
-	}
-	return base64.StdEncoding.EncodeToString(out.Bytes()), nil
-}
-
-// Open decrypts what Seal made.
-func Open(sealed string, with ...age.Identity) (rules.Secret, error) {
-	b, err := base64.StdEncoding.DecodeString(sealed)
-	if err != nil {
-		return rules.Secret{}, errors.New("the sealed value is damaged")
-	}
-	r, err := age.Decrypt(bytes.NewReader(b), with...)
-	if err != nil {
-		return rules.Secret{}, errors.New("the value is sealed to another key (quell: hint: name the identity with --identity)")
-	}
-	out, err := io.ReadAll(r)
-	if err != nil {
-		return rules.Secret{}, errors.New("the sealed value is damaged")
-	}
-	return rules.NewSecret(out), nil
 }
 
 // Recipients parses age1… public keys; without any, the installation's own.

@@ -9,6 +9,7 @@ import (
 
 	"filippo.io/age"
 
+	"github.com/quellhq/quell/cmd/quell/internal/config"
 	"github.com/quellhq/quell/cmd/quell/internal/ledger"
 	"github.com/quellhq/quell/cmd/quell/internal/plan"
 	"github.com/quellhq/quell/cmd/quell/internal/policy"
@@ -29,7 +30,7 @@ type Applier struct {
 	Policy     *policy.Policy
 	Ledger     *ledger.Ledger
 	Identities []age.Identity
-	Recipients []age.Recipient // what is kept to ask again later is sealed to them
+	Sealer     *config.Sealer // seals what is kept to ask again later
 	Actor      string
 	NoKill     bool
 	// Switch returns a hold if nothing may be sent any more. It is called before

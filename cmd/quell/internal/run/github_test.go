@@ -17,6 +17,7 @@ import (
 
 	"filippo.io/age"
 
+	"github.com/quellhq/quell/cmd/quell/internal/config"
 	"github.com/quellhq/quell/cmd/quell/internal/ledger"
 	"github.com/quellhq/quell/cmd/quell/internal/plan"
 	"github.com/quellhq/quell/cmd/quell/internal/policy"
@@ -188,10 +189,10 @@ func (b *bench) installation(pol *policy.Policy, list issuer.Instances) (*Planne
 	registry := natives.New(natives.Config{Doer: &issuer.Client{}, Key: []byte("key")})
 	canary := pol.Canary()
 	checker := &Checker{Set: b.set, Instances: list, Verifier: registry, Asker: &guard.Asker{}, Canary: func(c credential.Credential) bool { return canary(c.Fingerprint) }}
-	p := &Planner{Set: b.set, Registry: registry, Policy: pol, Own: Own(b.set, list, func(string) string { return "" }), Recipients: to, Redactor: report.NewRedactor()}
+	p := &Planner{Set: b.set, Registry: registry, Policy: pol, Own: Own(b.set, list, func(string) string { return "" }), Sealer: config.NewSealer(to), Redactor: report.NewRedactor()}
 	return p, &Applier{
 		Planner: p, Checker: checker, Prover: &prove.Prover{Asker: checker.Asker, Verifier: registry, Controls: &prove.Controls{}},
-		Policy: pol, Ledger: led, Identities: []age.Identity{b.id}, Recipients: to, Actor: "test", Poll: 10 * time.Millisecond,
+		Policy: pol, Ledger: led, Identities: []age.Identity{b.id}, Sealer: config.NewSealer(to), Actor: "test", Poll: 10 * time.Millisecond,
 	}
 }
 

@@ -8,8 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"filippo.io/age"
-
+	"github.com/quellhq/quell/cmd/quell/internal/config"
 	"github.com/quellhq/quell/cmd/quell/internal/plan"
 	"github.com/quellhq/quell/cmd/quell/internal/policy"
 	"github.com/quellhq/quell/cmd/quell/internal/report"
@@ -27,7 +26,7 @@ type Planner struct {
 	Policy     *policy.Policy
 	Own        guard.Own // credentials that quell works with
 	BreakGlass string
-	Recipients []age.Recipient
+	Sealer     *config.Sealer
 	Names      []string // of the recipients
 	Redactor   *report.Redactor
 	NoKill     bool // the environment's switch
@@ -69,7 +68,7 @@ func (p *Planner) item(ctx context.Context, c Checked, done int) (plan.Item, err
 		it.Exposures = append(it.Exposures, p.Redactor.Location(f.Location))
 	}
 	var err error
-	if it.Sealed, err = SealCredential(c.Credential, p.Recipients); err != nil {
+	if it.Sealed, err = SealCredential(c.Credential, p.Sealer); err != nil {
 		return it, err
 	}
 	if v.Liveness == revokers.Dead {

@@ -110,7 +110,7 @@ func (r *applying) forbidden(ctx context.Context, w *item) (bool, error) {
 
 // keep stores the sealed credential, so that recheck can ask again.
 func (r *applying) keep(ctx context.Context, w *item) error {
-	sealed, err := SealCredential(w.cred, r.Recipients)
+	sealed, err := SealCredential(w.cred, r.Sealer)
 	if err != nil {
 		return err
 	}

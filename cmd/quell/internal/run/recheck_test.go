@@ -69,7 +69,7 @@ func TestRecheckAsksTheInstanceOfTheLedger(t *testing.T) {
 	}
 	c := rules.Credential{Ref: rules.Ref{Rule: "express-session", Provider: "express", Kind: rules.KindSessionCookie, Cookie: "connect.sid"}, Secret: rules.NewSecretString(session)}
 	c.Fingerprint = r.Keys.Fingerprint.Fingerprint(c.Secret)
-	sealed, err := SealCredential(c, r.Recipients)
+	sealed, err := SealCredential(c, r.Sealer)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -109,7 +109,7 @@ func TestRecheckWithoutTheInstanceIsIncomplete(t *testing.T) {
 	}
 	defer led.Close()
 	c := rules.Credential{Ref: rules.Ref{Rule: "express-session", Provider: "express", Kind: rules.KindSessionCookie, Cookie: "connect.sid"}, Secret: rules.NewSecretString("s%3A" + strings.Repeat("a1B2", 8) + "." + strings.Repeat("c3D4", 11))}
-	sealed, err := SealCredential(c, r.Recipients)
+	sealed, err := SealCredential(c, r.Sealer)
 	if err != nil {
 		t.Fatal(err)
 	}

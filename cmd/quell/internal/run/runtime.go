@@ -90,8 +90,8 @@ type Runtime struct {
 	Asker *guard.Asker
 	Own   guard.Own // credentials that quell works with
 
-	// Recipients are who values are sealed to, RecipientNames their public keys.
-	Recipients     []age.Recipient
+	// Sealer seals the values of this run; RecipientNames are the public keys that it seals to.
+	Sealer         *config.Sealer
 	RecipientNames []string
 
 	options  Options
@@ -166,9 +166,11 @@ func newRuntime(o Options) (*Runtime, error) {
 	if len(recipients) == 0 {
 		recipients = r.Policy.Recipients
 	}
-	if r.Recipients, r.RecipientNames, err = r.Keys.Recipients(recipients); err != nil {
-		return nil, err
+	to, names, err := r.Keys.Recipients(recipients)
+	if err != nil {
+		return nil, errors.Join(err, r.Close(context.Background()))
 	}
+	r.Sealer, r.RecipientNames = config.NewSealer(to), names
 	r.Registry = natives.New(natives.Config{Doer: r.Doer, Offline: o.Offline, Key: r.Keys.Fingerprint[:]})
 	r.Asker = &guard.Asker{}
 	r.Own = Own(r.Rules, r.Instances, o.Getenv, ci.Variables()...)
@@ -310,7 +312,7 @@ func (r *Runtime) Checker() *Checker {
 func (r *Runtime) Planner(reason string) *Planner {
 	return &Planner{
 		Set: r.Rules, Registry: r.Registry, Policy: r.Policy, Own: r.Own, BreakGlass: reason,
-		Recipients: r.Recipients, Names: r.RecipientNames, Redactor: r.Redactor,
+		Sealer: r.Sealer, Names: r.RecipientNames, Redactor: r.Redactor,
 		NoKill: r.noKill(),
 	}
 }
@@ -336,7 +338,7 @@ func (r *Runtime) Applier(led *ledger.Ledger, breakGlass string) (*Applier, erro
 		Policy:     r.Policy,
 		Ledger:     led,
 		Identities: ids,
-		Recipients: r.Recipients,
+		Sealer:     r.Sealer,
 		Actor:      r.Actor(),
 		NoKill:     r.noKill(),
 		Switch:     r.Switch,

@@ -30,8 +30,8 @@ type sealed struct {
 // the one that the file names.
 var ErrRelabelled = errors.New("the sealed value belongs to another rule or cookie than the line says: the file was changed")
 
-// SealCredential encrypts the secrets of a credential to the recipients.
-func SealCredential(c credential.Credential, to []age.Recipient) (string, error) {
+// SealCredential encrypts the secrets of a credential to the recipients of with.
+func SealCredential(c credential.Credential, with *config.Sealer) (string, error) {
 	s := sealed{Rule: c.Rule, Cookie: c.Cookie, Secret: c.Secret.Reveal()}
 	for name, p := range c.Parts {
 		if s.Parts == nil {
@@ -43,7 +43,7 @@ func SealCredential(c credential.Credential, to []age.Recipient) (string, error)
 	if err != nil {
 		return "", fmt.Errorf("seal: %w", err)
 	}
-	return config.Seal(append([]byte(sealMark), b...), to)
+	return with.Seal(append([]byte(sealMark), b...))
 }
 
 // OpenCredential decrypts what SealCredential made. A value of an earlier

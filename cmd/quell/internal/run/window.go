@@ -76,7 +76,7 @@ const probeTime = 10 * time.Minute
 
 // credential emits a credential with its verdicts, and counts it.
 func (s *scan) credential(c grouped, checked *Checked) {
-	sealed, err := SealCredential(c.Credential, s.Recipients)
+	sealed, err := SealCredential(c.Credential, s.Sealer)
 	s.fail(err)
 	e := CredentialEvent(c.Credential, sealed)
 	e.Findings, e.Inside = c.Count, c.Inside
