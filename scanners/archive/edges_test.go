@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -334,5 +335,29 @@ func TestSparseMembersArePassedOver(t *testing.T) {
 		if (size == 1<<60) != (len(gaps) > 0) {
 			t.Errorf("%d: %q", size, gaps)
 		}
+	}
+}
+
+// What a writer leaves in the padding of a tar's member is read, also where a value begins in
+// the member.
+func TestPaddingOfAMember(t *testing.T) {
+	text := strings.Repeat("x", 300) + cookie(0) + cookie(1)
+	b := tarOf("a.txt", text, "b.txt", "the next one")
+	size := int64(300 + len(cookie(0)) - 20)
+	copy(b[124:136], fmt.Sprintf("%011o\x00", size))
+	sum := 0
+	copy(b[148:156], "        ")
+	for _, c := range b[:512] {
+		sum += int(c)
+	}
+	copy(b[148:156], fmt.Sprintf("%06o\x00 ", sum))
+	found, gaps := scan(t, "f.tar", streamed(b), archive.DefaultLimits)
+	got := map[string]string{}
+	for _, f := range found {
+		got[f.Secret.Reveal()] = f.Location.Path
+	}
+	want := map[string]string{secret(0): "f.tar!a.txt(padding)", secret(1): "f.tar!a.txt(padding)"}
+	if !maps.Equal(got, want) || len(gaps) > 0 {
+		t.Errorf("found %v, gaps %q", got, gaps)
 	}
 }

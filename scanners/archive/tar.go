@@ -2,6 +2,7 @@ package archive
 
 import (
 	"archive/tar"
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -61,15 +62,41 @@ func NewTar(r io.Reader) *TarReader {
 	return &TarReader{tar.NewReader(under), under}
 }
 
+// counted counts the bytes that it passes on, and keeps those of one range.
 type counted struct {
-	r io.Reader
-	n int64
+	r        io.Reader
+	n        int64
+	from, to int64
+	kept     []byte
 }
 
 func (c *counted) Read(b []byte) (int, error) {
 	n, err := c.r.Read(b)
+	if lo, hi := max(c.from, c.n), min(c.to, c.n+int64(n)); lo < hi {
+		c.kept = append(c.kept, b[lo-c.n:hi-c.n]...)
+	}
 	c.n += int64(n)
 	return n, err
+}
+
+// keep keeps the bytes from one offset to another, which are still to be read.
+func (c *counted) keep(from, to int64) { c.from, c.to, c.kept = from, to, c.kept[:0] }
+
+// tailLen is the number of bytes of a member that are read again together with its padding,
+// because a value may begin in one and end in the other.
+const tailLen = 1 << 10
+
+// paddingName is appended to the name of a member to name what its padding contains.
+const paddingName = "(padding)"
+
+// padded returns the end of the last member and its padding, if that is not all zeros. The
+// reader has to be at the next header.
+func (t *TarReader) padded(pad int64) []byte {
+	kept := t.under.kept
+	if pad == 0 || int64(len(kept)) < pad || len(bytes.Trim(kept[int64(len(kept))-pad:], "\x00")) == 0 {
+		return nil
+	}
+	return kept
 }
 
 // HasContent reports whether content can follow a header. That holds for all but a few types,
@@ -85,9 +112,15 @@ func HasContent(h *tar.Header) bool {
 // Tar walks a tar archive. It calls note with each name and its related words, and member with
 // each file. It returns the error of the archive or of member.
 func Tar(t *TarReader, note func(words ...string), member func(name string, r io.Reader) error, gap func(name string, err error)) error {
+	last, pad := "", int64(0)
 	for {
 		h, err := t.Next()
-		if err == io.EOF {
+		if kept := t.padded(pad); kept != nil {
+			if err := member(last+paddingName, bytes.NewReader(bytes.Clone(kept))); err != nil {
+				return err
+			}
+		}
+		if pad = 0; err == io.EOF {
 			return nil
 		}
 		if err != nil {
@@ -98,6 +131,11 @@ func Tar(t *TarReader, note func(words ...string), member func(name string, r io
 			continue
 		}
 		r, holes := t.Content(h)
+		if holes == nil {
+			last, pad = clean(h.Name), -h.Size&511
+			end := t.under.n + h.Size
+			t.under.keep(max(t.under.n, end-tailLen), end+pad)
+		}
 		if err := member(clean(h.Name), r); err != nil {
 			return err
 		}
