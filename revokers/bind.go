@@ -78,17 +78,31 @@ func rank(i *issuer.Instance) int {
 	return 1
 }
 
-// related are the further instances that the policy names for i, by role.
+// related are the further instances that the policy names for i, by role: the Vault
+// that replaces, and the operator's logins at what builds read from. A provider of
+// which several are named is left out: which one is meant is not certain.
 func related(all issuer.Instances, i *issuer.Instance) map[string]*issuer.Instance {
 	if i.Rotate == nil {
 		return nil
 	}
+	out, several := map[string]*issuer.Instance{}, map[string]bool{}
 	for _, v := range all {
-		if v.Provider == "vault" && strings.TrimRight(v.URL.String(), "/") == i.Rotate.Vault {
-			return map[string]*issuer.Instance{"vault": v}
+		switch {
+		case v.Provider == "vault":
+			if out["vault"] == nil && strings.TrimRight(v.URL.String(), "/") == i.Rotate.Vault {
+				out["vault"] = v
+			}
+		case v.Operator && !v.Admin.IsZero() && len(i.Rotate.Stores) > 0:
+			several[v.Provider] = several[v.Provider] || out[v.Provider] != nil
+			out[v.Provider] = v
 		}
 	}
-	return nil
+	for p, more := range several {
+		if more {
+			delete(out, p)
+		}
+	}
+	return out
 }
 
 // otherAccount reports whether the text names another user or database than

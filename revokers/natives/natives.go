@@ -15,6 +15,7 @@ import (
 	"github.com/quellhq/quell/revokers/issuer"
 	"github.com/quellhq/quell/revokers/oauth"
 	"github.com/quellhq/quell/revokers/postgres"
+	"github.com/quellhq/quell/revokers/stores"
 	"github.com/quellhq/quell/revokers/vault"
 	"github.com/quellhq/quell/rules"
 )
@@ -67,7 +68,7 @@ func New(c Config) *Registry {
 			// https://docs.djangoproject.com/en/stable/ref/csrf/#how-it-works
 			"django-logout": interp.Logout{Doer: c.Doer, Method: http.MethodPost, CSRF: "double:csrftoken", To: "form:csrfmiddlewaretoken"},
 		},
-		rotator: rotators{vaults},
+		rotator: rotators{vaults, stores.Rotator{Doer: c.Doer, Key: c.Key}, postgres.Rotator{Offline: c.Offline}},
 	}
 }
 

@@ -4,6 +4,8 @@ package postgres
 
 import (
 	"context"
+	"crypto/pbkdf2"
+	"crypto/sha256"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -18,6 +20,7 @@ import (
 	"github.com/quellhq/quell/revokers/guard"
 	"github.com/quellhq/quell/revokers/interp"
 	"github.com/quellhq/quell/revokers/issuer"
+	"github.com/quellhq/quell/rules/credential"
 )
 
 // source documents the SQLSTATEs of a refused sign-in.
@@ -136,4 +139,21 @@ func databaseOf(u *url.URL, user string) string {
 		return d
 	}
 	return user
+}
+
+// adminOf divides an instance's admin into user and password.
+func adminOf(i *issuer.Instance) (user, password string, ok bool) {
+	return strings.Cut(i.Admin.Reveal(), ":")
+}
+
+// salted is the salted password of SCRAM (RFC 5802). Generated passwords are ASCII, so
+// that no string preparation is needed; others are refused.
+func salted(password credential.Secret, salt []byte, iterations int) ([]byte, error) {
+	text := password.Reveal()
+	for _, b := range []byte(text) {
+		if b < 0x20 || b > 0x7e {
+			return nil, errors.New("the new password has characters that are not plain ASCII")
+		}
+	}
+	return pbkdf2.Key(sha256.New, text, salt, iterations, sha256.Size)
 }

@@ -108,6 +108,7 @@ var mayReveal = []string{
 	"revokers/honeytoken.go", // an account id
 	"revokers/offline.go",    // check digits
 	"revokers/postgres/postgres.go",
+	"revokers/stores/github.go",
 	"revokers/vault/approle.go",
 	"revokers/vault/client.go",
 	"revokers/vault/ends.go",

@@ -1,6 +1,7 @@
 package realtest
 
 import (
+	"context"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -8,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/hashicorp/vault/api"
+	"github.com/jackc/pgx/v5/pgconn"
 )
 
 // bed is a real Vault with what a test mounts in it, and an operator whose quell has
@@ -225,4 +227,168 @@ func TestVaultTokenReissue(t *testing.T) {
 		t.Error("the token lives, or its child or replacement does not")
 	}
 	b.o.files(log, filepath.Join(b.o.dir, "config"))
+}
+
+// database is a real PostgreSQL whose user app is managed by the bed's Vault.
+type database struct {
+	*bed
+	port string
+	psql string
+}
+
+func (b *bed) database() *database {
+	b.t.Helper()
+	d := &database{bed: b, port: postgres(b.t), psql: need(b.t, "psql")}
+	d.query("made-up-root", "admin", "create role app login password 'made-up-first-password'; create role watch login createrole password 'made-up-watch'; grant app to watch with admin option; grant pg_signal_backend to watch")
+	if err := b.c.Sys().Mount("database", &api.MountInput{Type: "database"}); err != nil {
+		b.t.Fatal(err)
+	}
+	b.write("database/config/pg", map[string]any{"plugin_name": "postgresql-database-plugin", "allowed_roles": "*", "connection_url": "postgresql://{{username}}:{{password}}@127.0.0.1:" + d.port + "/postgres?sslmode=disable", "username": "admin", "password": "made-up-root"})
+	b.o.secrets = append(b.o.secrets, root, "made-up-root", "made-up-watch", "made-up-first-password")
+	b.o.env["WATCH"] = "watch:made-up-watch"
+	return d
+}
+
+func (d *database) query(pass, who, sql string) string {
+	d.t.Helper()
+	return command(d.t, []string{"PGPASSWORD=" + pass}, "", need(d.t, "psql"), "-h", "127.0.0.1", "-p", d.port, "-U", who, "postgres", "-Atc", sql)
+}
+
+// accepts reports whether the server accepts a password.
+func (d *database) accepts(who, pass string) bool {
+	c, err := pgconn.Connect(d.t.Context(), "postgres://"+who+":"+pass+"@127.0.0.1:"+d.port+"/postgres?sslmode=disable")
+	if err != nil {
+		return false
+	}
+	_ = c.Close(d.t.Context())
+	return true
+}
+
+// open opens a session that stays.
+func (d *database) open(who, pass string) *pgconn.PgConn {
+	d.t.Helper()
+	c, err := pgconn.Connect(d.t.Context(), "postgres://"+who+":"+pass+"@127.0.0.1:"+d.port+"/postgres?sslmode=disable")
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	d.t.Cleanup(func() { _ = c.Close(context.Background()) })
+	return c
+}
+
+func alive(t *testing.T, c *pgconn.PgConn) bool {
+	return c.Exec(t.Context(), "select 1").Close() == nil
+}
+
+func (d *database) instance(user, more string) string {
+	return fmt.Sprintf("[[instance]]\nprovider = \"postgres\"\nurl = \"postgres://127.0.0.1:%s/postgres\"\nuser = %q\nown = true\nsettle = \"1s\"\nadmin = \"env:WATCH\"\n[instance.rotate]\nvault = %q\n%s\n", d.port, user, d.c.Address(), more)
+}
+
+// leak writes a connection string to a log and kills the password in it.
+func (d *database) leak(user, pass, outcome string, code int) action {
+	d.t.Helper()
+	d.o.secrets = append(d.o.secrets, pass)
+	log := d.o.file("job.log", stamp+"DATABASE_URL=postgres://"+user+":"+pass+"@127.0.0.1:"+d.port+"/postgres\n")
+	a := one(d.t, d.o.kill(1, code, "log", log), "postgres-url", outcome)
+	d.o.files(log, filepath.Join(d.o.dir, "config"))
+	return a
+}
+
+// A session outlives the password that opened it. It is listed, and ended where the
+// policy says so; another user's session stays.
+func TestVaultStaticRoleAndItsSessions(t *testing.T) {
+	t.Parallel()
+	for _, end := range []bool{false, true} {
+		t.Run(fmt.Sprintf("sessions = %v", end), func(t *testing.T) {
+			t.Parallel()
+			b := newBed(t)
+			d := b.database()
+			b.write("database/static-roles/app", map[string]any{"db_name": "pg", "username": "app", "rotation_period": "24h", "rotation_statements": `ALTER USER "{{name}}" WITH PASSWORD '{{password}}'`})
+			leaked := b.read("database/static-creds/app")["password"].(string)
+			b.policy(d.instance("app", fmt.Sprintf("static_role = \"database/app\"\nsessions = %v", end)) + b.instance(""))
+			mine, others := d.open("app", leaked), d.open("watch", "made-up-watch")
+			a := d.leak("app", leaked, "Confirmed", 0)
+			if a.Rotation == nil || a.Rotation.Replacement != "live" || !strings.Contains(a.Rotation.Detail, "1, ") || !strings.Contains(a.Rotation.Detail, "from 127.0.0.1") {
+				t.Errorf("%+v", a.Rotation)
+			}
+			if d.accepts("app", leaked) || !d.accepts("app", b.read("database/static-creds/app")["password"].(string)) {
+				t.Error("the server sees the passwords otherwise")
+			}
+			if alive(t, mine) == end || !alive(t, others) {
+				t.Error("the session of the leaked password, or another's")
+			}
+			if n := b.sessions(); n != 0 {
+				t.Errorf("%d sessions of quell's own are left", n)
+			}
+		})
+	}
+}
+
+// A password that no static role manages: a new one is generated, written to KV, and
+// set by the database's own admin.
+func TestVaultGeneratedPassword(t *testing.T) {
+	t.Parallel()
+	b := newBed(t)
+	d := b.database()
+	b.write("sys/policies/password/db", map[string]any{"policy": "length = 24\nrule \"charset\" { charset = \"abcdefghijklmnopqrstuvwxyz0123456789\" }"})
+	const leaked = "made-up-first-password"
+	if _, err := b.c.KVv2("secret").Put(t.Context(), "db", map[string]any{"password": leaked, "user": "app"}); err != nil {
+		t.Fatal(err)
+	}
+	b.policy(d.instance("app", "generate = \"db\"\nkv = \"secret/db#password\"\nsessions = true\ndestroy = true") + b.instance(""))
+	mine := d.open("app", leaked)
+	a := d.leak("app", leaked, "Confirmed", 0)
+	fresh := b.kv("db").Data["password"].(string)
+	if len(fresh) != 24 || !d.accepts("app", fresh) || d.accepts("app", leaked) || alive(t, mine) || a.Rotation.Replacement != "live" {
+		t.Errorf("%d characters, %+v", len(fresh), a.Rotation)
+	}
+	if strings.Contains(d.query("made-up-root", "admin", "select rolpassword from pg_authid where rolname = 'app'"), fresh) {
+		t.Error("the server stores the password in clear")
+	}
+	if s, err := b.c.KVv2("secret").GetVersion(t.Context(), "db", 1); err == nil && s.Data != nil {
+		t.Error("the leaked value is still in KV")
+	}
+}
+
+// The password of a dynamic user leaked: its lease ends, and with it the user.
+func TestVaultDynamicLease(t *testing.T) {
+	t.Parallel()
+	b := newBed(t)
+	d := b.database()
+	b.write("database/roles/dyn", map[string]any{"db_name": "pg", "default_ttl": "1h", "creation_statements": `CREATE ROLE "{{name}}" LOGIN PASSWORD '{{password}}' VALID UNTIL '{{expiration}}'`})
+	s, err := b.c.Logical().Read("database/creds/dyn")
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := b.c.Logical().Read("database/creds/dyn")
+	if err != nil {
+		t.Fatal(err)
+	}
+	user, pass := s.Data["username"].(string), s.Data["password"].(string)
+	b.policy(d.instance(user, "lease = \""+s.LeaseID+"\"") + b.instance(""))
+	d.leak(user, pass, "Confirmed", 0)
+	if d.accepts(user, pass) || !d.accepts(other.Data["username"].(string), other.Data["password"].(string)) {
+		t.Error("the leaked user signs in, or another can't")
+	}
+}
+
+// The password that Vault itself uses leaked: rotate-root makes one that Vault alone
+// knows, which the policy must allow as collateral.
+func TestVaultDatabaseRoot(t *testing.T) {
+	t.Parallel()
+	b := newBed(t)
+	d := b.database()
+	d.query("made-up-root", "admin", "create role vaultadmin superuser login password 'made-up-of-vault'")
+	b.write("database/config/pg", map[string]any{"plugin_name": "postgresql-database-plugin", "allowed_roles": "*", "connection_url": "postgresql://{{username}}:{{password}}@127.0.0.1:" + d.port + "/postgres?sslmode=disable", "username": "vaultadmin", "password": "made-up-of-vault"})
+	text := d.instance("vaultadmin", "root = \"database/pg\"") + b.instance("")
+	b.policy(text)
+	a := d.leak("vaultadmin", "made-up-of-vault", "Held", 3)
+	if !strings.Contains(a.Held, "locked out") || !d.accepts("vaultadmin", "made-up-of-vault") {
+		t.Errorf("held: %s", a.Held)
+	}
+	b.policy(collateral + text)
+	d.leak("vaultadmin", "made-up-of-vault", "Confirmed", 0)
+	b.write("database/roles/dyn", map[string]any{"db_name": "pg", "default_ttl": "1h", "creation_statements": `CREATE ROLE "{{name}}" LOGIN PASSWORD '{{password}}'`})
+	if d.accepts("vaultadmin", "made-up-of-vault") || b.read("database/creds/dyn")["password"] == "" {
+		t.Error("the old password is accepted, or Vault has lost its own")
+	}
 }

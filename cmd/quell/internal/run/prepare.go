@@ -265,11 +265,11 @@ func (r *applying) bound(w *item, in instanceRef) revokers.Target {
 	b := revokers.Bind(r.Planner.Set, r.Checker.Instances, w.cred)
 	for _, t := range append(b.Ask, b.Skipped...) {
 		if revokers.SameInstance(t.Instance, in) {
-			t.Seen, t.Captures = w.it.Seen, maps.Clone(w.it.Captures)
+			t.Seen, t.Captures = w.it.Seen, capturesOf(w.it)
 			return t
 		}
 	}
-	return revokers.Target{Credential: w.cred, Rule: r.Planner.Set.Rule(w.it.Rule), Instance: in, Seen: w.it.Seen, Captures: maps.Clone(w.it.Captures)}
+	return revokers.Target{Credential: w.cred, Rule: r.Planner.Set.Rule(w.it.Rule), Instance: in, Seen: w.it.Seen, Captures: capturesOf(w.it)}
 }
 
 // differs compares today's effects with the plan's, element by element, and
@@ -310,4 +310,13 @@ func sameJSON(a, b json.RawMessage) bool {
 	s, _ := json.Marshal(x)
 	t, _ := json.Marshal(y)
 	return bytes.Equal(s, t)
+}
+
+// capturesOf are the plan's captures, to which steps of a rotation add theirs.
+func capturesOf(it plan.Item) map[string]string {
+	out := maps.Clone(it.Captures)
+	if out == nil {
+		out = map[string]string{}
+	}
+	return out
 }

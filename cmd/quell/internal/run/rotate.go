@@ -5,12 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/quellhq/quell/cmd/quell/internal/ledger"
 	"github.com/quellhq/quell/cmd/quell/internal/plan"
 	"github.com/quellhq/quell/cmd/quell/internal/report"
 	"github.com/quellhq/quell/revokers"
+	"github.com/quellhq/quell/revokers/postgres"
 )
 
 func (r *applying) inFlight() time.Duration {
@@ -43,6 +45,9 @@ func (w *item) after() []revokers.Step {
 // rotate takes steps of a rotation. finished means that the item is held.
 func (r *applying) rotate(ctx context.Context, w *item, steps []revokers.Step) (finished bool, err error) {
 	rot := r.Planner.Registry.Rotator(w.target)
+	if w.target.Captures == nil {
+		w.target.Captures = map[string]string{} // steps add to them
+	}
 	for i, s := range steps {
 		x, begun := w.hist.rotations[s.Name]
 		state := revokers.NotDone
@@ -62,7 +67,7 @@ func (r *applying) rotate(ctx context.Context, w *item, steps []revokers.Step) (
 			case held != nil:
 				return r.hold(ctx, w, held.why, held.remedy, "")
 			case known && !x.done:
-				r.rotated(ctx, w, s, "the store shows that an earlier apply took this step; "+s.Note)
+				r.rotated(ctx, w, s, "the store shows that an earlier apply took this step; "+w.note(s))
 				continue
 			case known:
 				continue
@@ -73,7 +78,7 @@ func (r *applying) rotate(ctx context.Context, w *item, steps []revokers.Step) (
 		switch {
 		case x.done:
 			if state == revokers.Done {
-				w.act.Rotation = &report.Rotation{Where: where(w, s), Detail: "rotated by an earlier apply; " + s.Note, At: time.Now().UTC()}
+				w.act.Rotation = &report.Rotation{Where: where(w, s), Detail: "rotated by an earlier apply; " + w.note(s), At: time.Now().UTC()}
 				if s.Ends {
 					r.endedBy(w, time.Now().UTC())
 				}
@@ -82,7 +87,7 @@ func (r *applying) rotate(ctx context.Context, w *item, steps []revokers.Step) (
 		case state == revokers.Unsure:
 			return r.hold(ctx, w, "an earlier apply began to rotate it, and the store does not show whether that happened", "look into "+s.Where+", then make a new plan", "")
 		case state == revokers.Done:
-			r.rotated(ctx, w, s, "the store shows that an earlier apply rotated it; "+s.Note)
+			r.rotated(ctx, w, s, "the store shows that an earlier apply rotated it; "+w.note(s))
 			continue
 		case begun && !s.Repeats && !x.refused && time.Since(x.at) < r.inFlight():
 			wait := (r.inFlight() - time.Since(x.at)).Round(time.Second)
@@ -245,14 +250,23 @@ func (r *applying) step(ctx context.Context, w *item, s revokers.Step, rot revok
 			return failed(err)
 		}
 	}
-	r.rotated(ctx, w, s, s.Note)
+	r.rotated(ctx, w, s, w.note(s))
 	return false, nil
+}
+
+// note is a step's note with what the step found.
+func (w *item) note(s revokers.Step) string {
+	out := s.Note
+	for k, v := range w.target.Captures {
+		out = strings.ReplaceAll(out, "{"+k+"}", v)
+	}
+	return strings.ReplaceAll(out, "{"+postgres.CaptureEnded+"}", "not known after a crash")
 }
 
 // where is the place of the rotation that a report shows: that of the first step,
 // where consumers find the new value.
 func where(w *item, s revokers.Step) string {
-	if w.act.Rotation != nil && w.act.Rotation.Where != "" && !s.Needs {
+	if w.act.Rotation != nil && w.act.Rotation.Where != "" && (!s.Needs || s.Where == "") {
 		return w.act.Rotation.Where
 	}
 	return s.Where
