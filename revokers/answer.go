@@ -60,6 +60,9 @@ type Answer struct {
 	Identity  map[string]string `json:"identity,omitempty"`
 	Captures  map[string]string `json:"-"`
 	Expires   *time.Time        `json:"expires,omitempty"`
+	// Remedy is what decides a refusal that proves nothing, where neither a
+	// control nor a marker can.
+	Remedy string `json:"-"`
 	// RetryAfter is how long the issuer asks to wait.
 	RetryAfter time.Duration `json:"retry_after,omitempty"`
 	TimedOut   bool          `json:"-"`

@@ -61,7 +61,7 @@ func Bind(set *rules.Set, all issuer.Instances, c credential.Credential) Binding
 	for _, i := range fit {
 		i = i.For(r.ID)
 		t := Target{Credential: c, Rule: r, Instance: i, Named: named == 1 && i.Cookie != "" && i.Cookie == c.Cookie, Related: related(all, i)}
-		if matched && !match(i) || otherAccount(i, c) {
+		if matched && !match(i) || OtherAccount(i, c) {
 			out.Skipped = append(out.Skipped, t)
 			continue
 		}
@@ -105,14 +105,13 @@ func related(all issuer.Instances, i *issuer.Instance) map[string]*issuer.Instan
 	return out
 }
 
-// otherAccount reports whether the text names another user or database than
-// the instance. A wrong guess would count as a failed login there.
-func otherAccount(i *issuer.Instance, c credential.Credential) bool {
-	if u := i.Settings["user"]; u != "" && c.Claims.User != "" && u != c.Claims.User {
-		return true
+// OtherAccount reports whether the text names users or databases, and none of
+// them is the instance's. A wrong guess would count as a failed login there.
+func OtherAccount(i *issuer.Instance, c credential.Credential) bool {
+	other := func(list []string, asked string) bool {
+		return asked != "" && len(list) > 0 && !slices.Contains(list, asked)
 	}
-	db := strings.Trim(i.URL.Path, "/")
-	return i.URL.Scheme == "postgres" && db != "" && c.Claims.Database != "" && db != c.Claims.Database
+	return other(c.Claims.Accounts(), i.Settings["user"]) || other(c.Claims.Bases(), database(i))
 }
 
 func issuedBy(i *issuer.Instance, c credential.Credential) bool {

@@ -93,7 +93,7 @@ func accepted(t Target, e Evidence, v Verdict) Verdict {
 	}
 	v.Liveness, v.Reason = Live, orReason(e.Answer.Reason, Authenticated)
 	if !v.NegativeControl {
-		v.Remedy = "ask again: the endpoint has not answered about a never-issued credential, so nothing is killed yet"
+		v.Remedy = "quell plan again: the endpoint has not answered about a never-issued credential, so nothing is killed yet"
 	}
 	return v
 }
@@ -109,14 +109,14 @@ func refused(t Target, e Evidence, v Verdict) Verdict {
 	if said == "" {
 		said = fmt.Sprintf("the issuer answered %d", a.Status)
 	}
-	if host, contradicted := t.Contradicted(); contradicted && t.Seen == nil {
-		return unknown(OtherIssuer, fmt.Sprintf("%s; the text places it at %s", said, host), elsewhereRemedy(t, host))
+	if what, name, contradicted := t.Contradicted(); contradicted && t.Seen == nil {
+		return unknown(OtherIssuer, fmt.Sprintf("%s; the text places it at the %s %s", said, what, name), elsewhereRemedy(t, what, name))
 	}
 	if e.Control != nil && e.Control.Class != Accepts {
-		return unknown(ControlFailed, said+"; the control did not get through either", "replace the control of the instance "+t.URL()+" in the policy with a credential that is live")
+		return unknown(ControlFailed, said+"; the control did not get through either", "control of "+entry(t)+", naming a credential of your own that is live")
 	}
 	if t.Seen != nil && t.Seen.Endpoint != "" && t.Seen.Endpoint != a.Endpoint {
-		return unknown(Refused, said+fmt.Sprintf("; but %s said live, and only the endpoint that said live can say dead", t.Seen.Endpoint), "the settings of the [[instance]] in the policy that "+t.Seen.Endpoint+" needs, so that it can be asked again")
+		return unknown(Refused, said+fmt.Sprintf("; but %s said live, and only the endpoint that said live can say dead", t.Seen.Endpoint), "probe_path, client_id, admin or user of "+entry(t)+", as it was when "+t.Seen.Endpoint+" was asked")
 	}
 	right := t.Seen != nil || t.Named || t.Instance.Sole || t.Rule.OneIssuer()
 	proven, lacks := proof(t, e)
@@ -143,13 +143,13 @@ func proof(t Target, e Evidence) (ok bool, lacks []string) {
 	learned := e.Learned != "" && a.Shape == e.Learned
 	has := func(scheme string) bool { return strings.Contains(","+a.Challenge+",", ","+scheme+",") }
 	if has("negotiate") || has("ntlm") {
-		return false, []string{markerRemedy(t)}
+		return false, []string{gatewayRemedy(t)}
 	}
 	// A gateway in front of the issuer asks for a password too, so a control is
 	// not enough: the refusal must be the one that was learned while this
 	// credential was Live.
 	if has("basic") && !a.SentBasic && !(learned && seen && a.Shape == t.Seen.Learned) {
-		return false, []string{markerRemedy(t)}
+		return false, []string{gatewayRemedy(t)}
 	}
 	if a.Documented != "" {
 		switch a.Also {
@@ -163,6 +163,12 @@ func proof(t Target, e Evidence) (ok bool, lacks []string) {
 		case AlsoCredential:
 			if seen && (live || accepted) {
 				return true, nil
+			}
+			if a.Remedy != "" {
+				return false, []string{a.Remedy}
+			}
+			if seen {
+				return false, []string{controlRemedy(t)}
 			}
 			return false, []string{markerRemedy(t)}
 		}

@@ -34,7 +34,7 @@ func WithoutAsking(set *rules.Set, c credential.Credential, canary bool, now tim
 			v.Detail += ": " + r.Note
 		}
 		if r != nil && r.Provider != nil {
-			v.Remedy = "look at the provider's page: docs/providers/" + r.Provider.ID
+			v.Remedy = PageRemedy(r.Provider.ID)
 		}
 		if add := AddCommand(set, c); add != "" {
 			v.Reason, v.Remedy = NoHost, add

@@ -11,49 +11,112 @@ import (
 	"github.com/quellhq/quell/rules/credential"
 )
 
+// A remedy names a setting of the policy or a command of quell that, once
+// applied, can change the verdict. A test in cmd/quell/internal/cli holds that
+// each name exists.
+
+// entry names the policy's entry of t's instance.
+func entry(t Target) string {
+	s := fmt.Sprintf("[[instance]] provider = %q, url = %q", t.Instance.Provider, t.URL())
+	if u := t.Instance.Settings["user"]; u != "" {
+		s += fmt.Sprintf(", user = %q", u)
+	}
+	return s + " in the policy"
+}
+
 // controlRemedy names the setting that adds a control.
 func controlRemedy(t Target) string {
-	return fmt.Sprintf(`control = "env:NAME" of [[instance]] provider = %q, url = %q in the policy, naming a live credential of your own`, t.Instance.Provider, t.URL())
+	return `control = "env:NAME" of ` + entry(t) + ", naming a live credential of your own"
 }
 
 // markerRemedy names the setting that documents an instance's refusal.
 func markerRemedy(t Target) string {
-	return fmt.Sprintf(`dead_marker = "TEXT" of [[instance]] provider = %q, url = %q in the policy, naming what only an ended credential gets`, t.Instance.Provider, t.URL())
+	if p := t.Rule.Probe; p != nil && !p.TakesMarker() {
+		return "url of " + entry(t) + ", if another server issued it: this refusal has other causes than a death"
+	}
+	return `dead_marker = "TEXT" of ` + entry(t) + ", naming what only an ended credential gets"
+}
+
+// gatewayRemedy is for a refusal by what asks for a password in front of the
+// issuer: no setting makes it the issuer's.
+func gatewayRemedy(t Target) string {
+	if t.Kind == credential.KindSessionCookie {
+		return "probe_path of " + entry(t) + ", naming a page that is reached without the password that this answer asks for"
+	}
+	return "url of " + entry(t) + ", naming an address that is reached without the password that this answer asks for"
 }
 
 // soleRemedy names the settings that say whose credentials have this form.
 func soleRemedy(t Target) string {
+	whose := "no other server"
+	if t.Instance.Settings["user"] != "" {
+		whose = "no other server and no other user there"
+	}
 	if t.Instance.Operator {
-		return fmt.Sprintf(`elsewhere = false of [[instance]] provider = %q, url = %q in the policy, if no other server of yours issues this form`, t.Instance.Provider, t.URL())
+		return "elsewhere = false of " + entry(t) + ", if " + whose + " of yours has credentials of this form"
 	}
 	return fmt.Sprintf("--no-self-hosted %s, or elsewhere = false of the [[instance]] in the policy, if you have no server of your own that issues this form", t.Instance.Provider)
 }
 
-// elsewhereRemedy names the setting that adds the instance which the text
-// claims. The host is untrusted text and is quoted.
-func elsewhereRemedy(t Target, host string) string {
-	return fmt.Sprintf("quell policy add --instance %s=https://HOST, if %q is yours", t.Instance.Provider, host)
+// elsewhereRemedy names the command that adds the instance which the text
+// names. The name is untrusted text and is quoted.
+func elsewhereRemedy(t Target, what, name string) string {
+	at := t.Instance.Provider + "=https://HOST"
+	switch {
+	case t.Instance.URL.Scheme == "postgres" && what == "host":
+		at = "postgres=postgres://HOST/DATABASE,user=USER"
+	case t.Instance.URL.Scheme == "postgres":
+		at = fmt.Sprintf("postgres=postgres://%s/DATABASE,user=USER", t.Host())
+	case t.Kind == credential.KindSessionCookie:
+		at += ",probe_path=/PATH"
+	}
+	return fmt.Sprintf("quell policy add --instance %s, if the %s %q is yours", at, what, name)
 }
 
 func remedyFor(r Reason, t Target) string {
 	switch r {
 	case Throttled:
-		return "ask again when the issuer's limit has passed"
+		return "quell check REPORT, or quell recheck, when the issuer's limit has passed"
 	case Unreachable:
-		return "ask again when the issuer answers; for a network of your own: ca, client_cert and proxy of the [[instance]]"
+		return "quell check REPORT, or quell recheck, when the issuer answers; for a network of your own: ca, client_cert and proxy of the [[instance]]"
 	case Restricted:
-		return "ask from an allowed address or with the step that the issuer demands; the credential may be live"
+		return "quell check REPORT from an address that the issuer allows; the credential may be live"
 	case AcceptsAnything:
-		return fmt.Sprintf(`probe_path of [[instance]] provider = %q, url = %q in the policy, naming a page that only a signed-in user gets`, t.Instance.Provider, t.URL())
+		if t.Kind == credential.KindSessionCookie {
+			return "probe_path of " + entry(t) + ", naming a page that only a signed-in user gets"
+		}
+		return "url of " + entry(t) + ", naming the server itself: what answers there accepts everything"
 	case Unexpected:
 		if t.Kind == credential.KindSessionCookie {
-			return "check probe_path, live_marker and dead_marker of the [[instance]]: quell policy check --ask"
+			return "probe_path, live_marker or dead_marker of " + entry(t)
 		}
-		return "check the address of the [[instance]], and what stands between it and this machine"
+		return "url of " + entry(t) + ", or proxy, if something between it and this machine answered"
 	case Unsupported:
-		return "look at the provider's page: docs/providers/" + t.Instance.Provider
+		return PageRemedy(t.Instance.Provider)
 	}
 	return ""
+}
+
+// SettingRemedy names the settings of an instance that a probe or a revocation
+// needs, by the name that the rules file gives them.
+func SettingRemedy(need string) string {
+	switch need {
+	case "admin", "admin.user", "admin.password", "admin.basic":
+		return `admin = "env:NAME" of the [[instance]] in the policy`
+	case "client", "client.id", "client.basic":
+		return `client_id = "ID" and client_secret = "env:NAME" of the [[instance]] in the policy`
+	case "client.secret":
+		return `client_secret = "env:NAME" of the [[instance]] in the policy`
+	}
+	if part, ok := strings.CutPrefix(need, "part."); ok {
+		return "none: the " + part + " that it works with was not found near it; end it at the issuer"
+	}
+	return need + ` = "…" of the [[instance]] in the policy`
+}
+
+// PageRemedy names what explains a provider's credentials.
+func PageRemedy(provider string) string {
+	return "quell providers " + provider + ", which explains what can be asked and how it is ended"
 }
 
 // plainHost is a host that a command line can hold as it is.

@@ -1,8 +1,8 @@
 package revokers
 
 import (
-	"net/url"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/quellhq/quell/revokers/issuer"
@@ -50,21 +50,45 @@ func (t Target) Fresh() Target {
 	return t
 }
 
-// Contradicted returns a host that the text claims for the credential and that
-// is not this instance's. One is enough, even if the text names this instance
-// too: a credential of the other one is refused here in the same words.
-func (t Target) Contradicted() (host string, ok bool) {
+// Contradicted returns a host, user or database that the text names for the
+// credential and that is not the one that is asked. One is enough, even if the
+// text names what is asked too: a credential of the other one is refused here in
+// the same words. what is "host", "user" or "database".
+func (t Target) Contradicted() (what, name string, ok bool) {
 	for _, h := range slices.Concat(t.Claims.Hosts, t.Claims.Near) {
 		if !Claims(h, t.Instance.URL) && (t.Instance.Operator || t.Rule.Provider == nil || !t.Rule.Provider.Has(h)) {
-			return h, true
+			return "host", h, true
 		}
 	}
-	return "", false
+	other := func(list []string, asked string) (string, bool) {
+		i := slices.IndexFunc(list, func(s string) bool { return s != asked })
+		if asked == "" || i < 0 {
+			return "", false
+		}
+		return list[i], true
+	}
+	if u, ok := other(t.Claims.Accounts(), t.Instance.Settings["user"]); ok {
+		return "user", u, true
+	}
+	if d, ok := other(t.Claims.Bases(), database(t.Instance)); ok {
+		return "database", d, true
+	}
+	return "", "", false
+}
+
+// database is the database that a connection to i names; by default that of the
+// user's name, as libpq has it. It is empty for what is no database.
+func database(i *issuer.Instance) string {
+	if i.URL.Scheme != "postgres" {
+		return ""
+	}
+	if d := strings.Trim(i.URL.Path, "/"); d != "" {
+		return d
+	}
+	return i.Settings["user"]
 }
 
 // SameInstance reports whether two targets are bound to one instance.
 func SameInstance(a, b *issuer.Instance) bool {
-	return a != nil && b != nil && a.Provider == b.Provider && sameURL(a.URL, b.URL) && a.Cookie == b.Cookie && a.Settings["probe_path"] == b.Settings["probe_path"] && a.Settings["user"] == b.Settings["user"]
+	return a != nil && b != nil && a.Key() == b.Key()
 }
-
-func sameURL(a, b *url.URL) bool { return a.String() == b.String() }

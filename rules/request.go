@@ -59,6 +59,10 @@ type Probe struct {
 	Identity []Step `toml:"identity"`
 }
 
+// TakesMarker reports whether the operator's dead_marker can decide what the
+// probe is answered. A signature and Vault's lookup have no text of their own.
+func (p *Probe) TakesMarker() bool { return p.Native == "" || p.Native == "oauth-token" }
+
 // Arm is one answer and its meaning. All conditions must hold. An arm that uses an unset
 // variable never matches.
 type Arm struct {

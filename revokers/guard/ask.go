@@ -24,7 +24,7 @@ type Asker struct {
 
 // place identifies where never-issued credentials were tried.
 type place struct {
-	rule, instance, endpoint, cookie, page string
+	rule, instance, endpoint, cookie string
 }
 
 type never struct {
@@ -45,7 +45,7 @@ type never struct {
 }
 
 func placeOf(t revokers.Target, endpoint string) place {
-	return place{t.Rule.ID, t.URL(), endpoint, t.Cookie, t.Instance.Settings["probe_path"]}
+	return place{t.Rule.ID, t.Instance.Key(), endpoint, t.Cookie}
 }
 
 // Ask asks v about t at one endpoint, about two never-issued credentials, and about the

@@ -138,6 +138,11 @@ func basic(user, pass string) string {
 	return "Basic " + base64.StdEncoding.EncodeToString([]byte(user+":"+pass))
 }
 
+// UnsetError reports that a request needs a variable which nothing sets.
+type UnsetError struct{ Name string }
+
+func (e UnsetError) Error() string { return fmt.Sprintf("nothing sets {%s}", e.Name) }
+
 // expand replaces the variables of a template.
 func (s *scope) expand(template string, get func(string) (string, bool)) (string, error) {
 	out, ok := rules.Expand(template, get)
@@ -146,7 +151,7 @@ func (s *scope) expand(template string, get func(string) (string, bool)) (string
 	}
 	for _, v := range rules.Vars(template) {
 		if _, ok := get(v); !ok {
-			return "", fmt.Errorf("nothing sets {%s}", v)
+			return "", UnsetError{v}
 		}
 	}
 	return out, nil

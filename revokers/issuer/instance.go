@@ -61,6 +61,19 @@ type Control struct {
 // Host returns the instance's host, with its port unless that is the scheme's default.
 func (i *Instance) Host() string { return i.URL.Host }
 
+// identity are the settings that tell instances of one URL apart.
+var identity = []string{"probe_path", "user", "namespace"}
+
+// Key names the instance within a run: two instances with one key are one. It
+// contains no secret.
+func (i *Instance) Key() string {
+	k := i.Provider + "\x00" + i.URL.String() + "\x00" + i.Cookie
+	for _, name := range identity {
+		k += "\x00" + i.Settings[name]
+	}
+	return k
+}
+
 // Origin returns scheme, host and port.
 func (i *Instance) Origin() string { return i.URL.Scheme + "://" + i.URL.Host }
 
@@ -136,7 +149,7 @@ func (list Instances) Of(provider string) Instances {
 			continue
 		}
 		k := slices.IndexFunc(all, func(o *Instance) bool {
-			return o.URL.String() == i.URL.String() && o.Cookie == i.Cookie && o.Settings["probe_path"] == i.Settings["probe_path"]
+			return o.Key() == i.Key()
 		})
 		if k < 0 {
 			k = slices.IndexFunc(all, func(o *Instance) bool { return !o.Operator && o.URL.String() == i.URL.String() })

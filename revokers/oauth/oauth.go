@@ -4,6 +4,7 @@
 package oauth
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -201,6 +202,10 @@ func (v Token) introspect(ctx context.Context, t revokers.Target, a revokers.Ans
 	case resp.Status != http.StatusOK || json.Unmarshal(resp.Body, &r) != nil || r.Active == nil:
 		a.Class, a.Reason, a.Detail = revokers.Other, revokers.Unexpected, fmt.Sprintf("introspection answered %d without saying whether it is active", resp.Status)
 		return a, nil
+	case !*r.Active && marked(t, resp):
+		a.Class, a.Reason, a.Documented = revokers.Refuses, revokers.SignedOut, markerSource
+		a.Raw = revokers.NewRefusal(resp.Status, "", a.Challenge, resp.Body, []string{t.Secret.Reveal()})
+		return a, nil
 	case !*r.Active:
 		// An issuer also says so of a live token that is another client's.
 		a.Class, a.Reason, a.Documented, a.Also = revokers.Refuses, revokers.Revoked, sourceIntrospection, revokers.AlsoCredential
@@ -215,6 +220,16 @@ func (v Token) introspect(ctx context.Context, t revokers.Target, a revokers.Ans
 		a.Expires = &x
 	}
 	return a, nil
+}
+
+// markerSource is the source of a refusal that the operator's marker documents.
+const markerSource = "dead_marker in the policy"
+
+// marked reports whether a response has the operator's dead_marker, in the body
+// or in the words of a challenge.
+func marked(t revokers.Target, r issuer.Response) bool {
+	m := t.Instance.Settings["dead_marker"]
+	return m != "" && (bytes.Contains(r.Body, []byte(m)) || strings.Contains(strings.Join(r.Header.Values("WWW-Authenticate"), ","), m))
 }
 
 // identity bounds what an issuer says, and drops empty values and the token
@@ -245,6 +260,9 @@ func (v Token) userinfo(ctx context.Context, t revokers.Target, a revokers.Answe
 	case resp.Status == http.StatusOK && json.Unmarshal(resp.Body, &r) == nil && r.Subject != "":
 		a.Class, a.Reason, a.Detail = revokers.Accepts, revokers.Authenticated, "userinfo answered"
 		a.Identity = identity(t, map[string]string{"subject": r.Subject})
+	case marked(t, resp):
+		a.Class, a.Reason, a.Documented = revokers.Refuses, revokers.SignedOut, markerSource
+		a.Raw = revokers.NewRefusal(resp.Status, "", a.Challenge+"|"+auth, resp.Body, []string{t.Secret.Reveal()})
 	case strings.Contains(auth, "insufficient_user_authentication"), strings.Contains(auth, "dpop"), strings.Contains(auth, "insufficient_scope"):
 		a.Class, a.Reason, a.Detail = revokers.Other, revokers.Restricted, "userinfo demands more than the token"
 	case resp.Status == http.StatusUnauthorized:

@@ -58,7 +58,8 @@ func (l Login) Verify(ctx context.Context, t revokers.Target, endpoint string) (
 	if err != nil {
 		return revokers.Answer{}, err
 	}
-	cfg.Password = t.Secret.Reveal()
+	spelling := t.Secret.Reveal()
+	cfg.Password = password(spelling)
 	conn, err := pgconn.ConnectConfig(ctx, cfg)
 	a := revokers.Answer{Endpoint: endpoint, At: time.Now().UTC()}
 	if err == nil {
@@ -77,12 +78,25 @@ func (l Login) Verify(ctx context.Context, t revokers.Target, endpoint string) (
 		a.Class, a.Reason, a.Documented = revokers.Refuses, revokers.Revoked, source
 		a.Detail = fmt.Sprintf("the server refuses the password (%s)", p.Code)
 		a.Raw = revokers.NewRefusal(0, "", "", []byte(p.Code), nil)
+		if strings.Contains(spelling, "+") {
+			// A space in the query of a JDBC URL, and itself elsewhere.
+			a.Also = revokers.AlsoCredential
+			a.Remedy = "quell check --rule " + t.Rule.ID + " with the password alone on standard input, if its + is a space: write it as %20"
+		}
 	case invalidAuthorization:
 		a.Reason, a.Detail = revokers.Restricted, fmt.Sprintf("the server refuses the sign-in (%s), which says nothing about the password", p.Code)
 	case "53300", "57P03": // too_many_connections, cannot_connect_now
 		a.Class, a.Reason = revokers.Silent, revokers.Unreachable
 	}
 	return a, nil
+}
+
+// password is what the server gets: in an address it is percent-encoded.
+func password(spelling string) string {
+	if plain, err := url.PathUnescape(spelling); err == nil {
+		return plain
+	}
+	return spelling
 }
 
 // Config is how the server is reached. A password travels under TLS with a

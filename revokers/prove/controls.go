@@ -27,7 +27,7 @@ type shared struct {
 
 // Ask asks v about control at an endpoint.
 func (c *Controls) Ask(ctx context.Context, v revokers.Verifier, control revokers.Target, endpoint string) (*revokers.Answer, error) {
-	key := control.Rule.ID + "\x00" + control.URL() + "\x00" + endpoint + "\x00" + control.Cookie + "\x00" + control.Instance.Settings["probe_path"]
+	key := control.Rule.ID + "\x00" + control.Instance.Key() + "\x00" + endpoint + "\x00" + control.Cookie
 	c.mu.Lock()
 	if c.lanes == nil {
 		c.lanes = map[string]*lane{}

@@ -159,25 +159,25 @@ func (w *watch) decide(ctx context.Context, s Schedule) {
 	switch {
 	case ctx.Err() != nil:
 		c.Outcome, c.Detail = Unconfirmed, "interrupted before the settle time was over"
-		c.Remedy = "apply the plan again: it sends nothing twice and goes on with the proof"
+		c.Remedy = "quell apply with the same plan: it sends nothing twice and goes on with the proof"
 	case w.split:
 		c.Outcome, c.Detail = StillAlive, "the issuer's replicas disagree: some still accept it after the settle time"
-		c.Remedy = "quell recheck; or a longer settle of the [[instance]] in the policy"
+		c.Remedy = "quell apply with the same plan later; or a longer settle of the [[instance]] in the policy, then quell plan"
 	case w.spent:
 		c.Outcome, c.Detail = Unconfirmed, "the issuer's replicas disagree, and its limits did not allow another look"
-		c.Remedy = "quell recheck after the settle time"
+		c.Remedy = "quell apply with the same plan, after the settle time"
 	case w.last == revokers.Live:
 		c.Outcome, c.Detail = StillAlive, "the endpoint that said live still says live"
 		c.Remedy = "end it at the issuer by hand, then quell recheck"
 	case w.last == revokers.Dead && w.streak >= MinLooks && !w.k.Attempted:
 		c.Outcome, c.Detail = Unconfirmed, "it is dead, and not by a request of quell's: none left"
-		c.Remedy = "a new plan, which finds it dead"
+		c.Remedy = "quell plan, which finds it dead"
 	case w.last == revokers.Dead && w.streak >= MinLooks && w.k.Target.Seen == nil:
 		c.Outcome, c.Detail = Unconfirmed, "it is dead, but no endpoint had said live before, so what ended it is not known"
-		c.Remedy = "a new plan, which finds it dead"
+		c.Remedy = "quell plan, which finds it dead"
 	case w.last == revokers.Dead && w.streak >= MinLooks && s.MaxRisk > 0 && c.ReplicaRisk > s.MaxRisk:
 		c.Outcome, c.Detail = Unconfirmed, "the issuer's limits did not allow enough looks for kill.max_replica_risk"
-		c.Remedy = "quell recheck later; or a higher kill.max_replica_risk in the policy"
+		c.Remedy = "quell apply with the same plan later; or a higher kill.max_replica_risk in the policy"
 	case w.last == revokers.Dead && w.streak >= MinLooks:
 		c.Outcome, c.Detail = Confirmed, "the endpoint that said live says dead"
 	case w.latest.Reason == revokers.ControlFailed:
@@ -185,7 +185,7 @@ func (w *watch) decide(ctx context.Context, s Schedule) {
 	default:
 		c.Outcome, c.Detail, c.Remedy = Unconfirmed, "no answer that proves it dead: "+w.latest.Detail, w.latest.Remedy
 		if w.latest.Remedy == "" {
-			c.Remedy = "quell recheck when the issuer answers"
+			c.Remedy = "quell apply with the same plan, when the issuer answers"
 		}
 	}
 }

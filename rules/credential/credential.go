@@ -52,6 +52,22 @@ type Claims struct {
 	User    string     `json:"user,omitempty"`
 	// Database is the database that a connection string names.
 	Database string `json:"database,omitempty"`
+	// Users and Databases are further ones, where the text names several.
+	Users     []string `json:"users,omitempty"`
+	Databases []string `json:"databases,omitempty"`
+}
+
+// Accounts lists all users that the text names for the credential.
+func (c Claims) Accounts() []string { return all(c.User, c.Users) }
+
+// Bases lists all databases that the text names for the credential.
+func (c Claims) Bases() []string { return all(c.Database, c.Databases) }
+
+func all(first string, more []string) []string {
+	if first == "" {
+		return more
+	}
+	return append([]string{first}, more...)
 }
 
 // IsZero reports whether there are no claims.
@@ -62,8 +78,8 @@ func (c Claims) IsZero() bool {
 // maxHosts is the maximum number of hosts per credential.
 const maxHosts = 16
 
-// Merge adds the claims of another finding of the same credential. The first claim of each kind
-// stays; hosts accumulate.
+// Merge adds the claims of another finding of the same credential. The first expiry stays;
+// hosts, users and databases accumulate.
 func (c *Claims) Merge(o Claims) {
 	for _, h := range o.Hosts {
 		if len(c.Hosts) < maxHosts && !slices.Contains(c.Hosts, h) {
@@ -78,12 +94,23 @@ func (c *Claims) Merge(o Claims) {
 	if c.Expires == nil {
 		c.Expires = o.Expires
 	}
-	if c.User == "" {
-		c.User = o.User
+	for _, u := range o.Accounts() {
+		c.User, c.Users = with(c.User, c.Users, u)
 	}
-	if c.Database == "" {
-		c.Database = o.Database
+	for _, d := range o.Bases() {
+		c.Database, c.Databases = with(c.Database, c.Databases, d)
 	}
+}
+
+// with adds a name to those that are there.
+func with(first string, more []string, name string) (string, []string) {
+	switch {
+	case first == "":
+		return name, more
+	case name == first || len(more) >= maxHosts || slices.Contains(more, name):
+		return first, more
+	}
+	return first, append(slices.Clip(more), name)
 }
 
 // UnmarshalJSON also reads the list of hosts that reports and plans of protocol

@@ -2,7 +2,6 @@ package detect
 
 import (
 	"bytes"
-	"net/url"
 	"regexp"
 	"slices"
 	"strings"
@@ -10,10 +9,6 @@ import (
 
 	"github.com/quellhq/quell/rules"
 )
-
-// userinfoRE finds the user and the database of a connection string around a
-// password.
-var userinfoRE = regexp.MustCompile(`://([^\s:/?#\[\]@"']{1,64}):[^\s/?#@"']{1,256}@(?:\[[0-9a-fA-F:]+\]|[\w.-]+)?(?::[0-9]{1,5})?(?:/([\w.%-]{1,64}))?`)
 
 // claimed is what the text around a match says about it.
 func (m *raw) claimed() rules.Claims {
@@ -27,13 +22,25 @@ func (m *raw) claimed() rules.Claims {
 	if m.rule.Kind != rules.KindPassword || m.end > len(m.text) {
 		return c
 	}
-	u := userinfoRE.FindSubmatch(m.text[m.start:min(len(m.text), m.end+lineContext)])
-	if u == nil {
+	u, ok := connectionOf(m.text[m.start:min(len(m.text), m.end+lineContext)])
+	if !ok {
 		return c
 	}
-	c.User, c.Database = unescaped(string(u[1])), unescaped(string(u[2]))
+	// An address without a host has the user where the host of others is.
+	c.Hosts = slices.DeleteFunc(slices.Clone(c.Hosts), func(h string) bool {
+		return slices.Contains(u.users, h) && !slices.ContainsFunc(u.hosts, func(o string) bool { return o == h || strings.HasPrefix(o, h+":") })
+	})
+	for _, h := range u.hosts {
+		if len(c.Hosts) < maxClaims && !slices.Contains(c.Hosts, h) {
+			c.Hosts = append(slices.Clip(c.Hosts), h)
+		}
+	}
+	c.Merge(rules.Claims{Users: u.users, Databases: u.databases})
 	return c
 }
+
+// maxClaims bounds the hosts of one finding.
+const maxClaims = 16
 
 // serverREs are the expressions of servers, by the provider's id.
 var serverREs sync.Map
@@ -57,11 +64,4 @@ func servers(p *rules.Provider, text []byte) []string {
 		}
 	}
 	return out
-}
-
-func unescaped(s string) string {
-	if plain, err := url.PathUnescape(s); err == nil {
-		return plain
-	}
-	return s
 }

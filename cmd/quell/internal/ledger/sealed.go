@@ -13,6 +13,7 @@ type Ref struct {
 	rules.Ref
 	Instance string `json:"instance,omitempty"` // URL of the issuer that said Live
 	Page     string `json:"page,omitempty"`     // its probe_path, which tells instances of one URL apart
+	User     string `json:"user,omitempty"`     // its user, likewise
 	Endpoint string `json:"endpoint,omitempty"` // the one that said Live
 	// Roles names the parts that the sealed value holds, in their order; empty for
 	// a credential of one part.

@@ -38,6 +38,7 @@ type Item struct {
 	Hold      *policy.Hold       `json:"hold,omitempty"`
 	Instance  string             `json:"instance,omitempty"` // URL of the instance that receives the requests
 	Page      string             `json:"page,omitempty"`     // the instance's probe_path, which distinguishes instances with one URL
+	User      string             `json:"user,omitempty"`     // the instance's user, likewise
 	Seen      *revokers.Sighting `json:"seen,omitempty"`     // where and when it was Live
 	Captures  map[string]string  `json:"captures,omitempty"`
 	Batch     int                `json:"batch,omitempty"` // number of credentials that one request can end

@@ -61,12 +61,12 @@ func (p *Policy) Decide(q Question) *Hold {
 	case q.Verdict.Reason == revokers.NoHost:
 		remedy := q.Verdict.Remedy
 		if remedy == "" {
-			remedy = "an [[instance]] in the policy: quell policy add --instance PROVIDER=URL"
+			remedy = instanceRemedy(q.Rule)
 		}
 		return &Hold{q.Verdict.Detail, remedy}
 	case q.Revoke == nil && q.Rotation:
 	case q.Revoke == nil && q.Missing != "":
-		return &Hold{"the revocation needs " + q.Missing + " at the instance", q.Missing + " = … of the [[instance]] in the policy"}
+		return &Hold{"the revocation needs " + q.Missing + " at the instance", revokers.SettingRemedy(q.Missing)}
 	case q.Revoke == nil:
 		return &Hold{noRevocation(q.Rule), "none: end it at the issuer; " + docs(q.Rule)}
 	}
@@ -97,11 +97,11 @@ func liveEnough(q Question) *Hold {
 	v := q.Verdict
 	switch {
 	case v.Liveness == revokers.Live && !v.NegativeControl:
-		return &Hold{"the endpoint did not answer about a credential that was never issued, so live proves little", "apply again once it answers"}
+		return &Hold{"the endpoint did not answer about a credential that was never issued, so live proves little", "quell plan, once it answers"}
 	case v.Liveness == revokers.Unknown && v.Reason != revokers.Unsupported && !q.BreakGlass:
 		remedy := v.Remedy
 		if remedy == "" {
-			remedy = "ask again later"
+			remedy = "quell plan later"
 		}
 		return &Hold{"it is not known to be live: " + string(v.Reason), remedy + "; or --break-glass REASON"}
 	}
@@ -116,15 +116,30 @@ func noRevocation(r *rules.Rule) string {
 	return "no revocation of this kind is known"
 }
 
+// instanceRemedy names the command that adds an issuer.
+func instanceRemedy(r *rules.Rule) string {
+	id := "PROVIDER"
+	if r != nil && r.Provider != nil {
+		id = r.Provider.ID
+	}
+	return "quell policy add --instance " + id + "=URL, for the issuer that it belongs to"
+}
+
 func ownRemedy(q Question) string {
-	field := "its identity"
+	const glass = "--break-glass REASON"
+	field := ""
 	if q.Rule != nil && q.Rule.Owner() != "" && q.Verdict.Identity[q.Rule.Owner()] != "" {
 		field = fmt.Sprintf("identity = [%q], if that is you", q.Verdict.Identity[q.Rule.Owner()])
 	}
-	if q.Instance != nil && !q.Instance.Operator {
-		return fmt.Sprintf("[[own]] provider = %q with %s, in the policy; or --break-glass REASON", q.Instance.Provider, field)
+	switch operator := q.Instance == nil || q.Instance.Operator; {
+	case operator && field == "":
+		return "own = true of the [[instance]] in the policy; or " + glass
+	case operator:
+		return fmt.Sprintf("own = true of the [[instance]], or [[own]] with %s, in the policy; or %s", field, glass)
+	case field == "":
+		return glass // the issuer reports nothing that [[own]] could name
 	}
-	return fmt.Sprintf("own = true of the [[instance]], or [[own]] with %s, in the policy; or --break-glass REASON", field)
+	return fmt.Sprintf("[[own]] provider = %q with %s, in the policy; or %s", q.Instance.Provider, field, glass)
 }
 
 func docs(r *rules.Rule) string {

@@ -49,9 +49,10 @@ func (p *Policy) Instances(set *rules.Set, sole []string, getenv func(string) st
 			if err != nil {
 				return nil, err
 			}
-			in.Sole = in.Sole || slices.Contains(sole, i.Provider)
 			hosts := set.Providers[i.Provider].Hosts
 			in.HasPublic, in.Public = len(hosts) > 0, slices.Contains(hosts, in.URL.Hostname())
+			// An operator without a server of their own has none but the public one.
+			in.Sole = in.Sole || in.Public && slices.Contains(sole, i.Provider)
 			named[n] = in
 			if first {
 				vaults = append(vaults, in)

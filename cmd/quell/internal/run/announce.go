@@ -89,7 +89,7 @@ func (r *applying) announce(ctx context.Context, items []*item) (now []*item, er
 			if len(to) == 0 {
 				for _, w := range fresh {
 					w.act.Code = heldCode(w)
-					if _, err := r.hold(ctx, w, "no notice could be given: "+failed.Error(), "correct notify in the policy, then apply again", ""); err != nil {
+					if _, err := r.hold(ctx, w, "no notice could be given: "+failed.Error(), "notify in the policy, then quell apply with the same plan", ""); err != nil {
 						return now, err
 					}
 				}
@@ -125,9 +125,9 @@ func (w *item) takesMore() bool {
 func (r *applying) delayed(ctx context.Context, w *item, why string) error {
 	from := w.sendsFrom.UTC().Truncate(time.Second).Add(time.Second)
 	w.act.Code, w.act.SendsFrom = heldCode(w), &from
-	remedy := "apply again from " + from.Format(time.RFC3339)
+	remedy := "quell apply with the same plan from " + from.Format(time.RFC3339)
 	if from.Sub(r.plan.Created) > r.Policy.MaxAge() {
-		remedy = "a new plan, applied from " + from.Format(time.RFC3339)
+		remedy = "quell plan, applied from " + from.Format(time.RFC3339)
 	}
 	_, err := r.hold(ctx, w, fmt.Sprintf("delay: %s, and apply sends it from %s", why, from.Format(time.RFC3339)), remedy+"; or kill.delay in the policy", "")
 	return err

@@ -256,7 +256,7 @@ func (r *applying) instance(it plan.Item) (*issuer.Instance, error) {
 		return nil, fmt.Errorf("no rule %q", it.Rule)
 	}
 	for _, i := range r.Checker.Instances.Of(rule.Provider.ID) {
-		if i.URL.String() == it.Instance && (rule.Cookie == nil || i.Cookie == "" || i.Cookie == it.Cookie) && (it.Page == "" || i.Settings["probe_path"] == it.Page) {
+		if i.URL.String() == it.Instance && (rule.Cookie == nil || i.Cookie == "" || i.Cookie == it.Cookie) && (it.Page == "" || i.Settings["probe_path"] == it.Page) && (it.User == "" || i.Settings["user"] == it.User) {
 			return i, nil
 		}
 	}

@@ -4,12 +4,14 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 	"time"
 
 	"github.com/quellhq/quell/revokers"
 	"github.com/quellhq/quell/revokers/guard"
+	"github.com/quellhq/quell/revokers/interp"
 	"github.com/quellhq/quell/revokers/issuer"
 	"github.com/quellhq/quell/rules"
 	"github.com/quellhq/quell/rules/credential"
@@ -24,6 +26,8 @@ type Checker struct {
 	Asker     *guard.Asker
 	// Canary reports whether a credential must never be sent anywhere.
 	Canary func(credential.Credential) bool
+	// Known returns what the ledger knows, by fingerprint; nil if there is none.
+	Known func(context.Context) map[string]known
 	// Time bounds the asking; zero means ten minutes.
 	Time time.Duration
 	// Offline asks no issuer.
@@ -123,7 +127,7 @@ func (k *Checker) Check(ctx context.Context, creds []credential.Credential, each
 func outOfTime(c *Checked) {
 	for i, v := range c.Verdicts {
 		if v.Liveness == revokers.Unknown && v.Reason == revokers.Unreachable && v.Detail == interrupted {
-			c.Verdicts[i].Reason, c.Verdicts[i].Detail, c.Verdicts[i].Remedy = revokers.Throttled, "the time for probing was over before it was asked", "--probe-time, or quell check on the report"
+			c.Verdicts[i].Reason, c.Verdicts[i].Detail, c.Verdicts[i].Remedy = revokers.Throttled, "the time for probing was over before it was asked", "a longer --probe-time; or quell check REPORT"
 		}
 	}
 }
@@ -165,6 +169,10 @@ func (k *Checker) One(ctx context.Context, c credential.Credential) Checked {
 		return out
 	}
 	b := revokers.Bind(k.Set, k.Instances, c)
+	var ended *kill
+	if x, ok := k.lookup(ctx, c); ok {
+		ended = recalled(&b, x)
+	}
 	var live []int
 	decided := false
 	var targets []revokers.Target
@@ -173,13 +181,20 @@ func (k *Checker) One(ctx context.Context, c credential.Credential) Checked {
 		if decided && !t.Instance.Operator {
 			break
 		}
-		v, a := k.At(ctx, &t)
+		var how *kill
+		if t.Seen != nil {
+			how = ended
+		}
+		v, a := k.after(ctx, &t, how)
 		if v.Liveness == revokers.Live {
 			live = append(live, len(out.Verdicts))
 		}
 		decided = decided || v.Liveness != revokers.Unknown
 		out.Verdicts = append(out.Verdicts, v)
 		targets, answers = append(targets, t), append(answers, a)
+	}
+	if len(live) == 0 {
+		onlyOne(targets, out.Verdicts, b.Skipped)
 	}
 	switch {
 	case len(live) == 1:
@@ -192,7 +207,7 @@ func (k *Checker) One(ctx context.Context, c credential.Credential) Checked {
 	}
 	if len(out.Verdicts) == 0 {
 		v := revokers.Undecided(revokers.NoHost, "%s", b.None)
-		v.Remedy = "an [[instance]] in the policy: quell policy add --instance PROVIDER=URL"
+		v.Remedy = addRemedy(c)
 		if add := revokers.AddCommand(k.Set, c); add != "" {
 			v.Remedy = add
 		}
@@ -201,35 +216,99 @@ func (k *Checker) One(ctx context.Context, c credential.Credential) Checked {
 	return out
 }
 
+// onlyOne takes back a Dead that rests on the operator's statement that no other
+// server has issued the credential (elsewhere = false), where the policy itself
+// names another one that can have issued it and that does not say Dead.
+func onlyOne(asked []revokers.Target, verdicts []revokers.Verdict, skipped []revokers.Target) {
+	var others []revokers.Target
+	remedy := ""
+	for i, t := range asked {
+		if verdicts[i].Liveness != revokers.Dead && t.Instance.Operator {
+			others, remedy = append(others, t), verdicts[i].Remedy
+		}
+	}
+	for _, t := range skipped {
+		if !t.Instance.Operator || revokers.OtherAccount(t.Instance, t.Credential) {
+			continue
+		}
+		if others = append(others, t); remedy == "" {
+			remedy = fmt.Sprintf("quell check --rule %s with the credential alone on standard input, which asks %s too", t.Rule.ID, t.URL())
+		}
+	}
+	if len(others) == 0 {
+		return
+	}
+	for i, t := range asked {
+		v := &verdicts[i]
+		if v.Liveness != revokers.Dead || t.Seen != nil || t.Named || t.Rule.OneIssuer() {
+			continue
+		}
+		v.Liveness, v.Reason, v.Remedy = revokers.Unknown, revokers.Refused, remedy
+		v.Detail += "; but " + others[0].URL() + ", which the policy names too, can have issued it and did not refuse it"
+	}
+}
+
+// addRemedy names the command that adds an issuer for a credential.
+func addRemedy(c credential.Credential) string {
+	return "quell policy add --instance " + cmp.Or(c.Provider, "PROVIDER") + "=URL, for the issuer of yours"
+}
+
+// missingRemedy names the setting without which a probe can't ask.
+func missingRemedy(t revokers.Target) string {
+	need := ""
+	if p := t.Rule.Probe; p != nil {
+		need, _ = interp.Has(t, p.Needs)
+		switch p.Native {
+		case "postgres-login":
+			need = "user"
+		case "oauth-token":
+			need = "client"
+		}
+	}
+	if need == "" {
+		return revokers.PageRemedy(t.Instance.Provider)
+	}
+	return revokers.SettingRemedy(need)
+}
+
 // skipped is the verdict about an instance that the text contradicts.
 func skipped(t revokers.Target) revokers.Verdict {
 	v := revokers.Undecided(revokers.OtherIssuer, "the text places it at another host, user or database than this instance, so it was not asked")
 	v.Host, v.Instance = t.Host(), t.URL()
-	v.Remedy = "an [[instance]] for what the text names, if it is yours: quell policy add --instance PROVIDER=URL"
+	v.Remedy = addRemedy(t.Credential) + " that the text names"
 	return v
 }
 
 // At asks about a target at its instance, and sets its sighting if it is Live.
 // A target that was seen Live is asked about at that endpoint alone.
 func (k *Checker) At(ctx context.Context, t *revokers.Target) (revokers.Verdict, revokers.Answer) {
+	return k.after(ctx, t, nil)
+}
+
+// after is At for a target that quell may have ended before.
+func (k *Checker) after(ctx context.Context, t *revokers.Target, kill *kill) (revokers.Verdict, revokers.Answer) {
 	endpoints := k.Verifier.Endpoints(*t)
 	if t.Seen != nil && slices.Contains(endpoints, t.Seen.Endpoint) {
 		endpoints = []string{t.Seen.Endpoint}
 	}
 	if len(endpoints) == 0 {
 		v := revokers.Undecided(revokers.Unsupported, "the instance lacks a setting that the probe needs")
-		v.Host, v.Instance, v.Remedy = t.Host(), t.URL(), "quell providers "+t.Instance.Provider+" lists the settings"
+		v.Host, v.Instance, v.Remedy = t.Host(), t.URL(), missingRemedy(*t)
 		return v, revokers.Answer{}
 	}
-	var first *revokers.Verdict
-	var answer revokers.Answer
-	dead := 0
+	var all []said
 	for _, ep := range endpoints {
 		e, err := k.Asker.Ask(ctx, k.Verifier, *t, ep)
 		if err != nil {
 			v := revokers.Undecided(revokers.Unreachable, "%s", reasonOf(err))
+			if unset := (interp.UnsetError{}); errors.As(err, &unset) {
+				v.Reason, v.Remedy = revokers.Unsupported, revokers.SettingRemedy(unset.Name)
+			}
 			v.Host, v.Instance, v.Endpoint = t.Host(), t.URL(), ep
 			return v, revokers.Answer{}
+		}
+		if kill != nil && kill.before.Endpoint == ep {
+			e.Sent, e.Before = kill.sent, kill.before
 		}
 		v := revokers.Judge(*t, e)
 		if v.Liveness == revokers.Live {
@@ -237,21 +316,47 @@ func (k *Checker) At(ctx context.Context, t *revokers.Target) (revokers.Verdict,
 			t.Captures = e.Answer.Captures
 			return v, e.Answer
 		}
-		if v.Liveness == revokers.Dead {
-			dead++
+		all = append(all, said{v, e.Answer})
+	}
+	best := decisive(all)
+	return best.verdict, best.answer
+}
+
+// said is what one endpoint said.
+type said struct {
+	verdict revokers.Verdict
+	answer  revokers.Answer
+}
+
+// decisive is the verdict of several endpoints of which none said Live. Dead
+// counts only if every other endpoint refused the credential too, or does not
+// exist at the issuer. Otherwise an endpoint that leaves a question open
+// outweighs one that has no meaning for the credential.
+func decisive(all []said) said {
+	first := all[0]
+	var dead, open *said
+	for i, x := range all {
+		switch {
+		case x.verdict.Liveness == revokers.Dead:
+			if dead == nil {
+				dead = &all[i]
+			}
+		case x.answer.Class != revokers.Refuses && x.verdict.Reason != revokers.Unsupported:
+			open = &all[i]
 		}
-		// An endpoint that leaves a question open outweighs one that has no
-		// meaning for the credential.
-		if first == nil || first.Liveness == revokers.Unknown && !first.Unanswered() && v.Unanswered() {
-			first, answer = &v, e.Answer
+		if first.verdict.Liveness == revokers.Unknown && !first.verdict.Unanswered() && x.verdict.Unanswered() {
+			first = x
 		}
 	}
-	if first.Liveness == revokers.Dead && dead < len(endpoints) {
-		v := *first
-		v.Liveness, v.Reason, v.Detail = revokers.Unknown, revokers.Refused, "one endpoint refused it and another did not decide"
-		return v, answer
+	switch {
+	case dead == nil:
+		return first
+	case open == nil:
+		return *dead
 	}
-	return *first, answer
+	v := open.verdict
+	v.Detail = fmt.Sprintf("%s refused it, and %s did not decide: %s", dead.verdict.Endpoint, v.Endpoint, v.Detail)
+	return said{v, open.answer}
 }
 
 func reasonOf(err error) string {

@@ -79,7 +79,7 @@ func (r *applying) revoke(ctx context.Context, items []*item) (proofs []*item, e
 	if err != nil {
 		for _, w := range items {
 			w.act.Code = heldCode(w)
-			if _, err := r.hold(ctx, w, "the revocation can't be planned: "+err.Error(), "apply again", ""); err != nil {
+			if _, err := r.hold(ctx, w, "the revocation can't be planned: "+err.Error(), "quell apply with the same plan, when the issuer answers", ""); err != nil {
 				return nil, err
 			}
 		}

@@ -76,7 +76,7 @@ func (p *Planner) item(ctx context.Context, c Checked, done int) (plan.Item, err
 		return it, nil
 	}
 	if t := c.Target; t != nil {
-		it.Instance, it.Page, it.Seen, it.Captures = t.URL(), t.Instance.Settings["probe_path"], t.Seen, c.captures()
+		it.Instance, it.Page, it.User, it.Seen, it.Captures = t.URL(), t.Instance.Settings["probe_path"], t.Instance.Settings["user"], t.Seen, c.captures()
 	}
 	d := p.decide(ctx, c, done)
 	d.fill(&it)
@@ -127,9 +127,9 @@ func (p *Planner) decide(ctx context.Context, c Checked, done int) decision {
 		d.wait = true
 		return d
 	case p.NoKill:
-		d.hold = &policy.Hold{Why: "QUELL_NO_KILL is set", Remedy: "unset it"}
+		d.hold = &policy.Hold{Why: "QUELL_NO_KILL is set", Remedy: "unset QUELL_NO_KILL"}
 	case live > 1:
-		d.hold = &policy.Hold{Why: fmt.Sprintf("%d instances say that it is live, so whose it is is not certain", live), Remedy: "name only the one that issued it, with its cookie or user, in the policy"}
+		d.hold = &policy.Hold{Why: fmt.Sprintf("%d instances say that it is live, so whose it is is not certain", live), Remedy: "cookie or user of the [[instance]] entries in the policy, so that only the one that issued it fits"}
 	case c.Target == nil && v.Reason != revokers.NoHost && v.Reason != revokers.Canary && r != nil && len(r.Revokes) > 0:
 		d.hold = &policy.Hold{Why: "which instance issued it is not certain: " + v.Detail, Remedy: orRemedy(v.Remedy)}
 	default:
@@ -143,7 +143,7 @@ func (p *Planner) decide(ctx context.Context, c Checked, done int) decision {
 
 func orRemedy(s string) string {
 	if s == "" {
-		return "ask again when its issuer answers, or name only that one in the policy"
+		return "quell plan when its issuer answers; or only that one as [[instance]] in the policy"
 	}
 	return s
 }
@@ -154,7 +154,7 @@ func (d *decision) effectsOf(ctx context.Context, reg *natives.Registry, pol *po
 	if rot := reg.Rotator(t); rot != nil {
 		steps, err := rot.Steps(ctx, t)
 		if err != nil {
-			d.hold = &policy.Hold{Why: err.Error(), Remedy: "the [instance.rotate] of the policy, and an [[instance]] of vault with its admin token"}
+			d.hold = &policy.Hold{Why: err.Error(), Remedy: `[instance.rotate] in the policy, and an [[instance]] with provider = "vault" and admin = "env:NAME"`}
 			return
 		}
 		if takes := takesOf(steps); takes != "" && !pol.Allows(rules.TierCollateral) {
@@ -175,7 +175,7 @@ func (d *decision) effectsOf(ctx context.Context, reg *natives.Registry, pol *po
 			}
 		}
 		if err != nil {
-			d.hold = &policy.Hold{Why: "the revocation can't be planned: " + err.Error(), Remedy: "the settings of the [[instance]] in the policy"}
+			d.hold = &policy.Hold{Why: "the revocation can't be planned: " + err.Error(), Remedy: "quell plan again, once the issuer answers or the [[instance]] in the policy has the setting that is named"}
 			return
 		}
 	}

@@ -34,7 +34,7 @@ func (r *applying) prepare(ctx context.Context, w *item) (final bool, err error)
 	}
 	w.hist = historyOf(entries, r.id)
 	if w.hist.restored.After(r.plan.Created) {
-		return r.hold(ctx, w, "it was restored after this plan was made", "a new plan, if it is to be ended again", "")
+		return r.hold(ctx, w, "it was restored after this plan was made", "quell plan, if it is to be ended again", "")
 	}
 	if f := w.hist.final; f != nil {
 		w.act.Outcome, w.act.Detail, w.act.Control = prove.Outcome(f.Outcome), f.Detail, string(f.Control)
@@ -46,14 +46,14 @@ func (r *applying) prepare(ctx context.Context, w *item) (final bool, err error)
 	}
 	in, err := r.instance(w.it)
 	if err != nil {
-		return r.hold(ctx, w, err.Error(), "a new plan", "")
+		return r.hold(ctx, w, err.Error(), "quell plan", "")
 	}
 	w.target = r.bound(w, in)
 	w.revoke = choose(w.target, w.it.Revoke)
 	resumed := w.hist.intent != nil || len(w.hist.rotations) > 0
 	if !resumed {
 		if age := time.Since(r.plan.Created); age > r.Policy.MaxAge() {
-			return r.hold(ctx, w, fmt.Sprintf("the plan is %s old", age.Round(time.Second)), "a new plan; or kill.max_age in the policy", "")
+			return r.hold(ctx, w, fmt.Sprintf("the plan is %s old", age.Round(time.Second)), "quell plan; or kill.max_age in the policy", "")
 		}
 	}
 	var answer revokers.Answer
@@ -116,7 +116,7 @@ func (r *applying) keep(ctx context.Context, w *item) error {
 	}
 	s := ledger.Sealed{Incident: w.it.Fingerprint, Value: sealed}
 	s.Ref.Ref = w.it.Ref
-	s.Ref.Instance, s.Ref.Page = w.it.Instance, w.it.Page
+	s.Ref.Instance, s.Ref.Page, s.Ref.User = w.it.Instance, w.it.Page, w.it.User
 	if seen := w.target.Seen; seen != nil {
 		s.Ref.Endpoint, s.Ref.Learned = seen.Endpoint, seen.Learned
 	}
@@ -138,14 +138,14 @@ func (r *applying) first(ctx context.Context, w *item) (final bool, err error) {
 	case dead && (d.hold != nil || d.revoke == nil || len(d.steps) > 0 || d.revoke.Tier != rules.TierSelf || d.revoke.Collateral != "" || !d.revoke.Idempotent() || differs(w.it, d) != ""):
 		return r.alreadyDead(ctx, w)
 	case d.wait:
-		return r.hold(ctx, w, "the rules no longer know a way to end it", "a new plan", "")
+		return r.hold(ctx, w, "the rules no longer know a way to end it", "quell plan", "")
 	case d.hold != nil:
 		w.act.Code = heldCode(w)
 		return r.hold(ctx, w, d.hold.Why, d.hold.Remedy, "")
 	}
 	if diff := differs(w.it, d); diff != "" {
 		w.act.Code = heldCode(w)
-		return r.hold(ctx, w, "what would be sent differs from the plan", "a new plan", diff)
+		return r.hold(ctx, w, "what would be sent differs from the plan", "quell plan", diff)
 	}
 	w.steps, w.revoke, w.send = d.steps, d.revoke, d.revoke != nil
 	r.mu.Lock()
@@ -200,14 +200,24 @@ func controlOf(v revokers.Verdict) string {
 	return v.Control
 }
 
+// liveBefore is the last answer before an intent's request, if that was Live.
+func liveBefore(i *ledger.Intent) *revokers.Answer {
+	if i == nil || i.Before == nil || i.Before.Liveness != revokers.Live {
+		return nil
+	}
+	return &revokers.Answer{Class: revokers.Accepts, Endpoint: i.Before.Endpoint, At: i.Before.At}
+}
+
 // resume goes on with an item for which an intent is in the ledger.
 func (r *applying) resume(ctx context.Context, w *item) (final bool, err error) {
 	h := w.hist
-	if w.before == nil && h.first != nil && h.first.Before != nil && h.first.Before.Liveness == revokers.Live {
-		w.before = &revokers.Answer{Class: revokers.Accepts, Endpoint: h.first.Before.Endpoint, At: h.first.Before.At}
-		if w.target.Seen == nil {
-			w.target.Seen = &revokers.Sighting{Endpoint: h.first.Before.Endpoint, At: h.first.Before.At, Learned: h.first.Learned}
-		}
+	if h.first != nil && h.first.Before != nil && h.first.Before.Liveness == revokers.Live && w.target.Seen == nil {
+		w.target.Seen = &revokers.Sighting{Endpoint: h.first.Before.Endpoint, At: h.first.Before.At, Learned: h.first.Learned}
+	}
+	// The answer before a request counts for that request alone: the one before
+	// a request without a receipt says nothing about what this apply sends.
+	if w.before == nil && h.receipt != nil {
+		w.before = liveBefore(h.intent)
 	}
 	if h.receipt != nil {
 		w.sent = &revokers.Acknowledgement{Accepted: h.receipt.Accepted, Status: h.receipt.Status, Detail: h.receipt.Detail, At: h.receipt.At}
@@ -222,8 +232,16 @@ func (r *applying) resume(ctx context.Context, w *item) (final bool, err error) 
 	}
 	rotating := false
 	for _, s := range w.steps {
-		if x, ok := h.rotations[s.Name]; !ok || !x.done {
+		x, ok := h.rotations[s.Name]
+		if !ok || !x.done {
 			rotating = true
+			continue
+		}
+		if w.revoke == nil && w.sent == nil {
+			w.sent = &revokers.Acknowledgement{Accepted: true, Detail: "rotated", At: x.at}
+			if w.before == nil {
+				w.before = liveBefore(&x.intent)
+			}
 		}
 	}
 	switch {
@@ -239,7 +257,7 @@ func (r *applying) resume(ctx context.Context, w *item) (final bool, err error) 
 		w.send = w.revoke.Idempotent()
 	}
 	if len(h.rotations) > 0 && !again {
-		return r.hold(ctx, w, "an earlier apply began to rotate it, and the policy or its settings changed since", "restore the settings of the plan, or look into the store and make a new plan", "")
+		return r.hold(ctx, w, "an earlier apply began to rotate it, and the policy or its settings changed since", "quell plan, after a look into the store; or the settings of the policy that the plan was made with", "")
 	}
 	return false, nil
 }

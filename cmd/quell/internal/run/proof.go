@@ -61,7 +61,7 @@ func (r *applying) confirm(ctx context.Context, w *item) prove.Confirmation {
 		endpoint = all[0]
 	}
 	if endpoint == "" {
-		return prove.Confirmation{Outcome: prove.Unconfirmed, Detail: "the instance lacks a setting that the probe needs", Control: prove.NoControl, Remedy: "quell providers " + t.Instance.Provider}
+		return prove.Confirmation{Outcome: prove.Unconfirmed, Detail: "the instance lacks a setting that the probe needs", Control: prove.NoControl, Remedy: missingRemedy(t)}
 	}
 	s := prove.Schedule{Settle: time.Duration(w.it.Settle), MaxRisk: r.Policy.MaxReplicaRisk(), Looks: looksFor(t)}
 	if t.Rule.RequestsMax > 0 {

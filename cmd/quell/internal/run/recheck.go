@@ -46,7 +46,11 @@ func (r *Runtime) Recheck(ctx context.Context, sink report.Sink) (report.Summary
 		}
 		c.Fingerprint, c.Redacted = e.Incident, c.Secret.Hint()
 		r.Redactor.Add(c.Secret)
-		verdicts := r.again(ctx, checker, e, c)
+		entries, err := led.Incident(ctx, e.Incident)
+		if err != nil && len(entries) == 0 && !errors.Is(err, ledger.ErrNoIncident) {
+			return sum, err
+		}
+		verdicts := r.again(ctx, checker, e, c, killOf(entries))
 		if ctx.Err() != nil {
 			return sum, ctx.Err()
 		}
@@ -78,7 +82,7 @@ func (r *Runtime) Forget(ctx context.Context) (int64, error) {
 
 // again asks about one kept credential. Rows of earlier releases do not name
 // the instance: then every instance that it can belong to is asked.
-func (r *Runtime) again(ctx context.Context, k *Checker, e ledger.Sealed, c credential.Credential) []revokers.Verdict {
+func (r *Runtime) again(ctx context.Context, k *Checker, e ledger.Sealed, c credential.Credential, ended *kill) []revokers.Verdict {
 	rule := r.Rules.Rule(c.Rule)
 	if rule == nil {
 		return []revokers.Verdict{revokers.Undecided(revokers.Unsupported, "no rule %q", c.Rule)}
@@ -102,7 +106,7 @@ func (r *Runtime) again(ctx context.Context, k *Checker, e ledger.Sealed, c cred
 	if e.Ref.Endpoint != "" {
 		t.Seen = &revokers.Sighting{Endpoint: e.Ref.Endpoint, Learned: e.Ref.Learned}
 	}
-	v, _ := k.At(ctx, &t)
+	v, _ := k.after(ctx, &t, ended)
 	return []revokers.Verdict{v}
 }
 
@@ -113,7 +117,7 @@ func (r *Runtime) instanceOf(rule *rules.Rule, ref ledger.Ref) *issuer.Instance 
 	}
 	var found *issuer.Instance
 	for _, i := range r.Instances.Of(rule.Provider.ID) {
-		if i.URL.String() != ref.Instance || i.Cookie != "" && i.Cookie != ref.Cookie {
+		if i.URL.String() != ref.Instance || i.Cookie != "" && i.Cookie != ref.Cookie || ref.User != "" && i.Settings["user"] != ref.User {
 			continue
 		}
 		if ref.Page != "" && i.Settings["probe_path"] == ref.Page {

@@ -85,17 +85,17 @@ func (r *applying) rotate(ctx context.Context, w *item, steps []revokers.Step) (
 				continue
 			}
 		case state == revokers.Unsure:
-			return r.hold(ctx, w, "an earlier apply began to rotate it, and the store does not show whether that happened", "look into "+s.Where+", then make a new plan", "")
+			return r.hold(ctx, w, "an earlier apply began to rotate it, and the store does not show whether that happened", "quell plan, after a look into "+s.Where, "")
 		case state == revokers.Done:
 			r.rotated(ctx, w, s, "the store shows that an earlier apply rotated it; "+w.note(s))
 			continue
 		case begun && !s.Repeats && !x.refused && time.Since(x.at) < r.inFlight():
 			wait := (r.inFlight() - time.Since(x.at)).Round(time.Second)
-			return r.hold(ctx, w, "an earlier apply began to rotate it, and its request may still take effect", fmt.Sprintf("apply again in %s", max(wait, time.Second)), "")
+			return r.hold(ctx, w, "an earlier apply began to rotate it, and its request may still take effect", fmt.Sprintf("quell apply with the same plan in %s", max(wait, time.Second)), "")
 		}
 		if s.Needs && w.fresh.IsZero() {
 			if err := r.readAgain(ctx, w); err != nil {
-				return r.hold(ctx, w, "the new value can't be read from the store: "+err.Error(), "correct the store or quell's rights in it, then apply again", "")
+				return r.hold(ctx, w, "the new value can't be read from the store: "+err.Error(), "quell vault policy prints the rights that quell needs in the store; then quell apply with the same plan", "")
 			}
 		}
 		if finished, err := r.step(ctx, w, s, rot, x.intent.Attempt+1); finished || err != nil {
@@ -127,7 +127,7 @@ func (r *applying) recover(ctx context.Context, w *item, s revokers.Step, later 
 			state = revokers.Done
 		case begun:
 			if state, err = r.settle(ctx, w, l, y); err != nil || state == revokers.Unsure {
-				return false, &heldFor{"an earlier apply began to write the new value, and the store does not show whether that happened", "look into " + l.Where + ", then make a new plan"}, nil
+				return false, &heldFor{"an earlier apply began to write the new value, and the store does not show whether that happened", "quell plan, after a look into " + l.Where}, nil
 			}
 		}
 		if state == revokers.Done {
@@ -150,7 +150,7 @@ func (r *applying) recover(ctx context.Context, w *item, s revokers.Step, later 
 		return false, nil, err
 	}
 	if err := rot.Undo(ctx, w.target, s, x.intent.Mark); err != nil {
-		return false, &heldFor{"an earlier apply issued a new secret that was lost, and it can't be ended yet: " + err.Error(), "apply again; what was issued ends first, and then another is issued"}, nil
+		return false, &heldFor{"an earlier apply issued a new secret that was lost, and it can't be ended yet: " + err.Error(), "quell apply with the same plan: what was issued ends first, and then another is issued"}, nil
 	}
 	r.persist(ctx, r.entry(w, ledger.Rotation{Where: s.Where, Detail: "what was issued and lost in a crash was ended", Step: name, At: time.Now().UTC()}))
 	return false, nil, nil
@@ -215,9 +215,9 @@ func (r *applying) step(ctx context.Context, w *item, s revokers.Step, rot revok
 	failed := func(err error) (bool, error) {
 		w.act.Code = heldCode(w)
 		if w.sent != nil {
-			return r.hold(ctx, w, "the revocation was sent, and then the rotation failed: "+err.Error(), "correct the store or its admin token, then apply again: the rotation is done and the death is proven then", "")
+			return r.hold(ctx, w, "the revocation was sent, and then the rotation failed: "+err.Error(), "admin of the store's [[instance]] in the policy, then quell apply with the same plan: it rotates and proves the death", "")
 		}
-		return r.hold(ctx, w, "the rotation failed, so nothing was revoked: "+err.Error(), "correct [instance.rotate] in the policy, or remove it", "")
+		return r.hold(ctx, w, "the rotation failed, so nothing was revoked: "+err.Error(), "[instance.rotate] in the policy: correct or remove it, then quell plan", "")
 	}
 	if h := r.stop(ctx); h != nil {
 		return r.hold(ctx, w, h.Why, h.Remedy, "")
@@ -308,7 +308,7 @@ func (r *applying) tried(ctx context.Context, w *item) (finished bool, err error
 		return false, nil
 	}
 	w.act.Code = heldCode(w)
-	return r.hold(ctx, w, "the replacement is not accepted, so nothing was revoked: "+v.Detail, "correct the value where consumers read it, then apply again", "")
+	return r.hold(ctx, w, "the replacement is not accepted, so nothing was revoked: "+v.Detail, "quell apply with the same plan, after the value is corrected where consumers read it", "")
 }
 
 // replacement asks the issuer about the new value. ok is false if there is none that

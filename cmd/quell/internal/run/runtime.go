@@ -1,7 +1,6 @@
 package run
 
 import (
-	"cmp"
 	"context"
 	"crypto/ed25519"
 	"errors"
@@ -10,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"filippo.io/age"
@@ -98,6 +98,8 @@ type Runtime struct {
 	notices  []report.Notice
 	broken   error
 	sessions []*vault.Session
+	memory   sync.Once
+	knows    map[string]known // by fingerprint
 }
 
 // New sets a run up: folders, keys, policy, rules, instances, recipients.
@@ -302,6 +304,7 @@ func (r *Runtime) Checker() *Checker {
 		Canary: func(c credential.Credential) bool {
 			return canary(c.Fingerprint) || slices.ContainsFunc(c.Secret.Spellings(), func(s credential.Secret) bool { return canary(r.Keys.Fingerprint.Fingerprint(s)) })
 		},
+		Known:   r.remembered,
 		Time:    r.options.ProbeTime,
 		Watch:   r.options.Watch,
 		Offline: r.options.Offline,

@@ -16,7 +16,7 @@ func (r *Runtime) Switch(ctx context.Context) *policy.Hold {
 	p, err := r.policyNow(ctx)
 	switch {
 	case err != nil:
-		return &policy.Hold{Why: "the policy can't be read again to see the kill switch: " + err.Error(), Remedy: "correct the policy file, then apply again"}
+		return &policy.Hold{Why: "the policy can't be read again to see the kill switch: " + err.Error(), Remedy: "quell policy check shows the mistake; then quell apply with the same plan"}
 	case p.Disabled():
 		return policy.Switch()
 	}
@@ -60,7 +60,7 @@ func (e errHeld) Error() string { return e.Why }
 
 // differing is the hold of a request whose final form is not what the plan shows.
 func differing(diff string) errHeld {
-	return errHeld{policy.Hold{Why: "what would be sent differs from the plan", Remedy: "a new plan"}, diff}
+	return errHeld{policy.Hold{Why: "what would be sent differs from the plan", Remedy: "quell plan"}, diff}
 }
 
 func heldBy(h *policy.Hold) error {

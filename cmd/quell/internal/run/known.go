@@ -1,0 +1,153 @@
+package run
+
+import (
+	"context"
+	"os"
+	"strings"
+
+	"github.com/quellhq/quell/cmd/quell/internal/ledger"
+	"github.com/quellhq/quell/revokers"
+	"github.com/quellhq/quell/rules/credential"
+)
+
+// kill is a revocation of quell's that an issuer accepted, of a credential that
+// was Live until then.
+type kill struct {
+	before *revokers.Answer
+	sent   *revokers.Acknowledgement
+}
+
+// killOf reads the last kill of an incident; nil if none was accepted, if the
+// last answer before it was not Live, or if the credential was Live again
+// afterwards.
+func killOf(entries []ledger.Entry) *kill {
+	var k *kill
+	var intent *ledger.Intent
+	accepted := func(ack revokers.Acknowledgement) {
+		if intent == nil || intent.Before == nil || intent.Before.Liveness != revokers.Live || !ack.Accepted {
+			k = nil
+			return
+		}
+		b := intent.Before
+		k = &kill{&revokers.Answer{Class: revokers.Accepts, Endpoint: b.Endpoint, At: b.At}, &ack}
+	}
+	for _, e := range entries {
+		switch b := e.Body.(type) {
+		case ledger.Intent:
+			intent = &b
+		case ledger.Receipt:
+			if b.Action == "" || b.Action == "revoke" {
+				accepted(revokers.Acknowledgement{Accepted: b.Accepted, Status: b.Status, Detail: b.Detail, At: b.At})
+			}
+		case ledger.Rotation:
+			if k == nil {
+				accepted(revokers.Acknowledgement{Accepted: true, Detail: "rotated", At: b.At})
+			}
+		case ledger.Verdict:
+			if b.Liveness == revokers.Live {
+				k = nil
+			}
+		case ledger.Outcome:
+			if b.Outcome == "StillAlive" {
+				k = nil
+			}
+		case ledger.Restore:
+			if b.Outcome == ledger.Restored {
+				k, intent = nil, nil
+			}
+		}
+	}
+	return k
+}
+
+// known is what the ledger says about a credential: where it was Live, and how
+// quell ended it.
+type known struct {
+	ref  ledger.Ref
+	kill *kill
+}
+
+// at reports whether the ledger's credential is t: the same value, under the
+// same name, at the same instance.
+func (k known) at(t revokers.Target) bool {
+	r, i := k.ref, t.Instance
+	return r.Endpoint != "" && r.Instance == t.URL() && r.Rule == t.Credential.Rule && r.Cookie == t.Cookie &&
+		(r.Page == "" || r.Page == i.Settings["probe_path"]) && (r.User == "" || r.User == i.Settings["user"])
+}
+
+// seen is where it was Live.
+func (k known) seen() *revokers.Sighting {
+	return &revokers.Sighting{Endpoint: k.ref.Endpoint, Learned: k.ref.Learned}
+}
+
+// remembered reads what the ledger knows once for the whole run. A ledger that
+// can't be read is a notice: then issuers are asked as if there were none.
+func (r *Runtime) remembered(ctx context.Context) map[string]known {
+	r.memory.Do(func() {
+		all, err := r.recall(ctx)
+		if err != nil && ctx.Err() == nil {
+			r.Notice("the ledger can't be read, so what it knows about earlier kills is not used: " + err.Error())
+		}
+		r.knows = all
+	})
+	return r.knows
+}
+
+// recall reads the ledger, if there is one.
+func (r *Runtime) recall(ctx context.Context) (map[string]known, error) {
+	path := r.State()
+	if !strings.Contains(path, "://") {
+		if _, err := os.Stat(path); err != nil {
+			return nil, nil //nolint:nilerr // no ledger: nothing is known
+		}
+	}
+	led, err := r.Ledger(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer led.Close()
+	kept, err := led.Kept(ctx)
+	if err != nil {
+		return nil, err
+	}
+	out := map[string]known{}
+	for _, s := range kept {
+		if s.Ref.Endpoint == "" {
+			continue
+		}
+		entries, err := led.Incident(ctx, s.Incident)
+		if err != nil && len(entries) == 0 {
+			continue
+		}
+		out[s.Incident] = known{s.Ref, killOf(entries)}
+	}
+	return out, nil
+}
+
+// recalled puts what the ledger knows about c into the targets to ask, and moves
+// the one where it was Live among them.
+func recalled(b *revokers.Binding, k known) *kill {
+	for i, t := range b.Skipped {
+		if k.at(t) {
+			b.Ask = append([]revokers.Target{t}, b.Ask...)
+			b.Skipped = append(b.Skipped[:i:i], b.Skipped[i+1:]...)
+			break
+		}
+	}
+	for i := range b.Ask {
+		if k.at(b.Ask[i]) {
+			b.Ask[i].Seen = k.seen()
+			return k.kill
+		}
+	}
+	return nil
+}
+
+// lookup finds what is known about a credential.
+func (k *Checker) lookup(ctx context.Context, c credential.Credential) (known, bool) {
+	if k.Known == nil || c.Fingerprint == "" {
+		return known{}, false
+	}
+	x, ok := k.Known(ctx)[c.Fingerprint]
+	return x, ok
+}
