@@ -1,11 +1,15 @@
 package revokers_test
 
 import (
+	"net/url"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/quellhq/quell/revokers"
 	"github.com/quellhq/quell/revokers/guard"
+	"github.com/quellhq/quell/revokers/issuer"
+	"github.com/quellhq/quell/rules"
 	"github.com/quellhq/quell/rules/credential"
 )
 
@@ -242,6 +246,60 @@ func TestOnlyTheCredentialsOwnContentDecidesOffline(t *testing.T) {
 		v, done := revokers.WithoutAsking(set, cred, false, now)
 		if done != c.dead || done && v.Liveness != revokers.Dead {
 			t.Errorf("%s: %s (%s), decided %v", name, v.Liveness, v.Reason, done)
+		}
+	}
+}
+
+// What the text names holds a verdict back: another user or database than the one
+// that is asked, or a tenant of the issuer that issues its own tokens. One is
+// enough, whatever else is said, and the credential's own sighting counts more.
+func TestWhatTheTextNamesHoldsDeadBack(t *testing.T) {
+	database := func(claims credential.Claims) revokers.Target {
+		x := lot{sole: true, operator: true, control: true}.target(t)
+		u, err := url.Parse("postgres://db.example/shop")
+		if err != nil {
+			t.Fatal(err)
+		}
+		x.Instance.URL, x.Instance.Settings["user"], x.Claims = u, "app", claims
+		return x
+	}
+	for name, c := range map[string]struct {
+		claims credential.Claims
+		want   revokers.Liveness
+	}{
+		"nothing":                       {credential.Claims{}, revokers.Dead},
+		"the same":                      {credential.Claims{Hosts: []string{"db.example:5432"}, User: "app", Database: "shop"}, revokers.Dead},
+		"another user":                  {credential.Claims{User: "root"}, revokers.Unknown},
+		"the same user and another":     {credential.Claims{User: "app", Users: []string{"root"}}, revokers.Unknown},
+		"another database":              {credential.Claims{User: "app", Database: "crm"}, revokers.Unknown},
+		"the same database and another": {credential.Claims{Database: "shop", Databases: []string{"crm"}}, revokers.Unknown},
+		"another port":                  {credential.Claims{Hosts: []string{"db.example:5433"}, User: "app"}, revokers.Unknown},
+		"one of two hosts":              {credential.Claims{Hosts: []string{"db.example:5432", "db2.example:5432"}, User: "app"}, revokers.Unknown},
+		"a server of the product near":  {credential.Claims{Near: []string{"postgres.corp.example"}}, revokers.Unknown},
+	} {
+		x := database(c.claims)
+		e := revokers.Evidence{Answer: documented(401, "28P01", "")(leakedText), Control: &revokers.Answer{Class: revokers.Accepts}}
+		v := revokers.Judge(x, e)
+		if v.Liveness != c.want || v.Liveness == revokers.Unknown && (v.Reason != revokers.OtherIssuer || v.Remedy == "") {
+			t.Errorf("%s: %s %s (%s), remedy %q", name, v.Liveness, v.Reason, v.Detail, v.Remedy)
+		}
+		x.Seen = &revokers.Sighting{Endpoint: ""}
+		if v := revokers.Judge(x, e); v.Liveness != revokers.Dead {
+			t.Errorf("%s, seen live there: %s %s", name, v.Liveness, v.Reason)
+		}
+	}
+	set, err := rules.Builtin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := set.Rule("github-pat")
+	for _, host := range []string{"acme.ghe.com", "api.acme.ghe.com", "ghe.com", "github.corp.example", "github.com.evil.example", "GITHUB.COM", "api.github.com:443", "raw.githubusercontent.com"} {
+		x := revokers.Target{Rule: r, Instance: &issuer.Instance{Provider: "github", URL: &url.URL{Scheme: "https", Host: "api.github.com"}, Public: true, HasPublic: true, Sole: true, Settings: map[string]string{}}}
+		x.Credential = credential.Credential{Ref: credential.Ref{Rule: r.ID, Claims: credential.Claims{Hosts: []string{host}}}, Secret: credential.NewSecretString(leakedText)}
+		v := revokers.Judge(x, revokers.Evidence{Answer: documented(401, "bad", "")(leakedText)})
+		own := strings.EqualFold(host, "github.com") || strings.HasPrefix(host, "api.github.com") || host == "raw.githubusercontent.com"
+		if (v.Liveness == revokers.Dead) != own {
+			t.Errorf("%s: %s %s", host, v.Liveness, v.Reason)
 		}
 	}
 }

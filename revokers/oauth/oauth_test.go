@@ -65,3 +65,91 @@ func TestMetadataCannotSendATokenElsewhere(t *testing.T) {
 		t.Errorf("the token was sent %d times", leaked.Load())
 	}
 }
+
+// issuing is an issuer whose endpoints answer what a test says.
+func issuing(t *testing.T, marker string, answer func(w http.ResponseWriter, r *http.Request)) (*Issuers, revokers.Target) {
+	t.Helper()
+	var srv *httptest.Server
+	srv = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, "/.well-known/") {
+			_ = json.NewEncoder(w).Encode(map[string]string{"issuer": srv.URL, "introspection_endpoint": srv.URL + "/i", "userinfo_endpoint": srv.URL + "/u", "jwks_uri": srv.URL + "/k"})
+			return
+		}
+		answer(w, r)
+	}))
+	t.Cleanup(srv.Close)
+	u, _ := url.Parse(srv.URL)
+	return &Issuers{Doer: &issuer.Client{}}, revokers.Target{
+		Credential: credential.Credential{Ref: credential.Ref{Kind: credential.KindBearer}, Secret: credential.NewSecretString("made-up-opaque-token-0123456789")},
+		Rule:       &rules.Rule{Probe: &rules.Probe{Native: "oauth-token"}},
+		Instance:   &issuer.Instance{Provider: "oauth", URL: u, Operator: true, ClientID: "c", ClientSecret: credential.NewSecretString("s"), Settings: map[string]string{"dead_marker": marker}},
+	}
+}
+
+// An answer of which the end was not read neither accepts nor refuses: what is
+// missing can be what distinguishes it.
+func TestACutAnswerDecidesNothing(t *testing.T) {
+	for name, head := range map[string]struct {
+		status    int
+		challenge string
+		body      string
+	}{
+		"introspection says inactive":  {200, "", `{"active":false,"x":"`},
+		"userinfo answers 401":         {401, `Bearer error="invalid_token"`, `{"error":"invalid_token","x":"`},
+		"userinfo answers with a user": {200, "", `{"sub":"7","x":"`},
+		"a page with the marker":       {401, "", `<p>token revoked</p>`},
+	} {
+		issuers, target := issuing(t, "token revoked", func(w http.ResponseWriter, _ *http.Request) {
+			if head.challenge != "" {
+				w.Header().Set("WWW-Authenticate", head.challenge)
+			}
+			w.WriteHeader(head.status)
+			_, _ = w.Write([]byte(head.body + strings.Repeat("x", 2<<20) + `"}`))
+		})
+		for _, endpoint := range (Token{issuers}).Endpoints(target) {
+			a, err := (Token{issuers}).Verify(t.Context(), target, endpoint)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if a.Class != revokers.Other || a.Documented != "" {
+				t.Errorf("%s, %s: %s, documented %q", name, endpoint, a.Class, a.Documented)
+			}
+		}
+	}
+}
+
+// The operator's marker documents a refusal. It never makes one of an answer that
+// accepts, or that is about the client.
+func TestTheMarkerOfTheOperator(t *testing.T) {
+	for name, c := range map[string]struct {
+		endpoint, challenge string
+		status              int
+		body                string
+		class               revokers.Class
+		documented          bool
+	}{
+		"introspection, marker in the body":     {introspection, "", 200, `{"active":false,"reason":"token revoked"}`, revokers.Refuses, true},
+		"introspection, no marker":              {introspection, "", 200, `{"active":false}`, revokers.Refuses, false},
+		"introspection, active with the marker": {introspection, "", 200, `{"active":true,"note":"token revoked"}`, revokers.Accepts, false},
+		"introspection refuses the client":      {introspection, "", 401, `{"error":"token revoked"}`, revokers.Other, false},
+		"userinfo, marker in the body":          {userinfo, "", 401, `{"error":"token revoked"}`, revokers.Refuses, true},
+		"userinfo, marker in the challenge":     {userinfo, `Bearer error="invalid_token", error_description="token revoked"`, 401, "", revokers.Refuses, true},
+		"userinfo, a user with the marker":      {userinfo, "", 200, `{"sub":"7","note":"token revoked"}`, revokers.Accepts, false},
+		"userinfo is down, with the marker":     {userinfo, "", 503, "token revoked", revokers.Silent, false},
+	} {
+		issuers, target := issuing(t, "token revoked", func(w http.ResponseWriter, _ *http.Request) {
+			if c.challenge != "" {
+				w.Header().Set("WWW-Authenticate", c.challenge)
+			}
+			w.WriteHeader(c.status)
+			_, _ = w.Write([]byte(c.body))
+		})
+		a, err := (Token{issuers}).Verify(t.Context(), target, c.endpoint)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if a.Class != c.class || (a.Documented == markerSource && a.Also == "") != c.documented {
+			t.Errorf("%s: %s, documented %q, also %q", name, a.Class, a.Documented, a.Also)
+		}
+	}
+}

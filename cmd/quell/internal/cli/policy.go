@@ -186,6 +186,9 @@ func (a *app) policyAdd(instances []string) error {
 	if len(instances) == 0 {
 		return errors.New("no instance is named (quell: hint: --instance PROVIDER=URL)")
 	}
+	if _, err := os.Stat(a.policyFile); errors.Is(err, fs.ErrNotExist) {
+		a.sparePolicy = true // the first instance makes the file
+	}
 	rt, err := a.runtime(mayLackSecrets)
 	if err != nil {
 		return err

@@ -8,7 +8,7 @@ import (
 // Same reports whether two entries are about one instance: what a request to it
 // would be sent to, and which cookie it has.
 func (i Instance) Same(o Instance) bool {
-	return o.Provider == i.Provider && strings.EqualFold(strings.TrimRight(o.URL, "/"), strings.TrimRight(i.URL, "/")) && o.Cookie == i.Cookie
+	return o.Provider == i.Provider && strings.EqualFold(strings.TrimRight(o.URL, "/"), strings.TrimRight(i.URL, "/")) && o.Cookie == i.Cookie && o.User == i.User
 }
 
 // With is p with the instances and identities of more. An instance that p has

@@ -127,7 +127,7 @@ func (r *applying) delayed(ctx context.Context, w *item, why string) error {
 	w.act.Code, w.act.SendsFrom = heldCode(w), &from
 	remedy := "quell apply with the same plan from " + from.Format(time.RFC3339)
 	if from.Sub(r.plan.Created) > r.Policy.MaxAge() {
-		remedy = "quell plan, applied from " + from.Format(time.RFC3339)
+		remedy = "a new plan (quell plan), applied from " + from.Format(time.RFC3339)
 	}
 	_, err := r.hold(ctx, w, fmt.Sprintf("delay: %s, and apply sends it from %s", why, from.Format(time.RFC3339)), remedy+"; or kill.delay in the policy", "")
 	return err

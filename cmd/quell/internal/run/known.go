@@ -3,7 +3,6 @@ package run
 import (
 	"context"
 	"os"
-	"strings"
 
 	"github.com/quellhq/quell/cmd/quell/internal/ledger"
 	"github.com/quellhq/quell/revokers"
@@ -96,7 +95,7 @@ func (r *Runtime) remembered(ctx context.Context) map[string]known {
 // recall reads the ledger, if there is one.
 func (r *Runtime) recall(ctx context.Context) (map[string]known, error) {
 	path := r.State()
-	if !strings.Contains(path, "://") {
+	if !ledger.Remote(path) {
 		if _, err := os.Stat(path); err != nil {
 			return nil, nil //nolint:nilerr // no ledger: nothing is known
 		}
