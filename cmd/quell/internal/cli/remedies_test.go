@@ -74,7 +74,7 @@ func remediesOf(t *testing.T) map[string][]string {
 							if k, ok := kv.Key.(*ast.Ident); ok && k.Name == "Remedy" {
 								add(kv.Value)
 							}
-						} else if name == "Hold" && i == 1 {
+						} else if (name == "Hold" || name == "heldFor") && i == 1 {
 							add(e)
 						}
 					}
