@@ -295,7 +295,7 @@ func TestACanaryInAnotherSpelling(t *testing.T) {
 			t.Errorf("%s: %s, %q, %d requests", spelling, got.Outcome, got.Held, asked)
 		}
 	}
-	if _, err := policyOf(t, "version = 1\ncanaries = [\"" + print[:31] + "\"]\n"); err == nil {
+	if _, err := policyOf(t, "version = 1\ncanaries = [\""+print[:31]+"\"]\n"); err == nil {
 		t.Error("a fingerprint that is too short is no error")
 	}
 }

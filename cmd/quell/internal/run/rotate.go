@@ -95,7 +95,7 @@ func (r *applying) rotate(ctx context.Context, w *item, steps []revokers.Step) (
 		}
 		if s.Needs && w.fresh.IsZero() {
 			if err := r.readAgain(ctx, w); err != nil {
-				return r.hold(ctx, w, "the new value can't be read from the store: "+err.Error(), "quell vault policy prints the rights that quell needs in the store; then quell apply with the same plan", "")
+				return r.hold(ctx, w, "the new value can't be read from the store: "+err.Error(), "quell vault policy prints the rights that the store has to grant; then quell apply with the same plan", "")
 			}
 		}
 		if finished, err := r.step(ctx, w, s, rot, x.intent.Attempt+1); finished || err != nil {
