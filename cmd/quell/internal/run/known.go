@@ -21,19 +21,22 @@ type kill struct {
 // afterwards.
 func killOf(entries []ledger.Entry) *kill {
 	var k *kill
-	var intent *ledger.Intent
+	// first is the intent of the first request since the credential was Live: one
+	// without a receipt may have arrived, and is sent again.
+	var first *ledger.Intent
 	accepted := func(ack revokers.Acknowledgement) {
-		if intent == nil || intent.Before == nil || intent.Before.Liveness != revokers.Live || !ack.Accepted {
-			k = nil
-			return
+		if k = nil; ack.Accepted {
+			if b := liveBefore(first); b != nil {
+				k = &kill{b, &ack}
+			}
 		}
-		b := intent.Before
-		k = &kill{&revokers.Answer{Class: revokers.Accepts, Endpoint: b.Endpoint, At: b.At}, &ack}
 	}
 	for _, e := range entries {
 		switch b := e.Body.(type) {
 		case ledger.Intent:
-			intent = &b
+			if first == nil {
+				first = &b
+			}
 		case ledger.Receipt:
 			if b.Action == "" || b.Action == "revoke" {
 				accepted(revokers.Acknowledgement{Accepted: b.Accepted, Status: b.Status, Detail: b.Detail, At: b.At})
@@ -44,15 +47,15 @@ func killOf(entries []ledger.Entry) *kill {
 			}
 		case ledger.Verdict:
 			if b.Liveness == revokers.Live {
-				k = nil
+				k, first = nil, nil
 			}
 		case ledger.Outcome:
 			if b.Outcome == "StillAlive" {
-				k = nil
+				k, first = nil, nil
 			}
 		case ledger.Restore:
 			if b.Outcome == ledger.Restored {
-				k, intent = nil, nil
+				k, first = nil, nil
 			}
 		}
 	}

@@ -10,7 +10,6 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/quellhq/quell/cmd/quell/internal/ledger"
 	"github.com/quellhq/quell/cmd/quell/internal/policy"
 	"github.com/quellhq/quell/cmd/quell/internal/report"
 	"github.com/quellhq/quell/revokers"
@@ -199,50 +198,6 @@ func TestTheLedgerDoesNotReplaceAControl(t *testing.T) {
 	later := again(t, home, with, env)
 	if scan, recheck := s.found(t, later); scan.Reason != revokers.ControlFailed || recheck.Reason != revokers.ControlFailed {
 		t.Errorf("scan %s, recheck %s", scan.Reason, recheck.Reason)
-	}
-}
-
-// What counts is the answer before the request that the issuer accepted. An apply
-// that was killed before its request left, and is resumed from an address that is
-// not allowed, proves nothing by a logout that says 200 to everybody.
-func TestTheAnswerBeforeAnotherRequestDoesNotCount(t *testing.T) {
-	s, home := newSite(t, sessionText), t.TempDir()
-	r := again(t, home, s.policy(""), nil)
-	c := sessionOf(r, sessionText)
-	checked, err := r.Checker().Check(t.Context(), []rules.Credential{c}, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	p, err := r.Planner("").Plan(t.Context(), checked)
-	if err != nil {
-		t.Fatal(err)
-	}
-	led, err := r.Ledger(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer led.Close()
-	before := ledger.Verdict{Verdict: checked[0].Verdict()}
-	intent := ledger.Intent{Action: "revoke", Method: p.Items[0].Revoke, Host: "x", Instance: s.url, Endpoint: before.Endpoint, Before: &before, Learned: p.Items[0].Seen.Learned, Attempt: 1}
-	if err := led.Append(t.Context(), ledger.Entry{Incident: c.Fingerprint, Actor: "a", Run: "p1", Body: intent}); err != nil {
-		t.Fatal(err)
-	}
-	s.set(func(s *site) { s.closed, s.deaf = true, true })
-	a, err := r.Applier(led, "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var got report.Action
-	if err := a.Apply(t.Context(), p, "p1", func(x report.Action) error { got = x; return nil }); err != nil {
-		t.Fatal(err)
-	}
-	if got.Outcome != prove.Unconfirmed || got.Remedy == "" {
-		t.Errorf("%s: %s; remedy %q", got.Outcome, got.Detail, got.Remedy)
-	}
-	// Nor does a later scan take it for a kill.
-	later := again(t, home, s.policy(""), nil)
-	if scan, recheck := s.found(t, later); scan.Liveness != revokers.Unknown || recheck.Liveness != revokers.Unknown {
-		t.Errorf("scan %s, recheck %s", scan.Liveness, recheck.Liveness)
 	}
 }
 

@@ -211,13 +211,13 @@ func liveBefore(i *ledger.Intent) *revokers.Answer {
 // resume goes on with an item for which an intent is in the ledger.
 func (r *applying) resume(ctx context.Context, w *item) (final bool, err error) {
 	h := w.hist
-	if h.first != nil && h.first.Before != nil && h.first.Before.Liveness == revokers.Live && w.target.Seen == nil {
-		w.target.Seen = &revokers.Sighting{Endpoint: h.first.Before.Endpoint, At: h.first.Before.At, Learned: h.first.Learned}
+	// A request without a receipt may have arrived, so the answer before the first
+	// one counts, however often it is sent.
+	if w.before == nil {
+		w.before = liveBefore(h.first)
 	}
-	// The answer before a request counts for that request alone: the one before
-	// a request without a receipt says nothing about what this apply sends.
-	if w.before == nil && h.receipt != nil {
-		w.before = liveBefore(h.intent)
+	if w.before != nil && w.target.Seen == nil && h.first != nil {
+		w.target.Seen = &revokers.Sighting{Endpoint: w.before.Endpoint, At: w.before.At, Learned: h.first.Learned}
 	}
 	if h.receipt != nil {
 		w.sent = &revokers.Acknowledgement{Accepted: h.receipt.Accepted, Status: h.receipt.Status, Detail: h.receipt.Detail, At: h.receipt.At}
