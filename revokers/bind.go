@@ -39,7 +39,7 @@ func Bind(set *rules.Set, all issuer.Instances, c credential.Credential) Binding
 	var fit []*issuer.Instance
 	named := 0
 	for _, i := range all.Of(r.Provider.ID) {
-		if r.Cookie != nil && i.Cookie != "" && i.Cookie != c.Cookie || r.Kind == credential.KindJWT && !issuedBy(i, c) || !r.Issues(i.URL.Hostname(), c.Secret) {
+		if r.Cookie != nil && i.Cookie != "" && i.Cookie != c.Cookie || r.Kind == credential.KindJWT && !issuedBy(r, i, c) || !r.Issues(i.URL.Hostname(), c.Secret) {
 			continue
 		}
 		if i.Cookie != "" && i.Cookie == c.Cookie {
@@ -114,9 +114,19 @@ func OtherAccount(i *issuer.Instance, c credential.Credential) bool {
 	return other(c.Claims.Accounts(), i.Settings["user"]) || other(c.Claims.Bases(), database(i))
 }
 
-func issuedBy(i *issuer.Instance, c credential.Credential) bool {
+// issuedBy reports whether a JWT can be an instance's. An issuer of OpenID
+// Connect is the address that its tokens name. Another product's token may name
+// none, or a path of its host.
+func issuedBy(r *rules.Rule, i *issuer.Instance, c credential.Credential) bool {
 	j, err := token.ParseJWT(c.Secret.Reveal())
-	return err == nil && strings.TrimRight(j.Issuer, "/") == strings.TrimRight(i.URL.String(), "/")
+	if err != nil {
+		return false
+	}
+	if r.Provider.ID != "oauth" {
+		u, err := url.Parse(j.Issuer)
+		return err != nil || u.Host == "" || strings.EqualFold(u.Host, i.URL.Host)
+	}
+	return strings.TrimRight(j.Issuer, "/") == strings.TrimRight(i.URL.String(), "/")
 }
 
 // Claims reports whether a host that the text names is u's. A claim with a

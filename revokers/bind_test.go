@@ -1,6 +1,7 @@
 package revokers_test
 
 import (
+	"encoding/base64"
 	"net/url"
 	"slices"
 	"testing"
@@ -117,6 +118,24 @@ func TestAnotherUserOrDatabaseIsNotAsked(t *testing.T) {
 		got := revokers.Bind(set, issuer.Instances{in}, cred)
 		if (len(got.Skipped) == 1) != c.skipped || len(got.Ask)+len(got.Skipped) != 1 {
 			t.Errorf("%s: asks %d, skips %d", name, len(got.Ask), len(got.Skipped))
+		}
+	}
+}
+
+// A product's JWT that names no issuer, or a path of its host, is the
+// instance's; one that names another host is not.
+func TestAProductsJWTIsItsHosts(t *testing.T) {
+	set, err := rules.Builtin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for claims, want := range map[string]int{`{"jti":"x"}`: 1, `{"iss":"https://uaa.example/oauth/token"}`: 1, `{"iss":"https://other.example/oauth/token"}`: 0} {
+		jwt := base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"RS256"}`)) + "." + base64.RawURLEncoding.EncodeToString([]byte(claims)) + ".c2lnbmF0dXJl"
+		in := named(t, "https://uaa.example", "")
+		in.Provider = "uaa"
+		cred := credential.Credential{Ref: credential.Ref{Rule: "cloudfoundry-uaa-token", Kind: credential.KindJWT}, Secret: credential.NewSecretString(jwt)}
+		if got := revokers.Bind(set, issuer.Instances{in}, cred); len(got.Ask) != want {
+			t.Errorf("%s: bound to %d instances, want %d", claims, len(got.Ask), want)
 		}
 	}
 }

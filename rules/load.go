@@ -126,6 +126,11 @@ func Load(name string, text []byte) (*Set, error) {
 	}
 	seen := map[string]bool{}
 	for _, r := range set.Rules {
+		for _, part := range r.Parts {
+			if named := set.Rule(part.Rule); named != nil && part.Public {
+				named.identifies = true
+			}
+		}
 		if seen[r.ID] {
 			return nil, r.errorf("the id stands twice")
 		}

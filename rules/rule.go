@@ -77,6 +77,8 @@ type Rule struct {
 	// OwnerFields replace the provider's Owner for this rule.
 	OwnerFields []string
 
+	identifies bool // a public part of another rule: an id that grants nothing alone
+
 	whole *Expression // the secret's part of the expression, if it has named groups
 }
 
@@ -89,8 +91,8 @@ func (r *Rule) Specific() int {
 		return 6 // public, whatever its name
 	case r.Fallback && r.Random:
 		return 1 // by name and appearance alone
-	case r.Fallback:
-		return 2
+	case r.Fallback, r.identifies:
+		return 2 // an id within a signed URL is part of it
 	case r.Cookie != nil && r.Confidence == High && !r.Cookie.Pattern():
 		return 5 // by name and form, which also identify the application
 	case r.Provider != nil && r.Confidence == High && !r.Cookie.Pattern():

@@ -13,6 +13,7 @@ import (
 	"github.com/quellhq/quell/revokers/gcp"
 	"github.com/quellhq/quell/revokers/interp"
 	"github.com/quellhq/quell/revokers/issuer"
+	"github.com/quellhq/quell/revokers/kubernetes"
 	"github.com/quellhq/quell/revokers/oauth"
 	"github.com/quellhq/quell/revokers/postgres"
 	"github.com/quellhq/quell/revokers/stores"
@@ -48,6 +49,7 @@ func New(c Config) *Registry {
 		verifiers: map[string]revokers.Verifier{
 			"aws-key":                    aws.Key{Doer: c.Doer},
 			"google-service-account-key": gcp.Key{Doer: c.Doer},
+			"kubernetes-review":          kubernetes.Token{Doer: c.Doer},
 			"oauth-jwt":                  oauth.JWT{Issuers: issuers},
 			"oauth-token":                oauth.Token{Issuers: issuers},
 			"postgres-login":             postgres.Login{Offline: c.Offline},
@@ -55,15 +57,16 @@ func New(c Config) *Registry {
 			"vault-secret-id":            vault.SecretID{Rotator: vaults},
 		},
 		revokers: map[string]revokers.Revoker{
-			"aws-deactivate":       aws.Status{Doer: c.Doer},
-			"aws-deactivate-admin": aws.Status{Doer: c.Doer, Admin: true},
-			"aws-revoke-older":     aws.Older{Doer: c.Doer},
-			"google-disable-key":   gcp.Disable{Doer: c.Doer},
-			"oauth-revoke":         oauth.Revoke{Issuers: issuers},
-			"vault-revoke-self":    vault.RevokeSelf{Doer: c.Doer},
-			"vault-revoke-orphan":  vault.RevokeOrphan{Doer: c.Doer},
-			"web-logout":           interp.Logout{Doer: c.Doer, Method: http.MethodPost},
-			"web-logout-get":       interp.Logout{Doer: c.Doer, Method: http.MethodGet},
+			"aws-deactivate":           aws.Status{Doer: c.Doer},
+			"aws-deactivate-admin":     aws.Status{Doer: c.Doer, Admin: true},
+			"aws-revoke-older":         aws.Older{Doer: c.Doer},
+			"google-disable-key":       gcp.Disable{Doer: c.Doer},
+			"oauth-revoke":             oauth.Revoke{Issuers: issuers},
+			"vault-revoke-self":        vault.RevokeSelf{Doer: c.Doer},
+			"vault-revoke-orphan":      vault.RevokeOrphan{Doer: c.Doer},
+			"web-logout":               interp.Logout{Doer: c.Doer, Method: http.MethodPost},
+			"web-logout-get":           interp.Logout{Doer: c.Doer, Method: http.MethodGet},
+			"kubernetes-delete-secret": kubernetes.DeleteSecret{Doer: c.Doer},
 			// Django compares a cookie with a field and knows neither by itself:
 			// https://docs.djangoproject.com/en/stable/ref/csrf/#how-it-works
 			"django-logout": interp.Logout{Doer: c.Doer, Method: http.MethodPost, CSRF: "double:csrftoken", To: "form:csrfmiddlewaretoken"},

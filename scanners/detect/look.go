@@ -348,6 +348,10 @@ func resolve(found []raw) []raw {
 		if n := b.rule.Specific() - a.rule.Specific(); n != 0 {
 			return n
 		}
+		// A product that signs its tokens is recognised by a claim.
+		if n := compareBool(a.rule.ID == "jwt", b.rule.ID == "jwt"); n != 0 {
+			return n
+		}
 		// Nothing may depend on what else stands in the chunk.
 		return cmp.Or(a.guess()-b.guess(), len(b.value)-len(a.value), len(a.decoded)-len(b.decoded), a.place.start-b.place.start, strings.Compare(a.rule.ID, b.rule.ID))
 	})
