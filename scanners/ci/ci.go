@@ -80,6 +80,11 @@ type Source struct {
 	// read.
 	List func(ctx context.Context, l *Lister) error
 
+	// Repositories lists the repositories that are read after the items; nil: none are.
+	Repositories func(ctx context.Context, yield func(Repository) bool) error
+	// Cache is the folder for copies of repositories.
+	Cache string
+
 	open sync.Map // of paths to *work
 	read atomic.Int64
 	end  context.CancelFunc // of what is fetched

@@ -25,6 +25,10 @@ type Config struct {
 	Client  *ci.Client
 	Memory  scanners.Memory
 	Options ci.Options
+	// Git adds the repositories, with their wikis, and an owner's gists; Cache is the folder for
+	// their copies.
+	Git   bool
+	Cache string
 	// Alerts adds the secret-scanning alerts.
 	Alerts bool
 	// Targets are OWNER or OWNER/REPO.
@@ -92,7 +96,10 @@ func New(c Config) (*Source, error) {
 		return nil, err
 	}
 	s := &Source{cfg: c, api: api}
-	s.Source = &ci.Source{Client: c.Client, Memory: c.Memory, List: s.list}
+	s.Source = &ci.Source{Client: c.Client, Memory: c.Memory, List: s.list, Cache: c.Cache}
+	if c.Git {
+		s.Source.Repositories = s.clones
+	}
 	return s, nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"net/url"
 	"strings"
 
 	"github.com/google/go-github/v88/github"
@@ -122,6 +123,45 @@ func (s *Source) each(l *ci.Lister, target string, list iter.Seq2[*github.Secret
 		})
 		if !ok {
 			return nil
+		}
+	}
+	return nil
+}
+
+// clones lists what git can fetch of the targets.
+func (s *Source) clones(ctx context.Context, yield func(ci.Repository) bool) error {
+	web := Web(s.Client.Base)
+	for _, t := range s.cfg.Targets {
+		owner, _, one := strings.Cut(t, "/")
+		for r, err := range s.repositories(ctx, t) {
+			if err != nil {
+				return err
+			}
+			if !yield(ci.Repository{Name: r.String(), URL: web.JoinPath(r.owner, r.name+".git")}) {
+				return nil
+			}
+			if r.wiki && !yield(ci.Repository{Name: r.String() + ".wiki", URL: web.JoinPath(r.owner, r.name+".wiki.git"), Optional: true}) {
+				return nil
+			}
+		}
+		if one {
+			continue
+		}
+		// An App's installation has no access to gists, and an organisation has none.
+		for g, err := range s.api.Gists.ListIter(ctx, owner, &github.GistListOptions{ListOptions: github.ListOptions{PerPage: 100}}) {
+			if err != nil {
+				if err = explain(err); ci.Refuses(err) {
+					break
+				}
+				return fmt.Errorf("the gists of %s: %w", owner, err)
+			}
+			u, err := url.Parse(g.GetGitPullURL())
+			if err != nil || u.Host == "" || !ci.Private(u) {
+				return fmt.Errorf("the gist %s has no address", scanners.Clip(g.GetID(), 60))
+			}
+			if !yield(ci.Repository{Name: owner + "/gists/" + ci.Clean(g.GetID()), URL: u}) {
+				return nil
+			}
 		}
 	}
 	return nil

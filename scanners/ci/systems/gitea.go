@@ -2,6 +2,7 @@ package systems
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -18,15 +19,40 @@ func gitea() System {
 	return System{Name: "gitea", Target: "OWNER[/REPO]…", About: "Gitea and Forgejo: logs of the jobs of workflow runs, and artifacts", AddressEnv: []string{"GITEA_SERVER_URL", "GITEA_URL"}, API: "api/v1/",
 		TokenEnv: []string{"GITEA_TOKEN", "FORGEJO_TOKEN"}, Auth: func(_ string, token rules.Secret) func(context.Context, http.Header) error {
 			return ci.Header("Authorization", "token ", token)
-		}, Check: words("OWNER[/REPO]"), list: listGitea}
+		}, Check: words("OWNER[/REPO]"), list: listGitea, clones: cloneGitea}
 }
 
 const giteaPage = 50
 
 func listGitea(s *scan, target string) error {
+	n, err := giteaRepos(s, target, func(owner, name string) error {
+		return s.concerning(owner+"/"+name, giteaRepo(s, owner, name))
+	})
+	if err != nil {
+		return err
+	}
+	return s.none(target, n)
+}
+
+func cloneGitea(s *scan, target string, yield func(ci.Repository) bool) error {
+	_, err := giteaRepos(s, target, func(owner, name string) error {
+		full := owner + "/" + name
+		if !yield(ci.Repository{Name: full, URL: s.web(owner, name+".git")}) || !yield(ci.Repository{Name: full + ".wiki", URL: s.web(owner, name+".wiki.git"), Optional: true}) {
+			return errEnd
+		}
+		return nil
+	})
+	if errors.Is(err, errEnd) {
+		return nil
+	}
+	return err
+}
+
+// giteaRepos calls each for the repositories of a target, and counts them.
+func giteaRepos(s *scan, target string, each func(owner, name string) error) (int, error) {
 	owner, name, one := strings.Cut(target, "/")
 	if one {
-		return s.concerning(target, giteaRepo(s, owner, name))
+		return 1, each(owner, name)
 	}
 	type repo struct {
 		Name     string
@@ -45,7 +71,7 @@ func listGitea(s *scan, target string) error {
 				}
 				fresh++
 				n++
-				if err := s.concerning(owner+"/"+r.Name, giteaRepo(s, owner, r.Name)); err != nil {
+				if err := each(owner, r.Name); err != nil {
 					return n, err
 				}
 			}
@@ -58,10 +84,7 @@ func listGitea(s *scan, target string) error {
 	if ci.Is404(err) && n == 0 {
 		n, err = list("users")
 	}
-	if err != nil {
-		return err
-	}
-	return s.none(target, n)
+	return n, err
 }
 
 type giteaRun struct {

@@ -34,7 +34,7 @@ func gitlab() System {
 				return fmt.Errorf("--run names a pipeline of one project: GROUP/PROJECT instead of %q", target)
 			}
 			return nil
-		}, list: listGitLab}
+		}, list: listGitLab, clones: cloneGitLab}
 }
 
 func number(s string) bool {
@@ -69,12 +69,36 @@ func labError(err error) error {
 	return err
 }
 
-func listGitLab(s *scan, target string) error {
+func newLab(s *scan) (*labScan, error) {
 	api, err := gl.NewClient("", gl.WithBaseURL(s.Base.String()), gl.WithHTTPClient(&http.Client{Transport: s.Client}), gl.WithoutRetries(), gl.WithUserAgent("quell"), gl.WithCustomLimiter(unlimited{}))
+	if err != nil {
+		return nil, err
+	}
+	return &labScan{s, api, map[int64]*gl.Project{}}, nil
+}
+
+func cloneGitLab(s *scan, target string, yield func(ci.Repository) bool) error {
+	x, err := newLab(s)
+	if err == nil {
+		err = x.find(target)
+	}
 	if err != nil {
 		return err
 	}
-	x := &labScan{s, api, map[int64]*gl.Project{}}
+	for _, p := range x.projects {
+		if !yield(ci.Repository{Name: p.PathWithNamespace, URL: s.web(p.PathWithNamespace + ".git")}) ||
+			!yield(ci.Repository{Name: p.PathWithNamespace + ".wiki", URL: s.web(p.PathWithNamespace + ".wiki.git"), Optional: true}) {
+			return nil
+		}
+	}
+	return nil
+}
+
+func listGitLab(s *scan, target string) error {
+	x, err := newLab(s)
+	if err != nil {
+		return err
+	}
 	if err := x.find(target); err != nil {
 		return err
 	}

@@ -43,7 +43,12 @@ type System struct {
 	AddressTarget bool
 
 	list func(s *scan, target string) error
+	// clones lists the repositories of a target; nil: the system hosts none.
+	clones func(s *scan, target string, yield func(ci.Repository) bool) error
 }
+
+// Hosts reports whether the system hosts repositories.
+func (s System) Hosts() bool { return s.clones != nil }
 
 // All lists the systems in the order of the documentation.
 func All() []System {
@@ -80,6 +85,27 @@ func (s System) Common(targets []string) (*url.URL, error) {
 	return base, nil
 }
 
+// web gives an address of the server outside of its API.
+func (s *scan) web(parts ...string) *url.URL {
+	u := *s.Base
+	u.Path = strings.TrimSuffix(u.Path, s.api)
+	return u.JoinPath(parts...)
+}
+
+// Clones adds the repositories of targets to a source of the system.
+func (s System) Clones(src *ci.Source, cache string, targets []string) {
+	src.Cache = cache
+	src.Repositories = func(ctx context.Context, yield func(ci.Repository) bool) error {
+		for _, t := range targets {
+			x := &scan{Client: src.Client, ctx: ctx, system: s.Name, api: s.API, seen: map[string]bool{}}
+			if err := s.clones(x, strings.Trim(t, "/"), yield); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+}
+
 // New makes a source of targets.
 func (s System) New(c *ci.Client, mem scanners.Memory, o ci.Options, targets []string) (*ci.Source, error) {
 	if o.Artifacts && s.NoArtifacts != "" {
@@ -93,7 +119,10 @@ func (s System) New(c *ci.Client, mem scanners.Memory, o ci.Options, targets []s
 		}
 	}
 	return &ci.Source{Client: c, Memory: mem, List: func(ctx context.Context, l *ci.Lister) error {
-		x := &scan{Client: c, Options: o, Lister: l, ctx: ctx, system: s.Name, seen: map[string]bool{}}
+		if !o.Logs && !o.Artifacts {
+			return nil
+		}
+		x := &scan{Client: c, Options: o, Lister: l, ctx: ctx, system: s.Name, api: s.API, seen: map[string]bool{}}
 		for _, t := range targets {
 			if err := x.concerning(t, s.list(x, strings.Trim(t, "/"))); errors.Is(err, errEnd) {
 				return nil
@@ -112,6 +141,7 @@ type scan struct {
 	*ci.Lister
 	ctx    context.Context
 	system string
+	api    string
 	seen   map[string]bool // runs that were listed
 }
 

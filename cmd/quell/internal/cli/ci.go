@@ -46,6 +46,9 @@ func ciSources() []source {
 			if !s.AddressTarget {
 				a.urlFlag(f)
 			}
+			if s.Hosts() {
+				a.gitFlag(f)
+			}
 		}})
 	}
 	return out
@@ -82,7 +85,11 @@ func (a *app) openSystem(rt *run.Runtime, s systems.System, targets []string) (s
 	if !token.IsZero() {
 		c.Auth = s.Auth(user, token)
 	}
-	return s.New(c, mem, o, targets)
+	src, err := s.New(c, mem, o, targets)
+	if err == nil && a.ci.git {
+		s.Clones(src, rt.Dirs.Cache, targets)
+	}
+	return src, err
 }
 
 // systemAddress is the operator's, that of the environment, or the public one.
@@ -194,9 +201,14 @@ func (a *app) ciClient(rt *run.Runtime, mem scanners.Memory) *ci.Client {
 	}}
 }
 
+func (a *app) gitFlag(f *pflag.FlagSet) {
+	f.BoolVar(&a.ci.git, "git", false, "repositories with all refs, and their wikis")
+}
+
 func (a *app) githubFlags(f *pflag.FlagSet) {
 	a.runFlags(f)
 	a.urlFlag(f)
+	a.gitFlag(f)
 	f.BoolVar(&a.ci.alerts, "alerts", false, "secret-scanning alerts")
 }
 
@@ -215,7 +227,7 @@ func (a *app) openGitHub(rt *run.Runtime, targets []string) (scanners.Source, er
 	} else if c.Base, err = ci.ParseBase(cmp.Or(a.getenv("GITHUB_API_URL"), "https://api.github.com")); err != nil {
 		return nil, fmt.Errorf("GITHUB_API_URL: %w", err)
 	}
-	cfg := github.Config{Client: c, Memory: mem, Options: o, Alerts: a.ci.alerts, Targets: targets}
+	cfg := github.Config{Client: c, Memory: mem, Options: o, Alerts: a.ci.alerts, Git: a.ci.git, Cache: rt.Dirs.Cache, Targets: targets}
 	token, err := a.ciToken("GITHUB_TOKEN", "GH_TOKEN")
 	if err != nil {
 		return nil, err

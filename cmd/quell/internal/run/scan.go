@@ -136,6 +136,11 @@ func (s *scan) read(ctx context.Context) {
 			continue
 		}
 		for part, err := range series.Sources(ctx) {
+			var fatal *scanners.Fatal
+			if errors.As(err, &fatal) {
+				s.fail(fatal.Err)
+				return
+			}
 			if err != nil {
 				s.gap(gapOf(err))
 				continue

@@ -1,0 +1,113 @@
+package realtest
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+)
+
+// giteaRunner speaks the protocol of Gitea's runners (code.gitea.io/actions-proto-go), in its
+// JSON form.
+type giteaRunner struct {
+	t           *testing.T
+	url         string
+	uuid, token string
+}
+
+func (r *giteaRunner) call(method string, in any, out any) {
+	r.t.Helper()
+	b, err := json.Marshal(in)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	req, err := http.NewRequest(http.MethodPost, r.url+"/api/actions/runner.v1.RunnerService/"+method, bytes.NewReader(b))
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", "application/json")
+	if r.uuid != "" {
+		req.Header.Set("x-runner-uuid", r.uuid)
+		req.Header.Set("x-runner-token", r.token)
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	defer res.Body.Close()
+	body, _ := io.ReadAll(res.Body)
+	if res.StatusCode != http.StatusOK {
+		r.t.Fatalf("%s: %d %s", method, res.StatusCode, body)
+	}
+	if err := json.Unmarshal(body, out); err != nil {
+		r.t.Fatalf("%s: %v", method, err)
+	}
+}
+
+// A job of a real Gitea writes a token to its log, and a commit and a wiki page hold others.
+func TestScanGitea(t *testing.T) {
+	t.Parallel()
+	u := gitea(t)
+	token := giteaToken(t, u, "operator")
+	logged, committed := giteaToken(t, u, "logged"), giteaToken(t, u, "committed")
+	b := newBrowser(t)
+	api := func(method, path string, in any) string {
+		t.Helper()
+		text, _ := json.Marshal(in)
+		r := b.send(method, u+"/api/v1"+path, string(text), "Authorization", "token "+token, "Content-Type", "application/json")
+		if r.status >= 300 {
+			t.Fatalf("%s %s: %d %s", method, path, r.status, r.body)
+		}
+		return r.body
+	}
+	api("POST", "/user/repos", map[string]any{"name": "app", "auto_init": true, "default_branch": "main"})
+	runner := &giteaRunner{t: t, url: u}
+	var reg struct{ Token string }
+	if err := json.Unmarshal([]byte(api("POST", "/repos/root1/app/actions/runners/registration-token", nil)), &reg); err != nil || reg.Token == "" {
+		t.Fatalf("no registration token: %v", err)
+	}
+	var registered struct{ Runner struct{ UUID, Token string } }
+	runner.call("Register", map[string]any{"name": "r", "token": reg.Token, "version": "1", "labels": []string{"linux"}}, &registered)
+	runner.uuid, runner.token = registered.Runner.UUID, registered.Runner.Token
+	workflow := "on: push\njobs:\n  build:\n    runs-on: linux\n    steps:\n      - run: env\n"
+	file := func(path, text string) {
+		api("POST", "/repos/root1/app/contents/"+path, map[string]any{"content": base64.StdEncoding.EncodeToString([]byte(text)), "message": "add", "branch": "main"})
+	}
+	file("deploy.sh", "export GITEA_TOKEN="+committed+"\n")
+	file(".gitea/workflows/build.yml", workflow)
+	api("POST", "/repos/root1/app/wiki/new", map[string]any{"title": "Home", "content_base64": base64.StdEncoding.EncodeToString([]byte("export GITEA_TOKEN=" + committed + "\n"))})
+	var task struct {
+		Task struct {
+			ID json.Number
+		}
+	}
+	for end := time.Now().Add(20 * time.Second); task.Task.ID == ""; time.Sleep(200 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("the runner gets no task")
+		}
+		runner.call("FetchTask", map[string]any{"tasksVersion": "0"}, &task)
+	}
+	now := time.Now().UTC().Format(time.RFC3339Nano)
+	var ack map[string]any
+	runner.call("UpdateLog", map[string]any{"taskId": task.Task.ID, "index": "0", "noMore": true, "rows": []any{
+		map[string]any{"time": now, "content": "##[group]Run env"}, map[string]any{"time": now, "content": "##[endgroup]"},
+		map[string]any{"time": now, "content": "GITEA_TOKEN=" + logged}}}, &ack)
+	runner.call("UpdateTask", map[string]any{"state": map[string]any{"id": task.Task.ID, "result": "RESULT_SUCCESS", "startedAt": now, "stoppedAt": now}}, &ack)
+	o := newOperator(t)
+	o.secrets = []string{token, logged, committed, giteaPassword}
+	o.env["GITEA_TOKEN"] = token
+	report := o.quell(1, "scan", "gitea", "root1/app", "--url", u, "--offline", "--fail-on", "found", "--logs", "--git", "--format", "jsonl")
+	for _, want := range []string{`"system":"gitea"`, `"path":"root1/app/actions-run/`, `"job":"build"`, `"path":"root1/app/deploy.sh"`, `"repository":"root1/app.wiki"`} {
+		if !strings.Contains(report, want) {
+			t.Errorf("the report lacks %s", want)
+		}
+	}
+	if t.Failed() {
+		t.Log(report)
+	}
+	o.files()
+}

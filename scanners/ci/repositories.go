@@ -1,0 +1,129 @@
+package ci
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"iter"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/go-git/go-git/v5/plumbing/transport"
+
+	"github.com/quellhq/quell/rules"
+	"github.com/quellhq/quell/scanners"
+	"github.com/quellhq/quell/scanners/git"
+)
+
+// Repository is one that a system hosts.
+type Repository struct {
+	// Name is as in the findings' paths.
+	Name string
+	URL  *url.URL
+	// Optional is set for a wiki: the system does not say whether it was ever written.
+	Optional bool
+}
+
+// Sources implements scanners.Series: the repositories, each with all refs that the server
+// shows, those of pull and merge requests too.
+func (s *Source) Sources(ctx context.Context) iter.Seq2[scanners.Source, error] {
+	return func(yield func(scanners.Source, error) bool) {
+		if s.Repositories == nil {
+			return
+		}
+		end := false
+		err := s.Repositories(ctx, func(r Repository) bool {
+			remote := &git.Remote{URL: r.URL, Cache: s.Cache, Getenv: func(name string) string {
+				if name == "QUELL_GIT_TOKEN" && s.Client.ownHost(r.URL) {
+					return s.Client.token(ctx)
+				}
+				return ""
+			}}
+			src := &hosted{Source: &git.Source{Dir: r.URL.String(), Remote: remote, Memory: s.Memory}, Repository: r}
+			end = !yield(src, nil)
+			return !end
+		})
+		var refused *Unauthorized
+		if errors.As(err, &refused) && s.read.Load() == 0 && !end {
+			yield(nil, &scanners.Fatal{Err: refused})
+			return
+		}
+		if err != nil && !end {
+			yield(nil, scanners.Gap{Reason: "the list of repositories", Err: clean(err)})
+		}
+	}
+}
+
+// ownHost reports whether the repositories at u belong to the named address: the same scheme,
+// host and port; for GitHub's own servers, whose API is at api.HOST, also HOST.
+func (c *Client) ownHost(u *url.URL) bool {
+	if c.named(u) {
+		return true
+	}
+	host := c.Base.Hostname()
+	return u.Scheme == "https" && c.Base.Scheme == "https" && u.Port() == "" && c.Base.Port() == "" && "api."+u.Hostname() == host && (host == "api.github.com" || strings.HasSuffix(host, ".ghe.com"))
+}
+
+// token gives the credential as git sends it; empty: there is none.
+func (c *Client) token(ctx context.Context) string {
+	if c.Auth == nil {
+		return ""
+	}
+	h := http.Header{}
+	if c.Auth(ctx, h) != nil {
+		return ""
+	}
+	if v := h.Get("Private-Token"); v != "" {
+		return v
+	}
+	kind, v, _ := strings.Cut(h.Get("Authorization"), " ")
+	if strings.EqualFold(kind, "Basic") {
+		b, err := base64.StdEncoding.DecodeString(v)
+		if err != nil {
+			return ""
+		}
+		_, v, _ = strings.Cut(string(b), ":")
+	}
+	return v
+}
+
+// hosted is a repository of a system: its findings name it.
+type hosted struct {
+	*git.Source
+	Repository
+}
+
+// Artifacts implements scanners.Source.
+func (h *hosted) Artifacts(ctx context.Context) iter.Seq2[scanners.Artifact, error] {
+	return func(yield func(scanners.Artifact, error) bool) {
+		for a, err := range h.Source.Artifacts(ctx) {
+			if h.Optional && errors.Is(err, transport.ErrRepositoryNotFound) {
+				continue
+			}
+			if !yield(a, err) {
+				return
+			}
+		}
+	}
+}
+
+// Attribute implements scanners.Attributor.
+func (h *hosted) Attribute(ctx context.Context, findings []*rules.Finding) error {
+	err := h.Source.Attribute(ctx, findings)
+	for _, f := range findings {
+		notes := map[string]string{}
+		for k, v := range f.Location.Notes {
+			notes[k] = v
+		}
+		notes["repository"] = h.Name
+		if nested := f.Location.Notes["repository"]; nested != "" {
+			notes["repository"] += "/" + nested
+		}
+		f.Location.Notes = notes
+		if f.Location.Path != "" {
+			f.Location.Path = h.Name + "/" + f.Location.Path
+		}
+	}
+	return err
+}
