@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/quellhq/quell/cmd/quell/internal/foreign"
 	"github.com/quellhq/quell/cmd/quell/internal/report"
 	"github.com/quellhq/quell/cmd/quell/internal/run"
 	"github.com/quellhq/quell/rules"
@@ -31,11 +33,13 @@ func decodePublic(s string) (ed25519.PublicKey, error) {
 
 func (a *app) check() *cobra.Command {
 	var rule, cookie string
-	c := &cobra.Command{Use: "check [REPORT…]", Short: "Ask whether credentials are alive: tokens on standard input, or those of JSON-lines reports",
+	c := &cobra.Command{Use: "check [REPORT…]", Short: "Ask whether credentials are alive: tokens on standard input, or those of reports, other scanners' included",
 		Long: `Ask whether credentials are alive.
 
 Without an argument, or with -, standard input is read: a JSON-lines report of
-quell scan, or one credential a line (a token, or NAME=VALUE for a cookie).
+quell scan, a report of gitleaks, betterleaks, TruffleHog, Kingfisher,
+detect-secrets, ggshield, GitHub's secret-scanning alerts or SARIF, or one
+credential a line (a token, or NAME=VALUE for a cookie).
 A secret is never taken from the command line, where other users could read it.`,
 		RunE: func(c *cobra.Command, args []string) error {
 			return a.runCheck(c.Context(), args, rule, cookie)
@@ -111,10 +115,41 @@ func (a *app) readCredentials(rt *run.Runtime, name, rule, cookie string) ([]rul
 		in = f
 	}
 	b := bufio.NewReaderSize(in, 64<<10)
-	if head, _ := b.Peek(1); bytes.Equal(head, []byte("{")) {
-		return a.fromReport(rt, name, b)
+	if foreign.IsJSON(b) {
+		if ownReport(b) {
+			return a.fromReport(rt, name, b)
+		}
+		if head, _ := b.Peek(64); bytes.Contains(head, []byte(`"events":`)) {
+			return a.fromDocument(rt, name, b)
+		}
+		return a.fromForeign(rt, name, b)
 	}
 	return fromTokens(rt, b, rule, cookie)
+}
+
+// ownReport reports whether a report is quell's own: its lines begin with their type.
+func ownReport(b *bufio.Reader) bool {
+	head, _ := b.Peek(64)
+	head = bytes.TrimSpace(head)
+	return bytes.HasPrefix(head, []byte(`{"type":"`))
+}
+
+// fromDocument reads quell's own report of format json.
+func (a *app) fromDocument(rt *run.Runtime, name string, r io.Reader) ([]rules.Credential, error) {
+	var doc struct {
+		Events []json.RawMessage `json:"events"`
+	}
+	if err := json.NewDecoder(r).Decode(&doc); err != nil {
+		return nil, fmt.Errorf("%s: not a whole report (quell: hint: make it again)", name)
+	}
+	var lines bytes.Buffer
+	for _, e := range doc.Events {
+		if err := json.Compact(&lines, e); err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+		lines.WriteByte('\n')
+	}
+	return a.fromReport(rt, name, &lines)
 }
 
 // maxReportLine is the longest line of a report: a credential with very many
@@ -161,9 +196,12 @@ func (a *app) fromReport(rt *run.Runtime, name string, r io.Reader) ([]rules.Cre
 }
 
 func fromTokens(rt *run.Runtime, r io.Reader, rule, cookie string) ([]rules.Credential, error) {
-	text, err := io.ReadAll(io.LimitReader(r, 16<<20))
+	text, err := io.ReadAll(io.LimitReader(r, maxImport+1))
 	if err != nil {
 		return nil, fmt.Errorf("standard input: %w", err)
+	}
+	if len(text) > maxImport {
+		return nil, errors.New("the list is larger than 1 GiB (quell: hint: divide it)")
 	}
 	var out []rules.Credential
 	engine := detect.New(rt.Rules)

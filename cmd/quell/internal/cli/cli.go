@@ -70,6 +70,7 @@ type app struct {
 	meter        *meter
 	fromEnv      map[string]bool // flags that the environment set
 	habit        habitFlags
+	unread       int  // entries of reports that were left out
 	translated   bool // the command is another scanner's
 	silent       bool // no meter, in a hook
 	sparePolicy  bool // go on without a policy that can't be read

@@ -17,7 +17,9 @@ import (
 func (a *app) plan() *cobra.Command {
 	var reason string
 	c := &cobra.Command{Use: "plan [REPORT…]", Short: "Write what would be done about the credentials of reports, and change nothing",
-		Long: `Write what would be done about the credentials of JSON-lines reports.
+		Long: `Write what would be done about the credentials of reports: quell's JSON lines, or
+those of gitleaks, betterleaks, TruffleHog, Kingfisher, detect-secrets, ggshield,
+GitHub's secret-scanning alerts and SARIF.
 
 The plan goes to --output (or standard output), sealed and signed, for quell
 apply; what it says is shown on standard error.`,
@@ -70,9 +72,15 @@ apply; what it says is shown on standard error.`,
 			if err != nil {
 				return err
 			}
+			var left error
+			if a.unread > 0 {
+				left = exit(exitIncomplete)
+			}
 			if file == nil {
-				_, err = a.out.Write(b)
-				return err
+				if _, err = a.out.Write(b); err != nil {
+					return err
+				}
+				return left
 			}
 			if _, err := file.Write(b); err != nil {
 				return fmt.Errorf("plan: %w", err)
@@ -81,7 +89,7 @@ apply; what it says is shown on standard error.`,
 				return fmt.Errorf("plan: %w", err)
 			}
 			a.say("%d of %s would be ended; apply within %s: quell apply %s", doable(p), report.Count(int64(len(p.Items)), "credential"), rt.Policy.MaxAge(), a.output)
-			return nil
+			return left
 		}}
 	c.Flags().StringVar(&reason, "break-glass", "", "kill without shown ownership or a sure verdict, for this `REASON`, which is recorded")
 	return c

@@ -89,6 +89,7 @@ func TestDependenciesRunOneWay(t *testing.T) {
 
 // Reveal is the only way out of a Secret: these files may take it.
 var mayReveal = []string{
+	"cmd/quell/internal/cli/import.go",       // compares with another scanner's value
 	"cmd/quell/internal/notify/notify.go",    // an address
 	"cmd/quell/internal/redact/redact.go",    // redacts
 	"cmd/quell/internal/run/own.go",          // knows the operator's own

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"cmp"
 	"encoding/json"
+	"fmt"
 	"net/url"
 	"path/filepath"
 	"slices"
@@ -109,20 +110,31 @@ func (s *sarif) Close() error {
 		}
 		notes = append(notes, object{"level": level, "message": object{"text": Clean(n.Message)}})
 	}
-	enc := json.NewEncoder(s.w)
-	enc.SetIndent("", " ")
-	if err := enc.Encode(object{
-		"$schema": "https://json.schemastore.org/sarif-2.1.0.json", "version": "2.1.0",
-		"runs": []object{{
+	// Code scanning takes at most so many results of a run; the runs of a file need
+	// categories of their own.
+	runs := []object{}
+	for i := 0; i == 0 || i < len(results); i += maxResults {
+		run := object{
 			"tool": object{"driver": object{"name": "quell", "version": s.version, "informationUri": "https://github.com/quellhq/quell", "rules": meta}},
 			// What was not read is a notification. An execution that is called a failure makes
 			// code scanning reject the file with all its results.
 			"invocations": []object{{"executionSuccessful": true, "toolExecutionNotifications": notes}},
 			"columnKind":  "utf16CodeUnits",
-			"results":     results,
-		}},
-	}); err != nil {
+			"results":     results[i:min(i+maxResults, len(results))],
+		}
+		if len(results) > maxResults {
+			run["automationDetails"] = object{"id": fmt.Sprintf("quell/part-%d/", i/maxResults+1)}
+		}
+		runs = append(runs, run)
+	}
+	enc := json.NewEncoder(s.w)
+	enc.SetIndent("", " ")
+	if err := enc.Encode(object{"$schema": "https://json.schemastore.org/sarif-2.1.0.json", "version": "2.1.0", "runs": runs}); err != nil {
 		return err
 	}
 	return s.w.Flush()
 }
+
+// maxResults is the most results of one run that GitHub's code scanning takes
+// (https://docs.github.com/code-security/code-scanning/troubleshooting-sarif-uploads/results-exceed-limit).
+const maxResults = 25_000

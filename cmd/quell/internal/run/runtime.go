@@ -266,6 +266,12 @@ func (r *Runtime) Notice(message string) {
 	r.notices = append(r.notices, report.Notice{Message: message})
 }
 
+// Unread adds a notice of something that was asked for and not read.
+func (r *Runtime) Unread(n report.Notice) {
+	n.Incomplete = true
+	r.notices = append(r.notices, n)
+}
+
 // TakeNotices returns the notices since the last call.
 func (r *Runtime) TakeNotices() []report.Notice {
 	out := r.notices

@@ -75,6 +75,11 @@ func (s *scan) broken() bool {
 
 func (s *scan) emitNotices() {
 	for _, n := range s.TakeNotices() {
+		if n.Incomplete {
+			s.mu.Lock()
+			s.out.Tally.Incomplete += int(max(n.Count, 1))
+			s.mu.Unlock()
+		}
 		s.emit(n)
 	}
 }

@@ -1,0 +1,67 @@
+package foreign
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// Each form as its scanner documents it.
+func TestReportsOfOtherScanners(t *testing.T) {
+	for name, c := range map[string]struct {
+		text string
+		want Entry
+	}{
+		"gitleaks":            {`[{"RuleID":"gitlab-pat","Description":"x","StartLine":3,"EndLine":3,"StartColumn":9,"EndColumn":34,"Match":"token: VALUE","Secret":"VALUE","File":"a/b.env","SymlinkFile":"","Commit":"abc","Entropy":4,"Author":"","Email":"","Date":"","Message":"","Tags":[],"Fingerprint":"a/b.env:gitlab-pat:3"}]`, Entry{Rule: "gitlab-pat", Values: []string{"VALUE"}, Context: "token: VALUE", Path: "a/b.env", Line: 3, Column: 9, Commit: "abc"}},
+		"TruffleHog":          {`{"SourceMetadata":{"Data":{"Git":{"commit":"abc","file":"a/b.env","email":"","repository":"","timestamp":"","line":3}}},"SourceID":1,"SourceType":16,"SourceName":"trufflehog - git","DetectorType":8,"DetectorName":"Github","DecoderName":"PLAIN","Verified":false,"Raw":"VALUE","RawV2":"","Redacted":"","ExtraData":null,"StructuredData":null}`, Entry{Rule: "Github", Values: []string{"VALUE"}, Path: "a/b.env", Line: 3, Commit: "abc"}},
+		"Kingfisher":          {`{"findings":[{"rule":{"name":"GitLab token","id":"kingfisher.gitlab.1"},"finding":{"snippet":"VALUE","fingerprint":"1","confidence":"medium","entropy":"4","validation":{"status":"Not Attempted","response":""},"language":"Shell","line":3,"column_start":9,"column_end":34,"path":"a/b.env","git_metadata":{"commit":{"id":"abc"}}}}],"metadata":{}}`, Entry{Rule: "kingfisher.gitlab.1", Values: []string{"VALUE"}, Path: "a/b.env", Line: 3, Column: 9, Commit: "abc"}},
+		"Kingfisher's lines":  {`{"rule":{"name":"GitLab token","id":"kingfisher.gitlab.1"},"finding":{"snippet":"VALUE","line":3,"path":"a/b.env"}}`, Entry{Rule: "kingfisher.gitlab.1", Values: []string{"VALUE"}, Path: "a/b.env", Line: 3}},
+		"detect-secrets":      {`{"version":"1.5.0","plugins_used":[],"filters_used":[],"results":{"a/b.env":[{"type":"Secret Keyword","filename":"a/b.env","hashed_secret":"da39a3ee5e6b4b0d3255bfef95601890afd80709","is_verified":false,"line_number":3}]},"generated_at":"2026-01-01T00:00:00Z"}`, Entry{Rule: "Secret Keyword", SHA1: "da39a3ee5e6b4b0d3255bfef95601890afd80709", Path: "a/b.env", Line: 3}},
+		"ggshield":            {`{"id":".","type":"path_scan","total_incidents":1,"total_occurrences":1,"entities_with_incidents":[{"mode":"FILE","filename":"a/b.env","incidents":[{"policy":"Secrets detection","occurrences":[{"match":"VALUE","type":"apikey","line_start":3,"line_end":3,"index_start":8,"index_end":33}],"type":"GitLab Token","validity":"no_checker"}]}],"secrets_engine_version":"2"}`, Entry{Rule: "GitLab Token", Values: []string{"VALUE"}, Context: "VALUE", Path: "a/b.env", Line: 3, Column: 9}},
+		"ggshield's git scan": {`{"id":"range","type":"commit_range","scans":[{"id":"abc","type":"commit","entities_with_incidents":[{"filename":"a/b.env","incidents":[{"occurrences":[{"match":"VALUE","line_start":3,"index_start":8}],"type":"GitLab Token"}]}]}]}`, Entry{Rule: "GitLab Token", Values: []string{"VALUE"}, Context: "VALUE", Path: "a/b.env", Line: 3, Column: 9}},
+		"SARIF":               {`{"version":"2.1.0","runs":[{"tool":{"driver":{"name":"x"}},"results":[{"ruleId":"gitlab-pat","message":{"text":"m"},"partialFingerprints":{"commitSha":"abc"},"locations":[{"physicalLocation":{"artifactLocation":{"uri":"a/b.env"},"region":{"startLine":3,"startColumn":9,"snippet":{"text":"VALUE"}}}}]}]}]}`, Entry{Rule: "gitlab-pat", Values: []string{"VALUE"}, Context: "VALUE", Path: "a/b.env", Line: 3, Column: 9, Commit: "abc"}},
+		"GitHub alerts":       {`[{"number":2,"created_at":"2020-11-06T18:48:51Z","html_url":"https://github.com/o/r/security/secret-scanning/2","state":"open","secret_type":"gitlab_access_token","secret":"VALUE","first_location_detected":{"path":"a/b.env","start_line":3,"start_column":9,"commit_sha":"abc"}}]`, Entry{Rule: "gitlab_access_token", Values: []string{"VALUE"}, Path: "a/b.env", Line: 3, Column: 9, Commit: "abc"}},
+	} {
+		scanner, got, err := Read([]byte(c.text))
+		if err != nil || len(got) != 1 || !strings.HasPrefix(name, scanner) || !equal(got[0], c.want) {
+			t.Errorf("%s: read as %s: %+v, %v", name, scanner, got, err)
+		}
+		if strings.HasPrefix(c.text, "{") && !strings.Contains(c.text, "results") {
+			// JSON lines of the same.
+			if _, got, err := Read([]byte("\xef\xbb\xbf" + c.text + "\n" + c.text + "\n")); err != nil || len(got) != 2 {
+				t.Errorf("%s as lines: %d, %v", name, len(got), err)
+			}
+		}
+	}
+}
+
+func equal(a, b Entry) bool {
+	return slices.Equal(a.Values, b.Values) && a.Rule == b.Rule && a.Context == b.Context && a.Path == b.Path && a.Line == b.Line && a.Column == b.Column && a.Commit == b.Commit && a.SHA1 == b.SHA1
+}
+
+func TestWhatIsNoReport(t *testing.T) {
+	for _, text := range []string{"", "{", "[1,2]", `{"a":1}`, `[[]]`, `"text"`, "null", `{"RuleID":"x","Secret":"y"}{`} {
+		if _, _, err := Read([]byte(text)); !errors.Is(err, ErrUnknown) {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+	if name, list, err := Read([]byte("[]")); err != nil || len(list) != 0 || name == "" {
+		t.Errorf("a scanner that found nothing: %v", err)
+	}
+	_, _, err := Read([]byte(`[{"RuleID":"x","Secret":["made-up-value"]}]`))
+	if err == nil || strings.Contains(err.Error(), "made-up-value") {
+		t.Errorf("an error prints a value: %v", err)
+	}
+}
+
+func FuzzRead(f *testing.F) {
+	f.Add([]byte(`[{"RuleID":"a","Secret":"b"}]`))
+	f.Add([]byte(`{"runs":[{"results":[{"locations":[{}]}]}]}`))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		name, _, err := Read(b)
+		if err == nil && name == "" {
+			t.Error("a report without a name")
+		}
+	})
+}
