@@ -11,7 +11,7 @@ import (
 	"github.com/quellhq/quell/rules"
 )
 
-// tokens makes values that were never issued.
+// tokens generates values that no issuer ever issued.
 type tokens struct{ r *rand.Rand }
 
 func (x tokens) of(n int) string {
@@ -36,8 +36,8 @@ func (x tokens) jwt(claims string) string {
 	return e.EncodeToString([]byte(`{"alg":"RS256","kid":"k"}`)) + "." + e.EncodeToString([]byte(claims)) + "." + e.EncodeToString([]byte(x.of(256)))
 }
 
-// TestAgentsFiles has the files in which agents and their tools keep sessions,
-// each in the form that its program writes.
+// TestAgentsFiles covers the files in which agents and their tools keep sessions, each in the
+// form that its program writes.
 func TestAgentsFiles(t *testing.T) {
 	e := New(builtin(t))
 	x := tokens{rand.New(rand.NewPCG(5, 6))}

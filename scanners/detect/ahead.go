@@ -11,41 +11,42 @@ import (
 	"github.com/quellhq/quell/scanners/cilog"
 )
 
-// ahead tells soon of most attempts that they fail. A name as "key" is a word of every text,
-// and so is a URL: that an assignment follows within a few words, or a "?" before the URL
-// ends, shows sooner in a table than in an automaton, which counts.
+// ahead rejects most attempts before the automaton runs. A literal such as "key" occurs in
+// every text, and so does a URL. A table checks faster than an automaton, which counts
+// repetitions, whether an assignment follows within a few words or a "?" precedes the URL's
+// end.
 type ahead struct {
-	// forms are what the literal may be, none of which begins another one. Without any,
-	// what it is made of is skipped as well.
+	// forms are the strings that the literal may be; none is a prefix of another one. If there
+	// are none, the bytes that literals consist of are skipped as well.
 	forms []form
 	*follow
 }
 
-// follow is what comes behind a literal.
+// follow describes what comes after a literal.
 type follow struct {
-	// skips are the bytes that can be of a match, and something else must follow; passes
-	// what must. Any other byte ends the attempt, and beyond ASCII nothing is told.
+	// skips are the bytes that may belong to a match before a required byte; passes are the
+	// required bytes. Any other byte ends the attempt. A byte beyond ASCII decides nothing.
 	skips, passes asciiSet
-	value         *assigned // nil: nothing is told of it
-	// told: an automaton goes at least as far as to the byte that ends the attempt here, or
-	// it ends where neither a line break nor a mask shows why; see broke.
+	value         *assigned // nil: no condition on it
+	// told is set where an automaton reads at least up to the byte that ends the attempt here,
+	// or stops where neither a line break nor a mask shows why; see broke.
 	told bool
 }
 
-// assigned is what follows an assignment's first byte: a value of some length, and, where
-// that is known, something behind it.
+// assigned is what follows an assignment's first byte: a value of a minimum length and, if
+// known, a byte after it.
 type assigned struct {
-	before, value, behind asciiSet // what each may be of
-	least                 int      // bytes of the value
-	ended                 bool     // what is behind it is known
+	before, value, behind asciiSet // the bytes that each may consist of
+	least                 int      // minimum length of the value in bytes
+	ended                 bool     // the byte after the value is known
 }
 
-// asciiSet is a set of bytes below 0x80, a bit for each.
+// asciiSet is a set of bytes below 0x80, one bit for each.
 type asciiSet [2]uint64
 
 func (s *asciiSet) has(c byte) bool { return c < utf8.RuneSelf && s[c>>6&1]>>(c&63)&1 != 0 }
 
-// add puts the class's bytes in.
+// add adds the bytes of the class.
 func (s *asciiSet) add(class *classSet) {
 	for c := range utf8.RuneSelf {
 		if class[c] == inside {
@@ -58,24 +59,25 @@ func (s *asciiSet) meets(o *asciiSet) bool { return s[0]&o[0]|s[1]&o[1] != 0 }
 
 func (s *asciiSet) size() int { return bits.OnesCount64(s[0]) + bits.OnesCount64(s[1]) }
 
-// form is a string with its letters in lower case: its first eight bytes with bit 0x20 set
-// and as far as the mask goes, and what is behind them.
+// form is a string with its letters in lower case: its first eight bytes, with bit 0x20 set in
+// those that the mask covers, and what follows the string.
 type form struct {
 	head, mask uint64
-	*follow    // nil: nothing is told of this one
+	*follow    // nil: no condition on what follows this one
 	rest       string
 	size       int
 }
 
-// farAhead is how far is looked behind the literal at most: farther on the automaton does.
+// farAhead is how many bytes after the literal are checked at most; the automaton checks the
+// rest.
 const farAhead = 64
 
-// mostForms is how many forms are compared.
+// mostForms is the largest number of forms that are compared.
 const mostForms = 8
 
-// aheadOf is nil where nothing is told of what follows a literal that begins with one of
-// the elements: where those behind it don't begin with what is passed over and then one of
-// some bytes that must be there.
+// aheadOf returns the condition on the text after a literal that begins with one of the
+// elements. It returns nil where the elements after the literal don't begin with bytes to skip
+// followed by a required byte of a known set.
 func aheadOf(elems []*syntax.Regexp, elem int) *ahead {
 	a := &ahead{}
 	var names []string
@@ -95,7 +97,7 @@ func aheadOf(elems []*syntax.Regexp, elem int) *ahead {
 	if known && len(names) <= mostForms && prefixFree(names) {
 		return a
 	}
-	// All that the literal is made of is skipped.
+	// All bytes that the literal consists of are skipped.
 	f := behind(elems[elem+1:])
 	all, ok := exact(elems[elem])
 	if f == nil || !ok {
@@ -112,8 +114,8 @@ func aheadOf(elems []*syntax.Regexp, elem int) *ahead {
 	return &ahead{follow: f}
 }
 
-// formsOf lists the strings that the elements begin with, as many elements as these can be
-// told of, and what follows them.
+// formsOf lists the strings that the elements begin with, over as many elements as can be
+// listed, and what follows these strings.
 func formsOf(elems []*syntax.Regexp) ([]string, *follow) {
 	for len(elems) > 0 && zeroWidth(elems[0]) {
 		elems = elems[1:]
@@ -133,7 +135,7 @@ func newForm(s string, f *follow) form {
 	return form{head: binary.LittleEndian.Uint64(b[:]) | fold8, mask: ^uint64(0) >> (64 - 8*n), follow: f, rest: s[n:], size: len(s)}
 }
 
-// prefixFree reports whether none of the strings is empty, or begins another one.
+// prefixFree reports whether none of the strings is empty or a prefix of another one.
 func prefixFree(list []string) bool {
 	for i, s := range list {
 		for k, o := range list {
@@ -145,10 +147,11 @@ func prefixFree(list []string) bool {
 	return true
 }
 
-// fewBytes is how many bytes may be those that must follow where nothing comes before them.
+// fewBytes is the largest number of required bytes that is useful where none are skipped before
+// them.
 const fewBytes = 24
 
-// behind tells of the elements' bytes.
+// behind returns the condition that the elements put on the bytes.
 func behind(elems []*syntax.Regexp) *follow {
 	a := &follow{}
 	passed, loop := 0, false
@@ -179,10 +182,10 @@ func behind(elems []*syntax.Regexp) *follow {
 	return nil
 }
 
-// leastValue is the shortest value that is looked for.
+// leastValue is the shortest value that is checked for.
 const leastValue = 4
 
-// valueOf is nil where the elements don't begin with what is passed over and then a value.
+// valueOf returns nil where the elements don't begin with bytes to skip and then a value.
 func valueOf(elems []*syntax.Regexp) *assigned {
 	v := &assigned{}
 	for i, e := range elems {
@@ -210,7 +213,7 @@ func valueOf(elems []*syntax.Regexp) *assigned {
 	return nil
 }
 
-// masks reports whether a mask's first byte is skipped.
+// masks reports whether the first byte of a mask is skipped.
 func (f *follow) masks() bool {
 	for _, m := range cilog.Masks {
 		if f.skips.has(m[0]) {
@@ -220,8 +223,8 @@ func (f *follow) masks() bool {
 	return f.skips.has('*')
 }
 
-// firstOf adds the bytes that a match of re can begin with, unless it may be empty: then
-// must is false. ok is false where that isn't told so easily.
+// firstOf adds the bytes that a match of re can begin with. must is false where the match may
+// be empty. ok is false where the bytes can't be derived from this kind of expression.
 func firstOf(re *syntax.Regexp, set *classSet) (must, ok bool) {
 	if s := single(re); s != nil {
 		set.join(s)
@@ -261,14 +264,14 @@ func firstOf(re *syntax.Regexp, set *classSet) (must, ok bool) {
 		return must, true
 	case syntax.OpEmptyMatch:
 		return false, true
-	case syntax.OpEndText: // where the text ends nothing is told
+	case syntax.OpEndText: // the end of the text gives no byte
 		return true, true
 	}
 	return false, false
 }
 
-// allOf adds all bytes that a match of re can hold, and reports false where that isn't told
-// so easily.
+// allOf adds all bytes that a match of re can contain. It reports false where they can't be
+// derived from this kind of expression.
 func allOf(re *syntax.Regexp, set *classSet) bool {
 	if s := single(re); s != nil {
 		set.join(s)
@@ -281,7 +284,7 @@ func allOf(re *syntax.Regexp, set *classSet) bool {
 			one.Rune = re.Rune[i : i+1]
 			if s := single(&one); s != nil {
 				set.join(s)
-			} // else beyond ASCII, where nothing is told
+			} // else beyond ASCII, which decides nothing
 		}
 		return true
 	case syntax.OpCapture, syntax.OpPlus, syntax.OpStar, syntax.OpQuest, syntax.OpRepeat, syntax.OpConcat, syntax.OpAlternate:
@@ -303,8 +306,9 @@ func (s *classSet) join(o *classSet) {
 	}
 }
 
-// may reports whether something that must follow a literal at b[pos] does, or may farther
-// on, and how far behind b[pos] it looked. If quiet, nobody asks why an attempt ends.
+// may reports whether a required byte follows a literal at b[pos], or may follow farther on,
+// and how many bytes after b[pos] it read. quiet means that the reason why an attempt ends is
+// not needed.
 func (a *ahead) may(b []byte, pos int, quiet bool) (ok bool, n int) {
 	from, f := pos, a.follow
 	if a.forms != nil {
@@ -337,10 +341,10 @@ func (a *ahead) may(b []byte, pos int, quiet bool) (ok bool, n int) {
 	return true, farAhead
 }
 
-// may reports whether a value stands at b[pos], behind what may stand before it, or may
-// farther on, and how far it looked.
+// may reports whether a value is at b[pos], after what may precede it, or may be farther on,
+// and how many bytes it read.
 func (v *assigned) may(b []byte, pos int) (ok bool, n int) {
-	size, before := 0, true // of the value until now; whether all of it may stand before one
+	size, before := 0, true // of the value so far; whether all of it may precede a value
 	for i, c := range b[pos:min(len(b), pos+farAhead)] {
 		switch {
 		case c >= utf8.RuneSelf:
@@ -361,7 +365,7 @@ func (v *assigned) may(b []byte, pos int) (ok bool, n int) {
 	return true, farAhead
 }
 
-// form is the one that stands at b[pos], if any.
+// form returns the form that is at b[pos], or nil.
 func (a *ahead) form(b []byte, pos int) *form {
 	if pos+8 > len(b) {
 		return nil

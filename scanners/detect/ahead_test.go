@@ -15,8 +15,8 @@ func TestAheadOnlyTellsWhatAutomatonsDo(t *testing.T) {
 	}
 }
 
-// What no built-in rule has: a byte of a value behind it, a short loop that takes what a mask
-// begins with, and a form that begins another one.
+// These expressions have what no built-in rule has: a required byte after a value, a short loop
+// that takes the first byte of a mask, and a form that is a prefix of another one.
 func TestAheadOfOtherExpressions(t *testing.T) {
 	for expr, random := range map[string]bool{
 		`(?i)token[ ]{0,3}=[a-z0-9]{8,20}[0-9]`:                     true,
@@ -37,8 +37,9 @@ func TestAheadOfOtherExpressions(t *testing.T) {
 	}
 }
 
-// checkAhead compares what is told ahead with what automatons do: where nothing follows a
-// literal that must, they find nothing either, and not because the text ends.
+// checkAhead compares ahead's answers with those of automatons: where ahead finds no required
+// byte after a literal, the automaton finds no match either, and the end of the text is not the
+// reason.
 func checkAhead(t *testing.T, e *Engine) (known, told, open, notes int) {
 	r := rand.New(rand.NewPCG(31, 32))
 	s := &scratch{quick: make([]quick, len(e.anchors))}

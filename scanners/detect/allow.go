@@ -8,14 +8,15 @@ import (
 	"github.com/zricethezav/gitleaks/v8/config"
 )
 
-// allowlist is gitleaks', with all its expressions in one program.
+// allowlist is one of gitleaks' allow-lists, with all its expressions in one program.
 type allowlist struct {
 	*config.Allowlist
-	prog func() *syntax.Prog // gives nil where it is too large for an automaton
+	prog func() *syntax.Prog // returns nil where it is too large for an automaton
 }
 
-// mostInsts bounds the programs that automatons are built of for allow-lists: a large one
-// has more states than the matches that are judged ever pay for.
+// mostInsts limits the size of the programs that automatons are built from for allow-lists. A
+// larger program has so many states that building them costs more than the few matches to
+// judge.
 const mostInsts = 400
 
 func allowlists(lists []*config.Allowlist) []*allowlist {
@@ -40,7 +41,7 @@ func allowlists(lists []*config.Allowlist) []*allowlist {
 	return out
 }
 
-// matches reports whether one of the list's expressions matches in target.
+// matches reports whether one of the list's expressions matches target.
 func (s *scratch) matches(a *allowlist, target string) bool {
 	if len(a.Regexes) == 0 || target == "" {
 		return false
@@ -63,8 +64,8 @@ func (s *scratch) matches(a *allowlist, target string) bool {
 	return a.RegexAllowed(target)
 }
 
-// allowed reports whether one of the lists lets a match go unreported. matches tells whether
-// an expression of the list matches in a text.
+// allowed reports whether one of the lists suppresses a match. matches reports whether an
+// expression of the list matches a text.
 func allowed(lists []*allowlist, matches func(*allowlist, string) bool, secret, match, line, path, commit string, paths bool) bool {
 	for _, a := range lists {
 		target := secret

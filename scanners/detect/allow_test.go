@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// An automaton of an allow-list's expressions says what they say.
+// An automaton of an allow-list's expressions gives the same result as the expressions.
 func TestAllowlistsByAutomaton(t *testing.T) {
 	e := New(builtin(t))
 	lists := e.allow

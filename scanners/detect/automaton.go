@@ -7,19 +7,19 @@ import (
 	"unicode/utf8"
 )
 
-// automaton decides whether a match of an anchor's rest may begin at a place.
-// It is a DFA over bytes, built while it runs, in which a rune beyond ASCII is one
-// byte. Where the expression tells such runes apart it says "may". One goroutine
-// uses it.
+// automaton decides whether a match of an anchor's rest may begin at a position. It is a DFA
+// over bytes, built while it runs, that treats a rune beyond ASCII as one byte. Where the
+// expression distinguishes such runes the automaton answers "may". An automaton belongs to one
+// goroutine.
 type automaton struct {
 	sample []byte  // one byte of each class
-	next   []int32 // by state and class: the next state's place here + first, or an outcome
+	next   []int32 // by state and class: the next state's index here + first, or an outcome
 	states []dstate
-	class  [256]uint8 // bytes that no instruction tells apart
+	class  [256]uint8 // class of each byte: no instruction distinguishes bytes of one class
 	prog   *syntax.Prog
 	runes  []beyond // by instruction
 	ids    map[string]int32
-	mark   []uint32 // by instruction: seen in generation gen
+	mark   []uint32 // by instruction: visited in generation gen
 	gen    uint32
 	stack  []uint32
 }
@@ -27,18 +27,18 @@ type automaton struct {
 type dstate struct {
 	insts []uint32
 	prev  prevByte
-	end   int32 // the outcome where the text ends here
+	end   int32 // the outcome where the text ends in this state
 }
 
 // Outcomes of a step. Zero is "not computed yet".
 const (
 	dead   = 1
-	maybe  = 2 // whether a rune beyond ASCII is taken is left to the expression
+	maybe  = 2 // the expression decides whether a rune beyond ASCII is taken
 	first  = 3
-	accept = 1 << 24 // beside an outcome: a match ends before the byte
+	accept = 1 << 24 // added to an outcome: a match ends before the byte
 )
 
-// prevByte is what assertions need to know of the byte before.
+// prevByte is what assertions need to know of the preceding byte.
 type prevByte byte
 
 const (
@@ -60,7 +60,8 @@ func classOf(b []byte, pos int) prevByte {
 	return afterOther
 }
 
-// maxStates bounds an automaton's memory. Beyond it the automaton begins anew.
+// maxStates limits an automaton's memory. At the limit the automaton drops all states and
+// starts again.
 const maxStates = 2000
 
 func newAutomaton(p *syntax.Prog) *automaton {
@@ -74,10 +75,10 @@ func newAutomaton(p *syntax.Prog) *automaton {
 	return a
 }
 
-// classes numbers the bytes so that two of one number take the same way from
-// every state.
+// classes numbers the bytes so that two bytes with one number lead to the same state from every
+// state.
 func (a *automaton) classes() {
-	group := func(c int) uint8 { // what assertions and the end of ASCII tell apart
+	group := func(c int) uint8 { // what assertions and the end of ASCII distinguish
 		switch {
 		case c == '\n':
 			return 1
@@ -139,8 +140,8 @@ func (a *automaton) classes() {
 	}
 }
 
-// compact renumbers the classes without gaps: a split that took all of a class
-// leaves one behind. It returns how many there are.
+// compact renumbers the classes without gaps; a split that took all of a class leaves a gap. It
+// returns the number of classes.
 func compact(class *[256]int) int {
 	to := map[int]int{}
 	for c, old := range class {
@@ -176,19 +177,19 @@ func (a *automaton) state(insts []uint32, prev prevByte) int32 {
 	return id
 }
 
-// How an attempt to match at a place ended.
+// attempt describes how an attempt to match at a position ended.
 type attempt struct {
 	may bool // a match may begin here
-	// end is where the longest match ends, and stop the byte at which all was
-	// clear: what came before it could have been a match's beginning. end is
-	// negative where it isn't known.
+	// end is where the longest match ends. stop is the byte at which the outcome was decided:
+	// the bytes before it could have begun a match. end is negative where it isn't known.
 	end, stop int
 }
 
-// longestLook bounds how far behind a first match a longer one is looked for.
+// longestLook limits how many bytes after a first match the automaton searches for a longer
+// one.
 const longestLook = 1024
 
-// try runs from b[pos] on, where the byte before is of class prev.
+// try runs from b[pos] on; the preceding byte is of class prev.
 func (a *automaton) try(b []byte, pos int, prev prevByte) attempt {
 	n := int32(len(a.sample))
 	row := int32(prev) * n
@@ -200,7 +201,7 @@ func (a *automaton) try(b []byte, pos int, prev prevByte) attempt {
 		}
 		k := row + int32(a.class[c])
 		t := a.next[k]
-		if uint32(t-first) < accept-first { // the most there is
+		if uint32(t-first) < accept-first { // the most common case
 			row = t - first
 			i += size - 1
 			continue
@@ -245,9 +246,9 @@ func (a *automaton) try(b []byte, pos int, prev prevByte) attempt {
 	return attempt{may: end >= 0, end: end, stop: len(b)}
 }
 
-// grams lists the folded grams with which a match can begin: by the byte before,
-// which assertions see. It gives up, with ok false, beyond limit, and where a
-// match can be shorter or hold a rune beyond ASCII so early.
+// grams lists the folded grams that a match can begin with, given the preceding byte, which
+// assertions depend on. ok is false where there are more than limit, where a match can be
+// shorter than a gram, and where its first four bytes can be a rune beyond ASCII.
 func (a *automaton) grams(prev prevByte, limit int) (out map[uint32]struct{}, ok bool) {
 	out = map[uint32]struct{}{}
 	var walk func(s int32, depth int, g uint32) bool
@@ -280,8 +281,8 @@ func (a *automaton) grams(prev prevByte, limit int) (out map[uint32]struct{}, ok
 	return out, ok
 }
 
-// closure follows what takes no byte from a state, with c (or -1, the text's
-// end) to come: assertions look at both sides.
+// closure follows the instructions that take no byte from a state. c is the next byte, or -1 at
+// the end of the text: assertions depend on both sides.
 func (a *automaton) closure(s int32, c int) (runes []uint32, matched bool) {
 	var flags syntax.EmptyOp
 	prev := a.states[s].prev
@@ -369,17 +370,17 @@ func (a *automaton) step(s int32, c int) int32 {
 	return a.state(next, prev)*int32(len(a.sample)) + first | flag
 }
 
-// beyond says which runes beyond ASCII something takes.
+// beyond describes which runes beyond ASCII an instruction takes.
 type beyond uint8
 
 const (
 	noRunes  beyond = iota
-	folds           // of those that fold into ASCII one or both, or none
+	folds           // one or both of those that fold into ASCII, or none
 	allRunes        // all, with or without those that fold
 	someRunes
 )
 
-// beyondASCII tells it of a class's pairs of runes, of a lone rune, and of any rune.
+// beyondASCII determines it for a class's pairs of runes, for a single rune, and for any rune.
 func beyondASCII(op syntax.InstOp, runes []rune, flags syntax.Flags) beyond {
 	switch {
 	case op == syntax.InstRuneAny || op == syntax.InstRuneAnyNotNL:
@@ -411,8 +412,8 @@ func beyondASCII(op syntax.InstOp, runes []rune, flags syntax.Flags) beyond {
 
 func foldsToASCII(r rune) bool { return r == longS || r == kelvin }
 
-// The first bytes of ſ and of the Kelvin sign in UTF-8, and a byte that stands for
-// all other runes beyond ASCII.
+// The first bytes of ſ and of the Kelvin sign in UTF-8, and a byte that represents all other
+// runes beyond ASCII.
 const longSFirst, kelvinFirst, plain = 0xc5, 0xe2, 0xff
 
 func foldFirst(c byte) bool { return c == longSFirst || c == kelvinFirst }

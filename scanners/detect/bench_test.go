@@ -13,8 +13,8 @@ import (
 	"github.com/quellhq/quell/scanners"
 )
 
-// corpus is real text that every machine with Go has: the standard library's
-// sources, or the files below QUELL_CORPUS.
+// corpus is real text that is present on every machine with Go: the standard library's sources,
+// or the files in the directory QUELL_CORPUS.
 func corpus(tb testing.TB, limit int) []byte {
 	tb.Helper()
 	dir := os.Getenv("QUELL_CORPUS")
@@ -56,7 +56,7 @@ func BenchmarkDetect(b *testing.B) {
 	}
 }
 
-// The engine alone, with gitleaks' rules: raw matches, no views, no decoding, no
+// This measures the engine alone with gitleaks' rules: raw matches, without views, decoding and
 // judgement.
 func BenchmarkFind(b *testing.B) {
 	e := New(theirs(b))

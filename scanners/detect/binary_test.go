@@ -9,7 +9,7 @@ import (
 	"github.com/quellhq/quell/scanners"
 )
 
-// What is quick on programs finds what the plain way finds.
+// The fast paths for binary data find what the general path finds.
 func TestQuickWaysEqualPlainOnes(t *testing.T) {
 	d := rand.New(rand.NewPCG(3, 9))
 	for range 20000 {
@@ -61,7 +61,7 @@ func TestQuickWaysEqualPlainOnes(t *testing.T) {
 	}
 }
 
-// Programs hold long rows of bytes that continue no rune.
+// Programs contain long rows of UTF-8 continuation bytes that belong to no rune.
 func TestRowsOfContinuationBytes(t *testing.T) {
 	e := New(builtin(t))
 	for _, n := range []int{0, 1, 2, 3, 4, 5, 50, 200, 5000} {

@@ -14,17 +14,16 @@ import (
 	"time"
 )
 
-// The blind set: credentials and look-alikes written from the formats' published
-// descriptions alone, before their author had read the detector, and committed
-// before it was first run against them. blind_run_test.go measures it and says
-// what was changed here since, and why.
+// The blind set has credentials and look-alikes written only from the formats' published
+// descriptions, before their author had read the detector, and committed before the first run.
+// blind_run_test.go measures the set and lists the corrections made here since, with reasons.
 
-// A blindText is one text as it leaks, with what is to be found in it.
+// A blindText is one text as it leaks, with the values to find in it.
 type blindText struct {
 	name string // family/carrier
 	text string
-	want []string // values that the issuer accepts, exactly; none for a look-alike
-	low  bool     // the policy calls it low: nothing but a generic name, no host
+	want []string // values that the issuer accepts, exactly; empty for a look-alike
+	low  bool     // the policy gives it low confidence: only a generic name, no host
 }
 
 type dice struct{ *rand.Rand }
@@ -101,15 +100,15 @@ func (d dice) github(prefix string) string {
 	return prefix + body + sum
 }
 
-// A blindFamily makes the cookies of one product; the first is the credential
-// unless more are wanted.
+// A blindFamily makes the cookies of one product. The first cookie is the credential unless
+// wanted lists more.
 type blindFamily struct {
 	id     string
 	low    bool
 	host   string
 	cookie func(d dice) (name, value string)
-	beside func(d dice) string         // further cookies of the same product, not credentials
-	inside func(value string) []string // what the issuer accepts, where it isn't the cookie
+	beside func(d dice) string         // other cookies of the same product, not credentials
+	inside func(value string) []string // what the issuer accepts, where it differs from the cookie
 }
 
 func blindFamilies() []blindFamily {
@@ -352,8 +351,8 @@ func blindFamilies() []blindFamily {
 	return fs
 }
 
-// A blindCarrier writes name=value as it stands in one kind of place. beside is
-// another pair of the same jar, or empty.
+// A blindCarrier writes name=value in one kind of text. beside is another pair of the same jar,
+// or empty.
 type blindCarrier struct {
 	id    string
 	write func(d dice, host, name, value, beside string) string
@@ -539,16 +538,16 @@ func blindCarriers() []blindCarrier {
 	}
 }
 
-// fits says where a value can't stand by the format's own rules.
+// fits reports whether the format's own rules allow the value in this carrier.
 func (c blindCarrier) fits(f blindFamily, value string) bool {
 	switch c.id {
-	case "go-map", "curl-h2h3", "curl-http2": // these print what would end them
+	case "go-map", "curl-h2h3", "curl-http2": // these print the characters that would end the value
 		return !strings.ContainsAny(value, "[] ")
 	}
 	return true
 }
 
-// lone says that a carrier holds one cookie, nothing of its neighbours.
+// lone reports whether a carrier holds one cookie and none of its neighbours.
 func (c blindCarrier) lone(text, beside string) bool {
 	return beside != "" && !strings.Contains(text, beside)
 }
@@ -557,7 +556,7 @@ func blindCookies() []blindText {
 	d := dice{rand.New(rand.NewPCG(20261125, 4))}
 	fs, cs := blindFamilies(), blindCarriers()
 	var out []blindText
-	// Every family in six carriers; strides that are coprime spread them evenly.
+	// Every family appears in six carriers; coprime strides distribute them evenly.
 	for i, f := range fs {
 		for k := range 6 {
 			c := cs[(i*7+k*11)%len(cs)]
@@ -575,7 +574,7 @@ func blindCookies() []blindText {
 			}
 			text := c.write(d, host, name, value, beside)
 			if c.lone(text, beside) && f.id == "twitter" && !strings.Contains(text, host) {
-				continue // forty hex digits and nothing that names X
+				continue // forty hex digits and no name of X
 			}
 			want := []string{value}
 			if f.inside != nil {
@@ -587,7 +586,7 @@ func blindCookies() []blindText {
 	return out
 }
 
-// blindTokens are bearer values and what stands in files of their own.
+// blindTokens are bearer values and credentials that have files of their own.
 func blindTokens() []blindText {
 	d := dice{rand.New(rand.NewPCG(20261125, 5))}
 	type obj = map[string]any
@@ -722,7 +721,7 @@ func blindTokens() []blindText {
 	return out
 }
 
-// blindLookalikes are generated over the families of noise.
+// blindLookalikes are generated over the families of look-alikes.
 func blindLookalikes() []blindText {
 	d := dice{rand.New(rand.NewPCG(20261125, 6))}
 	var out []blindText
@@ -767,7 +766,7 @@ func blindLookalikes() []blindText {
 		add("linkedin-csrf", "Cookie: JSESSIONID=\"ajax:"+d.from(blindDigits, 19)+"\"; lang=v=2\n")
 	}
 
-	// What says that there is nothing: marks of a logout, masks, things to fill in.
+	// Values that mean "no session": logout marks, masks, placeholders.
 	sessions := []string{"session", "connect.sid", "sessionid", "PHPSESSID", "SMSESSION", "rememberMe", "user_session", "_gitlab_session", "laravel_session", "authjs.session-token"}
 	nothing := []string{"deleted", "deleteMe", "EXPIRED", "LOGGEDOFF", "null", "undefined", "0", "***", "<masked>", "<redacted>", "[MASKED]", "[REDACTED]", "[Filtered]", "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx",
 		"${SESSION_COOKIE}", "$SESSION", "{{session_cookie}}", "%(session)s", "<your-session-cookie>", "$(cat cookie.txt)", "YOUR_SESSION_COOKIE_HERE", "00000000000000000000000000000000", "0123456789abcdef0123456789abcdef", "deadbeefdeadbeefdeadbeefdeadbeef", "process.env.SESSION_COOKIE"}
@@ -786,7 +785,7 @@ func blindLookalikes() []blindText {
 		add("bearer-python/"+b, "headers = {'Authorization': 'Bearer "+b+"'}\n")
 	}
 
-	// Tokens that stand in standards and tutorials.
+	// Tokens printed in standards and tutorials.
 	join := func(p ...string) string { return strings.Join(p, ".") }
 	e := base64.RawURLEncoding
 	enc := func(s string) string { return e.EncodeToString([]byte(s)) }
@@ -806,7 +805,7 @@ func blindLookalikes() []blindText {
 		add("jwt-header-only", enc(`{"alg":"RS256","typ":"JWT"}`)+"\n")
 	}
 
-	// Hashes and numbers of things.
+	// Hashes and identifiers.
 	for range 12 {
 		add("git", "commit "+d.hex(40)+"\nAuthor: A <a@acme-corp.io>\n")
 		add("checkout", "HEAD is now at "+d.hex(7)+" Merge "+d.hex(40)+" into "+d.hex(40)+"\n")
@@ -827,7 +826,7 @@ func blindLookalikes() []blindText {
 		add("client-id", "client_id="+d.uuid()+"\n")
 		add("websocket", "Sec-WebSocket-Key: "+d.b64(16)+"\nSec-WebSocket-Accept: "+d.b64(20)+"\n")
 	}
-	// Code that speaks of tokens.
+	// Source code that mentions tokens.
 	for i, line := range []string{
 		"token = getAccessTokenFromStorage()", "sessionId: req.session.id,", "const accessToken = await refreshAccessToken(user);", "access_token = os.environ['ACCESS_TOKEN']",
 		"csrfToken: document.querySelector('meta[name=csrf]').content", "if (cookie.name === 'session_token') {", "session_token: string;", "refresh_token = models.CharField(max_length=255)",

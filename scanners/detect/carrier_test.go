@@ -10,7 +10,7 @@ import (
 	"github.com/quellhq/quell/rules"
 )
 
-// carriers are the places in which a cookie leaks: NAME and VALUE stand for one.
+// cookieCarriers are the texts in which a cookie leaks; NAME and VALUE are placeholders.
 var cookieCarriers = map[string]string{
 	"request header":          "Cookie: theme=dark; NAME=VALUE; lang=en\n",
 	"lower case":              "cookie: NAME=VALUE\n",
@@ -86,7 +86,7 @@ func TestCookiesAreFoundInEveryCarrier(t *testing.T) {
 		for name, shape := range cookieCarriers {
 			text := strings.NewReplacer("NAME", c.name, "VALUE", value).Replace(shape)
 			if c.rule == "laravel-session" && name == "percent-encoded" {
-				continue // what is encoded twice is decoded, and no longer as it was sent
+				continue // a doubly encoded value is decoded and differs from the value as sent
 			}
 			var got []string
 			for _, f := range seen(t, e, text, 0, -1) {
@@ -101,7 +101,7 @@ func TestCookiesAreFoundInEveryCarrier(t *testing.T) {
 	t.Logf("%d carriers, %d missed", 3*len(cookieCarriers), missed)
 }
 
-// bearerCarriers are the places in which a bearer token leaks.
+// bearerCarriers are the texts in which a bearer token leaks.
 var bearerCarriers = map[string]string{
 	"header":                 "Authorization: Bearer VALUE\n",
 	"lower case":             "authorization: bearer VALUE\n",

@@ -12,16 +12,16 @@ import (
 	"unicode/utf8"
 )
 
-// laterCost is how much rarer an inner literal must be than the first one: its
-// automaton says less, since it sees only the rest of a match.
+// laterCost is how many times rarer an inner literal must be than the first one to be chosen:
+// its automaton rejects less, because it sees only the rest of a match.
 const laterCost = 64
 
-// maxGrams bounds what a short literal is expanded to.
+// maxGrams limits how many grams a short literal is expanded to.
 const maxGrams = 8192
 
-// cheapest gives the grams of the literals that occur least, with how often
-// that is expected per byte. Short literals are completed by what may follow
-// them, or by the byte before, which is none of a word.
+// cheapest returns the grams of the literals that occur least, and how often per byte they are
+// expected. Short literals are extended by what may follow them, or by the preceding byte,
+// which is not part of a word.
 func cheapest(lits []string, rest *syntax.Prog, wordBefore bool) ([]placedGram, float64) {
 	var short, long []string
 	for _, l := range lits {
@@ -90,13 +90,13 @@ func cheapest(lits []string, rest *syntax.Prog, wordBefore bool) ([]placedGram, 
 	return behind, total
 }
 
-// cover gives grams that occur little and of which each literal has one: the one that
-// costs least for each literal that it adds, until none is left.
+// cover returns rare grams such that each literal contains one of them: in each round the gram
+// with the lowest cost for each literal that it adds, until no literal is left.
 func cover(lits []string) ([]placedGram, float64) {
 	var out []placedGram
 	left := slices.Clone(lits)
 	for len(left) > 0 {
-		has := map[placedGram]int{} // how many of those left
+		has := map[placedGram]int{} // how many of those left contain it
 		for _, l := range left {
 			for off := 0; off+gramLen <= len(l); off++ {
 				has[placedGram{gramOf(l[off:]), int16(off)}]++
@@ -122,17 +122,17 @@ func (g placedGram) compare(o placedGram) int {
 	return cmp.Or(cmp.Compare(g.off, o.off), cmp.Compare(g.gram, o.gram))
 }
 
-// rarity is -log2 of how often a byte occurs in CI logs and Go sources, with
-// bit 0x20 set, for 0x20-0x3f and 0x60-0x7f.
+// rarity is -log2 of how often a byte occurs in CI logs and Go sources, with bit 0x20 set, for
+// 0x20-0x3f and 0x60-0x7f.
 const rarity = "" +
 	"\x03\x0a\x08\x09\x0b\x09\x0b\x0a\x08\x06\x06\x0b\x07\x05\x05\x05\x05\x05\x05\x06\x06\x06\x06\x07\x06\x07\x06\x08\x0b\x09\x0a\x0c" +
 	"\x0a\x05\x06\x05\x06\x04\x07\x06\x06\x05\x08\x07\x06\x06\x05\x05\x06\x0a\x05\x05\x05\x06\x07\x08\x07\x08\x08\x07\x09\x08\x0c\x08"
 
-// oneByte is how often a gram of one byte is expected at least.
+// oneByte is the lowest frequency that is assumed for a gram of one byte.
 const oneByte = 1.0 / 512
 
-// The commonest grams and triples in the texts of the Go distribution: their bytes, and
-// -log2 of how often each occurs per byte, in eighths. letters_gen.go makes them.
+// The most common grams and triples in the texts of the Go distribution: their bytes, and -log2
+// of how often each occurs per byte, in eighths. letters_gen.go generates them.
 //
 //go:embed common.grams
 var commonGrams []byte
@@ -140,8 +140,8 @@ var commonGrams []byte
 //go:embed common.triples
 var commonTriples []byte
 
-// common reads one of the two: how often each occurs, and how often what is in neither does
-// at most.
+// common reads one of the two lists: often gives the frequency of each entry, rest the highest
+// frequency of what is in neither list.
 func common(list []byte, size int) (often map[uint32]float64, rest float64) {
 	often = map[uint32]float64{}
 	for x := range slices.Chunk(list, size+1) {
@@ -153,7 +153,7 @@ func common(list []byte, size int) (often map[uint32]float64, rest float64) {
 	return often, rest
 }
 
-// texts is how often grams and triples occur in texts.
+// texts is how often grams and triples occur in text.
 type texts struct {
 	grams, triples map[uint32]float64
 	rarest, fewest float64
@@ -165,12 +165,13 @@ var inTexts = sync.OnceValue(func() (t texts) {
 	return t
 })
 
-// tripleCost is what it costs that a gram's first or last three bytes occur, by what it
-// costs that all of it does: a look at the bitmap, at every second place, by an attempt.
+// tripleCost is the cost of an occurrence of a gram's first or last three bytes (one lookup in
+// the bitmap, at every second position), relative to the cost of an occurrence of the whole
+// gram (one attempt).
 const tripleCost = 1.0 / 24
 
-// costs is what it costs for each byte of text to look for grams: how often they are
-// expected, collisions in the bitmap included, and their triples, each of them once.
+// costs is what it costs per byte of text to search for grams: their expected frequency,
+// including collisions in the bitmap, and that of their triples, each counted once.
 func costs(grams []placedGram) float64 {
 	t := inTexts()
 	total := 0.0
@@ -202,7 +203,7 @@ func costs(grams []placedGram) float64 {
 	return total
 }
 
-// estimate is a guess by which letters follow each other.
+// estimate estimates a gram's frequency from how often its letters follow each other.
 func estimate(g uint32) float64 {
 	n := 0.0
 	before := byte(0)

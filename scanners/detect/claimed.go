@@ -10,7 +10,7 @@ import (
 	"github.com/quellhq/quell/rules"
 )
 
-// claimed is what the text around a match says about it.
+// claimed returns what the text around a match says about it, which is untrusted.
 func (m *raw) claimed() rules.Claims {
 	if m.text == nil {
 		return m.said
@@ -39,15 +39,15 @@ func (m *raw) claimed() rules.Claims {
 	return c
 }
 
-// maxClaims bounds the hosts of one finding.
+// maxClaims is the largest number of hosts of one finding.
 const maxClaims = 16
 
-// serverREs are the expressions of servers, by the provider's id.
+// serverREs caches the expressions for servers, by provider id.
 var serverREs sync.Map
 
-// servers lists hosts that a text names as servers of a provider's product: in a
-// variable or option that says so, or by a name that contains the product's.
-// Hosts of the provider itself are left out.
+// servers lists hosts that a text names as servers of a provider's product: in a variable or
+// option for a server's address, or by a name that contains the product's. Hosts of the
+// provider itself are left out.
 func servers(p *rules.Provider, text []byte) []string {
 	re, ok := serverREs.Load(p.ID)
 	if !ok {

@@ -6,22 +6,22 @@ import (
 	"github.com/quellhq/quell/scanners/cilog"
 )
 
-// clean makes the text that a reader of a log sees: without terminal control
-// sequences, byte-order marks and what CI systems and container runtimes put
-// before each line, and with the lines joined that those say belong together.
-// It reports false where that is the text itself.
+// clean makes the text that a reader of a log sees. It removes terminal control sequences,
+// byte-order marks and the prefixes that CI systems and container runtimes put before each
+// line, and joins lines that are marked as parts of one. It reports false where nothing
+// changed.
 //
-// What a line's prefix is must show in the line or next to it (scanners/cilog): a chunk may
-// begin anywhere. Overwritten text stays, in order; what backspaces took away stays
-// in the raw text, which is searched around every cut.
+// A chunk may begin anywhere, so the prefix must be recognisable from the line itself or its
+// neighbour (scanners/cilog). Overwritten text stays, in order. Text that backspaces deleted
+// stays in the raw text, which is searched around every cut.
 func (t *text) clean(p *text) bool {
 	b := p.data
 	t.reset(p)
 	marks := marker{b: b, list: p.seen.marks}
 	stamps, pipes := p.seen.stamps, p.seen.pipes
-	from := 0 // what is not copied yet
+	from := 0 // start of what is not copied yet
 	glue := false
-	var service []byte // the line before's
+	var service []byte // the service of the preceding line
 	skip := func(i, n int) {
 		t.copy(from, i)
 		from = max(from, i+n)
@@ -34,7 +34,7 @@ func (t *text) clean(p *text) bool {
 			for len(stamps) > 0 && int(stamps[0]) < i {
 				stamps = stamps[1:]
 			}
-			// Most lines have nothing to remove, and none that has stands before one of these.
+			// Most lines have nothing to remove: what is removed begins at one of these marks.
 			until := marks.next(max(i, from))
 			if len(pipes) > 0 {
 				until = min(until, int(pipes[0]))
@@ -116,7 +116,7 @@ func (t *text) clean(p *text) bool {
 	return true
 }
 
-// unbreak takes a line break away, at the end of what was copied.
+// unbreak removes a line break at the end of the copied text.
 func (t *text) unbreak() {
 	for _, c := range []byte("\n\r") {
 		if n := len(t.data); n > 0 && t.data[n-1] == c {
@@ -128,22 +128,23 @@ func (t *text) unbreak() {
 
 const esc = 0x1b
 
-// minPayload is the shortest control string that is searched itself: a link's
-// address may hold a token.
+// minPayload is the shortest control string that is itself searched: a link's address may
+// contain a token.
 const minPayload = 24
 
 var bom = []byte("\xef\xbb\xbf")
 
-// marker goes through the places at which something to remove may begin.
+// marker iterates over the positions at which something to remove may begin.
 type marker struct {
 	b    []byte
 	list []uint32
-	// How far there is no end of a control string, and of a note: a text of
-	// their beginnings alone is then looked through once, and not once for each.
+	// Up to these positions there is no end of a control string (noString) and of a note
+	// (noNote). A text with many beginnings and no end is then searched once, not once for each
+	// beginning.
 	noString, noNote int
 }
 
-// index finds what ends a string that begins at i, up to maxControl behind it.
+// index finds the end of a string that begins at i, at most maxControl bytes after it.
 func (m *marker) index(i int, none *int, find func([]byte) int) int {
 	from, to := max(i, *none), min(len(m.b), i+maxControl)
 	if from >= to {
@@ -158,7 +159,7 @@ func (m *marker) index(i int, none *int, find func([]byte) int) int {
 
 func noteEnd(b []byte) int { return bytes.Index(b, []byte("[0m")) }
 
-// stringEnd is BEL, or ESC and a backslash.
+// stringEnd finds BEL, or ESC and a backslash.
 func stringEnd(b []byte) int {
 	end := bytes.IndexByte(b, 0x07)
 	if end >= 0 {
@@ -170,7 +171,7 @@ func stringEnd(b []byte) int {
 	return end
 }
 
-// next is the first place from i on at which something to remove may begin.
+// next is the first position from i on at which something to remove may begin.
 func (m *marker) next(i int) int {
 	for len(m.list) > 0 && int(m.list[0]) < i {
 		m.list = m.list[1:]
@@ -181,7 +182,7 @@ func (m *marker) next(i int) int {
 	return int(m.list[0])
 }
 
-// len is how much of what begins at i is to be removed, or 0.
+// len is how many bytes of what begins at i are to be removed, or 0.
 func (m *marker) len(i int) int {
 	b := m.b[i:]
 	switch b[0] {
@@ -204,8 +205,8 @@ func (m *marker) len(i int) int {
 	return 0
 }
 
-// binary reports whether what stands around i is no terminal's: programs and databases have
-// the bytes of backspaces and escapes too, and strings beside them.
+// binary reports whether the text around i is not terminal output. Programs and databases also
+// contain the bytes of backspaces and escapes, with strings next to them.
 func (m *marker) binary(i int) bool {
 	const around = 8
 	for _, c := range m.b[max(0, i-around):min(len(m.b), i+around)] {
@@ -216,13 +217,13 @@ func (m *marker) binary(i int) bool {
 	return false
 }
 
-// maxControl bounds a control string (OSC, DCS, APC, a Jenkins note): beyond
-// it the ESC was no introducer.
+// maxControl limits the length of a control string (OSC, DCS, APC, a Jenkins note); without an
+// end within it the ESC introduced no string.
 const maxControl = 16 << 10
 
-// control is the length of the sequence that begins b, by ECMA-48: CSI with
-// its parameters, control strings up to BEL or ST, else ESC and one byte.
-// Jenkins wraps its console notes in two CSI sequences with a payload between.
+// control is the length of the sequence that b begins with, by ECMA-48: CSI with its
+// parameters, control strings up to BEL or ST, else ESC and one byte. Jenkins wraps its console
+// notes in two CSI sequences with a payload between them.
 func (m *marker) control(at int) int {
 	b := m.b[at:]
 	if len(b) < 2 {
@@ -260,8 +261,8 @@ func (m *marker) control(at int) int {
 	return 1
 }
 
-// bareControl is the length of a colour whose ESC was lost on the way to the
-// log, and of a Jenkins note in the same state.
+// bareControl is the length of a colour sequence, or of a Jenkins note, that lost its ESC on
+// the way to the log.
 func (m *marker) bareControl(at int) int {
 	b := m.b[at:]
 	if bytes.HasPrefix(b, []byte("[8mha:")) {

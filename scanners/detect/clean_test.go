@@ -2,19 +2,20 @@ package detect
 
 import "testing"
 
-// Lines that nothing marks are passed over, and count all the same.
+// Lines without marks are skipped, and still counted.
 func TestLinesBetweenMarksCount(t *testing.T) {
 	const cri = "2024-01-01T00:00:00.000000001Z stdout "
 	for line, want := range map[string]string{
-		// A name beside the same one is a prefix; farther off it is text.
+		// A name that the next line repeats is a prefix; a name that recurs farther away is
+		// text.
 		"web-1  | a\nweb-1  | b\nplain\n":           "a\nb\nplain\n",
 		"web-1  | a\nplain\nweb-1  | b\nplain\n":    "web-1  | a\nplain\nweb-1  | b\nplain\n",
 		"[alpha] a\nplain\nplain\n[alpha] b\nend\n": "[alpha] a\nplain\nplain\n[alpha] b\nend\n",
 		"plain\nplain\n[alpha] a\n[alpha] b\nend":   "plain\nplain\na\nb\nend",
-		// What a line says goes on in the next one, whatever that begins with.
+		// A marked line continues in the next line, whatever that begins with.
 		cri + "P abc\ndef\nghi\n":                 "abcdef\nghi\n",
 		"plain\n" + cri + "P abc\n" + cri + "F d": "plain\nabcd",
-		// Marks behind lines without any, and at the text's ends.
+		// Marks after lines without any, and at both ends of the text.
 		"plain\nplain\n\x1b[31mred\x1b[0m\nplain\n": "plain\nplain\nred\nplain\n",
 		"\x1b[1mplain\nplain":                       "plain\nplain",
 		"plain\nplain\x1b[0m":                       "plain\nplain",

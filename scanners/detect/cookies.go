@@ -7,36 +7,36 @@ import (
 	"github.com/quellhq/quell/rules"
 )
 
-// maxCookies is how far a header is read: browsers send 4 KiB a cookie at most
-// (RFC 6265, 6.1), servers seldom take more than 8 KiB of them all. It may not be
-// more than slack, or a chunk's cut would decide what is found.
+// maxCookies is how many bytes of a header are read: browsers send at most 4 KiB per cookie
+// (RFC 6265, 6.1), and servers rarely accept more than 8 KiB in total. It must not exceed
+// slack, or the cut of a chunk would decide what is found.
 const maxCookies = slack
 
-// maxName is the longest name of a cookie that is looked at.
+// maxName is the longest cookie name that is checked.
 const maxName = 128
 
-// maxAttributes is how far a cookie's own attributes are looked for.
+// maxAttributes is how far the search for a cookie's own attributes goes.
 const maxAttributes = 512
 
 var (
-	// sessionNameRE is what applications call a cookie that signs in.
+	// sessionNameRE matches the names that applications give to session cookies.
 	sessionNameRE = regexp.MustCompile(`(?i)(?:sess(?:ion)?(?:id|[_.-]?token|[_.-]?key)?|sid|auth(?:[_.-]?token)?|jwt|access[_.-]?token|id[_.-]?token|refresh[_.-]?token|remember(?:[_.-]?me|[_.-]?token|[_.-]?user)?|sso|login|token)`)
-	// strongNameRE are those that say so without a doubt.
+	// strongNameRE matches the names that are certainly those of session cookies.
 	strongNameRE = regexp.MustCompile(`(?i)(?:sess(?:ion)?(?:[_.-]?id|[_.-]?token|[_.-]?key)?$|sess(?:ion)?[_.-]|[_.-]sid$|^sid$|auth|jwt|access[_.-]?token|remember)`)
 	uuidRE       = regexp.MustCompile(`^[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}$`)
-	// structureRE are values that a framework made: iron, express, itsdangerous,
-	// Django, ASP.NET Core, gorilla, Fernet, JOSE, Laravel, Rails, Tornado, Plug.
+	// structureRE matches values that a framework made: iron, express, itsdangerous, Django,
+	// ASP.NET Core, gorilla, Fernet, JOSE, Laravel, Rails, Tornado, Plug.
 	structureRE = regexp.MustCompile(`^(?:Fe26\.2\*|s(?:%3A|:)[\w-]{20,}\.[A-Za-z0-9+/%]{40,}|\.?[\w-]{8,}\.[\w-]{6}\.[\w-]{27}$|\.?[\w-]{8,}:[0-9A-Za-z]{6}:[\w-]{27,43}$|CfDJ8[\w-]{60,}|MT[A-Za-z0-9_-]{60,}|gAAAAA[\w-]{60,}|ey[\w-]{10,}\.[\w-]*\.[\w-]{10,}|eyJpdiI6[\w%+/=]{60,}|[A-Za-z0-9+/%]{20,}(?:=|%3D){0,2}--[A-Za-z0-9+/%]{16,}|"?2\|1:0\||SFMyNTY\.g3|BAh[\w%+/=]{20,}--)`)
 )
 
-// parsed is how far one rule has read the cookies of a text. A text's matches come
-// rule by rule: what one rule has read says nothing of the next one's places.
+// parsed is how far one rule has read the cookies of a text. The matches of a text come rule by
+// rule, so the position of one rule does not apply to the next.
 type parsed struct {
 	rule *compiled
 	end  int
 }
 
-// by returns p for a rule: from the text's begin where another one was at work.
+// by returns p for a rule: it starts at the beginning of the text if another rule was active.
 func (p *parsed) by(rule *compiled) *parsed {
 	if p.rule != rule {
 		*p = parsed{rule: rule}
@@ -44,20 +44,20 @@ func (p *parsed) by(rule *compiled) *parsed {
 	return p
 }
 
-// crumb is one cookie where it stands.
+// crumb is one cookie with its position.
 type crumb struct {
 	name, value span
 	httpOnly    bool
 }
 
-// cookies tells the cookies at m's place apart and keeps those that look like
-// sessions of an application which no family describes.
+// cookies separates the cookies at m's position and keeps those that look like sessions of an
+// application that no family describes.
 func (l *look) cookies(t *text, m *raw, keep func(*raw) bool) {
 	b := t.data
 	at := b[m.start:m.end]
 	var list []crumb
-	// What one header's reading has covered isn't read again from a name in it:
-	// cookie=cookie=… would take quadratic time.
+	// A header that has been read isn't read again from a name inside it: cookie=cookie=… would
+	// take quadratic time.
 	if m.end < t.parsed.by(m.rule).end {
 		return
 	}
@@ -94,14 +94,14 @@ func (l *look) cookies(t *text, m *raw, keep func(*raw) bool) {
 	}
 }
 
-// crumb weighs one cookie by its name, its value and its attributes.
+// crumb judges one cookie by its name, its value and its attributes.
 func (l *look) crumb(t *text, m *raw, c crumb) (raw, bool) {
 	name, value := string(t.data[c.name.start:c.name.end]), string(t.data[c.value.start:c.value.end])
 	structured := structureRE.MatchString(value)
 	if len(value) < 20 || !sessionNameRE.MatchString(name) || uuidRE.MatchString(value) && !c.httpOnly {
 		return raw{}, false
 	}
-	// It begins where its carrier does: a view may show that alone.
+	// The match begins where its carrier does: a view may contain only that.
 	n := raw{rule: m.rule, start: min(m.start, c.name.start), end: c.value.end, secret: c.value, cookie: name, text: t.data, confidence: rules.Low, structured: structured}
 	if c.httpOnly || structured || strongNameRE.MatchString(name) {
 		n.confidence = rules.Medium
@@ -109,8 +109,8 @@ func (l *look) crumb(t *text, m *raw, c crumb) (raw, bool) {
 	return n, true
 }
 
-// header reads name=value pairs with semicolons between: all of a Cookie
-// header's, or the one of Set-Cookie with its attributes.
+// header reads name=value pairs separated by semicolons: all of a Cookie header, or the one
+// pair of Set-Cookie with its attributes.
 func header(b []byte, from int, set bool) []crumb {
 	end := min(len(b), from+maxCookies)
 	if i := bytes.IndexByte(b[from:end], '\n'); i >= 0 {
@@ -140,11 +140,11 @@ func header(b []byte, from int, set bool) []crumb {
 		}
 		value.end = i
 		if i == from+maxCookies {
-			return out // a part of a value is none
+			return out // part of a value is no value
 		}
 		out = append(out, crumb{name: name, value: value})
 		if set {
-			// Its attributes may stand on the line in any order.
+			// The cookie's attributes may be on the line in any order.
 			out[0].httpOnly = bytes.Contains(bytes.ToLower(b[i:min(end, i+maxAttributes)]), []byte("httponly"))
 			return out
 		}
@@ -158,8 +158,8 @@ func header(b []byte, from int, set bool) []crumb {
 	return out
 }
 
-// nameByte and valueByte: RFC 6265's token and cookie-octet, less what ends a
-// string or a bracket in the texts that quote a header.
+// nameByte and valueByte: RFC 6265's token and cookie-octet, without the characters that end a
+// string or a bracket in texts that quote a header.
 func nameByte(c byte) bool {
 	return c > ' ' && c < 0x7f && bytes.IndexByte([]byte(`=;,"'()<>@[]{}\?`), c) < 0
 }
@@ -168,7 +168,7 @@ func valueByte(c byte) bool {
 	return c > ' ' && c < 0x7f && bytes.IndexByte([]byte(`;,"'\<>)[]}`), c) < 0
 }
 
-// jarRow reads what follows the fifth field of a Netscape jar's row.
+// jarRow reads what follows the fifth field of a row in a Netscape cookie jar.
 func jarRow(b []byte, from int) []crumb {
 	end := min(len(b), from+maxCookies)
 	if i := bytes.IndexByte(b[from:end], '\n'); i >= 0 {
@@ -183,32 +183,31 @@ func jarRow(b []byte, from int) []crumb {
 		c.value.end++
 	}
 	if c.value.end == from+maxCookies {
-		return nil // a part of a value is none
+		return nil // part of a value is no value
 	}
 	row := b[max(0, from-maxAttributes):from]
 	c.httpOnly = bytes.HasPrefix(row[bytes.LastIndexByte(row, '\n')+1:], []byte("#HttpOnly_"))
 	return []crumb{c}
 }
 
-// maxPaired is the longest value that pairRE takes: the most that an expression
-// may repeat.
+// maxPaired is the longest value that pairRE matches: the largest repeat count that Go's regexp
+// allows.
 const maxPaired = 999
 
-// pairRE is a name and a value as an object's members, a call's arguments or the
-// object that is its argument, the rows of PHP's information page, and JMeter's
-// elements.
+// pairRE is a name and a value as members of an object, as arguments of a call or of an object
+// that is its argument, as rows of PHP's information page, and as JMeter's elements.
 var pairRE = regexp.MustCompile(`^[\s,]{0,40}(?:\{\s{0,40}["']?name["']?\s{0,4}:\s{0,4})?\\{0,3}["']([^"'\s\\]{1,128})\\{0,3}["']\]?` +
 	`(?:</td><td class="v">|[ ]elementType="Cookie"[^<>]{0,200}>\s{0,40}<stringProp name="Cookie\.value">|\s{0,4}(?:=>|:|,)\s{0,4}(?:["']?value["']?\s{0,4}:\s{0,4})?\\{0,3}["'])` +
 	`([^\s"'<,;\\]{1,999})`)
 
-// crumbs reads up to n names and values, one after the other.
+// crumbs reads up to n consecutive names and values.
 func crumbs(b []byte, from, n int) []crumb {
 	var out []crumb
 	end := min(len(b), from+maxCookies)
 	for i := from; i < end && len(out) < n; {
 		p := pairRE.FindSubmatchIndex(b[i:end])
 		if p == nil || p[5]-p[4] == maxPaired {
-			return out // a part of a value is none
+			return out // part of a value is no value
 		}
 		out = append(out, crumb{name: span{i + p[2], i + p[3]}, value: span{i + p[4], i + p[5]}})
 		i += p[1]
@@ -219,8 +218,8 @@ func crumbs(b []byte, from, n int) []crumb {
 	return out
 }
 
-// jetBrainsRows notes the rows of a jar of JetBrains' HTTP client: domain, path, name, value
-// and date, with tabs between.
+// jetBrainsRows records the rows of a cookie jar of JetBrains' HTTP client: domain, path, name,
+// value and date, separated by tabs.
 func (l *look) jetBrainsRows(t *text, rule *compiled, from int) {
 	b := t.data
 	for i := t.line(from).next; i < len(b) && i < from+maxCookies; {
@@ -236,10 +235,10 @@ func (l *look) jetBrainsRows(t *text, rule *compiled, from int) {
 
 var jetBrainsRE = regexp.MustCompile(`^[^\t\n]{1,255}\t/[^\t\n]{0,255}\t([^\t\n]{1,128})\t([^\t\n ]{1,999})(?:\t|\r?$)`)
 
-// list weighs the strings of a list that m's place opens.
+// list judges the strings of a list that m's position opens.
 func (l *look) list(t *text, m *raw, keep func(*raw) bool) {
-	// The next list has its own place: nothing is read twice, and what is found
-	// doesn't depend on where a chunk begins.
+	// The next list has its own position: nothing is read twice, and the result doesn't depend
+	// on where a chunk begins.
 	b := t.data[:min(len(t.data), m.end+maxCookies)]
 	if i := bytes.Index(b[m.end:], []byte("okens")); i >= 0 {
 		b = b[:m.end+i]
@@ -269,8 +268,7 @@ func (l *look) list(t *text, m *raw, keep func(*raw) bool) {
 	}
 }
 
-// A string of a list is taken for a token from ten bytes on, as the value of a
-// name is.
+// A string of a list is a token candidate from ten bytes on, as the value of a name is.
 const (
 	minListed = 10
 	maxListed = 2048

@@ -5,23 +5,23 @@ import (
 	"slices"
 )
 
-// Strings in binary data stand behind their length and have no mark at their end: in
-// serialized objects, constants of compiled code, property lists. What stands before such a
-// token, or behind it, may be a letter, and no expression with a word's boundary matches.
+// Strings in binary data follow their length and have no mark at their end: in serialized
+// objects, constants of compiled code, property lists. The byte before or after such a token
+// may be a letter, and then no expression with a word boundary matches.
 
-// counted is a token that its length, or its check digits, set off.
+// counted is a token that its length or its check digits delimit.
 type counted struct {
 	rule int
 	span
 }
 
-// minCounted and maxCounted bound the lengths that are believed.
+// minCounted and maxCounted limit the lengths that are accepted.
 const minCounted, maxCounted = 16, 8 << 10
 
-// lengths are what the bytes before a string can say of its length: one byte (Python's
-// marshal, property lists, and the low byte of any number in network order), twice the length
-// (Avro), two bytes in network order (Java), four of which the lowest comes first, and groups
-// of seven bits (Protocol Buffers).
+// lengths are the possible readings of the bytes before a string as its length: one byte
+// (Python's marshal, property lists, and the low byte of any number in network order), twice
+// the length (Avro), two bytes in network order (Java), four bytes with the lowest first, and
+// groups of seven bits (Protocol Buffers).
 func lengths(before []byte) (out [5]int) {
 	var b [4]byte
 	copy(b[max(0, 4-len(before)):], before[max(0, len(before)-4):])
@@ -34,8 +34,8 @@ func lengths(before []byte) (out [5]int) {
 	return out
 }
 
-// count looks whether the token that begins with the anchor's literal at b[pos], and that a
-// byte beside it keeps from being one, is a string by itself.
+// count checks whether the token that begins with the anchor's literal at b[pos], and that an
+// adjacent byte keeps from matching, is a separate string.
 func (e *Engine) count(s *scratch, b []byte, id uint16, pos int) {
 	p := &e.anchors[id]
 	if !p.leading || p.quiet || pos <= 0 || s.steps >= maxSteps*len(b) {
@@ -50,7 +50,7 @@ func (e *Engine) count(s *scratch, b []byte, id uint16, pos int) {
 		s.steps += t.stop - pos
 		return t.end == end
 	}
-	// In the middle of a text a letter is the length of something now and then.
+	// In ordinary text a letter happens to equal the length of what follows now and then.
 	if slices.ContainsFunc(b[max(0, pos-8):pos], func(c byte) bool { return c < ' ' || c >= 0x7f }) {
 		for _, n := range lengths(b[max(0, pos-4):pos]) {
 			if ends(pos + n) {
@@ -59,7 +59,7 @@ func (e *Engine) count(s *scratch, b []byte, id uint16, pos int) {
 			}
 		}
 	}
-	// Compilers put strings behind each other, their lengths elsewhere.
+	// Compilers put strings one after the other and store their lengths elsewhere.
 	r := e.rules[p.rule]
 	if r.Checksum == "" {
 		return
@@ -71,7 +71,7 @@ func (e *Engine) count(s *scratch, b []byte, id uint16, pos int) {
 	}
 }
 
-// counted keeps the tokens of t that are strings by themselves.
+// counted keeps the tokens of t that are separate strings.
 func (l *look) counted(t *text, list []counted) {
 	for _, x := range list {
 		c := l.derive(t)
@@ -84,7 +84,7 @@ func (l *look) counted(t *text, list []counted) {
 	}
 }
 
-// takeCounted gives those of the last search.
+// takeCounted returns those of the last search.
 func (s *scratch) takeCounted() []counted {
 	out := slices.Clone(s.counted)
 	s.counted = s.counted[:0]

@@ -12,8 +12,8 @@ import (
 	"github.com/quellhq/quell/scanners"
 )
 
-// What sets a string off in binary data: its length before it, or check digits in it. The
-// bytes beside it are letters here, so that nothing else does.
+// What delimits a string in binary data: its length before it, or check digits in it. The
+// adjacent bytes are letters here, so that nothing else delimits it.
 func TestStringsInBinaryData(t *testing.T) {
 	e := New(builtin(t))
 	generate := func(form string) string {
@@ -40,7 +40,7 @@ func TestStringsInBinaryData(t *testing.T) {
 			}
 		}
 	}
-	// Strings behind each other, as Go's and Rust's compilers put them.
+	// Adjacent strings, as Go's and Rust's compilers put them.
 	row := func(tok string) string { return "\x7fELF\x00" + strings.Repeat("somestring", 9) + tok + "nextstring" }
 	wrong := pat[:39] + string(pat[39]^1)
 	for text, want := range map[string]int{
@@ -50,14 +50,15 @@ func TestStringsInBinaryData(t *testing.T) {
 			t.Errorf("%q: %q", text, got)
 		}
 	}
-	// By chance a letter is the length of what follows, in base64 that a program holds, say.
+	// A letter can equal the length of what follows by chance, for example in base64 in a
+	// program.
 	if got := inFile(e, "\x00\x01"+strings.Repeat("A", 20)+string(rune(len(npm)))+npm+"Next", true); len(got) != 0 {
 		t.Errorf("behind a letter: %q", got)
 	}
 	if got := inFile(e, "\x00\x01 "+std("somestring "+strings.Repeat("word ", 9)+"somestring"+pat+"nextstring")+"\n", true); len(got) != 0 {
 		t.Errorf("in what is encoded: %q", got)
 	}
-	// A text is looked at as before, and a length must be the token's.
+	// Plain text is searched as before, and a length must be the token's.
 	for _, text := range []string{row(pat), "head(" + pat + "Next"} {
 		if got := inFile(e, text, false); len(got) != 0 {
 			t.Errorf("in a text: %q", got)
@@ -70,7 +71,7 @@ func TestStringsInBinaryData(t *testing.T) {
 	}
 }
 
-// Lengths of two bytes need tokens that no provider has.
+// Lengths of two bytes need tokens longer than any provider's.
 func TestLongStringsInBinaryData(t *testing.T) {
 	for n, count := range map[int]string{
 		200: "z\xc8\x01", 321: "\x01\x41", 320: "z\xc0\x02", 300: "\x2c\x01\x00\x00",
@@ -94,7 +95,7 @@ func inFile(e *Engine, text string, binary bool) (out []string) {
 	return out
 }
 
-// What automatons may look at is bounded here as well.
+// The number of bytes that automatons may read is limited here as well.
 func TestCountedIsBounded(t *testing.T) {
 	e := New(builtin(t))
 	text := []byte("\x00\x01Pnpm_" + strings.Repeat("a1b2c3", 6) + "Next")
@@ -111,7 +112,7 @@ func TestCountedIsBounded(t *testing.T) {
 	}
 }
 
-// The bytes of backspaces and escapes beside strings of a program are no terminal's.
+// The bytes of backspaces and escapes next to strings of a program are not terminal output.
 func TestControlBytesOfPrograms(t *testing.T) {
 	e := New(builtin(t))
 	pat, err := rules.Generate("ghp_{base62:30}{crc32}", rand.NewChaCha8([32]byte{13}))

@@ -14,10 +14,10 @@ import (
 	"github.com/quellhq/quell/scanners/inflate"
 )
 
-// Limits of decoding: how deep encodings are nested (gitleaks has the same
-// five), the shortest run worth a try, how many bytes may be derived from one run of encoded
-// text with all that is nested in it, and how many of them are inflated at once. A run that
-// reaches a limit leaves all others as they are.
+// Limits of decoding: how deep encodings are nested (five, as in gitleaks), the shortest run to
+// try, how many bytes may be derived from one run of encoded text with everything nested in it,
+// and how many of them are inflated at once. A run that reaches a limit does not affect the
+// other runs.
 const (
 	maxDepth    = 5
 	minEncoded  = 24
@@ -34,7 +34,7 @@ var base64Class = func() (t [256]bool) {
 	return t
 }()
 
-// decode looks into everything in a part of t that is encoded.
+// decode searches everything in a part of t that is encoded.
 func (l *look) decode(t *text, own span, depth int) {
 	l.runs(t, own, depth, nil)
 	if depth >= maxDepth {
@@ -49,8 +49,8 @@ func (l *look) decode(t *text, own span, depth int) {
 	l.invisible(t, own)
 }
 
-// runs looks into the runs of base64 and hex digits that lie in a part of t; if
-// over is given, into those only that go over one of these places.
+// runs searches the runs of base64 and hex digits in a part of t; if over is given, only those
+// that contain one of these positions.
 func (l *look) runs(t *text, own span, depth int, over []int) {
 	for _, w := range t.seen.runs {
 		if w.end <= own.start {
@@ -69,7 +69,7 @@ func (l *look) runs(t *text, own span, depth int, over []int) {
 	}
 }
 
-// run tries to read one run.
+// run tries to decode one run.
 func (l *look) run(t *text, w span, depth int) {
 	b := t.data[w.start:w.end]
 	if hexOnly(b) {
@@ -82,18 +82,18 @@ func (l *look) run(t *text, w span, depth int) {
 			c.segs = append(c.segs, segment{from: w.start, to: w.start + 2*n, kind: pairs})
 			l.plain(c, "hex", depth)
 		}
-		return // a hash: base64 of text is not all hex
+		return // a hash: base64 of text is not all hex digits
 	}
-	// Paths and identifiers: base64 of 18 bytes without a capital is one in 250,000.
+	// Paths and identifiers: of base64 values of 18 bytes, one in 250,000 has no capital
+	// letter.
 	if !slices.ContainsFunc(b, capital) {
 		return
 	}
 	if form := packedForm(b); form != "" && l.packed(t, w, form, depth) {
 		return
 	}
-	// A run begins where its first group does, or behind a word that a
-	// separator of the other alphabet joins to it. One that was cut begins in
-	// any of four phases.
+	// A run begins where its first group does, or after a word that a separator of the other
+	// alphabet joins to it. A run that was cut begins in any of four phases.
 	starts := make([]int, 0, 12)
 	for s, hopes := 0, ^hopelessPhases(b); s < 4; s++ {
 		if hopes>>s&1 != 0 {
@@ -127,12 +127,12 @@ func (l *look) run(t *text, w span, depth int) {
 	}
 }
 
-// hexOnly reports whether all of a run are hex digits.
+// hexOnly reports whether a run consists of hex digits.
 func hexOnly(b []byte) bool {
 	return !slices.ContainsFunc(b, func(c byte) bool { return !hexDigit(c) })
 }
 
-// sextets are the values of both alphabets' digits.
+// sextets are the values of the digits of both alphabets.
 var sextets = func() (t [256]byte) {
 	for i, c := range []byte("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/") {
 		t[c] = byte(i)
@@ -141,7 +141,7 @@ var sextets = func() (t [256]byte) {
 	return t
 }()
 
-// unreadable marks the bytes that no text has.
+// unreadable marks the bytes that occur in no text.
 var unreadable = func() (t [256]bool) {
 	for c := range t {
 		t[c] = c < ' ' || c == 0x7f
@@ -152,11 +152,11 @@ var unreadable = func() (t [256]bool) {
 	return t
 }()
 
-// What a byte is in a text in UTF-8, as far as it shows by itself.
+// The kind of a byte in a UTF-8 text, as far as the byte alone shows it.
 const (
 	ofASCII   = iota
-	follower  // of a lead
-	lead      // of a rune
+	follower  // after a lead byte
+	lead      // begins a rune
 	ofNothing // in no rune
 	ofNoText  // unreadable
 )
@@ -178,8 +178,8 @@ var inUTF8 = func() (t [256]byte) {
 	return t
 }()
 
-// wrongAfter is how many bytes can't be of a rune where one of the second kind stands
-// behind one of the first, its own predecessors left out of account. Two are too many.
+// wrongAfter is how many bytes can't be part of a rune where a byte of the second kind follows
+// one of the first, without regard to earlier bytes. Two such bytes are too many.
 var wrongAfter = [8][8]uint8{
 	ofASCII:   {follower: 1, ofNothing: 1, ofNoText: 2},
 	follower:  {ofNothing: 1, ofNoText: 2},
@@ -187,8 +187,8 @@ var wrongAfter = [8][8]uint8{
 	ofNothing: {follower: 1, ofNothing: 1, ofNoText: 2},
 }
 
-// mayBegin marks the first bytes of what isn't UTF-8 and is read all the same: what an
-// inflater reads, and UTF-16. A NUL as the second byte is of that too.
+// mayBegin marks the first bytes of what isn't UTF-8 and is read nevertheless: what an inflater
+// reads, and UTF-16. NUL as the second byte marks UTF-16 too.
 var mayBegin = func() (t [256]uint8) {
 	for c, ok := range inflatable {
 		if ok || c == 0 || c >= 0xfe {
@@ -198,8 +198,8 @@ var mayBegin = func() (t [256]uint8) {
 	return t
 }()
 
-// hopeless reports whether a run of base64 decodes to nothing that is read, by the
-// first bytes: most long words do. It is true only where looksDecoded is not.
+// hopeless reports whether a run of base64 decodes to nothing readable, by its first bytes;
+// this holds for most long words. It is true only where looksDecoded is not.
 func hopeless(run []byte) bool {
 	wrong, before := uint8(0), byte(ofASCII)
 	for i := 0; i+4 <= min(len(run), 32); i += 4 {
@@ -217,9 +217,9 @@ func hopeless(run []byte) bool {
 	return false
 }
 
-// hopelessPhases has a bit for each of the first four places from which on a run is
-// hopeless by its first two groups. It does so without a branch for each: what comes of one
-// says nothing of the next.
+// hopelessPhases has a bit for each of the first four positions from which a run is hopeless by
+// its first two groups. It does not branch for each position, because one result does not
+// predict the next.
 func hopelessPhases(run []byte) (out uint8) {
 	var six [11]uint32
 	for i, c := range run[:len(six)] {
@@ -238,8 +238,8 @@ func hopelessPhases(run []byte) (out uint8) {
 	return out
 }
 
-// base64 decodes a run of either alphabet, padded or not, into the text, and
-// reports false where the result is nothing to be read.
+// base64 decodes a run of either alphabet, padded or not, into the text. It reports false where
+// the result is not readable.
 func (t *text) base64(run []byte) bool {
 	if len(run)%4 == 1 {
 		run = run[:len(run)-1]
@@ -260,11 +260,10 @@ func (t *text) base64(run []byte) bool {
 	return err == nil && looksDecoded(t.data)
 }
 
-// looksDecoded reports whether bytes are text of one kind or the other, or
-// compressed.
+// looksDecoded reports whether bytes are text of one kind or another, or compressed data.
 func looksDecoded(b []byte) bool { return printable(b) || inflater(b) != nil || wideText(b) }
 
-// plain searches what a run was decoded to, or what that inflates to.
+// plain searches the decoded bytes of a run, or what they inflate to.
 func (l *look) plain(c *text, step string, depth int) {
 	open := inflater(c.data)
 	if depth >= maxDepth || open != nil && depth+1 >= maxDepth {
@@ -303,17 +302,17 @@ func (l *look) plain(c *text, step string, depth int) {
 	l.decoded(g, name, depth+1)
 }
 
-// minDamaged is how much must come of a damaged zlib stream: its header alone is found in any
-// text.
+// minDamaged is the least output of a damaged zlib stream that counts: its header alone occurs
+// in any text.
 const minDamaged = 4 << 10
 
-// cutOff reports whether the text was decoded from a run that goes on behind the chunk.
+// cutOff reports whether the text was decoded from a run that continues after the chunk.
 func (t *text) cutOff(c scanners.Chunk) bool {
 	return c.To < len(c.Data) && t.raw(len(t.data)-1, len(t.data)).end+2 >= len(c.Data)
 }
 
-// nested reports whether a text is encoded on purpose, over and over: binaries have bytes that
-// look like one step or the other.
+// nested reports whether a text was encoded repeatedly on purpose: bytes of binaries can look
+// like a single step by chance.
 func (t *text) nested() bool {
 	n := 0
 	for _, step := range t.decoded {
@@ -325,17 +324,17 @@ func (t *text) nested() bool {
 	return n >= maxDepth-1
 }
 
-// minAlone is the shortest run that is taken for all of an encoded text. Shorter ones may be
-// the first line of several.
+// minAlone is the shortest run that is taken for a complete encoded text. Shorter runs may be
+// the first of several lines.
 const minAlone = 256
 
-// alone reports whether the text was decoded from one long run, not from lines.
+// alone reports whether the text was decoded from one long run, not from several lines.
 func (t *text) alone() bool {
 	s := t.segs[len(t.segs)-1]
 	return len(t.views) == 0 && s.to-s.from >= minAlone
 }
 
-// inflates reports whether bytes are compressed after all.
+// inflates reports whether bytes really are compressed.
 func inflates(open func(io.Reader) (io.ReadCloser, string, error), b []byte) bool {
 	r, _, err := open(bytes.NewReader(b))
 	if err != nil {
@@ -346,11 +345,11 @@ func inflates(open func(io.Reader) (io.ReadCloser, string, error), b []byte) boo
 	return err == nil && n > 0
 }
 
-// inflatable marks the first bytes of what an inflater reads.
+// inflatable marks the first bytes of the formats that an inflater reads.
 var inflatable = [256]bool{0x1f: true, 0x78: true, 0x28: true}
 
-// inflater tells compressed bytes by how they begin: gzip (RFC 1952), zlib (RFC
-// 1950) and Zstandard (RFC 8878).
+// inflater recognises compressed bytes by how they begin: gzip (RFC 1952), zlib (RFC 1950) and
+// Zstandard (RFC 8878).
 func inflater(b []byte) func(io.Reader) (io.ReadCloser, string, error) {
 	switch {
 	case len(b) < 8:
@@ -376,9 +375,8 @@ func inflater(b []byte) func(io.Reader) (io.ReadCloser, string, error) {
 	return nil
 }
 
-// printable reports whether b is text: no control characters but white space,
-// escape and backspace, and nearly no bytes that are not UTF-8 (a run may be cut
-// within a rune).
+// printable reports whether b is text: no control characters except white space, escape and
+// backspace, and nearly no bytes that are not UTF-8 (a run may be cut within a rune).
 func printable(b []byte) bool {
 	bad, most := 0, 1+len(b)/64
 	for i := 0; i < len(b); {

@@ -57,7 +57,7 @@ func TestSecretsInsideBase64(t *testing.T) {
 	}
 }
 
-// A run longer than a chunk is looked through whole, each secret once.
+// A run longer than a chunk is searched completely, and each secret is found once.
 func TestLongRunOverChunks(t *testing.T) {
 	e := New(builtin(t))
 	var plain strings.Builder
@@ -104,8 +104,8 @@ func FuzzDetect(f *testing.F) {
 	})
 }
 
-// What the runner's memory held, as it was printed, and what a workflow printed
-// of toJSON(secrets): every value, whatever its form.
+// A printed dump of the runner's memory, and toJSON(secrets) printed by a workflow: every value
+// is found, whatever its form.
 func TestDumpsOfCISecrets(t *testing.T) {
 	e := New(builtin(t))
 	pat := withSum("ghp_" + "0aB1cD2eF3gH4iJ5kL6mN7oP8qR9sT")
@@ -127,7 +127,7 @@ func TestDumpsOfCISecrets(t *testing.T) {
 	}
 }
 
-// Each object counts, also behind one that names the token twice.
+// Each object counts, also one that follows an object that names the token twice.
 func TestDumpsOneBehindTheOther(t *testing.T) {
 	text := "{\n  \"DB\": \"correct horse 17\",\n  \"github_token\": \"twelve 1212\",\n  \"github_token\": \"thirteen 13\"\n}\nplain\n{\n  \"github_token\": \"fourteen 14\",\n  \"DB\": \"battery staple 18\"\n}\n"
 	got := found(t, New(builtin(t)), text)
@@ -138,8 +138,8 @@ func TestDumpsOneBehindTheOther(t *testing.T) {
 	}
 }
 
-// What is looked at again around an escape is a piece of a line: a token that
-// begins there is seen whole, and one that the piece cuts is none.
+// The text around an escape that is searched again is a piece of a line: a token that begins
+// there is found whole, and one that the piece cuts is not reported.
 func TestPiecesOfLongLines(t *testing.T) {
 	e := New(builtin(t))
 	long := strings.Repeat("0aB1cD2eF3gH4iJ5kL6mN7oP8qR9sT", 100)
@@ -157,7 +157,7 @@ func TestPiecesOfLongLines(t *testing.T) {
 	}
 }
 
-// What is given up by its first bytes would not have been read.
+// A run that is rejected by its first bytes would not have been readable.
 func TestHopelessRunsAreNotRead(t *testing.T) {
 	r := rand.New(rand.NewPCG(31, 32))
 	pieces := []string{"a", "Z ", "\n", "\x00", "a\x00", "\x00b", "é", "ſ", "语", "🙂", "\x80", "\xbf\xbf", "\xc0", "\xc3", "\xe2\x82", "\xf0\x9f", "\xf5", "\xff\xfe", "\xfe\xff", "\x01", "\x7f", "\x1b", "\x1f\x8b\x08", "x\x9c"}
@@ -204,7 +204,7 @@ func TestHopelessRunsAreNotRead(t *testing.T) {
 	}
 }
 
-// od -A x has addresses of six digits, the fewest there are.
+// od -A x prints addresses of six digits, the fewest that occur.
 func TestRowsOfShortAddresses(t *testing.T) {
 	pat := withSum("ghp_" + "0aB1cD2eF3gH4iJ5kL6mN7oP8qR9sT")
 	var text strings.Builder

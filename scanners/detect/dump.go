@@ -6,17 +6,17 @@ import (
 	"strconv"
 )
 
-// dumper puts the bytes together that consecutive rows of a hex dump show:
-// xxd's, hexdump's (-C and words) and od's (octal words, -x, -b, -c, -t x1).
+// dumper joins the bytes that consecutive rows of a hex dump show: xxd's, hexdump's (-C and
+// words) and od's (octal words, -x, -b, -c, -t x1).
 type dumper struct {
 	l     *look
 	t     *text
 	depth int
 	c     *text
-	next  address // what the next row must have
+	next  address // the address that the next row must have
 }
 
-// line adds a row, or ends the dump where l is none.
+// line adds a row, or ends the dump where l is no row.
 func (d *dumper) line(l line) {
 	b := d.t.data[l.start:l.end]
 	if len(b) < minRow {
@@ -51,8 +51,8 @@ func (d *dumper) flush() {
 	d.c = nil
 }
 
-// address is a row's, read both ways: that od counts in octal, and hexdump in
-// hex, shows only from one row to the next. -1: it can't be read so.
+// address is the address of a row in both readings: only the difference between two rows shows
+// whether it is octal (od) or hex (hexdump). -1: not readable in this radix.
 type address struct{ hex, octal int64 }
 
 func parseAddress(s []byte) address {
@@ -70,8 +70,8 @@ func (a address) follows(want address) bool {
 	return a.hex >= 0 && a.hex == want.hex || a.octal >= 0 && a.octal == want.octal
 }
 
-// plus is the address that the next row must have; want is what a itself had to
-// have, which told its radix if there was a row before.
+// plus is the address that the next row must have. want is the address that a itself had to
+// have, which decided the radix if there was an earlier row.
 func (a address) plus(n int, want address) address {
 	next := address{a.hex + int64(n), a.octal + int64(n)}
 	if a.follows(want) {
@@ -85,13 +85,14 @@ func (a address) plus(n int, want address) address {
 	return next
 }
 
-// minAddress is how many digits an address has at least, and minRow how many bytes a row.
+// minAddress is the smallest number of digits in an address, and minRow the smallest number of
+// bytes in a row.
 const (
 	minAddress = 6
 	minRow     = 10
 )
 
-// hexDigits marks them by 1.
+// hexDigits marks hex digits with 1.
 var hexDigits = func() (t [256]byte) {
 	for c := range t {
 		if hexDigit(byte(c)) {
@@ -111,8 +112,8 @@ type dumpedByte struct {
 	at    span
 }
 
-// dumpRow reads one row. A row is an address of six digits or more, and groups
-// of digits that are all of one width.
+// dumpRow reads one row: an address of six digits or more, and groups of digits that all have
+// the same width.
 func dumpRow(b []byte) (row dumpedRow, ok bool) {
 	i := 0
 	for i < len(b) && hexDigit(b[i]) {
@@ -138,8 +139,8 @@ func dumpRow(b []byte) (row dumpedRow, ok bool) {
 		for i < len(b) && b[i] == ' ' {
 			i++
 		}
-		// Two spaces end xxd's bytes; hexdump -C and od z set the text off by a
-		// mark, and have one wide gap in the middle.
+		// Two spaces end xxd's bytes. hexdump -C and od z separate the text by a mark, and have
+		// one wide gap in the middle.
 		if i >= len(b) || xxd && i-gap > 1 && len(groups) > 0 || b[i] == '|' || b[i] == '>' {
 			break
 		}

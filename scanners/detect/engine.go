@@ -1,6 +1,6 @@
-// Package detect finds credentials in bytes: one search for the literals of
-// all rules, each rule's expression around its literals only, then what can
-// be told of a match from its structure and its neighbourhood.
+// Package detect finds credentials in bytes. It searches for the literals of all rules in one
+// pass, runs each rule's expression only around its literals, and judges each match by its
+// structure and the text around it.
 package detect
 
 import (
@@ -15,12 +15,12 @@ import (
 	"github.com/quellhq/quell/rules"
 )
 
-// maxLen bounds what a match may need on either side. Longer matches (a
-// private key of more than 32 KiB) may be cut where a chunk ends.
+// maxLen is how many bytes a match may need on either side. A longer match (a private key of
+// more than 32 KiB) may be cut where a chunk ends.
 const maxLen = 32 << 10
 
-// The runes beyond ASCII that fold into it, to s and k: a case-insensitive
-// expression matches them too.
+// The runes beyond ASCII that fold into s and k: a case-insensitive expression matches them
+// too.
 const (
 	longS  = 'ſ'
 	kelvin = '\u212a'
@@ -32,25 +32,25 @@ type Engine struct {
 	rules   []*compiled
 	anchors []placed // of all rules
 	grams   *gramTable
-	// atStart are the anchors whose grams begin before the literal: at the
-	// text's start there is nothing before.
+	// atStart are the anchors whose grams begin before the literal: at the start of the text
+	// there is no preceding byte.
 	atStart []uint16
-	slow    []int // rules that are run around their keywords, or always
+	slow    []int // rules that run around their keywords, or always
 	scratch sync.Pool
 }
 
 type compiled struct {
 	*rules.Rule
 	allow []*allowlist
-	slow  bool // no usable literal: run around its keywords
-	// always is set where no keyword says when to run a slow one.
+	slow  bool // no usable literal: runs around its keywords
+	// always is set where a slow rule has no keywords to run around.
 	always bool
 	leads  bool // a match begins with the expression's own literal
-	// matcher finds a match whose beginning is known; nil: Go's regexp does.
+	// matcher finds a match whose start is known; nil: Go's regexp does.
 	matcher func() *matcher
 }
 
-// placed is an anchor, or a keyword that opens the gate of a slow rule.
+// placed is an anchor, or a keyword that enables a slow rule.
 type placed struct {
 	rule          int
 	keyword       []byte
@@ -62,12 +62,12 @@ type placed struct {
 	head          head
 	needle        [2][]byte // nil: none
 	rest          func() rest
-	quiet         bool   // attempts that fail say nothing of line breaks and masks; see broke
-	mark          []byte // what is looked for by itself, of no rule: dumpMark, one of octetMarks, or half of a needle
+	quiet         bool   // failed attempts don't depend on line breaks and masks; see broke
+	mark          []byte // a mark that belongs to no rule: dumpMark, one of octetMarks, or half of a needle
 	octets        bool   // the mark is one of octetMarks
 }
 
-// rest is what an expression asks for from a literal on.
+// rest is what an expression requires from a literal on.
 type rest struct {
 	prog  *syntax.Prog
 	ahead *ahead
@@ -85,7 +85,7 @@ func New(set *rules.Set) *Engine {
 	}
 	known, err := builtinPlaces()
 	if err != nil {
-		known = nil // analysed anew; a test holds that the files can be read
+		known = nil // analysed again; a test ensures that the files can be read
 	}
 	var grams []gramEntry
 	for i, r := range list {
@@ -130,7 +130,7 @@ func New(set *rules.Set) *Engine {
 	return e
 }
 
-// mark adds the marks, and their grams to the sorted ones of the rules.
+// mark adds the marks, and their grams to the sorted grams of the rules.
 func (e *Engine) mark(grams []gramEntry) []gramEntry {
 	var marks [][]byte
 	if slices.ContainsFunc(e.rules, func(c *compiled) bool { return c.ID == dumpRule }) {
@@ -163,8 +163,8 @@ func (e *Engine) mark(grams []gramEntry) []gramEntry {
 // MaxLen implements scanners.Detector.
 func (e *Engine) MaxLen() int { return maxLen }
 
-// Slow lists the rules whose expression has no usable literal: they are run
-// over all text that holds one of their keywords.
+// Slow lists the rules whose expression has no usable literal. They run over all text that
+// contains one of their keywords.
 func (e *Engine) Slow() []string {
 	var out []string
 	for _, i := range e.slow {
@@ -173,8 +173,7 @@ func (e *Engine) Slow() []string {
 	return out
 }
 
-// find calls f for every match of every rule whose literal stands in one of the
-// parts of b.
+// find calls f for every match of every rule whose literal is in one of the parts of b.
 func (e *Engine) find(s *scratch, b []byte, parts []span, f func(raw)) {
 	if len(s.win) == 0 {
 		s.win = make([][]window, len(e.rules))
@@ -202,7 +201,7 @@ func (e *Engine) find(s *scratch, b []byte, parts []span, f func(raw)) {
 	for _, i := range s.act {
 		r := e.rules[i]
 		s.groups = merge(s.win[i], s.groups[:0])
-		done := 0 // a window that was made wider may show the group before it again
+		done := 0 // a widened window may contain the group before it again
 		for k := 0; k < len(s.groups); k++ {
 			if s.groups[k].clear && e.direct(s, r, b, &s.groups[k]) {
 				for _, m := range s.direct {
@@ -230,14 +229,14 @@ func (e *Engine) find(s *scratch, b []byte, parts []span, f func(raw)) {
 	s.act = s.act[:0]
 }
 
-// inWindow runs the rule's expression in the k-th group. That may have to be made
-// wider: it returns the window, and the last group that is in it.
+// inWindow runs the rule's expression in the k-th group. The window may have to be widened: it
+// returns the window, and the last group that is in it.
 func (r *compiled) inWindow(b []byte, text string, groups []group, k int) (w span, last int, found [][]int) {
 	w = groups[k].span
 	for {
 		found = r.Regex.Regexp().FindAllStringSubmatchIndex(text[w.start:w.end], -1)
-		// What ends at an edge may do so only because the text is cut there:
-		// it is looked at again in a wider window.
+		// A match that ends at an edge may end there only because the text is cut: it is
+		// searched again in a wider window.
 		wider := false
 		if n := len(found); n > 0 && w.end < len(b) && found[n-1][1] == w.end-w.start {
 			w.end, wider = min(len(b), w.end+2*longestLook), true
@@ -255,8 +254,8 @@ func (r *compiled) inWindow(b []byte, text string, groups []group, k int) (w spa
 	}
 }
 
-// direct finds the matches of a group of which all is clear, and leaves them in
-// the scratch. It reports false where it can't after all.
+// direct finds the matches of a group in which every start is known, and leaves them in the
+// scratch. It reports false where the matcher can't decide one of them.
 func (e *Engine) direct(s *scratch, r *compiled, b []byte, g *group) bool {
 	m := r.matcher()
 	if m == nil {
@@ -281,9 +280,9 @@ func (e *Engine) direct(s *scratch, r *compiled, b []byte, g *group) bool {
 	return true
 }
 
-// search opens windows where a match may be whose literal stands in a part of b.
+// search opens windows where a match may be whose literal is in a part of b.
 func (e *Engine) search(s *scratch, b []byte, part span) {
-	// Of a gram that begins before the literal the last three bytes stand here.
+	// Of a gram that begins before the literal, the last three bytes are here.
 	if part.start == 0 && len(b) >= gramLen && e.grams.triples[tripleAt(gramAt(b))]&lastThree != 0 {
 		for _, id := range e.atStart {
 			e.hit(s, b, id, 0, 0)
@@ -316,8 +315,7 @@ func (e *Engine) search(s *scratch, b []byte, part span) {
 	}
 }
 
-// folded looks for literals that are written with one of the two runes, in the
-// neighbourhood of each.
+// folded searches for literals written with one of the two runes, around each rune.
 func (e *Engine) folded(s *scratch, b []byte, part span) {
 	const around = 4 * longestLiteral
 	for i := part.start; i < part.end; {
@@ -357,7 +355,7 @@ func (e *Engine) folded(s *scratch, b []byte, part span) {
 				}
 			}
 		}
-		// A literal with a later rune in it begins at most its length before.
+		// A literal that contains a later rune begins at most its length before that.
 		i = max(i+1, to-longestLiteral)
 	}
 }
@@ -365,7 +363,7 @@ func (e *Engine) folded(s *scratch, b []byte, part span) {
 // folding are the two runes in UTF-8.
 var folding = [2][]byte{[]byte(string(longS)), []byte(string(kelvin))}
 
-// foldingRune is where the first of the two runes stands, or -1.
+// foldingRune is the position of the first of the two runes, or -1.
 func foldingRune(b []byte) int {
 	first := -1
 	for _, r := range folding {
@@ -376,12 +374,12 @@ func foldingRune(b []byte) int {
 	return first
 }
 
-// gateNear is how far from a match its keyword may stand.
+// gateNear is the largest distance of a keyword from its match.
 const gateNear = 4096
 
-// gated applies gitleaks' keyword gate to one match: a keyword must stand in
-// it or near it. gitleaks asks for one anywhere in a fragment, whose cut the
-// result then depends on.
+// gated applies gitleaks' keyword condition to one match: a keyword must be in it or near it.
+// gitleaks accepts one anywhere in a fragment, so that its result depends on where fragments
+// are cut.
 func (e *Engine) gated(r *compiled, b []byte, start, end int) bool {
 	if len(r.Keywords) == 0 {
 		return true

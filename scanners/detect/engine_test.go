@@ -27,7 +27,7 @@ func builtin(tb testing.TB) *rules.Set {
 	return set
 }
 
-// theirs is gitleaks' own set through our reader.
+// theirs is gitleaks' own set, read by our reader.
 func theirs(tb testing.TB) *rules.Set {
 	tb.Helper()
 	set, err := rules.FromGitleaks("gitleaks.toml", []byte(config.DefaultConfig))
@@ -37,7 +37,7 @@ func theirs(tb testing.TB) *rules.Set {
 	return set
 }
 
-// windows gives all raw matches, rule and place, as the engine finds them.
+// windows returns all raw matches, rule and position, as the engine finds them.
 func windows(e *Engine, b []byte) []string {
 	var out []string
 	e.find(&scratch{}, b, []span{{0, len(b)}}, func(m raw) { out = append(out, fmt.Sprint(m.rule.ID, m.start, m.end, m.secret)) })
@@ -45,13 +45,13 @@ func windows(e *Engine, b []byte) []string {
 	return out
 }
 
-// everywhere gives them by running every expression over all of the text.
+// everywhere returns them from a run of every expression over all of the text.
 func everywhere(e *Engine, b []byte) []string {
 	var out []string
 	low := bytes.ToLower(b)
 	for _, r := range e.rules {
 		if len(r.Keywords) > 0 && !slices.ContainsFunc(r.Keywords, func(k string) bool { return bytes.Contains(low, []byte(k)) }) {
-			continue // no match of it would pass the gate
+			continue // none of its matches would meet the keyword condition
 		}
 		for _, m := range r.Regex.Regexp().FindAllSubmatchIndex(b, -1) {
 			if e.gated(r, b, m[0], m[1]) {
@@ -64,8 +64,8 @@ func everywhere(e *Engine, b []byte) []string {
 	return out
 }
 
-// noise makes text in which the rules' own literals, their examples and
-// neighbours of both occur often, with the runes that fold into ASCII.
+// noise makes text in which the rules' own literals, their examples and neighbours of both
+// occur often, with the runes that fold into ASCII.
 func noise(e *Engine, r *rand.Rand, n int) []byte {
 	const alphabet = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./+= :\"'\\\t\n"
 	var b bytes.Buffer
@@ -109,7 +109,7 @@ func noise(e *Engine, r *rand.Rand, n int) []byte {
 	return b.Bytes()
 }
 
-// separators stand between a name and its value.
+// separators occur between a name and its value.
 var separators = []string{"", "", "' => '", "=", ": ", " = ", "': '", `": "`, `" : "`, `' = "`, "'] = '", `" value="`, ";", "\n", "\\\n", "“", "***", "&quot;"}
 
 func anchorOf(e *Engine, r *rand.Rand) []string {
@@ -119,8 +119,8 @@ func anchorOf(e *Engine, r *rand.Rand) []string {
 	return e.anchors[r.IntN(len(e.anchors))].literals
 }
 
-// Where what comes before a literal may be of the match before, the next match
-// begins behind that; a rune that folds may stand in any class of letters.
+// Where the text before a literal may belong to the preceding match, the next match begins
+// after that one; a rune that folds may be in any class of letters.
 func TestMatchesSideBySide(t *testing.T) {
 	for expr, texts := range map[string][]string{
 		`[\w=]{0,10}?key=[0-9]{2}`:            {"xkey=12key=34", "key=12=key=34key=5", "akey=1bkey=23", "ékey=12=key=34"},
@@ -162,7 +162,7 @@ func TestALiteralWithARuneThatFolds(t *testing.T) {
 	}
 }
 
-// A short literal that a longer one begins with, and what may follow the short one.
+// A short literal that is the prefix of a longer one, and what may follow the short one.
 func TestShortLiterals(t *testing.T) {
 	x, err := rules.NewExpression(`\b(?:sid|sid'\] =>  sid)'?[ ]?(?:=>|:|=)[ ]?'[a-z0-9]{8}`)
 	if err != nil {
@@ -175,7 +175,7 @@ func TestShortLiterals(t *testing.T) {
 			t.Errorf("%s: %v of %d", text, diff(got, want), len(want))
 		}
 	}
-	// The rules' own, with the separators of most languages.
+	// The built-in rules, with the separators of most languages.
 	e = New(builtin(t))
 	for _, between := range separators[2:max(len(separators)/fewer, 3)] {
 		var b []byte
@@ -192,8 +192,8 @@ func TestShortLiterals(t *testing.T) {
 	}
 }
 
-// A literal whose gram begins before it stands at a text's start too, where nothing is
-// before it.
+// A literal whose gram begins before it may also be at the start of a text, where no byte
+// precedes it.
 func TestLiteralsAtATextsStart(t *testing.T) {
 	x, err := rules.NewExpression(`\b((?:pat|zebrahouse)[[:alnum:]]{14}\.[a-f0-9]{16})\b`)
 	if err != nil {
@@ -229,7 +229,8 @@ func TestWindowsFindWhatWholeTextFinds(t *testing.T) {
 	}
 }
 
-// Where a window ends nothing ends: the second one only looks like a match there.
+// The end of a window is not the end of the text: the second value only looks like a match
+// there.
 func TestWindowEdgesMatchNothing(t *testing.T) {
 	x, err := rules.NewExpression(`abcd[0-9]{2,6}(?:$|;)`)
 	if err != nil {
@@ -258,8 +259,8 @@ func diff(got, want []string) []string {
 	return out[:min(len(out), 10)]
 }
 
-// FuzzWindows compares a few rules at a time, which the first byte chooses:
-// running all of them over everything takes too long.
+// FuzzWindows compares a few rules at a time, which the first byte selects: running all of them
+// over everything takes too long.
 func FuzzWindows(f *testing.F) {
 	set := builtin(f)
 	var engines []*Engine
@@ -285,7 +286,7 @@ func FuzzWindows(f *testing.F) {
 	})
 }
 
-// The same over real text: Go's sources, and what QUELL_CORPUS names.
+// The same test on real text: Go's sources, and the files in QUELL_CORPUS.
 func TestWindowsFindWhatWholeFilesFind(t *testing.T) {
 	e := New(builtin(t))
 	files, total := 0, 0
@@ -323,16 +324,16 @@ func TestFindingsEqualGitleaks(t *testing.T) {
 		a := &scanners.Artifact{}
 		e.find(s, b, []span{{0, len(b)}}, func(m raw) {
 			m.text = b
-			// gitleaks' "allow" marker is its only one, and it knows none of our
-			// further tests for placeholders.
+			// gitleaks knows only its own "allow" marker, and none of our additional tests for
+			// placeholders.
 			if gitleaksJudge(e, &m, scanners.Chunk{Artifact: a, Data: b}) {
 				got = append(got, m.rule.ID+" "+string(b[m.secret.start:m.secret.end]))
 			}
 		})
 		slices.Sort(got)
 		slices.Sort(want)
-		// gitleaks drops a generic finding beside a specific one of its line; so
-		// do we, later, by place: what it keeps we must have.
+		// gitleaks drops a generic finding next to a specific one on the same line. quell does
+		// so later, by position: what gitleaks keeps must be among the raw matches.
 		for _, g := range want {
 			if strings.HasPrefix(g, generic) {
 				generics++
@@ -381,7 +382,7 @@ func dropGeneric(list []string) []string {
 	return out
 }
 
-// each visits real text: some of the standard library, and what QUELL_CORPUS names.
+// each iterates over real text: part of the standard library, and the files in QUELL_CORPUS.
 func each(t *testing.T, f func(string, []byte)) {
 	dirs := []string{filepath.Join(goroot(), "src", "crypto", "tls"), filepath.Join(goroot(), "src", "net", "http"), filepath.Join(goroot(), "src", "encoding")}
 	if c := os.Getenv("QUELL_CORPUS"); c != "" {
@@ -439,7 +440,7 @@ func TestMarkersSuppressAndCount(t *testing.T) {
 	}
 }
 
-// How far windows reach must not depend on the way there.
+// The reach of a window must not depend on the windows computed before it.
 func TestSlidingEqualsAFreshStart(t *testing.T) {
 	r := rand.New(rand.NewPCG(7, 8))
 	for range 300 {

@@ -6,22 +6,22 @@ import (
 	"unicode/utf8"
 )
 
-// escape is an encoding that replaces single characters and leaves the others:
-// the text around the replaced ones is looked at again.
+// escape is an encoding that replaces single characters and leaves the others: the text around
+// the replaced ones is searched again.
 type escape struct {
 	name    string
 	trigger byte
-	// at decodes what begins at b[i], a trigger: into out, at most four bytes
-	// of it, from n bytes. n is 0 where nothing is encoded.
+	// at decodes the n bytes that begin at b[i], a trigger, into at most four bytes (size) of
+	// out. n is 0 where nothing is encoded.
 	at func(b []byte, i int, out *[4]byte) (size, n int)
-	// calls reports whether this place is worth a look for its own sake; nil:
-	// all are.
+	// calls reports whether an encoded character at this position is a reason for a search;
+	// nil: always.
 	calls func(b []byte, i, n int) bool
-	// lines is set where the encoding goes over line breaks.
+	// lines is set where the encoding continues over line breaks.
 	lines bool
 }
 
-// escapeCount is how many encodings of single characters there are.
+// escapeCount is the number of encodings of single characters.
 const escapeCount = 6
 
 var escapes = [escapeCount]escape{
@@ -33,17 +33,17 @@ var escapes = [escapeCount]escape{
 	{name: "nul", trigger: 0, at: nulField, lines: true},
 }
 
-// near is how much text around a replaced character is looked at again.
+// near is how many bytes around a replaced character are searched again.
 const near = 2 << 10
 
-// unescape searches the neighbourhoods of what is encoded in a part of t.
+// unescape searches the text around encoded characters in a part of t.
 func (l *look) unescape(t *text, own span, k int, depth int) {
 	b, x := t.data, &escapes[k]
 	places := t.seen.escapes[k]
 	out := &l.s.out
 	var c *text
-	from := 0   // what is not copied yet
-	until := -1 // the end of the neighbourhood
+	from := 0   // start of what is not copied yet
+	until := -1 // the end of the text around the last encoded character
 	flush := func() {
 		if c == nil {
 			return
@@ -87,7 +87,7 @@ func (l *look) unescape(t *text, own span, k int, depth int) {
 					from += bytes.LastIndexByte(b[from:i], '\n') + 1
 				}
 				c.openStart = from > 0 && tokenByte[b[from-1]]
-				// What stands before the first is decoded as well.
+				// Encoded characters before the first are decoded as well.
 				for _, place := range after(places, from) {
 					j := int(place)
 					if j >= i {
@@ -113,7 +113,7 @@ func (l *look) unescape(t *text, own span, k int, depth int) {
 	flush()
 }
 
-// replace copies up to i and puts b in place of the n bytes there.
+// replace copies the text up to i and puts b in place of the n bytes there.
 func (t *text) replace(b []byte, from *int, i, n int) {
 	t.copy(*from, i)
 	t.cut()
@@ -136,7 +136,7 @@ func twoHex(b []byte, i int) bool {
 	return i+1 < len(b) && hexDigit(b[i]) && hexDigit(b[i+1])
 }
 
-// percent is RFC 3986, section 2.1.
+// percent decodes RFC 3986, section 2.1.
 func percent(b []byte, i int, out *[4]byte) (int, int) {
 	if !twoHex(b, i+1) {
 		return 0, 0
@@ -147,7 +147,7 @@ func percent(b []byte, i int, out *[4]byte) (int, int) {
 
 var simpleEscapes = map[byte]byte{'"': '"', '\'': '\'', '\\': '\\', '/': '/', 'n': '\n', 'r': '\r', 't': '\t', 'b': '\b', 'f': '\f', 'v': '\v', 'a': 7, 'e': esc}
 
-// simple are the same, by the byte behind the backslash; zero: none.
+// simple maps the byte after the backslash to the character; zero: no escape.
 var simple = func() (t [256]byte) {
 	for c, r := range simpleEscapes {
 		t[c] = r
@@ -155,8 +155,8 @@ var simple = func() (t [256]byte) {
 	return t
 }()
 
-// backslash knows the escapes of JSON (RFC 8259, section 7), and those of C, Go,
-// Python and the shell's $'…' beside them.
+// backslash decodes the escapes of JSON (RFC 8259, section 7), and those of C, Go, Python and
+// the shell's $'…'.
 func backslash(b []byte, i int, out *[4]byte) (int, int) {
 	if i+1 >= len(b) {
 		return 0, 0
@@ -189,7 +189,7 @@ func backslash(b []byte, i int, out *[4]byte) (int, int) {
 	return 0, 0
 }
 
-// codePoint decodes the escape at b[i] by its digits, that many from another place on.
+// codePoint decodes the escape at b[i], whose digits begin at b[from].
 func codePoint(b []byte, i, from, digits int, base uint64, out *[4]byte) (size, n int) {
 	if from+digits > len(b) {
 		return 0, 0
@@ -209,8 +209,8 @@ func codePoint(b []byte, i, from, digits int, base uint64, out *[4]byte) (size, 
 	return utf8.EncodeRune(out[:], rune(v)), n
 }
 
-// worthBackslash leaves out line breaks and tabs with no token behind them:
-// they stand everywhere in source code.
+// worthBackslash excludes line breaks and tabs with no token after them: they are frequent in
+// source code.
 func worthBackslash(b []byte, i, n int) bool {
 	switch b[i+1] {
 	case 'n', 'r', 't', 'b', 'f', 'v', 'a', '\'':
@@ -231,7 +231,7 @@ func worthBackslash(b []byte, i, n int) bool {
 
 var entities = map[string]byte{"amp": '&', "quot": '"', "lt": '<', "gt": '>', "apos": '\'', "nbsp": ' ', "sol": '/', "equals": '=', "plus": '+', "colon": ':', "period": '.', "lowbar": '_'}
 
-// entity is a character reference of HTML.
+// entity decodes a character reference of HTML.
 func entity(b []byte, i int, out *[4]byte) (int, int) {
 	k := bytes.IndexByte(b[i:min(len(b), i+10)], ';')
 	if k < 3 {
@@ -258,7 +258,7 @@ func entity(b []byte, i int, out *[4]byte) (int, int) {
 	return utf8.EncodeRune(out[:], rune(v)), k + 1
 }
 
-// quotedPrintable is RFC 2045, section 6.7.
+// quotedPrintable decodes RFC 2045, section 6.7.
 func quotedPrintable(b []byte, i int, out *[4]byte) (int, int) {
 	if k := lineEnd(b, i); k >= 0 {
 		return 0, k + 1 - i
@@ -270,13 +270,13 @@ func quotedPrintable(b []byte, i int, out *[4]byte) (int, int) {
 	return 1, 3
 }
 
-// worthQuoted asks for an encoded "=", which every such text has, or for a soft
-// line break where lines of the longest permitted length have it.
+// worthQuoted requires an encoded "=", which every such text has, or a soft line break where
+// lines have the longest permitted length.
 func worthQuoted(b []byte, i, n int) bool {
 	if b[i+n-1] != '\n' {
 		return b[i+1] == '3' && b[i+2] == 'D'
 	}
-	const longest = 76 // with the "="; a longer line is no such text's
+	const longest = 76 // with the "="; a longer line is not quoted-printable
 	from := max(0, i-longest)
 	k := bytes.LastIndexByte(b[from:i], '\n')
 	if k < 0 && from > 0 {
@@ -286,9 +286,8 @@ func worthQuoted(b []byte, i, n int) bool {
 	return length >= longest-3 && length <= longest && base64Class[b[i-1]]
 }
 
-// shellQuote is how a shell's trace writes a quote inside of quotes: '\” and
-// '"'"' stand for one, and a change of quotes in the middle of a word for
-// nothing.
+// shellQuote decodes how a shell's trace writes a quote inside of quotes: '\” and '"'"'
+// represent one quote, and a change of quotes in the middle of a word represents nothing.
 func shellQuote(b []byte, i int, out *[4]byte) (int, int) {
 	for _, q := range []string{`'\''`, `'"'"'`} {
 		if bytes.HasPrefix(b[i:], []byte(q)) {
@@ -305,8 +304,8 @@ func shellQuote(b []byte, i int, out *[4]byte) (int, int) {
 	return 0, 0
 }
 
-// nulField is the end of one variable in a process's environment: the next one
-// begins with a name and "=".
+// nulField is the end of one variable in a process's environment: the next variable begins with
+// a name and "=".
 func nulField(b []byte, i int, out *[4]byte) (int, int) {
 	const longest = 64
 	if i == 0 || b[i-1] == 0 {

@@ -6,13 +6,13 @@ import (
 	"github.com/quellhq/quell/scanners/cilog"
 )
 
-// Some systems write a program's output as JSON events, and begin a new one wherever their
+// Some systems write a program's output as JSON events, and begin a new event wherever their
 // buffer ends: in the middle of a line, and of a token.
 
-// maxEvent bounds how much of an event's text is joined with the next one's.
+// maxEvent limits how many bytes of an event's text are joined with the next event's.
 const maxEvent = 4 << 10
 
-// events searches the output that goes on from one JSON event to the next.
+// events searches the output that continues from one JSON event to the next.
 func (l *look) events(t *text, part span) {
 	b := t.data[:min(len(t.data), part.end+maxJoin)]
 	if !t.objects(part) {
@@ -59,8 +59,8 @@ func (l *look) events(t *text, part span) {
 	}
 }
 
-// objects reports whether a line of a part begins with a JSON object or list, as events have
-// them, alone or as the data of a stream (text/event-stream).
+// objects reports whether a line of a part begins with a JSON object or list, as events do,
+// alone or as the data of a stream (text/event-stream).
 func (t *text) objects(part span) bool {
 	for _, i := range after(t.seen.stamps, part.start) {
 		if c := t.data[i]; c == '{' || c == '[' && int(i)+1 < len(t.data) && (t.data[i+1] == '{' || digit(t.data[i+1])) {

@@ -13,16 +13,15 @@ import (
 
 var neighbourRE = regexp.MustCompile(`(?i)["'](?:access_?token_?)?(?:expires_?at|expiry_?date|expiry|expires_?on|expiration)["'][ ]{0,3}:[ ]{0,3}["']?([0-9]{10}(?:[0-9]{3})?|[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]{5,18}(?:Z|[+-][0-9]{2}:?[0-9]{2}))\b`)
 
-// neighbourExpiry reads the member beside an access token that says when it ends:
-// in the token stores of command-line tools and agents. It looks no further than
-// the object's braces.
+// neighbourExpiry reads the member next to an access token that gives its expiry, in the token
+// stores of command-line tools and agents. It reads only up to the object's braces.
 func neighbourExpiry(b []byte, start, end int) rules.Offline {
 	from, to := max(0, start-maxCookies), min(len(b), end+maxCookies)
 	from += bytes.LastIndexByte(b[from:start], '{') + 1
 	if i := bytes.IndexByte(b[end:to], '}'); i >= 0 {
 		to = end + i
 	}
-	// All that it may be called has these letters. Most objects have none.
+	// All names of that member contain these letters. Most objects have no such member.
 	var m [][]byte
 	for at := from; m == nil; {
 		i := bytes.Index(b[at:to], []byte("xpir"))
@@ -46,17 +45,18 @@ func neighbourExpiry(b []byte, start, end int) rules.Offline {
 var (
 	maxAgeRE  = regexp.MustCompile(`(?i);\s*max-age=(-?[0-9]{1,12})`)
 	expiresRE = regexp.MustCompile(`(?i);\s*expires=([A-Za-z]{3,9}, [^;"']{10,30})`)
-	// curl's cookie engine, and the storage dumps of browsers and their drivers.
+	// The log of curl's cookie engine, and the storage dumps of browsers and their drivers.
 	curlRE    = regexp.MustCompile(`(?:Added|Replaced) cookie .+ expire ([0-9]{1,12})\b`)
 	storageRE = regexp.MustCompile(`["'](?:expires|expiry|expirationDate)["']: ?([0-9]{10})(?:\.[0-9]+)?\b`)
 	harRE     = regexp.MustCompile(`["']expires["']: ?["']([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]{8,15}(?:Z|[+-][0-9]{2}:[0-9]{2}))["']`)
 )
 
-// cookieExpiry reads the attributes of Set-Cookie and the columns of a
-// Netscape jar. Max-Age counts from when the line was written, which nobody
-// knows: only one that is over at once tells anything.
+// cookieExpiry reads the attributes of Set-Cookie and the columns of a Netscape cookie jar.
+// Max-Age counts from when the line was written, which is unknown: only a value that expires at
+// once is informative.
 func cookieExpiry(line []byte) rules.Offline {
-	// Most lines have none of it: what each expression needs is looked for first.
+	// Most lines have none of these: the bytes that each expression needs are searched for
+	// first.
 	if bytes.IndexByte(line, '\t') < 0 {
 	} else if j := jarRE.FindSubmatch(line); j != nil {
 		if n, err := strconv.ParseInt(string(j[2]), 10, 64); err == nil && n > 0 && n < 253402300800 {

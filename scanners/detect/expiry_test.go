@@ -11,8 +11,8 @@ import (
 	"github.com/quellhq/quell/scanners"
 )
 
-// carriers surround a value with an expiry that its content does not hold: a
-// claim of untrusted text.
+// These carriers give a value an expiry that its content does not contain: a claim of untrusted
+// text.
 var carriers = map[string]bool{"Set-Cookie": true, "jar": true, "curl": true, "storage": true, "HAR": true}
 
 func TestExpiryIsReadOffTheCookie(t *testing.T) {

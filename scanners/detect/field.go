@@ -5,18 +5,18 @@ import (
 	"regexp"
 )
 
-// maxField is how many bytes a field's value may have, and how far an object is read around
-// a member. It may not be more than slack, as maxCookies.
+// maxField is the largest length of a field's value in bytes, and how far around a member an
+// object is read. It must not exceed slack, for the reason given at maxCookies.
 const maxField = slack
 
 // field is the value that belongs to a name, without quotes and brackets.
 type field struct {
 	value span
-	// quoted is set where quotes or a tag delimit the value, so that it may contain anything.
+	// quoted is set where quotes or a tag delimit the value, so that it may contain any byte.
 	quoted bool
 }
 
-// fieldReader reads what stands between a name and its value.
+// fieldReader reads the text between a name and its value.
 type fieldReader struct {
 	b []byte
 	i int
@@ -80,19 +80,19 @@ func readField(b []byte, name span) (field, bool) {
 }
 
 var (
-	// attributeRE is a later attribute of the same tag, or a later argument.
+	// attributeRE matches a later attribute of the same tag, or a later argument.
 	attributeRE = regexp.MustCompile(`^[^<>\n]{0,200}?\b[Vv]alue=`)
-	// nameKeyRE is how the member is called whose value is a name.
+	// nameKeyRE matches the key of a member whose value is a name.
 	nameKeyRE = regexp.MustCompile(`(?i)(?:^|[\s{(<,"'])(?:name|key|header)\\{0,3}["']?\s{0,4}(?:=>|[:=])\s{0,4}b?\\{0,3}["']?$`)
-	// valueKeyRE is how the member is called that has the value.
+	// valueKeyRE matches the key of a member that contains the value.
 	valueKeyRE = regexp.MustCompile(`(?i)(?:^|[\s{(,;"'])value\\{0,3}["']?\s{0,4}(?:=>|[:=])`)
-	// nestedRE are members that hold the value of a field one level deeper.
+	// nestedRE matches members that contain the value of a field one level deeper.
 	nestedRE = regexp.MustCompile(`^[^{}]{0,200}?(?:^|[\s,])\\{0,3}["']?(?:value|equalTo|exact|stringValue)\\{0,3}["']?\s{0,4}(?:=>|[:=])`)
-	// envRE is Docker's instruction, whose name a space separates from its value.
+	// envRE matches Docker's instruction, in which a space separates name and value.
 	envRE = regexp.MustCompile(`\bENV\s+$`)
 )
 
-// flagged reports whether a name is a flag's, or a variable's in a Dockerfile.
+// flagged reports whether a name belongs to a flag, or to a variable in a Dockerfile.
 func flagged(b []byte, start int) bool {
 	return bytes.HasPrefix(b[start:], []byte("--")) || envRE.Match(b[max(0, start-16):start])
 }
@@ -104,7 +104,8 @@ func namesMember(b []byte, start int) bool { return nameKeyRE.Match(b[max(0, sta
 // memberValue finds the value of the object, tag or call one of whose members is the name.
 func memberValue(b []byte, name span) (field, bool) {
 	from, to := enclosing(b, name)
-	// The rest first: a list without braces has the next pair's value before the next name.
+	// After the name first: in a list without braces the next pair's value comes before the
+	// next name.
 	if m := valueKeyRE.FindIndex(b[name.end:to]); m != nil {
 		r := fieldReader{b[:to], name.end + m[1]}
 		return r.operand(true)
@@ -117,7 +118,7 @@ func memberValue(b []byte, name span) (field, bool) {
 	return r.operand(true)
 }
 
-// enclosing is the innermost object, tag or call around a name, or what is near it.
+// enclosing is the innermost object, tag or call around a name, or else the text near it.
 func enclosing(b []byte, name span) (from, to int) {
 	from, to = max(0, name.start-maxField), min(len(b), name.end+maxField)
 	depth := 0
@@ -158,7 +159,7 @@ func enclosing(b []byte, name span) (from, to int) {
 // has reports whether s comes next.
 func (r *fieldReader) has(s string) bool { return bytes.HasPrefix(r.b[min(r.i, len(r.b)):], []byte(s)) }
 
-// eat goes past s, if it comes next.
+// eat moves past s, if it comes next.
 func (r *fieldReader) eat(s string) bool {
 	if !r.has(s) {
 		return false
@@ -167,7 +168,7 @@ func (r *fieldReader) eat(s string) bool {
 	return true
 }
 
-// past goes past the next c of the line.
+// past moves past the next c of the line.
 func (r *fieldReader) past(c byte) bool {
 	k := bytes.IndexAny(r.b[r.i:min(len(r.b), r.i+maxAttributes)], string([]byte{c, '\n'}))
 	if k < 0 || r.b[r.i+k] != c {
@@ -177,7 +178,7 @@ func (r *fieldReader) past(c byte) bool {
 	return true
 }
 
-// space goes past blanks, and over line breaks if asked.
+// space moves past blanks, and over line breaks if lines is set.
 func (r *fieldReader) space(lines bool) {
 	for n := 0; r.i < len(r.b) && n < 64; n++ {
 		switch c := r.b[r.i]; {
@@ -189,7 +190,7 @@ func (r *fieldReader) space(lines bool) {
 	}
 }
 
-// quote goes past a quotation mark with its escapes, and returns it.
+// quote moves past a quotation mark with its escapes, and returns it.
 func (r *fieldReader) quote() []byte {
 	k := r.i
 	for k < len(r.b) && k < r.i+7 && r.b[k] == '\\' {
@@ -216,7 +217,7 @@ func (r *fieldReader) stringPrefix() int {
 	return 0
 }
 
-// openers stand before a value that is the only item of a list, or has its type told.
+// openers come before a value that is the only item of a list, or that is preceded by its type.
 var openers = regexp.MustCompile(`^(?:\[\]string\{|Slice\(\[|Str\(|(?i:string)\([0-9]{1,5}\)\s|<<|-[ ]|[>|][+-]?[ ]{0,4}\n\s{1,40}|\[|\()`)
 
 // operand reads a value after what assigns it.
@@ -224,7 +225,7 @@ func (r *fieldReader) operand(lines bool) (field, bool) {
 	at := r.i
 	r.space(lines)
 	if bytes.IndexByte(r.b[at:r.i], '\n') >= 0 && !r.atQuote() && !openers.Match(r.b[r.i:]) && !r.has("{") {
-		return field{}, false // the next line is another's
+		return field{}, false // the next line belongs to another name
 	}
 	bracket := byte(0)
 	for range 4 {
@@ -264,12 +265,12 @@ func (r *fieldReader) operand(lines bool) (field, bool) {
 	case '[':
 		return r.until(']', ' ')
 	case '(':
-		return field{}, false // a call's argument is in quotes, or no value
+		return field{}, false // a call's argument is in quotes, or it is no value
 	}
 	return r.bare()
 }
 
-// line reads a value that its line ends.
+// line reads a value that ends with its line.
 func (r *fieldReader) line() (field, bool) {
 	k := bytes.IndexByte(r.b[r.i:], '\n')
 	if k < 0 {
@@ -279,7 +280,7 @@ func (r *fieldReader) line() (field, bool) {
 	return field{span{r.i, r.i + len(text)}, true}, len(text) > 0
 }
 
-// until reads a value that c ends, in its line.
+// until reads a value that ends with c, in its line.
 func (r *fieldReader) until(c, or byte) (field, bool) {
 	for k := r.i; k < len(r.b) && r.b[k] != '\n'; k++ {
 		if r.b[k] == c {
@@ -292,7 +293,7 @@ func (r *fieldReader) until(c, or byte) (field, bool) {
 	return field{}, false
 }
 
-// bareEnd marks what ends a value without quotes.
+// bareEnd marks the characters that end a value without quotes.
 var bareEnd = func() (t [256]bool) {
 	for c := range t {
 		t[c] = c <= ' ' || c >= 0x7f || bytes.IndexByte([]byte("\"'`<>\\,;)]}&[{"), byte(c)) >= 0
@@ -300,7 +301,7 @@ var bareEnd = func() (t [256]bool) {
 	return t
 }()
 
-// bare reads a value without quotes; a word that names a scheme is a part of it.
+// bare reads a value without quotes; a word that names a scheme is part of it.
 func (r *fieldReader) bare() (field, bool) {
 	from := r.i
 	if m := scheme.FindIndex(r.b[r.i:min(len(r.b), r.i+32)]); m != nil {
@@ -317,7 +318,7 @@ func (r *fieldReader) bare() (field, bool) {
 	return field{span{from, to}, false}, to > r.i
 }
 
-// proseEnd leaves out what a sentence puts after a word.
+// proseEnd leaves out the punctuation that a sentence puts after a word.
 func proseEnd(b []byte, from, to int) int {
 	for to > from && bytes.IndexByte([]byte(".:!?|"), b[to-1]) >= 0 {
 		to--
@@ -325,5 +326,5 @@ func proseEnd(b []byte, from, to int) int {
 	return to
 }
 
-// scheme is how a header says what its credential is (RFC 9110, 11.1), with the space.
+// scheme is the authentication scheme of a header (RFC 9110, 11.1), with the space.
 var scheme = regexp.MustCompile(`^(?i:bearer|token|ssws|splunk|apikey|api-key|geniekey|bot|oauth|dpop|jwt|session|negotiate)[ ]{1,8}(?:(?i:token|api_?key|access_?token)=)?`)

@@ -7,16 +7,16 @@ import (
 	"github.com/quellhq/quell/rules"
 )
 
-// fieldAt is a field to search once the search that met it is over: its name and its value,
-// rewritten as a header has them.
+// fieldAt is a field to search once the search that found it has ended: its name and its value,
+// rewritten in the form of a header.
 type fieldAt struct {
 	name, value, domain span
 	cookie, httpOnly    bool
-	rule                *compiled // that found a cookie's object
+	rule                *compiled // that matched a cookie's object
 }
 
-// fields reads the value that belongs to the name at m's place, and weighs it: a header's
-// credential, the cookies of a header, or what a name says is a token.
+// fields reads the value that belongs to the name at m's position and judges it: a header's
+// credential, the cookies of a header, or a value that its name marks as a token.
 func (l *look) fields(t *text, m *raw, keep func(*raw) bool) {
 	name := span{nameBegin(t.data, m.secret.start, m.secret.end), m.secret.end}
 	f, ok := readField(t.data, name)
@@ -41,7 +41,7 @@ func (l *look) fields(t *text, m *raw, keep func(*raw) bool) {
 	if !f.quoted && bytes.Count(value, []byte(":")) > 1 || bytes.Contains(value, []byte("://")) {
 		return // coordinates of a package, an address
 	}
-	// An address has it encoded: the decoded view shows the value.
+	// A URL contains the value percent-encoded: the decoded view shows it.
 	if percentRE.Match(value) {
 		return
 	}
@@ -54,12 +54,12 @@ func (l *look) fields(t *text, m *raw, keep func(*raw) bool) {
 	}
 }
 
-// minField is the shortest value that a field's name makes a credential.
+// minField is the shortest value that counts as a credential by its field's name.
 const minField = 16
 
 var percentRE = regexp.MustCompile(`%[0-9A-Fa-f]{2}`)
 
-// cookieObject notes the cookie that an object, a call or a tag describes by its members.
+// cookieObject records the cookie that an object, a call or a tag describes by its members.
 func (l *look) cookieObject(t *text, rule *compiled, at int) {
 	from, to := enclosing(t.data, span{at, at})
 	if t.parsed.end = max(t.parsed.end, to); to-from > maxField {
@@ -92,11 +92,11 @@ var (
 	httpOnlyRE    = regexp.MustCompile(`(?i)\bhttp_?only\\{0,3}["']?\s{0,4}(?:=>|[:=])\s{0,4}["']?(?:true|yes|1)\b`)
 )
 
-// deferred searches the fields that a search has met, each in the form that headers have.
+// deferred searches the fields that a search has found, each in the form of a header.
 func (l *look) deferred(t *text) {
 	list := l.pending
 	l.pending = nil
-	// What the outer search noted is still to be looked at.
+	// The notes of the outer search are still to be processed.
 	s := l.s
 	joins, open, dumps, octets, counted := s.joins, s.open, s.dumps, s.octets, s.counted
 	s.joins, s.open, s.dumps, s.octets, s.counted = nil, nil, nil, nil, nil

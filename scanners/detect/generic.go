@@ -5,13 +5,13 @@ import (
 	"strings"
 )
 
-// vectorContext is how far from a value of hex digits the other fields of a cryptographic
-// test vector are looked for, in bytes.
+// vectorContext is how far from a hexadecimal value the other fields of a cryptographic test
+// vector are searched for, in bytes.
 const vectorContext = 600
 
 // weak reports whether only its name and its randomness make a match of the generic rule a
-// credential, and the text around it shows another use: a cache's name, a signature, a
-// public or an encrypted key, an identifier, or a cryptographic test vector.
+// credential while the text around it shows another use: a cache's name, a signature, a public
+// or an encrypted key, an identifier, or a cryptographic test vector.
 func weak(m *raw, secret string) bool {
 	before := m.text[m.start:m.secret.start]
 	return cacheKeyRE.MatchString(secret) || strings.HasPrefix(secret, "Signature=") || notNameRE.Match(before) || otherUseRE.Match(m.text[max(0, m.start-16):m.secret.start]) ||
@@ -19,25 +19,26 @@ func weak(m *raw, secret string) bool {
 		hexRE.MatchString(secret) && !accessRE.Match(before) && vector(m)
 }
 
-// cacheKeyRE is a word and the digest of a lock file: CI systems name their caches so.
+// cacheKeyRE matches a word and the digest of a lock file, as in the names of CI caches.
 var cacheKeyRE = regexp.MustCompile(`^[\w.-]{1,100}-(?:[0-9a-f]{32}|[0-9a-f]{40}|[0-9a-f]{64}|[0-9a-f]{128})(?:-[0-9]{0,12})?$`)
 
-// notNameRE are the words in which the generic rule sees "auth" or "token" by mistake.
+// notNameRE matches words that contain "auth" or "token" with another meaning.
 var notNameRE = regexp.MustCompile(`(?i)^[\w.-]{0,50}(?:page|continuation|next)_?token|^[\w.-]{0,50}author?(?:$|[^i])|^[\w.-]{0,50}authentic|^[\w.-]{0,50}site-?_?key|^sec-websocket-`)
 
-// otherUseRE are names, next to the value, of what is signed, public, encrypted or derived:
+// otherUseRE matches names, next to the value, of signed, public, encrypted or derived data:
 // AWS's Signature, the members of JOSE (RFC 7516, encrypted_key) and U2F's key handles.
 var otherUseRE = regexp.MustCompile(`(?i)(?:\bsignature|keyed_?hash|token_?hash|key_?handle|encrypted_?key|wrapped_?key|pub(?:lic)?[_ -]?key|pub_?[xy]|secret_?hash|key_?schedule\w{0,16}|derive_?key)["'\]\\]{0,3}\s{0,8}(?:=>|:=|[:=,])\s{0,4}["'\\]{0,3}$`)
 
-// bareKeyRE is the name "key" alone: a UUID under it is an identifier far more often than
+// bareKeyRE matches the name "key" alone: a UUID after it is much more often an identifier than
 // a credential.
 var bareKeyRE = regexp.MustCompile(`(?i)(?:^|[\s{,;(\["'])key["']?\s{0,4}[:=]\s{0,4}["']?$`)
 
-// accessRE are words of a name that say what the value opens: no test vector has them.
+// accessRE matches words that show in a name what the value gives access to; no test vector has
+// them.
 var accessRE = regexp.MustCompile(`(?i)api|access|auth|token|client|passw|cred`)
 
-// vectorRE are the other fields of a cryptographic test vector, as NIST's, Wycheproof's and
-// RFC 9180's files have them.
+// vectorRE matches the other fields of a cryptographic test vector, as in NIST's, Wycheproof's
+// and RFC 9180's files.
 var vectorRE = regexp.MustCompile(`(?i)(?:^|[\s{,"'_])(base_nonce|nonce|iv|aad|ct|ciphertext|pt|plaintext|msg|tcid|tag|input|output|enc|exporter_secret|shared_secret|key_schedule_context|label|party[uv]|context|hash ?alg|skem|pkrm|in|state|seed|encapsulation|info|digest)["']?\s{0,8}:`)
 
 // vector reports whether at least two different fields of a test vector are near a match.

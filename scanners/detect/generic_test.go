@@ -7,8 +7,8 @@ import (
 	"github.com/quellhq/quell/rules"
 )
 
-// A value that only its name and its randomness make a credential is of low confidence where
-// the text around it shows another use.
+// A value that only its name and its randomness make a credential has low confidence where the
+// text around it shows another use.
 func TestGenericKeysOfAnotherUse(t *testing.T) {
 	e := New(builtin(t))
 	hex64 := "b2479e365e9660f18c4064331fbdc0f0ae122d41e89fba44f222627db5610ae3"

@@ -10,12 +10,11 @@ import (
 	"github.com/quellhq/quell/scanners/cilog"
 )
 
-// The literals of all rules are searched for at once by their grams: four bytes
-// in a row, each with bit 0x20 set, which folds the case of letters. What three bytes
-// are of, the first ones of a gram or the last ones, a table of 256 KiB tells, of which
-// text uses little; so one look at every second place tells of two. What passes is
-// looked up in a bitmap over a hash of the gram, compared exactly, and put to the
-// rule's automaton.
+// The search finds the literals of all rules at once by their grams: four consecutive bytes,
+// each with bit 0x20 set, which folds the case of letters. A table of 256 KiB (text uses a
+// small part of it) gives for each three bytes whether a gram begins or ends with them, so that
+// one lookup at every second position covers two positions. The remaining positions are looked
+// up in a bitmap over a hash of the gram, compared exactly, and passed to the rule's automaton.
 const (
 	gramLen  = 4
 	fold4    = 0x20202020
@@ -29,7 +28,7 @@ func gramOf(s string) uint32 { return gramAt([]byte(s)) }
 
 func gramHash(g uint32) uint32 { return g * hashMul >> (32 - hashBits) }
 
-// gramTable finds, for a gram, the anchors that it belongs to.
+// gramTable maps a gram to its anchors.
 type gramTable struct {
 	triples triples
 	bitmap  [1 << hashBits / 64]uint64
@@ -38,13 +37,13 @@ type gramTable struct {
 	list    []gramEntry
 }
 
-// triples say what three bytes are of: of each, the six bits that folding leaves of an
-// ASCII byte.
+// triples has flags for each three bytes, indexed by the six bits of each ASCII byte that
+// folding leaves.
 type triples [1 << 18]byte
 
-// The bits of a triple.
+// The flags of a triple.
 const (
-	lastThree  = 1 << iota // a gram's last three bytes
+	lastThree  = 1 << iota // the last three bytes of a gram
 	firstThree             // its first three
 )
 
@@ -57,17 +56,17 @@ func tripleAt(gram uint32) uint32 {
 type gramEntry struct {
 	gram   uint32
 	anchor uint16
-	off    int8 // where the gram stands from the anchor's literal on
-	bound  bool // the literal begins a word
-	// The literal's first eight bytes, folded, as far as the mask goes: those that
-	// all literals have which the gram is of.
+	off    int8 // position of the gram relative to the anchor's literal
+	bound  bool // the literal begins at a word boundary
+	// The literal's first eight bytes, folded; mask covers those that all literals which
+	// contain the gram have in common.
 	head, mask uint64
 }
 
 const fold8 = fold4<<32 | fold4
 
-// behead notes how the literals begin which the entry's gram is of. Where one is
-// shorter than a gram, the gram may be of that and of what follows it.
+// behead records how the literals begin that contain the entry's gram. A literal shorter than a
+// gram may share it with the text that follows.
 func (e *gramEntry) behead(literals []string) {
 	if slices.ContainsFunc(literals, func(l string) bool { return len(l) < gramLen }) {
 		return
@@ -83,7 +82,7 @@ func (e *gramEntry) behead(literals []string) {
 		if first {
 			e.head, e.mask, first = head, mask, false
 		}
-		// Up to the first byte that differs.
+		// The mask ends before the first byte that differs.
 		if d := (e.head ^ head) & e.mask; d != 0 {
 			mask &= 1<<(bits.TrailingZeros64(d)&^7) - 1
 		}
@@ -91,9 +90,9 @@ func (e *gramEntry) behead(literals []string) {
 	}
 }
 
-// misses reports whether none of the entry's literals stands at b[pos], or not as the
-// beginning of a word that it must be, and nothing shows why: a line break in it, or what
-// may be one, or a mask.
+// misses reports whether none of the entry's literals is at b[pos], or a literal that must
+// begin a word does not, and no possible reason is visible: a line break within it, or what may
+// be one, or a mask.
 func (e *gramEntry) misses(b []byte, pos int) bool {
 	if pos < 0 || pos+8 > len(b) {
 		return false
@@ -117,7 +116,8 @@ var cuts = func() (t [256]bool) {
 	return t
 }()
 
-// sortGrams sorts entries, which are in the order of their anchors and places, as a table has them.
+// sortGrams sorts entries, which are in the order of their anchors and positions, into the
+// order of a table.
 func sortGrams(list []gramEntry) []gramEntry {
 	order := make([]uint64, len(list))
 	for i, e := range list {
@@ -131,8 +131,8 @@ func sortGrams(list []gramEntry) []gramEntry {
 	return out
 }
 
-// compare gives the order that entries have in a table: by hash, gram, anchor and place. The
-// product that the hash is taken from differs for each gram.
+// compare defines the order of entries in a table: by hash, gram, anchor and position. It
+// compares the product that the hash is taken from, which differs for each gram.
 func (e gramEntry) compare(o gramEntry) int {
 	return cmp.Or(cmp.Compare(e.gram*hashMul, o.gram*hashMul), cmp.Compare(e.anchor, o.anchor), cmp.Compare(e.off, o.off))
 }
@@ -166,30 +166,30 @@ func (t *gramTable) may(g uint32) bool {
 	return t.bitmap[h/64]>>(h%64)&1 != 0
 }
 
-// at lists the entries whose hash is that of g, which is in the bitmap.
+// at lists the entries whose hash is that of g. The bitmap must contain it.
 func (t *gramTable) at(g uint32) []gramEntry {
 	h := gramHash(g)
 	k := t.rank[h/64] + uint32(bits.OnesCount64(t.bitmap[h/64]&(1<<(h%64)-1)))
 	return t.list[t.first[k]:t.first[k+1]]
 }
 
-// blockLen is how many places are looked at before the hits are worked off: the
-// text stays in the first-level cache between both.
+// blockLen is how many positions are scanned before their hits are processed: the text stays in
+// the first-level cache between both.
 const blockLen = 4096
 
 const blockSize = 64
 
-// fewPlaces is how many are soon looked at one by one.
+// fewPlaces is the number of positions that are faster to check one by one.
 const fewPlaces = 8
 
-// passed are the places of a text that a table lets pass.
+// passed are the positions of a text that pass the filter of a table.
 type passed struct {
 	hits  [blockLen + 8]uint32
 	masks [blockLen / blockSize]uint64
 }
 
-// scan writes the places of b[from:to] whose gram's hash is in the bitmap to p's hits, at
-// most blockLen places a call, and returns how many and where to go on.
+// scan writes the positions of b[from:to] whose gram's hash is in the bitmap to p's hits, at
+// most blockLen positions for each call. It returns how many there are and where to continue.
 func (t *gramTable) scan(b []byte, from, to int, p *passed) (n, next int) {
 	hits, masks := &p.hits, &p.masks
 	to = min(to, from+blockLen, len(b)-gramLen+1)
@@ -216,8 +216,8 @@ func (t *gramTable) scan(b []byte, from, to int, p *passed) (n, next int) {
 	m := 0
 	for k, mask := range masks[:blocks] {
 		i := from + k*blockSize
-		// Four are written, there or not, and the next overwrite those that are not:
-		// fewer branches to miss.
+		// Four are always written, and the next ones overwrite those that are invalid: this
+		// avoids mispredicted branches.
 		for end := m + bits.OnesCount64(mask); ; {
 			x := (*[4]uint32)(hits[m:])
 			x[0] = uint32(i + bits.TrailingZeros64(mask))
@@ -236,16 +236,16 @@ func (t *gramTable) scan(b []byte, from, to int, p *passed) (n, next int) {
 	}
 	for _, k := range hits[:m] {
 		h := gramAt(b[k:]) * hashMul
-		// Every place is written, and only one that passes moves on.
+		// Every position is written; only one that passes advances the index.
 		hits[n] = k
 		n += int(t.bitmap[h>>20] >> (h >> 14 & 63) & 1)
 	}
 	return n, to
 }
 
-// inGo tells of each of 64 places by mask, the first of them the one before b, whether a
-// gram may begin there: its first three bytes, or its last three, stand at b's next place
-// of even number. Two bytes behind the last block are read.
+// inGo sets the bits of mask for those of 64 positions at which a gram may begin; the first is
+// the position before b. A gram may begin where its first or last three bytes are at b's next
+// even position. Two bytes after the last block are read.
 func (t *triples) inGo(b []byte, masks []uint64) {
 	const low, high = 0x1f1f1f1f1f1f1f1f, 0x2020202020202020
 	for k := range masks {

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// What looks at many places at once must see what looking at each one sees.
+// The code that scans many positions at once must find what scanning each one finds.
 func TestScansAgree(t *testing.T) {
 	e := New(builtin(t))
 	r := rand.New(rand.NewPCG(13, 14))
@@ -18,7 +18,7 @@ func TestScansAgree(t *testing.T) {
 				b[r.IntN(len(b))] = byte(r.IntN(256))
 			}
 		}
-		if n%4 == 1 { // nothing but literals, up to the end
+		if n%4 == 1 { // only literals, up to the end
 			b = b[:0]
 			for size := 1 + r.IntN(3000); len(b) < size; {
 				a := e.anchors[r.IntN(len(e.anchors))]
@@ -58,7 +58,7 @@ func (t *gramTable) has(g uint32) bool {
 	return slices.ContainsFunc(t.list, func(e gramEntry) bool { return e.gram == g })
 }
 
-// places lists where a gram stands: a hash alone may be another's.
+// places lists where a gram occurs: a hash alone may belong to another gram.
 func (t *gramTable) places(b []byte, from int) []uint32 {
 	out := []uint32{}
 	var p passed

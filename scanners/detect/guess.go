@@ -11,18 +11,18 @@ import (
 
 //go:generate go run letters_gen.go
 
-// evidence weighs a value as it is written and in one case: who wRiTeS so
-// writes words.
+// evidence is the lower weight of a value as written and in lower case: mixed case within words
+// is not randomness.
 func evidence(s string) float64 { return min(weigh(s), weigh(strings.ToLower(s))) }
 
-// weigh is how far a value looks made by a machine's dice and not by a
-// person, in bits: above zero is random, below is words. Letters are weighed by
-// how they follow each other in words; short runs of letters and digits, one
-// after another, are what nobody types.
+// weigh estimates, in bits, how much more likely a value is random than written by a person:
+// above zero is random, below is words. Letters are weighed by how they follow each other in
+// words. Short alternating runs of letters and digits count as random, because people don't
+// type them.
 func weigh(s string) float64 {
 	var bits float64
 	if hexadecimal(s) {
-		bits = 4 // a person's names have other letters than six
+		bits = 4 // names that people choose use more letters than these six
 	}
 	for i := 0; i < len(s); {
 		j := i + 1
@@ -31,8 +31,8 @@ func weigh(s string) float64 {
 			for j < len(s) && isDigit(s[j]) {
 				j++
 			}
-			// Digits that count up or repeat were typed. A number stands at an end
-			// of a name; between letters it is rarer.
+			// Ascending or repeated digits were typed. A number is usual at the end of a name
+			// and rarer between letters.
 			if !typed(s[i:j]) {
 				bits += 0.5 + min(3, 0.25*float64(j-i))
 				if i > 0 && isLetter(s[i-1]) && j < len(s) && isLetter(s[j]) {
@@ -53,7 +53,7 @@ func weigh(s string) float64 {
 	return bits
 }
 
-// hexadecimal reports ten or more hex digits, figures and letters both.
+// hexadecimal reports ten or more hex digits with both figures and letters.
 func hexadecimal(s string) bool {
 	figures, letters := 0, 0
 	for i := range len(s) {
@@ -69,8 +69,8 @@ func hexadecimal(s string) bool {
 	return len(s) >= 10 && figures > 0 && letters > 0
 }
 
-// sameWord reports whether the letter at j goes on with the word that begins at
-// i: Word, word and WORD are one word, aB and ABc are two.
+// sameWord reports whether the letter at j continues the word that begins at i: Word, word and
+// WORD are one word, aB and ABc are two.
 func sameWord(s string, i, j int) bool {
 	if isUpper(s[j]) {
 		return isUpper(s[j-1]) && (j+1 == len(s) || !isLower(s[j+1]))
@@ -93,7 +93,7 @@ func letters(w string) float64 {
 	return bits
 }
 
-// typed reports a run on the keyboard or in the alphabet: 1234, abcd, 9876, 0000.
+// typed reports a sequence of the keyboard or the alphabet: 1234, abcd, 9876, 0000.
 func typed(s string) bool {
 	if len(s) < 3 {
 		return false
@@ -117,20 +117,20 @@ func isLetter(c byte) bool { return isLower(c | 0x20) }
 
 var (
 	notValueRE = regexp.MustCompile(`^(?:https?:|urn:|/|\./|\.\./|0x[0-9A-Fa-f]{1,16}$|arn:)|\$\(|\$\{|\{\{|%\(|%[sdv]\b|<|>|\(|\.{2,}$|…|^[0-9.,:/T+Z-]+$|\.(?:go|js|ts|py|rb|java|php|json|ya?ml|toml|html?|xml|txt|md|sh|png|svg|css|com|org|net|io|local)$`)
-	// Words that only who makes an example writes.
+	// Words that occur only in examples.
 	exampleRE = regexp.MustCompile(`(?i)example|sample|dummy|fake|mock|placeholder|change.?me|your[-_ ]|insert|todo|foobar|lorem|secret.?token|my.?token|test.?token|token.?test|deadbeef|abcdef|012345|123456789`)
 	pieceRE   = regexp.MustCompile(`[A-Za-z0-9_-]+`)
 )
 
-// unguessable reports whether a value that only its name makes a secret is one:
-// long enough, and not words, numbers, code, a path or what stands for a value.
+// unguessable reports whether a value that only its name makes a secret is one: long enough,
+// and not words, numbers, code, a path or a placeholder.
 func unguessable(s string) bool {
 	if notValueRE.MatchString(s) || exampleRE.MatchString(s) {
 		if s[0] != '{' {
 			return false
 		}
 	}
-	if s[0] == '{' { // an object: one of its strings must be it
+	if s[0] == '{' { // an object: one of its strings must be the secret
 		for _, p := range pieceRE.FindAllString(s, 16) {
 			if len(p) >= 16 && !exampleRE.MatchString(p) && diced(p) {
 				return true
@@ -146,16 +146,15 @@ func unguessable(s string) bool {
 	return diced(s)
 }
 
-// diced reports whether a value, or a part of it between separators, has enough
-// evidence: an issuer may put words before what it rolled.
+// diced reports whether a value, or a part of it between separators, has enough evidence of
+// randomness: an issuer may put words before the random part.
 func diced(s string) bool {
 	return evidence(s) >= enough(s) || slices.ContainsFunc(strings.FieldsFunc(s, func(r rune) bool { return r == '_' || r == '-' || r == '.' }),
 		func(p string) bool { return len(p) >= minDiced && evidence(p) >= enough(p) })
 }
 
-// minDiced is the shortest part that counts by itself: an abbreviation is shorter.
+// minDiced is the shortest part that counts alone: abbreviations are shorter.
 const minDiced = 16
 
-// enough is the evidence that is asked for: a long text of words has a chance of
-// some by its abbreviations.
+// enough is the required evidence: abbreviations in a long text of words add some by chance.
 func enough(s string) float64 { return 4 + math.Max(0, float64(len(s)-16))/8 }

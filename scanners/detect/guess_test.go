@@ -15,7 +15,7 @@ func TestRandomValuesAreToldFromWords(t *testing.T) {
 	for _, x := range []struct {
 		alphabet string
 		length   int
-		least    float64 // share that must be told
+		least    float64 // share that must be recognised
 	}{{digits + "abcdef", 20, 0.99}, {digits + "abcdef", 40, 0.999}, {digits + lower, 16, 0.98}, {digits + lower, 32, 0.999},
 		{digits + lower + upper, 20, 0.99}, {digits + lower + upper, 40, 0.999}, {lower, 20, 0.95}, {lower, 32, 0.99}, {upper, 32, 0.99}} {
 		told := 0
@@ -35,8 +35,7 @@ func TestRandomValuesAreToldFromWords(t *testing.T) {
 	}
 }
 
-// The words are of other packages' names than those that the table was counted
-// from: comments gave that.
+// These words are the names of other packages than those that the table was counted from.
 func TestIdentifiersAreNoSecrets(t *testing.T) {
 	files, err := filepath.Glob(filepath.Join(goroot(), "src", "*", "*.go"))
 	if err != nil || len(files) == 0 {

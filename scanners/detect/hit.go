@@ -2,10 +2,10 @@ package detect
 
 import "bytes"
 
-// quick is what is asked of an anchor at every hit, in few bytes: most hits end there.
+// quick is what is checked of an anchor at every hit, in few bytes: most hits end there.
 type quick struct {
 	ahead *ahead     // nil: none
-	auto  *automaton // nil: not made yet
+	auto  *automaton // nil: not built yet
 	kind  kind
 	quiet bool
 }
@@ -14,13 +14,13 @@ type quick struct {
 type kind uint8
 
 const (
-	unknown kind = iota // not told yet
+	unknown kind = iota // not determined yet
 	attempts
 	waits
 	special // a mark or a keyword
 )
 
-// ready fills in what is asked of an anchor.
+// ready fills in the fields for an anchor.
 func (q *quick) ready(p *placed) {
 	q.quiet = p.quiet
 	switch {
@@ -35,7 +35,7 @@ func (q *quick) ready(p *placed) {
 	q.ahead = p.rest().ahead
 }
 
-// hit tries an anchor whose gram stands off bytes behind b[pos].
+// hit tries an anchor whose gram is off bytes after b[pos].
 func (e *Engine) hit(s *scratch, b []byte, id uint16, pos, off int) {
 	if pos < 0 || pos >= len(b) {
 		return
@@ -54,7 +54,7 @@ func (e *Engine) hit(s *scratch, b []byte, id uint16, pos, off int) {
 	}
 }
 
-// marked looks whether the mark or the keyword stands at b[pos].
+// marked checks whether the mark or the keyword is at b[pos].
 func (e *Engine) marked(s *scratch, b []byte, id uint16, pos int) {
 	p := &e.anchors[id]
 	switch {
@@ -67,12 +67,12 @@ func (e *Engine) marked(s *scratch, b []byte, id uint16, pos int) {
 		s.octets = append(s.octets, pos+len(p.mark))
 	case p.mark[0] == dumpMark[0]:
 		s.dumps = append(s.dumps, pos)
-	default: // a needle's half begins with a capital
+	default: // half of a needle begins with a capital
 		s.needles = append(s.needles, pos)
 	}
 }
 
-// attempt looks whether a match may begin with the anchor's literal, as hit has them.
+// attempt checks whether a match may begin with the anchor's literal; the parameters are hit's.
 func (e *Engine) attempt(s *scratch, b []byte, id uint16, pos, off int) {
 	t := attempt{may: true, end: -1}
 	if s.steps < maxSteps*len(b) {
@@ -101,13 +101,12 @@ func (e *Engine) attempt(s *scratch, b []byte, id uint16, pos, off int) {
 	}
 }
 
-// maxSteps is how often, on average, automatons may look at each byte of a
-// text. What is left then goes to the expressions themselves: a text that is
-// made to keep automatons busy costs that, and not a multiple.
+// maxSteps is how often, on average, automatons may read each byte of a text. The rest is left
+// to the expressions, so that a text made to keep automatons busy costs no more than that.
 const maxSteps = 64
 
-// place opens a rule's window around a literal. end is where the longest match
-// ends, or negative.
+// place opens a rule's window around a literal. end is where the longest match ends, or
+// negative if it isn't known.
 func (e *Engine) place(s *scratch, b []byte, id uint16, pos, end int) {
 	p := &e.anchors[id]
 	if p.keyword != nil && p.after.loop != nil {
@@ -120,7 +119,7 @@ func (e *Engine) place(s *scratch, b []byte, id uint16, pos, end int) {
 	}
 	w := span{r.left(b, pos, p.before), min(len(b), end+edge)}
 	if p.keyword != nil {
-		// A match may be anywhere where the gate lets it pass.
+		// A match may be anywhere within the distance that the keyword condition allows.
 		far := gateNear + p.after.bytes + edge
 		w = span{runeStart(b, max(0, pos-far)), min(len(b), pos+len(p.keyword)+far)}
 	} else if end < 0 {

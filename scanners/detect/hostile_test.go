@@ -10,7 +10,7 @@ import (
 	"github.com/quellhq/quell/scanners"
 )
 
-// hostile are texts made to keep one part of the engine busy.
+// hostile are texts that each make one part of the engine do as much work as possible.
 func hostile(n int) map[string][]byte {
 	fill := func(s string) []byte { return []byte(strings.Repeat(s, n/len(s)+1))[:n] }
 	nested := fill("x y ")[:n/4]
@@ -36,7 +36,7 @@ func hostile(n int) map[string][]byte {
 	return out
 }
 
-// No text may cost many times what ordinary text costs.
+// No text may cost many times as much as ordinary text.
 func BenchmarkHostile(b *testing.B) {
 	e := New(builtin(b))
 	for name, text := range hostile(512 << 10) {
@@ -50,8 +50,8 @@ func BenchmarkHostile(b *testing.B) {
 	}
 }
 
-// The work on a hostile text is bounded by its length: what automatons look at
-// and what is derived are counted, not timed.
+// The work on a hostile text is limited by its length: the test counts the bytes that
+// automatons read and the bytes that are derived, and doesn't measure time.
 func TestHostileTextsAreBounded(t *testing.T) {
 	e := New(builtin(t))
 	for name, b := range hostile(64 << 10 / fewer) {

@@ -2,8 +2,8 @@ package detect
 
 import "bytes"
 
-// invisible searches lines with characters that no reader sees, or that look like a space: a
-// page, a chat or a word processor puts them into a token, or before one.
+// invisible searches lines with characters that are not visible, or that look like a space: a
+// page, a chat or a word processor inserts them into or before a token.
 func (l *look) invisible(t *text, own span) {
 	b := t.data
 	end := min(own.end, len(b))
@@ -52,7 +52,7 @@ func (l *look) invisible(t *text, own span) {
 	}
 }
 
-// leads are where the first bytes of invisible characters are next, each of them.
+// leads are the next positions of the first bytes of invisible characters, one for each byte.
 type leads [3]int
 
 // from is the first of them from i on, or end.
@@ -71,8 +71,8 @@ func (n *leads) from(b []byte, i, end int) int {
 	return first
 }
 
-// unseen is the length of an invisible character at b[i], or 0, and whether it is a space:
-// soft hyphen, no-break spaces, zero-width space and joiners, word joiner, direction marks.
+// unseen is the length of an invisible character at b[i], or 0, and whether it is a space: soft
+// hyphen, no-break spaces, zero-width space and joiners, word joiner, direction marks.
 func unseen(b []byte, i int) (size int, space bool) {
 	switch b[i] {
 	case 0xc2:

@@ -15,8 +15,8 @@ import (
 	"github.com/quellhq/quell/scanners"
 )
 
-// judge decides whether a match is reported and how sure it is, by gitleaks' entropy and
-// allow-lists and quell's own tests, those first that cost least.
+// judge decides whether to report a match and with which confidence, by gitleaks' entropy and
+// allow-lists and by quell's own tests, the cheapest first.
 func (e *Engine) judge(s *scratch, m *raw, c scanners.Chunk) bool {
 	secret := string(m.text[m.secret.start:m.secret.end])
 	line := lineOf(m.text, m.start, m.end)
@@ -32,14 +32,14 @@ func (e *Engine) judge(s *scratch, m *raw, c scanners.Chunk) bool {
 	if r.AnyForm && !namedSession(secret) || !r.AnyForm && placeholder(secret) || slices.Contains(printed, secret) {
 		return false
 	}
-	// Who knows a token by its place alone must not take words for one.
+	// A rule that recognises a token only by its position must not match words.
 	if r.Random && !m.structured && !unguessable(secret) || r.Fallback && !r.Random && evidence(secret) < 0 && !diced(secret) {
 		return false
 	}
 	match := string(m.text[m.start:m.end])
 	commit := c.Artifact.Location.Commit
-	// gitleaks' path list names places where its own broad rules are noisy;
-	// a provider's token is one wherever it stands.
+	// gitleaks' path list contains paths where its own broad rules are noisy; a provider's
+	// token counts at any path.
 	lists := func(paths, ownPaths bool) bool {
 		return allowed(m.rule.allow, s.matches, secret, match, string(line), path, commit, ownPaths) ||
 			allowed(e.allow, s.matches, secret, match, string(line), path, commit, paths)
@@ -98,11 +98,11 @@ func (e *Engine) judge(s *scratch, m *raw, c scanners.Chunk) bool {
 	return true
 }
 
-// template begins what a program fills in, or what a masker wrote.
+// template are the beginnings of template variables, and what masking programs write.
 var template = []string{"${", "$(", "{{", "%(", "****", "....", "redacted", "filtered", "masked", "placeholder"}
 
-// namedSession reports whether a value under a name that the operator gives can
-// be a session: it is no mask, no template and no word of a program.
+// namedSession reports whether a value under a cookie name that the operator configured can be
+// a session: it is no mask, no template and no word of a program.
 func namedSession(s string) bool {
 	low := strings.ToLower(s)
 	if slices.ContainsFunc(template, func(p string) bool { return strings.Contains(low, p) }) {
@@ -118,11 +118,11 @@ var identifierRE = regexp.MustCompile(`[\w.-]{2,64}`)
 // wrappedRE is what an issuer puts before a JWT that is part of its token.
 var wrappedRE = regexp.MustCompile(`^(?:glcbt-|ghs_[0-9]{1,12}_)ey`)
 
-// readToken reads what a token says of itself. It is false for one that is none,
-// or that lets nobody in.
+// readToken reads the token's own claims. It returns false for a value that is no token, or
+// that grants no access.
 func (m *raw) readToken(secret string) bool {
 	if k := wrappedRE.FindStringIndex(secret); k != nil {
-		// An issuer's prefix and a token: its end is the whole token's.
+		// An issuer's prefix and a JWT: the JWT's end is the end of the whole token.
 		if j, err := token.ParseJWT(secret[k[1]-2:]); err == nil {
 			m.offline, m.token = until(j.Expires), j.Facts()
 		}
@@ -164,15 +164,15 @@ func nameBegin(b []byte, start, value int) int {
 	return start
 }
 
-// noiseName reports whether a name between two places is one of a value that grants no
-// access.
+// noiseName reports whether the text between two positions is the name of a value that grants
+// no access.
 func noiseName(b []byte, start, value int) bool {
 	return slices.ContainsFunc(identifierRE.FindAll(b[start:value], 16), func(n []byte) bool { return rules.NoiseCookie(string(n)) })
 }
 
-// Elsewhere reports whether a rule does not hold for a path: what judge asks
-// before, where the path is known, and what a source that learns the path only
-// afterwards must ask then. A git object, read by its id, is of that kind.
+// Elsewhere reports whether a rule does not apply to a path. judge calls it where the path is
+// known. A source that learns the path only afterwards, as for a git object read by its id,
+// must call it then.
 func Elsewhere(set *rules.Set, rule, path string) bool {
 	r := set.Rule(rule)
 	if r == nil || path == "" && r.Path == nil {
@@ -200,11 +200,11 @@ func until(t time.Time) rules.Offline {
 	return rules.Offline{State: rules.OfflineUnexpired, Expires: &t}
 }
 
-// lineContext bounds what is looked at of a match's line on either side: one of a
-// minified file may be megabytes long, and hold thousands of matches.
+// lineContext limits how many bytes of a match's line are read on either side: a line of a
+// minified file may be megabytes long, and contain thousands of matches.
 const lineContext = 1024
 
-// marked reports whether a line asks not to be reported.
+// marked reports whether a line contains a comment that suppresses findings.
 func marked(line []byte) bool {
 	return bytes.Contains(line, []byte("gitleaks:allow")) || bytes.Contains(line, []byte("quell:allow"))
 }
@@ -218,14 +218,14 @@ func lineOf(b []byte, start, end int) []byte {
 	return b[from:to]
 }
 
-// leastEntropy is the rule's floor in bits per byte, lowered for a value that can't reach
-// it: hexadecimal digits have at most 4 bits each, and n characters at most log2 n. The floors
-// of gitleaks' rules stay.
+// leastEntropy is the rule's minimum in bits per byte, lowered for a value that can't reach it:
+// hexadecimal digits have at most 4 bits each, and n characters at most log2 n. The minimums of
+// gitleaks' rules are not lowered.
 func leastEntropy(r *rules.Rule, s string) float64 {
 	if r.Provider == nil {
 		return r.Entropy
 	}
-	const share = 0.62 // of one random value in 10,000, the entropy is a smaller share of the most
+	const share = 0.62 // one random value in 10,000 has less than this share of the maximum entropy
 	most := math.Log2(float64(len(s)))
 	if hexRE.MatchString(s) {
 		most = min(most, 4)
@@ -251,12 +251,12 @@ func entropy(s string) float64 {
 	return h
 }
 
-// printed are the tokens that RFC 6749, RFC 6750 and OpenID Connect Core print.
+// printed are the example tokens of RFC 6749, RFC 6750 and OpenID Connect Core.
 var printed = []string{"mF_9.B5f-4.1JqM", "2YotnFZFEjr1zCsicMWpAA", "tGzv3JOkF0XG5Qx2TlKWIA", "SlAV32hkKG", "8xLOxBtZp8"}
 
 var placeholders = []string{"****", "....", "example_token", "your-", "your_", "<token", "redacted", "filtered", "masked", "placeholder"}
 
-// placeholder knows what people and maskers write in place of a secret.
+// placeholder recognises what people and masking programs write in place of a secret.
 func placeholder(s string) bool {
 	distinct := map[byte]bool{}
 	for i := range len(s) {
@@ -265,14 +265,15 @@ func placeholder(s string) bool {
 	if len(s) >= 12 && len(distinct) < 6 {
 		return true
 	}
-	// AWS's documentation writes EXAMPLE into all of its samples. In one case
-	// only: a random token may hold any four letters of mixed case.
+	// AWS's documentation has EXAMPLE in all of its samples. Only these cases count: a random
+	// token may contain any four letters of mixed case.
 	for _, p := range []string{"EXAMPLE", "xxxx", "XXXX"} {
 		if strings.Contains(s, p) {
 			return true
 		}
 	}
-	// What counts up, or spells a word, is typed; a part of a value may do so too.
+	// A sequence or a word shows that the value was typed. A part of a random value may contain
+	// one by chance.
 	for _, p := range []string{"0123456789abcdef", "0123456789ABCDEF", "deadbeef", "DEADBEEF"} {
 		if 2*len(p)*strings.Count(s, p) >= len(s) {
 			return true
@@ -291,8 +292,8 @@ var (
 
 var headerRE = regexp.MustCompile(`(?im)^[^\n]{0,64}?(?:\bhost|:authority)["']?\]?[ ]?[:=][ ]?["']?([a-z0-9.-]+\.[a-z0-9-]+(?::[0-9]{1,5})?)|"url"[ ]?:[ ]?"https?://([a-z0-9.-]+(?::[0-9]{1,5})?)`)
 
-// blockClaims looks for the host in the lines around, where a request's other
-// headers or a HAR entry's address stand: the last before it, else the first after.
+// blockClaims searches the adjacent lines for the host, where a request's other headers or a
+// HAR entry's address are: the last host before the match, else the first after it.
 func blockClaims(b []byte, start, end int) []string {
 	for _, part := range [][]byte{b[max(0, start-lineContext):start], b[end:min(len(b), end+lineContext/2)]} {
 		if !bytes.Contains(part, []byte("ost:")) && !bytes.Contains(part, []byte("uthority")) && !bytes.Contains(part, []byte(`"url"`)) {
@@ -325,7 +326,7 @@ func claims(line []byte) []string {
 			add(string(m[1]))
 		}
 	}
-	// Most lines name no host: what every expression needs is looked for first.
+	// Most lines name no host: what every expression requires is searched for first.
 	low := bytes.ToLower(line)
 	for _, x := range []struct {
 		needs string

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// No random token may be taken for a word, a placeholder or a sample.
+// No random token may be mistaken for a word, a placeholder or a sample.
 func TestRandomTokensAreFound(t *testing.T) {
 	e := New(builtin(t))
 	src := rand.NewChaCha8([32]byte{31})
@@ -30,7 +30,7 @@ func TestRandomTokensAreFound(t *testing.T) {
 	}
 }
 
-// What standards print is nobody's.
+// Tokens printed in standards belong to no account.
 func TestPrintedTokensAreNone(t *testing.T) {
 	e := New(builtin(t))
 	for _, text := range []string{

@@ -6,16 +6,16 @@ import (
 	"github.com/quellhq/quell/rules"
 )
 
-// kubernetesSecret is gitleaks' rule for a Secret in YAML. What it captures is a key
-// with its value in base64; what an API server accepts is what the value decodes to.
+// kubernetesSecret is gitleaks' rule for a Secret in YAML. It captures a key with its value in
+// base64; an API server accepts the decoded value.
 const kubernetesSecret = "kubernetes-secret-yaml"
 
 // minSecretValue is the shortest decoded value that is a secret, in bytes.
 const minSecretValue = 8
 
-// kubernetes adds the values of a Secret's data, of which m is the first, decoded. A
-// value that people could say, as a user's name, counts as low. It is false where the
-// first value is not base64 of text.
+// kubernetes adds the decoded values of a Secret's data; m is the first of them. A value made
+// of words, such as a user's name, has low confidence. It returns false where the first value
+// is not base64 of text.
 func (l *look) kubernetes(t *text, m raw) bool {
 	b := t.data
 	first := true
@@ -25,12 +25,12 @@ func (l *look) kubernetes(t *text, m raw) bool {
 			end = at + i
 		}
 		if first && end < m.secret.end {
-			return false // in a block, which is joined elsewhere
+			return false // in a block scalar, whose lines are joined elsewhere
 		}
 		line := b[at:end]
 		colon := bytes.IndexByte(line, ':')
 		if !first && (colon < 0 || len(line) == 0 || line[0] != ' ') {
-			break // behind the block
+			break // after the block
 		}
 		if colon >= 0 {
 			value := span{at + colon + 1, end}

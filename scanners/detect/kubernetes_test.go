@@ -9,8 +9,8 @@ import (
 	"github.com/quellhq/quell/scanners"
 )
 
-// The values of a Secret are what they decode to, at their places; what people could
-// say counts little, and what is no base64 of text is left as it is.
+// The findings in a Secret are the decoded values, at the positions of the encoded ones. A
+// value of words has low confidence, and a value that is not base64 of text stays as it is.
 func TestSecretsOfKubernetes(t *testing.T) {
 	e := New(builtin(t))
 	std := func(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) }
@@ -48,7 +48,7 @@ func TestSecretsOfKubernetes(t *testing.T) {
 	if got := find("kind: Secret\ndata:\n  key: " + base64.StdEncoding.EncodeToString([]byte{1, 2, 0xff, 0x80, 0x90, 7, 8, 9, 10, 11, 12, 200}) + "\n"); len(got) != 1 {
 		t.Errorf("bytes: %v", got)
 	}
-	// A token of a form of its own is told as that.
+	// A token with a format of its own is reported by that format's rule.
 	if got := find("kind: Secret\ndata:\n  token: " + std(pat) + "\n"); len(got) > 1 {
 		t.Errorf("%v", got)
 	}

@@ -1,8 +1,8 @@
 //go:build ignore
 
-// Letters_gen counts which letters follow which in the words of the Go
-// distribution's sources, and which grams and triples are the commonest in all of its
-// texts, and writes letters.go, common.grams and common.triples.
+// Letters_gen counts which letters follow which in the words of the Go distribution's sources,
+// and which grams and triples are the most common in all of its texts. It writes letters.go,
+// common.grams and common.triples.
 package main
 
 import (
@@ -33,7 +33,7 @@ func main() {
 		}
 		b, err := os.ReadFile(path)
 		for _, line := range bytes.Split(b, []byte("\n")) {
-			// Comments: prose, and the names that prose speaks of.
+			// Comments: prose, and the identifiers in it.
 			if i := bytes.Index(line, []byte("// ")); i >= 0 {
 				for _, w := range wordRE.FindAllString(string(line[i:]), -1) {
 					words[strings.ToLower(w)] = true
@@ -45,7 +45,7 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	// Each word once: how often a word is written says nothing of letters.
+	// Each word counts once: a word's frequency gives no information about letters.
 	var n [26][26]float64
 	var sum [26]float64
 	for w := range words {
@@ -85,8 +85,8 @@ func main() {
 	}
 }
 
-// common lists the commonest grams and triples of the texts below root, folded: their
-// bytes, and how rare each is, in eighths of a bit.
+// common lists the most common grams and triples of the texts below root, folded: their bytes,
+// and how rare each is, in eighths of a bit.
 func common(root string) (grams, triples []byte) {
 	four, three := map[[4]byte]float64{}, map[[4]byte]float64{}
 	total := 0.0

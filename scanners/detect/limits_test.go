@@ -14,7 +14,7 @@ import (
 	"github.com/quellhq/quell/scanners"
 )
 
-// reached scans text as the pool does, and gives the kinds of the limits that were reached.
+// reached scans text as the pool does, and returns the kinds of the limits that were reached.
 func reached(tb testing.TB, e *Engine, text string) (kinds []string) {
 	tb.Helper()
 	_, kinds = seenAndReached(tb, e, text)

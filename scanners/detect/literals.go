@@ -7,27 +7,26 @@ import (
 	"unicode/utf8"
 )
 
-// anchor is what analysis finds out about one alternative of an expression:
-// every match contains one of the literals, at most before bytes after its
-// start, and ends at most after bytes behind the literal's first byte. Bytes
-// of the loop classes don't count towards those bounds.
+// anchor is the result of analysing one alternative of an expression: every match contains one
+// of the literals, at most before bytes after its start, and ends at most after bytes after the
+// literal's first byte. Bytes of the loop classes don't count towards these limits.
 type anchor struct {
 	literals      []string // lower case
 	before, after extent
-	// path and elem are where in the expression the literal stands.
+	// path and elem give the position of the literal in the expression.
 	path []int
 	elem int
-	// grams are what to search for: one of them stands in every match, off
-	// bytes behind the literal's first.
+	// grams are what to search for: each match contains one of them, off bytes after the
+	// literal's first byte.
 	grams []placedGram
 	// leading is set where the match begins with the literal.
 	leading bool
-	// bound is set where the literal begins a word.
+	// bound is set where the literal begins at a word boundary.
 	bound bool
-	// least is the fewest bytes that a match has from the literal on.
+	// least is the smallest number of bytes that a match has from the literal on.
 	least int
 	head  head
-	// needle is a literal that stands behind, if there is a long one.
+	// needle is a long literal that follows later, or empty.
 	needle string
 }
 
@@ -39,15 +38,14 @@ type placedGram struct {
 // minLiteral is the shortest literal worth searching for.
 const minLiteral = 2
 
-// longestLiteral is how much of a literal is searched for.
+// longestLiteral is how many bytes of a literal are searched for.
 const longestLiteral = 24
 
-// maxLiterals bounds the alternatives that one place is expanded to.
+// maxLiterals limits the number of alternatives that one position is expanded to.
 const maxLiterals = 256
 
-// analyze splits an expression into its top alternatives and finds an anchor
-// for each. ok is false where one of them has none: then every byte is a
-// possible place of a match.
+// analyze splits an expression into its top alternatives and finds an anchor for each. ok is
+// false where one of them has none: then a match may be at any byte.
 func analyze(expr string) (anchors []anchor, ok bool) {
 	re, err := syntax.Parse(expr, syntax.Perl)
 	if err != nil {
@@ -64,9 +62,8 @@ func analyze(expr string) (anchors []anchor, ok bool) {
 	return anchors, true
 }
 
-// keyword is what to search for where a keyword opens the gate to a slow rule,
-// and how long the rule's match can be. A keyword shorter than a gram counts as
-// present everywhere.
+// keyword is what to search for where a keyword enables a slow rule, with the largest length of
+// the rule's match. A keyword shorter than a gram counts as present everywhere.
 func keyword(k, expr string) anchor {
 	if len(k) < gramLen {
 		return anchor{}
@@ -93,19 +90,19 @@ func alternatives(re *syntax.Regexp) []*syntax.Regexp {
 	return out
 }
 
-// maxExpansion is how often alternatives inside a branch are multiplied out.
+// maxExpansion is how often alternatives inside a branch are expanded.
 const maxExpansion = 3
 
-// branch is one way through an expression's alternatives: the top one's number,
-// then for each that was multiplied out its element's and its own number.
+// branch is one path through an expression's alternatives: the number of the top alternative,
+// then for each expansion the number of the element and of its alternative.
 type branch struct {
 	elems []*syntax.Regexp
 	path  []int
 }
 
-// branches lists the elements of each top alternative. One that has no anchor, as
-// where a group of names has none in common, is multiplied out: an anchor for each
-// of the group's own alternatives.
+// branches lists the elements of each top alternative. An alternative without an anchor, such
+// as a group of names that have nothing in common, is expanded: each of the group's own
+// alternatives gets an anchor.
 func branches(re *syntax.Regexp) []branch {
 	var out []branch
 	var add func(b branch)
@@ -117,7 +114,7 @@ func branches(re *syntax.Regexp) []branch {
 				if len(list) < 2 || !slices.ContainsFunc(list, hasLiteral) {
 					continue
 				}
-				// Asked last: it costs more than all else here.
+				// Checked last: it costs more than everything else here.
 				if len(bestAnchor(elems).grams) > 0 {
 					break
 				}
@@ -145,7 +142,7 @@ func hasLiteral(re *syntax.Regexp) bool {
 	return re.Op == syntax.OpLiteral && len(re.Rune) >= minLiteral || slices.ContainsFunc(re.Sub, hasLiteral)
 }
 
-// flatten lists the elements of a concatenation, groups dissolved.
+// flatten lists the elements of a concatenation, with groups expanded.
 func flatten(re *syntax.Regexp, out []*syntax.Regexp) []*syntax.Regexp {
 	switch re.Op {
 	case syntax.OpConcat:
@@ -159,8 +156,8 @@ func flatten(re *syntax.Regexp, out []*syntax.Regexp) []*syntax.Regexp {
 	return append(out, re)
 }
 
-// bestAnchor chooses the element whose grams are the rarest, the first of
-// equals. An anchor without grams: there is none.
+// bestAnchor chooses the element whose grams are the rarest, the first of equals. An anchor
+// without grams means that there is none.
 func bestAnchor(elems []*syntax.Regexp) anchor {
 	var best anchor
 	bestCost := 1.0
@@ -194,8 +191,8 @@ func bestAnchor(elems []*syntax.Regexp) anchor {
 	return best
 }
 
-// restOf is what the elements ask for from the i-th on, assertions right before
-// it included.
+// restOf is what the elements require from the i-th on, including assertions directly before
+// it.
 func restOf(elems []*syntax.Regexp, i int) (*syntax.Prog, error) {
 	for i > 0 && zeroWidth(elems[i-1]) {
 		i--
@@ -203,8 +200,8 @@ func restOf(elems []*syntax.Regexp, i int) (*syntax.Prog, error) {
 	return syntax.Compile((&syntax.Regexp{Op: syntax.OpConcat, Sub: elems[i:]}).Simplify())
 }
 
-// program is what an expression asks for from an anchor's literal on, and how its
-// attempts go on behind the literal.
+// program is what an expression requires from an anchor's literal on, and the condition on the
+// text after the literal.
 func program(expr string, path []int, elem int) (*syntax.Prog, *ahead) {
 	re, err := syntax.Parse(expr, syntax.Perl)
 	if err != nil {
@@ -221,8 +218,8 @@ func program(expr string, path []int, elem int) (*syntax.Prog, *ahead) {
 	return p, aheadOf(b.elems, elem)
 }
 
-// worth is how well the literals tell places apart: the length of the shortest,
-// but a run of one letter is worth no more than two.
+// worth is how selective the literals are: the length of the shortest one, but at most two for
+// a run of one letter.
 func worth(list []string) int {
 	n := 0
 	for i, s := range list {
@@ -237,8 +234,7 @@ func worth(list []string) int {
 	return n
 }
 
-// prefixes lists lower-case strings one of which begins every match of the
-// concatenation.
+// prefixes lists lower-case strings; every match of the concatenation begins with one of them.
 func prefixes(elems []*syntax.Regexp) []string {
 	cur := []string{""}
 	for _, e := range elems {
@@ -275,9 +271,8 @@ func prefixes(elems []*syntax.Regexp) []string {
 	return slices.Compact(cur)
 }
 
-// exact lists all lower-case strings that re matches, if they are few. Runes
-// beyond ASCII have none, but for the two that fold into it: they are left to
-// the slow path.
+// exact lists all lower-case strings that re matches, if they are few. Runes beyond ASCII are
+// not listed; those two that fold into ASCII are left to the slow path.
 func exact(re *syntax.Regexp) ([]string, bool) {
 	switch re.Op {
 	case syntax.OpEmptyMatch:

@@ -12,31 +12,30 @@ import (
 	"github.com/quellhq/quell/scanners"
 )
 
-// slack is how far outside of a chunk's own part literals are searched for: a
-// match that starts in it may have its literal later, and one that starts
-// before it may hide another.
+// slack is how far outside of a chunk's own part literals are searched for, in bytes: a match
+// that starts in it may have its literal later, and one that starts before it may hide another.
 const slack = 4 << 10
 
-// look is the search through one chunk and all that is derived from it.
+// look is the search of one chunk and of everything derived from it.
 type look struct {
 	e      *Engine
 	s      *scratch
 	chunk  scanners.Chunk
 	budget int // bytes that may still be derived from a run of encoded text
-	spent  int // bytes that were derived from all
+	spent  int // bytes that were derived from all runs
 	began  time.Time
-	late   bool // the file's time is over
+	late   bool // the file's time limit has passed
 	ids    int
 	found  []raw
-	// elsewhere are matches that a list of paths suppresses.
+	// elsewhere are matches that only a list of paths suppresses.
 	elsewhere []raw
-	pending   []fieldAt // of the search that is under way
+	pending   []fieldAt // of the current search
 }
 
 // Detect implements scanners.Detector.
 func (e *Engine) Detect(c scanners.Chunk) iter.Seq[scanners.Match] {
 	return func(yield func(scanners.Match) bool) {
-		// One that a panic left in the middle of a search is not used again.
+		// A scratch that a panic left in the middle of a search is not used again.
 		s := e.scratch.Get().(*scratch)
 		l := look{e: e, s: s, chunk: c, budget: maxDerived, began: time.Now()}
 		s.chunk = text{data: c.Data, inside: c.Offset > 0, seen: s.chunk.seen}
@@ -65,7 +64,7 @@ func (e *Engine) Detect(c scanners.Chunk) iter.Seq[scanners.Match] {
 	}
 }
 
-// suppressed gives the matches that only a list of paths suppresses.
+// suppressed yields the matches that only a list of paths suppresses.
 func (l *look) suppressed(kept []raw, yield func(scanners.Match) bool) {
 	for _, m := range resolve(l.elsewhere) {
 		if m.owner < l.chunk.From || m.owner >= l.chunk.To && l.chunk.To < len(l.chunk.Data) ||
@@ -89,8 +88,8 @@ func (m *raw) out() scanners.Match {
 	return out
 }
 
-// text searches t, then what a reader sees of it, what its lines are when
-// joined, and what is encoded in it.
+// text searches t, then the text as a reader sees it, its joined lines, and everything encoded
+// in it.
 func (l *look) text(t *text, depth int) {
 	main := l.s.text()
 	defer l.s.free(main)
@@ -134,8 +133,8 @@ func (l *look) text(t *text, depth int) {
 	}
 }
 
-// unfinished counts the attempts of the chunk's own part that were still going on
-// where its context ends: had there been more of it, they might have matched.
+// unfinished counts the attempts of the chunk's own part that had not ended where its context
+// ends: with more context they might have matched.
 func (l *look) unfinished(t, main *text) {
 	if t.parent == nil && l.chunk.To < len(t.data) && !l.chunk.Binary {
 		for _, pos := range l.s.open {
@@ -146,9 +145,9 @@ func (l *look) unfinished(t, main *text) {
 	}
 }
 
-// fresh reports whether a match in a derived text tells more than its parent:
-// where nothing was replaced in it or beside it, the parent shows it as well. A
-// piece of a line that ends where the text was cut off shows no end.
+// fresh reports whether a match in a derived text is absent from its parent: where nothing was
+// replaced in it or next to it, the parent contains it as well. The end of a piece of a line
+// that was cut off is not the end of a token.
 func (t *text) fresh(start, end int) bool {
 	if t.openStart && start == 0 || t.openEnd && end == len(t.data) {
 		return false
@@ -156,12 +155,12 @@ func (t *text) fresh(start, end int) bool {
 	return len(t.cuts) == 0 || t.touched(start, end)
 }
 
-// hidden lists the parts of the parent that the text does not show: control
-// strings, and what backspaces took away.
+// hidden lists the parts of the parent that the text does not contain: control strings, and
+// what backspaces deleted.
 func (t *text) hidden() []span {
 	var out []span
 	b := t.parent.data
-	last, line := 0, 0 // the first line's end at or behind the last payload, as far as is known
+	last, line := 0, 0 // the first line end at or after the last payload, as far as known
 	for _, p := range t.payloads {
 		to := min(len(b), p.end+near)
 		if p.end < last || line < p.end {
@@ -191,9 +190,9 @@ func (t *text) hidden() []span {
 	return out
 }
 
-// apart searches the lines in which something was removed between two bytes
-// that are no white space once more, with a space there: a colour may set a
-// token off from the word before it, as well as cut it.
+// apart searches again the lines in which something was removed between two bytes that are not
+// white space, with a space there: a colour may separate a token from the preceding word, or
+// cut the token.
 func (l *look) apart(t *text, own span) {
 	b := t.data
 	for i := 0; i < len(t.cuts); {
@@ -227,14 +226,13 @@ func (l *look) apart(t *text, own span) {
 	}
 }
 
-// close reports whether a space between the text's bytes before and behind k would
-// set something off: beside white space and other control characters, as programs
-// have them, all is set off.
+// close reports whether a space at k would separate two bytes that are not yet separated. Next
+// to white space and other control characters, as programs contain them, it would not.
 func (t *text) close(k int) bool {
 	return k > 0 && k < len(t.data) && t.data[k-1] > ' ' && t.data[k] > ' ' && t.data[k-1] != 0x7f && t.data[k] != 0x7f
 }
 
-// find searches the given parts of t and keeps what judge lets pass.
+// find searches the given parts of t and keeps the matches that judge accepts.
 func (l *look) find(t *text, parts []span, keep func(*raw) bool) {
 	l.s.unfolded, l.s.binary = t.seen.unfolded, l.chunk.Binary && len(t.decoded) == 0
 	l.e.find(l.s, t.data, parts, func(m raw) {
@@ -269,7 +267,7 @@ func (l *look) find(t *text, parts []span, keep func(*raw) bool) {
 }
 
 func (l *look) add(t *text, m raw) {
-	// A value that goes to the end of its line may go on in the next one.
+	// A value that reaches the end of its line may continue in the next one.
 	if k := lineEnd(t.data, m.secret.end); k >= 0 && !m.partial {
 		l.s.joins = append(l.s.joins, k)
 	}
@@ -299,14 +297,14 @@ func (l *look) add(t *text, m raw) {
 	l.found = append(l.found, m)
 }
 
-// derive gives a child of t to fill, and to free.
+// derive returns a child of t. The caller fills and frees it.
 func (l *look) derive(t *text) *text {
 	c := l.s.text()
 	c.reset(t)
 	return c
 }
 
-// decoded searches what a decoder made of a part of t.
+// decoded searches the output of a decoder for a part of t.
 func (l *look) decoded(c *text, step string, depth int) {
 	if !l.spend(len(c.data)) {
 		return
@@ -317,7 +315,7 @@ func (l *look) decoded(c *text, step string, depth int) {
 	l.text(c, depth+1)
 }
 
-// step is where a match stands in a text that its own was decoded from.
+// step is the position of a match in a text that its own text was decoded from.
 type step struct {
 	run int
 	at  span
@@ -332,16 +330,16 @@ func (m *raw) within(run int) (span, bool) {
 	return span{}, false
 }
 
-// resolve keeps one match per place: of those that overlap a sure one before a doubtful
-// one, then the most specific, then one that knows the token by its beginning, then the longer, then the one
-// that was read from the raw bytes. A fallback with a form says less than one
-// with a name.
+// resolve keeps one match per position. Of matches that overlap it prefers a sure one to a
+// doubtful one, then the most specific, then one that recognises the token by its beginning,
+// then the longer, then the one that was read from the raw bytes. A fallback with a format
+// ranks below one with a name.
 func resolve(found []raw) []raw {
 	slices.SortStableFunc(found, func(a, b raw) int {
 		if a.partial != b.partial {
 			return compareBool(a.partial, b.partial)
 		}
-		// A rule that knows more gives way where it is less sure.
+		// A more specific rule gives way where it is less sure.
 		if n := compareBool(a.doubtful(), b.doubtful()); n != 0 {
 			return n
 		}
@@ -355,7 +353,7 @@ func resolve(found []raw) []raw {
 		// Nothing may depend on what else stands in the chunk.
 		return cmp.Or(a.guess()-b.guess(), len(b.value)-len(a.value), len(a.decoded)-len(b.decoded), a.place.start-b.place.start, strings.Compare(a.rule.ID, b.rule.ID))
 	})
-	// Which of those that are kept lie where: a chunk may hold thousands.
+	// An index of kept matches by position: a chunk may contain thousands.
 	const stretch = 1 << 10
 	near := map[int][]int{}
 	var kept []raw
@@ -377,11 +375,11 @@ func resolve(found []raw) []raw {
 	return kept
 }
 
-// doubtful is a match of low confidence, but for what is public: that is known.
+// doubtful is a match of low confidence, except for a public value: that is certain.
 func (m *raw) doubtful() bool { return m.confidence == rules.Low && m.rule.Kind != rules.KindPublic }
 
-// guess orders equally specific matches: a beginning that one issuer's tokens
-// have tells most, a form that many use least.
+// guess orders equally specific matches: a prefix that one issuer's tokens have is the
+// strongest evidence, a format that many issuers use the weakest.
 func (m *raw) guess() int {
 	switch {
 	case !m.leads:
@@ -402,10 +400,9 @@ func compareBool(a, b bool) int {
 	return 1
 }
 
-// clash reports whether two matches are of the same text, so that only one may
-// be reported. Several secrets of one encoded run stand at the same raw place,
-// and each is one; but a rule that told the run itself from its place only gives
-// way to what was read inside.
+// clash reports whether two matches are of the same text, so that only one may be reported.
+// Several secrets of one encoded run have the same raw position, and each counts; but a rule
+// that recognised the run itself only by its position gives way to a match inside the run.
 func clash(a, b *raw) bool {
 	if a.place.start >= b.place.end || b.place.start >= a.place.end {
 		return false

@@ -19,14 +19,14 @@ import (
 	"github.com/quellhq/quell/scanners"
 )
 
-// Where the secret's first byte stands, and behind its last one.
+// These mark the position of the secret's first byte and the one after its last byte.
 const (
 	from = "\x01"
 	upto = "\x02"
 )
 
-// mangling is one thing that logs and files do to a token: text with the marks
-// around what must be reported.
+// mangling is one way in which logs and files change a token: text with marks around what must
+// be reported.
 type mangling struct {
 	name    string
 	make    func(tok string) string
@@ -42,7 +42,7 @@ func stamped(prefix, s string) string {
 	return prefix + strings.Join(lines, "\n"+prefix) + "\n"
 }
 
-// hard wraps at a width, marks not counted.
+// hard wraps at a width; marks don't count.
 func hard(s, sep string, width int) string {
 	var b strings.Builder
 	n := 0
@@ -87,8 +87,8 @@ func dumpOf(s string, row func(off int, b []byte) string) string {
 	return out.String()
 }
 
-// mark puts the marks around the n-th to the last of the bytes of tok in a dump
-// whose bytes are all of one width.
+// mark puts the marks around the n-th to the last of the bytes of tok in a dump whose bytes all
+// have the same width.
 func manglings() []mangling {
 	all := func(s string) string { return from + s + upto }
 	half := func(tok, with string) string { return from + tok[:17] + with + tok[17:] + upto }
@@ -269,7 +269,7 @@ func visible(b []byte) string {
 	}, string(b))
 }
 
-// markDump puts the marks around the bytes of tok, skip bytes behind the start.
+// markDump puts the marks around the bytes of tok, skip bytes after the start.
 func markDump(tok string, skip int, dump string, column func(i int) (int, int)) string {
 	lines := strings.SplitAfter(dump, "\n")
 	last := skip + len(tok) - 1
@@ -297,7 +297,7 @@ func wideOf(s string, big bool) string {
 	return b.String()
 }
 
-// unmark takes the marks out and tells where they stood.
+// unmark removes the marks and returns their positions.
 func unmark(s string) (text string, start, end int) {
 	start = strings.Index(s, from)
 	s = s[:start] + s[start+1:]
@@ -319,7 +319,7 @@ func TestEveryManglingIsSeenThrough(t *testing.T) {
 			if got := seen(t, e, text, 0, m.pieces); !slices.Equal(got, []string{want}) {
 				t.Fatalf("%q:\n got %q\nwant %q", text[max(0, start-100):min(len(text), end+100)], got, want)
 			}
-			// Wherever a chunk ends, the same is seen.
+			// The result is the same wherever a chunk ends.
 			for _, border := range []int{512 << 10, 512<<10 + e.MaxLen()}[:max(2/fewer, 1)] {
 				for _, at := range []int{(start + end) / 2, start, end - 1, end + 20}[:max(4/fewer, 1)] {
 					pad := border - at
@@ -332,7 +332,7 @@ func TestEveryManglingIsSeenThrough(t *testing.T) {
 	}
 }
 
-// A private key goes over many lines, each with a stamp.
+// A private key has many lines, each with a timestamp.
 func TestPrivateKeyAcrossStamps(t *testing.T) {
 	e := New(builtin(t))
 	key := "-----BEGIN RSA PRIVATE KEY-----\n" + hard(std(strings.Repeat("0aB1cD2eF3gH4iJ5kL6mN7oP8qR9sT", 20)), "\n", 64) + "\n-----END RSA PRIVATE KEY-----"
@@ -350,7 +350,7 @@ func TestPrivateKeyAcrossStamps(t *testing.T) {
 	}
 }
 
-// The next line's word is no part of a token that its line shows whole.
+// The first word of the next line is not part of a token that its own line contains completely.
 func TestWholeTokensAreNotMadeLonger(t *testing.T) {
 	e := New(builtin(t))
 	const token = "ghp_0aB1cD2eF3gH4iJ5kL6mN7"
@@ -365,7 +365,7 @@ func TestWholeTokensAreNotMadeLonger(t *testing.T) {
 	}
 }
 
-// What is longer than a chunk's context is counted, not passed over in silence.
+// A token longer than a chunk's context is counted, not dropped in silence.
 func TestTooLongIsCounted(t *testing.T) {
 	e := New(builtin(t))
 	key := "-----BEGIN RSA PRIVATE KEY-----\n" + strings.Repeat("0aB1cD2eF3gH4iJ5kL6mN7oP8qR9sT\n", 12000) + "-----END RSA PRIVATE KEY-----\n"

@@ -10,7 +10,8 @@ import (
 	"github.com/quellhq/quell/scanners/cilog"
 )
 
-// mayStamp marks what a line with something before its text begins with, and JSON events.
+// mayStamp marks the first bytes of lines that have something before their text, and of JSON
+// events.
 var mayStamp = func() [256]bool {
 	t := cilog.First
 	t['['], t['{'] = true, true
@@ -21,7 +22,7 @@ func digit(c byte) bool { return c >= '0' && c <= '9' }
 
 func hexDigit(c byte) bool { return digit(c) || c >= 'a' && c <= 'f' || c >= 'A' && c <= 'F' }
 
-// shaped reports whether b begins with the shape, in which 0 is any digit.
+// shaped reports whether b begins with the shape, in which 0 matches any digit.
 func shaped(b []byte, shape string) bool {
 	if len(b) < len(shape) {
 		return false
@@ -34,12 +35,13 @@ func shaped(b []byte, shape string) bool {
 	return true
 }
 
-// marks collects what the lines of a log say about where in a run they are; nil: nothing.
+// marks collects the positions in a run that the lines of a log name; nil: nothing is
+// collected.
 type marks struct {
 	list []mark
 }
 
-// mark is one, with the place of its name in the chunk.
+// mark is one of them, with the position of its name in the chunk.
 type mark struct {
 	scanners.Mark
 	from, to int
@@ -56,7 +58,7 @@ func (l *marks) put(b []byte, at int, system string, m mark) {
 	l.list = append(l.list, m)
 }
 
-// line looks at the line b[i:end], whose text begins after prefix bytes.
+// line checks the line b[i:end], whose text begins after prefix bytes.
 func (l *marks) line(b []byte, i, end, prefix int) {
 	if l == nil {
 		return
@@ -66,7 +68,7 @@ func (l *marks) line(b []byte, i, end, prefix int) {
 	})
 }
 
-// control looks at the control sequence of n bytes at b[i].
+// control checks the control sequence of n bytes at b[i].
 func (l *marks) control(b []byte, i, n int) {
 	if l == nil {
 		return
@@ -76,11 +78,12 @@ func (l *marks) control(b []byte, i, n int) {
 	})
 }
 
-// maxMarkName bounds the names of steps and groups, in bytes. Longer ones end with a whole word.
+// maxMarkName limits the names of steps and groups, in bytes. A longer name is cut after a
+// whole word.
 const maxMarkName = 120
 
-// report gives the chunk's marks. A name ends where a match begins in it: the first line of a
-// command, which names a step, may hold the very secret.
+// report reports the chunk's marks. A name is cut where a match begins in it: the first line of
+// a command, which names a step, may contain the secret itself.
 func (l *look) report(found *marks) {
 	if found == nil {
 		return
@@ -92,7 +95,7 @@ func (l *look) report(found *marks) {
 		}
 	}
 	slices.SortFunc(places, func(a, b span) int { return a.start - b.start })
-	last := 0 // the furthest end of the places up to each
+	last := 0 // the furthest end of the positions up to each
 	for i := range places {
 		last = max(last, places[i].end)
 		places[i].end = last
@@ -116,7 +119,7 @@ func (l *look) report(found *marks) {
 	l.chunk.Mark(out)
 }
 
-// markName is what a reader sees of a name.
+// markName is the visible text of a name.
 func markName(b []byte) string {
 	s := strings.ToValidUTF8(string(b), "\ufffd")
 	s = strings.Join(strings.FieldsFunc(s, func(r rune) bool { return r <= ' ' || r == utf8.RuneError || r >= 0x7f && r < 0xa0 }), " ")
@@ -125,7 +128,7 @@ func markName(b []byte) string {
 	}
 	k := strings.LastIndexByte(s[:maxMarkName+1], ' ')
 	if k < 0 {
-		return "…" // one word, of which a part may be a part of a secret
+		return "…" // one word, part of which may be part of a secret
 	}
 	return s[:k] + " …"
 }

@@ -78,7 +78,7 @@ func TestAFindingHasTheJobStepAndGroupOfItsLog(t *testing.T) {
 	}
 }
 
-// A step that began chunks before, at any offset of a chunk's end.
+// A step that began several chunks earlier, with the end of a chunk at any offset.
 func TestMarksAcrossChunks(t *testing.T) {
 	pat := withSum("ghp_" + "0aB1cD2eF3gH4iJ5kL6mN7oP8qR9sT")
 	const z = "2026-05-03T01:16:34.3352086Z "
@@ -101,7 +101,7 @@ func TestMarksAcrossChunks(t *testing.T) {
 	}
 }
 
-// The first line of a command names its step, and may hold the secret itself.
+// The first line of a command names its step, and may contain the secret itself.
 func TestNamesOfStepsHoldNoSecret(t *testing.T) {
 	pat := withSum("ghp_" + "0aB1cD2eF3gH4iJ5kL6mN7oP8qR9sT")
 	const z = "2026-05-03T01:16:34.3352086Z "

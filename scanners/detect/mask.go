@@ -7,7 +7,7 @@ import (
 	"github.com/quellhq/quell/scanners/cilog"
 )
 
-// masked is an attempt that broke off where a masker was at work.
+// masked is an attempt that ended at a mask.
 type masked struct {
 	p         *placed
 	pos, stop int
@@ -16,7 +16,7 @@ type masked struct {
 // minMask is the shortest run of asterisks that is a mask.
 const minMask = 3
 
-// maskLen is the length of what a CI system wrote at b's beginning in place of a secret:
+// maskLen is the length of what a CI system wrote at the beginning of b in place of a secret:
 // asterisks (GitHub, Jenkins, CircleCI and others) or a word.
 func maskLen(b []byte) int {
 	n := 0
@@ -34,18 +34,18 @@ func maskLen(b []byte) int {
 	return 0
 }
 
-// minVisible is how much of a token must be seen behind its literal: a mask
-// alone is no finding.
+// minVisible is how many bytes of a token must be visible after its literal: a mask alone is no
+// finding.
 const minVisible = 4
 
-// maxTail bounds what is shown of a token behind its first mask.
+// maxTail limits how many bytes of a token are shown after its first mask.
 const maxTail = 256
 
-// partial reports a token in which a mask stands. It is never completed by
-// guess, and never asked about: that it leaked in part is all that is known.
+// partial reports a token that contains a mask. quell never completes such a token by guessing
+// and never sends it to an issuer: it is only known that a part leaked.
 func (l *look) partial(t *text, m masked) {
 	for _, c := range t.data[m.pos:m.stop] {
-		// A header's name, or a key, is no part of the token behind it.
+		// A header's name, or a key, is not part of the token after it.
 		if !base64Class[c] && c != '.' {
 			return
 		}

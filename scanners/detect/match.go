@@ -13,29 +13,29 @@ type scratch struct {
 	win      [][]window // by rule
 	groups   []group
 	ways     ways
-	direct   [][]int // matches that were found directly, and what they lie in
+	direct   [][]int // matches that were found directly, and their storage
 	slots    []int
 	gate     []bool
 	act      []int
 	unfolded bool      // the text is known to have no rune that folds into ASCII
 	binary   bool      // the file is no text
 	counted  []counted // strings that were found so in it
-	steps    int       // bytes that automatons looked at
+	steps    int       // bytes that automatons read
 	quick    []quick   // by anchor
 	reach    []sliding // likewise
 	reached  []uint16  // those of reach that are not empty
 	waiting  []waiting
-	needles  []int // where halves of needles stand
-	joins    []int // line ends at which an attempt broke off
+	needles  []int // where halves of needles are
+	joins    []int // line ends at which an attempt ended
 	masked   []masked
-	open     []int   // where attempts began that the text's end broke off
-	dumps    []int   // where dumpMark stands
+	open     []int   // where attempts began that the text's end interrupted
+	dumps    []int   // where dumpMark is
 	octets   []int   // where one of octetMarks ends
 	texts    []*text // to be used again
 	out      [4]byte // of an escape
 	chunk    text
 	allow    map[*allowlist]*automaton // nil: none for it
-	firsts   [][]string                // the lists that with gives for a step alone
+	firsts   [][]string                // the lists that with returns for a single step
 }
 
 func (s *scratch) text() *text {
@@ -69,28 +69,28 @@ type raw struct {
 	allowed    bool
 	elsewhere  bool // a list of paths suppresses it
 	partial    bool
-	public     string // rule of tokens that grant what any visitor has, by their own claims; empty: it is none
-	structured bool   // the value is of a form that only a framework makes
+	public     string // rule for tokens that grant only what any visitor has, by their own claims; empty: not public
+	structured bool   // only a framework makes values of this form
 	leads      bool   // the secret begins with the expression's own literal
-	extends    bool   // goes on over a line break from a match that one line shows whole: both are reported
+	extends    bool   // continues a match that is complete in one line over a line break: both are reported
 	claims     []string
-	said       rules.Claims  // all that the text says, once the text itself is let go
-	carrier    rules.Offline // what surrounds the value claims about its expiry
+	said       rules.Claims  // all claims of the text, kept once the text itself is released
+	carrier    rules.Offline // expiry of the value according to the text around it, which is untrusted
 	token      *token.Facts
 	issuer     string // host of a token's iss
 
 	value   []byte
 	place   span   // of the secret, in the chunk
-	pieces  []span // where it stands in more than one
-	owner   int    // the byte of the chunk by which the match belongs to it
+	pieces  []span // its pieces, where it has more than one
+	owner   int    // the byte of the chunk that decides to which chunk the match belongs
 	decoded []string
 	views   []string
-	run     int // which decoded text, 0: none
+	run     int // number of the decoded text; 0: none
 	trail   []step
 }
 
-// match picks the secret out of an expression's groups, with gitleaks' choice:
-// the named group, else the first that is not empty, else all of it.
+// match selects the secret among an expression's groups by gitleaks' rule: the named group,
+// else the first that is not empty, else the whole match.
 func (r *compiled) match(text string, m []int, off int) raw {
 	out := raw{rule: r, start: off + m[0], end: off + m[1], confidence: r.Confidence}
 	for out.end > out.start && text[out.end-1] == '\n' {

@@ -6,26 +6,25 @@ import (
 	"unicode/utf8"
 )
 
-// matcher runs an expression at a place where a match is known to begin, as it
-// is where an automaton has come to an end: it goes the expression's ways in
-// their order, the first that leads through is the match that Go's regexp
-// gives. Loops over a class are one step each. What it can't tell (a byte beyond
-// ASCII that may belong to a rune of the expression, too many ways) it says, and
-// Go's regexp is asked.
+// matcher runs an expression at a position where a match is known to begin, because an
+// automaton reached an end. It tries the expression's ways in their order; the first that
+// succeeds is the match that Go's regexp returns. A loop over a class is one step. Where the
+// matcher can't decide (a byte beyond ASCII that may belong to a rune of the expression, too
+// many ways), it reports that, and Go's regexp runs instead.
 type matcher struct {
 	ops   []op
-	slots int // two for each group, and for all of the match
+	slots int // two for each group, and two for the whole match
 }
 
 type op struct {
 	kind opKind
 	lazy bool
-	// next is where a jump goes to, and the way that a split tries first.
+	// next is the target of a jump, and the way that a split tries first.
 	next, other int
 	n           int // least, of a loop; slot
 	most        int // of a loop
 	set         *classSet
-	lit, fold   []byte // fold is or-ed to the text's bytes before they are compared
+	lit, fold   []byte // fold is combined by OR with the text's bytes before the comparison
 }
 
 type opKind uint8
@@ -41,19 +40,19 @@ const (
 	opAssert
 )
 
-// classSet says of each byte whether a class takes it.
+// classSet records for each byte whether a class takes it.
 type classSet [256]uint8
 
 const (
 	outside = iota
 	inside
 	folded  // it begins a rune that folds into ASCII, or another one that the class does not take
-	taken   // it is of a rune that the class takes, if it isn't one of those
-	unclear // it may be in a rune that the class takes
+	taken   // it belongs to a rune that the class takes, if it isn't one of those
+	unclear // it may belong to a rune that the class takes
 )
 
-// unclear reports whether what begins at b[i], which isn't inside, may belong to
-// a rune of the class that can't be told.
+// unclear reports whether what begins at b[i], which isn't inside, may belong to a rune of the
+// class that can't be determined.
 func (s *classSet) unclear(b []byte, i int) bool {
 	switch s[b[i]] {
 	case unclear:
@@ -65,9 +64,9 @@ func (s *classSet) unclear(b []byte, i int) bool {
 	return false
 }
 
-// run is how far a class's loop goes from b[at] on, at most times, and where it has
-// gone least times: negative if it doesn't get there. runes says whether there are
-// some beyond ASCII, and ok that all of it is clear.
+// run is how far a class's loop extends from b[at] on, at most times, and its position after
+// least times: negative if it doesn't get there. runes reports whether some are beyond ASCII,
+// and ok whether every byte could be decided.
 func (s *classSet) run(b []byte, at, least, most int) (end, low int, runes, ok bool) {
 	to := len(b)
 	if most >= 0 {
@@ -107,10 +106,10 @@ func (s *classSet) run(b []byte, at, least, most int) (end, low int, runes, ok b
 	return end, low, true, end == len(b) || n == most || !s.unclear(b, end)
 }
 
-// maxOps bounds a matcher's size: repeated groups are written out.
+// maxOps limits a matcher's size: repeated groups are expanded.
 const maxOps = 4000
 
-// newMatcher gives nil where the expression has what a matcher lacks.
+// newMatcher returns nil where the expression needs a feature that a matcher lacks.
 func newMatcher(expr string) *matcher {
 	re, err := syntax.Parse(expr, syntax.Perl)
 	if err != nil {
@@ -207,8 +206,8 @@ func (m *matcher) alternate(list []*syntax.Regexp) bool {
 	return true
 }
 
-// repeat adds what is taken from least to most times; most is negative where it
-// has no bound.
+// repeat adds a loop over re from least to most times; most is negative where there is no
+// limit.
 func (m *matcher) repeat(re *syntax.Regexp, least, most int) bool {
 	sub, lazy := re.Sub[0], re.Flags&syntax.NonGreedy != 0
 	if set := single(sub); set != nil {
@@ -216,7 +215,7 @@ func (m *matcher) repeat(re *syntax.Regexp, least, most int) bool {
 		return true
 	}
 	if most < 0 && shortest([]*syntax.Regexp{sub}) == 0 {
-		return false // it could go round without end
+		return false // it could loop without end
 	}
 	for range least {
 		if !m.add(sub) {
@@ -248,7 +247,7 @@ func (m *matcher) repeat(re *syntax.Regexp, least, most int) bool {
 	return true
 }
 
-// single is the set of what takes one rune, and nil for anything else.
+// single is the set for an expression that takes one rune, and nil for any other.
 func single(re *syntax.Regexp) *classSet {
 	var s classSet
 	var runes []rune
@@ -291,13 +290,12 @@ func single(re *syntax.Regexp) *classSet {
 	return &s
 }
 
-// way is a choice that was left open: where to go on if the one taken leads
-// nowhere.
+// way is an open choice: where to continue if the chosen way fails.
 type way struct {
 	kind    wayKind
 	op      int
 	pos     int // in the text; the slot's old value
-	stretch int // how far a loop may give back, or go on; the slot
+	stretch int // how many bytes a loop may give back, or take; the slot
 }
 
 type wayKind uint8
@@ -306,30 +304,30 @@ const (
 	waySplit wayKind = iota
 	wayGreedy
 	wayLazy
-	// Where there are runes beyond ASCII, the same.
+	// The same where there are runes beyond ASCII.
 	wayGreedyRunes
 	wayLazyRunes
 	waySlot
 )
 
-// ways is what a matcher remembers while it runs.
+// ways is a matcher's state while it runs.
 type ways struct {
 	open  []way
 	slots []int
 }
 
-// A match may take so many steps, sixteen bytes of a loop being one, and so many
-// more for each byte that it may reach: one that is made to take many costs less than
-// the expression does.
+// A match may take a base number of steps (sixteen bytes of a loop are one step) and some more
+// for each byte that it may reach: at this limit an expensive match still costs less than the
+// expression does.
 const (
 	leastWays = 512
 	moreWays  = 16
 	mostWays  = 1 << 14
 )
 
-// match runs from b[at] on, where a match ends at b[end] at most: that bounds its
-// steps. It gives the groups as Go's regexp does, and nil where it can't tell, or
-// nothing matches. The next call overwrites them.
+// match runs from b[at] on; a match ends at b[end] at most, which limits its steps. It returns
+// the groups as Go's regexp does, and nil where it can't decide or nothing matches. The next
+// call overwrites them.
 func (m *matcher) match(w *ways, b []byte, at, end int) []int {
 	w.open = w.open[:0]
 	w.slots = w.slots[:0]
@@ -423,8 +421,7 @@ func (m *matcher) match(w *ways, b []byte, at, end int) []int {
 	return nil
 }
 
-// back goes to the last choice that is open; the operation is negative where
-// none is.
+// back returns to the last open choice; the operation is negative where there is none.
 func (w *ways) back(b []byte) (op, pos int) {
 	for n := len(w.open) - 1; n >= 0; n-- {
 		x := &w.open[n]
@@ -476,9 +473,8 @@ func holds(assertion syntax.Op, b []byte, i int) bool {
 	return i == len(b) // OpEndText
 }
 
-// head is what an expression takes before an anchor's literal: nothing, or up to
-// most bytes of one class. Then the first match through the literal begins at a
-// place that is known.
+// head is what an expression takes before an anchor's literal: nothing, or up to most bytes of
+// one class. Then the position is known at which the first match through the literal begins.
 type head struct {
 	known bool
 	folds bool // the class takes runes beyond ASCII too
@@ -486,7 +482,7 @@ type head struct {
 	most  int
 }
 
-// headOf tells it from the elements before the literal.
+// headOf determines it from the elements before the literal.
 func headOf(elems []*syntax.Regexp) head {
 	h := head{known: true, class: new([256]bool)}
 	for len(elems) > 0 && zeroWidth(elems[len(elems)-1]) {
@@ -517,8 +513,8 @@ func headOf(elems []*syntax.Regexp) head {
 	return h
 }
 
-// start is where the first match begins that goes through the literal at b[pos].
-// ok is false where that isn't clear.
+// start is where the first match begins that contains the literal at b[pos]. ok is false where
+// that can't be determined.
 func (p *placed) start(b []byte, pos int) (start int, ok bool) {
 	if !p.head.known {
 		return pos, false

@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// Where Go's regexp finds a match, the matcher finds the same from there, groups
-// included, or says that it can't tell.
+// Where Go's regexp finds a match, the matcher finds the same from there, groups included, or
+// reports that it can't decide.
 func TestMatcherFindsWhatRegexpFinds(t *testing.T) {
 	e := New(builtin(t))
 	r := rand.New(rand.NewPCG(3, 4))
@@ -40,8 +40,8 @@ func TestMatcherFindsWhatRegexpFinds(t *testing.T) {
 	}
 }
 
-// Expressions and texts of a few letters, in which loops, choices, groups and
-// assertions come in every order.
+// Expressions and texts of a few letters that combine loops, choices, groups and assertions in
+// every order.
 func FuzzMatcher(f *testing.F) {
 	for _, x := range []string{`a{0,3}?(b|ab)+c?`, `(?i)(k|s+?)\b[^c]{2,}(c*)`, `\Ba*?(?:b(a|c){1,3})?$`, `(?m)^(a|b*c)+?$`, `(?:a|(b)){2,4}`, `([ab]{0,2}?)([bc]{1,}?)c`} {
 		f.Add(x, "abcabc kſK\ncab-a\u212abc")
@@ -67,7 +67,7 @@ func FuzzMatcher(f *testing.F) {
 	})
 }
 
-// What makes a matcher go round takes it no longer than its bound.
+// An expression and text that make a matcher loop stop at its limit.
 func TestMatcherGivesUp(t *testing.T) {
 	m := newMatcher(`x[^b]*[^c]*[^d]*[^e]*f`)
 	if got := m.match(&ways{}, []byte("x"+strings.Repeat("a", 100<<10)), 0, 100<<10); got != nil {
@@ -78,7 +78,7 @@ func TestMatcherGivesUp(t *testing.T) {
 	}
 }
 
-// Runes beyond ASCII end what they don't belong to, and leave the rest open.
+// Runes beyond ASCII end a match that they don't belong to; otherwise the result is undecided.
 func TestMatcherAndRunes(t *testing.T) {
 	for _, c := range []struct {
 		expr, text string

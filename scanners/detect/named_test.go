@@ -9,7 +9,7 @@ import (
 	"github.com/quellhq/quell/rules"
 )
 
-// namedSet has the built-in rules and cookies that an operator names.
+// namedSet has the built-in rules and cookies that an operator configures by name.
 func namedSet(t *testing.T, provider string, names ...string) *rules.Set {
 	t.Helper()
 	set := builtin(t).Clone()
@@ -21,8 +21,8 @@ func namedSet(t *testing.T, provider string, names ...string) *rules.Set {
 	return set
 }
 
-// Under a name that the operator gives, every form is a session, wherever
-// cookies are written.
+// Under a cookie name that the operator configured, every form of value is a session, in every
+// text that contains cookies.
 func TestAnyValueUnderANamedCookie(t *testing.T) {
 	e := New(namedSet(t, "webapp", "acme", "session", "$prefix.id"))
 	x := tokens{rand.New(rand.NewPCG(3, 5))}
@@ -69,7 +69,7 @@ func TestAnyValueUnderANamedCookie(t *testing.T) {
 	}
 }
 
-// What is no session is none under a named cookie either.
+// Values that can't be a session are not reported under a configured name either.
 func TestNoValueUnderANamedCookie(t *testing.T) {
 	e := New(namedSet(t, "webapp", "acme"))
 	for _, text := range []string{
@@ -84,7 +84,7 @@ func TestNoValueUnderANamedCookie(t *testing.T) {
 	}
 }
 
-// The name of one instance changes nothing about the provider's other cookies.
+// The configured name of one instance changes nothing about the provider's other cookies.
 func TestANamedCookieKeepsTheFamily(t *testing.T) {
 	e := New(namedSet(t, "express", "acme.sid"))
 	x := tokens{rand.New(rand.NewPCG(7, 9))}

@@ -9,8 +9,8 @@ import (
 	"github.com/quellhq/quell/scanners"
 )
 
-// What the lines around name as a server of the product is kept, so that no
-// other server's refusal counts alone. Files and words are no servers.
+// Hosts that nearby lines name as servers of the product are kept, so that another server's
+// refusal alone proves nothing. Files and words are not servers.
 func TestServersNearACredential(t *testing.T) {
 	set, err := rules.Builtin()
 	if err != nil {

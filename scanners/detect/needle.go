@@ -5,15 +5,15 @@ import (
 	"slices"
 )
 
-// A match of some expressions holds, far behind its beginning, a literal that
-// little text has: the signature's name in a signed URL. Where it doesn't stand
-// in reach no automaton need go through the URL.
+// A match of some expressions contains, far after its beginning, a literal that is rare in
+// text: the signature's name in a signed URL. Where that literal isn't in reach, no automaton
+// needs to read the URL.
 
 // minNeedle is the shortest literal that is worth it.
 const minNeedle = 12
 
-// needleOf is the longest literal of the elements that must stand as it is, and of
-// which both halves are soon looked for.
+// needleOf is the longest literal of the elements that must occur exactly as written, and whose
+// halves are both cheap to search for.
 func needleOf(elems []*syntax.Regexp) string {
 	best := ""
 	for _, e := range elems {
@@ -29,8 +29,8 @@ func needleOf(elems []*syntax.Regexp) string {
 
 func capital(c byte) bool { return c >= 'A' && c <= 'Z' }
 
-// halves cuts a needle in two, so that a line break in it leaves one of them
-// whole: before a capital, which few words have, or in the middle.
+// halves cuts a needle in two, so that a line break in it leaves one half whole: before a
+// capital, which few words contain, or in the middle.
 func halves(needle string) (out [2][]byte) {
 	if needle == "" {
 		return out
@@ -44,24 +44,24 @@ func halves(needle string) (out [2][]byte) {
 	return [2][]byte{[]byte(needle[:cut]), []byte(needle[cut:])}
 }
 
-// waiting is an attempt that is made once it is known where needles stand.
+// waiting is an attempt that is made once the positions of needles are known.
 type waiting struct {
 	anchor   uint16
 	pos, off int
 }
 
-// wait makes the attempts that waited for the search through a part of b to end: those
-// within whose reach one of a needle's halves was seen, or may stand behind the part.
+// wait makes the attempts that waited for the end of the search through a part of b: those
+// within whose reach one of a needle's halves was seen, or may be after the part.
 func (e *Engine) wait(s *scratch, b []byte, part span) {
 	slices.Sort(s.needles)
 	k := 0
 	for _, w := range s.waiting {
 		limit := len(b)
 		if p := &e.anchors[w.anchor]; p.after.loop == nil {
-			// Twice as far: what wraps lines may indent them.
+			// Twice as far, because wrapping may add indentation.
 			limit = min(limit, w.pos+2*p.after.bytes)
 		}
-		// The attempts are in order, but for some bytes.
+		// The attempts are in order, except for differences of a few bytes.
 		for k > 0 && s.needles[k-1] >= w.pos {
 			k--
 		}

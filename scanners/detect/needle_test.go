@@ -9,7 +9,7 @@ import (
 	"github.com/quellhq/quell/rules"
 )
 
-// A needle far behind, too far, broken by a line's end, and many at once.
+// A needle far after the beginning, too far, broken by a line's end, and many at once.
 func TestNeedles(t *testing.T) {
 	x, err := rules.NewExpression(`https://[^\s?]{4,90}\?[^\s]{0,99}?X-Amz-Signature=[0-9a-f]{16}`)
 	if err != nil {
@@ -36,7 +36,7 @@ func TestNeedles(t *testing.T) {
 	if found < 100/fewer {
 		t.Errorf("only %d matches", found)
 	}
-	// The second one's needle over the end of what was looked through for the first.
+	// The needle of the second attempt is after the end of the part searched for the first.
 	for k := range 400 {
 		b := []byte("https://example.com/a " + strings.Repeat(".", k) + " https://example.com/a?X-Amz-Signature=0123456789abcdef" + strings.Repeat(".", 800))
 		if got := windows(e, b); len(got) != 1 {
@@ -58,7 +58,7 @@ func TestSignedURLOverABreak(t *testing.T) {
 	after := strings.Repeat("\nnothing else of interest is said in this line of the log", 200)
 	for k := len("https://b"); k < at+len("X-Amz-Signature=")+4; k++ {
 		if len("GET ")+k == minWrap {
-			k = at // a shorter line is none that was wrapped before a longer one
+			k = at // a shorter line before a longer one was not wrapped
 		}
 		found := run(t, e, []byte("GET "+url[:k]+"\n"+url[k:]+after), 0)
 		if !slices.ContainsFunc(found, func(s string) bool { return strings.Contains(s, url) }) {
@@ -67,8 +67,8 @@ func TestSignedURLOverABreak(t *testing.T) {
 	}
 }
 
-// Where only a part of a text is searched, a needle behind it may be one in reach; far from
-// all needles, and with one of another text before, nothing is tried.
+// Where only a part of a text is searched, a needle after it may be in reach. Far from all
+// needles, or with a needle of another text before, nothing is tried.
 func TestNeedlesBehindAPart(t *testing.T) {
 	x, err := rules.NewExpression(`https://[^\s?]{4,90}\?[^\s]{0,99}?X-Amz-Signature=[0-9a-f]{16}`)
 	if err != nil {

@@ -9,8 +9,8 @@ import (
 	"github.com/quellhq/quell/rules"
 )
 
-// TestNoiseIsNoSession gives every cookie that lets nobody in the values and the
-// attributes of one that does, in every place where cookies stand.
+// TestNoiseIsNoSession gives every cookie that grants no access the value and the attributes of
+// a session cookie, in every kind of text that contains cookies.
 func TestNoiseIsNoSession(t *testing.T) {
 	e := New(builtin(t))
 	random := rand.New(rand.NewPCG(1, 2))

@@ -6,13 +6,13 @@ import (
 	"regexp"
 )
 
-// Bytes that a program printed one by one: as numbers in brackets, or as pairs of
-// hexadecimal digits with separators between.
+// This file reads bytes that a program printed one by one: as numbers in brackets, or as pairs
+// of hexadecimal digits with separators between them.
 
 // minOctets is the shortest list that is worth a look.
 const minOctets = 16
 
-// octetMarks precede a list of bytes whose bracket no digit follows.
+// octetMarks precede a list of bytes whose bracket isn't followed by a digit.
 var octetMarks = [][]byte{[]byte(`"Buffer"`), []byte("Uint8Array("), []byte("byte{"), []byte("uint8{"), []byte("bytes([")}
 
 // octets searches the lists of bytes that begin in a part of t, or after a mark.
@@ -52,8 +52,8 @@ func (l *look) octets(t *text, own span, marked []int, depth int) {
 	})
 }
 
-// eachPairs calls f for the places from which on three pairs of hexadecimal digits, or three
-// groups of two pairs, have one byte between them. f returns where to go on.
+// eachPairs calls f for the positions at which three pairs of hexadecimal digits, or three
+// groups of two pairs, begin with one byte between them. f returns where to continue.
 func (t *text) eachPairs(from, end int, f func(i int) int) {
 	b := t.data
 	next := from
@@ -78,7 +78,7 @@ func (t *text) eachPairs(from, end int, f func(i int) int) {
 		}
 		return
 	}
-	// A bit is set for each byte of base64: separators are between two or four of them.
+	// A bit is set for each base64 digit: separators come after every two or four of them.
 	for k := from / 64; k < len(t.seen.words) && k*64 < end; k++ {
 		lo, hi := t.seen.words[k], uint64(0)
 		if k+1 < len(t.seen.words) {
@@ -185,12 +185,11 @@ var printing = func() (t [256]bool) {
 	return t
 }()
 
-// pairs reads hexadecimal pairs, or groups of them, with a separator between, from b[i] on,
-// over the lines of a dump; the text that a dump has beside its bytes is left out. It
-// returns where they end.
+// pairs reads hexadecimal pairs, or groups of them, with a separator between them, from b[i]
+// on, over the lines of a dump; it skips the text column of a dump. It returns where they end.
 func (l *look) pairs(t *text, i int, separator byte, depth int) int {
 	b := t.data
-	// A dump's address before the first pair is none of the bytes.
+	// A dump's address before the first pair is not part of the bytes.
 	begin := lineBegin(b, i)
 	addressed := addressRE.FindIndex(b[begin:min(len(b), i+20)])
 	if addressed != nil {
@@ -220,7 +219,7 @@ func (l *look) pairs(t *text, i int, separator byte, depth int) int {
 		if separator == ':' && i < len(b) && b[i] == '\\' {
 			i++
 		}
-		// The next row of a dump begins at the next line, with an address of its own.
+		// The next row of a dump begins at the next line, with its own address.
 		k := bytes.IndexByte(b[i:min(len(b), i+80)], '\n')
 		if k < 0 || i+k+1 >= len(b) {
 			break

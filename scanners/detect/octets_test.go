@@ -32,7 +32,7 @@ func TestListedBytesAreFoundAtTheirPlace(t *testing.T) {
 			t.Errorf("%s: %v, want %s", name, got, want)
 		}
 	}
-	// What is no text is left alone, and so is a short list.
+	// Binary data is left alone, and so is a short list.
 	for _, text := range []string{"[" + strings.Repeat("200, 3, ", 200) + "1]", "[116, 111, 107]", "key: " + strings.Repeat("a1:0f:", 20) + "00"} {
 		if got := run(t, e, []byte(text+"\n"), 0); len(got) > 0 {
 			t.Errorf("%.20s: %v", text, got)

@@ -20,9 +20,8 @@ const minPackedRun = 64
 // minTarRun is the length of one tar block (512 bytes) in base64.
 const minTarRun = 684
 
-// packedForm returns the name of the archive or compressed form that a run of base64
-// encodes, by the signature at its beginning, or "". Forms that package inflate reads are
-// not among them.
+// packedForm returns the name of the archive or compressed form that a run of base64 encodes,
+// by the signature at its beginning, or "". Forms that package inflate reads are not included.
 func packedForm(run []byte) string {
 	if len(run) < minPackedRun {
 		return ""
@@ -58,7 +57,7 @@ func packedForm(run []byte) string {
 }
 
 // packed searches the archive that a run of base64 encodes. It reports false where the run
-// is none after all.
+// turns out to be no archive.
 func (l *look) packed(t *text, w span, form string, depth int) bool {
 	c := l.derive(t)
 	defer l.s.free(c)
@@ -77,7 +76,7 @@ func (l *look) packed(t *text, w span, form string, depth int) bool {
 		l.chunk.Reached(scanners.GapLimitDepth)
 		return true
 	}
-	if form == "tar" { // its members are as they are
+	if form == "tar" { // its members are not compressed
 		if c.cutOff(l.chunk) {
 			l.chunk.Reached(scanners.GapLimitDecoding)
 		}
@@ -115,8 +114,8 @@ const (
 	errForm packedError = "a form that is not opened here"
 )
 
-// unpacked writes what b contains to w: of a zip, the names of its members and each one's
-// content, on lines of their own.
+// unpacked writes what b contains to w: for a zip, the names of its members and each one's
+// content, on separate lines.
 func unpacked(form string, b []byte, w io.Writer) error {
 	switch form {
 	case "bzip2":
@@ -174,7 +173,7 @@ func zipMember(f *zip.File, w io.Writer) error {
 	return err
 }
 
-// limited is a writer that takes so many bytes at most.
+// limited is a writer that accepts a limited number of bytes.
 type limited struct {
 	w    io.Writer
 	left int

@@ -15,7 +15,7 @@ import (
 	"github.com/quellhq/quell/scanners"
 )
 
-// Archives that a text has as base64 are read, or are said to be unread.
+// Archives that a text contains in base64 are read, or reported as unread.
 func TestArchivesInBase64(t *testing.T) {
 	e := New(builtin(t))
 	pat := withSum("ghp_" + "0aB1cD2eF3gH4iJ5kL6mN7oP8qR9sT")

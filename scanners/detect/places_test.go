@@ -15,8 +15,8 @@ import (
 
 var update = flag.Bool("update", false, "write the files of places anew")
 
-// The files in the binary must be those that analysing the built-in rules gives: others
-// would not be used, and quell would be slow to start.
+// The embedded files must match the analysis of the built-in rules: outdated ones are not used,
+// and quell would start slowly.
 func TestPlacesAreCurrent(t *testing.T) {
 	byFile := map[string][]*rules.Rule{}
 	for _, r := range builtin(t).Rules {
@@ -57,7 +57,7 @@ func TestPlacesAreCurrent(t *testing.T) {
 	}
 }
 
-// What is read of the files is what analysing gives.
+// Reading the files must give the same result as the analysis.
 func TestPlacesAreReadAsTheyAre(t *testing.T) {
 	known, err := builtinPlaces()
 	if err != nil {

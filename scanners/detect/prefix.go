@@ -5,12 +5,12 @@ import (
 	"slices"
 )
 
-// maxPrefix is the longest prefix that two adjacent lines may share: job, step and time of a
-// CI system, a pod's and a container's name.
+// maxPrefix is the longest prefix, in bytes, that two adjacent lines may share: job, step and
+// time of a CI system, a pod's and a container's name.
 const maxPrefix = 200
 
-// sharedPrefix is how many bytes of each of two adjacent lines are a prefix that a tool
-// writes before every line: the same up to a blank, but for the digits of times and counters.
+// sharedPrefix is how many bytes of each of two adjacent lines are a prefix that a tool writes
+// before every line: the same up to a blank, except for the digits of times and counters.
 func sharedPrefix(a, b []byte) (inA, inB int) {
 	i, k := 0, 0
 	for i < len(a) && k < len(b) && i < maxPrefix {
@@ -37,8 +37,8 @@ func sharedPrefix(a, b []byte) (inA, inB int) {
 	return inA, inB
 }
 
-// assigns reports whether a text ends in the name of a credential and what assigns its
-// value: lines that share it have values of their own.
+// assigns reports whether a text ends in the name of a credential and the sign that assigns its
+// value: lines that share it have different values.
 func assigns(b []byte) bool {
 	b = bytes.TrimRight(b, " \t\"'")
 	end := len(b)

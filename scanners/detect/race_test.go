@@ -2,6 +2,6 @@
 
 package detect
 
-// fewer is by how much tests repeat less under the race detector, which makes
-// them ten times slower; CI runs them whole without it.
+// fewer is the factor by which tests repeat less under the race detector, which makes them ten
+// times slower; CI also runs them in full without it.
 const fewer = 8

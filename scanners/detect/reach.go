@@ -6,7 +6,7 @@ import (
 	"unicode/utf8"
 )
 
-// extent bounds how much text an expression can take on one side of a place.
+// extent limits how much text an expression can take on one side of a position.
 type extent struct {
 	bytes int
 	loop  *[256]bool // bytes of unbounded repetitions; nil: none
@@ -30,8 +30,8 @@ func reach(elems []*syntax.Regexp) extent {
 	return x
 }
 
-// length is the most bytes that re matches outside of unbounded loops, whose
-// bytes it adds to loop.
+// length is the largest number of bytes that re matches outside of unbounded loops, whose bytes
+// it adds to loop.
 func length(re *syntax.Regexp, loop *[256]bool) (n int, unbounded bool) {
 	switch re.Op {
 	case syntax.OpLiteral:
@@ -74,7 +74,7 @@ func length(re *syntax.Regexp, loop *[256]bool) (n int, unbounded bool) {
 	return n, unbounded
 }
 
-// shortest is the fewest bytes that a match of the elements can have.
+// shortest is the smallest number of bytes that a match of the elements can have.
 func shortest(elems []*syntax.Regexp) int {
 	n := 0
 	for _, e := range elems {

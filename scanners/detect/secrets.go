@@ -7,7 +7,7 @@ import (
 	"github.com/quellhq/quell/rules"
 )
 
-// dumpRule names what toJSON(secrets) prints; see rules/providers/dumps.toml.
+// dumpRule is the rule for the output of toJSON(secrets); see rules/providers/dumps.toml.
 const dumpRule = "actions-secret"
 
 var (
@@ -15,12 +15,11 @@ var (
 	member   = regexp.MustCompile(`"([A-Za-z_][A-Za-z0-9_]*)"\s*:\s*"((?:[^"\\]|\\.)*)"`)
 )
 
-// minDumped is the shortest value worth a report: shorter ones are flags.
+// minDumped is the shortest value worth a report: shorter values are flags.
 const minDumped = 6
 
-// secretsObject reports every value of an object that GitHub Actions'
-// toJSON(secrets) printed: strings by name, a github_token among them. Whatever
-// form such a value has, it is a secret.
+// secretsObject reports every value of an object that GitHub Actions' toJSON(secrets) printed:
+// strings by name, among them a github_token. Every such value is a secret, whatever its form.
 func (l *look) secretsObject(t *text) {
 	b := t.data
 	done := 0

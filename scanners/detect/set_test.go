@@ -12,9 +12,9 @@ import (
 	"github.com/quellhq/quell/rules"
 )
 
-// The set: sessions and bearer tokens of many products in the places where they
-// leak, and what looks like them. It was written from the products' formats, not
-// from the rules; what it asks for is at the end.
+// The set has sessions and bearer tokens of many products in the texts where they leak, and
+// look-alikes. It was written from the products' formats, not from the rules. The end of the
+// file has the required results.
 
 func (x tokens) upper(n int) string { return strings.ToUpper(x.hex(n)) }
 func (x tokens) url(n int) string   { return x.of(n/2) + "-" + x.of(n-n/2-2) + "_" }
@@ -76,9 +76,9 @@ func (x tokens) sessions() [][2]string {
 		{"sessionKey", "sk-ant-sid02-" + x.url(92) + "AA"},
 		{"__Host-session", hex.EncodeToString([]byte(`{"user":"alice","sid":"` + x.hex(64) + `"}`))},
 		{"zbx_session", base64.StdEncoding.EncodeToString([]byte(`{"sessionid":"` + x.hex(32) + `","serverCheckResult":true,"sign":"` + x.hex(64) + `"}`))},
-		{"acme_sid", x.url(40)},            // nobody's
-		{"acme-session-token", x.hex(64)},  // nobody's
-		{"__Secure-portal.auth", x.of(48)}, // nobody's
+		{"acme_sid", x.url(40)},            // of no known product
+		{"acme-session-token", x.hex(64)},  // of no known product
+		{"__Secure-portal.auth", x.of(48)}, // of no known product
 	}
 }
 
@@ -120,7 +120,7 @@ var bearerPlaces = []string{
 	"'Authorization': 'Bearer %s'\n", "Proxy-Authorization: Bearer %s\n", "GET /stream?access_token=%s HTTP/1.1\n", "api.SetAuthToken(\"%s\")\n",
 }
 
-// lookalikes let nobody in.
+// lookalikes grant no access.
 func (x tokens) lookalikes() []string {
 	var out []string
 	names := []string{"session", "sid", "access_token", "Authorization: Bearer", "Cookie: session", "Set-Cookie: acme_session", "token", "api_token"}
@@ -153,7 +153,7 @@ func TestTheSet(t *testing.T) {
 	e := New(builtin(t))
 	x := tokens{rand.New(rand.NewPCG(20, 26))}
 	find := func(text string) (values []string) {
-		// What is shown by default.
+		// Only the matches that are shown by default count.
 		for _, m := range matches(e, text) {
 			if m.Confidence >= rules.Medium {
 				values = append(values, m.Secret.Reveal())
@@ -175,7 +175,7 @@ func TestTheSet(t *testing.T) {
 	}
 	for i, s := range x.sessions() {
 		for k := range places {
-			if (i+k)%2 == 0 { // every family in half of the places, every place with half of the families
+			if (i+k)%2 == 0 { // every family in half of the carriers, every carrier with half of the families
 				count(fmt.Sprintf(places[k], s[0], s[1]), s[1])
 			}
 		}

@@ -7,13 +7,14 @@ import (
 	"golang.org/x/sys/cpu"
 )
 
-// haveAVX2 is set where the processor, and the system, has it (Haswell, Zen and later).
+// haveAVX2 is set where the processor and the operating system support AVX2 (Haswell, Zen and
+// later).
 var haveAVX2 = cpu.X86.HasAVX2
 
 //go:noescape
 func tripleMasks(t *triples, b *byte, blocks int, masks *uint64)
 
-// masks is inGo, with AVX2 where that is.
+// masks is inGo, with AVX2 where it is available.
 func (t *triples) masks(b []byte, masks []uint64) {
 	if !haveAVX2 {
 		t.inGo(b, masks)
@@ -26,12 +27,13 @@ func (t *triples) masks(b []byte, masks []uint64) {
 //go:noescape
 func surveyMasks(halves *surveyHalves, b *byte, blocks int, masks *blockMasks)
 
-// surveyHalves are what surveyMasks looks up: for the low half of an ASCII byte and for its
-// high half, sixteen entries each. What a byte has is what both entries have: of digits,
-// base64 and hex, a bit for each high half there is (with base64 are the other seamBytes, in
-// the two bits of halves that have none); of mayStamp, as stampBit has them; of patterns'
-// first bytes, a bit for each pattern; of their second ones the same, but for some bytes
-// more than are one. Then the bytes that runes which fold begin with, sixteen times each.
+// surveyHalves are the lookup tables of surveyMasks: sixteen entries for the low half of an
+// ASCII byte and sixteen for its high half. A byte has the properties that both entries have.
+// For digits, base64 and hex there is a bit for each high half that occurs (the base64 table
+// also has the other seamBytes, in the two bits of halves that don't occur); for mayStamp the
+// bits of stampBit; for the first bytes of patterns a bit for each pattern, and the same for
+// second bytes, where the tables accept a few bytes too many. Then come the first bytes of
+// runes that fold, sixteen times each.
 type surveyHalves struct {
 	digits, hex, stamps, first, second [2][16]byte
 	folding                            [4][16]byte
@@ -50,8 +52,8 @@ var ofHalves = func() (t surveyHalves) {
 			set(&t.hex, c, 1<<(c>>4))
 		}
 		if mayStamp[c] {
-			// Bytes that share a bit must be all bytes of their low halves and high halves:
-			// the two entries can't tell which low half came with which high one.
+			// The set of bytes that share a bit must be every combination of their low and high
+			// halves, because the two entries don't show which halves belong together.
 			set(&t.stamps, c, stampBit(c))
 		}
 		set(&t.first, c, surveyTables[0][c])
@@ -74,8 +76,8 @@ var ofHalves = func() (t surveyHalves) {
 	return t
 }()
 
-// stampBit is one for the digits, and one for each other byte of mayStamp, of which there may be
-// seven.
+// stampBit is one bit for the digits, and one for each other byte of mayStamp, of which there
+// may be at most seven.
 func stampBit(c byte) byte {
 	bit := byte(1)
 	for x := byte(0); x < c && !digit(c); x++ {
@@ -89,10 +91,10 @@ func stampBit(c byte) byte {
 	return bit
 }
 
-// ofNoKind is a byte that no survey notes, nor anything before it because of it.
+// ofNoKind is a byte that no survey records, and that causes no preceding byte to be recorded.
 const ofNoKind = 0x7f
 
-// padding is what stands behind a text's end where the last of it is surveyed.
+// padding follows the end of a text while its last bytes are surveyed.
 var padding = func() (t [2*blockSize + 2]byte) {
 	for i := range t {
 		t[i] = ofNoKind
@@ -100,19 +102,19 @@ var padding = func() (t [2*blockSize + 2]byte) {
 	return t
 }()
 
-// blocks surveys b a block at a time and reports false where the processor can't.
+// blocks surveys b block by block. It reports false where the processor lacks the instructions.
 func (s *survey) blocks(b []byte) bool {
 	if !haveAVX2 {
 		return false
 	}
 	s.words = s.words[:0]
-	begin := uint64(1)               // a line begins with the next block
-	var nuls, folding, before uint64 // the NULs of all, of the block before
+	begin := uint64(1)               // the next block begins a line
+	var nuls, folding, before uint64 // the NULs of all blocks, and of the block before
 	var hex, seams uint64            // of the block before
 	var last [len(padding)]byte
 	part, n := b, 0
 	for i := 0; i < len(b); {
-		// What is looked at lies in part; two bytes behind a block are read.
+		// The input is within part; two bytes after a block are read.
 		if n = min((len(b)-i-2)/blockSize, len(s.masks)); n > 0 {
 			part = b[i:]
 		} else {
@@ -127,12 +129,12 @@ func (s *survey) blocks(b []byte) bool {
 			nuls |= m.nuls
 			if before|m.nuls != 0 {
 				s.widesOf(before, m.nuls, i-blockSize)
-				// A NUL behind another one ends nothing.
+				// A NUL after another one ends no variable.
 				m.patterns &^= m.nuls & (m.nuls<<1 | before>>63)
 				before = m.nuls
 			}
 			folding |= m.folding
-			// The byte behind the block is looked at if it stands behind a line break.
+			// The byte after the block is checked if it follows a line break.
 			x := m.breaks & (m.seams<<1 | seams>>63) & (m.seams>>1 | 1<<63)
 			if x>>63 != 0 && !seamBytes[part[k*blockSize+blockSize]] {
 				x &^= 1 << 63
@@ -146,7 +148,8 @@ func (s *survey) blocks(b []byte) bool {
 				s.stamps = append(s.stamps, uint32(i+bits.TrailingZeros64(x)))
 			}
 			begin = m.breaks >> 63
-			// At an address's sixth digit, as addressed has it, with none before the first.
+			// At the sixth digit of an address, as addressed defines it, if no digit precedes
+			// the first.
 			row := m.hex & (m.hex<<3 | hex>>61) & (m.hex<<4 | hex>>60) & (m.hex<<5 | hex>>59) &^ (m.hex<<6 | hex>>58)
 			for hex = m.hex; row != 0; row &= row - 1 {
 				s.row(b, i+bits.TrailingZeros64(row)-5)
@@ -168,8 +171,8 @@ func (s *survey) blocks(b []byte) bool {
 	return true
 }
 
-// widesOf notes the places of a block at i, of which the NULs are given and those of the
-// next one, where UTF-16 may be.
+// widesOf records the positions of a block at i where UTF-16 may be, given its NULs and those
+// of the next block.
 func (s *survey) widesOf(nuls, next uint64, i int) {
 	for x := nuls &^ (nuls>>1 | next<<63) & (nuls>>2 | next<<62); x != 0; x &= x - 1 {
 		s.wides = append(s.wides, uint32(i+bits.TrailingZeros64(x)))

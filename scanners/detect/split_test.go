@@ -30,20 +30,21 @@ func run(tb testing.TB, e *Engine, b []byte, from int) []string {
 	return out
 }
 
-// Padding moves the text over chunk borders: what is found must move along.
+// Padding moves the text over chunk borders: the findings must move with it.
 func TestAnyCutFindsTheSame(t *testing.T) {
 	e := New(builtin(t))
 	r := rand.New(rand.NewPCG(5, 6))
 	text := noise(e, r, 24<<10)
 	line := []byte(strings.Repeat("a line of padding that holds nothing at all\n", 40000))
 	text = append([]byte("\n\n"), text...)
-	// Text before the noise: the first bytes decide whether all of it is taken for binary.
+	// Text comes before the noise, because the first bytes decide whether the file counts as
+	// binary.
 	begin := append(slices.Clone(line[:9999]), '\n')
 	want := run(t, e, append(begin, text...), len(begin))
 	if len(want) < 10 {
 		t.Fatalf("only %d findings", len(want))
 	}
-	// Every finding is cut in its middle by each place where a chunk may end.
+	// Every finding is cut in its middle, at each position where a chunk may end.
 	for _, border := range []int{512 << 10, 512<<10 + e.MaxLen(), 512<<10 + 2*e.MaxLen()}[:max(3/fewer, 1)] {
 		for i, f := range want {
 			if i%fewer != 0 {
@@ -63,11 +64,11 @@ func TestAnyCutFindsTheSame(t *testing.T) {
 	}
 }
 
-// scanned lists what is found of b in one piece or in two, cut at a place.
+// scanned lists the findings of b in one piece, or in two pieces cut at a position.
 func scanned(e *Engine, b []byte, cut int) []string {
 	var out []string
 	add := func(from, to int) {
-		// The context of a real chunk: as much as the detector asks for.
+		// The context is that of a real chunk: as much as the detector requires.
 		start, end := max(0, from-e.MaxLen()), min(len(b), to+e.MaxLen())
 		c := scanners.Chunk{Artifact: &scanners.Artifact{}, Data: b[start:end:end], Offset: int64(start), Line: 1, Column: 1, From: from - start, To: to - start}
 		for m := range e.Detect(c) {
@@ -82,7 +83,7 @@ func scanned(e *Engine, b []byte, cut int) []string {
 	return out
 }
 
-// FuzzSplit cuts texts of noise and manglings anywhere.
+// FuzzSplit cuts texts of noise and manglings at any position.
 func FuzzSplit(f *testing.F) {
 	e := New(builtin(f))
 	r := rand.New(rand.NewPCG(9, 10))
@@ -102,8 +103,8 @@ func FuzzSplit(f *testing.F) {
 	})
 }
 
-// The same of longer texts, with manglings in random order between noise, so
-// that what stands before or after one does not hide it from one chunk.
+// The same test on longer texts, with manglings in random order between noise, so that the text
+// around one does not hide it from one of the chunks.
 func TestAnySplitOfMangledText(t *testing.T) {
 	e := New(builtin(t))
 	r := rand.New(rand.NewPCG(11, 12))
@@ -134,8 +135,8 @@ func TestAnySplitOfMangledText(t *testing.T) {
 	}
 }
 
-// What breaks off at the end of joined lines is no match that a chunk cut: nothing
-// is left out here.
+// An attempt that ends at the end of joined lines is not a match that a chunk cut: nothing is
+// counted as left out here.
 func TestNothingIsSaidToBeCut(t *testing.T) {
 	e := New(builtin(t))
 	for range 2 {
@@ -145,7 +146,7 @@ func TestNothingIsSaidToBeCut(t *testing.T) {
 	}
 }
 
-// What a search left undone when it panicked is none of the next one's.
+// State that a search left when it panicked must not affect the next search.
 func TestAPanicLeavesNothingBehind(t *testing.T) {
 	e := New(builtin(t))
 	long := []byte(strings.Repeat("padding\n", 1000) + `token = "q8Zr3vXb1Lw6Tk9Pd2Fh5Jm7"` + "\n")

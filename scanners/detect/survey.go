@@ -7,28 +7,28 @@ import (
 	"unicode/utf8"
 )
 
-// survey is what one pass over a text notes for all that looks at it afterwards:
-// where lines end, where something may begin that a view takes away or a decoder
-// reads, and which runs of base64 digits are long enough. All lists are in order.
-// What looks at a place decides; a survey only leaves out where nothing is.
+// survey is what one pass over a text records for all later stages: where lines end, where
+// something may begin that a view removes or a decoder reads, and which runs of base64 digits
+// are long enough. All lists are in ascending order. The later stage decides about each
+// position; a survey only leaves out positions where nothing can be.
 type survey struct {
-	breaks  []uint64 // a bit for each byte, set for line breaks
-	seams   []uint32 // those of them at which a token may go on in the next line
-	stamps  []uint32 // beginnings of lines that have a byte of mayStamp, but a byte-order mark's
-	rows    []uint32 // where a line has an address, as rows of dumps have it, behind its indentation
+	breaks  []uint64 // one bit for each byte, set for line breaks
+	seams   []uint32 // those of them after which a token may continue in the next line
+	stamps  []uint32 // beginnings of lines with a byte of mayStamp, except a byte-order mark's
+	rows    []uint32 // where a line has an address, as in dumps, after its indentation
 	marks   []uint32 // what a marker may remove
 	pipes   []uint32 // " | "
 	escapes [escapeCount][]uint32
 	runs    []span   // of base64Class, minEncoded or more
-	words   []uint64 // a bit for each byte, set in base64Class; where blocks are surveyed whole
-	nuls    bool     // there are any
-	wides   []uint32 // a NUL, another byte and a NUL, as UTF-16 has them
-	// unfolded: there is none of the two runes that fold into ASCII.
+	words   []uint64 // one bit for each byte, set in base64Class; only where blocks are surveyed
+	nuls    bool     // the text contains NULs
+	wides   []uint32 // a NUL, another byte and a NUL, as in UTF-16
+	// unfolded is set where the text has neither of the two runes that fold into ASCII.
 	unfolded bool
-	masks    [16]blockMasks // of the blocks that are being surveyed
+	masks    [16]blockMasks // of the current blocks
 }
 
-// blockMasks are what is told of a block's places, by a bit each.
+// blockMasks are the properties of a block's positions, one bit for each position.
 type blockMasks struct {
 	patterns uint64 // a pattern may begin
 	digits   uint64 // base64Class
@@ -38,11 +38,11 @@ type blockMasks struct {
 	folding  uint64 // the first two bytes of a rune that folds into ASCII
 	hex      uint64 // hexDigits
 	seams    uint64 // seamBytes
-	stamps   uint64 // mayStamp, but a byte-order mark
+	stamps   uint64 // mayStamp, except a byte-order mark
 }
 
-// pattern is what a place looks like at which something may begin: a byte, and
-// what may stand behind it.
+// pattern describes a position at which something may begin: a byte, and the bytes that may
+// follow it.
 type pattern struct {
 	first        byte
 	second, then func(c byte) bool // nil: any
@@ -51,8 +51,7 @@ type pattern struct {
 // nulPattern is the number of the escape that begins with a NUL.
 const nulPattern = 5
 
-// The patterns, in the order of the masks' bits: those of escapes first, as they
-// are listed there.
+// The patterns, in the order of the masks' bits: escapes first, in the order of their list.
 const (
 	atBracket = escapeCount + iota
 	atPipe
@@ -70,7 +69,7 @@ var patterns = [patternCount]pattern{
 	atPipe:    {' ', func(c byte) bool { return c == '|' }, func(c byte) bool { return c == ' ' }},
 }
 
-// escapable marks what may stand behind a backslash; see backslash.
+// escapable marks the bytes that may follow a backslash; see backslash.
 var escapable = func() (t [256]bool) {
 	for c := range simpleEscapes {
 		t[c] = true
@@ -81,15 +80,15 @@ var escapable = func() (t [256]bool) {
 	return t
 }()
 
-// The bits of what is told by one byte.
+// The bits that a single byte determines.
 const (
 	ofBase64  = 1 << iota
 	isControl // ESC and backspace
 	isNUL
 )
 
-// surveyTables say of each byte below 0x80 which patterns it can be the first, the
-// second and the third byte of, and which bits of its own it has.
+// surveyTables give for each byte below 0x80 the patterns of which it can be the first, the
+// second and the third byte, and its own bits.
 var surveyTables = func() (t [4][128]byte) {
 	for c := range byte(128) {
 		for i, p := range patterns {
@@ -125,8 +124,8 @@ func (s *survey) reset() {
 	s.nuls, s.unfolded = false, true
 }
 
-// seamBytes marks what may stand on either side of a line break at which a token goes on:
-// its bytes, and what trim leaves out.
+// seamBytes marks the bytes that may be on either side of a line break within a token: token
+// bytes, and what trim leaves out.
 var seamBytes = func() (t [256]bool) {
 	for c, in := range tokenByte {
 		t[c] = in || c == ' ' || c == '\t' || c == '\r'
@@ -134,8 +133,7 @@ var seamBytes = func() (t [256]bool) {
 	return t
 }()
 
-// row notes b[i], at which an address may be, if nothing but indentation stands before it
-// in its line.
+// row records b[i], at which an address may be, if only indentation precedes it in its line.
 func (s *survey) row(b []byte, i int) {
 	if i+minRow > len(b) || !addressed(b[i:]) {
 		return
@@ -148,7 +146,7 @@ func (s *survey) row(b []byte, i int) {
 	s.rows = append(s.rows, uint32(i))
 }
 
-// byLines notes what is told of each line where blocks were not surveyed.
+// byLines records the properties of each line where blocks were not surveyed.
 func (s *survey) byLines(b []byte) {
 	s.breaks = slices.Grow(s.breaks[:0], len(b)/64+1)[:len(b)/64+1]
 	clear(s.breaks)
@@ -170,7 +168,7 @@ func (s *survey) byLines(b []byte) {
 	}
 }
 
-// lineBegin is where the line begins that b[i] is in, its break with it.
+// lineBegin is where the line begins that contains b[i]; its line break belongs to it.
 func (s *survey) lineBegin(i int) int {
 	k, w := i/64, uint64(0)
 	if k < len(s.breaks) {
@@ -185,10 +183,10 @@ func (s *survey) lineBegin(i int) int {
 	return k*64 + bits.Len64(w)
 }
 
-// shorter reports whether less than minWrap bytes stand before the line's break at b[i].
+// shorter reports whether fewer than minWrap bytes precede the line's break at b[i].
 func (s *survey) shorter(i int) bool {
 	k, n := i/64, i%64
-	before := s.breaks[k] << 1 << (63 - n) // the break last but one nearest to the top
+	before := s.breaks[k] << 1 << (63 - n) // now the last break before this one is nearest to the top
 	if k > 0 {
 		before |= s.breaks[k-1] >> n
 	}
@@ -205,7 +203,7 @@ func (s *survey) lineBreak(i, none int) int {
 	return none
 }
 
-// note files a place at which the patterns of the mask may begin.
+// note records a position at which the patterns of the mask may begin.
 func (s *survey) note(i int, mask byte) {
 	for ; mask != 0; mask &= mask - 1 {
 		switch k := bits.TrailingZeros8(mask); k {
@@ -271,10 +269,10 @@ func (s *survey) bytes(b []byte) {
 	}
 }
 
-// smallText is where the search for each byte by itself begins to be worth it.
+// smallText is the length from which a separate search for each byte is worthwhile.
 const smallText = 512
 
-// longRuns finds the runs in the words of a bit for each byte.
+// longRuns finds the runs in words that have a bit for each byte.
 func (s *survey) longRuns() {
 	const needed = minEncoded
 	for k, done := 0, 0; k < len(s.words); k++ {
@@ -282,7 +280,7 @@ func (s *survey) longRuns() {
 		if k+1 < len(s.words) {
 			hi = s.words[k+1]
 		}
-		// Each step keeps the bits at which twice as many set ones begin.
+		// Each step keeps the bits at which twice as many set bits begin.
 		lo, hi = lo&(lo>>1|hi<<63), hi&(hi>>1)
 		lo, hi = lo&(lo>>2|hi<<62), hi&(hi>>2)
 		lo, hi = lo&(lo>>4|hi<<60), hi&(hi>>4)
@@ -308,7 +306,7 @@ func (s *survey) longRuns() {
 	}
 }
 
-// runEnd is the first place from i on whose bit is not set.
+// runEnd is the first position from i on whose bit is not set.
 func (s *survey) runEnd(i int) int {
 	for k, used := i/64, i%64; k < len(s.words); k, used = k+1, 0 {
 		if gap := ^s.words[k] >> used << used; gap != 0 {
@@ -318,7 +316,7 @@ func (s *survey) runEnd(i int) int {
 	return len(s.words) * 64
 }
 
-// scalar surveys a text by looking for each byte by itself.
+// scalar surveys a text by searching for each byte separately.
 func (s *survey) scalar(b []byte) {
 	each := func(c byte, f func(i int)) {
 		for i := 0; i < len(b); i++ {
@@ -359,13 +357,13 @@ func (s *survey) scalar(b []byte) {
 				s.note(i, 1<<k)
 			}
 			for p.first == 0 && i+1 < len(b) && b[i+1] == 0 {
-				i++ // of a row of NULs only the last one is worth a look
+				i++ // of a row of NULs only the last one is worth checking
 			}
 		}
 	}
 	slices.Sort(s.marks)
 	for i := minEncoded - 1; i < len(b); {
-		// A run of the least length has a byte at every place of that distance.
+		// A run of the minimum length has a byte at one of these positions.
 		if !base64Class[b[i]] {
 			i += minEncoded
 			continue
@@ -384,10 +382,10 @@ func (s *survey) scalar(b []byte) {
 	}
 }
 
-// after is the part of a list from the first place on that is i or more.
+// after is the part of a list that begins with the first position that is i or more.
 func after(list []uint32, i int) []uint32 {
 	if i <= 0 || len(list) == 0 {
-		return list // as most are
+		return list // the usual case
 	}
 	k, _ := slices.BinarySearch(list, uint32(i))
 	return list[k:]

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// A survey, taken either way, leaves nothing out that looking at every byte finds.
+// A survey, taken either way, omits nothing that a check of every byte finds.
 func TestSurveysLeaveNothingOut(t *testing.T) {
 	r := rand.New(rand.NewPCG(21, 22))
 	pieces := []string{"a", "Zz09+/-_", "%2F", "%g1", `\n`, `\u0041`, `\`, "&amp;", "&#65;", "&", "=3D", "=\r\n", "=\n", "=", `'\''`, `'"'"'`, "''", "\x00", "\x00a", "\x00A=b", "\x00\x00",
@@ -79,7 +79,7 @@ func checkSurvey(t *testing.T, s *survey, b []byte) int {
 			wides = append(wides, uint32(i))
 		}
 	}
-	// One with nothing behind it is of no use.
+	// A NUL with nothing after it is of no use.
 	if n := len(wides); n > 0 && int(wides[n-1])+3 == len(b) && len(s.wides) < n {
 		wides = wides[:n-1]
 	}

@@ -6,16 +6,16 @@ import (
 	"slices"
 )
 
-// Tables that a program prints wrap a long value inside of its cell: the rest is in the
-// same column of the next line, whose other cells are blank.
+// Tables that a program prints wrap a long value inside of its cell: the rest is in the same
+// column of the next line, whose other cells are blank.
 
-// cell is a cell's text, and how wide the cell is.
+// cell is a cell's text and width.
 type cell struct {
 	span
 	width int
 }
 
-// tables searches the rows of the tables with borders in a part of t.
+// tables searches the rows of bordered tables in a part of t.
 func (l *look) tables(t *text, part span) {
 	for _, bar := range [][]byte{[]byte("\u2502"), []byte("\u2503"), []byte("\u2551")} {
 		l.barred(t, part, bar)
@@ -28,8 +28,8 @@ func (l *look) tables(t *text, part span) {
 // barred searches the rows whose cells a bar separates.
 func (l *look) barred(t *text, part span, bar []byte) {
 	b := t.data
-	var rows [][]cell // of the row that is being read
-	next := -1        // where its next line has to begin
+	var rows [][]cell // of the current row
+	next := -1        // where its next line must begin
 	flush := func() {
 		if len(rows) > 0 {
 			l.row(t, rows)
@@ -83,7 +83,8 @@ func cellsOf(b []byte, line line, bar []byte) []cell {
 	return out
 }
 
-// row searches one row: the first cell as a name, and each other column's text.
+// row searches one row, with the first cell as a name and each other column's text as its
+// value.
 func (l *look) row(t *text, lines [][]cell) {
 	named := len(lines[0]) == 2 && cellNameRE.Match(t.data[lines[0][0].start:lines[0][0].end])
 	if len(lines) < 2 && !named {
@@ -116,22 +117,22 @@ func (l *look) row(t *text, lines [][]cell) {
 	}
 }
 
-// cellNameRE is a cell that names a variable or a field.
+// cellNameRE matches a cell that names a variable or a field.
 var cellNameRE = regexp.MustCompile(`^[A-Za-z_][\w.-]{1,80}$`)
 
-// besideRE is the right-hand column of a log line: a file and a line of it.
+// besideRE matches the right-hand column of a log line: a file and a line number.
 var besideRE = regexp.MustCompile(`[ ]+[\w./-]{1,60}\.[a-z]{1,4}:[0-9]{1,6}[ ]*$`)
 
-// columns searches messages that are wrapped inside of a column, with the place in the code
-// to their right, as the handlers of Python's rich and of others print them.
+// columns searches messages that are wrapped inside of a column, with the source location to
+// their right, as the handlers of Python's rich and others print them.
 func (l *look) columns(t *text, part span) {
 	b := t.data
 	shown := t
 	if t.parent != nil {
-		shown = t.parent // the clock is removed from what is searched
+		shown = t.parent // the searched text has no timestamp
 	}
 	if !slices.ContainsFunc(shown.seen.stamps, func(i uint32) bool { return shown.data[i] == '[' && shaped(shown.data[i+1:], "00:00:00]") }) {
-		return // no log with a clock on the left
+		return // not a log with a timestamp on the left
 	}
 	for i := part.start; i < part.end; {
 		k := bytes.Index(b[i:part.end], []byte(".py:"))

@@ -5,27 +5,27 @@ import (
 	"sort"
 )
 
-// text is bytes to be searched: a chunk itself, or what was derived from
-// another text, with the place that every byte came from.
+// text is bytes to be searched: a chunk itself, or bytes derived from another text, with the
+// position that every byte came from.
 type text struct {
 	seen   survey
 	parsed parsed
 	data   []byte
 	parent *text     // nil: the chunk
-	segs   []segment // by place; none for the chunk
+	segs   []segment // by position; none for the chunk
 	cuts   []int     // where something was removed or replaced
 	// payloads are the control strings that were removed, in the parent.
 	payloads []span
 
 	views   []string // what was removed or joined on the way
 	decoded []string // what was decoded on the way, outermost first
-	id      int      // tells the texts of one chunk apart
-	marks   *marks   // collects those of a log; nil: they are not wanted
-	// inside is set where the text began before what is here: an encoding may
-	// be in the middle of a group.
+	id      int      // identifies the text within one chunk
+	marks   *marks   // collects those of a log; nil: not collected
+	// inside is set where the text began earlier than its bytes here: an encoding may be in the
+	// middle of a group.
 	inside bool
-	// openStart and openEnd are set where it is a piece of a longer line: a
-	// match that ends there shows no end.
+	// openStart and openEnd are set where the text is a piece of a longer line: the end of the
+	// piece is not the end of a match.
 	openStart, openEnd bool
 }
 
@@ -40,13 +40,13 @@ type segmentKind uint8
 
 const (
 	copied segmentKind = iota // byte for byte
-	whole                     // no byte of it without all of its source
+	whole                     // a byte of it needs all of its source
 	pairs                     // two bytes each: hex, UTF-16
 	quads                     // four bytes each: UTF-32
 	groups                    // three of four each: base64
 )
 
-// reset prepares t for what is derived from parent.
+// reset prepares t for bytes derived from parent.
 func (t *text) reset(parent *text) {
 	t.parent, t.data, t.segs, t.cuts = parent, t.data[:0], t.segs[:0], t.cuts[:0]
 	t.payloads, t.parsed, t.seen.unfolded = t.payloads[:0], parsed{}, false
@@ -58,7 +58,7 @@ func (t *text) reset(parent *text) {
 	}
 }
 
-// copy appends the parent's bytes from one place to another.
+// copy appends the parent's bytes from one position to another.
 func (t *text) copy(from, to int) {
 	if from >= to {
 		return
@@ -71,7 +71,7 @@ func (t *text) copy(from, to int) {
 	t.data = append(t.data, t.parent.data[from:to]...)
 }
 
-// put appends bytes that stand for the parent's from one place to another.
+// put appends bytes that represent the parent's bytes from one position to another.
 func (t *text) put(b []byte, from, to int, kind segmentKind) {
 	if len(b) == 0 {
 		return
@@ -80,7 +80,7 @@ func (t *text) put(b []byte, from, to int, kind segmentKind) {
 	t.data = append(t.data, b...)
 }
 
-// drop takes the last byte away.
+// drop removes the last byte.
 func (t *text) drop() {
 	n := len(t.data) - 1
 	if n < 0 {
@@ -95,15 +95,15 @@ func (t *text) drop() {
 	}
 }
 
-// cut notes that something is missing here.
+// cut records that something is missing here.
 func (t *text) cut() {
 	if k, n := len(t.data), len(t.cuts); n == 0 || t.cuts[n-1] != k {
 		t.cuts = append(t.cuts, k)
 	}
 }
 
-// touched reports whether something was removed between start and end, or
-// right beside.
+// touched reports whether something was removed between start and end, or directly next to
+// them.
 func (t *text) touched(start, end int) bool {
 	i := sort.SearchInts(t.cuts, start)
 	return i < len(t.cuts) && t.cuts[i] <= end
@@ -119,24 +119,24 @@ func (t *text) segmentOf(i int) int {
 	return sort.Search(len(t.segs), func(k int) bool { return t.segs[k].at > i }) - 1
 }
 
-// maxWhole is how long an encoded run may be for a finding in it to be placed
-// on all of it. In a longer one, which a chunk may not hold whole, the finding
-// stands on the bytes that encode it.
+// maxWhole is the largest length of an encoded run for which a finding's position is the whole
+// run. In a longer run, which a chunk may not contain completely, the position is that of the
+// bytes that encode the finding.
 const maxWhole = 16 << 10
 
-// outer gives the parent's bytes that the text's from start to end came from.
+// outer returns the parent's bytes that the text's bytes from start to end came from.
 func (t *text) outer(start, end int) span {
 	return span{t.edge(start, false), t.edge(max(end-1, start), true)}
 }
 
-// edge is where the byte i begins in the parent, or ends.
+// edge is where the byte i begins or ends in the parent.
 func (t *text) edge(i int, end bool) int {
 	s := t.segs[t.segmentOf(i)]
 	k := i - s.at
 	if s.to-s.from > maxWhole && s.kind == whole && end {
 		return s.to
 	}
-	n := 0 // how many bytes of the source make one step
+	n := 0 // how many source bytes form one unit
 	switch s.kind {
 	case copied:
 		n = 1
@@ -162,7 +162,7 @@ func (t *text) edge(i int, end bool) int {
 	return min(s.from+k, s.to)
 }
 
-// raw gives the chunk's bytes that the text's from start to end came from.
+// raw returns the chunk's bytes that the text's bytes from start to end came from.
 func (t *text) raw(start, end int) span {
 	w := span{start, end}
 	for ; t.parent != nil; t = t.parent {
@@ -171,9 +171,9 @@ func (t *text) raw(start, end int) span {
 	return w
 }
 
-// owner is the chunk's byte by which a match that begins at i belongs to the
-// chunk or its neighbour: it does not depend on how much of an encoded run the
-// chunk holds.
+// owner is the byte of the chunk that decides whether a match that begins at i belongs to the
+// chunk or to its neighbour. It does not depend on how much of an encoded run the chunk
+// contains.
 func (t *text) owner(i int) int {
 	for ; t.parent != nil; t = t.parent {
 		s := t.segs[t.segmentOf(i)]
@@ -193,11 +193,11 @@ func (t *text) owner(i int) int {
 	return i
 }
 
-// maxSpans bounds the pieces that a finding is reported in.
+// maxSpans limits the number of pieces that a finding is reported in.
 const maxSpans = 64
 
-// spans lists the pieces of the chunk that the text's bytes from start to end
-// came from, in order.
+// spans lists the pieces of the chunk that the text's bytes from start to end came from, in
+// order.
 func (t *text) spans(start, end int) []span {
 	list := []span{{start, end}}
 	for ; t.parent != nil; t = t.parent {
@@ -224,8 +224,7 @@ func (t *text) spans(start, end int) []span {
 	return list[:min(len(list), maxSpans)]
 }
 
-// place is the first byte of the text that came from the parent's byte i or a
-// later one.
+// place is the first byte of the text that came from the parent's byte i or a later one.
 func (t *text) place(i int) int {
 	k := sort.Search(len(t.segs), func(k int) bool { return t.segs[k].to > i })
 	if k == len(t.segs) {
@@ -238,13 +237,12 @@ func (t *text) place(i int) int {
 	return s.at + i - s.from
 }
 
-// with adds to one of the lists of how a text was reached, without touching
-// its parent's.
+// with adds to one of the lists of how a text was derived, without changing its parent's list.
 func (s *scratch) with(list []string, step string) []string {
 	if len(list) > 0 {
 		return append(slices.Clip(list), step)
 	}
-	// Most are of one step, and there are few.
+	// Most lists have one step, and few steps exist.
 	for _, one := range s.firsts {
 		if one[0] == step {
 			return one

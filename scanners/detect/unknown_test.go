@@ -26,9 +26,9 @@ func TestUnknownCookiesAreWeighed(t *testing.T) {
 	for text, want := range map[string]string{
 		"Set-Cookie: acme_login=" + x.of(32) + "; Path=/; HttpOnly":                                                     "medium",
 		"Set-Cookie: acme_login=" + x.of(32) + "; Path=/":                                                               "low",
-		"Set-Cookie: acme_login=" + x.of(32) + strings.Repeat("; a=b", 200) + "; HttpOnly":                              "low", // another's
+		"Set-Cookie: acme_login=" + x.of(32) + strings.Repeat("; a=b", 200) + "; HttpOnly":                              "low", // the attribute belongs to another cookie
 		"Cookie: acme_sid=" + x.of(32):                                                                                  "medium",
-		"Cookie: acme_login=s%3A" + x.of(32) + "." + x.of(43):                                                           "medium", // express made it
+		"Cookie: acme_login=s%3A" + x.of(32) + "." + x.of(43):                                                           "medium", // made by express
 		"Set-Cookie: acme_login=" + x.uuid() + "; HttpOnly":                                                             "medium",
 		"Set-Cookie: acme_sid=" + x.uuid():                                                                              "",
 		"Cookie: acme_sid=" + x.of(19):                                                                                  "",
@@ -37,7 +37,7 @@ func TestUnknownCookiesAreWeighed(t *testing.T) {
 		"a.example\tFALSE\t/\tTRUE\t0\tacme_login\t" + x.of(32):                                                         "low",
 		`{"name":"acme_login","value":"` + x.of(32) + `","httpOnly":true}`:                                              "medium",
 		`{"name":"acme_login","value":"` + x.of(32) + `","httpOnly":false}`:                                             "low",
-		`{"name":"acme_login","value":"` + x.of(32) + `","httpOnly":false,"httpOnly":true}`:                             "", // no browser writes that
+		`{"name":"acme_login","value":"` + x.of(32) + `","httpOnly":false,"httpOnly":true}`:                             "", // no browser writes this
 		`{"name":"acme_login","httpOnly":true}`:                                                                         "",
 		"* Replaced cookie acme_login=\"" + x.of(32) + "\" for domain a.example, path /, expire 0":                      "low",
 		"Cookie: " + strings.Repeat("n", maxName) + "_sid=" + x.of(32) + "; acme_sid=" + x.of(32):                       "",
@@ -56,7 +56,7 @@ func TestUnknownCookiesAreWeighed(t *testing.T) {
 	}
 }
 
-// What is longer than is read of a header is not reported in part.
+// A header longer than the limit is not reported in part.
 func TestLongCookiesAreNotCut(t *testing.T) {
 	e := New(builtin(t))
 	x := tokens{rand.New(rand.NewPCG(13, 14))}
@@ -67,7 +67,7 @@ func TestLongCookiesAreNotCut(t *testing.T) {
 	}
 }
 
-// A header that names itself in its values is read once.
+// A header that contains its own name in its values is read once.
 func TestCookiesInCookiesAreReadOnce(t *testing.T) {
 	e := New(builtin(t))
 	const n = 200

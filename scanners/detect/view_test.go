@@ -54,7 +54,7 @@ func withSum(s string) string {
 	return out
 }
 
-// fixed makes the generator choose the wanted text.
+// fixed makes the generator choose the given text.
 type fixed struct{ want []byte }
 
 func (f *fixed) Read(b []byte) (int, error) {
@@ -65,7 +65,7 @@ func (f *fixed) Read(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// The longest name of a service that is one, and one that is longer.
+// The longest name that counts as a service's, and a longer one.
 func TestNamesOfServices(t *testing.T) {
 	for n, want := range map[int]string{3: "a\nb\n", 40: "a\nb\n", cilog.LongestRepeated - 3: "a\nb\n", cilog.LongestRepeated: ""} {
 		name := strings.Repeat("s", n) + " | "
@@ -78,8 +78,8 @@ func TestNamesOfServices(t *testing.T) {
 	}
 }
 
-// Every byte of a derived text came from the place that it names, and places
-// only grow.
+// Every byte of a derived text came from the position that it records, and positions never
+// decrease.
 func FuzzClean(f *testing.F) {
 	f.Add([]byte("a\x1b[1mb\x1b]x\x07c\xef\xbb\xbfd\n2026-05-03T01:16:34.3352086Z x"))
 	f.Add([]byte("2024-05-22T12:43:46.962646Z 00O a\n2024-05-22T12:43:46.962646Z 00O+b\x1b[8mha:///\x1b[0m"))

@@ -6,7 +6,7 @@ import (
 	"math/bits"
 )
 
-// minWide is the shortest UTF-16 string worth a look, in characters.
+// minWide is the shortest UTF-16 string that is searched, in characters.
 const minWide = 12
 
 // wideText reports whether b begins as ASCII text in UTF-16.
@@ -22,8 +22,8 @@ func wideText(b []byte) bool {
 	return n >= 8
 }
 
-// wide searches what is written in UTF-16 in a part of t: each ASCII character
-// beside a NUL, in either order. A few others in between are skipped.
+// wide searches UTF-16 text in a part of t: each ASCII character has a NUL next to it, in
+// either order. A few other characters between them are skipped.
 func (l *look) wide(t *text, own span, depth int) {
 	const gap = 4
 	b := t.data
@@ -39,7 +39,7 @@ func (l *look) wide(t *text, own span, depth int) {
 			return
 		}
 		i = int(places[0])
-		// The characters stand at i+1, i+3, …, and before i if one is there.
+		// The characters are at i+1, i+3, …, and before i if there is one.
 		at := i + 1
 		if i > 0 && textByte(b[i-1]) {
 			at = i - 1
@@ -83,8 +83,9 @@ func (l *look) wide(t *text, own span, depth int) {
 	}
 }
 
-// betweenNULs finds the first byte from i on, and before end, that is a NUL with another
-// one two bytes on, a third byte behind that and none in between; end: there is none.
+// betweenNULs finds the first byte from i on, and before end, that is a NUL with another NUL
+// two bytes later, a further byte after that and no NUL between them. It returns end if there
+// is none.
 func betweenNULs(b []byte, i, end int) int {
 	for i+8 <= len(b) && i < end {
 		w := binary.LittleEndian.Uint64(b[i:])
@@ -98,7 +99,7 @@ func betweenNULs(b []byte, i, end int) int {
 			i += 8 + k
 			continue
 		}
-		// The last two bytes' neighbours are the next word's.
+		// The neighbours of the last two bytes are in the next word.
 		if hit := nul &^ (nul >> 8) & (nul >> 16); hit != 0 {
 			if i += bits.TrailingZeros64(hit) / 8; i+3 < len(b) {
 				return min(i, end)
@@ -115,7 +116,7 @@ func betweenNULs(b []byte, i, end int) int {
 	return end
 }
 
-// wideByte reports whether b[i] is a character of ASCII in UTF-16: a NUL is beside it.
+// wideByte reports whether b[i] is an ASCII character in UTF-16: there is a NUL next to it.
 func wideByte(b []byte, i int) bool {
 	return textByte(b[i]) && (i+1 >= len(b) || b[i+1] == 0 || i > 0 && b[i-1] == 0)
 }
@@ -124,8 +125,8 @@ func textByte(c byte) bool {
 	return c >= ' ' && c < 0x7f || c == '\t' || c == '\n' || c == '\r' || c == esc
 }
 
-// quads searches what is written in UTF-32 around the NUL at b[i], of either byte order, and
-// returns where it ends.
+// quads searches UTF-32 text around the NUL at b[i], in either byte order, and returns where it
+// ends.
 func (l *look) quads(t *text, i, depth int) int {
 	b := t.data
 	at := i + 1 // of a character: three NULs are after each, or before each
@@ -154,7 +155,7 @@ func (l *look) quads(t *text, i, depth int) int {
 	return i
 }
 
-// quadAt reports whether b[i] is a character of ASCII in UTF-32.
+// quadAt reports whether b[i] is an ASCII character in UTF-32.
 func quadAt(b []byte, i int) bool {
 	if !textByte(b[i]) {
 		return false

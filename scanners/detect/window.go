@@ -7,16 +7,16 @@ import (
 
 type span struct{ start, end int }
 
-// edge is how many bytes a window keeps beyond what a match can reach, so that
-// no assertion (\b, $) sees the window's edge.
+// edge is how many bytes a window has beyond what a match can reach, so that no assertion (\b,
+// $) depends on the window's edge.
 const edge = 8
 
-// sliding finds how far windows reach. Unbounded loops can make one reach far:
-// from one place to the next it goes on where it was, so that all windows
-// together cost one pass and not one pass each.
+// sliding computes how far windows reach. Unbounded loops can make a window reach far. Each
+// computation continues where the preceding one ended, so that all windows together cost one
+// pass and not one pass each.
 type sliding struct {
 	lpos, lfrom, ln int // left: the last place, its reach, bytes outside of the loop between
-	rpos, rto, rn   int // right, likewise
+	rpos, rto, rn   int // right, the same
 	used            bool
 }
 
@@ -60,15 +60,14 @@ func (s *sliding) left(b []byte, pos int, x extent) int {
 	return runeStart(b, from)
 }
 
-// runeStart moves back to where a rune begins: a window must not begin within
-// one.
+// runeStart moves back to where a rune begins: a window must not begin within a rune.
 func runeStart(b []byte, i int) int {
 	for k := i; k > 0 && k > i-utf8.UTFMax; k-- {
 		if b[k]&0xc0 != 0x80 {
 			return k
 		}
 	}
-	return i // no rune is that long: each of these bytes is by itself
+	return i // no rune is that long: each of these bytes counts alone
 }
 
 func (s *sliding) right(b []byte, pos int, x extent) int {
@@ -103,19 +102,17 @@ func word(c byte) bool {
 	return c == '_' || c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z'
 }
 
-// window is where a rule's expression is to be run, because of a literal that
-// stands there.
+// window is where a rule's expression is to be run, because of a literal there.
 type window struct {
 	span
 	pos int // of the literal
-	// A match is known to begin at from and to go through the literal, if that is
-	// clear.
+	// A match begins at from and contains the literal, if that is known (clear).
 	from  int
 	clear bool
 }
 
-// group is windows that touch: a search in their span sees the same matches as
-// a search over all.
+// group is windows that touch: a search in their span finds the same matches as a search over
+// all of the text.
 type group struct {
 	span
 	windows []window

@@ -12,23 +12,23 @@ import (
 	"github.com/quellhq/quell/scanners"
 )
 
-// Lines that were wrapped hard, in the middle of a token, are joined where
-// something calls for it: an attempt to match that broke off at a line's end, a
-// literal that stands on both sides of one, or lines of one length in a row.
+// Lines that were wrapped in the middle of a token are joined only for a reason: an attempt to
+// match that ended at a line's end, a literal on both sides of a line break, or several lines
+// of equal length.
 
-// minWrap is the shortest width that lines of equal length are taken for
-// wrapped at; a narrower terminal is none.
+// minWrap is the smallest width at which lines of equal length count as wrapped; no terminal is
+// narrower.
 const minWrap = 40
 
-// maxJoin bounds how much is joined, and how far behind the chunk's own part
-// lines are looked at.
+// maxJoin limits how many bytes are joined, and how far after the chunk's own part lines are
+// read.
 const maxJoin = 12 << 10
 
-// widths at which tools and terminals wrap.
+// widths are those at which tools and terminals wrap.
 var widths = []int{60, 64, 70, 72, 74, 75, 76, 77, 78, 79, 80, 90, 96, 98, 99, 100, 118, 119, 120, 128, 130, 131, 132, 140, 150, 160, 180, 200, 256, 512, 1000, 1024, 2048, 4096}
 
-// lineEnd is where the line break stands, if nothing but a mark of continuation
-// (the shell's \, quoted-printable's =) stands between b[i] and it, or -1.
+// lineEnd is the position of the line break, if only a mark of continuation (the shell's \,
+// quoted-printable's =) is between b[i] and it, else -1.
 func lineEnd(b []byte, i int) int {
 	if i < len(b) && (b[i] == '\\' || b[i] == '=') {
 		i++
@@ -42,8 +42,8 @@ func lineEnd(b []byte, i int) int {
 	return -1
 }
 
-// broke notes where an attempt that failed may have failed only because of a
-// line break or a mask. The gram stood off bytes behind pos.
+// broke records where an attempt may have failed only because of a line break or a mask. The
+// gram was off bytes after pos.
 func (e *Engine) broke(s *scratch, b []byte, p *placed, pos, off, stop int) {
 	if p.quiet {
 		return
@@ -64,7 +64,7 @@ func (e *Engine) broke(s *scratch, b []byte, p *placed, pos, off, stop int) {
 	}
 }
 
-// tokenByte marks what stands on both sides of a line break inside a token.
+// tokenByte marks the bytes that may be on both sides of a line break inside a token.
 var tokenByte = func() (t [256]bool) {
 	for c := range t {
 		t[c] = base64Class[c] || c == '=' || c == '.' || c == '%' || c == '~'
@@ -72,7 +72,7 @@ var tokenByte = func() (t [256]bool) {
 	return t
 }()
 
-// line is a line's text: without indentation and line break.
+// line is a line's text, without indentation and line break.
 type line struct {
 	span
 	next int // where the next one begins
@@ -87,7 +87,7 @@ func lineAt(b []byte, i int) line {
 	return l
 }
 
-// line is what stands from i on to its line's end.
+// line is the text from i on to the end of its line.
 func (t *text) line(i int) line {
 	if k := t.seen.lineBreak(i, -1); k >= 0 {
 		return line{span{i, k}, k + 1}
@@ -95,7 +95,7 @@ func (t *text) line(i int) line {
 	return line{span{i, len(t.data)}, len(t.data)}
 }
 
-// trim leaves out indentation and what stands before the line break.
+// trim leaves out indentation and what precedes the line break.
 func (l *line) trim(b []byte) {
 	for l.end > l.start && (b[l.end-1] == '\r' || b[l.end-1] == ' ') {
 		l.end--
@@ -103,7 +103,7 @@ func (l *line) trim(b []byte) {
 	l.start = min(indented(b, l.start), l.end)
 }
 
-// indented is the first place from i on that has neither a space nor a tab.
+// indented is the first position from i on that has neither a space nor a tab.
 func indented(b []byte, i int) int {
 	for ; i+8 <= len(b); i += 8 {
 		w := binary.LittleEndian.Uint64(b[i:])
@@ -125,8 +125,8 @@ func nonzero(w uint64) uint64 {
 	return ((w & low) + low | w) &^ low
 }
 
-// lines looks at the line breaks of t: where lines are to be joined they are,
-// and the joined text is searched; rows of hex dumps are read.
+// lines processes the line breaks of t: it joins lines where required and searches the joined
+// text, and it reads rows of hex dumps.
 func (l *look) lines(t *text, own span, joins []int, depth int) {
 	end := min(len(t.data), own.end+maxJoin)
 	start := own.start
@@ -150,9 +150,9 @@ func (l *look) lines(t *text, own span, joins []int, depth int) {
 	}
 }
 
-// seams looks at the line breaks at which a token may go on, of lines that begin in part:
-// it joins lines of equal length, and adds the breaks that a literal may stand on both
-// sides of to joins.
+// seams processes the line breaks within a possible token, of lines that begin in part: it
+// joins lines of equal length, and adds to joins the breaks that may have a literal on both
+// sides.
 func (l *look) seams(t *text, part span, joins []int, depth int) []int {
 	b := t.data
 	var run []line // of equal length
@@ -160,13 +160,13 @@ func (l *look) seams(t *text, part span, joins []int, depth int) []int {
 		l.joinRun(t, run, (part.start > 0 || t.inside) && len(run) > 0 && run[0].start <= part.start, depth)
 		run = run[:0]
 	}
-	last := -1 // where the line that was looked at last ends
+	last := -1 // where the line that was last checked ends
 	for _, k := range after(t.seen.seams, part.start) {
 		at := int(k)
 		if at+1 >= part.end {
 			break
 		}
-		// The next line's first byte tells most.
+		// The next line's first byte decides in most cases.
 		next := indented(b, at+1)
 		if next == len(b) || !tokenByte[b[next]] {
 			continue
@@ -219,8 +219,8 @@ func (l *look) seams(t *text, part span, joins []int, depth int) []int {
 // wrapWidth reports whether n is a width at which tools and terminals wrap.
 func wrapWidth(n int) bool { return n >= widths[0] && slices.Contains(widths, n) }
 
-// addressGoesOn reports whether a line ends within the user and password of an address, and
-// the next one has the sign that ends them.
+// addressGoesOn reports whether a line ends within the user and password of a URL, and the next
+// line has the sign that ends them.
 func addressGoesOn(b []byte, prev, cur line) bool {
 	word := b[prev.start:prev.end]
 	word = word[bytes.LastIndexByte(word, ' ')+1:]
@@ -235,7 +235,7 @@ func addressGoesOn(b []byte, prev, cur line) bool {
 	return bytes.IndexByte(next, '@') > 0
 }
 
-// encoded reports whether two lines are base64 that was wrapped once.
+// encoded reports whether two lines are base64 that was wrapped as one run.
 func encoded(b []byte, prev, cur line) bool {
 	if w := prev.end - prev.start; w%4 != 0 && !slices.Contains(widths, w) {
 		return false // encoders wrap between groups
@@ -248,7 +248,7 @@ func encoded(b []byte, prev, cur line) bool {
 // rows reads the rows of hex dumps that begin in part.
 func (l *look) rows(t *text, part span, depth int) {
 	dump := dumper{l: l, t: t, depth: depth}
-	follows := 0 // where a row has to be, to follow the last one
+	follows := 0 // where a row must be to continue the last one
 	for _, i := range after(t.seen.rows, part.start) {
 		row := t.line(int(i))
 		begins := t.seen.lineBegin(int(i))
@@ -265,14 +265,14 @@ func (l *look) rows(t *text, part span, depth int) {
 	dump.flush()
 }
 
-// addressed is false where no row with an address begins: several digits are looked at
-// at once, fewer branches to miss.
+// addressed is false where no row with an address begins. It combines several digits to avoid
+// mispredicted branches.
 func addressed(row []byte) bool {
 	d := (*[minAddress]byte)(row)
 	return hexDigits[d[0]]&hexDigits[d[1]]&hexDigits[d[2]]&hexDigits[d[5]] != 0
 }
 
-// joinRun joins lines of equal length and the shorter one behind them.
+// joinRun joins lines of equal length and the shorter line after them.
 func (l *look) joinRun(t *text, run []line, truncated bool, depth int) {
 	l.renew(depth)
 	if len(run) < 2 || l.budget < 0 {
@@ -299,9 +299,9 @@ func (l *look) joinRun(t *text, run []line, truncated bool, depth int) {
 	}
 }
 
-// joinAt joins the line that ends at b[k] with those behind it: as many as are
-// of its length, and one more. It returns up to where no other line need be
-// joined with the next.
+// joinAt joins the line that ends at b[k] with those after it: as many as have its length, and
+// one more. It returns the position before which no other line needs to be joined with the
+// next.
 func (l *look) joinAt(t *text, k int) (done int) {
 	b := t.data
 	from := bytes.LastIndexByte(b[max(0, k-maxJoin):k], '\n') + 1 + max(0, k-maxJoin)
@@ -326,7 +326,7 @@ func (l *look) joinAt(t *text, k int) (done int) {
 		}
 		before := lineAt(b, lineBegin(b, cur.start))
 		if len(c.data) >= maxJoin {
-			// What begins in the last third may not end here.
+			// A token that begins in the last third may not end here.
 			done -= maxJoin / 3
 			break
 		}
@@ -344,7 +344,7 @@ func (l *look) joinAt(t *text, k int) (done int) {
 }
 
 // renew gives a run of encoded text of the chunk itself its own budget, unless the file's time
-// is over.
+// limit has passed.
 func (l *look) renew(depth int) {
 	if depth == 0 && !l.late {
 		l.budget = maxDerived
@@ -357,7 +357,7 @@ func lineBegin(b []byte, i int) int {
 	return from + bytes.LastIndexByte(b[from:i], '\n') + 1
 }
 
-// spend takes n bytes off the budget and reports whether there were as many.
+// spend subtracts n bytes from the budget and reports whether there were as many.
 func (l *look) spend(n int) bool {
 	l.spent += n
 	if !l.late && (l.spent > maxSpent || l.chunk.Meter.Over(l.began)) {
@@ -371,9 +371,9 @@ func (l *look) spend(n int) bool {
 	return true
 }
 
-// joined searches lines that were joined. A match counts where its secret goes over a line
-// break, and where something other than the length of the lines shows that it goes on
-// there. usual is set where the lines have a width that is wrapped at.
+// joined searches lines that were joined. A match counts if its secret contains a line break
+// and something other than the length of the lines shows that it continues there. usual is set
+// where the lines have a width at which tools wrap.
 func (l *look) joined(c *text, usual bool) {
 	l.find(c, []span{{0, len(c.data)}}, func(m *raw) bool {
 		if !c.split(m.secret.start, m.secret.end) || c.openStart && m.start == 0 || m.rule.Generic() {
@@ -390,8 +390,8 @@ func (l *look) joined(c *text, usual bool) {
 		if k < 0 {
 			return usual || !m.rule.Random && (m.rule.Provider != nil || m.rule.leads)
 		}
-		// One line shows a whole match already. Its own check digits or signature decide; without
-		// them both are reported.
+		// One line already contains a whole match. Its check digits or signature decide;
+		// without them both are reported.
 		switch whole, checked := l.found[k].rule.complete(l.found[k].value); {
 		case checked && !whole:
 			return true
@@ -404,9 +404,9 @@ func (l *look) joined(c *text, usual bool) {
 	l.s.joins = l.s.joins[:0]
 }
 
-// begins reports whether the line in which m's secret ends begins anew: another match begins
-// where the line does, or the secret's last piece is the name of a value, or the line has a
-// match of the same rule.
+// begins reports whether the line in which m's secret ends begins something new: another match
+// begins where the line does, or the secret's last piece is the name of a value, or the line
+// has a match of the same rule.
 func (l *look) begins(c *text, m *raw) bool {
 	last := c.cuts[sort.SearchInts(c.cuts, m.secret.end)-1]
 	if next := m.secret.end; next < len(c.data) && (c.data[next] == '=' || c.data[next] == ':') && m.secret.end-last < maxName {
@@ -427,8 +427,8 @@ func (l *look) begins(c *text, m *raw) bool {
 // spliced reports whether a match was found in joined lines.
 func (m *raw) spliced() bool { return slices.Contains(m.views, "joined") }
 
-// complete reports whether a rule's secret is all there by its own check digits or by the
-// length of its signature; checked is false where it has neither.
+// complete reports whether a rule's secret is complete by its own check digits or by the length
+// of its signature; checked is false where it has neither.
 func (r *compiled) complete(value []byte) (whole, checked bool) {
 	secret := string(value)
 	if r.Checksum != "" {
@@ -442,20 +442,20 @@ func (r *compiled) complete(value []byte) (whole, checked bool) {
 	return false, false
 }
 
-// mayStraddle is false where no gram stands on both sides of the break between a line that
-// ends at b[end] and one that begins at b[next]: three bytes on either side say so.
+// mayStraddle is false where no gram can be on both sides of the break between a line that ends
+// at b[end] and one that begins at b[next], as three bytes on either side show.
 func (t *gramTable) mayStraddle(b []byte, end, next int) bool {
 	if end < gramLen || next+gramLen > len(b) {
 		return true
 	}
 	six := uint64(binary.LittleEndian.Uint32(b[end-gramLen:])>>8) | uint64(binary.LittleEndian.Uint32(b[next:]))<<24
-	// All three are looked up: fewer branches to miss.
+	// All three are looked up, to avoid mispredicted branches.
 	x, y, z := (uint32(six)|fold4)*hashMul, (uint32(six>>8)|fold4)*hashMul, (uint32(six>>16)|fold4)*hashMul
 	return (t.bitmap[x>>20]>>(x>>14&63)|t.bitmap[y>>20]>>(y>>14&63)|t.bitmap[z>>20]>>(z>>14&63))&1 != 0
 }
 
-// straddles reports whether a literal stands on both sides of the break between
-// two lines, with a token behind it.
+// straddles reports whether a literal is on both sides of the break between two lines, with a
+// token after it.
 func (e *Engine) straddles(s *scratch, b []byte, prev, cur line) bool {
 	var buf [2 * 64]byte
 	n := copy(buf[:32], b[max(prev.start, prev.end-32):prev.end])

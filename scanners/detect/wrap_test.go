@@ -48,7 +48,7 @@ func TestShortLinesWithALiteralOverTheirBreak(t *testing.T) {
 	}
 }
 
-// Lines that have one length by chance are not one wrapped line.
+// Lines that have equal length by chance are not one wrapped line.
 func TestEqualLinesKeepTheirOwnValues(t *testing.T) {
 	e := New(builtin(t))
 	random := rand.New(rand.NewPCG(25, 1))
