@@ -1,5 +1,5 @@
-// Package cilog is the source for logs of CI systems: files, folders, and the
-// archives that the systems hand out.
+// Package cilog is the source for logs of CI systems: files, folders, and the archives that the
+// systems provide.
 package cilog
 
 import (
@@ -126,8 +126,8 @@ type member struct {
 }
 
 // Zip scans the archive of a run's logs, step files first; name is its path. A job's own file
-// repeats its steps: lines that were scanned before become blanks, so that each is scanned once,
-// and what the steps lack is found at its right place.
+// repeats its steps: lines that were already scanned become blanks, so that each line is
+// scanned once, and lines that the steps lack are found at their right place.
 func Zip(ctx context.Context, at io.ReaderAt, size int64, name string, part func(scanners.Artifact, io.Reader) error, gap func(scanners.Gap)) error {
 	loc := rules.Location{Source: "log", Path: name, System: githubActions.Name}
 	z, err := archive.OpenZip(ctx, at, size,

@@ -6,8 +6,8 @@ import (
 	"github.com/quellhq/quell/scanners"
 )
 
-// What the agent itself writes begins with `[Container] 2024/05/01 10:00:00.123456 `; the output
-// of commands has no prefix.
+// The agent's own lines begin with `[Container] 2024/05/01 10:00:00.123456 `; the output of
+// commands has no prefix.
 var codeBuild = Format{
 	Name:   "codebuild",
 	About:  "AWS CodeBuild",

@@ -2,8 +2,8 @@ package cilog
 
 import "bytes"
 
-// The json-file driver writes {"log":"…\n","stream":"stdout","time":"…"}. The text's own escapes
-// stay; the line break is in place of its \n, and a text without one goes on in the next object.
+// The json-file driver writes {"log":"…\n","stream":"stdout","time":"…"}. The text's own
+// escapes stay. A line break replaces its \n; a text without \n continues in the next object.
 var dockerJSON = Format{
 	About:  "Docker's json-file driver",
 	First:  "{",

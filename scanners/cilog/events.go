@@ -1,6 +1,6 @@
 package cilog
 
-// Programs and systems that write output as JSON events, and no more that matters here.
+// Programs and systems that write output as JSON events and need nothing else here.
 var (
 	goTest = Format{About: "go test -json", Output: []string{`"Output":"`}}
 

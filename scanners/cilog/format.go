@@ -17,8 +17,8 @@ import (
 // To add one, declare a variable of this type in a file of its own and run
 // go generate ./scanners/cilog, which lists it in formats.go.
 type Format struct {
-	// Name is the system in reports (location.system); empty: a runtime, which says nothing
-	// about the system that ran it.
+	// Name is the system's name in reports (location.system); empty for a runtime, which does
+	// not show which system ran it.
 	Name string
 	// About is what writes such logs, in words.
 	About string
@@ -27,16 +27,18 @@ type Format struct {
 	First string
 	// Detect reports whether a log is the system's by its beginning, DetectHead bytes at most.
 	Detect func(head []byte) bool
-	// Line recognises what was written around a line, by the line alone: a chunk may begin
+	// Line recognises what was written around a line, from the line alone: a chunk may begin
 	// anywhere in a log, and a line of one system may be in the log of another. stamp is the
-	// length of the time and the space that the line begins with; these need no Line.
+	// length of the time and the space that the line begins with; a line with only these needs
+	// no Line.
 	Line func(b []byte, stamp int) Line
-	// Mark reports what a line says about where in the run it is. text is where its text begins.
+	// Mark returns the position in the run that a line names. text is where the line's text
+	// begins.
 	Mark func(b []byte, text int) Mark
 	// Control does the same for a terminal control sequence, the n bytes from b[at] on.
 	Control func(b []byte, at, n int) Mark
-	// Repeated returns the length of a prefix, as the name of a service, that counts only if
-	// an adjacent line has the same one; at most LongestRepeated.
+	// Repeated returns the length of a prefix, such as the name of a service, that counts only
+	// if an adjacent line has the same one; at most LongestRepeated.
 	Repeated func(b []byte) int
 	// Masks are the words that the system writes in place of a secret. Asterisks need no entry.
 	Masks []string
@@ -47,20 +49,21 @@ type Format struct {
 // Line is what was written around a line's text.
 type Line struct {
 	Prefix int // bytes before the text
-	// Trailer bytes at the end are not of the text, but for the last Keep of them.
+	// The last Trailer bytes don't belong to the text, except for the last Keep of them.
 	Trailer, Keep int
-	Joins         bool // the text goes on where the line before ended
-	Continues     bool // the next line's text goes on where this one's ends
+	Joins         bool // the text continues where the preceding line's ended
+	Continues     bool // the next line's text continues where this one's ends
 }
 
-// Mark is what a log says about where in the run it is; the zero value is none. Its name is
+// Mark is a position in the run that a log names; the zero value is none. Its name is
 // b[From:To] of the bytes that the function got.
 type Mark struct {
 	Kind     scanners.MarkKind
 	From, To int
 }
 
-// named is a mark whose name goes from b[from] to the end of the line or a control sequence.
+// named is a mark whose name extends from b[from] to the end of the line or to a control
+// sequence.
 func named(kind scanners.MarkKind, b []byte, from int) Mark {
 	to := len(b)
 	if k := bytes.IndexAny(b[from:], "\r\n\x1b"); k >= 0 {
@@ -72,12 +75,13 @@ func named(kind scanners.MarkKind, b []byte, from int) Mark {
 // DetectHead is how many bytes of a log Detect gets.
 const DetectHead = 16 << 10
 
-// LongestRepeated bounds a service's name, with what separates it from the text.
+// LongestRepeated limits the length of a service's name, including what separates it from the
+// text.
 const LongestRepeated = 64
 
 var bom = []byte("\xef\xbb\xbf")
 
-// First marks the bytes that a line begins with on which Recognise may find something.
+// First marks the first bytes of lines in which Recognise may find something.
 var First = func() (t [256]bool) {
 	t[bom[0]] = true
 	for c := '0'; c <= '9'; c++ {
@@ -168,8 +172,8 @@ func Repeated(b []byte) []byte {
 	return nil
 }
 
-// System is the system whose log begins with head; empty: none is, or several may be. A log may
-// show the log of another system: the one whose sign is first counts.
+// System is the system whose log begins with head; empty: none or several match. A log may
+// contain the log of another system: the system whose sign comes first counts.
 func System(head []byte) string {
 	head = head[:min(len(head), DetectHead)]
 	name, n := detect(head)
@@ -193,7 +197,8 @@ func detect(head []byte) (name string, n int) {
 	return name, n
 }
 
-// Marks calls found for what a line says to each system. text is where its text begins.
+// Marks calls found with the mark of a line for each system. text is where the line's text
+// begins.
 func Marks(b []byte, text int, found func(system string, m Mark)) {
 	for _, f := range marking[b[0]] {
 		if m := f.Mark(b, text); m.Kind != 0 {

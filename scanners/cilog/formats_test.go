@@ -15,8 +15,8 @@ import (
 
 var update = flag.Bool("update", false, "rewrite the generated table")
 
-// TestFormatsAreListed holds that formats.go has every Format of the package, and writes it
-// with -update: adding a format is one file and go generate.
+// TestFormatsAreListed checks that formats.go has every Format of the package, and writes it
+// with -update: to add a format, add one file and run go generate.
 func TestFormatsAreListed(t *testing.T) {
 	pkgs, err := parser.ParseDir(token.NewFileSet(), ".", func(f os.FileInfo) bool { return !strings.HasSuffix(f.Name(), "_test.go") }, 0)
 	if err != nil {
@@ -79,7 +79,7 @@ func TestFormatsAreComplete(t *testing.T) {
 			t.Errorf("%s: marks and Detect belong to a system, which has a name", f.About)
 		}
 	}
-	// The survey's tables have a bit for each; see stampBit of scanners/detect.
+	// The survey's tables have one bit for each; see stampBit of scanners/detect.
 	if len(first) > 7 {
 		t.Errorf("lines may begin with 7 bytes that are no digit, not with %d", len(first))
 	}

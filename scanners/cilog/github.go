@@ -20,7 +20,7 @@ var githubActions = Format{
 		const group, run, job = "##[group]", "##[group]Run ", "Complete job name: "
 		s := b[text:]
 		if len(s) == 0 || s[0] != '#' && s[0] != 'P' && s[0] != 'C' {
-			return Mark{} // most lines: every line of a log is looked at
+			return Mark{} // the usual case: this runs for every line of a log
 		}
 		switch {
 		case bytes.HasPrefix(s, []byte(run)):

@@ -6,9 +6,9 @@ import (
 	"github.com/quellhq/quell/scanners"
 )
 
-// With FF_TIMESTAMPS (the default from runner 18.7 on) a line begins with a time and the stream:
-// two hex digits, O or E, and a space or, for a line that goes on, a plus sign.
-// Sections are `section_start:TIME:NAME[OPTIONS]` and `section_end:TIME:NAME`, hidden by a carriage
+// With FF_TIMESTAMPS (the default from runner 18.7 on) a line begins with a time and the
+// stream: two hex digits, O or E, and a space or, for a continued line, a plus sign. Sections
+// are `section_start:TIME:NAME[OPTIONS]` and `section_end:TIME:NAME`, hidden by a carriage
 // return and `ESC [ 0 K`.
 var gitlabCI = Format{
 	Name:  "gitlab",

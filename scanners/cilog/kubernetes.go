@@ -1,6 +1,7 @@
 package cilog
 
-// The kubelet's files (CRI): a time, the stream, and F, or P where the line goes on in the next.
+// The kubelet's files (CRI): a time, the stream, and F, or P where the line continues in the
+// next one.
 var kubernetesCRI = Format{
 	About: "containers' log files of Kubernetes (CRI)",
 	First: "0",

@@ -19,7 +19,7 @@ func newLines() *lines { return &lines{maphash.MakeSeed(), map[uint64]bool{}} }
 // again.
 const maxLine = 1 << 20
 
-// minLine: shorter lines are not worth remembering.
+// minLine is the shortest line worth remembering.
 const minLine = 20
 
 func (l *lines) record(r io.Reader) io.Reader { return l.each(r, func(line []byte) { l.put(line) }) }
@@ -36,7 +36,7 @@ func (l *lines) blank(r io.Reader) io.Reader {
 	})
 }
 
-// each lets f see, and change, the complete lines of r, without their ends.
+// each passes the complete lines of r, without their ends, to f, which may change them.
 func (l *lines) each(r io.Reader, f func([]byte)) io.Reader {
 	return &lineReader{in: bufio.NewReaderSize(r, 64<<10), f: f}
 }
@@ -44,7 +44,7 @@ func (l *lines) each(r io.Reader, f func([]byte)) io.Reader {
 type lineReader struct {
 	in   *bufio.Reader
 	f    func([]byte)
-	line []byte // what is left to hand out
+	line []byte // what is still to be returned
 	buf  []byte
 	err  error
 }

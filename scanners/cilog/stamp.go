@@ -2,7 +2,7 @@ package cilog
 
 import "bytes"
 
-// Parts that the lines of several systems have.
+// Parts of lines that several systems share.
 
 func digit(c byte) bool { return c >= '0' && c <= '9' }
 
@@ -12,7 +12,7 @@ func wordByte(c byte) bool {
 	return digit(c) || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c == '_'
 }
 
-// shaped reports whether b begins with the shape, in which 0 is any digit.
+// shaped reports whether b begins with the shape, in which 0 matches any digit.
 func shaped(b []byte, shape string) bool {
 	if len(b) < len(shape) {
 		return false
@@ -72,8 +72,8 @@ func bracketed(b []byte) int {
 	return n + 2
 }
 
-// erased returns what is before an erased line's carriage return, b[:at], from the last
-// word on; nil if the sequence at b[at] is not `ESC [ 0 K` after one. Systems hide markers so.
+// erased returns the text before an erased line's carriage return, b[:at], from the last word
+// on; nil if the sequence at b[at] is not `ESC [ 0 K` after one. Systems hide markers this way.
 func erased(b []byte, at, n int, word string) []byte {
 	if at == 0 || b[at-1] != '\r' || string(b[at:at+n]) != "\x1b[0K" {
 		return nil
@@ -86,7 +86,7 @@ func erased(b []byte, at, n int, word string) []byte {
 	return b[from+k : at-1]
 }
 
-// maxMarker bounds a hidden marker.
+// maxMarker limits the length of a hidden marker.
 const maxMarker = 256
 
 // atLineBegin reports whether b[at] begins a line, or what a terminal writes over one.

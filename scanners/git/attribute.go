@@ -14,9 +14,9 @@ import (
 	"github.com/quellhq/quell/scanners/git/pack"
 )
 
-// Attribute finds, for the objects of the findings, the commits that brought each
-// in at each path, who wrote them and when, the branches and tags that reach them,
-// whether HEAD still has it, and how an unreachable one is kept.
+// Attribute finds, for the objects of the findings: the commits that introduced each of them at
+// each path, with author and date; the branches and tags that reach these commits; whether HEAD
+// still has the object; and what keeps an unreachable object.
 func (s *Source) Attribute(ctx context.Context, findings []*rules.Finding) error {
 	of := map[*repo][]*rules.Finding{}
 	for _, f := range findings {
@@ -32,8 +32,8 @@ func (s *Source) Attribute(ctx context.Context, findings []*rules.Finding) error
 	return nil
 }
 
-// Settled implements scanners.Settler. The blob that points to a large file may
-// be read after it, and everything else can be attributed at once.
+// Settled implements scanners.Settler. The blob with the pointer to a large file may be read
+// after the file; everything else can be attributed at once.
 func (s *Source) Settled(at rules.Location) bool {
 	return !strings.HasPrefix(at.Artifact, lfsObject)
 }
@@ -83,7 +83,7 @@ func (r *repo) attribute(ctx context.Context, findings []*rules.Finding) error {
 	return nil
 }
 
-// story is what is known of an object: of a blob, the first commit that brought it.
+// story is what is known of an object: for a blob, the first commit that introduced it.
 type story struct {
 	Path   string            `json:"path,omitempty"`
 	Commit string            `json:"commit,omitempty"`
@@ -98,7 +98,7 @@ func (s story) tell(l *rules.Location) {
 	maps.Copy(notes, s.Notes)
 	l.Notes = notes
 	if s.Path != "" {
-		// What an opener saw in a blob stands behind a "!".
+		// The name of a file inside an archive in a blob follows a "!".
 		_, in, opened := strings.Cut(l.Path, "!")
 		if l.Path = s.Path; opened {
 			l.Path += "!" + in
@@ -109,7 +109,7 @@ func (s story) tell(l *rules.Location) {
 	}
 }
 
-// stories finds out all that is asked for at once: each tree is read once.
+// stories collects everything that is requested in one pass: each tree is read once.
 func (r *repo) stories(ctx context.Context, want map[id]bool, byName []string) (map[string]story, error) {
 	a := attribution{repo: r, places: map[int32][]place{}, intro: map[int32][]introduction{}, wanted: map[int32]bool{}, named: map[int32]int32{}}
 	texts := map[string]bool{}
@@ -143,8 +143,8 @@ func (r *repo) stories(ctx context.Context, want map[id]bool, byName []string) (
 	return out, nil
 }
 
-// subject is the object whose history is a finding's: that of the pointer, where
-// it stands in a large file.
+// subject is the object whose history is reported for a finding: for a finding in a large file,
+// the pointer.
 func (r *repo) subject(f *rules.Finding) (id, bool) {
 	if oid, ok := strings.CutPrefix(f.Location.Artifact, lfsObject); ok {
 		r.mu.Lock()
@@ -158,21 +158,21 @@ func (r *repo) subject(f *rules.Finding) (id, bool) {
 	return objectOf(f.Location, r.hashLen)
 }
 
-// subjectName is the number of the first wanted name, where a blob has its own, which
-// is not negative. Further ones count down.
+// subjectName is the number of the first wanted name; a blob's own number is not negative.
+// Further names count down.
 const subjectName = -2
 
-// place is where a wanted blob, or a wanted name, is below a tree.
+// place is the path of a wanted blob, or of a wanted name, below a tree.
 type place struct {
 	path string
 	blob int32
 }
 
-// maxPlaces bounds the places below one tree: a few trees can name a blob at more paths
-// than could ever be listed.
+// maxPlaces limits the paths below one tree: a few trees can contain a blob at more paths than
+// could ever be listed.
 const maxPlaces = 4096
 
-// introduction is a commit that has a blob where none of its parents has it.
+// introduction is a commit that has a blob at a path where none of its parents has it.
 type introduction struct {
 	commit int32
 	path   string
@@ -182,22 +182,22 @@ type attribution struct {
 	*graph
 	repo   *repo
 	wanted map[int32]bool
-	named  map[int32]int32   // a name's number -> its subject's
+	named  map[int32]int32   // a name's number -> the number of its subject
 	places map[int32][]place // by tree
 	intro  map[int32][]introduction
 	names  []refName
 	by     [][]uint16 // which names reach a commit, the best first
 	inHead map[int32]bool
-	kept   map[id]string // how what no commit has is kept
+	kept   map[id]string // what keeps an object that no commit has
 }
 
-// refName is a name that reaches commits, a ref or an entry of a reflog.
+// refName is a name that reaches commits: a ref or an entry of a reflog.
 type refName struct {
 	name string
 	log  bool
 }
 
-// maxDepth bounds the nesting of folders: git itself fails at a few thousand.
+// maxDepth limits the nesting of folders: git itself fails at a few thousand.
 const maxDepth = 1024
 
 // below lists where the wanted blobs are in a tree.
@@ -208,7 +208,7 @@ func (a *attribution) below(k int32, depth int) []place {
 	if got, ok := a.places[k]; ok {
 		return got
 	}
-	a.places[k] = nil // a damaged tree that holds itself ends here
+	a.places[k] = nil // a damaged tree that contains itself ends here
 	var out []place
 	for _, l := range a.links[k] {
 		if len(out) >= maxPlaces {
@@ -233,7 +233,7 @@ func (a *attribution) below(k int32, depth int) []place {
 	return out
 }
 
-// introduce finds the commits that brought the wanted blobs, the first one first.
+// introduce finds the commits that introduced the wanted blobs, the earliest first.
 func (a *attribution) introduce() {
 	for k := range a.all {
 		c := &a.all[k]
@@ -263,7 +263,7 @@ func (a *attribution) introduce() {
 	}
 }
 
-// rank orders names by what a reader wants to know first.
+// rank orders names by how useful they are to a reader.
 func rank(name string) int {
 	for i, pre := range []string{"refs/heads/", "refs/tags/", "refs/remotes/", "refs/stash", "refs/notes/", "refs/pull/", "refs/merge-requests/"} {
 		if strings.HasPrefix(name, pre) {
@@ -273,11 +273,10 @@ func rank(name string) int {
 	return 99
 }
 
-// maxNames is how many names that reach a commit are told.
+// maxNames is how many of the names that reach a commit are reported.
 const maxNames = 8
 
-// reach finds which refs reach each commit, and for the others which entries of
-// reflogs.
+// reach finds the refs that reach each commit, and for other commits the entries of reflogs.
 func (a *attribution) reach() {
 	refs := slices.Clone(a.repo.refs())
 	slices.SortStableFunc(refs, func(x, y ref) int { return rank(x.name) - rank(y.name) })
@@ -292,7 +291,7 @@ func (a *attribution) reach() {
 		a.names = append(a.names, name)
 	}
 	for _, x := range refs {
-		// What HEAD points to has a name of its own, but where it is detached.
+		// The branch that HEAD points to has its own name; only a detached HEAD counts.
 		if base := path.Base(x.name); base == "HEAD" && slices.ContainsFunc(refs, func(y ref) bool { return y.id == x.id && strings.HasPrefix(y.name, "refs/heads/") }) {
 			continue
 		}
@@ -332,7 +331,7 @@ func (a *attribution) reach() {
 	}
 }
 
-// merged is the union of two sorted lists, cut to what is told and one more.
+// merged is the union of two sorted lists, cut to one more than the number that is reported.
 func merged(x, y []uint16) []uint16 {
 	if len(y) == 0 {
 		return x
@@ -346,7 +345,7 @@ func merged(x, y []uint16) []uint16 {
 	return out[:min(len(out), maxNames+1)]
 }
 
-// current finds what HEAD has, and how what no commit has is kept.
+// current finds what HEAD has, and what keeps an object that no commit has.
 func (a *attribution) current() {
 	a.inHead = map[int32]bool{}
 	if i, ok := a.repo.head(); ok {
@@ -366,7 +365,7 @@ func (a *attribution) current() {
 	}
 	for _, x := range a.repo.refs() {
 		a.kept[x.id] = x.name
-		// A tag of a tag is kept by the outer one.
+		// An outer tag keeps the tag that it points to.
 		for i := x.id; ; {
 			kind, b, err := a.s.get([]byte(i))
 			if err != nil || kind != pack.Tag {
@@ -382,7 +381,7 @@ func (a *attribution) current() {
 	}
 }
 
-// story is what is known of an object.
+// story returns what is known of an object.
 func (a *attribution) story(i id) story {
 	s := story{Notes: map[string]string{}}
 	k := a.n.of([]byte(i))
@@ -393,7 +392,7 @@ func (a *attribution) story(i id) story {
 	return a.storyOf(k, i, "")
 }
 
-// storyOf is what is known of a blob, or of a name, by where commits have it.
+// storyOf returns what is known of a blob, or of a name, by the paths at which commits have it.
 func (a *attribution) storyOf(k int32, i id, name string) story {
 	s := story{Notes: map[string]string{}}
 	list := a.intro[k]
@@ -458,7 +457,7 @@ func (a *attribution) describe(s *story, k int32) {
 	}
 }
 
-// about writes who wrote a commit, when, and what its message begins with.
+// about records a commit's author and date, and the beginning of its message.
 func about(notes map[string]string, c *commit) {
 	notes["author"] = c.author
 	notes["date"] = c.date.Format(time.RFC3339)
@@ -467,7 +466,7 @@ func about(notes map[string]string, c *commit) {
 	}
 }
 
-// place writes an origin that was known beforehand.
+// place records an origin that was known beforehand.
 func (r *repo) place(l *rules.Location, from origin) {
 	l.Path = from.path
 	l.Notes = maps.Clone(l.Notes)

@@ -11,10 +11,10 @@ import (
 	"github.com/quellhq/quell/scanners/git/pack"
 )
 
-// maxBundleHead bounds a bundle's head: a line for each ref.
+// maxBundleHead limits the size of a bundle's head, which has a line for each ref.
 const maxBundleHead = 64 << 20
 
-// bundle reads a file that holds a pack and the names of what is in it.
+// bundle reads a file that contains a pack and the refs to its objects.
 func (s *Source) bundle(file string, yield func(scanners.Artifact, error) bool) {
 	root, err := os.OpenRoot(filepath.Dir(file))
 	if err != nil {
@@ -53,7 +53,7 @@ func (s *Source) bundle(file string, yield func(scanners.Artifact, error) bool) 
 	}
 }
 
-// head reads as much of a file as a bundle's head takes.
+// head reads as much of a file as a bundle's head may need.
 func head(root *os.Root, name string) (pack.Bundle, error) {
 	f, err := root.Open(name)
 	if err != nil {
@@ -72,7 +72,7 @@ func head(root *os.Root, name string) (pack.Bundle, error) {
 	}
 }
 
-// bundleRefs are the names that a bundle gives.
+// bundleRefs are the refs of a bundle.
 func bundleRefs(b *pack.Bundle) (out []ref) {
 	for name, h := range b.Refs {
 		if i, ok := parseID(h, b.HashLen); ok {

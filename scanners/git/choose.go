@@ -7,8 +7,8 @@ import (
 	"github.com/quellhq/quell/scanners/git/pack"
 )
 
-// choose finds out which objects are asked for. What is missing of them is a
-// problem; an error means that the question makes no sense here.
+// choose determines the requested objects. An object that is missing is a problem; an error
+// means that the request does not apply to this repository.
 func (r *repo) choose(ctx context.Context) ([]problem, error) {
 	s := r.src
 	switch {
@@ -24,7 +24,7 @@ func (r *repo) choose(ctx context.Context) ([]problem, error) {
 	return nil, nil
 }
 
-// chooseReachable marks what the chosen names reach.
+// chooseReachable marks the objects that the chosen names reach.
 func (r *repo) chooseReachable(ctx context.Context) ([]problem, error) {
 	g, err := r.graph(ctx, true, nil)
 	if err != nil {
@@ -74,7 +74,7 @@ func (r *repo) chooseReachable(ctx context.Context) ([]problem, error) {
 		if r.src.Objects != Refs {
 			for _, e := range r.reflogs() {
 				for _, i := range []id{e.id, e.old} {
-					// A reflog may outlive what it remembers.
+					// A reflog may outlive the objects in it.
 					if g.n.of([]byte(i)) >= 0 {
 						start(i)
 					}
@@ -95,7 +95,7 @@ func (r *repo) chooseReachable(ctx context.Context) ([]problem, error) {
 	if !r.src.Since.IsZero() {
 		since = r.src.Since.Unix()
 	}
-	// What the last commits before the date hold was there before.
+	// The objects of the last commits before the date are not new.
 	old := make([]bool, g.n.total)
 	for k, on := range commits {
 		c := &g.all[k]

@@ -15,8 +15,8 @@ type setting struct {
 
 var errConfig = errors.New("not a configuration of git")
 
-// parseConfig reads a configuration file as git does (git-config, "Syntax"). No
-// include is followed. What precedes an error is returned with it.
+// parseConfig reads a configuration file as git does (git-config, "Syntax"), but follows no
+// include. The settings before an error are returned with it.
 func parseConfig(text string) (out []setting, err error) {
 	text = strings.TrimPrefix(text, "\ufeff")
 	p := configParser{rest: strings.ReplaceAll(text, "\r\n", "\n")}
@@ -72,7 +72,7 @@ func (p *configParser) blank() {
 	}
 }
 
-// word takes the bytes that are letters, digits, "-" and, where dots is set, ".".
+// word reads letters, digits, "-" and, where dots is set, ".".
 func (p *configParser) word(dots bool) string {
 	n := 0
 	for n < len(p.rest) && (letter(p.rest[n]) || p.rest[n] >= '0' && p.rest[n] <= '9' || p.rest[n] == '-' || dots && p.rest[n] == '.') {
@@ -137,7 +137,7 @@ func (p *configParser) entry() (setting, error) {
 // backslash at the end continues the line.
 func (p *configParser) value() (string, error) {
 	var b strings.Builder
-	keep := 0 // up to here blanks at the end count
+	keep := 0 // blanks before this position count
 	quoted := false
 	p.rest = strings.TrimLeft(p.rest, " \t")
 	for {

@@ -44,7 +44,7 @@ func TestConfigurations(t *testing.T) {
 			if !found || got != c.want {
 				t.Errorf("%q, found %v", got, found)
 			}
-			// git is the authority, where it is here. It rejects nothing of the above.
+			// git is the reference, where it is installed. It accepts all of the above.
 			if git, err := exec.LookPath("git"); err == nil && got != "true" {
 				file := filepath.Join(t.TempDir(), "config")
 				if err := os.WriteFile(file, []byte(c.text), 0o600); err != nil {

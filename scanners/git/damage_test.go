@@ -13,8 +13,8 @@ import (
 	"github.com/quellhq/quell/scanners/git"
 )
 
-// rounds is how often something is damaged: a few times, or as often as
-// QUELL_DAMAGE_ROUNDS says.
+// rounds is how often something is damaged: few times, or as often as QUELL_DAMAGE_ROUNDS
+// gives.
 func rounds(t *testing.T, few int) int {
 	if n, err := strconv.Atoi(os.Getenv("QUELL_DAMAGE_ROUNDS")); err == nil {
 		return n
@@ -25,9 +25,9 @@ func rounds(t *testing.T, few int) int {
 	return few
 }
 
-// TestDamageIsNeverSilent changes packs, indexes and loose objects at random. Each secret
-// is found, or a gap is reported. Put right, with what the first scan remembered, the
-// repository gives all again.
+// TestDamageIsNeverSilent changes packs, indexes and loose objects at random. Each secret is
+// found, or a gap is reported. Once repaired, the repository gives all findings again, whatever
+// the first scan recorded.
 func TestDamageIsNeverSilent(t *testing.T) {
 	seed := rand.Uint64()
 	if s, err := strconv.ParseUint(os.Getenv("QUELL_DAMAGE_SEED"), 10, 64); err == nil {
@@ -95,7 +95,7 @@ func TestDamageIsNeverSilent(t *testing.T) {
 	}
 }
 
-// damaged flips a bit, replaces, cuts out or cuts off a piece.
+// damaged flips a bit, or replaces, cuts out or cuts off a piece.
 func damaged(r *rand.Rand, b []byte) []byte {
 	out := append([]byte(nil), b...)
 	at := r.IntN(len(out))

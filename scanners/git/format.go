@@ -14,9 +14,9 @@ const (
 	sha256Len = 32
 )
 
-// format finds the length of the store's ids: by the names of its objects and packs,
-// then by what its refs point to. The configuration decides only where there is
-// neither: it may be a stranger's, or damaged.
+// format determines the length of the store's ids: by the names of its objects and packs, then
+// by the ids that its refs contain. The configuration decides only where there is neither,
+// because an attacker may have written it, or it may be damaged.
 func (s *store) format() int {
 	have := map[int]bool{}
 	see := func(digits string) {
@@ -54,7 +54,7 @@ func (s *store) format() int {
 	return sha1Len
 }
 
-// refFormat is the length of the ids that refs point to; 0: there is none.
+// refFormat is the length of the ids in refs; 0: there is no ref.
 func (s *store) refFormat() (n int) {
 	see := func(b []byte) {
 		for line := range strings.Lines(string(b)) {
@@ -84,8 +84,8 @@ func (s *store) refFormat() (n int) {
 	return n
 }
 
-// setting reads one value of the store's configuration. It is read, and not
-// obeyed: no include is followed, and only what names a format is asked for.
+// setting reads one value of the store's configuration. It only uses values that name a format,
+// and follows no include.
 func (s *store) setting(section, key string) (value string) {
 	b, err := s.readFile("config", 1<<20)
 	s.problem("config", err)

@@ -1,6 +1,6 @@
-// Package git is the source for repositories: every object in the store, not
-// diffs, so that what a merge, an amend, a reset or a stash left behind is
-// seen. Nothing of the repository is run, and its configuration is not obeyed.
+// Package git is the source for repositories. It reads every object in the store rather than
+// diffs, so that it also finds what a merge, an amend, a reset or a stash left there. It runs
+// no program of the repository and does not apply its configuration.
 package git
 
 import (
@@ -33,11 +33,11 @@ var (
 	errUnknownTree  = errors.New("the repository that .git names does not know this work tree")
 )
 
-// Objects says which objects are read.
+// Objects selects the objects to read.
 type Objects string
 
 const (
-	All       Objects = "all"       // all that the store has, whatever keeps it
+	All       Objects = "all"       // all in the store, reachable or not
 	Reachable Objects = "reachable" // from refs, HEADs, reflogs and indexes
 	Refs      Objects = "refs"      // from refs and HEADs
 )
@@ -51,58 +51,58 @@ type Source struct {
 	Range string
 	// Not are more commits whose history a range leaves out.
 	Not []string
-	// Release is a tag, or a commit, whose range begins at the tags before it.
+	// Release is a tag or a commit. Its range begins at the preceding tags.
 	Release string
-	// Upstream has what a range needs and a shallow or partial clone has not: just
-	// that is fetched, into its Cache for as long as the source is open. nil: it is
-	// said to be missing.
+	// Upstream has the objects that a range needs and a shallow or partial clone lacks: only
+	// these are fetched, into its Cache, for as long as the source is open. nil: they are
+	// reported as missing.
 	Upstream *Remote
-	// Since is the committer's date from which commits count; zero: all do.
+	// Since is the committer's date from which commits count; zero: all commits.
 	Since time.Time
-	// Branch is the only one that is read.
+	// Branch is the only branch to read.
 	Branch string
-	// Staged is what the index holds and HEAD does not, and nothing else.
+	// Staged selects only what the index contains and HEAD does not.
 	Staged bool
-	// Index is the file that Staged reads, where it is not the work tree's own: while
-	// git commit -a runs its hook, what will be committed stands in another.
+	// Index is the file that Staged reads in place of the work tree's index: while git commit
+	// -a runs its hook, another file has what will be committed.
 	Index string
-	// Worktree adds the files of the work tree that no object holds.
+	// Worktree adds the files of the work tree that are in no object.
 	Worktree bool
-	// Remote is fetched first, and its copy is read instead of Dir.
+	// Remote is fetched first, and its copy is read in place of Dir.
 	Remote *Remote
-	// Memory keeps what was read to the end, so that the next scan of all objects
-	// reads only new ones; nil: nothing is kept.
+	// Memory records which objects were read completely, so that the next scan of all objects
+	// reads only new ones; nil: nothing is recorded.
 	Memory scanners.Memory
 
 	repos   *repoList
-	fetched []string // folders of what the upstream sent
+	fetched []string // folders with objects from the upstream
 	notices []string
 }
 
-// repo is one repository of those that are read: the one that was named, and the
-// submodules and nested ones in it.
+// repo is one of the repositories to read: the named one, or one of the submodules and nested
+// repositories in it.
 type repo struct {
 	*repository
 	src  *Source
-	name string // where it lies in the one that was named; empty: that one
-	// want are the objects that are asked for; nil: all.
+	name string // its path in the named repository; empty: the named one
+	// want are the requested objects; nil: all.
 	want map[id]bool
-	// origins is where they come from, in modes that know it beforehand.
+	// origins is where they come from, in modes in which this is known beforehand.
 	origins map[id]origin
 
 	mu      sync.Mutex
 	bad     map[string]*trouble // by what is wrong
 	lfs     map[string]id       // pointers: the large file's name -> the blob
-	matched map[id]bool         // objects in which something was found, or not read
+	matched map[id]bool         // objects with findings, or not readable
 	memory  memory
 	names   *names
 	links   *links
 	ends    map[id]bool // commits at which a shallow clone ends
 
-	complete bool // all commits that matter were fetched: a shallow boundary is none
+	complete bool // all relevant commits were fetched: a shallow boundary does not count
 }
 
-// origin is where an object was found to come from.
+// origin is where an object comes from.
 type origin struct {
 	commit commit
 	path   string
@@ -156,15 +156,15 @@ func (s *Source) Artifacts(ctx context.Context) iter.Seq2[scanners.Artifact, err
 	}
 }
 
-// partly reports whether less than all objects is asked for.
+// partly reports whether only some of the objects are requested.
 func (s *Source) partly() bool {
 	return s.ranged() || s.Staged || s.Branch != "" || !s.Since.IsZero()
 }
 
-// ranged reports whether a list of commits is asked for.
+// ranged reports whether a list of commits is requested.
 func (s *Source) ranged() bool { return s.Range != "" || s.Release != "" }
 
-// Check says what is wrong with the question, before anything is read.
+// Check returns an error if the options contradict each other; it reads nothing.
 func (s *Source) Check() error {
 	switch s.Objects {
 	case "", All, Reachable, Refs:
@@ -198,14 +198,14 @@ func (s *Source) open(dir, name string) (*repo, error) {
 	return r, nil
 }
 
-// repoList is what was opened. The scan opens nested repositories while findings
-// of the first one come in.
+// repoList is the list of opened repositories. The scan opens nested repositories while it
+// already reports findings of the first one.
 type repoList struct {
 	mu   sync.Mutex
 	list []*repo
 }
 
-// all may be called before anything was opened.
+// all may be called before a repository was opened.
 func (l *repoList) all() []*repo {
 	if l == nil {
 		return nil
@@ -215,8 +215,8 @@ func (l *repoList) all() []*repo {
 	return slices.Clone(l.list)
 }
 
-// add adds a repository to those that are read. The goroutine that yields
-// artifacts calls it, the first time before it yields any.
+// add adds a repository to those to read. The goroutine that yields artifacts calls it, the
+// first time before it yields any.
 func (s *Source) add(x *repository) *repo {
 	r := &repo{repository: x, src: s, bad: map[string]*trouble{}, lfs: map[string]id{}, matched: map[id]bool{}, names: newNames()}
 	r.links = newLinks(r)
@@ -233,7 +233,7 @@ func (s *Source) gap(artifact string, err error) error {
 	return scanners.Gap{Location: rules.Location{Source: "git", Path: filepath.ToSlash(s.Dir), Artifact: artifact}, Reason: artifact, Err: err}
 }
 
-// location is where an artifact of the repository stands.
+// location is the location of an artifact of the repository.
 func (r *repo) location(artifact string) rules.Location {
 	l := rules.Location{Source: "git", Artifact: artifact}
 	if r.name != "" {
@@ -295,7 +295,7 @@ func (r *repo) artifacts(ctx context.Context, yield func(scanners.Artifact, erro
 	return yield(r.lastNames(), nil)
 }
 
-// walkers are the artifacts of the packs: as many for each as may run at once.
+// walkers are the artifacts of the packs: for each pack as many as may run at once.
 func (r *repo) walkers() (out []scanners.Artifact) {
 	var earlier []*pack.Pack
 	for _, o := range r.all() {
@@ -306,17 +306,17 @@ func (r *repo) walkers() (out []scanners.Artifact) {
 				if r.want != nil && !r.want[id(i)] || r.memory.clean(i) {
 					return false
 				}
-				// What an earlier pack has is read there.
+				// Objects of an earlier pack are read there.
 				return !slices.ContainsFunc(before, func(b *pack.Pack) bool { _, ok := b.Find(i); return ok })
 			}
 			if hits, known := r.memory.pack(p); known {
-				// A few objects are read one by one, without a look at all headers.
+				// A few objects are read one by one, without reading all headers.
 				for list := range slices.Chunk(slices.Sorted(maps.Keys(hits)), 16) {
 					out = append(out, scanners.Artifact{Location: r.location("pack " + p.Name), Parts: r.single(list)})
 				}
 				continue
 			}
-			// The first one that runs reads the headers, for all.
+			// The first walker that runs reads the headers for all.
 			walk := sync.OnceValue(func() *pack.Walk {
 				v := pack.Visitor{Kinds: []pack.Kind{pack.Commit, pack.Tree, pack.Blob, pack.Tag}, Want: want, Bad: r.damaged, Base: r.get, Verify: maxVerified}
 				return p.NewWalk(v)
@@ -335,13 +335,13 @@ func (r *repo) walkers() (out []scanners.Artifact) {
 	return out
 }
 
-// maxVerified is how many bytes of a pack's objects are hashed: all of a small pack. The
-// checksums of the index are what tells of damage to the rest; hashing it would cost more
-// than a tenth of a scan.
+// maxVerified is how many bytes of a pack's objects are hashed: all of a small pack. Damage to
+// the rest shows in the checksums of the index; hashing it would take more than a tenth of a
+// scan's time.
 const maxVerified = 128 << 20
 
-// maxWalkers is how many goroutines share a pack: more than there are processors
-// does no harm, since one that comes late finds nothing to do.
+// maxWalkers is how many goroutines share a pack. More than there are processors does no harm:
+// a late one finds nothing left to do.
 const maxWalkers = 16
 
 // part scans one object of a pack.
@@ -469,7 +469,7 @@ func (r *repo) single(ids []id) func(context.Context, func(scanners.Artifact, io
 	}
 }
 
-// each yields what is asked for, where that is a list.
+// each yields the requested objects, where they are a list.
 func (r *repo) each(yield func(scanners.Artifact, error) bool) bool {
 	ids := slices.Sorted(maps.Keys(r.want))
 	for list := range slices.Chunk(ids, 64) {
@@ -480,7 +480,7 @@ func (r *repo) each(yield func(scanners.Artifact, error) bool) bool {
 	return true
 }
 
-// files are what the store holds besides objects, and the messages of its reflogs.
+// files are the store's other files, and the messages of its reflogs.
 func (r *repo) files() []scanners.Artifact {
 	var out []scanners.Artifact
 	add := func(path, what string) {
@@ -526,8 +526,8 @@ func (s *Source) Matched(at rules.Location) {
 		if !ok && !strings.HasPrefix(at.Artifact, "pack ") && at.Artifact != "loose objects" {
 			return // a file of the store, which is read each time
 		}
-		// Without an object it is a pack that was not read to its end, and nobody
-		// knows which of its objects were.
+		// Without an object it is a pack that was not read completely, and it is unknown which
+		// of its objects were read.
 		r.mu.Lock()
 		r.matched[i] = true
 		r.mu.Unlock()
@@ -543,7 +543,7 @@ func (s *Source) repoOf(at rules.Location) *repo {
 	return nil
 }
 
-// objectOf is the object that a finding stands in.
+// objectOf is the object that contains a finding.
 func objectOf(at rules.Location, hashLen int) (id, bool) {
 	_, h, ok := strings.Cut(at.Artifact, " ")
 	if !ok {
@@ -552,8 +552,8 @@ func objectOf(at rules.Location, hashLen int) (id, bool) {
 	return parseID(h, hashLen)
 }
 
-// Finish implements scanners.Finisher: what could not be read is said once for
-// each reason, and what was read is kept in mind.
+// Finish implements scanners.Finisher: it reports unreadable objects once for each reason, and
+// records which objects were read.
 func (s *Source) Finish(ctx context.Context, gap func(scanners.Gap)) {
 	for _, r := range s.repos.all() {
 		r.mu.Lock()
@@ -577,7 +577,7 @@ func (s *Source) Finish(ctx context.Context, gap func(scanners.Gap)) {
 	}
 }
 
-// Close gives the files back.
+// Close closes the files.
 func (s *Source) Close() {
 	for _, r := range s.repos.all() {
 		r.close()
@@ -591,10 +591,10 @@ func (s *Source) Close() {
 
 func (s *Source) notice(text string) { s.notices = append(s.notices, text) }
 
-// Notices are what the reader of the result should know and is not missing.
+// Notices are remarks about the result that are not gaps.
 func (s *Source) Notices() []string { return s.notices }
 
-// readAll reads what was promised to be n bytes.
+// readAll reads n bytes, the declared length.
 func readAll(r io.Reader, n int64) ([]byte, error) {
 	b := bytes.NewBuffer(make([]byte, 0, min(n, 1<<20)))
 	_, err := io.Copy(b, r)

@@ -68,7 +68,7 @@ func (r *repo) commit(message string) string {
 	return r.git("rev-parse", "HEAD")
 }
 
-// secret makes the nth session cookie: 32 characters, all different cookies.
+// secret makes the nth session cookie: 32 characters, different for each n.
 func secret(n int) string {
 	return strings.Map(func(c rune) rune {
 		const a = "0123456789abcdefghijklmnopqrstuvwxyz"
@@ -79,7 +79,7 @@ func secret(n int) string {
 
 func line(n int) string { return "x\nCookie: sessionid=" + secret(n) + "\n" }
 
-// scan gives the findings by secret, attributed, and the gaps.
+// scan returns the findings by secret, attributed, and the gaps.
 func scan(t *testing.T, dir string) (map[string]rules.Finding, []scanners.Gap) {
 	t.Helper()
 	set, err := rules.Builtin()
@@ -137,7 +137,7 @@ func objects(t *testing.T, src *git.Source) (out []string) {
 	return out
 }
 
-// The objects that are scanned are those that git itself lists.
+// The scanned objects must be those that git itself lists.
 func TestObjectsEqualGits(t *testing.T) {
 	r := newRepo(t)
 	for i := range 30 {
@@ -160,7 +160,7 @@ func TestObjectsEqualGits(t *testing.T) {
 	}
 }
 
-// A pack that is cut off is an error for what it lacks; the rest is scanned.
+// A truncated pack is reported as an error for what it lacks; the rest is scanned.
 func TestTruncatedPack(t *testing.T) {
 	r := newRepo(t)
 	r.write("a.txt", line(0))
@@ -197,7 +197,7 @@ func TestTruncatedPack(t *testing.T) {
 	if !a && !b {
 		t.Error("the whole pack was not scanned")
 	}
-	// A damaged index, and none.
+	// A damaged index, and a missing one.
 	idx := strings.TrimSuffix(packs[1], ".pack") + ".idx"
 	_ = os.Chmod(idx, 0o644)
 	if err := os.WriteFile(idx, []byte("\xfftOc\x00\x00\x00\x02garbage"), 0o644); err != nil {
@@ -241,8 +241,7 @@ func TestBareLinkedAndNone(t *testing.T) {
 	}
 }
 
-// A .git file of a hostile tree can't lead the scan into another repository of
-// the machine.
+// A .git file of a hostile tree must not lead the scan into another repository of the machine.
 func TestGitFileThatPointsElsewhere(t *testing.T) {
 	r := newRepo(t)
 	r.write("a.txt", line(0))
@@ -260,7 +259,7 @@ func TestGitFileThatPointsElsewhere(t *testing.T) {
 	}
 }
 
-// What an opener saw in a blob keeps its name behind the path.
+// A finding in an archive in a blob has the member's name after the path.
 func TestOpenedBlobsKeepTheirPath(t *testing.T) {
 	r := newRepo(t)
 	r.write("profile/cookies.sqlite", "SQLite form")

@@ -7,7 +7,7 @@ import (
 	"github.com/quellhq/quell/scanners/git/pack"
 )
 
-// numbers gives each object of a store one number, whichever packs hold it.
+// numbers gives each object of a store one number, whichever packs contain it.
 type numbers struct {
 	packs []*pack.Pack
 	first []int32 // each pack's first number
@@ -52,7 +52,7 @@ func (n *numbers) of(want []byte) int32 {
 	return -1
 }
 
-// id is the other way round.
+// id returns the id for a number.
 func (n *numbers) id(k int32) id {
 	if i := int(k) - (n.total - len(n.ids)); i >= 0 {
 		return n.ids[i]
@@ -64,10 +64,10 @@ func (n *numbers) id(k int32) id {
 	return id(n.packs[p].ID(int(k - n.first[p])))
 }
 
-// link is a name in a tree: the object's number and the name's.
+// link is an entry of a tree: the object's number and the name's.
 type link struct{ to, name int32 }
 
-// graph is a history: its commits, and of its trees what is asked for.
+// graph is a history: its commits, and of its trees the requested entries.
 type graph struct {
 	s     *store
 	n     *numbers
@@ -76,12 +76,12 @@ type graph struct {
 	links [][]link // by number, of trees
 	names []string
 	index map[string]int32
-	// missing counts names of objects that are not here.
+	// missing counts names of objects that are not in the store.
 	missing map[id]bool
 }
 
-// each calls f, one at a time, with every object of the given kind: of packs in
-// bulk, then the loose ones. What can't be read was said when it was scanned.
+// each calls f, one at a time, with every object of the given kind: first those of packs, in
+// bulk, then the loose ones. Unreadable objects were already reported by the scan.
 func (g *graph) each(ctx context.Context, kind pack.Kind, f func(id []byte, data []byte)) error {
 	for _, p := range g.n.packs {
 		w := p.NewWalk(pack.Visitor{Kinds: []pack.Kind{kind}, Base: g.s.get})
@@ -117,8 +117,8 @@ func (g *graph) each(ctx context.Context, kind pack.Kind, f func(id []byte, data
 	return nil
 }
 
-// graph reads all commits, and of all trees the folders and the blobs that keep
-// says; keep nil: all of them.
+// graph reads all commits, and of all trees the folders and the blobs that keep selects; keep
+// nil: all of them.
 func (s *store) graph(ctx context.Context, trees bool, keep func(name, blob []byte) bool) (*graph, error) {
 	g := &graph{s: s, n: s.number(), at: map[int32]int32{}, index: map[string]int32{}, missing: map[id]bool{}}
 	err := g.each(ctx, pack.Commit, func(i, b []byte) {
@@ -132,7 +132,7 @@ func (s *store) graph(ctx context.Context, trees bool, keep func(name, blob []by
 		return g, err
 	}
 	g.links = make([][]link, g.n.total)
-	var block []link // many lists, in one piece of memory
+	var block []link // many lists in one allocation
 	err = g.each(ctx, pack.Tree, func(i, b []byte) {
 		k := g.n.of(i)
 		if k < 0 || g.links[k] != nil {
@@ -175,7 +175,7 @@ func (g *graph) commitOf(i id) (int32, bool) {
 	return k, ok
 }
 
-// tip is what a ref points to, tags looked through: a commit, or another object.
+// tip is what a ref points to, through tags: a commit, or another object.
 func (s *store) tip(i id) (id, pack.Kind) {
 	for range 8 {
 		kind, b, err := s.get([]byte(i))
@@ -209,7 +209,7 @@ func (g *graph) ancestors(from []int32, marked []bool) {
 	}
 }
 
-// below marks a tree and all that it holds.
+// below marks a tree and all that it contains.
 func (g *graph) below(k int32, marked []bool) {
 	todo := []int32{k}
 	for len(todo) > 0 {

@@ -29,7 +29,7 @@ func detector(t *testing.T) scanners.Detector {
 	return detect.New(set)
 }
 
-// watching notes what is read.
+// watching records what is read.
 type watching struct {
 	scanners.Detector
 	names *[]string

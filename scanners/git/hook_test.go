@@ -10,8 +10,8 @@ import (
 	"github.com/quellhq/quell/scanners/git"
 )
 
-// What a hook of git commit -a, or git commit FILE, is to look at is not the index of
-// before.
+// A hook of git commit -a, or of git commit FILE, must check the new index and not the earlier
+// one.
 func TestStagedInAHook(t *testing.T) {
 	r := newRepo(t)
 	r.write("a.txt", "one\n")
@@ -74,7 +74,7 @@ func TestStagedWithASparseIndex(t *testing.T) {
 	}
 	r.write("in/c.txt", line(2))
 	r.git("add", "in")
-	// A folder outside of the cone that is another's.
+	// A folder outside of the cone that belongs to another commit.
 	r.git("reset", "-q", "--soft", second)
 	found, gaps := run(t, &git.Source{Dir: r.dir, Staged: true})
 	if len(found) != 1 || found[0].Location.Path != "in/c.txt" || len(gaps) != 0 {
@@ -95,7 +95,7 @@ func TestStagedWithASparseIndex(t *testing.T) {
 	}
 }
 
-// try runs a git that may fail.
+// try runs a git command that may fail.
 func (r *repo) try(args ...string) error {
 	c := exec.Command("git", args...)
 	c.Dir = r.dir

@@ -16,8 +16,7 @@ type staged struct {
 	stage int // above 0: one side of a conflict
 }
 
-// stagedIndex is the index with what it remembers of trees: folders whose tree is
-// known to be what the index says.
+// stagedIndex is the index with its cache of trees: folders that are known to match a tree.
 type stagedIndex struct {
 	files   []staged
 	folders []staged // of a sparse index
@@ -54,7 +53,7 @@ func (r *repository) readIndexDepth(name string, depth int) (stagedIndex, error)
 	rest := b[12 : len(b)-h]
 	last := ""
 	for range n {
-		const fixed = 40 // what stat(2) said, before the id
+		const fixed = 40 // the fields of stat(2), before the id
 		if len(rest) < fixed+h+2 {
 			return out, errIndex
 		}
@@ -69,7 +68,8 @@ func (r *repository) readIndexDepth(name string, depth int) (stagedIndex, error)
 			at += 2
 		}
 		if version == 4 {
-			// So many bytes of the path before are dropped, and these added.
+			// This many bytes of the preceding path are dropped, and the following ones
+			// appended.
 			drop, k := offsetVarint(rest[at:])
 			if k == 0 || drop > len(last) {
 				return out, errIndex
@@ -133,7 +133,7 @@ func offsetVarint(b []byte) (v, n int) {
 	return 0, 0
 }
 
-// cachedTrees reads the index's extension that remembers trees.
+// cachedTrees reads the index's extension that caches trees.
 func cachedTrees(b []byte, dir string, hashLen int, out map[string]id, depth int) []byte {
 	nul := bytes.IndexByte(b, 0)
 	if nul < 0 || depth > maxDepth {

@@ -14,7 +14,7 @@ import (
 // maxPointer is the largest pointer of Git LFS (its specification: 1,024 bytes).
 const maxPointer = 1024
 
-// pointer notes a blob that stands for a large file (Git LFS).
+// pointer records a blob that is a pointer to a large file (Git LFS).
 func (r *repo) pointer(i id, b []byte) {
 	const first = "version https://git-lfs.github.com/spec/v1\n"
 	if len(b) > maxPointer || len(b) < len(first) || string(b[:len(first)]) != first {
@@ -24,14 +24,14 @@ func (r *repo) pointer(i id, b []byte) {
 		if oid, ok := strings.CutPrefix(strings.TrimSpace(line), "oid sha256:"); ok && len(oid) == 64 {
 			r.mu.Lock()
 			r.lfs[oid] = i
-			r.matched[i] = true // to be known at the next scan too
+			r.matched[i] = true // so that the next scan knows it too
 			r.mu.Unlock()
 			return
 		}
 	}
 }
 
-// largeFiles are the large files that are here.
+// largeFiles are the large files in the store.
 func (r *repo) largeFiles() (out []scanners.Artifact) {
 	const top = "lfs/objects"
 	for _, a := range r.list(top) {
@@ -47,7 +47,7 @@ func (r *repo) largeFiles() (out []scanners.Artifact) {
 	return out
 }
 
-// absent tells of what the repository promises and does not have.
+// absent reports what the repository promises and does not have.
 func (r *repo) absent(ctx context.Context) (out []problem) {
 	if ctx.Err() != nil || r.src.Range != "" || r.src.Staged {
 		return nil
@@ -67,7 +67,7 @@ func (r *repo) absent(ctx context.Context) (out []problem) {
 	if !r.promisor {
 		return out
 	}
-	// A partial clone: what its trees name and it never fetched.
+	// A partial clone: objects that its trees name and that were never fetched.
 	if g, err := r.graph(ctx, true, nil); err == nil && len(g.missing) > 0 {
 		out = append(out, problem{fmt.Sprintf("%d promised objects", len(g.missing)), scanners.OfKind(scanners.GapNotFetched, errors.New("a partial clone: they are not here"))})
 	}

@@ -14,15 +14,14 @@ import (
 	"github.com/quellhq/quell/scanners/git/pack"
 )
 
-// links looks at what objects name: names of files are text, and what is named must be
-// there. Most entries of a tree are those of the tree before it, which a small cache
-// knows.
+// links checks what objects name: names of files are text, and the named objects must be
+// present. Most entries of a tree are also in the preceding tree, which a small cache detects.
 type links struct {
 	repo   *repo
 	caches sync.Pool
 
 	mu      sync.Mutex
-	missing map[id]id // what is missing -> what names it
+	missing map[id]id // a missing object -> what names it
 }
 
 // cacheBits is the size of a cache of entries: a MiB.
@@ -32,7 +31,7 @@ func newLinks(r *repo) *links {
 	return &links{repo: r, missing: map[id]id{}, caches: sync.Pool{New: func() any { return new([1 << cacheBits]uint64) }}}
 }
 
-// object looks at one object.
+// object checks one object.
 func (l *links) object(kind pack.Kind, i id, data []byte) {
 	switch kind {
 	case pack.Tree:
@@ -67,7 +66,7 @@ func (l *links) tree(i id, data []byte) {
 	}
 }
 
-// commit looks at the first lines of a commit: its tree, then its parents.
+// commit checks the first lines of a commit: its tree, then its parents.
 func (l *links) commit(i id, data []byte) {
 	ends := l.repo.ends[i]
 	for len(data) > 0 {
@@ -88,8 +87,8 @@ func (l *links) commit(i id, data []byte) {
 	}
 }
 
-// need notes an object that is not here. A partial clone promises what it lacks, and a
-// part of the objects says nothing of the rest: see absent and choose.
+// need records an object that is not in the store. A partial clone lacks objects by design, and
+// a scan of some objects does not check the rest: see absent and choose.
 func (l *links) need(to, by id) {
 	if l.repo.promisor || l.repo.want != nil || l.repo.bundle != nil || l.repo.has([]byte(to)) {
 		return
@@ -101,7 +100,7 @@ func (l *links) need(to, by id) {
 	}
 }
 
-// lost says what is missing.
+// lost reports what is missing.
 func (l *links) lost() (out []problem) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -125,7 +124,7 @@ func (l *links) lost() (out []problem) {
 	return []problem{{what, scanners.OfKind(scanners.GapMissing, fmt.Errorf("is not here, and %s", by))}}
 }
 
-// refs looks at what refs and HEADs point to. What git keeps next to HEAD for a while,
+// refs checks what refs and HEADs point to. A ref that git keeps next to HEAD for a while, such
 // as ORIG_HEAD, may outlive its object.
 func (l *links) refs() {
 	for _, x := range l.repo.refs() {
@@ -136,5 +135,5 @@ func (l *links) refs() {
 	}
 }
 
-// zero is the id that stands for none.
+// zero is the null id.
 func zero(hashLen int) id { return id(make([]byte, hashLen)) }

@@ -11,8 +11,8 @@ import (
 	"github.com/quellhq/quell/scanners/git/pack"
 )
 
-// Partial reports whether the repository at dir leaves out some of its history or of
-// its objects by intent: a shallow or a partial clone.
+// Partial reports whether the repository at dir omits some of its history or objects by design:
+// a shallow or a partial clone.
 func Partial(dir string) (bool, error) {
 	r, err := (&Source{}).open(dir, "")
 	if err != nil {
@@ -33,7 +33,7 @@ func Has(dir, revision string) bool {
 	return err == nil && r.has([]byte(i))
 }
 
-// Empty makes a repository without anything in it.
+// Empty makes an empty repository.
 func Empty(dir string) error {
 	for _, d := range []string{"objects", "refs"} {
 		if err := os.MkdirAll(filepath.Join(dir, d), 0o700); err != nil {
@@ -43,11 +43,12 @@ func Empty(dir string) error {
 	return os.WriteFile(filepath.Join(dir, "HEAD"), []byte("ref: refs/heads/main\n"), 0o600)
 }
 
-// maxFile is how large a file of a commit may be that is read by its name.
+// maxFile is the size limit, in bytes, for a file of a commit that is read by its name.
 const maxFile = 8 << 20
 
-// File reads a file as a commit has it, and not as the work tree does. An error of
-// fs.ErrNotExist says that the commit has none; any other, that nothing is known.
+// File reads a file as a commit has it, not as the work tree does. An error that is
+// fs.ErrNotExist means that the commit has no such file; any other error means that this is
+// unknown.
 func File(dir, revision, name string) ([]byte, error) {
 	r, err := (&Source{}).open(dir, "")
 	if err != nil {

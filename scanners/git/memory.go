@@ -15,23 +15,23 @@ import (
 	"github.com/quellhq/quell/scanners/git/pack"
 )
 
-// memory is what earlier scans of all objects read to the end. An object in which
-// something was found is read again each time: memory saves work, never findings.
+// memory records what earlier scans of all objects read completely. An object with a finding is
+// read again each time: memory saves work and never hides findings.
 type memory struct {
-	packs map[*pack.Pack]map[id]bool // those that were read whole: their objects with findings
+	packs map[*pack.Pack]map[id]bool // those that were read completely: their objects with findings
 	seen  []byte                     // ids without findings, sorted
-	size  int                        // of one
+	size  int                        // length of one
 	key   string                     // of seen
 	whole bool                       // nothing is new in the packs
 }
 
-// pack gives the objects with findings of a pack that was read whole.
+// pack returns the objects with findings of a pack that was read completely.
 func (m *memory) pack(p *pack.Pack) (map[id]bool, bool) {
 	hits, ok := m.packs[p]
 	return hits, ok
 }
 
-// clean reports whether an object was read and nothing was found in it.
+// clean reports whether an object was read without a finding.
 func (m *memory) clean(i []byte) bool {
 	if len(m.seen) == 0 {
 		return false
@@ -46,13 +46,13 @@ func (r *repo) remembers() bool {
 	return s.Memory != nil && !s.partly() && (s.Objects == "" || s.Objects == All)
 }
 
-// packKey names a pack of this repository: what another repository calls its packs
-// is its own word.
+// packKey identifies a pack of this repository: pack names of another repository are not
+// trusted here.
 func (r *repo) packKey(p *pack.Pack) string {
 	return r.memory.key + "/pack/" + p.Checksum() + "/" + p.Stamp()
 }
 
-// remember loads what is known of this repository.
+// remember loads the records of this repository.
 func (r *repo) remember(ctx context.Context) {
 	if !r.remembers() {
 		return
@@ -90,8 +90,8 @@ func (r *repo) remember(ctx context.Context) {
 
 func (r *repo) stateKey() string { return r.memory.key + "/state" }
 
-// shrunk reports whether an object is gone that an earlier scan has read: what named it
-// may be damaged now, and only a look at all objects tells.
+// shrunk reports whether an object is gone that an earlier scan has read: the object that named
+// it may be damaged now, which only a scan of all objects shows.
 func (r *repo) shrunk(ctx context.Context) bool {
 	m := &r.memory
 	if len(m.seen) == 0 {
@@ -108,7 +108,7 @@ func (r *repo) shrunk(ctx context.Context) bool {
 	return false
 }
 
-// keep remembers what was read. What went wrong is read again.
+// keep records what was read. What failed is read again.
 func (r *repo) keep(ctx context.Context) {
 	if !r.remembers() {
 		return
@@ -116,7 +116,7 @@ func (r *repo) keep(ctx context.Context) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.matched[""] {
-		return // something ended before its end
+		return // a part was not read to its end
 	}
 	r.keepNames(ctx)
 	r.src.Memory.Remember(ctx, r.stateKey(), []byte(r.state()))
@@ -136,7 +136,7 @@ func (r *repo) keep(ctx context.Context) {
 			r.src.Memory.Remember(ctx, r.packKey(p), hits)
 		}
 	}
-	// Packs are made anew from what is there: ids outlive them.
+	// git repacks existing objects: ids outlive packs.
 	ids := map[id]bool{}
 	for _, o := range r.all() {
 		for d := range 256 {
@@ -166,7 +166,7 @@ func (r *repo) keep(ctx context.Context) {
 	slices.Sort(list)
 	list = slices.Compact(list)
 	for _, i := range list {
-		// What was found before was read again, and found.
+		// An object with an earlier finding was read again, and the finding was made again.
 		if !r.matched[i] {
 			all = append(all, i...)
 		}
@@ -174,8 +174,8 @@ func (r *repo) keep(ctx context.Context) {
 	r.src.Memory.Remember(ctx, r.memory.key, all)
 }
 
-// told are the stories of a repository in one state: as long as nothing is new they
-// need not be found out again.
+// told are the stories of a repository in one state: while nothing is new they need not be
+// computed again.
 type told struct {
 	State   string           `json:"state"`
 	Stories map[string]story `json:"stories"`
@@ -183,8 +183,8 @@ type told struct {
 
 func (r *repo) storyKey() string { return r.memory.key + "/stories" }
 
-// state is the same as long as nothing that stories are made of has changed: the
-// objects, the names, the reflogs and the indexes.
+// state is unchanged while the sources of stories are unchanged: the objects, the names, the
+// reflogs and the indexes.
 func (r *repo) state() string {
 	h := sha256.New()
 	for _, o := range r.all() {
@@ -211,8 +211,8 @@ func (r *repo) state() string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
-// recallStories gives the stories of the last scan where all are there that are
-// asked for, and still true.
+// recallStories returns the stories of the last scan if all requested ones are there and still
+// valid.
 func (r *repo) recallStories(ctx context.Context, want map[id]bool, byName []string) (map[string]story, bool) {
 	if !r.remembers() || r.memory.key == "" {
 		return nil, false

@@ -15,24 +15,24 @@ import (
 	"github.com/quellhq/quell/scanners"
 )
 
-// named is a name that is scanned as text: of a file or a folder in a tree, of a ref,
-// of a nested repository.
+// named is a name that is scanned as text: of a file or a folder in a tree, of a ref, or of a
+// nested repository.
 type named struct {
 	text     string
-	artifact string // what has the name
-	path     string // empty for one in a tree: Attribute finds where it was first
+	artifact string // the thing that has the name
+	path     string // empty for a name in a tree: Attribute finds where it was first
 	from     *origin
 }
 
-// What has a name.
+// The kinds of things that have names.
 const (
 	fileName = "file name"
 	refsName = "ref name"
 	repoName = "repository name"
 )
 
-// names are the distinct names of a repository. They are read in batches, which is
-// faster than one by one, and a finding's line tells which one it is in.
+// names are the distinct names of a repository. They are scanned in batches, which is faster
+// than one by one; the line of a finding identifies the name.
 type names struct {
 	mu      sync.Mutex
 	seed    maphash.Seed
@@ -48,16 +48,15 @@ type batch struct {
 	hit   bool
 }
 
-// batchSize is how many bytes of names are read at a time.
+// batchSize is how many bytes of names are scanned at a time.
 const batchSize = 64 << 10
 
-// apart keeps a name from being joined with the next one: each begins two lines after
-// the one before.
+// apart prevents names from being joined: each begins two lines after the preceding one.
 const apart = "\n\n"
 
 func newNames() *names { return &names{seed: maphash.MakeSeed(), known: map[uint64]bool{}} }
 
-// add keeps a name to be read, the first one of each text and kind.
+// add adds a name to be scanned, the first of each text and kind.
 func (n *names) add(x named) {
 	h := maphash.Comparable(n.seed, [2]string{x.artifact, x.text})
 	n.mu.Lock()
@@ -70,7 +69,7 @@ func (n *names) add(x named) {
 	n.size += len(x.text) + len(apart)
 }
 
-// take makes a batch of what was added, where that is at least so many bytes.
+// take makes a batch of the added names, if they have at least least bytes.
 func (n *names) take(least int) (text []byte, number int, ok bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -95,7 +94,7 @@ func batchOf(artifact string) (int, bool) {
 	return k, ok && err == nil
 }
 
-// read scans what was added, where that is at least so many bytes.
+// readNames scans the added names, if they have at least least bytes.
 func (r *repo) readNames(least int, part func(scanners.Artifact, io.Reader) error) error {
 	text, k, ok := r.names.take(least)
 	if !ok {
@@ -104,14 +103,14 @@ func (r *repo) readNames(least int, part func(scanners.Artifact, io.Reader) erro
 	return part(scanners.Artifact{Location: r.location(batchPrefix + strconv.Itoa(k))}, bytes.NewReader(text))
 }
 
-// lastNames is the artifact of what no other one has read.
+// lastNames is the artifact for the names that no earlier one has scanned.
 func (r *repo) lastNames() scanners.Artifact {
 	return scanners.Artifact{Location: r.location(batchPrefix + "and refs"), Parts: func(_ context.Context, part func(scanners.Artifact, io.Reader) error, _ func(scanners.Gap)) error {
 		return r.readNames(0, part)
 	}}
 }
 
-// hit marks a batch in which something was found.
+// hit marks a batch with a finding.
 func (n *names) hit(k int) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -120,8 +119,8 @@ func (n *names) hit(k int) {
 	}
 }
 
-// resolve gives a finding in a batch the place of its name, and the name itself; nil:
-// it is none of a batch.
+// resolve moves a finding in a batch to its name, which it returns; nil: the finding is not in
+// a batch.
 func (n *names) resolve(l *rules.Location) *named {
 	k, ok := batchOf(l.Artifact)
 	n.mu.Lock()
@@ -148,8 +147,8 @@ func (n *names) resolve(l *rules.Location) *named {
 	return x
 }
 
-// The memory keeps the names of batches in which something was found: a pack that was
-// read before is not read again, and they are.
+// The memory keeps the names of batches with findings: a pack that was read before is not read
+// again, but these names are.
 
 func (r *repo) namesKey() string { return r.memory.key + "/names" }
 
@@ -180,7 +179,7 @@ func (r *repo) keepNames(ctx context.Context) {
 	}
 }
 
-// addNames adds the names that are kept outside of objects.
+// addNames adds the names that are not in objects.
 func (r *repo) addNames() {
 	r.names.add(named{text: r.name, artifact: repoName})
 	for _, x := range r.refs() {
@@ -199,7 +198,7 @@ func (r *repo) addNames() {
 	}
 }
 
-// addPath adds the names of a path that is known, with where it comes from.
+// addPath adds the names in a known path, with its origin.
 func (r *repo) addPath(p string, from *origin) {
 	at := 0
 	for name := range strings.SplitSeq(p, "/") {

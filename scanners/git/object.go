@@ -10,7 +10,7 @@ import (
 	"github.com/quellhq/quell/scanners"
 )
 
-// id is an object's id: 20 bytes, or 32 in repositories of SHA-256.
+// id is an object's id: 20 bytes (SHA-1), or 32 in repositories of SHA-256.
 type id string
 
 // String is the id as git writes it.
@@ -36,7 +36,7 @@ func (e entry) isTree() bool { return e.mode == "40000" }
 // isLink reports a gitlink: a commit of another repository.
 func (e entry) isLink() bool { return e.mode == "160000" }
 
-// eachEntry reads a tree, and reports whether it is whole. A damaged one ends early.
+// eachEntry reads a tree, and reports whether it is complete. A damaged tree ends early.
 func eachEntry(b []byte, hashLen int, f func(mode, name, id []byte)) bool {
 	for len(b) > 0 {
 		sp := bytes.IndexByte(b, ' ')
@@ -59,7 +59,7 @@ func entries(b []byte, hashLen int) (out []entry) {
 	return out
 }
 
-// commit is what attribution needs of one.
+// commit is the data of a commit that attribution needs.
 type commit struct {
 	id      id
 	tree    id
@@ -73,7 +73,7 @@ type commit struct {
 // maxSubject is how many bytes of a subject a report shows.
 const maxSubject = 200
 
-// parseCommit reads a commit's headers. What is missing stays empty.
+// parseCommit reads a commit's headers. A missing header leaves its field empty.
 func parseCommit(i id, b []byte, hashLen int) commit {
 	c := commit{id: i}
 	for len(b) > 0 {
@@ -103,7 +103,7 @@ func parseCommit(i id, b []byte, hashLen int) commit {
 	return c
 }
 
-// signature takes "Name <mail> seconds zone" apart.
+// signature splits "Name <mail> seconds zone".
 func signature(s string) (who string, seconds int64) {
 	i := strings.LastIndexByte(s, '>')
 	if i < 0 {
@@ -111,7 +111,7 @@ func signature(s string) (who string, seconds int64) {
 	}
 	at, _, _ := strings.Cut(strings.TrimSpace(s[i+1:]), " ")
 	seconds, _ = strconv.ParseInt(at, 10, 64)
-	// Years that can be written: others are a damaged or a playful clock.
+	// Only years that can be formatted: other dates come from a damaged or a wrong clock.
 	if seconds < 0 || seconds > 1<<37 {
 		seconds = 0
 	}

@@ -24,16 +24,16 @@ import (
 	"github.com/quellhq/quell/scanners/git"
 )
 
-// expectation is where a planted secret has to be said to stand.
+// expectation is the location that must be reported for a planted secret.
 type expectation struct {
 	what     string
 	path     string            // of the finding, or
 	artifact string            // the beginning of its artifact's name
-	commit   string            // that brought it; empty: none
+	commit   string            // that introduced it; empty: none
 	notes    map[string]string // a part of each
 }
 
-// run scans with a source of the caller's.
+// run scans with the given source.
 func run(t *testing.T, src *git.Source) ([]*rules.Finding, []scanners.Gap) {
 	t.Helper()
 	set, err := rules.Builtin()
@@ -43,7 +43,7 @@ func run(t *testing.T, src *git.Source) ([]*rules.Finding, []scanners.Gap) {
 	var found []*rules.Finding
 	var gaps []scanners.Gap
 	p := scanners.Pool{Detector: detect.New(set), Workers: 1}
-	var mu sync.Mutex // a source reports gaps while a worker does
+	var mu sync.Mutex // a source reports gaps concurrently with a worker
 	if _, err := p.Run(t.Context(), src, func(f rules.Finding) { found = append(found, &f) }, func(g scanners.Gap) { mu.Lock(); gaps = append(gaps, g); mu.Unlock() }); err != nil {
 		t.Fatal(err)
 	}
@@ -56,8 +56,8 @@ func run(t *testing.T, src *git.Source) ([]*rules.Finding, []scanners.Gap) {
 
 func cookie(n int) string { return "Cookie: sessionid=" + secret(n) }
 
-// plant makes a repository with a secret in each place where git keeps bytes, and
-// says what is to be found.
+// plant makes a repository with a secret in each place where git keeps bytes, and returns the
+// expected findings.
 func plant(t *testing.T, r *repo) map[int]expectation {
 	t.Helper()
 	want := map[int]expectation{}
@@ -241,7 +241,7 @@ func TestASecretInEachPlace(t *testing.T) {
 	}
 }
 
-// missing says what is wrong with what was found of a secret.
+// missing describes what is wrong with the findings of a secret.
 func missing(found []*rules.Finding, n int, w expectation) string {
 	why := "not found"
 	for _, f := range found {
@@ -273,8 +273,8 @@ func missing(found []*rules.Finding, n int, w expectation) string {
 	return why
 }
 
-// A history at random: branches, merges, moves, amends, resets, stashes, tags,
-// packs. The objects that are read are those that git lists, however it keeps them.
+// A random history: branches, merges, moves, amends, resets, stashes, tags, packs. The objects
+// that are read must be those that git lists, however git stores them.
 func TestRandomRepositories(t *testing.T) {
 	for seed := range uint64(6) {
 		d := rand.New(rand.NewPCG(5, seed))
@@ -331,7 +331,7 @@ func TestRandomRepositories(t *testing.T) {
 		if got := objects(t, &git.Source{Dir: r.dir}); !equalObjects(got, want) {
 			t.Errorf("seed %d: %d objects, git has %d", seed, len(got), len(want))
 		}
-		// What refs reach, by git's word.
+		// What refs reach, according to git.
 		want = nil
 		for l := range strings.Lines(r.git("rev-list", "--objects", "--no-object-names", "--all", "HEAD")) {
 			o := strings.TrimSpace(l)
@@ -356,7 +356,8 @@ func TestRandomRepositories(t *testing.T) {
 			if !slices.Equal(got, want) {
 				t.Errorf("seed %d: %d commits in a range, git has %d", seed, len(got), len(want))
 			}
-			// What the range brought is there: all that git lists, but what only moved.
+			// All that the range introduced must be there: everything that git lists, except
+			// what only moved.
 			have := map[string]bool{}
 			for _, o := range objects(t, &git.Source{Dir: r.dir, Range: a + ".." + b}) {
 				_, i, _ := strings.Cut(o, " ")
@@ -371,7 +372,7 @@ func TestRandomRepositories(t *testing.T) {
 	}
 }
 
-// equalObjects compares without the files of the store and reflogs.
+// equalObjects compares all but the files of the store and the reflogs.
 func equalObjects(got, want []string) bool {
 	got = slices.DeleteFunc(slices.Clone(got), func(s string) bool {
 		k, _, _ := strings.Cut(s, " ")
@@ -408,7 +409,8 @@ func TestARangeSaysWhoBroughtWhat(t *testing.T) {
 			t.Errorf("%s: %v", bad, gaps)
 		}
 	}
-	// A base that is not here can't be left out: all is read, and it is said.
+	// A base that is not in the repository can't be excluded: everything is read, and a gap
+	// reports it.
 	found, gaps = run(t, &git.Source{Dir: r.dir, Range: strings.Repeat("ab", 20) + "..HEAD"})
 	if len(gaps) != 1 || missing(found, 0, expectation{}) != "" {
 		t.Errorf("%v", gaps)
@@ -424,8 +426,8 @@ func TestARangeSaysWhoBroughtWhat(t *testing.T) {
 	}
 }
 
-// A blob that comes and goes: the first commit that brought it, and the others at
-// each path; commits that only keep it are none.
+// A blob that is added and removed repeatedly: the first commit that introduced it, and the
+// others at each path. Commits that only keep it don't count.
 func TestWhoBroughtABlobAgain(t *testing.T) {
 	r := newRepo(t)
 	r.write("a.txt", line(0))
@@ -493,7 +495,7 @@ func TestStaged(t *testing.T) {
 	if why := missing(found, 33, expectation{path: "d5/f.txt", artifact: "work tree"}); why != "" || len(found) != 3 {
 		t.Errorf("%d findings: %s", len(found), why)
 	}
-	// Before the first commit all is new.
+	// Before the first commit everything is new.
 	e := newRepo(t)
 	e.write("a.txt", line(1))
 	e.git("add", "-A")
@@ -552,7 +554,7 @@ func TestSinceIsWhatCameLater(t *testing.T) {
 	r := newRepo(t)
 	r.write("a.txt", line(0))
 	r.commit("early")
-	for range 120 { // each call of git is a second
+	for range 120 { // each call of git advances its clock by a second
 		r.n++
 	}
 	r.write("b.txt", line(1))
@@ -734,7 +736,7 @@ func TestTheSecondScanReadsWhatIsNew(t *testing.T) {
 	}
 }
 
-// broken is a repository of which a pack can't be read to its end.
+// broken is a repository with a pack that can't be read to its end.
 type broken struct {
 	*git.Source
 	on bool
@@ -755,7 +757,7 @@ func (b broken) Artifacts(ctx context.Context) iter.Seq2[scanners.Artifact, erro
 	}
 }
 
-// What was not read is not remembered as read, nor what is missing as told.
+// What was not read is not recorded as read, and what is missing is not recorded as reported.
 func TestWhatIsIncompleteStaysSo(t *testing.T) {
 	r := newRepo(t)
 	r.write("leak.txt", line(0))
@@ -768,7 +770,7 @@ func TestWhatIsIncompleteStaysSo(t *testing.T) {
 		src := &git.Source{Dir: r.dir, Memory: m}
 		defer src.Close()
 		p := scanners.Pool{Detector: detector(t), Workers: 1}
-		var mu sync.Mutex // a source reports gaps while a worker does
+		var mu sync.Mutex // a source reports gaps concurrently with a worker
 		if _, err := p.Run(t.Context(), broken{src, on}, func(f rules.Finding) { found = append(found, &f) }, func(g scanners.Gap) { mu.Lock(); gaps = append(gaps, g); mu.Unlock() }); err != nil {
 			t.Fatal(err)
 		}

@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// readElsewhere reports files and folders of a store that are read in another way: object
-// stores, names, reflogs, other repositories, large files, and indexes.
+// readElsewhere reports files and folders of a store that other code reads: object stores,
+// names, reflogs, other repositories, large files, and indexes.
 func readElsewhere(p string) bool {
 	switch p {
 	case "objects", "refs", "logs", "reftable", "modules", "lfs/objects", "worktrees", "index":
@@ -16,9 +16,9 @@ func readElsewhere(p string) bool {
 	return strings.HasPrefix(p, "sharedindex.")
 }
 
-// plainFiles are the files of the store that hold what objects don't: the configuration
-// with its remotes' URLs and headers, hooks, messages of unfinished work, and whatever
-// else somebody has put there, also among the objects.
+// plainFiles are the files of the store with other content than objects: the configuration with
+// its remotes' URLs and headers, hooks, messages of unfinished work, and any file that a user
+// has put there, also among the objects.
 func (r *repo) plainFiles() (out []string) {
 	if r.bundle != nil {
 		return nil
@@ -30,8 +30,8 @@ func (r *repo) plainFiles() (out []string) {
 	return out
 }
 
-// isObject reports what belongs into the folder of objects: its format is read elsewhere,
-// or holds ids and numbers alone.
+// isObject reports what belongs in the folder of objects: either other code reads its format,
+// or it contains only ids and numbers.
 func (r *repo) isObject(p string) bool {
 	rest := strings.TrimPrefix(p, "objects/")
 	dir, name := path.Split(rest)
@@ -54,8 +54,8 @@ func (r *repo) isObject(p string) bool {
 	return loose && len(dir) == 3
 }
 
-// plainBelow adds the regular files below dir, but those that skip knows, and nothing
-// below such a folder.
+// plainBelow adds the regular files below dir, except those for which skip is true, and except
+// everything below a folder for which skip is true.
 func (r *repo) plainBelow(dir string, skip func(p string) bool, out *[]string) {
 	for _, e := range r.list(dir) {
 		p := path.Join(dir, e.Name())
@@ -66,7 +66,7 @@ func (r *repo) plainBelow(dir string, skip func(p string) bool, out *[]string) {
 		case e.Type().IsRegular():
 			*out = append(*out, p)
 		case e.Type()&fs.ModeSymlink != 0:
-			// A link within the store is read where it leads.
+			// A link within the store is read at its target.
 			if f, err := r.Open(p); err != nil {
 				r.problem(p, err)
 			} else {

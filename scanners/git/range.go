@@ -13,7 +13,7 @@ import (
 	"github.com/quellhq/quell/scanners/git/pack"
 )
 
-// byDate is the queue of a walk through history: the newest commit first.
+// byDate is the queue of a walk through history, the newest commit first.
 type byDate []commit
 
 func (q byDate) Len() int           { return len(q) }
@@ -26,12 +26,12 @@ func (q *byDate) Pop() any {
 	return c
 }
 
-// slop is how many more commits are looked at once only old ones are left in the
-// queue: clocks differ. git takes five; each costs one object.
+// slop is how many more commits are read once the queue has only old ones, because clocks
+// differ. git uses five; each costs one object.
 const slop = 64
 
-// between lists the commits that to reaches and none of not does, and those that
-// the history here ends at.
+// between lists the commits that to reaches and none of not reaches, and those at which the
+// local history ends.
 func (r *repo) between(ctx context.Context, not []id, to id) (out []commit, ends []commit, err error) {
 	const seen, old = 1, 2
 	state := map[id]int{}
@@ -54,7 +54,7 @@ func (r *repo) between(ctx context.Context, not []id, to id) (out []commit, ends
 		if kind != pack.Commit {
 			return fmt.Errorf("a %s, not a commit", kind)
 		}
-		// One that turns out to be old is walked once more, to tell its parents.
+		// A commit that turns out to be old is walked once more, to mark its parents as old.
 		heap.Push(q, parseCommit(i, b, r.hashLen))
 		queued[i]++
 		if state[i]&old == 0 {
@@ -134,20 +134,20 @@ func (r *repo) boundaries() map[id]bool {
 	return out
 }
 
-// chooseRange finds what the commits of a range brought.
+// chooseRange selects what the commits of a range introduced.
 func (r *repo) chooseRange(ctx context.Context, span string, not []string) ([]problem, error) {
 	problems, err := r.localRange(ctx, span, not)
 	if len(problems) == 0 || err != nil || r.src.Upstream == nil {
 		return problems, err
 	}
-	// Something is not here: the upstream has it.
+	// Something is not in the repository, but the upstream has it.
 	from, to, _ := strings.Cut(span, "..")
 	tip, err := r.revision(to)
 	if i, ok := r.fullID(to); ok {
 		tip, err = i, nil
 	}
 	if from == to {
-		return nil, nil // what is there already brings nothing
+		return nil, nil // commits that are already there introduce nothing
 	}
 	if err != nil {
 		if tip, err = r.src.elsewhere(ctx, to); err != nil {
@@ -177,7 +177,7 @@ func (r *repo) chooseRange(ctx context.Context, span string, not []string) ([]pr
 	return fetched, nil
 }
 
-// localRange is chooseRange with what is here.
+// localRange is chooseRange with the local objects.
 func (r *repo) localRange(ctx context.Context, span string, others []string) ([]problem, error) {
 	from, to, _ := strings.Cut(span, "..")
 	r.want, r.origins = map[id]bool{}, map[id]origin{}
@@ -187,7 +187,7 @@ func (r *repo) localRange(ctx context.Context, span string, others []string) ([]
 	}
 	var problems []problem
 	var not []id
-	// A push that makes a branch names no commit before it: forty zeros.
+	// A push that creates a branch names forty zeros as the commit before it.
 	if strings.Trim(from, "0") != "" || from == "" {
 		base, err := r.revision(from)
 		if err == nil {
@@ -222,10 +222,10 @@ func (r *repo) localRange(ctx context.Context, span string, others []string) ([]
 	return append(problems, r.brought(ctx, commits, nil)...), nil
 }
 
-// brought adds what the commits, the newest first, brought to what is asked for.
-// fresh, where it is set, knows what is new: of the rest nothing need be here.
+// brought adds what the commits, the newest first, introduced to the requested objects. fresh,
+// if set, reports what is new: other objects need not be present.
 func (r *repo) brought(ctx context.Context, commits []commit, fresh func(id) bool) (problems []problem) {
-	// The oldest first: it is the one that brought a blob.
+	// The oldest first: it is the one that introduced a blob.
 	for k := len(commits) - 1; k >= 0; k-- {
 		c := commits[k]
 		r.want[c.id] = true
@@ -238,7 +238,7 @@ func (r *repo) brought(ctx context.Context, commits []commit, fresh func(id) boo
 				parents = append(parents, parseCommit(p, b, r.hashLen).tree)
 			}
 		}
-		// What only moved isn't new.
+		// An object that only moved isn't new.
 		slices.Sort(parents)
 		parents = slices.Compact(parents)
 		d := &difference{repo: r, fresh: fresh, gone: map[id]bool{}, brought: map[id]string{}, compared: map[string]bool{}, goneTrees: map[id]bool{}}
@@ -263,20 +263,20 @@ func (r *repo) brought(ctx context.Context, commits []commit, fresh func(id) boo
 	return problems
 }
 
-// difference is what a commit's tree has that its parents' have not.
+// difference is what a commit's tree has that its parents' trees don't have.
 type difference struct {
 	*repo
-	fresh   func(id) bool // knows what may be new; nil: anything
+	fresh   func(id) bool // reports what may be new; nil: anything
 	gone    map[id]bool   // what the parents have where this one differs
 	brought map[id]string // blobs, with their paths
 	named   []string      // paths whose last name is new there
-	// What was compared already brings nothing more, however many paths lead there.
+	// A tree that was already compared adds nothing, whatever other paths lead to it.
 	compared  map[string]bool
 	goneTrees map[id]bool
 }
 
-// walk lists the blobs of a tree that none of the other trees has at the same path,
-// and those that they have in their place.
+// walk lists the blobs of a tree that none of the other trees has at the same path, and the
+// blobs that they have in their place.
 func (d *difference) walk(ctx context.Context, olds []id, tree id, dir string, depth int) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -353,7 +353,7 @@ func (d *difference) walk(ctx context.Context, olds []id, tree id, dir string, d
 	return nil
 }
 
-// under marks all blobs of a tree that is there no more.
+// under marks all blobs of a tree that was removed.
 func (d *difference) under(tree id, depth int) {
 	if d.goneTrees[tree] {
 		return

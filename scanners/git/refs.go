@@ -21,14 +21,14 @@ type ref struct {
 	id   id
 }
 
-// reflogEntry is what a reflog remembers: a ref pointed to new after message.
+// reflogEntry is an entry of a reflog: a ref pointed to new after message.
 type reflogEntry struct {
 	name string // HEAD@{3}
 	id   id
 	old  id
 }
 
-// repository is a store with the names that are kept beside it.
+// repository is a store together with its refs.
 type repository struct {
 	*store
 	worktree string // the work tree's folder, empty for a bare one
@@ -36,8 +36,7 @@ type repository struct {
 	known    func() []ref
 }
 
-// openRepository opens what is at dir: a bare repository, a work tree, or a linked
-// one.
+// openRepository opens dir: a bare repository, a work tree, or a linked work tree.
 func openRepository(dir string) (*repository, error) {
 	f, err := find(dir)
 	if err != nil {
@@ -56,8 +55,8 @@ func openRepository(dir string) (*repository, error) {
 	return r, nil
 }
 
-// heads are the folders that have a HEAD of their own: the main work tree's, and
-// those of the linked ones.
+// heads are the folders that have a HEAD of their own: the main work tree's, and those of the
+// linked ones.
 func (r *repository) heads() []string {
 	out := []string{"."}
 	for _, e := range r.list("worktrees") {
@@ -68,13 +67,13 @@ func (r *repository) heads() []string {
 	return out
 }
 
-// pseudo are the refs that git keeps beside HEAD while it works.
+// pseudo are the refs that git keeps next to HEAD while it works.
 var pseudo = []string{"HEAD", "ORIG_HEAD", "FETCH_HEAD", "MERGE_HEAD", "CHERRY_PICK_HEAD", "REVERT_HEAD", "REBASE_HEAD", "BISECT_HEAD", "AUTO_MERGE"}
 
-// maxRefFile bounds what is read of one file of names.
+// maxRefFile limits how many bytes of one file of refs are read.
 const maxRefFile = 256 << 20
 
-// maxRef bounds what is read of one ref.
+// maxRef limits how many bytes of one ref are read.
 const maxRef = 4 << 10
 
 // refs lists all names of objects, by name: branches, tags, remotes', notes, the stash, and
@@ -175,7 +174,7 @@ func (r *repository) readRefs() []ref {
 	return out
 }
 
-// own is the name under which a linked work tree's ref is known.
+// own is the name of a linked work tree's ref.
 func own(dir, name string) string {
 	if dir == "." {
 		return name
@@ -283,7 +282,7 @@ func search(list []ref, name string) (i id, ok bool) {
 	return i, ok
 }
 
-// reflogs gives all entries, the newest of each file first.
+// reflogs returns all entries, the newest of each file first.
 func (r *repository) reflogs() (out []reflogEntry) {
 	for _, f := range r.reflogFiles() {
 		b, err := r.readFile(f.file, maxRefFile)
@@ -338,12 +337,11 @@ func (r *repository) reflogFiles() (out []reflogFile) {
 	return out
 }
 
-// found is where a repository's parts are.
+// found is where the parts of a repository are.
 type found struct{ common, worktree, private string }
 
-// FindDir finds the store of a repository: a bare one, a work tree's .git
-// folder, or where a linked work tree's .git file points, as long as that is a
-// repository of git's own making.
+// FindDir finds the store of a repository: a bare one, a work tree's .git folder, or the target
+// of a linked work tree's .git file, if git made that repository.
 func FindDir(dir string) (string, error) {
 	f, err := find(dir)
 	return f.common, err
@@ -382,9 +380,9 @@ func find(dir string) (found, error) {
 	if relative {
 		rest = filepath.Join(dir, rest)
 	}
-	// A .git file in a hostile tree could name any repository of this machine:
-	// a linked work tree is one only if its repository names it too, and a
-	// submodule's store is named relative to it.
+	// A .git file in a hostile tree could name any repository of this machine. A linked work
+	// tree counts only if its repository names it too, and a submodule's store is named
+	// relative to it.
 	c, err := os.ReadFile(filepath.Join(rest, "commondir"))
 	private := "."
 	switch back, err2 := os.ReadFile(filepath.Join(rest, "gitdir")); {

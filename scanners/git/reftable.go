@@ -12,12 +12,12 @@ import (
 	"github.com/klauspost/compress/zlib"
 )
 
-// Names and reflogs in the binary tables of git 2.45 and later, by git's
+// This file reads names and reflogs in the binary tables of git 2.45 and later, by git's
 // Documentation/technical/reftable.
 
 var errTable = errors.New("damaged reftable")
 
-// table is what one file, or a stack of them, says.
+// table is the content of one file, or of a stack of them.
 type table struct {
 	refs map[string]id
 	syms map[string]string
@@ -55,7 +55,7 @@ func (r *repository) reftable(dir string) (table, error) {
 		}
 		logs = append(logs, out.logs[from:])
 	}
-	// The newest table first, as the newest entry of each is.
+	// The newest table comes first, as does the newest entry in each.
 	out.logs = nil
 	for k := len(logs) - 1; k >= 0; k-- {
 		out.logs = append(out.logs, logs[k]...)
@@ -63,7 +63,7 @@ func (r *repository) reftable(dir string) (table, error) {
 	return out, nil
 }
 
-// cursor reads a block's fields; the first that is not whole ends it.
+// cursor reads a block's fields; the first incomplete field ends it.
 type cursor struct {
 	b   []byte
 	bad bool
@@ -166,7 +166,7 @@ func (t *table) read(b []byte) error {
 			return errTable
 		}
 		off += used
-		// Blocks are aligned where the header says a size; an index may be larger.
+		// Blocks are aligned where the header gives a size; an index may be larger.
 		if blockSize > 0 && off%blockSize != 0 && off < len(body) && body[off] == 0 {
 			off += blockSize - off%blockSize
 		}
@@ -174,7 +174,7 @@ func (t *table) read(b []byte) error {
 	return nil
 }
 
-// records cuts the restart table off a block.
+// records returns a block without its restart table.
 func records(b []byte) ([]byte, bool) {
 	if len(b) < 2 {
 		return nil, false

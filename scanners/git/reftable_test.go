@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// testdata/reftable was written by git 2.47: 300 branches, of which one was
-// deleted; a branch that was made and deleted; an annotated tag; two commits.
+// git 2.47 wrote testdata/reftable: 300 branches, one of them deleted; a branch that was
+// created and deleted; an annotated tag; two commits.
 func TestReftable(t *testing.T) {
 	dir := t.TempDir()
 	for _, d := range []string{"objects", "reftable"} {
@@ -66,7 +66,7 @@ func TestReftable(t *testing.T) {
 	if want := []string{"refs/heads/main@{0} " + two, "refs/heads/main@{1} " + one}; fmt.Sprint(main) != fmt.Sprint(want) {
 		t.Errorf("%q", main)
 	}
-	// Damaged in any one byte it is read or refused, and never panics.
+	// With any one byte damaged it is read or rejected, and never causes a panic.
 	for _, f := range files {
 		b, err := os.ReadFile(filepath.Join("testdata/reftable", f.Name()))
 		if err != nil {

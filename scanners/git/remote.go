@@ -23,18 +23,18 @@ import (
 // Remote is a repository that is fetched before it is read.
 type Remote struct {
 	URL *url.URL
-	// Cache is where its copy is kept: bare, and with what earlier fetches brought.
+	// Cache is the folder of its copy: bare, and with the objects of earlier fetches.
 	Cache string
-	// Refs are patterns of the names that are fetched, as refs/heads/*; nil: all, also
-	// those of pull and merge requests and of notes.
+	// Refs are patterns of the names to fetch, such as refs/heads/*; nil: all, including those
+	// of pull and merge requests and of notes.
 	Refs []string
-	// Getenv and Home are where credentials are looked for.
+	// Getenv and Home are where credentials are searched for.
 	Getenv func(string) string
 	Home   string
 }
 
-// ParseRemote tells a repository's address from a folder: https, ssh, file, and the
-// short form of ssh. ok is false for a folder. Plain http is for this machine only.
+// ParseRemote distinguishes a repository's URL from a folder: https, ssh, file, and the short
+// form of ssh. ok is false for a folder. Plain http is accepted for this machine only.
 func ParseRemote(target string) (u *url.URL, ok bool, err error) {
 	if !strings.Contains(target, "://") {
 		host, path, short := strings.Cut(target, ":")
@@ -63,8 +63,8 @@ func ParseRemote(target string) (u *url.URL, ok bool, err error) {
 	return u, true, nil
 }
 
-// Fetch brings the copy up to date and gives its folder. Nothing of the git program
-// is run: a file address is read where it is.
+// Fetch brings the copy up to date and returns its folder. It does not run the git program: a
+// file URL is read in place.
 func (r Remote) Fetch(ctx context.Context) (string, error) {
 	if r.URL.Scheme == "file" {
 		return filepath.FromSlash(r.URL.Path), nil
@@ -105,11 +105,11 @@ var errRedirect = errors.New("it redirects to another host: name the repository'
 
 const everything = config.RefSpec("+refs/*:refs/*")
 
-// auth finds a credential for the host that the operator named, and for no other:
-// in the environment, then in the files that git's own helpers keep.
+// auth finds a credential only for the host that the operator named: in the environment, then
+// in the files of git's own helpers.
 func (r Remote) auth() transport.AuthMethod {
 	if r.URL.Scheme == "ssh" {
-		return nil // the agent's keys, and known_hosts
+		return nil // the SSH agent's keys, and known_hosts
 	}
 	host := r.URL.Hostname()
 	env := func(name string) string { return strings.TrimSpace(r.Getenv(name)) }
@@ -141,7 +141,7 @@ func (r Remote) auth() transport.AuthMethod {
 	return nil
 }
 
-// storedCredential reads what git's store helper keeps: an address a line.
+// storedCredential reads the file of git's store helper: one URL for each line.
 func storedCredential(file string, want *url.URL) (user, pass string, ok bool) {
 	f, err := os.Open(file)
 	if err != nil {
@@ -162,7 +162,7 @@ func storedCredential(file string, want *url.URL) (user, pass string, ok bool) {
 	return "", "", false
 }
 
-// netrc finds a host's login in the form that ftp(1) describes.
+// netrc finds a host's login in the format of ftp(1).
 func netrc(file, host string) (user, pass string, ok bool) {
 	b, err := os.ReadFile(file)
 	if err != nil {

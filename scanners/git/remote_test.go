@@ -14,13 +14,13 @@ import (
 	"github.com/quellhq/quell/scanners/git"
 )
 
-// forge serves repositories below a folder with git's own server, to who has the
+// forge serves the repositories below a folder with git's own server, to clients that have the
 // token.
 func forge(t *testing.T, dir, user, token string) *url.URL {
 	t.Helper()
 	backend := filepath.Join(strings.TrimSpace(output(t, "git", "--exec-path")), "git-http-backend")
 	h := &cgi.Handler{Path: backend, Env: []string{"GIT_PROJECT_ROOT=" + dir, "GIT_HTTP_EXPORT_ALL=1", "GIT_CONFIG_COUNT=3", "GIT_CONFIG_KEY_0=safe.directory", "GIT_CONFIG_VALUE_0=*",
-		// Forges give what their refs reach, and filter.
+		// Forges serve what their refs reach, and filter.
 		"GIT_CONFIG_KEY_1=uploadpack.allowReachableSHA1InWant", "GIT_CONFIG_VALUE_1=true", "GIT_CONFIG_KEY_2=uploadpack.allowFilter", "GIT_CONFIG_VALUE_2=true"}}
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if u, p, ok := r.BasicAuth(); token != "" && (!ok || u != user || p != token) {
@@ -79,7 +79,7 @@ func TestRemoteIsFetchedWithAllItsNames(t *testing.T) {
 			t.Errorf("%d: %s", n, why)
 		}
 	}
-	// What was force-pushed away is kept, and what is new is fetched.
+	// What a force push removed is kept, and what is new is fetched.
 	r.git("commit", "-q", "--amend", "-m", "amended "+cookie(3))
 	found, _ = run(t, src())
 	for _, n := range []int{0, 1, 2, 3} {
@@ -95,7 +95,7 @@ func TestRemoteIsFetchedWithAllItsNames(t *testing.T) {
 		}
 		return nil
 	})
-	// The files that git's helpers keep.
+	// The files of git's helpers.
 	delete(env, "QUELL_GIT_TOKEN")
 	for _, f := range []struct{ name, text string }{
 		{".git-credentials", "http://x-access-token:" + token + "@" + u.Host + "\n"},
@@ -110,7 +110,7 @@ func TestRemoteIsFetchedWithAllItsNames(t *testing.T) {
 		}
 		_ = os.Remove(p)
 	}
-	// A token of another host's is not sent here.
+	// A token for another host is not sent here.
 	env["GITHUB_TOKEN"] = token
 	if _, gaps := run(t, src()); len(gaps) != 1 {
 		t.Errorf("GitHub's token was sent elsewhere: %v", gaps)
@@ -141,7 +141,7 @@ func TestAddresses(t *testing.T) {
 	}
 }
 
-// A file address is read where it is: git's own program is never started.
+// A file URL is read in place: git's own program is never started.
 func TestFileAddress(t *testing.T) {
 	r := newRepo(t)
 	r.write("a.txt", line(0))
@@ -157,7 +157,7 @@ func TestFileAddress(t *testing.T) {
 	}
 }
 
-// A credential is for the host that was named, wherever that one sends us.
+// A credential is only for the named host, whatever host that one redirects to.
 func TestRedirectsDontTakeTheTokenElsewhere(t *testing.T) {
 	r := newRepo(t)
 	r.write("a.txt", line(0))

@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// revision finds a commit, or another object, by how people name it: a ref or the
-// end of one, an id or its beginning, and ~N and ^N behind it.
+// revision finds a commit, or another object, by its usual names: a ref or the end of one, an
+// id or its beginning, with ~N and ^N after it.
 func (r *repo) revision(name string) (id, error) {
 	base, steps := name, ""
 	if i := strings.IndexAny(name, "~^"); i >= 0 {

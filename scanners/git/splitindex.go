@@ -10,11 +10,11 @@ import (
 	"github.com/quellhq/quell/scanners"
 )
 
-// A split index holds what differs from a shared one, which most of its entries are in
+// A split index contains the differences from a shared index, which has most of its entries
 // (git's Documentation/gitformat-index, "Split index").
 
-// merge completes an index with the shared one that its extension link names. depth is
-// how many shared indexes lead here: a shared one is not split itself.
+// merge completes an index with the shared one that its extension link names. depth is how many
+// shared indexes led here: a shared one must not be split itself.
 func (r *repository) merge(x *stagedIndex, name string, link []byte, depth int) error {
 	h := r.hashLen
 	if len(link) < h {
@@ -49,7 +49,7 @@ func (r *repository) merge(x *stagedIndex, name string, link []byte, depth int) 
 			if len(own) == 0 {
 				return errIndex
 			}
-			// The entries that replace come first, in order and without their names.
+			// The replacing entries come first, in order and without their names.
 			n := own[0]
 			n.path, own = f.path, own[1:]
 			files = append(files, n)
@@ -64,8 +64,8 @@ func (r *repository) merge(x *stagedIndex, name string, link []byte, depth int) 
 
 var errBitmap = scanners.OfKind(scanners.GapDamaged, errors.New("damaged bitmap in an index"))
 
-// bitmap decodes a compressed bitmap (EWAH) of at most n bits, and gives what follows it.
-// Nothing at all is an empty one.
+// bitmap decodes a compressed bitmap (EWAH) of at most n bits, and returns what follows it. No
+// bytes at all are an empty bitmap.
 func bitmap(b []byte, n int) (set map[int]bool, rest []byte, err error) {
 	set = map[int]bool{}
 	if len(b) == 0 {
@@ -82,7 +82,7 @@ func bitmap(b []byte, n int) (set map[int]bool, rest []byte, err error) {
 	rest = b[8*words+4:]
 	at := 0
 	for b = b[:8*words]; len(b) > 0; {
-		// A run of equal words, and then words as they are.
+		// A run of equal words, followed by literal words.
 		marker := binary.BigEndian.Uint64(b)
 		b = b[8:]
 		run, literal := int(marker>>1&0xffffffff), int(marker>>33)

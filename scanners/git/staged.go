@@ -12,7 +12,7 @@ import (
 	"github.com/quellhq/quell/scanners/git/pack"
 )
 
-// chooseStaged finds what the index holds and HEAD does not.
+// chooseStaged selects what the index contains and HEAD does not.
 func (r *repo) chooseStaged() error {
 	x, err := r.readIndex(r.private)
 	if r.src.Index != "" {
@@ -26,8 +26,8 @@ func (r *repo) chooseStaged() error {
 	}
 	r.want, r.origins = map[id]bool{}, map[id]origin{}
 	committed := map[string]id{}
-	// Only folders that the index has too are of interest, and all below those that it
-	// names by their trees: these end with a slash.
+	// Only folders that the index has too matter, and everything below those that it names by
+	// their trees: these end with a slash.
 	dirs := map[string]bool{"": true}
 	for _, f := range x.folders {
 		dirs[strings.TrimSuffix(f.path, "/")+"/"] = true
@@ -76,7 +76,7 @@ func (r *repo) chooseStaged() error {
 	return nil
 }
 
-// readIndexOf reads the index that git names to a hook: one that is being made, in the
+// readIndexOf reads the index that git passes to a hook: one in preparation, in the
 // repository's own folder.
 func (r *repo) readIndexOf(file string) (stagedIndex, error) {
 	abs, err := filepath.Abs(file)
@@ -97,14 +97,13 @@ func (r *repo) readIndexOf(file string) (stagedIndex, error) {
 	return r.readIndexFile(filepath.ToSlash(rel))
 }
 
-// maxFlat bounds the files below a folder that the index names as a whole: a few trees
-// can name more paths than could ever be checked out.
+// maxFlat limits the number of files below a folder that the index names as a whole: a few
+// trees can contain more paths than could ever be checked out.
 const maxFlat = 1 << 22
 
-// flatten lists the files of a tree, but not of folders of which the index
-// remembers that they are as they were: those are marked by their name and a slash.
-// Folders that are not in dirs are left out, unless one above them is there with a
-// slash; nil: none is.
+// flatten lists the files of a tree, except in folders that are unchanged by the index's cache
+// of trees: their entry is the name with a slash. Folders that are not in dirs are left out,
+// unless a parent folder is in dirs with a slash; dirs nil: none is left out.
 func (r *repo) flatten(tree id, dir string, cached map[string]id, dirs map[string]bool, out map[string]id, depth int) {
 	if len(out) >= maxFlat || dirs != nil && !dirs[dir] {
 		return
@@ -130,7 +129,7 @@ func (r *repo) flatten(tree id, dir string, cached map[string]id, dirs map[strin
 	}
 }
 
-// cachedAbove reports whether a file lies in a folder that is as it was.
+// cachedAbove reports whether a file is in an unchanged folder.
 func cachedAbove(committed map[string]id, file string) bool {
 	for dir := path.Dir(file); ; dir = path.Dir(dir) {
 		if dir == "." {

@@ -22,30 +22,31 @@ import (
 	"github.com/quellhq/quell/scanners/inflate"
 )
 
-// MaxObject is the largest object, in bytes, that is kept in memory; larger ones
-// are read as streams where nothing is made of them.
+// MaxObject is the size, in bytes, of the largest object that is kept in memory; larger ones
+// are read as streams where their content is not parsed.
 const MaxObject = pack.MaxObject
 
-// store is where a repository keeps its objects. All files are opened below its
-// folder: no link leads out of it, but one to objects inside of the allowed folder.
+// store is where a repository keeps its objects. All files are opened below its folder: no link
+// leads out of it, except one to objects inside of the allowed folder.
 type store struct {
 	dir     string // the common folder: .git, or what a linked work tree shares
 	root    *os.Root
-	objects *os.Root // of the objects folder, nil where it can't be opened
-	packDir *os.Root // of the folder of packs, likewise
+	objects *os.Root // the objects folder, nil where it can't be opened
+	packDir *os.Root // the folder of packs, likewise
 	hashLen int
 	packs   []*pack.Pack
 	others  []*store // alternates inside of the allowed folder
-	// everything lists this store and those that it borrows from.
+	// everything lists this store and those that it borrows objects from.
 	everything []*store
 	promisor   bool // some objects may be fetched later
-	// bundle is set where the store is one: a pack, and nothing else.
+	// bundle is set where the store is a bundle: a pack, and nothing else.
 	bundle *pack.Bundle
 
 	getters sync.Pool
 
 	mu sync.Mutex
-	// problems are what can't be read, by what it is; told are those that takeProblems gave.
+	// problems are the errors by the thing that can't be read; told are those that takeProblems
+	// returned.
 	problems map[string]error
 	told     map[string]bool
 }
@@ -55,8 +56,8 @@ type problem struct {
 	err  error
 }
 
-// problem keeps an error until it is reported, the first of each thing. That a file
-// does not exist is none.
+// problem keeps an error until it is reported, the first of each thing. A file that does not
+// exist is not a problem.
 func (s *store) problem(what string, err error) {
 	if err == nil || errors.Is(err, fs.ErrNotExist) {
 		return
@@ -71,7 +72,8 @@ func (s *store) problem(what string, err error) {
 	}
 }
 
-// takeProblems gives the problems that it has not given before, of borrowed stores too.
+// takeProblems returns the problems that it has not returned before, including those of
+// borrowed stores.
 func (s *store) takeProblems() (out []problem) {
 	for _, o := range s.all() {
 		o.mu.Lock()
@@ -89,7 +91,7 @@ func (s *store) takeProblems() (out []problem) {
 	return out
 }
 
-// fileError drops the path of an error: the thing is named without it.
+// fileError removes the path from an error: the message names the thing without it.
 func fileError(err error) error {
 	var p *fs.PathError
 	switch {
@@ -103,7 +105,7 @@ func fileError(err error) error {
 	return p.Err
 }
 
-// errEscapes is what os.Root says of a link that leads out of it.
+// errEscapes is the error of os.Root for a link that leads out of it.
 const errEscapes = "path escapes from parent"
 
 var errOutside = scanners.OfKind(scanners.GapOutside, errors.New("is a link that leads out of the repository (hint: scan the folder that it leads to, or one that holds both)"))
@@ -114,7 +116,7 @@ func openStore(dir, allowed string) (*store, error) {
 	return openDepth(dir, allowed, 0)
 }
 
-// maxAlternates is git's own bound.
+// maxAlternates is git's own limit.
 const maxAlternates = 5
 
 func openDepth(dir, allowed string, depth int) (*store, error) {
@@ -134,13 +136,13 @@ func openDepth(dir, allowed string, depth int) (*store, error) {
 	return s, nil
 }
 
-// borrow adds a store that objects are read from too.
+// borrow adds a store that objects are also read from.
 func (s *store) borrow(o *store) {
 	s.everything = append(s.all(), o.all()...)
 	s.others = append(s.others, o)
 }
 
-// folder opens a folder below root, or where a link in its place leads inside of
+// folder opens a folder below root, or the target of a link in its place, if that is inside of
 // allowed; nil: it can't be read.
 func (s *store) folder(root *os.Root, name, file, allowed string) *os.Root {
 	what := path.Join("objects", strings.TrimPrefix(name, "objects"))
@@ -223,7 +225,7 @@ func (s *store) readFile(name string, limit int64) ([]byte, error) {
 	return io.ReadAll(io.LimitReader(f, limit))
 }
 
-// list gives the names in a folder of the store, sorted. What can't be listed is a
+// list returns the names in a folder of the store, sorted. A folder that can't be listed is a
 // problem.
 func (s *store) list(name string) []fs.DirEntry {
 	f, err := s.Open(name)
@@ -238,7 +240,7 @@ func (s *store) list(name string) []fs.DirEntry {
 	return out
 }
 
-// openPacks opens all packs, those that a fetch left unfinished too.
+// openPacks opens all packs, including those that a fetch left unfinished.
 func (s *store) openPacks() {
 	for _, e := range s.list("objects/pack") {
 		name := "objects/pack/" + e.Name()
@@ -286,7 +288,7 @@ func (s *store) alternates(allowed string, depth int) {
 			dir = filepath.Join(s.dir, "objects", dir)
 		}
 		what := "alternate " + line
-		// It names an objects folder; links in it are looked through.
+		// It names an objects folder; links in it are resolved.
 		real, err := filepath.EvalSymlinks(filepath.Dir(dir))
 		switch {
 		case err != nil:
@@ -308,7 +310,7 @@ func (s *store) alternates(allowed string, depth int) {
 	}
 }
 
-// inside reports whether dir is allowed, or lies below it, links looked through.
+// inside reports whether dir is allowed, or is below it, with links resolved.
 func inside(dir, allowed string) bool {
 	a, err := filepath.EvalSymlinks(allowed)
 	if err != nil {
@@ -327,7 +329,7 @@ func inside(dir, allowed string) bool {
 	return err == nil && filepath.IsLocal(rel)
 }
 
-// all lists this store and those that it borrows from.
+// all lists this store and those that it borrows objects from.
 func (s *store) all() []*store {
 	if s.everything == nil {
 		return []*store{s}
@@ -364,7 +366,7 @@ func (s *store) get(want []byte) (pack.Kind, []byte, error) {
 	return 0, nil, errMissing
 }
 
-// has reports whether an object is here.
+// has reports whether the store has an object.
 func (s *store) has(want []byte) bool {
 	for _, o := range s.all() {
 		if o.packed(want) {
@@ -406,8 +408,8 @@ func (s *store) looseIDs(first int) (out []id) {
 	return out
 }
 
-// loose opens a loose object. Its reader ends with an error where the object has
-// not the size that it says.
+// loose opens a loose object. Its reader ends with an error where the object has another size
+// than it declares.
 func (s *store) loose(i id) (pack.Kind, int64, io.ReadCloser, error) {
 	f, err := s.Open(loosePath(i))
 	if err != nil {
@@ -438,8 +440,8 @@ func (s *store) loose(i id) (pack.Kind, int64, io.ReadCloser, error) {
 	return kind, size, &exact{r, size, z, f, h, i}, nil
 }
 
-// exact reads n bytes, and then asks for the end. Its last error tells whether they are
-// those of the object's id.
+// exact reads n bytes, and then checks for the end. Its last error reports whether the bytes
+// match the object's id.
 type exact struct {
 	r    io.Reader
 	left int64

@@ -14,7 +14,7 @@ import (
 	"github.com/quellhq/quell/scanners/git"
 )
 
-// bare is a token that needs no words next to it: it can be a name.
+// bare is a token that needs no words next to it: it can be part of a name.
 func bare(n int) string {
 	const a = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 	r := rand.New(rand.NewPCG(uint64(n), 77))
@@ -25,7 +25,7 @@ func bare(n int) string {
 	return string(b)
 }
 
-// told fails where a secret was neither found nor a gap reported.
+// told fails where a secret was not found and no gap was reported.
 func told(t *testing.T, found []*rules.Finding, gaps []scanners.Gap, want string) {
 	t.Helper()
 	if len(gaps) == 0 && !slices.ContainsFunc(found, func(f *rules.Finding) bool { return f.Secret.Reveal() == want }) {
@@ -110,7 +110,7 @@ func locked(what string) func(*testing.T, *repo, string) {
 	}
 }
 
-// A link that stays inside of what was named is followed.
+// A link that stays inside of the named folder is followed.
 func TestObjectsBehindALinkInside(t *testing.T) {
 	for _, what := range []string{"objects", "objects/pack"} {
 		r := newRepo(t)
@@ -145,7 +145,8 @@ func TestMissingObjectsAreReported(t *testing.T) {
 	}
 }
 
-// What git itself keeps so, or an earlier scan has seen gone, is no surprise.
+// Objects that git itself omits by design, or that an earlier scan has seen missing, are no
+// gap.
 func TestWholeRepositoriesAreReportedAsWhole(t *testing.T) {
 	r := newRepo(t)
 	r.write("a.txt", line(0))

@@ -22,8 +22,8 @@ import (
 	"github.com/quellhq/quell/scanners/git/pack"
 )
 
-// httpTransport is go-git's, without its habit to go on, credential and all, at
-// whatever host a redirect names.
+// httpTransport is go-git's, except that it does not send the credential on to another host
+// that a redirect names.
 func httpTransport() transport.Transport {
 	return http.NewClient(&nethttp.Client{CheckRedirect: func(req *nethttp.Request, via []*nethttp.Request) error {
 		if req.URL.Host != via[0].URL.Host || req.URL.Scheme != via[0].URL.Scheme || len(via) > 5 {
@@ -33,9 +33,9 @@ func httpTransport() transport.Transport {
 	}})
 }
 
-// request asks the remote for what want reaches and none of have does, and writes
-// the pack to w. known is how many of have the remote knows, or 1 where it says no
-// more than that it knows one.
+// request requests from the remote what want reaches and none of have reaches, and writes the
+// pack to w. known is how many of have the remote knows, or 1 where it only reports that it
+// knows at least one.
 func (r Remote) request(ctx context.Context, want id, have []id, filter packp.Filter, w io.Writer) (known int, err error) {
 	if r.URL.Scheme != "https" && r.URL.Scheme != "http" {
 		return 0, fmt.Errorf("%s: a part of a history is fetched by https", r.URL.Scheme)
@@ -49,8 +49,8 @@ func (r Remote) request(ctx context.Context, want id, have []id, filter packp.Fi
 		return 0, err
 	}
 	defer s.Close()
-	// The names of all refs are not asked for: a forge gives any object that one of
-	// them reaches, and there may be a million of them.
+	// The names of all refs are not requested: a forge serves any object that one of them
+	// reaches, and there may be a million of them.
 	req := packp.NewUploadPackRequest()
 	_ = req.Capabilities.Set(capability.Sideband64k)
 	_ = req.Capabilities.Set(capability.OFSDelta)
@@ -72,7 +72,7 @@ func (r Remote) request(ctx context.Context, want id, have []id, filter packp.Fi
 	return len(res.ACKs), err
 }
 
-// explain adds what helps against a refusal.
+// explain adds the remedy to a refusal.
 func explain(err error) error {
 	switch {
 	case errors.Is(err, transport.ErrAuthenticationRequired), errors.Is(err, transport.ErrAuthorizationFailed), errors.Is(err, transport.ErrRepositoryNotFound):
@@ -81,7 +81,7 @@ func explain(err error) error {
 	return err
 }
 
-// bring fetches what want reaches and none of have does into a store of its own.
+// bring fetches what want reaches and none of have reaches into a store of its own.
 func (s *Source) bring(ctx context.Context, want id, have []id, filter packp.Filter) (_ *store, known bool, err error) {
 	if len(want) != 20 {
 		return nil, false, errors.New("repositories with SHA-256 are not fetched in part")
@@ -117,9 +117,9 @@ func (s *Source) bring(ctx context.Context, want id, have []id, filter packp.Fil
 	return x, n > 0, nil
 }
 
-// fetchRange is chooseRange for a range that is not here, or not all of it: the
-// upstream sends what tip reaches and the bases do not, and that is what is read.
-// It knows the history before; nothing of it is sent.
+// fetchRange is chooseRange for a range that is not completely in the repository: the upstream
+// sends what tip reaches and the bases do not, and only that is read. The upstream has the
+// earlier history and sends none of it.
 func (r *repo) fetchRange(ctx context.Context, span string, tip id, bases []id) ([]problem, error) {
 	x, known, err := r.src.bring(ctx, tip, bases, "")
 	if err != nil {
@@ -166,7 +166,8 @@ func (r *repo) fetchRange(ctx context.Context, span string, tip id, bases []id) 
 	return append(problems, r.brought(ctx, commits, fresh)...), nil
 }
 
-// names lists what the remote's names stand for; an annotated tag for what it names.
+// names lists the objects of the remote's refs; for an annotated tag, the object that it points
+// to.
 func (r Remote) names(ctx context.Context) (map[string]id, error) {
 	ep, err := transport.NewEndpoint(r.URL.String())
 	if err != nil {
@@ -191,7 +192,7 @@ func (r Remote) names(ctx context.Context) (map[string]id, error) {
 	return out, nil
 }
 
-// elsewhere finds what a name that means nothing here stands for in the upstream.
+// elsewhere finds the upstream's object for a name that is unknown here.
 func (s *Source) elsewhere(ctx context.Context, name string) (id, error) {
 	names, err := s.Upstream.names(ctx)
 	if err != nil {
@@ -208,8 +209,8 @@ func (s *Source) elsewhere(ctx context.Context, name string) (id, error) {
 	return "", fmt.Errorf("%s: no such branch or tag in the upstream", name)
 }
 
-// chooseRelease finds what the commits brought that a tag reaches and no tag before
-// it does.
+// chooseRelease selects what was introduced by the commits that a tag reaches and no earlier
+// tag does.
 func (r *repo) chooseRelease(ctx context.Context) ([]problem, error) {
 	tip, err := r.revision(r.src.Release)
 	if i, ok := r.fullID(r.src.Release); ok {
@@ -232,7 +233,7 @@ func (r *repo) chooseRelease(ctx context.Context) ([]problem, error) {
 	not, all := r.earlier(ctx, whole, tagged)
 	var problems []problem
 	if !all && r.src.Upstream != nil {
-		// Which tag is before which is told by commits alone: no tree, no blob.
+		// The order of tags needs only commits: no tree, no blob.
 		names, err := r.src.Upstream.names(ctx)
 		for name, i := range names {
 			if strings.HasPrefix(name, "refs/tags/") {
@@ -260,8 +261,8 @@ func (r *repo) chooseRelease(ctx context.Context) ([]problem, error) {
 	return append(problems, more...), err
 }
 
-// earlier walks back from tip to the first tag on each way. all tells whether the
-// history was here as far as that.
+// earlier walks back from tip to the first tag on each path. all reports whether the history
+// was complete as far as that.
 func (r *repo) earlier(ctx context.Context, tip id, tagged map[id]bool) (out []id, all bool) {
 	all = true
 	ends := map[id]bool{}

@@ -13,8 +13,8 @@ import (
 	"github.com/quellhq/quell/scanners/git"
 )
 
-// history makes branches that merge into each other, with files that come, move, go
-// and come back.
+// history makes branches that merge into each other, with files that are added, moved, removed
+// and added again.
 func history(t *testing.T, r *repo, d *rand.Rand) (commits []string) {
 	t.Helper()
 	for step := range 40 {
@@ -40,8 +40,8 @@ func history(t *testing.T, r *repo, d *rand.Rand) (commits []string) {
 	return commits
 }
 
-// What a shallow or a partial clone lacks of a range is fetched, and nothing else:
-// git's own answer in the whole repository is what is read.
+// The part of a range that a shallow or partial clone lacks is fetched, and nothing else: what
+// is read must be git's own answer in the complete repository.
 func TestRangeIsFetchedWhereItIsNotHere(t *testing.T) {
 	for seed := range uint64(4) {
 		d := rand.New(rand.NewPCG(11, seed))
@@ -70,14 +70,14 @@ func TestRangeIsFetchedWhereItIsNotHere(t *testing.T) {
 			r.git(append(append([]string{"-c", "protocol.file.allow=always", "clone", "-q", "--no-checkout", "-b", "at"}, strings.Fields(kind)...), u.String(), clone)...)
 			src := &git.Source{Dir: clone, Range: a + ".." + b, Upstream: &git.Remote{URL: u, Cache: t.TempDir(), Getenv: func(string) string { return "" }}}
 			got := objects(t, src)
-			// What is read in full may be more: a file that came back.
+			// A scan of the complete repository may read more: a file that was added again.
 			local := objects(t, &git.Source{Dir: r.dir, Range: a + ".." + b})
 			for _, o := range want {
 				if !slices.Contains(got, o) && slices.Contains(local, o) {
 					t.Errorf("seed %d, %s at %s, %s..%s: %s is not read", seed, kind, at, a, b, o)
 				}
 			}
-			// git itself sends a file that only moved, now and then; never a commit.
+			// git itself sometimes sends a file that only moved; never a commit.
 			moved := r.git("rev-list", "--objects", "--no-object-names", a)
 			for _, o := range got {
 				h, blob := strings.CutPrefix(o, "blob ")
@@ -112,7 +112,7 @@ func TestRangeWithoutItsBase(t *testing.T) {
 		t.Errorf("a base that is gone: %d findings, %v, %v", len(found), gaps, src.Notices())
 	}
 	src.Close()
-	// A tip that nobody has, and an upstream that is not there, are said.
+	// A tip that exists nowhere, and an upstream that does not exist, are reported.
 	for what, s := range map[string]*git.Source{
 		"no such tip":      {Dir: clone, Range: tip + ".." + gone, Upstream: up(u)},
 		"no such upstream": {Dir: clone, Range: gone + ".." + tip, Upstream: up(&url.URL{Scheme: "http", Host: u.Host, Path: "/none"})},
@@ -125,7 +125,7 @@ func TestRangeWithoutItsBase(t *testing.T) {
 	}
 }
 
-// A range leaves out what any of several commits reaches.
+// A range excludes what any of several commits reaches.
 func TestRangeWithMoreBases(t *testing.T) {
 	r := newRepo(t)
 	r.write("a.txt", "one")
@@ -148,8 +148,8 @@ func TestRangeWithMoreBases(t *testing.T) {
 	}
 }
 
-// A release is what its tag reaches and no tag before it does; later tags, and others
-// at the same commit, take nothing away.
+// A release is what its tag reaches and no earlier tag does; later tags, and others at the same
+// commit, exclude nothing.
 func TestRelease(t *testing.T) {
 	r := newRepo(t)
 	for k, tags := range [][]string{{"v0.1"}, nil, {"v1.0"}, nil, {"v1.1", "v1"}, nil, {"v2.0"}} {

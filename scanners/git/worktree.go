@@ -17,7 +17,7 @@ import (
 	"github.com/quellhq/quell/scanners"
 )
 
-// workFiles yields the files of the work tree that no object holds.
+// workFiles yields the files of the work tree that are in no object.
 func (r *repo) workFiles(ctx context.Context, yield func(scanners.Artifact, error) bool) bool {
 	if r.worktree == "" {
 		return true
@@ -51,13 +51,13 @@ func (r *repo) workFiles(ctx context.Context, yield func(scanners.Artifact, erro
 	return on
 }
 
-// elsewhere reports whether a folder is another repository's.
+// elsewhere reports whether a folder belongs to another repository.
 func (r *repo) elsewhere(dot string) bool {
 	_, err := os.Lstat(filepath.Join(r.worktree, dot))
 	return err == nil
 }
 
-// blobID is the id that git would give a file as it is.
+// blobID is the id that git would give to the file's current content.
 func (r *repo) blobID(root *os.Root, p string) (id, error) {
 	f, err := root.Open(p)
 	if err != nil {
@@ -79,8 +79,8 @@ func (r *repo) blobID(root *os.Root, p string) (id, error) {
 	return id(h.Sum(nil)), nil
 }
 
-// nested finds the repositories inside of one: its submodules' stores, and those
-// that lie in its work tree.
+// nested finds the repositories inside of one: the stores of its submodules, and those in its
+// work tree.
 func (s *Source) nested(ctx context.Context, r *repo) iter.Seq2[string, string] {
 	return func(yield func(name, dir string) bool) {
 		on := true
@@ -96,7 +96,7 @@ func (s *Source) nested(ctx context.Context, r *repo) iter.Seq2[string, string] 
 				if filepath.Clean(p) == filepath.Clean(r.dir) {
 					return fs.SkipDir
 				}
-				// A store is known by this folder: most trees have none.
+				// A store is recognised by this folder: most folders have none.
 				if d.Name() != "objects" || !isStore(filepath.Dir(p)) {
 					return nil
 				}

@@ -1,5 +1,5 @@
-// Package github is the source for what GitHub keeps of workflow runs: the logs of
-// all attempts, and artifacts.
+// Package github is the source for GitHub's data of workflow runs: the logs of all attempts,
+// and artifacts.
 package github
 
 import (
@@ -30,14 +30,14 @@ import (
 type API struct {
 	*github.Client
 	Owner, Repo string
-	// Wait sleeps between attempts; nil: time does.
+	// Wait sleeps between attempts; nil: real time.
 	Wait func(ctx context.Context, d time.Duration) error
 
 	storage *http.Client
 }
 
-// NewAPI opens the interface at base, as GITHUB_API_URL names it, for a repository
-// OWNER/NAME. An empty token asks as nobody.
+// NewAPI opens the API at base, the value of GITHUB_API_URL, for a repository OWNER/NAME. An
+// empty token sends requests without authentication.
 func NewAPI(base, token, repository string) (*API, error) {
 	owner, repo, ok := strings.Cut(repository, "/")
 	if !ok || !plain(owner) || !plain(repo) {
@@ -47,7 +47,7 @@ func NewAPI(base, token, repository string) (*API, error) {
 	if err != nil || u.Host == "" || !private(u) {
 		return nil, fmt.Errorf("%q is not an https address", base)
 	}
-	// A redirect to another host would take the token along: none is followed.
+	// A redirect to another host would send the token there: no redirect is followed.
 	client := &http.Client{Timeout: 5 * time.Minute, CheckRedirect: func(req *http.Request, via []*http.Request) error {
 		if req.URL.Host != via[0].URL.Host || req.URL.Scheme != via[0].URL.Scheme || len(via) > 5 {
 			return http.ErrUseLastResponse
@@ -71,26 +71,25 @@ func NewAPI(base, token, repository string) (*API, error) {
 	}}}, nil
 }
 
-// private reports whether nobody on the way can read what is sent: https, or this
-// machine.
+// private reports whether the connection can't be read on the way: https, or this machine.
 func private(u *url.URL) bool {
 	ip := net.ParseIP(u.Hostname())
 	return u.Scheme == "https" || u.Scheme == "http" && (u.Hostname() == "localhost" || ip != nil && ip.IsLoopback())
 }
 
-// plain reports whether s is made of what names on GitHub are made of.
+// plain reports whether s has only characters that names on GitHub can have.
 func plain(s string) bool {
 	return s != "" && s != "." && s != ".." && strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.") == ""
 }
 
-// tries is how often a question is asked that the server was too busy to answer.
+// tries is how often a request is sent while the server is too busy to answer.
 const tries = 4
 
-// maxWait is the longest that a server's wish to wait is heeded.
+// maxWait is the longest wait that is accepted from the server.
 const maxWait = time.Minute
 
-// Again calls f until it is answered: throttling and faults of the server are asked
-// again, after the time that the server names.
+// Again calls f until it gets an answer: requests that the server throttles or that fail with a
+// server error are repeated, after the time that the server names.
 func (a *API) Again(ctx context.Context, f func() error) error {
 	for n := 1; ; n++ {
 		err := f()
@@ -148,14 +147,14 @@ var errBusy = errors.New("the server is busy")
 type Source struct {
 	API *API
 	Run int64
-	// Attempt is the run's last one. All before it are read too.
+	// Attempt is the run's last attempt. All earlier ones are read too.
 	Attempt int
-	// Running says that the run goes on: of its last attempt, the jobs that have
-	// ended are read one by one.
+	// Running means that the run has not ended: of its last attempt, the jobs that have ended
+	// are read one by one.
 	Running bool
 	// Uploads adds the artifacts that the run uploaded.
 	Uploads bool
-	// Temp is a folder for what is read; it is emptied again.
+	// Temp is a folder for downloads; it is emptied again.
 	Temp string
 }
 
@@ -206,10 +205,10 @@ func (s *Source) attempt(name string, n int) scanners.Artifact {
 		}}
 }
 
-// ended is in the last lines of a log that is whole: the runner's last step.
+// ended is in the last lines of a complete log: the runner's last step.
 var ended = []byte("Cleaning up orphan processes")
 
-// jobs are the logs of the jobs of a run that goes on.
+// jobs are the logs of the jobs of a run that has not ended.
 func (s *Source) jobs(ctx context.Context, root string, yield func(scanners.Artifact, error) bool) bool {
 	running := 0
 	list := s.API.Actions.ListWorkflowJobsAttemptIter(ctx, s.API.Owner, s.API.Repo, s.Run, int64(s.Attempt), &github.ListOptions{PerPage: 100})
@@ -239,7 +238,7 @@ func (s *Source) jobs(ctx context.Context, root string, yield func(scanners.Arti
 	return true
 }
 
-// job fetches a job's log. Just after the job's end GitHub has only its beginning.
+// job fetches a job's log. Shortly after the job's end GitHub has only the log's beginning.
 func (s *Source) job(ctx context.Context, j *github.WorkflowJob, name string) (io.ReadCloser, error) {
 	for n := 1; ; n++ {
 		f, err := s.fetch(ctx, func() (*url.URL, *github.Response, error) {
@@ -265,8 +264,7 @@ func (s *Source) job(ctx context.Context, j *github.WorkflowJob, name string) (i
 	}
 }
 
-// endless is a log that has no end. That is known when it is opened, and told once it
-// was read.
+// endless is an incomplete log. That is known when it is opened, and reported once it was read.
 type endless struct{ f fetched }
 
 var errNoEnd = scanners.OfKind(scanners.GapNotFetched, errors.New("the log has no end: the job may have written more"))
@@ -306,7 +304,8 @@ func (s *Source) uploads(ctx context.Context, root string, yield func(scanners.A
 	}
 }
 
-// clean makes one part of a path of a name: jobs and artifacts are called anything.
+// clean makes one part of a path from a name: names of jobs and artifacts may contain any
+// character.
 func clean(name string) string {
 	name = strings.Map(func(r rune) rune {
 		if r == '/' || r == '\\' || r < ' ' || r == 0x7f {
@@ -323,7 +322,7 @@ func clean(name string) string {
 // MaxDownload is how many bytes of one log or artifact are fetched.
 const MaxDownload = 32 << 30
 
-// fetched is a file that is gone once it is closed.
+// fetched is a file that is deleted when it is closed.
 type fetched struct{ *os.File }
 
 func (f fetched) Close() error {
@@ -331,7 +330,7 @@ func (f fetched) Close() error {
 	return errors.Join(err, os.Remove(f.Name()))
 }
 
-// tail reports whether what stands in the last 4 KiB.
+// tail reports whether what is in the last 4 KiB.
 func (f fetched) tail(what []byte) bool {
 	info, err := f.Stat()
 	if err != nil {
@@ -342,8 +341,8 @@ func (f fetched) tail(what []byte) bool {
 	return err == nil && bytes.Contains(b, what)
 }
 
-// fetch asks where something is kept, which is told for a minute, and brings it. The
-// address is a credential by itself: no error names it.
+// fetch requests the URL of a download, which is valid for a minute, and downloads it. The URL
+// itself is a credential: no error contains it.
 func (s *Source) fetch(ctx context.Context, where func() (*url.URL, *github.Response, error)) (fetched, error) {
 	var out fetched
 	err := s.API.Again(ctx, func() error {
@@ -405,8 +404,8 @@ func (s *Source) download(ctx context.Context, u *url.URL) (fetched, error) {
 	return out, nil
 }
 
-// Explain takes addresses out of an error, since they may hold a signature, and says
-// what a refusal of GitHub's means.
+// Explain removes URLs from an error, since they may contain a signature, and explains what
+// GitHub's refusal means.
 func Explain(err error) error {
 	var answer *github.ErrorResponse
 	var at *url.Error

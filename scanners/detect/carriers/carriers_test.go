@@ -26,7 +26,7 @@ func headersFor(f form, d dice, v string) []header {
 		cookies = nil // a server sends these encoded
 	}
 	if f.name == "uuid" {
-		cookies = cookies[2:] // only what the server sets HttpOnly is more than an id
+		cookies = cookies[2:] // without HttpOnly a cookie is not known to be more than an id
 	}
 	return append(cookies,
 		header{"authorization", "Bearer ", v},

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// A lookalike is a value that looks random and grants nothing, with names that it goes by.
+// A lookalike is a value that looks random and grants nothing, with names that are used for it.
 type lookalike struct {
 	name  string
 	names []string

@@ -23,7 +23,7 @@ import (
 	"github.com/quellhq/quell/scanners/detect"
 )
 
-// The bars of a run, at medium confidence.
+// The required results of a run, at medium confidence.
 const (
 	minExact   = 0.97
 	maxFlagged = 0.005

@@ -11,7 +11,7 @@ var domains = []string{".corp.dev", "app.corp.dev", "portal.acme.io", "127.0.0.1
 
 func pick[T any](d dice, list []T) T { return list[d.IntN(len(list))] }
 
-// credentials makes n samples, each group of carriers with its share.
+// credentials makes n samples; every group of carriers gets its share.
 func credentials(d dice, n int) []sample {
 	groups := []func(dice) sample{inHeader, inHeader, inCookie, inPair, inPair, inLines, inPrefixes, delimited, side}
 	list := make([]sample, n)
@@ -49,8 +49,8 @@ func inPair(d dice) sample {
 	for {
 		f := pick(d, forms)
 		v := f.make(d)
-		// Names alone don't tell short values and UUIDs from ids; the brackets and bars of some
-		// carriers' own syntax would end other values.
+		// A name alone doesn't distinguish short values and UUIDs from ids, and the brackets
+		// and bars in the syntax of some carriers would end other values.
 		if f.cookie || f.name == "uuid" || f.name == "20 hex" {
 			continue
 		}
@@ -99,7 +99,8 @@ func inPrefixes(d dice) sample {
 	return sample{"prefix: " + p.name + ", " + how, f.name, prefixed(lines, p.of), v}
 }
 
-// delimited puts what prose and code write after a value behind one that shows by itself what it is.
+// delimited puts the characters that prose and code write after a value after one that is
+// recognised by its own form.
 func delimited(d dice) sample {
 	f := pick(d, forms)
 	for !f.known {
@@ -161,7 +162,7 @@ func harmless(d dice, n int) []sample {
 		} else {
 			c := pick(d, pairCarriers)
 			for c.name == "msal cache" {
-				c = pick(d, pairCarriers) // it calls every value a secret
+				c = pick(d, pairCarriers) // it treats every value as a secret
 			}
 			s.carrier, s.text = "pair: "+c.name, c.text(d, name, v)
 		}

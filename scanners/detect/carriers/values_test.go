@@ -20,7 +20,7 @@ const (
 	anyYear = 2000000000 // an expiry in 2033, in seconds since 1970
 )
 
-// dice makes values that were never issued, each new.
+// dice makes values that were never issued; each is new.
 type dice struct{ *rand.Rand }
 
 func (d dice) from(alphabet string, n int) string {
@@ -72,10 +72,10 @@ func (d dice) jwt(alg string, more map[string]any) string {
 type form struct {
 	name string
 	make func(d dice) string
-	// known is set where the value shows by itself which issuer or standard it belongs to:
-	// it must be found wherever it appears.
+	// known is set where the value itself shows which issuer or standard it belongs to: it must
+	// be found wherever it appears.
 	known bool
-	// cookie is set where the value has no place outside a cookie.
+	// cookie is set where the value occurs only in a cookie.
 	cookie bool
 }
 

@@ -15,8 +15,8 @@ import (
 	"testing"
 )
 
-// Repository is one on a Server, with a history of every shape that events tell of.
-// Each commit brings a file with a cookie of its own, so that what was read can be told
+// Repository is a repository on a Server, with a history of every shape that events refer to.
+// Each commit adds a file with its own cookie, so that a test can distinguish what was read
 // from what was found.
 type Repository struct {
 	t   testing.TB
@@ -27,23 +27,24 @@ type Repository struct {
 	At map[string]string
 }
 
-// Event is one that GitHub tells a job of.
+// Event is an event that GitHub sends to a job.
 type Event struct {
 	Name    string // of the case
 	Event   string
-	Example string // the action of GitHub's published example, where there are several
+	Example string // the action of GitHub's published example, if there are several
 	Ref     string
 	SHA     string // GITHUB_SHA
-	// Payload is what is put into GitHub's example, at the top and below its objects.
+	// Payload is merged into GitHub's example, at the top and below its objects.
 	Payload map[string]any
-	// Checkout makes what actions/checkout makes, in an empty folder.
+	// Checkout does what actions/checkout does, in an empty folder.
 	Checkout func(dir string)
-	// Commits is git's own question for what was brought; nil: nothing was.
+	// Commits are the arguments of the git command that lists the introduced commits; nil:
+	// none.
 	Commits []string
 	Private bool
 	Fork    bool
-	// Exit is the code where every commit has a finding of medium confidence and
-	// fail-on is never.
+	// Exit is the exit code if every commit has a finding of medium confidence and fail-on is
+	// never.
 	Exit int
 }
 
@@ -78,7 +79,7 @@ func Cookie(n int) string {
 	return "Cookie: sessionid=" + string(s)
 }
 
-// NewRepository makes the repository, and serves it as git asks for it.
+// NewRepository makes the repository, and serves it over git's protocol.
 func NewRepository(t testing.TB, s *Server) *Repository {
 	t.Helper()
 	top := t.TempDir()
@@ -102,7 +103,7 @@ func NewRepository(t testing.TB, s *Server) *Repository {
 	return r
 }
 
-// commit makes one on top of parents with a tree of the first one's and a file more.
+// commit makes a commit on top of parents, with the tree of the first one and one more file.
 func (r *Repository) commit(name string, parents ...string) string {
 	r.t.Helper()
 	r.n++
@@ -124,7 +125,7 @@ func (r *Repository) commit(name string, parents ...string) string {
 	}
 	text := Cookie(r.n)
 	if name == "p1" {
-		text += " quell:allow" // as a stranger would have it
+		text += " quell:allow" // as an attacker would write it
 	}
 	blob := run(text+"\n", "hash-object", "-w", "--stdin")
 	run("", "update-index", "--add", "--cacheinfo", "100644,"+blob+",src/"+name+".txt")
@@ -136,8 +137,8 @@ func (r *Repository) commit(name string, parents ...string) string {
 	return r.At[name]
 }
 
-// Evil is a commit with a file for each hostile name, and a hostile message, on top of
-// another. A file's cookie is numbered from 100.
+// Evil is a commit on top of another, with a file for each hostile name, and a hostile message.
+// The files' cookies are numbered from 100.
 func (r *Repository) Evil(parent string) string {
 	r.t.Helper()
 	index := filepath.Join(r.dir, "index-of-the-test")
@@ -182,12 +183,12 @@ func (r *Repository) history() {
 	f1 := r.commit("f1", r.At["c3"])
 	f2 := r.commit("f2", f1, r.At["c4"])
 	r.ref("refs/heads/feature", r.commit("f3", f2))
-	// A branch that was rewritten; what was there before has no name any more.
+	// A branch that was rewritten; its earlier commits have no name any more.
 	o1 := r.commit("o1", r.At["c4"])
 	r.commit("o2", o1)
 	n1 := r.commit("n1", o1)
 	r.ref("refs/heads/rewritten", r.commit("n2", n1))
-	// A fork's pull request, and what GitHub makes of it.
+	// A fork's pull request, and the merge commit that GitHub makes for it.
 	p1 := r.commit("p1", r.At["c4"])
 	p2 := r.commit("p2", p1)
 	r.ref("refs/pull/7/head", p2)
@@ -215,8 +216,8 @@ func (r *Repository) Checkout(commit string, depth int) func(string) {
 	}
 }
 
-// withoutBlobs is actions/checkout with a filter: all commits and trees, and of files
-// what is checked out, which here is nothing.
+// withoutBlobs is actions/checkout with a filter: all commits and trees, and of the files only
+// what is checked out, which is nothing here.
 func (r *Repository) withoutBlobs(commit string) func(string) {
 	return func(dir string) {
 		Git(r.t, r.dir, "config", "uploadpack.allowFilter", "true")
@@ -225,7 +226,7 @@ func (r *Repository) withoutBlobs(commit string) func(string) {
 	}
 }
 
-// Events are the cases.
+// Events are the test cases.
 func (r *Repository) Events() []Event {
 	at := func(n string) string { return r.At[n] }
 	none := strings.Repeat("0", 40)

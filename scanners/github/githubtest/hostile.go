@@ -1,8 +1,8 @@
 package githubtest
 
-// Hostile is what people put into branch names, file names, commit messages and logs, to
-// be taken for a command of the runner, for markup, or for a shell's text. Each holds the
-// word evil, so that it is seen where it should not be.
+// Hostile is text that people put into branch names, file names, commit messages and logs so
+// that it is taken for a command of the runner, for markup, or for shell code. Each contains
+// the word evil, so that it is recognised where it must not appear.
 func Hostile() []string {
 	return []string{
 		"::error::evil", "::set-output name=live::evil", "::add-mask::evil", "::stop-commands::evil", "\n::error::evil", "\r\n::warning file=a::evil", "  ::notice::evil", "\t::debug::evil",

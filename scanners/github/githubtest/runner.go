@@ -2,14 +2,14 @@ package githubtest
 
 import "strings"
 
-// Runner is how the runner of GitHub Actions looks for commands in what a step prints: a line that begins
-// with two colons after blanks, and the older form anywhere in it.
+// Runner recognises commands in the output of a step as the runner of GitHub Actions does: a
+// line that begins with two colons after blanks, and the older form anywhere in it.
 type Runner struct {
 	Stopped  string
 	Commands []string
 }
 
-// Line is one line of what a step prints.
+// Line processes one line of a step's output.
 func (r *Runner) Line(l string) {
 	t := strings.TrimSpace(l)
 	if r.Stopped != "" {
@@ -27,7 +27,7 @@ func (r *Runner) Line(l string) {
 	}
 }
 
-// Feed splits as the runner does: at line feeds, and at carriage returns too.
+// Feed splits text as the runner does: at line feeds, and at carriage returns too.
 func (r *Runner) Feed(text string) {
 	for _, l := range strings.FieldsFunc(text, func(c rune) bool { return c == '\n' || c == '\r' }) {
 		r.Line(l)

@@ -1,6 +1,6 @@
-// Package githubtest is GitHub's REST interface as far as quell uses it, in memory and
-// on loopback. Each request, and each answer of its own, is checked against the
-// document that GitHub publishes of the interface.
+// Package githubtest is the part of GitHub's REST API that quell uses, in memory and on
+// loopback. Each request, and each response of its own, is checked against GitHub's published
+// OpenAPI document.
 package githubtest
 
 import (
@@ -24,12 +24,12 @@ import (
 	"github.com/quellhq/quell/scanners/contracttest"
 )
 
-// Server is a GitHub with one repository.
+// Server is a GitHub server with one repository.
 type Server struct {
 	*httptest.Server
 	Owner, Repo string
 	Token       string
-	// Login is who the token's person is; empty: the token is a job's own.
+	// Login is the user of the token; empty: the token is a job's own.
 	Login string
 	// Deny are the permissions that the token lacks: actions, contents, issues,
 	// security-events, as read or write: "actions:write".
@@ -39,7 +39,7 @@ type Server struct {
 	Logs      map[int]map[string]string // by attempt: the members of the zip
 	Artifacts []Artifact
 	Files     map[string]string // "REF:PATH" -> content
-	Git       http.Handler      // /OWNER/REPO, as git asks for it
+	Git       http.Handler      // /OWNER/REPO, over git's protocol
 
 	mu       sync.Mutex
 	Comments []Comment
@@ -55,16 +55,16 @@ type Server struct {
 	log map[int64]string
 }
 
-// Job is one of the current attempt.
+// Job is a job of the current attempt.
 type Job struct {
 	ID         int64
 	Name       string
 	Status     string
 	Conclusion string
-	Log        []string // what is answered, one after the other; the last one stays
+	Log        []string // the responses in order; the last one repeats
 }
 
-// Artifact is what a run uploaded.
+// Artifact is a file that a run uploaded.
 type Artifact struct {
 	ID      int64
 	Name    string
@@ -72,7 +72,7 @@ type Artifact struct {
 	Members map[string]string
 }
 
-// Comment is one on a pull request.
+// Comment is a comment on a pull request.
 type Comment struct {
 	ID          int64
 	Issue       int
@@ -80,7 +80,7 @@ type Comment struct {
 	Body        string
 }
 
-// Sarif is an upload, unpacked.
+// Sarif is an uploaded SARIF report, unpacked.
 type Sarif struct {
 	Ref, SHA string
 	Doc      map[string]any
@@ -98,7 +98,7 @@ func New(t testing.TB, owner, repo, token string) *Server {
 
 // ServeHTTP implements http.Handler.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	// With .git and without, as GitHub does.
+	// With and without .git, as GitHub does.
 	r.URL.Path = strings.Replace(r.URL.Path, "/"+s.Owner+"/"+s.Repo+".git/", "/"+s.Owner+"/"+s.Repo+"/", 1)
 	if s.Git != nil && strings.HasPrefix(r.URL.Path, "/"+s.Owner+"/"+s.Repo+"/") {
 		s.Git.ServeHTTP(w, r)
@@ -129,8 +129,7 @@ func refuse(w http.ResponseWriter, status int, message string) {
 	reply(w, status, map[string]string{"message": message, "documentation_url": "https://docs.github.com/rest"})
 }
 
-// storage is where logs and artifacts are kept: addresses with a signature, and no
-// place for a token.
+// storage is where logs and artifacts are kept: URLs with a signature that accept no token.
 func (s *Server) storage(w http.ResponseWriter, r *http.Request) {
 	if r.Header.Get("Authorization") != "" {
 		s.t.Error("the token was sent to the storage")
