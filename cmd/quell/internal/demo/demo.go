@@ -20,8 +20,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 )
 
-// Scene is the prepared demo: where things leaked, and the policy of an
-// operator who owns both servers.
+// Scene is the prepared demo: where things leaked, and the policy of an operator who owns both
+// servers.
 type Scene struct {
 	Dir    string // the folder with all of it
 	Log    string
@@ -33,7 +33,7 @@ type Scene struct {
 	Env map[string]string
 }
 
-// Prepare starts the servers, which end with ctx, and lets sessions leak.
+// Prepare starts the servers, which end with ctx, and leaks sessions of both.
 func Prepare(ctx context.Context, dir string) (*Scene, error) {
 	issuer, err := provider(ctx)
 	if err != nil {
@@ -131,7 +131,7 @@ func repository(dir, web, cookie string) error {
 	)
 }
 
-// image makes an image whose second layer removes the file that leaks.
+// image makes an image whose second layer removes the leaking file.
 func image(dir, web, cookie string) error {
 	layers := []struct{ name, text string }{{"root/.config/cookies.txt", "# Netscape HTTP Cookie File\n#HttpOnly_localhost\tFALSE\t/\tFALSE\t0\tsession\t" + cookie + "\n"}, {"root/.config/.wh.cookies.txt", ""}}
 	img := v1.Image(empty.Image)

@@ -56,7 +56,7 @@ func provider(ctx context.Context) (string, error) {
 	return origin + "/", err
 }
 
-// grant is what a sign-in at the provider gives.
+// grant is the result of a sign-in at the provider.
 type grant struct {
 	Access string `json:"access_token"`
 }

@@ -16,8 +16,8 @@ import (
 
 var update = flag.Bool("update", false, "write the generated pages of docs/providers")
 
-// Each rules file has a page of docs that is made from it, so that two branches
-// that add providers change no common file.
+// Each rules file has a page of docs that is generated from it, so that two branches that add
+// providers change no common file.
 func TestProviderPagesAreCurrent(t *testing.T) {
 	all, err := rules.Files()
 	if err != nil {

@@ -1,4 +1,4 @@
-// Package house holds what must be true of all packages together.
+// Package house tests rules that all packages must follow together.
 package house
 
 import (
@@ -87,12 +87,12 @@ func TestDependenciesRunOneWay(t *testing.T) {
 	}
 }
 
-// Reveal is the only way out of a Secret: these files may take it.
+// Reveal is the only way to read a Secret: only these files may call it.
 var mayReveal = []string{
 	"cmd/quell/internal/cli/import.go",       // compares with another scanner's value
 	"cmd/quell/internal/notify/notify.go",    // an address
 	"cmd/quell/internal/redact/redact.go",    // redacts
-	"cmd/quell/internal/run/own.go",          // knows the operator's own
+	"cmd/quell/internal/run/own.go",          // compares with the operator's own credentials
 	"cmd/quell/internal/run/codec.go",        // writes sealed files
 	"cmd/quell/internal/run/events.go",       // --reveal
 	"cmd/quell/internal/run/window.go",       // --reveal
@@ -196,11 +196,11 @@ func isPackage(o *ast.Object) bool {
 	return ok && s != nil
 }
 
-// doubles are servers for tests, and what holds them to their contracts. They lie outside
-// of test files, since several packages use them.
+// doubles are servers for tests, and the code that checks them against their contracts. They
+// are outside of test files, since several packages use them.
 var doubles = []string{"scanners/github/githubtest", "scanners/ci/citest", "scanners/contracttest"}
 
-// The product never starts a program, and holds no double.
+// The product never starts a program, and contains no double.
 func TestNothingIsExecuted(t *testing.T) {
 	for _, f := range sources(t) {
 		if slices.ContainsFunc(doubles, func(d string) bool { return strings.HasPrefix(f.path, d+"/") }) {

@@ -39,8 +39,8 @@ func (l *Ledger) Append(ctx context.Context, entries ...Entry) error {
 	}, false)
 }
 
-// append adds the entries that produce returns, preceded by what the ledger itself
-// has to record. accept: the operator accepts that the ledger was changed.
+// append adds the entries that produce returns, preceded by those that the ledger itself must
+// record. accept means that the operator accepts that the ledger was changed.
 func (l *Ledger) append(ctx context.Context, produce func(*sql.Tx, *state) ([]Entry, error), accept bool) error {
 	if l.key == nil {
 		return errNoKey
@@ -134,8 +134,8 @@ func (l *Ledger) load(ctx context.Context, tx *sql.Tx) (*state, error) {
 	return s, err
 }
 
-// prelude returns the entries that the ledger itself has to record before an
-// append: this installation's key, entries that nobody signed, a missing file.
+// prelude returns the entries that the ledger itself must record before an append: this
+// installation's key, unsigned entries, a missing file.
 func (l *Ledger) prelude(ctx context.Context, tx *sql.Tx, s *state) ([]Entry, error) {
 	var out []Entry
 	self := l.PublicKey()

@@ -99,12 +99,12 @@ type Rotation struct {
 	At     time.Time `json:"at"`
 }
 
-// Observation records the looks of a proof.
+// Observation records the observations of a proof.
 type Observation struct {
 	prove.Confirmation
 }
 
-// Derived records what became of a credential that the kill may have ended too.
+// Derived records the state of a credential that the kill may have ended too.
 type Derived struct {
 	Fingerprint string            `json:"fingerprint"`
 	Kind        string            `json:"kind,omitempty"`
@@ -147,7 +147,7 @@ type Key struct {
 
 // Outcomes of a Restore.
 const (
-	Restored    Word = "restored"     // the issuer says that it is live again
+	Restored    Word = "restored"     // the issuer reports it as live again
 	NotRestored Word = "not_restored" // the issuer refused, or the credential is not live
 )
 

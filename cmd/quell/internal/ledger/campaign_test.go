@@ -112,7 +112,7 @@ func manipulations() []manipulation {
 func TestRandomManipulationsAreFound(t *testing.T) {
 	_, newer, marks := grown(t)
 	count := 1000
-	if testing.Short() || raceEnabled { // which slows SQLite down by ten
+	if testing.Short() || raceEnabled { // which makes SQLite ten times slower
 		count = 100
 	}
 	r := rand.New(rand.NewPCG(21, 24))
@@ -123,7 +123,7 @@ func TestRandomManipulationsAreFound(t *testing.T) {
 		newer.put(t, path)
 		var first int64
 		change(t, path, func(tx *sql.Tx) (err error) { first, err = m.do(r, tx, 25); return err })
-		// Half of them by somebody who can reach the checkpoint file too.
+		// Half of them are by an attacker who can also write the checkpoint file.
 		fileToo := r.IntN(2) == 0
 		if fileToo {
 			_ = os.Remove(path + ".checkpoint")
@@ -153,8 +153,8 @@ func TestRandomManipulationsAreFound(t *testing.T) {
 	}
 }
 
-// Bytes of the file are changed below SQLite. Whatever is not noticed has changed
-// no entry.
+// Bytes of the file are changed below SQLite. Damage that is not noticed must not have changed
+// an entry.
 func TestRandomDamageOfTheFileIsFoundOrChangesNoEntry(t *testing.T) {
 	_, newer, marks := grown(t)
 	path := filepath.Join(t.TempDir(), "ledger.db")

@@ -12,15 +12,14 @@ import (
 	"time"
 )
 
-// Checkpoint is a signed statement about the ledger's head: after Count entries
-// the last one has this ID and Hash. Since entries form a hash chain, it covers
-// all of them. The zero values of Count, ID and Hash state that the installation
-// has not appended anything yet.
+// Checkpoint is a signed statement about the ledger's head: after Count entries the last one
+// has this ID and Hash. Since entries form a hash chain, it covers all of them. The zero values
+// of Count, ID and Hash state that the installation has not appended anything yet.
 //
-// The version in the text form and in the signed bytes leaves room for a log as
-// in RFC 6962: Count is the size of its tree, and a version 2 would carry the
-// root of the Merkle tree over the entries' hashes, which can be computed from
-// the rows of any ledger, next to the fields of version 1.
+// The version in the text form and in the signed bytes allows a later log as in RFC 6962: Count
+// is the size of its tree, and a version 2 would add the root of the Merkle tree over the
+// entries' hashes, which can be computed from the rows of any ledger, to the fields of version
+// 1.
 type Checkpoint struct {
 	Count     int64
 	ID        int64

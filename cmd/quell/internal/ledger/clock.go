@@ -12,13 +12,12 @@ import (
 type instant struct {
 	wall  time.Time
 	boot  string // identifies the machine's boot, empty if unknown
-	ticks int64  // microseconds since then, by a clock that nobody can set
+	ticks int64  // microseconds since then, by a clock that can't be set
 }
 
-// clock measures leases of a SQLite ledger, whose processes share a machine. On
-// Linux that is the time since boot, which is the same for all processes and
-// does not change when somebody sets the wall clock. Elsewhere, and after a
-// reboot, the wall clock decides.
+// clock measures leases of a SQLite ledger, whose processes share a machine. On Linux that is
+// the time since boot, which is the same for all processes and does not change when the wall
+// clock is set. Elsewhere, and after a reboot, the wall clock decides.
 type clock struct {
 	boot  string
 	ticks func() int64

@@ -8,9 +8,9 @@ import (
 	"time"
 )
 
-// Somebody sets the clock back and forth while two actors lease and send. Only the
-// one that acquired an incident last can record an intent, and where the time since
-// boot is known a lease is not taken over before its time.
+// The clock is set back and forth while two actors acquire leases and send. Only the one that
+// acquired an incident last can record an intent, and where the time since boot is known a
+// lease is not taken over before its time.
 func TestTheClockIsSetBackAndForth(t *testing.T) {
 	for _, boot := range []string{"b1", ""} {
 		t.Run(fmt.Sprintf("boot %q", boot), func(t *testing.T) {

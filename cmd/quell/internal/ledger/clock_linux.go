@@ -37,8 +37,8 @@ func thisProcess() string {
 	return fmt.Sprintf("%d-%s", os.Getpid(), started)
 }
 
-// running reports whether a process that thisProcess named still runs. Of a
-// process that it cannot read it says so.
+// running reports whether a process that thisProcess named still runs. It returns true for a
+// process that it cannot read.
 func running(process string) bool {
 	id, at, ok := strings.Cut(process, "-")
 	pid, err := strconv.Atoi(id)

@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// machineClock knows the wall clock only: a holder that has ended keeps its
-// leases until they expire.
+// machineClock uses the wall clock only: a holder that has ended keeps its leases until they
+// expire.
 func machineClock() clock { return clock{} }
 
 func thisProcess() string { return hostname() + "-" + strconv.Itoa(os.Getpid()) }

@@ -22,8 +22,8 @@ func child(t *testing.T, env ...string) *exec.Cmd {
 	return c
 }
 
-// writeForever appends an intent and its receipt at a time, and prints the number
-// of each pair that is durable.
+// writeForever appends an intent together with its receipt, again and again, and prints the
+// number of each pair that is durable.
 func writeForever(path string) {
 	l, err := Open(context.Background(), path, Options{Key: testKey("one")})
 	if err != nil {
@@ -45,8 +45,8 @@ func writeForever(path string) {
 	}
 }
 
-// Two processes append. Killing both at any moment loses nothing that Append
-// returned for, leaves no half of an append, and does not look like tampering.
+// Two processes append. Killing both at any moment loses nothing for which Append has returned,
+// leaves no half of an append, and does not look like tampering.
 func TestKilledProcessesLoseNothing(t *testing.T) {
 	if p := os.Getenv("QUELL_TEST_LEDGER"); p != "" {
 		writeForever(p)

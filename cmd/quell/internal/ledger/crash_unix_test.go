@@ -14,8 +14,8 @@ import (
 	"testing"
 )
 
-// A limit of the size of files stands for a disk that fills up at any write: of
-// the database, of its log, of the checkpoint file.
+// A file size limit simulates a disk that fills up at any write: of the database, of its log,
+// of the checkpoint file.
 func TestNoWriteThatFailsLosesAnything(t *testing.T) {
 	if p := os.Getenv("QUELL_TEST_LEDGER"); p != "" {
 		limit, _ := strconv.ParseUint(os.Getenv("QUELL_TEST_LIMIT"), 10, 64)

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// engine is what differs between the databases. Queries are written with ? for
+// engine is the part that differs between the databases. Queries are written with ? for
 // arguments and pass through bind.
 type engine interface {
 	bind(query string) string
@@ -29,11 +29,11 @@ type engine interface {
 	now(ctx context.Context, tx *sql.Tx) (instant, error)
 	// gone reports whether a holder of leases is known to have ended.
 	gone(holder string) bool
-	// shared reports whether machines share the database, so that an installation's
-	// key may come to a machine without its checkpoint file, and installations may
-	// write that nobody listed yet.
+	// shared reports whether machines share the database. Then an installation's key may come
+	// to a machine without its checkpoint file, and installations that are not listed yet may
+	// write.
 	shared() bool
-	// structure checks what belongs to the database and not to an entry: indexes,
+	// structure checks the parts of the database that don't belong to an entry: indexes,
 	// triggers, pages.
 	structure(ctx context.Context, tx *sql.Tx) ([]Problem, error)
 }

@@ -36,7 +36,7 @@ type exportLine struct {
 	Hash     string `json:"hash"`
 }
 
-// Export is a range of entries in a file, and what covers it.
+// Export is a range of entries in a file, and the checkpoint that covers it.
 type Export struct {
 	Incident    string
 	Entries     int64
@@ -127,10 +127,10 @@ func (x *Export) add(id int64) {
 	x.Entries, x.Last = x.Entries+1, id
 }
 
-// CheckExport reads a file that Export or Prove wrote, without the ledger. It
-// checks each entry's hash, that the signed checkpoint covers the last entry, and
-// that the entry of a checkpoint which the caller kept has the hash that it names.
-// An error says what does not fit. Whose key signed is for the caller to compare.
+// CheckExport reads a file that Export or Prove wrote, without the ledger. It checks each
+// entry's hash, that the signed checkpoint covers the last entry, and that the entry of the
+// caller's own checkpoint has the hash that it names. An error names the check that failed. The
+// caller must compare whose key signed.
 func CheckExport(r io.Reader, kept *Checkpoint) (Export, error) {
 	lines := bufio.NewReader(r)
 	var head exportHead

@@ -54,7 +54,7 @@ func TestAProofHasTheEntriesFromTheIncidentToTheCheckpoint(t *testing.T) {
 	if got, err := CheckExport(bytes.NewReader(b.Bytes()), &c); err != nil || got.Incident != "abd2" || got.Entries != x.Entries {
 		t.Errorf("%+v %v", got, err)
 	}
-	// Against a checkpoint that was kept, and is not the last one.
+	// The same against an earlier checkpoint that was kept.
 	add(t, l, story("abf4")...)
 	b.Reset()
 	if x, err = l.Prove(t.Context(), &b, "abd2", &c); err != nil || x.Last != c.ID {
@@ -71,8 +71,7 @@ func TestAProofHasTheEntriesFromTheIncidentToTheCheckpoint(t *testing.T) {
 	}
 }
 
-// Any byte that is changed in the columns, any line that is removed, doubled or
-// moved is found.
+// Every changed byte in the columns is found, and every line that is removed, doubled or moved.
 func TestAChangedExportIsRefused(t *testing.T) {
 	_, b, c := exported(t)
 	r := rand.New(rand.NewPCG(1, 2))

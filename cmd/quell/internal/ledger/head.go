@@ -115,7 +115,7 @@ func (l *Ledger) writeHead(ctx context.Context, may replace) {
 	if l.file == "" || l.key == nil {
 		return
 	}
-	// The entries are durable: a cancelled caller must not keep the file behind.
+	// The entries are durable: the file must follow even if the caller is cancelled.
 	ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
 	defer stop()
 	err := l.moveHead(ctx, may)
@@ -165,8 +165,8 @@ func (l *Ledger) moveHead(ctx context.Context, may replace) error {
 	return l.file.write(own)
 }
 
-// syncHead moves a checkpoint file that lags behind. Where file and ledger differ
-// it changes nothing: Append and Verify report that.
+// syncHead updates a checkpoint file that is older than the ledger. Where file and ledger
+// differ it changes nothing: Append and Verify report that.
 func (l *Ledger) syncHead(ctx context.Context) {
 	if l.key == nil {
 		return

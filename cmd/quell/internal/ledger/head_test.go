@@ -145,7 +145,7 @@ func TestEntriesThatNobodySignedStayVisible(t *testing.T) {
 	}
 }
 
-// Somebody without a key cannot accept anything.
+// Without a key nothing can be accepted.
 func TestAForgedOverrideAcceptsNothing(t *testing.T) {
 	_, newer, _ := grown(t)
 	l := tampered(t, newer, func(tx *sql.Tx) error {

@@ -14,7 +14,7 @@ import (
 // keyring holds the keys that the ledger's key entries introduce.
 type keyring struct {
 	order  []string
-	listed map[string]bool // false: the installation asked to be listed
+	listed map[string]bool // false: the installation requested to be listed
 	wrote  map[string]bool // keys that signed an entry for themselves
 }
 
@@ -76,8 +76,8 @@ func (l *Ledger) keys(ctx context.Context, q querier) (keyring, error) {
 // Installation is one that a key entry introduces.
 type Installation struct {
 	PublicKey string // Ed25519, base64
-	// Listed: a listed key admitted it, or it is the first one. Otherwise it asked
-	// to be admitted, and its signature proves nothing yet.
+	// Listed means that a listed key admitted it, or that it is the first one. Otherwise it
+	// requested to be admitted, and its signature proves nothing yet.
 	Listed bool
 	Self   bool // this installation
 }
@@ -95,8 +95,8 @@ func (l *Ledger) Installations(ctx context.Context) ([]Installation, error) {
 	return out, nil
 }
 
-// Admit lists another installation's key, and records why. Only a listed
-// installation can.
+// Admit lists another installation's key, and records why. Only a listed installation can call
+// it.
 func (l *Ledger) Admit(ctx context.Context, actor, publicKey, reason string) error {
 	if _, ok := decodeKey(publicKey); !ok {
 		return errors.New("ledger: admit: the text is not a public key in base64")

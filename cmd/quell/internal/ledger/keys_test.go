@@ -14,7 +14,7 @@ func TestAnotherInstallationIsListedByAListedOne(t *testing.T) {
 	b, c := openAs(t, path, "two"), openAs(t, path, "three")
 	add(t, b, story("b1")...) // its request is 6
 
-	// In a file that one machine has, a listed installation reports another one.
+	// In a file on one machine, a listed installation reports another one.
 	r, err := a.Verify(t.Context(), nil)
 	if err != nil || !slices.Equal(kinds(r.Problems), []ProblemKind{Unlisted}) || r.Problems[0].Entry != 6 || r.Problems[0].Last != 10 || r.Proven != 5 {
 		t.Fatalf("%+v %v", r, err)
@@ -40,7 +40,7 @@ func TestAnotherInstallationIsListedByAListedOne(t *testing.T) {
 	if err != nil || len(list) != 2 || !list[0].Self || !list[0].Listed || list[1].Self || !list[1].Listed {
 		t.Errorf("%+v %v", list, err)
 	}
-	// What b wrote before stays marked, what it wrote since is proven to everybody.
+	// What b wrote before stays marked; what it wrote since is proven to every installation.
 	r, err = c.Verify(t.Context(), nil)
 	if err != nil || !r.OK() || r.Proven != r.Last || len(r.Unlisted) != 1 || r.Unlisted[0].Last != 10 {
 		t.Errorf("%+v %v", r, err)
@@ -62,7 +62,7 @@ func TestAnInstallationMayBeListedBeforeItsFirstAppend(t *testing.T) {
 	if err := a.Admit(t.Context(), "somebody", b.PublicKey(), "a second worker"); err != nil {
 		t.Fatal(err)
 	}
-	// b looks at the ledger from a machine without a checkpoint file.
+	// b opens the ledger on a machine without a checkpoint file.
 	_ = b.db.Close()
 	b.db, b.file = a.db, headFile(path+".of-b")
 	whole(t, b)

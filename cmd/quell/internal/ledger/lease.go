@@ -9,9 +9,9 @@ import (
 	"time"
 )
 
-// Lease makes its holder the only actor of an incident until it expires. Fence
-// grows with each acquisition of the incident; an intent carries it, and Append
-// refuses the intent once somebody else has acquired the incident.
+// Lease makes its holder the only actor of an incident until it expires. Fence grows with each
+// acquisition of the incident; an intent carries it, and Append refuses the intent once another
+// actor has acquired the incident.
 type Lease struct {
 	Incident string
 	Fence    int64
@@ -38,7 +38,7 @@ func (r leaseRow) lease() Lease {
 	return Lease{r.incident, r.fence, time.UnixMicro(r.expires).UTC(), r.holder}
 }
 
-// held reports whether the lease binds others at a moment.
+// held reports whether the lease excludes others at a moment.
 func (r leaseRow) held(now instant) bool {
 	left := r.expires - now.wall.UnixMicro()
 	if r.boot != "" && now.boot != "" {
@@ -52,10 +52,10 @@ func (r leaseRow) held(now instant) bool {
 	return r.holder != "" && left > 0 && left <= MaxLease.Microseconds()
 }
 
-// Acquire leases the incidents that are free, all in one transaction, and returns
-// them in the order of their names. An incident is free if nobody holds it, its
-// lease has expired, or the process that held it (on this machine) has ended.
-// Incidents that this handle holds already are not free.
+// Acquire leases the incidents that are free, all in one transaction, and returns them in the
+// order of their names. An incident is free if it has no lease, its lease has expired, or the
+// process that held it (on this machine) has ended. Incidents that this handle holds already
+// are not free.
 func (l *Ledger) Acquire(ctx context.Context, ttl time.Duration, incidents ...string) ([]Lease, error) {
 	if err := checkTTL(ttl); err != nil {
 		return nil, err
@@ -88,8 +88,8 @@ func (l *Ledger) Acquire(ctx context.Context, ttl time.Duration, incidents ...st
 	return out, nil
 }
 
-// Renew extends leases and returns those that were still held. A lease that
-// expired and that nobody acquired since counts as held.
+// Renew extends leases and returns those that were still held. An expired lease counts as held
+// if no other actor has acquired it since.
 func (l *Ledger) Renew(ctx context.Context, ttl time.Duration, leases ...Lease) ([]Lease, error) {
 	if err := checkTTL(ttl); err != nil {
 		return nil, err
@@ -116,7 +116,7 @@ func (l *Ledger) Renew(ctx context.Context, ttl time.Duration, leases ...Lease) 
 	return out, nil
 }
 
-// Release ends leases. One that somebody else has acquired since is left alone.
+// Release ends leases. A lease that another actor has acquired since is left unchanged.
 func (l *Ledger) Release(ctx context.Context, leases ...Lease) error {
 	err := l.update(ctx, func(tx *sql.Tx) error {
 		mine, err := l.mine(ctx, tx, leases)
@@ -134,7 +134,7 @@ func (l *Ledger) Release(ctx context.Context, leases ...Lease) error {
 	return nil
 }
 
-// Leases returns the leases of the incidents that anybody holds now.
+// Leases returns the leases of the incidents that are held now.
 func (l *Ledger) Leases(ctx context.Context, incidents ...string) ([]Lease, error) {
 	var out []Lease
 	err := l.view(ctx, func(tx *sql.Tx) error {

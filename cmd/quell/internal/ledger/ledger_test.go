@@ -235,7 +235,7 @@ func TestAppendNeedsAKey(t *testing.T) {
 	}
 }
 
-// Handles stand for processes: each has a connection of its own.
+// Handles simulate processes: each has a connection of its own.
 func TestConcurrentAppendsFormOneChain(t *testing.T) {
 	_, path := open(t)
 	var wg sync.WaitGroup

@@ -8,10 +8,9 @@ import (
 	"time"
 )
 
-// Memory implements scanners.Memory for one set of rules: it keeps which objects
-// sources have read, and which commits and paths those come from. It holds no
-// finding and is encrypted all the same, since a path or a commit message may
-// contain a secret.
+// Memory implements scanners.Memory for one set of rules: it records which objects sources have
+// read, and which commits and paths those come from. It contains no finding, and is encrypted
+// nevertheless, since a path or a commit message may contain a secret.
 type Memory struct {
 	l      *Ledger
 	scope  string
@@ -36,7 +35,7 @@ func (l *Ledger) Memory(scope string, key []byte, failed func(error)) (*Memory, 
 	return &Memory{l, scope, seal, failed}, nil
 }
 
-// bound keeps a value from being read under another key or scope.
+// bound prevents a value from being read under another key or scope.
 func (m *Memory) bound(key string) []byte { return []byte(m.scope + "\x00" + key) }
 
 // Recall implements scanners.Memory.

@@ -27,7 +27,7 @@ func TestALedgerOfTheEarlierReleaseOpensAndVerifies(t *testing.T) {
 	if k, err := l.Kept(t.Context()); err != nil || len(k) != 1 || k[0].Ref.Rule != "express" || k[0].Ref.Cookie != "sid" || k[0].Ref.Fingerprint != "abc" || k[0].Value != "sealed" {
 		t.Errorf("%+v %v", k, err)
 	}
-	// The first append signs what is there.
+	// The first append signs the existing entries.
 	add(t, l, story("def")...)
 	if r := whole(t, l); r.Entries != int64(len(bodies))+5 {
 		t.Errorf("%+v", r)
@@ -79,8 +79,8 @@ func TestAMigrationThatFailsChangesNothing(t *testing.T) {
 	}
 }
 
-// The numbers of entries are not in the chain of hashes. The first key entry has
-// those of the entries before it.
+// The numbers of entries are not in the hash chain. The first key entry contains those of the
+// entries before it.
 func TestTheNumbersOfEarlierEntriesAreSigned(t *testing.T) {
 	path := earlierLedger(t)
 	l := openAs(t, path, "one")

@@ -39,7 +39,7 @@ CREATE TABLE lease (incident TEXT PRIMARY KEY, holder TEXT NOT NULL, fence BIGIN
 ALTER TABLE sealed ADD COLUMN ref TEXT NOT NULL DEFAULT '';`,
 }
 
-// Remote reports whether a state is kept by a server, and outlives any machine.
+// Remote reports whether a server keeps the state, so that it outlives any machine.
 func Remote(path string) bool {
 	return strings.HasPrefix(path, "postgres://") || strings.HasPrefix(path, "postgresql://")
 }
@@ -127,7 +127,7 @@ func (postgres) insert() string {
 	return strings.Replace(insertEntry, " VALUES", " OVERRIDING SYSTEM VALUE VALUES", 1)
 }
 
-// inserted moves the sequence along, for releases that take their ids from it.
+// inserted advances the sequence, for releases that take their ids from it.
 func (postgres) inserted(ctx context.Context, tx *sql.Tx, id int64) error {
 	_, err := tx.ExecContext(ctx, `SELECT setval(pg_get_serial_sequence('ledger', 'id'), $1)`, id)
 	return err

@@ -12,7 +12,7 @@ const (
 	Truncated   ProblemKind = "truncated"    // entries that were signed are missing at the end
 	Rewritten   ProblemKind = "rewritten"    // an entry has another hash than the one that was signed
 	Unsigned    ProblemKind = "unsigned"     // entries that no installation signed
-	Unlisted    ProblemKind = "unlisted"     // entries that only an installation signed which is not listed
+	Unlisted    ProblemKind = "unlisted"     // entries that only an unlisted installation signed
 	HeadMissing ProblemKind = "head_missing" // this installation's checkpoint is gone
 	HeadDamaged ProblemKind = "head_damaged" // a checkpoint's signature does not fit
 	BadKey      ProblemKind = "bad_key"      // a key entry's signature does not fit

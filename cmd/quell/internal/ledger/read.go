@@ -160,11 +160,11 @@ type Summary struct {
 	// is none.
 	Outcome Word
 	At      time.Time // of that outcome
-	// Credential is what leaked and Places where, as the first entry that names it
-	// has them; nil and empty in ledgers of the first releases.
+	// Credential is what leaked and Places where, from the first entry that names it; nil and
+	// empty in ledgers of the first releases.
 	Credential *rules.Ref
 	Places     []rules.Location
-	Host       string // the last that was asked; empty if none was
+	Host       string // the last host that received a request; empty if none did
 }
 
 // Incidents yields all incidents in the order in which they began. An error ends

@@ -22,7 +22,7 @@ type Ref struct {
 	Learned string `json:"learned,omitempty"`
 }
 
-// Sealed is a credential that is kept to ask its issuer again later.
+// Sealed is a credential that is kept so that its issuer can be probed again later.
 type Sealed struct {
 	Incident string
 	Ref      Ref
@@ -74,7 +74,7 @@ func (l *Ledger) Kept(ctx context.Context) ([]Sealed, error) {
 	return out, rows.Err()
 }
 
-// Purge forgets all sealed credentials and returns their number. The ledger stays.
+// Purge deletes all sealed credentials and returns their number. The ledger stays.
 func (l *Ledger) Purge(ctx context.Context) (int64, error) {
 	r, err := l.db.ExecContext(ctx, `DELETE FROM sealed`)
 	if err != nil {

@@ -18,8 +18,8 @@ const (
 	TypeIntent      Type = "intent"      // what is about to be sent
 	TypeReceipt     Type = "receipt"     // what the issuer answered to it
 	TypeRotation    Type = "rotation"    // a step of a rotation that is done
-	TypeObservation Type = "observation" // the looks of a proof
-	TypeDerived     Type = "derived"     // what became of a related credential
+	TypeObservation Type = "observation" // the observations of a proof
+	TypeDerived     Type = "derived"     // the state of a related credential
 	TypeOutcome     Type = "outcome"     // how the incident ended, for now
 	TypeOverride    Type = "override"    // an operator's decision against a rule
 	TypeKey         Type = "key"         // an installation's public key

@@ -19,13 +19,13 @@ type Report struct {
 	// the checkpoint that the caller gave.
 	Proven int64
 	By     string
-	// Problems are the differences that nobody accepted.
+	// Problems are the differences that were not accepted.
 	Problems []Problem
 	Accepted []Problem // see Accept
-	// Unlisted are entries that only an installation signed which is not listed. In
-	// a SQLite ledger whose listed installation asks, they are problems instead.
+	// Unlisted are entries that only an unlisted installation signed. In a SQLite ledger whose
+	// listed installation calls Verify, they are problems instead.
 	Unlisted []Problem
-	// Notes say what could not be compared.
+	// Notes list what could not be compared.
 	Notes []string
 }
 
@@ -35,10 +35,10 @@ func (r Report) OK() bool { return len(r.Problems) == 0 }
 // maxChainProblems bounds the report of a ledger whose every entry was changed.
 const maxChainProblems = 20
 
-// Verify reads the whole ledger and compares it with what was signed: the chain
-// of hashes, the heads in the database, the checkpoint file and, unless it is
-// nil, a checkpoint that was kept elsewhere. Whoever can replace the database and
-// the checkpoint file together is noticed by the last one only.
+// Verify reads the whole ledger and compares it with what was signed: the chain of hashes, the
+// heads in the database, the checkpoint file and, unless it is nil, a checkpoint that was kept
+// elsewhere. Only the last one detects that the database and the checkpoint file were replaced
+// together.
 //
 // An error means that the ledger could not be read.
 func (l *Ledger) Verify(ctx context.Context, kept *Checkpoint) (Report, error) {
@@ -266,8 +266,7 @@ func (v *verification) trust() (heads []Checkpoint) {
 		v.compare(p)
 	}
 	v.points = kept
-	// The ledger's own list of keys counts if an anchor covers it, or if there is
-	// none to ask.
+	// The ledger's own list of keys counts if an anchor covers it, or if there is no anchor.
 	for _, p := range v.points {
 		p.counts = p.given || encodeKey(p.Key) == self || v.keys.listed[encodeKey(p.Key)] && (anchored || !anchors)
 	}

@@ -93,7 +93,7 @@ func statements(text string) func(*sql.Tx) error {
 	return func(tx *sql.Tx) error { _, err := tx.Exec(text); return err }
 }
 
-// rewrite changes each entry from an id on and computes hashes that fit.
+// rewrite changes each entry from an id on and computes matching hashes.
 func rewrite(from int64, edit func(*stored)) func(*sql.Tx) error {
 	return func(tx *sql.Tx) error {
 		l := &Ledger{engine: sqlite{}}
@@ -122,7 +122,7 @@ func rewrite(from int64, edit func(*stored)) func(*sql.Tx) error {
 	}
 }
 
-// append adds an entry whose hash fits, as somebody without a key can.
+// forgeEntry adds an entry with a matching hash, as an attacker without a key can.
 func forgeEntry(tx *sql.Tx, s stored) error {
 	var prev string
 	if err := tx.QueryRow(`SELECT id, hash FROM ledger ORDER BY id DESC LIMIT 1`).Scan(&s.id, &prev); err != nil {
@@ -232,7 +232,7 @@ func TestWhatVerifyNotices(t *testing.T) {
 			if got := kinds(r.Problems); !slices.Equal(got, c.kinds) || r.Proven != c.proven {
 				t.Errorf("%v, proven up to %d: %v", got, r.Proven, r.Problems)
 			}
-			// The newest checkpoint finds the same, and never less.
+			// The newest checkpoint finds the same problems, and never fewer.
 			if with, err := l.Verify(t.Context(), &marks[1]); err != nil || with.OK() != (len(c.kinds) == 0) {
 				t.Errorf("with the checkpoint: %v %v", with.Problems, err)
 			}
@@ -251,8 +251,8 @@ func sqlEdit(f func(*sql.Tx) error) func(*testing.T, string) {
 	return func(t *testing.T, path string) { change(t, path, f) }
 }
 
-// Whoever replaces the database and the checkpoint file together is noticed by a
-// checkpoint that was kept elsewhere.
+// Only a checkpoint that was kept elsewhere detects that the database and the checkpoint file
+// were replaced together.
 func TestAnOlderCopyOfBothFilesNeedsTheCheckpointKeptElsewhere(t *testing.T) {
 	older, newer, marks := grown(t)
 	path := filepath.Join(t.TempDir(), "ledger.db")
@@ -270,8 +270,8 @@ func TestAnOlderCopyOfBothFilesNeedsTheCheckpointKeptElsewhere(t *testing.T) {
 	whole(t, openAs(t, path, "one"))
 }
 
-// An older checkpoint proves the entries up to it, also to somebody who has no
-// other trace of the installation.
+// An older checkpoint proves the entries up to it, also to a reader who has no other trace of
+// the installation.
 func TestAnOlderCheckpointProvesUpToItsEntry(t *testing.T) {
 	_, newer, marks := grown(t)
 	path := filepath.Join(t.TempDir(), "ledger.db")
@@ -287,7 +287,7 @@ func TestAnOlderCheckpointProvesUpToItsEntry(t *testing.T) {
 	}
 }
 
-// A changed index would hide an incident from who looks for it.
+// A changed index would hide an incident from a search.
 func TestAChangedIndexIsNoticed(t *testing.T) {
 	_, newer, _ := grown(t)
 	path := filepath.Join(t.TempDir(), "ledger.db")

@@ -1,7 +1,7 @@
-// Package output writes the files that a run is asked for: reports, plans,
-// keys. A regular file is replaced in one step and keeps its mode and owner.
-// Everything that must stay what it is (a link, a file with several names, a
-// device, a FIFO, a socket, an inherited descriptor) is written to in place.
+// Package output writes the output files of a run: reports, plans, keys. It replaces a regular
+// file in one step and keeps its mode and owner. It writes in place to everything that must
+// stay what it is: a link, a file with several names, a device, a FIFO, a socket, an inherited
+// descriptor.
 package output
 
 import (
@@ -17,8 +17,7 @@ import (
 // values, paths and host names.
 const Mode fs.FileMode = 0o600
 
-// File is an open target. Commit or Discard ends it; what is written after
-// that is an error.
+// File is an open target. Commit or Discard ends it; a later write is an error.
 type File struct {
 	path   string
 	stage  *os.File       // content waits here until Commit; nil for a stream
@@ -80,7 +79,7 @@ func create(path string, mode fs.FileMode) (*File, error) {
 	}
 	f.owner = ownerOf(info)
 	if err := f.stageBeside(); err != nil {
-		// The folder takes no new file, and the file itself may be written.
+		// The folder accepts no new file, and the file itself may be written.
 		return f, f.stageElsewhere()
 	}
 	if err := f.owner(f.stage); err != nil {
@@ -134,8 +133,8 @@ func (f *File) Write(b []byte) (int, error) {
 	return f.stage.Write(b)
 }
 
-// Commit makes the content visible under the path. After an error the target
-// is as it was, except one that is written in place and broke off.
+// Commit makes the content visible under the path. After an error the target is unchanged,
+// except a target that is written in place, which may be incomplete.
 func (f *File) Commit() (err error) {
 	if f.done {
 		return nil
@@ -178,8 +177,8 @@ func (f *File) copy() (err error) {
 	return errors.Join(err, f.target.Sync(), f.target.Close())
 }
 
-// Discard ends f and leaves the target as it was. What a stream was given has
-// left already. Discard after Commit does nothing.
+// Discard ends f and leaves the target unchanged. Bytes that were written to a stream have
+// already left. Discard after Commit does nothing.
 func (f *File) Discard() {
 	if f == nil || f.done {
 		return
@@ -201,7 +200,7 @@ func (f *File) dropStage() {
 	}
 }
 
-// WriteFile writes b to path as Create and Commit do.
+// WriteFile writes b to path with Create and Commit.
 func WriteFile(path string, b []byte, mode fs.FileMode) error {
 	f, err := Create(path, mode)
 	if err != nil {
@@ -214,8 +213,8 @@ func WriteFile(path string, b []byte, mode fs.FileMode) error {
 	return f.Commit()
 }
 
-// Same reports whether two paths name one target, so that one result would
-// overwrite the other. The null device and its like take any number.
+// Same reports whether two paths name one target, so that one result would overwrite the other.
+// Devices such as the null device accept several.
 func Same(a, b string) bool {
 	x, err := os.Stat(a)
 	y, err2 := os.Stat(b)
@@ -225,7 +224,7 @@ func Same(a, b string) bool {
 	return resolved(a) == resolved(b)
 }
 
-// resolved is the path of a file that may not exist, without links.
+// resolved is the path of a file, which need not exist, with links resolved.
 func resolved(path string) string {
 	for range 40 { // the limit of Linux for links in a path
 		to, err := os.Readlink(path)
@@ -247,7 +246,7 @@ func resolved(path string) string {
 	return filepath.Join(dir, filepath.Base(path))
 }
 
-// reason drops the path of an error, which may be a temporary one.
+// reason removes the path from an error, because it may be a temporary one.
 func reason(err error) error {
 	var p *fs.PathError
 	var l *os.LinkError

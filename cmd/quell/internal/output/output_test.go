@@ -35,7 +35,7 @@ func put(t *testing.T, path, text string, mode fs.FileMode) {
 	}
 }
 
-// only fails where the folder holds anything else.
+// only fails where the folder contains anything else.
 func only(t *testing.T, dir string, want ...string) {
 	t.Helper()
 	list, err := os.ReadDir(dir)

@@ -13,9 +13,8 @@ import (
 	"syscall"
 )
 
-// descriptor opens a path that stands for a descriptor of this process
-// (/dev/stdout, /dev/fd/N), which may be a pipe or a socket that has no other
-// name. ok is false for any other path.
+// descriptor opens a path that names a descriptor of this process (/dev/stdout, /dev/fd/N),
+// which may be a pipe or a socket that has no other name. ok is false for any other path.
 func descriptor(path string) (w io.WriteCloser, ok bool, err error) {
 	for range 40 {
 		if n, ok := number(path); ok {

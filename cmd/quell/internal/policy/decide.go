@@ -12,7 +12,7 @@ import (
 	"github.com/quellhq/quell/rules"
 )
 
-// Hold is why something is not done, and the setting that would allow it.
+// Hold is the reason why something is not done, and the setting that would allow it.
 type Hold struct {
 	Why    string `json:"why"`
 	Remedy string `json:"remedy"`
@@ -31,20 +31,20 @@ func (h *Hold) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
-// Question is what is known when a kill is decided.
+// Question is what is known when quell decides about a kill.
 type Question struct {
 	Verdict    revokers.Verdict
 	Rule       *rules.Rule
 	Instance   *issuer.Instance
-	Revoke     *rules.Revoke // nil: none that the operator's settings allow
+	Revoke     *rules.Revoke // nil: the operator's settings allow none
 	Missing    string        // the setting that a revocation lacks
 	Rotation   bool          // Vault replaces it
-	OwnSecret  bool          // a credential that quell works with
+	OwnSecret  bool          // a credential that quell itself uses
 	BreakGlass bool
 	Done       int // kills decided before in this plan
 }
 
-// Switch is the hold of the kill switch.
+// Switch returns the hold of the kill switch.
 func Switch() *Hold {
 	return &Hold{"the kill switch is on", "kill.disabled = false in the policy, or unset QUELL_NO_KILL"}
 }
@@ -91,8 +91,8 @@ func (p *Policy) Decide(q Question) *Hold {
 	return nil
 }
 
-// liveEnough holds what is not known to be live, unless nothing that only reads
-// can ask.
+// liveEnough holds a credential that is not known to be live, unless no read-only request can
+// find out.
 func liveEnough(q Question) *Hold {
 	v := q.Verdict
 	switch {
@@ -108,7 +108,7 @@ func liveEnough(q Question) *Hold {
 	return nil
 }
 
-// noRevocation is why no request ends a credential of the rule.
+// noRevocation returns the reason why no request ends a credential of the rule.
 func noRevocation(r *rules.Rule) string {
 	if r != nil && r.Note != "" {
 		return "no revocation of this kind is known: " + r.Note
@@ -173,9 +173,8 @@ func (p *Policy) Owns(i *issuer.Instance, r *rules.Rule, identity map[string]str
 	return false
 }
 
-// appliesTo reports whether an identity counts at an instance. One without an
-// address counts at the provider's public hosts alone: on another server the
-// same number is somebody else.
+// appliesTo reports whether an identity counts at an instance. An identity without a URL counts
+// only at the provider's public hosts: on another server the same number is a different user.
 func (p *Policy) appliesTo(o Own, i *issuer.Instance) bool {
 	if o.URL != "" {
 		return same(o.URL, i.URL.String())

@@ -18,11 +18,11 @@ import (
 	"github.com/quellhq/quell/rules/credential"
 )
 
-// Instances are the issuers of a run: those of the providers' files, and the
-// operator's with their secrets read. A secret that can't be read is for missing
-// to judge: a run that kills needs it, one that asks can do without. sole names
-// providers of which the operator has no server of their own. Instances of Vault
-// are built first, and given to vault with each reference into a Vault.
+// Instances are the issuers of a run: those of the providers' files, and the operator's, with
+// their secrets read. missing decides about a secret that can't be read: a run that kills needs
+// it, a run that only probes does not. sole names providers of which the operator has no server
+// of their own. Instances of Vault are built first, and passed to vault with each reference
+// into a Vault.
 func (p *Policy) Instances(set *rules.Set, sole []string, getenv func(string) string, vault func(vaults issuer.Instances, ref string) (credential.Secret, error), missing func(error) error) (issuer.Instances, error) {
 	var out issuer.Instances
 	for _, id := range slices.Sorted(maps.Keys(set.Providers)) {

@@ -11,7 +11,7 @@ import (
 // Key describes a key of the policy file.
 type Key struct {
 	Name    string // with its tables: "kill.max"
-	Default string // what holds if it is not set; empty: nothing
+	Default string // the value if it is not set; empty: none
 	Doc     string
 }
 

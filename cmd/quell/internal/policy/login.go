@@ -9,7 +9,7 @@ import (
 	"github.com/quellhq/quell/rules/credential"
 )
 
-// Login is how quell signs in at a Vault, instead of by admin.
+// Login is how quell signs in at a Vault, in place of the credential in admin.
 type Login struct {
 	Method   string `toml:"method"`
 	Mount    string `toml:"mount,omitempty"`

@@ -5,14 +5,14 @@ import (
 	"strings"
 )
 
-// Same reports whether two entries are about one instance: what a request to it
-// would be sent to, and which cookie it has.
+// Same reports whether two entries describe one instance: they have the same target of requests
+// and the same cookie.
 func (i Instance) Same(o Instance) bool {
 	return o.Provider == i.Provider && strings.EqualFold(strings.TrimRight(o.URL, "/"), strings.TrimRight(i.URL, "/")) && o.Cookie == i.Cookie && o.User == i.User
 }
 
-// With is p with the instances and identities of more. An instance that p has
-// already stays as p has it.
+// With is p with the instances and identities of more. An instance that p already has is
+// unchanged.
 func (p *Policy) With(more *Policy) *Policy {
 	out := *p
 	out.Instance, out.Own = slices.Clone(p.Instance), slices.Clone(p.Own)

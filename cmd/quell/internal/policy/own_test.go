@@ -165,8 +165,8 @@ func TestACanaryIsFoundInEverySpelling(t *testing.T) {
 	}
 }
 
-// The first line of policy check: hosts that strangers use, and instances that
-// cannot be told apart.
+// The first line of policy check: hosts with other customers, and instances that cannot be
+// distinguished.
 func TestWarnings(t *testing.T) {
 	strangers := at(t, "https://gitlab.com", true, true, true)
 	strangers.Own = true

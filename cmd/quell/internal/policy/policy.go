@@ -1,5 +1,5 @@
-// Package policy decides what may be probed, revoked and rotated, and for what
-// is not allowed, why, and which setting would allow it.
+// Package policy decides what may be probed, revoked and rotated. For what is not allowed it
+// gives the reason, and the setting that would allow it.
 package policy
 
 import (
@@ -36,8 +36,7 @@ type Policy struct {
 	Approvals  int        `toml:"approvals,omitempty"`  // people who must approve a plan in serve
 }
 
-// Kill bounds what may be ended. A key that is not set means its default; zero
-// means zero.
+// Kill limits what may be ended. A key that is not set means its default; zero means zero.
 type Kill struct {
 	Disabled bool            `toml:"disabled,omitempty"` // the switch: nothing is killed or deleted
 	Tiers    *[]rules.Tier   `toml:"tiers,omitempty"`    // default self and admin
@@ -49,7 +48,7 @@ type Kill struct {
 	Delay          *rules.Duration `toml:"delay,omitempty"` // from notice to a kill of tier collateral
 }
 
-// Own is who the operator is at an issuer whose other users are strangers.
+// Own is the operator's identity at an issuer that has other customers.
 type Own struct {
 	Provider string `toml:"provider"`
 	// URL is the instance at which the identity counts. Without one it counts
@@ -61,11 +60,11 @@ type Own struct {
 	Name     string   `toml:"name,omitempty"` // for people; decides nothing
 }
 
-// Instance is an issuer that the operator names.
+// Instance is an issuer that the operator configures.
 type Instance struct {
 	Provider string `toml:"provider"`
 	URL      string `toml:"url"`
-	Own      bool   `toml:"own,omitempty"` // the operator owns all that it issues
+	Own      bool   `toml:"own,omitempty"` // the operator owns all credentials that it issues
 	// Elsewhere is false if no other server of the operator's issues
 	// credentials of this form.
 	Elsewhere    *bool             `toml:"elsewhere,omitempty"`

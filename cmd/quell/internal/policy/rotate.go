@@ -13,8 +13,8 @@ import (
 	"github.com/quellhq/quell/rules/credential"
 )
 
-// Rotate says how Vault replaces what the instance issues, and where consumers read
-// the replacement. See issuer.Rotation.
+// Rotate configures how Vault replaces what the instance issues, and where consumers read the
+// replacement. See issuer.Rotation.
 type Rotate struct {
 	Vault      string   `toml:"vault"`
 	Rule       string   `toml:"rule,omitempty"`
@@ -40,7 +40,7 @@ type Rotate struct {
 	Reload     *Reload  `toml:"reload,omitempty"`
 }
 
-// Reload is how the consumers' reload is observed before the old value ends.
+// Reload is how quell observes that consumers have reloaded before the old value ends.
 type Reload struct {
 	URL     string         `toml:"url,omitempty"`
 	Marker  string         `toml:"marker,omitempty"`

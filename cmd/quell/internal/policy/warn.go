@@ -6,9 +6,9 @@ import (
 	"github.com/quellhq/quell/revokers/issuer"
 )
 
-// Warnings are what an operator should know about the instances of a policy:
-// hosts that strangers use too and that are called the operator's own, and
-// instances that a credential cannot be told apart at.
+// Warnings are remarks for the operator about the instances of a policy: hosts with other
+// customers that the policy declares as the operator's own, and instances that cannot be
+// distinguished for a credential.
 func Warnings(list issuer.Instances) []string {
 	var out []string
 	for _, i := range list {
