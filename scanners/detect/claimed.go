@@ -26,7 +26,7 @@ func (m *raw) claimed() rules.Claims {
 	if !ok {
 		return c
 	}
-	// An address without a host has the user where the host of others is.
+	// In a URL without a host the user is where other URLs have the host.
 	c.Hosts = slices.DeleteFunc(slices.Clone(c.Hosts), func(h string) bool {
 		return slices.Contains(u.users, h) && !slices.ContainsFunc(u.hosts, func(o string) bool { return o == h || strings.HasPrefix(o, h+":") })
 	})

@@ -8,22 +8,22 @@ import (
 	"strings"
 )
 
-// connection is what an address with a user and a password names: each value that
-// a client may take, since clients differ in which of two counts.
+// connection is what a URL with a user and a password names: every value that a client may use,
+// since clients differ in which of two values counts.
 type connection struct {
 	hosts            []string // host:port
 	users, databases []string
 }
 
-// schemeRE begins an address.
+// schemeRE matches the beginning of a URL.
 var schemeRE = regexp.MustCompile(`^[a-zA-Z][a-zA-Z0-9+.:-]{0,30}://`)
 
-// plainURL undoes how JSON and HTML write the characters of an address.
+// plainURL undoes the escaping of a URL's characters in JSON and HTML.
 var plainURL = strings.NewReplacer(`\/`, "/", `\u0026`, "&", `\u003d`, "=", "&amp;", "&")
 
-// connectionOf reads the address at the beginning of b. Its authority can list
-// several hosts, and the query of a database's address can name everything again
-// (libpq's connection URIs, section 34.1.1.2 of PostgreSQL's documentation; pgjdbc).
+// connectionOf reads the URL at the beginning of b. Its authority can list several hosts, and
+// the query of a database's URL can repeat every part (libpq's connection URIs, section
+// 34.1.1.2 of PostgreSQL's documentation; pgjdbc).
 func connectionOf(b []byte) (connection, bool) {
 	var c connection
 	at := schemeRE.FindIndex(b)
@@ -70,8 +70,8 @@ func connectionOf(b []byte) (connection, bool) {
 	return c, true
 }
 
-// addHosts adds hosts with their ports: the one at the same place of ports, the
-// list's own, or PostgreSQL's. A folder of Unix sockets is no host.
+// addHosts adds hosts with their ports: the only one of ports, the one at the same position in
+// ports, the host's own, or PostgreSQL's default. A folder of Unix sockets is not a host.
 func (c *connection) addHosts(hosts, ports []string) {
 	for i, h := range hosts {
 		h = strings.ToLower(unescaped(h))
@@ -92,7 +92,7 @@ func (c *connection) addHosts(hosts, ports []string) {
 	}
 }
 
-// named adds a name as the server gets it.
+// named adds a name in the form that the server receives.
 func named(list []string, escaped string) []string {
 	if s := unescaped(escaped); s != "" && len(s) <= 128 {
 		return append(list, s)

@@ -10,8 +10,8 @@ import (
 	"github.com/quellhq/quell/scanners"
 )
 
-// The address of a database names users, databases and hosts in its authority,
-// its path and its query, each of which a client may take.
+// The URL of a database names users, databases and hosts in its authority, its path and its
+// query; a client may use any of them.
 func TestWhatTheAddressOfADatabaseNames(t *testing.T) {
 	set, err := rules.Builtin()
 	if err != nil {
@@ -55,7 +55,7 @@ func TestWhatTheAddressOfADatabaseNames(t *testing.T) {
 	}
 }
 
-// A password of which only a part could be read is none: it would be refused.
+// A password that could be read only in part is not reported: the issuer would refuse it.
 func TestAPasswordInAQueryIsWhole(t *testing.T) {
 	set, err := rules.Builtin()
 	if err != nil {
@@ -71,8 +71,7 @@ func TestAPasswordInAQueryIsWhole(t *testing.T) {
 	}
 }
 
-// Whatever follows a scheme, reading an address neither panics nor names what is
-// too long to be a name.
+// Whatever follows a scheme, reading a URL neither panics nor returns a name that is too long.
 func FuzzConnection(f *testing.F) {
 	for _, s := range []string{"postgres://a:b@h:1,[::1]/d?user=x&port=,&host=%zz", "postgres://@?", "jdbc:postgresql://?host=,,&port=1,2,3", "https://u:p@h"} {
 		f.Add([]byte(s))

@@ -350,7 +350,7 @@ func resolve(found []raw) []raw {
 		if n := compareBool(a.rule.ID == "jwt", b.rule.ID == "jwt"); n != 0 {
 			return n
 		}
-		// Nothing may depend on what else stands in the chunk.
+		// The result must not depend on what else is in the chunk.
 		return cmp.Or(a.guess()-b.guess(), len(b.value)-len(a.value), len(a.decoded)-len(b.decoded), a.place.start-b.place.start, strings.Compare(a.rule.ID, b.rule.ID))
 	})
 	// An index of kept matches by position: a chunk may contain thousands.

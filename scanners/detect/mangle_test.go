@@ -147,7 +147,7 @@ func manglings() []mangling {
 			x := std("line of text: " + t)
 			return "data " + x[:2] + " " + x[2:4] + from + x[4:] + upto + "\n"
 		}, "base64", 0},
-		{"base64 behind other text", func(t string) string { return "data " + all(std("ab "+t)) + "\n" }, "base64", 0},
+		{"base64 after other text", func(t string) string { return "data " + all(std("ab "+t)) + "\n" }, "base64", 0},
 		{"base64url, unpadded", func(t string) string {
 			return "data " + all(base64.RawURLEncoding.EncodeToString([]byte(header(t)))) + "\n"
 		}, "base64", 0},

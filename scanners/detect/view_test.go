@@ -21,15 +21,15 @@ func TestViewsReachTokensThroughTheLog(t *testing.T) {
 		line, column int
 		endLine      int
 	}{
-		"plain":                    {"x\ny " + pat + "\n", 2, 3, 2},
-		"colour inside":            {"x " + h + "\x1b[1m" + l + "\n", 1, 3, 1},
-		"OSC inside":               {"x " + h + "\x1b]8;;http://a\x07" + l + "\n", 1, 3, 1},
-		"buildkite APC inside":     {"x " + h + "\x1b_bk;t=1729032357999\x07" + l + "\n", 1, 3, 1},
-		"jenkins note inside":      {"x " + h + "\x1b[8mha:////4BBBB=\x1b[0m" + l + "\n", 1, 3, 1},
-		"behind a BOM and a stamp": {"\xef\xbb\xbf2026-05-03T01:16:34.3352086Z " + pat + "\n", 1, 33, 1},
-		"GitLab's continued line":  {"2024-05-22T12:43:46.962646Z 00O " + h + "\n2024-05-22T12:43:46.962700Z 00O+" + l + "\n", 1, 33, 2},
-		"after a carriage return":  {"10%\r20%\r" + pat + "\r\n", 1, 9, 1},
-		"with a NUL and bad UTF-8": {"\x00\xff" + pat + "\x00", 1, 3, 1},
+		"plain":                       {"x\ny " + pat + "\n", 2, 3, 2},
+		"colour inside":               {"x " + h + "\x1b[1m" + l + "\n", 1, 3, 1},
+		"OSC inside":                  {"x " + h + "\x1b]8;;http://a\x07" + l + "\n", 1, 3, 1},
+		"buildkite APC inside":        {"x " + h + "\x1b_bk;t=1729032357999\x07" + l + "\n", 1, 3, 1},
+		"jenkins note inside":         {"x " + h + "\x1b[8mha:////4BBBB=\x1b[0m" + l + "\n", 1, 3, 1},
+		"after a BOM and a timestamp": {"\xef\xbb\xbf2026-05-03T01:16:34.3352086Z " + pat + "\n", 1, 33, 1},
+		"GitLab's continued line":     {"2024-05-22T12:43:46.962646Z 00O " + h + "\n2024-05-22T12:43:46.962700Z 00O+" + l + "\n", 1, 33, 2},
+		"after a carriage return":     {"10%\r20%\r" + pat + "\r\n", 1, 9, 1},
+		"with a NUL and bad UTF-8":    {"\x00\xff" + pat + "\x00", 1, 3, 1},
 	} {
 		b := []byte(c.text)
 		var got []rules.Location

@@ -19,13 +19,13 @@ func TestLinesOfOneLengthBesideOthers(t *testing.T) {
 	wrapped := text[:60] + "\n" + text[60:] + "\n"
 	filler := strings.Repeat("quietwords", 6)
 	for name, s := range map[string]string{
-		"alone":                     wrapped,
-		"indented":                  "\t" + text[:60] + "\n\t" + text[60:] + "\n",
-		"behind others":             filler + "\n" + filler + "\n(((\n" + wrapped,
-		"behind others, and words":  filler + "\n" + filler + "\nof\nno use\n" + wrapped,
-		"before others":             wrapped + "(((\n" + filler + "\n" + filler + "\n",
-		"behind one that is longer": filler + "x\n" + wrapped,
-		"in a long text":            strings.Repeat("one, two;\n", 1000) + wrapped + strings.Repeat("one, two;\n", 1000),
+		"alone":                   wrapped,
+		"indented":                "\t" + text[:60] + "\n\t" + text[60:] + "\n",
+		"after others":            filler + "\n" + filler + "\n(((\n" + wrapped,
+		"after others, and words": filler + "\n" + filler + "\nof\nno use\n" + wrapped,
+		"before others":           wrapped + "(((\n" + filler + "\n" + filler + "\n",
+		"after a longer one":      filler + "x\n" + wrapped,
+		"in a long text":          strings.Repeat("one, two;\n", 1000) + wrapped + strings.Repeat("one, two;\n", 1000),
 	} {
 		found := run(t, e, []byte(s), 0)
 		if !slices.ContainsFunc(found, func(f string) bool { return strings.Contains(f, token) }) {

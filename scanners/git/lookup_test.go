@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// lookup reads one ref and gives what the list of all refs gives.
+// lookup reads one ref and must return what the list of all refs contains.
 func TestLookupEqualsTheList(t *testing.T) {
 	dir := t.TempDir()
 	write := func(name, text string) {

@@ -76,9 +76,9 @@ const maxRefFile = 256 << 20
 // maxRef limits how many bytes of one ref are read.
 const maxRef = 4 << 10
 
-// refs lists all names of objects, by name: branches, tags, remotes', notes, the stash, and
-// what HEAD and its like point to. Each has the name that it is known by. It reads them
-// once; callers do not change the list.
+// refs lists all names of objects, by name: branches, tags, remote branches, notes, the stash,
+// and what HEAD and similar refs point to, each with its usual name. It reads them once;
+// callers must not change the list.
 func (r *repository) refs() []ref {
 	if r.known == nil {
 		return r.readRefs()
@@ -182,14 +182,14 @@ func own(dir, name string) string {
 	return path.Join(dir, name)
 }
 
-// head is what HEAD of the work tree that was named points to.
+// head is what HEAD of the named work tree points to.
 func (r *repository) head() (id, bool) { return r.lookup(own(r.private, "HEAD")) }
 
-// maxSymbolic bounds how many symbolic refs lead to an id. Git itself follows five.
+// maxSymbolic limits how many symbolic refs lead to an id. Git itself follows five.
 const maxSymbolic = 5
 
-// lookup finds what one name points to, and reads no other ref where the store keeps them
-// as files.
+// lookup finds what one name points to. It reads no other ref where the store keeps refs as
+// files.
 func (r *repository) lookup(name string) (id, bool) {
 	if r.bundle != nil || r.reftables() {
 		return search(r.refs(), name)
@@ -206,7 +206,7 @@ func (r *repository) lookup(name string) (id, bool) {
 		}
 		b, err := r.loose(path.Join(dir, base))
 		if err == fs.ErrNotExist && dir != "." && strings.HasPrefix(base, "refs/") {
-			dir = "." // refs are shared but for a few of a work tree's own
+			dir = "." // work trees share all refs except a few of their own
 			b, err = r.loose(base)
 		}
 		if err == fs.ErrNotExist {
@@ -227,8 +227,8 @@ func (r *repository) lookup(name string) (id, bool) {
 	return "", false
 }
 
-// loose reads the file of one ref. Its error is fs.ErrNotExist where no file has that name;
-// any other is noted as a problem of the store.
+// loose reads the file of one ref. Its error is fs.ErrNotExist where no file has that name; any
+// other error is recorded as a problem of the store.
 func (r *repository) loose(name string) ([]byte, error) {
 	info, err := r.root.Stat(name)
 	if err != nil && (errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR)) || err == nil && info.IsDir() {
@@ -272,8 +272,8 @@ func (r *repository) packed(name string) (id, bool) {
 	}
 }
 
-// search finds a name in a list that is sorted by name; of several of one name it gives
-// the last.
+// search finds a name in a list that is sorted by name; of several with one name it returns the
+// last.
 func search(list []ref, name string) (i id, ok bool) {
 	k, _ := slices.BinarySearchFunc(list, name, func(x ref, n string) int { return strings.Compare(x.name, n) })
 	for ; k < len(list) && list[k].name == name; k++ {

@@ -363,5 +363,5 @@ var pairCarriers = []struct {
 	{"dockerfile", func(d dice, n, v string) string { return "FROM debian\nENV " + strings.ToUpper(n) + " " + v + "\n" }},
 }
 
-// pairNames are names that say that the value is a credential.
+// pairNames are names that mark the value as a credential.
 var pairNames = []string{"access_token", "api_token", "auth_token", "session_token", "refresh_token", "api_key"}

@@ -156,13 +156,13 @@ func TestWhichIntentsAFenceLetsThrough(t *testing.T) {
 		}
 	}
 	try("no lease exists", a, true, intent(0))
-	try("a fence that nobody gave out", a, false, intent(1))
+	try("a fence that was never issued", a, false, intent(1))
 	mine := acquire(t, a, time.Minute, "x")[0].Fence
 	try("the holder's", a, true, intent(mine))
 	try("somebody else without a lease", b, false, intent(0))
 	try("one of several is outdated", a, false, intent(mine), Entry{Incident: "x", Body: &Intent{Fence: mine + 1}})
 	clock.ticks += 120_000_000
-	try("expired, and nobody took over", a, true, intent(mine))
+	try("expired, and not taken over", a, true, intent(mine))
 	theirs := acquire(t, b, time.Minute, "x")
 	try("taken over", a, false, intent(mine))
 	try("a receipt is never refused", a, true, Entry{Incident: "x", Body: Receipt{}})

@@ -59,9 +59,9 @@ func Shown(path string) string {
 	return u.Redacted()
 }
 
-// openPostgres connects to a PostgreSQL database (14 or later). The connection is
-// encrypted and the server's certificate and name are verified, whatever the
-// address's query says; this machine is the exception.
+// openPostgres connects to a PostgreSQL database (14 or later). The connection is encrypted and
+// the server's certificate and name are verified, whatever the query of the URL contains,
+// except on this machine.
 func openPostgres(address string) (*sql.DB, *url.URL, error) {
 	u, err := url.Parse(address)
 	if err != nil {

@@ -11,10 +11,10 @@ import (
 // Ref is everything about a sealed credential except its secret.
 type Ref struct {
 	rules.Ref
-	Instance string `json:"instance,omitempty"` // URL of the issuer that said Live
-	Page     string `json:"page,omitempty"`     // its probe_path, which tells instances of one URL apart
+	Instance string `json:"instance,omitempty"` // URL of the issuer that answered Live
+	Page     string `json:"page,omitempty"`     // its probe_path, which distinguishes instances of one URL
 	User     string `json:"user,omitempty"`     // its user, likewise
-	Endpoint string `json:"endpoint,omitempty"` // the one that said Live
+	Endpoint string `json:"endpoint,omitempty"` // the one that answered Live
 	// Roles names the parts that the sealed value holds, in their order; empty for
 	// a credential of one part.
 	Roles []string `json:"roles,omitempty"`

@@ -51,7 +51,7 @@ func (p *Policy) Instances(set *rules.Set, sole []string, getenv func(string) st
 			}
 			hosts := set.Providers[i.Provider].Hosts
 			in.HasPublic, in.Public = len(hosts) > 0, slices.Contains(hosts, in.URL.Hostname())
-			// An operator without a server of their own has none but the public one.
+			// An operator without a server of their own has only the public one.
 			in.Sole = in.Sole || in.Public && slices.Contains(sole, i.Provider)
 			named[n] = in
 			if first {

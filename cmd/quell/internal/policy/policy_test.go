@@ -38,7 +38,7 @@ func TestNothingIsKilledWithoutAReason(t *testing.T) {
 		"a canary":                {"", Question{Verdict: revokers.Verdict{Reason: revokers.Canary}, Instance: ours, Revoke: self, BreakGlass: true}, "canary"},
 		"nothing ends it":         {"", Question{Verdict: live, Instance: ours}, "no revocation"},
 		"a setting is missing":    {"", Question{Verdict: live, Instance: ours, Missing: "admin"}, "needs admin"},
-		"nobody named its issuer": {"", Question{Verdict: revokers.Verdict{Reason: revokers.NoHost, Detail: "no instance"}}, "no instance"},
+		"its issuer is not named": {"", Question{Verdict: revokers.Verdict{Reason: revokers.NoHost, Detail: "no instance"}}, "no instance"},
 	} {
 		p, err := Parse("p", []byte("version = 1\n"+c.policy))
 		if err != nil {
