@@ -55,7 +55,7 @@ release: release-tools
 	node .github/action/release.mjs write $(VERSION) dist
 
 docs:
-	go test ./cmd/quell/internal/house -run ProviderPages -update
+	go test ./cmd/quell/internal/house -run 'ProviderPages|Coverage' -update
 	go test ./cmd/quell/internal/policy -run Document -update
 
 clean:
