@@ -142,13 +142,13 @@ func proof(t Target, e Evidence) (ok bool, lacks []string) {
 	accepted := seen && e.Before != nil && e.Before.Class == Accepts && e.Sent != nil && e.Sent.Accepted
 	learned := e.Learned != "" && a.Shape == e.Learned
 	has := func(scheme string) bool { return strings.Contains(","+a.Challenge+",", ","+scheme+",") }
-	if has("negotiate") || has("ntlm") {
+	if has("negotiate") || has("ntlm") || has("kerberos") {
 		return false, []string{gatewayRemedy(t)}
 	}
 	// A gateway in front of the issuer asks for a password too, so a control is
 	// not enough: the refusal must be the one that was learned while this
 	// credential was Live.
-	if has("basic") && !a.SentBasic && !(learned && seen && a.Shape == t.Seen.Learned) {
+	if (has("basic") || has("digest")) && !a.SentBasic && !(learned && seen && a.Shape == t.Seen.Learned) {
 		return false, []string{gatewayRemedy(t)}
 	}
 	if a.Documented != "" {

@@ -193,7 +193,7 @@ func (s *scope) classify(p *rules.Probe, r issuer.Response) revokers.Answer {
 		a.Reason = revokers.Reason(strings.ReplaceAll(arm.Reason, " ", "_"))
 		switch arm.Then {
 		case "live":
-			if len(bytes.TrimSpace(r.Body)) == 0 && !arm.Condition() && r.Status != http.StatusNoContent {
+			if len(bytes.TrimSpace(r.Body)) == 0 && !s.conditioned(arm) && r.Status != http.StatusNoContent {
 				return say(revokers.Other, revokers.Unexpected, fmt.Sprintf("the issuer answered %d without a body", r.Status))
 			}
 			a.Class = revokers.Accepts
@@ -206,7 +206,7 @@ func (s *scope) classify(p *rules.Probe, r issuer.Response) revokers.Answer {
 			}
 		case "dead":
 			a.Class = revokers.Refuses
-			if arm.Condition() && arm.Source != "" {
+			if s.conditioned(arm) && arm.Source != "" {
 				a.Documented, a.Also = arm.Source, arm.Also
 			}
 		default:
@@ -303,6 +303,16 @@ func (s *scope) probePath() string {
 	return p
 }
 
+// conditioned reports whether an arm that holds required something of the answer
+// besides its status. The text of a marker that the operator did not set does not.
+func (s *scope) conditioned(arm rules.Arm) bool {
+	if want, ok := rules.Expand(arm.Body, s.get); arm.Body != "" && ok && want == "" {
+		arm.Body = ""
+	}
+	return arm.Condition()
+}
+
+// holds reports whether an arm's conditions hold for a response.
 func (s *scope) holds(arm rules.Arm, r issuer.Response, doc any) bool {
 	if len(arm.Status) > 0 && !slices.Contains(arm.Status, r.Status) {
 		return false

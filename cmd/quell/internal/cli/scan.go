@@ -59,6 +59,9 @@ func (a *app) scan() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if rt.Broken() != nil {
+				a.say("the policy is left out: %v", rt.Broken())
+			}
 			src, err := s.open(a, rt, args)
 			if err != nil {
 				return err

@@ -307,7 +307,7 @@ func (k *Checker) after(ctx context.Context, t *revokers.Target, kill *kill) (re
 			v.Host, v.Instance, v.Endpoint = t.Host(), t.URL(), ep
 			return v, revokers.Answer{}
 		}
-		if kill != nil && kill.before.Endpoint == ep {
+		if kill != nil && kill.instance == t.URL() && kill.before.Endpoint == ep {
 			e.Sent, e.Before = kill.sent, kill.before
 		}
 		v := revokers.Judge(*t, e)

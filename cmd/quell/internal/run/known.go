@@ -12,8 +12,9 @@ import (
 // kill is a revocation of quell's that an issuer accepted, of a credential that
 // was Live until then.
 type kill struct {
-	before *revokers.Answer
-	sent   *revokers.Acknowledgement
+	instance string // URL of the one that accepted it
+	before   *revokers.Answer
+	sent     *revokers.Acknowledgement
 }
 
 // killOf reads the last kill of an incident; nil if none was accepted, if the
@@ -27,7 +28,7 @@ func killOf(entries []ledger.Entry) *kill {
 	accepted := func(ack revokers.Acknowledgement) {
 		if k = nil; ack.Accepted {
 			if b := liveBefore(first); b != nil {
-				k = &kill{b, &ack}
+				k = &kill{first.Instance, b, &ack}
 			}
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/quellhq/quell/cmd/quell/internal/ledger"
 	"github.com/quellhq/quell/cmd/quell/internal/policy"
 	"github.com/quellhq/quell/cmd/quell/internal/report"
 	"github.com/quellhq/quell/revokers"
@@ -198,6 +199,40 @@ func TestTheLedgerDoesNotReplaceAControl(t *testing.T) {
 	later := again(t, home, with, env)
 	if scan, recheck := s.found(t, later); scan.Reason != revokers.ControlFailed || recheck.Reason != revokers.ControlFailed {
 		t.Errorf("scan %s, recheck %s", scan.Reason, recheck.Reason)
+	}
+}
+
+// What one instance accepted says nothing about another one, even if both are asked
+// in the same way.
+func TestAKillAtAnotherInstanceDoesNotCount(t *testing.T) {
+	a, b, home := newSite(t, sessionText), newSite(t, sessionText), t.TempDir()
+	r := again(t, home, a.policy(""), nil)
+	c := sessionOf(r, sessionText)
+	if x := end(t, r, c, "p1"); x.Outcome != prove.Confirmed {
+		t.Fatalf("%s: %s", x.Outcome, x.Detail)
+	}
+	r = again(t, home, b.policy(""), nil)
+	checked := r.Checker().One(t.Context(), c)
+	if checked.Verdict().Liveness != revokers.Live {
+		t.Fatalf("%+v", checked.Verdict())
+	}
+	sealed, err := SealCredential(c, r.Sealer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	led, err := r.Ledger(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := checked.Target.Seen
+	if err := led.Keep(t.Context(), ledger.Sealed{Incident: c.Fingerprint, Value: sealed, Ref: ledger.Ref{Ref: c.Ref, Instance: b.url, Page: "/me", Endpoint: seen.Endpoint, Learned: seen.Learned}}); err != nil {
+		t.Fatal(err)
+	}
+	_ = led.Close()
+	b.set(func(s *site) { s.closed = true })
+	later := again(t, home, b.policy(""), nil)
+	if scan, recheck := b.found(t, later); scan.Liveness != revokers.Unknown || recheck.Liveness != revokers.Unknown {
+		t.Errorf("scan %s, recheck %s", scan.Liveness, recheck.Liveness)
 	}
 }
 
