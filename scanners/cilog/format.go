@@ -22,8 +22,8 @@ type Format struct {
 	Name string
 	// About is what writes such logs, in words.
 	About string
-	// First lists the bytes that lines may begin with on which Line or Mark is to be called;
-	// 0 is any digit. Without it: Mark is called on lines that begin with a digit.
+	// First lists the bytes that a line may begin with for Line or Mark to be called; 0 is any
+	// digit. Without First, Mark is called on lines that begin with a digit.
 	First string
 	// Detect reports whether a log is the system's by its beginning, DetectHead bytes at most.
 	Detect func(head []byte) bool

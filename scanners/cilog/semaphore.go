@@ -6,8 +6,8 @@ import (
 	"github.com/quellhq/quell/scanners"
 )
 
-// One JSON event a line: {"event":"cmd_started","timestamp":…,"directive":"COMMAND"}, then
-// cmd_output events, of which one may end within a line of output.
+// One JSON event per line: {"event":"cmd_started","timestamp":…,"directive":"COMMAND"}, then
+// cmd_output events, which may end within a line of output.
 var semaphore = Format{
 	Name:   "semaphore",
 	About:  "Semaphore",

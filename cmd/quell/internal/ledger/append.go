@@ -18,18 +18,16 @@ var (
 
 var errNoKey = errors.New("ledger: the installation has no signing key, so that nothing can be appended")
 
-// Append records facts, all or none. When it returns nil they survive a crash,
-// and their signed head is in the database. It sets ID, At and Hash of the
-// entries if the caller passes a slice.
+// Append records facts, all or none. When it returns nil they survive a crash, and their signed
+// head is in the database. It sets ID, At and Hash of the entries if the caller passes a slice.
 //
-// After an error nothing was recorded, with one exception: if the connection to a
-// PostgreSQL server ends during the commit, the entries may be there. A caller
-// that gets an error for an intent sends nothing; an intent without a receipt is
-// what a crash leaves too.
+// After an error nothing was recorded, with one exception: if the connection to a PostgreSQL
+// server ends during the commit, the entries may be there. A caller that gets an error for an
+// intent sends nothing; a crash also leaves an intent without a receipt.
 //
-// An intent with an outdated fence, or without one while somebody else holds the
-// incident's lease, fails with ErrFence. If the entry that the checkpoint file
-// names is missing or was changed, Append fails with ErrTampered; see Accept.
+// An intent with an outdated fence, or without one while another actor holds the incident's
+// lease, fails with ErrFence. If the entry that the checkpoint file names is missing or was
+// changed, Append fails with ErrTampered; see Accept.
 func (l *Ledger) Append(ctx context.Context, entries ...Entry) error {
 	if len(entries) == 0 {
 		return nil

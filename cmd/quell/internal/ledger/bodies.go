@@ -15,7 +15,7 @@ type Found struct {
 	Exposures  []rules.Location `json:"exposures"`
 }
 
-// Verdict records a verdict and where the issuer was asked.
+// Verdict records a verdict, with the host and the endpoint that answered.
 type Verdict struct {
 	revokers.Verdict
 }
@@ -132,9 +132,9 @@ type Override struct {
 	Accepts []Problem `json:"accepts,omitempty"`
 }
 
-// Key records an installation's public key. The first one in a ledger is signed
-// by itself; each further one counts once an entry that a listed key signed
-// names it. An entry that is signed by its own key asks for that.
+// Key records an installation's public key. The first one in a ledger is signed with itself.
+// Each further one counts once an entry that is signed with a listed key names it. An entry
+// that is signed with its own key is a request to be listed.
 type Key struct {
 	PublicKey string `json:"public_key"` // Ed25519, base64
 	SignedBy  string `json:"signed_by"`

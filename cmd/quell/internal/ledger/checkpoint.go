@@ -35,8 +35,8 @@ const (
 	noHash           = "-"
 )
 
-// signed returns the bytes that the signature covers. The first line keeps a
-// signature from being valid for anything else.
+// signed returns the bytes that the signature covers. The first line prevents the signature
+// from being valid for anything else.
 func (c Checkpoint) signed() []byte {
 	return fmt.Appendf(nil, "quell ledger head v1\n%d\n%d\n%s\n%s\n", c.Count, c.ID, c.Hash, c.At.UTC().Format(checkpointTime))
 }

@@ -191,7 +191,7 @@ func (l *Ledger) Incidents(ctx context.Context) iter.Seq2[Summary, error] {
 	}
 }
 
-// about fills in what leaked from the bodies of two entries, either of which may be
+// about sets the credential and its places from the bodies of two entries; either may be
 // missing or unreadable.
 func (s *Summary) about(found, verdict string) {
 	if b, err := Decode(TypeFound, []byte(found)); err == nil {

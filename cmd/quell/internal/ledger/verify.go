@@ -13,10 +13,9 @@ import (
 type Report struct {
 	Entries int64 // in the ledger
 	Last    int64 // id of the last entry
-	// Proven is the id of the entry up to which a signature that counts covers the
-	// ledger and no problem was found, 0 if there is none; By is whose signature.
-	// Counting signatures are those of this installation, of listed ones, and of
-	// the checkpoint that the caller gave.
+	// Proven is the id of the last entry that a counting signature covers with no problem
+	// before it, 0 if there is none; By names the signer. Counting signatures are those of this
+	// installation, of listed ones, and of the checkpoint that the caller gave.
 	Proven int64
 	By     string
 	// Problems are the differences that were not accepted.
@@ -285,7 +284,7 @@ func (v *verification) compare(p *point) {
 	}
 }
 
-// proven looks for the last counting signature before the first problem.
+// proven finds the last counting signature before the first problem.
 func (v *verification) proven(r *Report) {
 	bound := v.last + 1
 	for _, p := range r.Problems {

@@ -51,8 +51,8 @@ type Kill struct {
 // Own is the operator's identity at an issuer that has other customers.
 type Own struct {
 	Provider string `toml:"provider"`
-	// URL is the instance at which the identity counts. Without one it counts
-	// at the provider's public hosts alone.
+	// URL is the instance at which the identity counts. Without one it counts only at the
+	// provider's public hosts.
 	URL string `toml:"url,omitempty"`
 	// Identity are values of the field that decides ownership: unique at the
 	// issuer, and not chosen by users.
