@@ -64,9 +64,19 @@ type run struct {
 	known   contents
 }
 
-// Run scans src. It calls emit with findings and gap with what it could not read, possibly from
-// several goroutines at once. The error is ctx's or the pool's own.
+// Run opens src, scans it as Read does, and closes it.
 func (p *Pool) Run(ctx context.Context, src Source, emit func(rules.Finding), gap func(Gap)) (Stats, error) {
+	session, err := src.Open(ctx)
+	if err != nil {
+		return Stats{}, err
+	}
+	defer session.Close()
+	return p.Read(ctx, session, emit, gap)
+}
+
+// Read scans what a session yields. It calls emit with findings and gap with what it could not read, possibly from
+// several goroutines at once. The error is ctx's or the pool's own.
+func (p *Pool) Read(ctx context.Context, src Session, emit func(rules.Finding), gap func(Gap)) (Stats, error) {
 	n := cmp.Or(p.Workers, runtime.GOMAXPROCS(0))
 	report := gap
 	gap = func(g Gap) {
@@ -80,10 +90,8 @@ func (p *Pool) Run(ctx context.Context, src Source, emit func(rules.Finding), ga
 	}
 	r.shared.Store(int64(r.Patience.Shared))
 	rand.Read(r.key[:])
-	if w, ok := src.(Watcher); ok {
-		r.matched = w.Matched
-		r.gap = func(g Gap) { w.Matched(g.Location); gap(g) }
-	}
+	r.matched = src.Matched
+	r.gap = func(g Gap) { src.Matched(g.Location); gap(g) }
 	if p.Unpacker != nil {
 		r.heads.New = func() any { b := make([]byte, p.Unpacker.Head()); return &b }
 	}
@@ -127,9 +135,7 @@ func (p *Pool) Run(ctx context.Context, src Source, emit func(rules.Finding), ga
 		}
 	}
 	wg.Wait()
-	if f, ok := src.(Finisher); ok {
-		f.Finish(ctx, gap)
-	}
+	src.Finish(ctx, gap)
 	return r.stats, ctx.Err()
 }
 

@@ -39,6 +39,8 @@ func (d marks) Detect(c Chunk) iter.Seq[Match] {
 
 type one struct{ text string }
 
+func (s one) Open(context.Context) (Session, error) { return Of(s.Artifacts), nil }
+
 func (s one) Artifacts(context.Context) iter.Seq2[Artifact, error] {
 	return func(yield func(Artifact, error) bool) {
 		for _, path := range []string{"a", "b"} {
@@ -141,6 +143,8 @@ func (s *seen) Detect(c Chunk) iter.Seq[Match] {
 
 type single struct{ text string }
 
+func (o single) Open(context.Context) (Session, error) { return Of(o.Artifacts), nil }
+
 func (o single) Artifacts(context.Context) iter.Seq2[Artifact, error] {
 	return func(yield func(Artifact, error) bool) {
 		yield(Artifact{Location: rules.Location{Path: "f"}, Open: func(context.Context) (io.ReadCloser, error) {
@@ -169,6 +173,8 @@ type parts struct {
 	texts  []string
 	reader func(string) io.Reader
 }
+
+func (s parts) Open(context.Context) (Session, error) { return Of(s.Artifacts), nil }
 
 func (s parts) Artifacts(context.Context) iter.Seq2[Artifact, error] {
 	return func(yield func(Artifact, error) bool) {

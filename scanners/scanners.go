@@ -12,11 +12,72 @@ import (
 	"github.com/quellhq/quell/rules/token"
 )
 
-// A Source yields artifacts lazily. An error concerns one artifact, or a part of the source
-// that could not be read; the sequence continues.
+// A Source opens a session over its target. It can be opened again, also while another session
+// of it is read. An error means that nothing can be read.
 type Source interface {
-	Artifacts(ctx context.Context) iter.Seq2[Artifact, error]
+	Open(ctx context.Context) (Session, error)
 }
+
+// A Session is one reading of a source. It embeds Idle for all that it need not do, and a
+// decorator embeds the session that it decorates, so that nothing is lost.
+type Session interface {
+	// Artifacts yields artifacts lazily. An error concerns one artifact, or a part of the source
+	// that could not be read; the sequence continues. It is called once.
+	Artifacts(ctx context.Context) iter.Seq2[Artifact, error]
+	// Matched receives the location of each match. This includes matches that a marker in the
+	// text suppresses, matches of a confidence too low to be shown, and content that an opener
+	// could not read. It can be called concurrently.
+	Matched(at rules.Location)
+	// Attribution says when Attribute can complete a finding at a location.
+	Attribution(at rules.Location) Attribution
+	// Attribute adds details to findings that are too expensive to determine for all artifacts:
+	// who wrote the text, which layer removed it. It is called after the last artifact was
+	// read, and before that if there are very many findings with an Attribution of Early.
+	Attribute(ctx context.Context, findings []*rules.Finding) error
+	// Finish is called after all artifacts were read: to report missing data, and to record what
+	// was read.
+	Finish(ctx context.Context, gap func(Gap))
+	// Sources yields sources that became known by the reading, to be read after it.
+	Sources(ctx context.Context) iter.Seq2[Source, error]
+	// Notices are what a reader of the result should know and is not missing.
+	Notices() []string
+	// Close frees what the session holds. It is called once, last.
+	Close()
+}
+
+// Attribution says when a finding's location can be completed.
+type Attribution int
+
+const (
+	Complete Attribution = iota // it is complete as it was found
+	Early                       // while artifacts are read
+	Late                        // after the last artifact was read
+)
+
+// Idle does nothing. Sessions embed it.
+type Idle struct{}
+
+func (Idle) Matched(rules.Location)                            {}
+func (Idle) Attribution(rules.Location) Attribution            { return Complete }
+func (Idle) Attribute(context.Context, []*rules.Finding) error { return nil }
+func (Idle) Finish(context.Context, func(Gap))                 {}
+func (Idle) Notices() []string                                 { return nil }
+func (Idle) Close()                                            {}
+func (Idle) Sources(context.Context) iter.Seq2[Source, error] {
+	return func(func(Source, error) bool) {}
+}
+
+// Of is a session that yields artifacts and does nothing else.
+func Of(artifacts func(ctx context.Context) iter.Seq2[Artifact, error]) Session {
+	return plain{artifacts: artifacts}
+}
+
+type plain struct {
+	Idle
+	artifacts func(ctx context.Context) iter.Seq2[Artifact, error]
+}
+
+func (p plain) Artifacts(ctx context.Context) iter.Seq2[Artifact, error] { return p.artifacts(ctx) }
 
 // A Detector finds credentials in a chunk. It is safe for concurrent use.
 type Detector interface {
@@ -60,39 +121,6 @@ type Artifact struct {
 	// reader is valid during the call. An error of part ends the walk. A member's error goes to
 	// gap and the walk continues.
 	Parts func(ctx context.Context, part func(Artifact, io.Reader) error, gap func(Gap)) error
-}
-
-// An Attributor is a Source that can add details to findings that are too expensive to
-// determine for all artifacts: who wrote the text, which layer removed it. The caller calls
-// Attribute after the last artifact was read, and additionally before if there are very many
-// findings.
-type Attributor interface {
-	Attribute(ctx context.Context, findings []*rules.Finding) error
-}
-
-// A Settler is an Attributor that can attribute findings before all artifacts were read.
-// Settled reports whether that holds for a finding at a location.
-type Settler interface {
-	Settled(at rules.Location) bool
-}
-
-// A Watcher is a Source that is notified of each location with a match: also of matches that a
-// marker suppressed or whose confidence is too low, and of gaps. Several goroutines can call
-// Matched at once.
-type Watcher interface {
-	Matched(at rules.Location)
-}
-
-// A Finisher is a Source that has work to do after all its artifacts were read, such as
-// reporting gaps or updating its Memory.
-type Finisher interface {
-	Finish(ctx context.Context, gap func(Gap))
-}
-
-// A Series is a Source that consists of other sources, which are scanned one after another. Its
-// own artifacts come first. An error concerns one of the sources, and the sequence continues.
-type Series interface {
-	Sources(ctx context.Context) iter.Seq2[Source, error]
 }
 
 // Fatal is the error of a source that can't be read at all, for example because a server

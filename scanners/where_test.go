@@ -52,6 +52,8 @@ type logOf struct {
 	source string
 }
 
+func (s logOf) Open(context.Context) (Session, error) { return Of(s.Artifacts), nil }
+
 func (s logOf) Artifacts(context.Context) iter.Seq2[Artifact, error] {
 	return func(yield func(Artifact, error) bool) {
 		open := func(context.Context) (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(s.text)), nil }

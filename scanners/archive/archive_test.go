@@ -54,6 +54,8 @@ type one struct {
 	open func() (io.ReadCloser, error)
 }
 
+func (o one) Open(context.Context) (scanners.Session, error) { return scanners.Of(o.Artifacts), nil }
+
 func (o one) Artifacts(context.Context) iter.Seq2[scanners.Artifact, error] {
 	return func(yield func(scanners.Artifact, error) bool) {
 		yield(scanners.Artifact{Location: rules.Location{Path: o.name}, Open: func(context.Context) (io.ReadCloser, error) { return o.open() }}, nil)

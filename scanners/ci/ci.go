@@ -84,6 +84,15 @@ type Source struct {
 	Repositories func(ctx context.Context, yield func(Repository) bool) error
 	// Cache is the folder for copies of repositories.
 	Cache string
+}
+
+// Open implements scanners.Source.
+func (s *Source) Open(context.Context) (scanners.Session, error) { return &session{Source: s}, nil }
+
+// session is one reading of a Source.
+type session struct {
+	*Source
+	scanners.Idle
 
 	open sync.Map // of paths to *work
 	read atomic.Int64
@@ -93,7 +102,7 @@ type Source struct {
 // work is an item that is being fetched or scanned.
 type work struct {
 	Item
-	src  *Source
+	src  *session
 	blob chan fetched
 	free func()
 	hit  atomic.Bool // something was found in it, or not read
@@ -109,7 +118,7 @@ type fetched struct {
 // Lister takes what a system's List finds.
 type Lister struct {
 	ctx   context.Context
-	src   *Source
+	src   *session
 	out   chan entry
 	slots chan struct{}
 	seen  map[string]bool // paths below dir
@@ -197,8 +206,8 @@ func (l *Lister) Gaps(at rules.Location, n int, err error) bool {
 	}
 }
 
-// Artifacts implements scanners.Source.
-func (s *Source) Artifacts(ctx context.Context) iter.Seq2[scanners.Artifact, error] {
+// Artifacts implements scanners.Session.
+func (s *session) Artifacts(ctx context.Context) iter.Seq2[scanners.Artifact, error] {
 	return func(yield func(scanners.Artifact, error) bool) {
 		ctx, cancel := context.WithCancel(ctx)
 		s.end = cancel
@@ -250,8 +259,8 @@ func (s *Source) Artifacts(ctx context.Context) iter.Seq2[scanners.Artifact, err
 	}
 }
 
-// Finish implements scanners.Finisher.
-func (s *Source) Finish(context.Context, func(scanners.Gap)) {
+// Finish implements scanners.Session.
+func (s *session) Finish(context.Context, func(scanners.Gap)) {
 	if s.end != nil {
 		s.end()
 	}
@@ -327,8 +336,8 @@ func (w *work) finish() {
 	}
 }
 
-// Matched implements scanners.Watcher.
-func (s *Source) Matched(at rules.Location) {
+// Matched implements scanners.Session.
+func (s *session) Matched(at rules.Location) {
 	p, _, _ := strings.Cut(at.Path, "!")
 	if w, ok := s.open.Load(p); ok {
 		w.(*work).hit.Store(true)

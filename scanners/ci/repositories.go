@@ -25,9 +25,9 @@ type Repository struct {
 	Optional bool
 }
 
-// Sources implements scanners.Series: the repositories, each with all refs that the server
+// Sources implements scanners.Session: the repositories, each with all refs that the server
 // shows, those of pull and merge requests too.
-func (s *Source) Sources(ctx context.Context) iter.Seq2[scanners.Source, error] {
+func (s *session) Sources(ctx context.Context) iter.Seq2[scanners.Source, error] {
 	return func(yield func(scanners.Source, error) bool) {
 		if s.Repositories == nil {
 			return
@@ -94,10 +94,21 @@ type hosted struct {
 	Repository
 }
 
-// Artifacts implements scanners.Source.
-func (h *hosted) Artifacts(ctx context.Context) iter.Seq2[scanners.Artifact, error] {
+// Open implements scanners.Source.
+func (h *hosted) Open(ctx context.Context) (scanners.Session, error) {
+	s, err := h.Source.Open(ctx)
+	return &hostedSession{s, h.Repository}, err
+}
+
+type hostedSession struct {
+	scanners.Session
+	Repository
+}
+
+// Artifacts implements scanners.Session.
+func (h *hostedSession) Artifacts(ctx context.Context) iter.Seq2[scanners.Artifact, error] {
 	return func(yield func(scanners.Artifact, error) bool) {
-		for a, err := range h.Source.Artifacts(ctx) {
+		for a, err := range h.Session.Artifacts(ctx) {
 			if h.Optional && errors.Is(err, transport.ErrRepositoryNotFound) {
 				continue
 			}
@@ -108,9 +119,9 @@ func (h *hosted) Artifacts(ctx context.Context) iter.Seq2[scanners.Artifact, err
 	}
 }
 
-// Attribute implements scanners.Attributor.
-func (h *hosted) Attribute(ctx context.Context, findings []*rules.Finding) error {
-	err := h.Source.Attribute(ctx, findings)
+// Attribute implements scanners.Session.
+func (h *hostedSession) Attribute(ctx context.Context, findings []*rules.Finding) error {
+	err := h.Session.Attribute(ctx, findings)
 	for _, f := range findings {
 		notes := map[string]string{}
 		for k, v := range f.Location.Notes {

@@ -31,7 +31,10 @@ type Source struct {
 	Stdin   io.Reader
 }
 
-// Artifacts implements scanners.Source.
+// Open implements scanners.Source.
+func (s Source) Open(context.Context) (scanners.Session, error) { return scanners.Of(s.Artifacts), nil }
+
+// Artifacts yields the logs.
 func (s Source) Artifacts(ctx context.Context) iter.Seq2[scanners.Artifact, error] {
 	return func(yield func(scanners.Artifact, error) bool) {
 		walk := files.Source{Name: "log", Targets: s.Targets, Stdin: s.Stdin}

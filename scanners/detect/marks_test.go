@@ -15,6 +15,10 @@ import (
 
 type logText string
 
+func (s logText) Open(context.Context) (scanners.Session, error) {
+	return scanners.Of(s.Artifacts), nil
+}
+
 func (s logText) Artifacts(context.Context) iter.Seq2[scanners.Artifact, error] {
 	return func(yield func(scanners.Artifact, error) bool) {
 		open := func(context.Context) (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(string(s))), nil }

@@ -24,7 +24,10 @@ type Source struct {
 	Stdin   io.Reader // read for the target -
 }
 
-// Artifacts implements scanners.Source.
+// Open implements scanners.Source.
+func (s Source) Open(context.Context) (scanners.Session, error) { return scanners.Of(s.Artifacts), nil }
+
+// Artifacts yields the files.
 func (s Source) Artifacts(ctx context.Context) iter.Seq2[scanners.Artifact, error] {
 	return func(yield func(scanners.Artifact, error) bool) {
 		s.Walk(ctx, func(f File, err error) bool { return yield(f.Artifact(), err) },

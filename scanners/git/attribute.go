@@ -11,13 +11,14 @@ import (
 	"time"
 
 	"github.com/quellhq/quell/rules"
+	"github.com/quellhq/quell/scanners"
 	"github.com/quellhq/quell/scanners/git/pack"
 )
 
 // Attribute finds, for the objects of the findings: the commits that introduced each of them at
 // each path, with author and date; the branches and tags that reach these commits; whether HEAD
 // still has the object; and what keeps an unreachable object.
-func (s *Source) Attribute(ctx context.Context, findings []*rules.Finding) error {
+func (s *session) Attribute(ctx context.Context, findings []*rules.Finding) error {
 	of := map[*repo][]*rules.Finding{}
 	for _, f := range findings {
 		if r := s.repoOf(f.Location); r != nil {
@@ -32,10 +33,13 @@ func (s *Source) Attribute(ctx context.Context, findings []*rules.Finding) error
 	return nil
 }
 
-// Settled implements scanners.Settler. The blob with the pointer to a large file may be read
-// after the file; everything else can be attributed at once.
-func (s *Source) Settled(at rules.Location) bool {
-	return !strings.HasPrefix(at.Artifact, lfsObject)
+// Attribution implements scanners.Session. The blob that points to a large file may be read
+// after it, and everything else can be attributed at once.
+func (s *session) Attribution(at rules.Location) scanners.Attribution {
+	if strings.HasPrefix(at.Artifact, lfsObject) {
+		return scanners.Late
+	}
+	return scanners.Early
 }
 
 // lfsObject begins the name of the artifact of a large file.

@@ -15,7 +15,7 @@ import (
 const maxBundleHead = 64 << 20
 
 // bundle reads a file that contains a pack and the refs to its objects.
-func (s *Source) bundle(file string, yield func(scanners.Artifact, error) bool) {
+func (s *session) bundle(file string, yield func(scanners.Artifact, error) bool) {
 	root, err := os.OpenRoot(filepath.Dir(file))
 	if err != nil {
 		yield(scanners.Artifact{}, s.gap("", err))

@@ -77,7 +77,6 @@ func TestDamageIsNeverSilent(t *testing.T) {
 		m := shelf{}
 		src := &git.Source{Dir: r.dir, Memory: m}
 		found, gaps := run(t, src)
-		src.Close()
 		for k := range secrets {
 			if len(gaps) == 0 && missing(found, k, expectation{}) != "" {
 				t.Errorf("round %d, %s: secret %d is lost in silence", n, filepath.Base(file), k)
@@ -86,7 +85,6 @@ func TestDamageIsNeverSilent(t *testing.T) {
 		must(t, os.WriteFile(file, good, 0o644))
 		src = &git.Source{Dir: r.dir, Memory: m}
 		found, gaps = run(t, src)
-		src.Close()
 		for k := range secrets {
 			if missing(found, k, expectation{}) != "" {
 				t.Errorf("round %d, %s put right: secret %d is not found, %v", n, filepath.Base(file), k, gaps)

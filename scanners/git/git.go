@@ -45,7 +45,20 @@ const (
 // Source yields the objects of the repository at Dir, or of a bundle.
 type Source struct {
 	Dir string
+	Selection
+	// Upstream has the objects that a range needs and a shallow or partial clone lacks: only
+	// these are fetched, into its Cache, for as long as the source is open. nil: they are
+	// reported as missing.
+	Upstream *Remote
+	// Remote is fetched first, and its copy is read in place of Dir.
+	Remote *Remote
+	// Memory records which objects were read completely, so that the next scan of all objects
+	// reads only new ones; nil: nothing is recorded.
+	Memory scanners.Memory
+}
 
+// Selection says what of a repository is read. The zero value is all that its store has.
+type Selection struct {
 	Objects Objects // empty: All
 	// Range is "A..B": what B reaches and A does not.
 	Range string
@@ -53,10 +66,6 @@ type Source struct {
 	Not []string
 	// Release is a tag or a commit. Its range begins at the preceding tags.
 	Release string
-	// Upstream has the objects that a range needs and a shallow or partial clone lacks: only
-	// these are fetched, into its Cache, for as long as the source is open. nil: they are
-	// reported as missing.
-	Upstream *Remote
 	// Since is the committer's date from which commits count; zero: all commits.
 	Since time.Time
 	// Branch is the only branch to read.
@@ -68,14 +77,20 @@ type Source struct {
 	Index string
 	// Worktree adds the files of the work tree that are in no object.
 	Worktree bool
-	// Remote is fetched first, and its copy is read in place of Dir.
-	Remote *Remote
-	// Memory records which objects were read completely, so that the next scan of all objects
-	// reads only new ones; nil: nothing is recorded.
-	Memory scanners.Memory
+}
+
+// Open implements scanners.Source.
+func (s *Source) Open(context.Context) (scanners.Session, error) {
+	return &session{Source: s}, nil
+}
+
+// session is one reading of a Source.
+type session struct {
+	*Source
+	scanners.Idle
 
 	repos   *repoList
-	fetched []string // folders with objects from the upstream
+	fetched []string // folders of what the upstream sent
 	notices []string
 }
 
@@ -83,7 +98,7 @@ type Source struct {
 // repositories in it.
 type repo struct {
 	*repository
-	src  *Source
+	src  *session
 	name string // its path in the named repository; empty: the named one
 	// want are the requested objects; nil: all.
 	want map[id]bool
@@ -114,8 +129,8 @@ type trouble struct {
 	first string
 }
 
-// Artifacts implements scanners.Source.
-func (s *Source) Artifacts(ctx context.Context) iter.Seq2[scanners.Artifact, error] {
+// Artifacts implements scanners.Session.
+func (s *session) Artifacts(ctx context.Context) iter.Seq2[scanners.Artifact, error] {
 	return func(yield func(scanners.Artifact, error) bool) {
 		if err := s.Check(); err != nil {
 			yield(scanners.Artifact{}, s.gap("", err))
@@ -157,12 +172,12 @@ func (s *Source) Artifacts(ctx context.Context) iter.Seq2[scanners.Artifact, err
 }
 
 // partly reports whether only some of the objects are requested.
-func (s *Source) partly() bool {
+func (s *session) partly() bool {
 	return s.ranged() || s.Staged || s.Branch != "" || !s.Since.IsZero()
 }
 
 // ranged reports whether a list of commits is requested.
-func (s *Source) ranged() bool { return s.Range != "" || s.Release != "" }
+func (s *session) ranged() bool { return s.Range != "" || s.Release != "" }
 
 // Check returns an error if the options contradict each other; it reads nothing.
 func (s *Source) Check() error {
@@ -188,7 +203,7 @@ func (s *Source) Check() error {
 	return nil
 }
 
-func (s *Source) open(dir, name string) (*repo, error) {
+func (s *session) open(dir, name string) (*repo, error) {
 	x, err := openRepository(dir)
 	if err != nil {
 		return nil, err
@@ -217,7 +232,7 @@ func (l *repoList) all() []*repo {
 
 // add adds a repository to those to read. The goroutine that yields artifacts calls it, the
 // first time before it yields any.
-func (s *Source) add(x *repository) *repo {
+func (s *session) add(x *repository) *repo {
 	r := &repo{repository: x, src: s, bad: map[string]*trouble{}, lfs: map[string]id{}, matched: map[id]bool{}, names: newNames()}
 	r.links = newLinks(r)
 	if s.repos == nil {
@@ -229,7 +244,7 @@ func (s *Source) add(x *repository) *repo {
 	return r
 }
 
-func (s *Source) gap(artifact string, err error) error {
+func (s *session) gap(artifact string, err error) error {
 	return scanners.Gap{Location: rules.Location{Source: "git", Path: filepath.ToSlash(s.Dir), Artifact: artifact}, Reason: artifact, Err: err}
 }
 
@@ -515,8 +530,8 @@ func (r *repo) files() []scanners.Artifact {
 	return out
 }
 
-// Matched implements scanners.Watcher.
-func (s *Source) Matched(at rules.Location) {
+// Matched implements scanners.Session.
+func (s *session) Matched(at rules.Location) {
 	if r := s.repoOf(at); r != nil {
 		if k, ok := batchOf(at.Artifact); ok {
 			r.names.hit(k)
@@ -534,7 +549,7 @@ func (s *Source) Matched(at rules.Location) {
 	}
 }
 
-func (s *Source) repoOf(at rules.Location) *repo {
+func (s *session) repoOf(at rules.Location) *repo {
 	for _, r := range s.repos.all() {
 		if r.name == at.Notes["repository"] {
 			return r
@@ -552,9 +567,9 @@ func objectOf(at rules.Location, hashLen int) (id, bool) {
 	return parseID(h, hashLen)
 }
 
-// Finish implements scanners.Finisher: it reports unreadable objects once for each reason, and
+// Finish implements scanners.Session: it reports unreadable objects once for each reason, and
 // records which objects were read.
-func (s *Source) Finish(ctx context.Context, gap func(scanners.Gap)) {
+func (s *session) Finish(ctx context.Context, gap func(scanners.Gap)) {
 	for _, r := range s.repos.all() {
 		r.mu.Lock()
 		for _, why := range slices.Sorted(maps.Keys(r.bad)) {
@@ -578,7 +593,7 @@ func (s *Source) Finish(ctx context.Context, gap func(scanners.Gap)) {
 }
 
 // Close closes the files.
-func (s *Source) Close() {
+func (s *session) Close() {
 	for _, r := range s.repos.all() {
 		r.close()
 	}
@@ -589,10 +604,10 @@ func (s *Source) Close() {
 	s.fetched = nil
 }
 
-func (s *Source) notice(text string) { s.notices = append(s.notices, text) }
+func (s *session) notice(text string) { s.notices = append(s.notices, text) }
 
 // Notices are remarks about the result that are not gaps.
-func (s *Source) Notices() []string { return s.notices }
+func (s *session) Notices() []string { return s.notices }
 
 // readAll reads n bytes, the declared length.
 func readAll(r io.Reader, n int64) ([]byte, error) {

@@ -79,6 +79,16 @@ func secret(n int) string {
 
 func line(n int) string { return "x\nCookie: sessionid=" + secret(n) + "\n" }
 
+// opened opens a session of src.
+func opened(t testing.TB, src scanners.Source) scanners.Session {
+	t.Helper()
+	s, err := src.Open(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
 // scan returns the findings by secret, attributed, and the gaps.
 func scan(t *testing.T, dir string) (map[string]rules.Finding, []scanners.Gap) {
 	t.Helper()
@@ -86,12 +96,13 @@ func scan(t *testing.T, dir string) (map[string]rules.Finding, []scanners.Gap) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	src := &git.Source{Dir: dir}
+	src := opened(t, &git.Source{Dir: dir})
+	defer src.Close()
 	var mu sync.Mutex
 	var found []*rules.Finding
 	var gaps []scanners.Gap
 	p := scanners.Pool{Detector: detect.New(set)}
-	if _, err := p.Run(t.Context(), src, func(f rules.Finding) { mu.Lock(); found = append(found, &f); mu.Unlock() }, func(g scanners.Gap) { mu.Lock(); gaps = append(gaps, g); mu.Unlock() }); err != nil {
+	if _, err := p.Read(t.Context(), src, func(f rules.Finding) { mu.Lock(); found = append(found, &f); mu.Unlock() }, func(g scanners.Gap) { mu.Lock(); gaps = append(gaps, g); mu.Unlock() }); err != nil {
 		t.Fatal(err)
 	}
 	if err := src.Attribute(t.Context(), found); err != nil {
@@ -111,8 +122,9 @@ func scan(t *testing.T, dir string) (map[string]rules.Finding, []scanners.Gap) {
 }
 
 // objects lists the objects that a source reads, sorted.
-func objects(t *testing.T, src *git.Source) (out []string) {
+func objects(t *testing.T, source *git.Source) (out []string) {
 	t.Helper()
+	src := opened(t, source)
 	defer src.Close()
 	for a, err := range src.Artifacts(t.Context()) {
 		if err != nil {
@@ -271,10 +283,11 @@ func TestOpenedBlobsKeepTheirPath(t *testing.T) {
 	opener := scanners.Opener{Magic: []byte("SQLite"), Max: 1 << 10, Open: func(context.Context, []byte, func(string) ([]byte, error)) (scanners.Inner, error) {
 		return scanners.Inner{Name: "rows", Text: []byte(line(1))}, nil
 	}}
-	src := &git.Source{Dir: r.dir}
+	src := opened(t, &git.Source{Dir: r.dir})
+	defer src.Close()
 	p := scanners.Pool{Detector: detect.New(set), Workers: 1, Openers: []scanners.Opener{opener}}
 	var found []*rules.Finding
-	if _, err := p.Run(t.Context(), src, func(f rules.Finding) { found = append(found, &f) }, func(g scanners.Gap) { t.Error(g) }); err != nil {
+	if _, err := p.Read(t.Context(), src, func(f rules.Finding) { found = append(found, &f) }, func(g scanners.Gap) { t.Error(g) }); err != nil {
 		t.Fatal(err)
 	}
 	if err := src.Attribute(t.Context(), found); err != nil {

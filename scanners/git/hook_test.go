@@ -32,10 +32,10 @@ func TestStagedInAHook(t *testing.T) {
 		{[]string{"commit", "-q", "-m", "x", "b.txt"}, "b.txt"},
 	} {
 		_ = r.try(c.args...)
-		if found, _ := run(t, &git.Source{Dir: r.dir, Staged: true}); len(found) != 0 {
+		if found, _ := run(t, &git.Source{Dir: r.dir, Selection: git.Selection{Staged: true}}); len(found) != 0 {
 			t.Errorf("%v: the index of before has %d findings", c.args, len(found))
 		}
-		found, gaps := run(t, &git.Source{Dir: r.dir, Staged: true, Index: filepath.Join(r.dir, ".git/seen-index")})
+		found, gaps := run(t, &git.Source{Dir: r.dir, Selection: git.Selection{Staged: true, Index: filepath.Join(r.dir, ".git/seen-index")}})
 		var got []string
 		for _, f := range found {
 			got = append(got, f.Location.Path)
@@ -49,7 +49,7 @@ func TestStagedInAHook(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, f := range []string{outside, filepath.Join(r.dir, ".git/none")} {
-		if _, gaps := run(t, &git.Source{Dir: r.dir, Staged: true, Index: f}); len(gaps) != 1 {
+		if _, gaps := run(t, &git.Source{Dir: r.dir, Selection: git.Selection{Staged: true, Index: f}}); len(gaps) != 1 {
 			t.Errorf("%s: %v", f, gaps)
 		}
 	}
@@ -69,14 +69,14 @@ func TestStagedWithASparseIndex(t *testing.T) {
 	if out := r.git("ls-files", "--sparse"); !strings.Contains(out, "out/\n") && !strings.HasSuffix(out, "out/") {
 		t.Skipf("this git made no sparse index: %s", out)
 	}
-	if found, gaps := run(t, &git.Source{Dir: r.dir, Staged: true}); len(found) != 0 || len(gaps) != 0 {
+	if found, gaps := run(t, &git.Source{Dir: r.dir, Selection: git.Selection{Staged: true}}); len(found) != 0 || len(gaps) != 0 {
 		t.Errorf("nothing is staged: %v, %v", found, gaps)
 	}
 	r.write("in/c.txt", line(2))
 	r.git("add", "in")
 	// A folder outside of the cone that belongs to another commit.
 	r.git("reset", "-q", "--soft", second)
-	found, gaps := run(t, &git.Source{Dir: r.dir, Staged: true})
+	found, gaps := run(t, &git.Source{Dir: r.dir, Selection: git.Selection{Staged: true}})
 	if len(found) != 1 || found[0].Location.Path != "in/c.txt" || len(gaps) != 0 {
 		t.Errorf("%v, %v", found, gaps)
 	}
@@ -85,7 +85,7 @@ func TestStagedWithASparseIndex(t *testing.T) {
 	if out := r.git("ls-files", "-s", "--sparse"); !strings.Contains(out, "\tout/") {
 		t.Errorf("the index is not sparse any more: %s", out)
 	}
-	found, _ = run(t, &git.Source{Dir: r.dir, Staged: true})
+	found, _ = run(t, &git.Source{Dir: r.dir, Selection: git.Selection{Staged: true}})
 	var got []string
 	for _, f := range found {
 		got = append(got, f.Location.Path)

@@ -14,7 +14,7 @@ import (
 // Partial reports whether the repository at dir omits some of its history or objects by design:
 // a shallow or a partial clone.
 func Partial(dir string) (bool, error) {
-	r, err := (&Source{}).open(dir, "")
+	r, err := (&session{Source: &Source{}}).open(dir, "")
 	if err != nil {
 		return false, err
 	}
@@ -24,7 +24,7 @@ func Partial(dir string) (bool, error) {
 
 // Has reports whether the repository at dir has the commit that a revision names.
 func Has(dir, revision string) bool {
-	r, err := (&Source{}).open(dir, "")
+	r, err := (&session{Source: &Source{}}).open(dir, "")
 	if err != nil {
 		return false
 	}
@@ -50,7 +50,7 @@ const maxFile = 8 << 20
 // fs.ErrNotExist means that the commit has no such file; any other error means that this is
 // unknown.
 func File(dir, revision, name string) ([]byte, error) {
-	r, err := (&Source{}).open(dir, "")
+	r, err := (&session{Source: &Source{}}).open(dir, "")
 	if err != nil {
 		return nil, err
 	}

@@ -34,8 +34,15 @@ type expectation struct {
 }
 
 // run scans with the given source.
-func run(t *testing.T, src *git.Source) ([]*rules.Finding, []scanners.Gap) {
+func run(t *testing.T, source *git.Source) ([]*rules.Finding, []scanners.Gap) {
+	found, gaps, _ := runAll(t, source)
+	return found, gaps
+}
+
+func runAll(t *testing.T, source *git.Source) ([]*rules.Finding, []scanners.Gap, []string) {
 	t.Helper()
+	src := opened(t, source)
+	defer src.Close()
 	set, err := rules.Builtin()
 	if err != nil {
 		t.Fatal(err)
@@ -44,14 +51,13 @@ func run(t *testing.T, src *git.Source) ([]*rules.Finding, []scanners.Gap) {
 	var gaps []scanners.Gap
 	p := scanners.Pool{Detector: detect.New(set), Workers: 1}
 	var mu sync.Mutex // a source reports gaps concurrently with a worker
-	if _, err := p.Run(t.Context(), src, func(f rules.Finding) { found = append(found, &f) }, func(g scanners.Gap) { mu.Lock(); gaps = append(gaps, g); mu.Unlock() }); err != nil {
+	if _, err := p.Read(t.Context(), src, func(f rules.Finding) { found = append(found, &f) }, func(g scanners.Gap) { mu.Lock(); gaps = append(gaps, g); mu.Unlock() }); err != nil {
 		t.Fatal(err)
 	}
 	if err := src.Attribute(t.Context(), found); err != nil {
 		t.Fatal(err)
 	}
-	src.Close()
-	return found, gaps
+	return found, gaps, src.Notices()
 }
 
 func cookie(n int) string { return "Cookie: sessionid=" + secret(n) }
@@ -340,7 +346,7 @@ func TestRandomRepositories(t *testing.T) {
 			}
 		}
 		slices.Sort(want)
-		if got := objects(t, &git.Source{Dir: r.dir, Objects: git.Refs}); !equalObjects(got, want) {
+		if got := objects(t, &git.Source{Dir: r.dir, Selection: git.Selection{Objects: git.Refs}}); !equalObjects(got, want) {
 			t.Errorf("seed %d: %d objects that refs reach, git has %d", seed, len(got), len(want))
 		}
 		for range 6 {
@@ -348,7 +354,7 @@ func TestRandomRepositories(t *testing.T) {
 			want := strings.Fields(r.git("rev-list", a+".."+b))
 			slices.Sort(want)
 			var got []string
-			for _, o := range objects(t, &git.Source{Dir: r.dir, Range: a + ".." + b}) {
+			for _, o := range objects(t, &git.Source{Dir: r.dir, Selection: git.Selection{Range: a + ".." + b}}) {
 				if c, ok := strings.CutPrefix(o, "commit "); ok {
 					got = append(got, c)
 				}
@@ -359,7 +365,7 @@ func TestRandomRepositories(t *testing.T) {
 			// All that the range introduced must be there: everything that git lists, except
 			// what only moved.
 			have := map[string]bool{}
-			for _, o := range objects(t, &git.Source{Dir: r.dir, Range: a + ".." + b}) {
+			for _, o := range objects(t, &git.Source{Dir: r.dir, Selection: git.Selection{Range: a + ".." + b}}) {
 				_, i, _ := strings.Cut(o, " ")
 				have[i] = true
 			}
@@ -392,7 +398,7 @@ func TestARangeSaysWhoBroughtWhat(t *testing.T) {
 	r.commit("moved")
 	r.write("a/new.txt", "x\n")
 	c3 := r.commit("removed again: " + cookie(2))
-	found, gaps := run(t, &git.Source{Dir: r.dir, Range: base + ".." + "main"})
+	found, gaps := run(t, &git.Source{Dir: r.dir, Selection: git.Selection{Range: base + ".." + "main"}})
 	if len(gaps) > 0 {
 		t.Error(gaps)
 	}
@@ -405,22 +411,22 @@ func TestARangeSaysWhoBroughtWhat(t *testing.T) {
 		t.Error("what was there before and only moved is shown")
 	}
 	for _, bad := range []string{"main", "main...HEAD"} {
-		if _, gaps := run(t, &git.Source{Dir: r.dir, Range: bad}); len(gaps) != 1 {
+		if _, gaps := run(t, &git.Source{Dir: r.dir, Selection: git.Selection{Range: bad}}); len(gaps) != 1 {
 			t.Errorf("%s: %v", bad, gaps)
 		}
 	}
 	// A base that is not in the repository can't be excluded: everything is read, and a gap
 	// reports it.
-	found, gaps = run(t, &git.Source{Dir: r.dir, Range: strings.Repeat("ab", 20) + "..HEAD"})
+	found, gaps = run(t, &git.Source{Dir: r.dir, Selection: git.Selection{Range: strings.Repeat("ab", 20) + "..HEAD"}})
 	if len(gaps) != 1 || missing(found, 0, expectation{}) != "" {
 		t.Errorf("%v", gaps)
 	}
 	// A new branch has no base.
-	if found, gaps = run(t, &git.Source{Dir: r.dir, Range: strings.Repeat("0", 40) + "..HEAD"}); len(gaps) != 0 || missing(found, 0, expectation{}) != "" {
+	if found, gaps = run(t, &git.Source{Dir: r.dir, Selection: git.Selection{Range: strings.Repeat("0", 40) + "..HEAD"}}); len(gaps) != 0 || missing(found, 0, expectation{}) != "" {
 		t.Errorf("%v", gaps)
 	}
 	for _, name := range []string{"HEAD~3..HEAD", "main~3..@", base[:8] + "..main", base + "..refs/heads/main", "HEAD^^^..HEAD"} {
-		if found, gaps := run(t, &git.Source{Dir: r.dir, Range: name}); len(gaps) != 0 || missing(found, 1, expectation{}) != "" {
+		if found, gaps := run(t, &git.Source{Dir: r.dir, Selection: git.Selection{Range: name}}); len(gaps) != 0 || missing(found, 1, expectation{}) != "" {
 			t.Errorf("%s: %v", name, gaps)
 		}
 	}
@@ -461,10 +467,10 @@ func TestARangeThatEndsInAShallowClone(t *testing.T) {
 	base := r.git("rev-parse", "HEAD~3")
 	d := filepath.Join(t.TempDir(), "shallow")
 	r.git("clone", "-q", "--depth=2", "file://"+r.dir, d)
-	if _, gaps := run(t, &git.Source{Dir: d, Range: base + "..HEAD"}); len(gaps) == 0 {
+	if _, gaps := run(t, &git.Source{Dir: d, Selection: git.Selection{Range: base + "..HEAD"}}); len(gaps) == 0 {
 		t.Error("a range that is not all there is called whole")
 	}
-	if found, gaps := run(t, &git.Source{Dir: d, Range: "HEAD~1..HEAD"}); len(gaps) != 0 || missing(found, 3, expectation{}) != "" {
+	if found, gaps := run(t, &git.Source{Dir: d, Selection: git.Selection{Range: "HEAD~1..HEAD"}}); len(gaps) != 0 || missing(found, 3, expectation{}) != "" {
 		t.Errorf("what is here: %v", gaps)
 	}
 }
@@ -481,7 +487,7 @@ func TestStaged(t *testing.T) {
 	r.write("d5/f.txt", line(33)) // not staged
 	for _, version := range []string{"2", "3", "4"} {
 		r.git("update-index", "--index-version", version)
-		found, gaps := run(t, &git.Source{Dir: r.dir, Staged: true})
+		found, gaps := run(t, &git.Source{Dir: r.dir, Selection: git.Selection{Staged: true}})
 		if len(gaps) > 0 || len(found) != 2 {
 			t.Errorf("version %s: %d findings, %v", version, len(found), gaps)
 		}
@@ -491,7 +497,7 @@ func TestStaged(t *testing.T) {
 			}
 		}
 	}
-	found, _ := run(t, &git.Source{Dir: r.dir, Staged: true, Worktree: true})
+	found, _ := run(t, &git.Source{Dir: r.dir, Selection: git.Selection{Staged: true, Worktree: true}})
 	if why := missing(found, 33, expectation{path: "d5/f.txt", artifact: "work tree"}); why != "" || len(found) != 3 {
 		t.Errorf("%d findings: %s", len(found), why)
 	}
@@ -499,7 +505,7 @@ func TestStaged(t *testing.T) {
 	e := newRepo(t)
 	e.write("a.txt", line(1))
 	e.git("add", "-A")
-	if found, _ := run(t, &git.Source{Dir: e.dir, Staged: true}); missing(found, 1, expectation{path: "a.txt"}) != "" {
+	if found, _ := run(t, &git.Source{Dir: e.dir, Selection: git.Selection{Staged: true}}); missing(found, 1, expectation{path: "a.txt"}) != "" {
 		t.Error("the first commit is not seen")
 	}
 }
@@ -523,10 +529,10 @@ func TestBranchSinceAndReachable(t *testing.T) {
 		want []int
 	}{
 		{"all", git.Source{}, []int{0, 1, 2, 3}},
-		{"reachable", git.Source{Objects: git.Reachable}, []int{0, 1, 2}},
-		{"refs", git.Source{Objects: git.Refs}, []int{0, 1, 2}}, // ORIG_HEAD names it
-		{"branch", git.Source{Branch: "side"}, []int{0, 1}},
-		{"branch main", git.Source{Branch: "main"}, []int{0}},
+		{"reachable", git.Source{Selection: git.Selection{Objects: git.Reachable}}, []int{0, 1, 2}},
+		{"refs", git.Source{Selection: git.Selection{Objects: git.Refs}}, []int{0, 1, 2}}, // ORIG_HEAD names it
+		{"branch", git.Source{Selection: git.Selection{Branch: "side"}}, []int{0, 1}},
+		{"branch main", git.Source{Selection: git.Selection{Branch: "main"}}, []int{0}},
 	} {
 		c.src.Dir = r.dir
 		found, gaps := run(t, &c.src)
@@ -539,13 +545,13 @@ func TestBranchSinceAndReachable(t *testing.T) {
 			}
 		}
 	}
-	if err := (&git.Source{Range: "a..b", Staged: true}).Check(); err == nil {
+	if err := (&git.Source{Selection: git.Selection{Range: "a..b", Staged: true}}).Check(); err == nil {
 		t.Error("two questions at a time")
 	}
-	if err := (&git.Source{Objects: "some"}).Check(); err == nil {
+	if err := (&git.Source{Selection: git.Selection{Objects: "some"}}).Check(); err == nil {
 		t.Error("unknown objects")
 	}
-	if _, gaps := run(t, &git.Source{Dir: r.dir, Branch: "nobody"}); len(gaps) != 1 {
+	if _, gaps := run(t, &git.Source{Dir: r.dir, Selection: git.Selection{Branch: "nobody"}}); len(gaps) != 1 {
 		t.Errorf("a branch that is not there: %v", gaps)
 	}
 }
@@ -560,7 +566,7 @@ func TestSinceIsWhatCameLater(t *testing.T) {
 	r.write("b.txt", line(1))
 	r.commit("late")
 	when := mustTime(t, "2026-01-01T00:02:00Z")
-	found, _ := run(t, &git.Source{Dir: r.dir, Since: when})
+	found, _ := run(t, &git.Source{Dir: r.dir, Selection: git.Selection{Since: when}})
 	if missing(found, 0, expectation{}) == "" || missing(found, 1, expectation{path: "b.txt"}) != "" {
 		t.Errorf("%d findings", len(found))
 	}
@@ -691,17 +697,17 @@ func TestTheSecondScanReadsWhatIsNew(t *testing.T) {
 	m := shelf{}
 	read := func() []string {
 		t.Helper()
-		src := &git.Source{Dir: r.dir, Memory: m}
+		src := opened(t, &git.Source{Dir: r.dir, Memory: m})
+		defer src.Close()
 		var names []string
 		p := scanners.Pool{Detector: watching{detector(t), &names}, Workers: 1}
 		var found []*rules.Finding
-		if _, err := p.Run(t.Context(), src, func(f rules.Finding) { found = append(found, &f) }, func(g scanners.Gap) { t.Error(g) }); err != nil {
+		if _, err := p.Read(t.Context(), src, func(f rules.Finding) { found = append(found, &f) }, func(g scanners.Gap) { t.Error(g) }); err != nil {
 			t.Fatal(err)
 		}
 		if err := src.Attribute(t.Context(), found); err != nil {
 			t.Fatal(err)
 		}
-		src.Close()
 		if why := missing(found, 0, expectation{path: "leak.txt"}); why != "" {
 			t.Errorf("the leak: %s", why)
 		}
@@ -738,13 +744,13 @@ func TestTheSecondScanReadsWhatIsNew(t *testing.T) {
 
 // broken is a repository with a pack that can't be read to its end.
 type broken struct {
-	*git.Source
+	scanners.Session
 	on bool
 }
 
 func (b broken) Artifacts(ctx context.Context) iter.Seq2[scanners.Artifact, error] {
 	return func(yield func(scanners.Artifact, error) bool) {
-		for a, err := range b.Source.Artifacts(ctx) {
+		for a, err := range b.Session.Artifacts(ctx) {
 			if b.on && a.Parts != nil {
 				a.Parts = func(context.Context, func(scanners.Artifact, io.Reader) error, func(scanners.Gap)) error {
 					return errors.New("ends early")
@@ -767,11 +773,11 @@ func TestWhatIsIncompleteStaysSo(t *testing.T) {
 	m := shelf{}
 	scan := func(on bool) (found []*rules.Finding, gaps []scanners.Gap) {
 		t.Helper()
-		src := &git.Source{Dir: r.dir, Memory: m}
+		src := broken{opened(t, &git.Source{Dir: r.dir, Memory: m}), on}
 		defer src.Close()
 		p := scanners.Pool{Detector: detector(t), Workers: 1}
 		var mu sync.Mutex // a source reports gaps concurrently with a worker
-		if _, err := p.Run(t.Context(), broken{src, on}, func(f rules.Finding) { found = append(found, &f) }, func(g scanners.Gap) { mu.Lock(); gaps = append(gaps, g); mu.Unlock() }); err != nil {
+		if _, err := p.Read(t.Context(), src, func(f rules.Finding) { found = append(found, &f) }, func(g scanners.Gap) { mu.Lock(); gaps = append(gaps, g); mu.Unlock() }); err != nil {
 			t.Fatal(err)
 		}
 		return found, gaps

@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 
 	gogit "github.com/go-git/go-git/v5"
 	"github.com/go-git/go-git/v5/config"
@@ -81,9 +82,7 @@ func (r Remote) Fetch(ctx context.Context) (string, error) {
 	if err := os.MkdirAll(filepath.Dir(dir), 0o700); err != nil {
 		return "", err
 	}
-	strict := httpTransport()
-	client.InstallProtocol("https", strict)
-	client.InstallProtocol("http", strict)
+	installStrict()
 	repo, err := gogit.PlainOpen(dir)
 	if errors.Is(err, gogit.ErrRepositoryNotExists) {
 		if repo, err = gogit.PlainInit(dir, true); err == nil {
@@ -100,6 +99,14 @@ func (r Remote) Fetch(ctx context.Context) (string, error) {
 	}
 	return dir, explain(err)
 }
+
+// installStrict puts the strict transport in go-git's table of protocols. The table is a global
+// map without a lock, which every fetch reads: it is written once, before the first.
+var installStrict = sync.OnceFunc(func() {
+	strict := httpTransport()
+	client.InstallProtocol("https", strict)
+	client.InstallProtocol("http", strict)
+})
 
 var errRedirect = errors.New("it redirects to another host: name the repository's address there")
 

@@ -251,13 +251,12 @@ func TestNamesAreText(t *testing.T) {
 	all[5] = "w/" + bare(5) + "@"
 	m := shelf{}
 	for _, again := range []string{"all", "all, again"} {
-		src := &git.Source{Dir: r.dir, Memory: m, Worktree: true}
+		src := &git.Source{Dir: r.dir, Memory: m, Selection: git.Selection{Worktree: true}}
 		check(again, src, all)
-		src.Close()
 	}
-	check("a range", &git.Source{Dir: r.dir, Range: first + ".." + two}, map[int]string{0: all[0], 1: all[1]})
-	check("a range that moves", &git.Source{Dir: r.dir, Range: one + ".." + two}, nil)
-	check("staged", &git.Source{Dir: r.dir, Staged: true}, map[int]string{4: all[4]})
+	check("a range", &git.Source{Dir: r.dir, Selection: git.Selection{Range: first + ".." + two}}, map[int]string{0: all[0], 1: all[1]})
+	check("a range that moves", &git.Source{Dir: r.dir, Selection: git.Selection{Range: one + ".." + two}}, nil)
+	check("staged", &git.Source{Dir: r.dir, Selection: git.Selection{Staged: true}}, map[int]string{4: all[4]})
 }
 
 func TestFewTreesWithManyPaths(t *testing.T) {
@@ -277,7 +276,7 @@ func TestFewTreesWithManyPaths(t *testing.T) {
 	}
 	c := r.git("commit-tree", "-p", first, "-m", "many", i)
 	r.git("update-ref", "refs/heads/main", c)
-	for _, src := range []*git.Source{{Dir: r.dir}, {Dir: r.dir, Range: first + ".." + c}, {Dir: r.dir, Staged: true}, {Dir: r.dir, Objects: git.Refs}} {
+	for _, src := range []*git.Source{{Dir: r.dir}, {Dir: r.dir, Selection: git.Selection{Range: first + ".." + c}}, {Dir: r.dir, Selection: git.Selection{Staged: true}}, {Dir: r.dir, Selection: git.Selection{Objects: git.Refs}}} {
 		found, gaps := run(t, src)
 		if !src.Staged && missing(found, 0, expectation{}) != "" {
 			t.Errorf("%+v: not found, %v", src, gaps)
@@ -301,7 +300,7 @@ func TestASplitIndex(t *testing.T) {
 	if list, _ := filepath.Glob(r.dir + "/.git/sharedindex.*"); len(list) == 0 {
 		t.Skip("this git splits no index")
 	}
-	found, gaps := run(t, &git.Source{Dir: r.dir, Staged: true})
+	found, gaps := run(t, &git.Source{Dir: r.dir, Selection: git.Selection{Staged: true}})
 	if len(found) != 2 || len(gaps) != 0 || missing(found, 0, expectation{path: "f10.txt"}) != "" || missing(found, 1, expectation{path: "g.txt"}) != "" {
 		t.Errorf("%d findings, %v", len(found), gaps)
 	}
@@ -309,7 +308,7 @@ func TestASplitIndex(t *testing.T) {
 	for _, f := range list {
 		must(t, os.Remove(f))
 	}
-	if _, gaps := run(t, &git.Source{Dir: r.dir, Staged: true}); len(gaps) != 1 {
+	if _, gaps := run(t, &git.Source{Dir: r.dir, Selection: git.Selection{Staged: true}}); len(gaps) != 1 {
 		t.Errorf("without its shared part: %v", gaps)
 	}
 }

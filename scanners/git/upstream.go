@@ -82,7 +82,7 @@ func explain(err error) error {
 }
 
 // bring fetches what want reaches and none of have reaches into a store of its own.
-func (s *Source) bring(ctx context.Context, want id, have []id, filter packp.Filter) (_ *store, known bool, err error) {
+func (s *session) bring(ctx context.Context, want id, have []id, filter packp.Filter) (_ *store, known bool, err error) {
 	if len(want) != 20 {
 		return nil, false, errors.New("repositories with SHA-256 are not fetched in part")
 	}
@@ -193,7 +193,7 @@ func (r Remote) names(ctx context.Context) (map[string]id, error) {
 }
 
 // elsewhere finds the upstream's object for a name that is unknown here.
-func (s *Source) elsewhere(ctx context.Context, name string) (id, error) {
+func (s *session) elsewhere(ctx context.Context, name string) (id, error) {
 	names, err := s.Upstream.names(ctx)
 	if err != nil {
 		return "", err

@@ -68,10 +68,10 @@ func TestRangeIsFetchedWhereItIsNotHere(t *testing.T) {
 			at := []string{a, b}[n%2]
 			r.git("branch", "-q", "-f", "at", at)
 			r.git(append(append([]string{"-c", "protocol.file.allow=always", "clone", "-q", "--no-checkout", "-b", "at"}, strings.Fields(kind)...), u.String(), clone)...)
-			src := &git.Source{Dir: clone, Range: a + ".." + b, Upstream: &git.Remote{URL: u, Cache: t.TempDir(), Getenv: func(string) string { return "" }}}
+			src := &git.Source{Dir: clone, Upstream: &git.Remote{URL: u, Cache: t.TempDir(), Getenv: func(string) string { return "" }}, Selection: git.Selection{Range: a + ".." + b}}
 			got := objects(t, src)
 			// A scan of the complete repository may read more: a file that was added again.
-			local := objects(t, &git.Source{Dir: r.dir, Range: a + ".." + b})
+			local := objects(t, &git.Source{Dir: r.dir, Selection: git.Selection{Range: a + ".." + b}})
 			for _, o := range want {
 				if !slices.Contains(got, o) && slices.Contains(local, o) {
 					t.Errorf("seed %d, %s at %s, %s..%s: %s is not read", seed, kind, at, a, b, o)
@@ -85,7 +85,6 @@ func TestRangeIsFetchedWhereItIsNotHere(t *testing.T) {
 					t.Errorf("seed %d, %s at %s, %s..%s: %s is read", seed, kind, at, a, b, o)
 				}
 			}
-			src.Close()
 			if list, _ := os.ReadDir(src.Upstream.Cache); len(list) != 0 {
 				t.Errorf("%d folders are left of what was fetched", len(list))
 			}
@@ -107,21 +106,19 @@ func TestRangeWithoutItsBase(t *testing.T) {
 		return &git.Remote{URL: u, Cache: t.TempDir(), Getenv: func(string) string { return "" }}
 	}
 	gone := strings.Repeat("ab", 20)
-	src := &git.Source{Dir: clone, Range: gone + ".." + tip, Upstream: up(u)}
-	if found, gaps := run(t, src); len(found) != 2 || len(gaps) != 0 || len(src.Notices()) != 1 {
-		t.Errorf("a base that is gone: %d findings, %v, %v", len(found), gaps, src.Notices())
+	src := &git.Source{Dir: clone, Upstream: up(u), Selection: git.Selection{Range: gone + ".." + tip}}
+	if found, gaps, notices := runAll(t, src); len(found) != 2 || len(gaps) != 0 || len(notices) != 1 {
+		t.Errorf("a base that is gone: %d findings, %v, %v", len(found), gaps, notices)
 	}
-	src.Close()
 	// A tip that exists nowhere, and an upstream that does not exist, are reported.
 	for what, s := range map[string]*git.Source{
-		"no such tip":      {Dir: clone, Range: tip + ".." + gone, Upstream: up(u)},
-		"no such upstream": {Dir: clone, Range: gone + ".." + tip, Upstream: up(&url.URL{Scheme: "http", Host: u.Host, Path: "/none"})},
-		"ssh":              {Dir: clone, Range: gone + ".." + tip, Upstream: up(&url.URL{Scheme: "ssh", Host: u.Host, Path: "/none"})},
+		"no such tip":      {Dir: clone, Selection: git.Selection{Range: tip + ".." + gone}, Upstream: up(u)},
+		"no such upstream": {Dir: clone, Selection: git.Selection{Range: gone + ".." + tip}, Upstream: up(&url.URL{Scheme: "http", Host: u.Host, Path: "/none"})},
+		"ssh":              {Dir: clone, Selection: git.Selection{Range: gone + ".." + tip}, Upstream: up(&url.URL{Scheme: "ssh", Host: u.Host, Path: "/none"})},
 	} {
 		if _, gaps := run(t, s); len(gaps) < 2 || !strings.Contains(gaps[len(gaps)-1].Error(), "fetch what is missing") {
 			t.Errorf("%s: %v", what, gaps)
 		}
-		s.Close()
 	}
 }
 
@@ -137,13 +134,13 @@ func TestRangeWithMoreBases(t *testing.T) {
 	r.write("main.txt", line(1))
 	r.commit("main")
 	r.git("merge", "-q", "--no-edit", side)
-	if found, _ := run(t, &git.Source{Dir: r.dir, Range: base + "..main"}); len(found) != 2 {
+	if found, _ := run(t, &git.Source{Dir: r.dir, Selection: git.Selection{Range: base + "..main"}}); len(found) != 2 {
 		t.Errorf("%d findings", len(found))
 	}
-	if found, _ := run(t, &git.Source{Dir: r.dir, Range: base + "..main", Not: []string{side}}); len(found) != 1 {
+	if found, _ := run(t, &git.Source{Dir: r.dir, Selection: git.Selection{Range: base + "..main", Not: []string{side}}}); len(found) != 1 {
 		t.Errorf("without the side: %d findings", len(found))
 	}
-	if _, gaps := run(t, &git.Source{Dir: r.dir, Range: base + "..main", Not: []string{"none"}}); len(gaps) != 1 {
+	if _, gaps := run(t, &git.Source{Dir: r.dir, Selection: git.Selection{Range: base + "..main", Not: []string{"none"}}}); len(gaps) != 1 {
 		t.Errorf("without what is not there: %v", gaps)
 	}
 }
@@ -181,7 +178,7 @@ func TestRelease(t *testing.T) {
 		{shallow, "v1.1", nil, "0.txt 1.txt 2.txt 3.txt 4.txt", 1},
 		{r.dir, "v9", nil, "", 1},
 	} {
-		src := &git.Source{Dir: c.dir, Release: c.tag, Upstream: c.up}
+		src := &git.Source{Dir: c.dir, Upstream: c.up, Selection: git.Selection{Release: c.tag}}
 		found, gaps := run(t, src)
 		var got []string
 		for _, f := range found {

@@ -81,7 +81,7 @@ func (r *repo) blobID(root *os.Root, p string) (id, error) {
 
 // nested finds the repositories inside of one: the stores of its submodules, and those in its
 // work tree.
-func (s *Source) nested(ctx context.Context, r *repo) iter.Seq2[string, string] {
+func (s *session) nested(ctx context.Context, r *repo) iter.Seq2[string, string] {
 	return func(yield func(name, dir string) bool) {
 		on := true
 		done := map[string]bool{}

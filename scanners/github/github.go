@@ -158,7 +158,12 @@ type Source struct {
 	Temp string
 }
 
-// Artifacts implements scanners.Source.
+// Open implements scanners.Source.
+func (s *Source) Open(context.Context) (scanners.Session, error) {
+	return scanners.Of(s.Artifacts), nil
+}
+
+// Artifacts yields the logs of the attempts, or of the jobs that have ended, and the artifacts.
 func (s *Source) Artifacts(ctx context.Context) iter.Seq2[scanners.Artifact, error] {
 	return func(yield func(scanners.Artifact, error) bool) { s.all(ctx, yield) }
 }

@@ -10,11 +10,15 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/quellhq/quell/rules"
+	"github.com/quellhq/quell/scanners"
 )
+
+// Attribution implements scanners.Session: images are known once all were read.
+func (s *session) Attribution(rules.Location) scanners.Attribution { return scanners.Late }
 
 // Attribute adds to findings the layer's position, the command that created it, and what a
 // later layer did to the file. Findings in documents get the path of their field.
-func (s *Source) Attribute(_ context.Context, findings []*rules.Finding) error {
+func (s *session) Attribute(_ context.Context, findings []*rules.Finding) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, f := range findings {

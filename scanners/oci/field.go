@@ -13,7 +13,7 @@ import (
 )
 
 // document returns the artifact of a manifest, a config or another document of an image.
-func (s *Source) document(what, name string, raw []byte) scanners.Artifact {
+func (s *session) document(what, name string, raw []byte) scanners.Artifact {
 	a := scanners.Artifact{Location: rules.Location{Source: "image", Artifact: what + " " + name}}
 	a.Open = func(context.Context) (io.ReadCloser, error) {
 		s.mu.Lock()
@@ -45,7 +45,7 @@ type opened struct {
 // reading reads a document. Close drops the document if nothing was found in it.
 type reading struct {
 	bytes.Reader
-	s    *Source
+	s    *session
 	name string
 }
 

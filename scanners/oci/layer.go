@@ -30,7 +30,7 @@ import (
 
 // blob returns a layer's artifact. Its parts are the files of the tar, whatever the
 // compression; a blob that is not a tar has one part.
-func (s *Source) blob(b blobs, d v1.Descriptor, loc rules.Location, have *layer, named string) scanners.Artifact {
+func (s *session) blob(b blobs, d v1.Descriptor, loc rules.Location, have *layer, named string) scanners.Artifact {
 	return scanners.Artifact{Location: loc, Parts: func(ctx context.Context, part func(scanners.Artifact, io.Reader) error, gap func(scanners.Gap)) error {
 		// Only content verified by its digest may use or enter the memory. The names in an
 		// archive of docker save are unverified.
@@ -108,7 +108,7 @@ func (v *verified) finish() error {
 }
 
 // content reads a blob as a layer or as a single file.
-func (s *Source) content(r *verified, loc rules.Location, have *layer, part func(scanners.Artifact, io.Reader) error, gap func(scanners.Gap)) error {
+func (s *session) content(r *verified, loc rules.Location, have *layer, part func(scanners.Artifact, io.Reader) error, gap func(scanners.Gap)) error {
 	in, err := s.inflated(r)
 	if err != nil {
 		return fmt.Errorf("damaged layer: %w", err)
@@ -169,7 +169,7 @@ func compression(head []byte) func(io.Reader) (io.ReadCloser, error) {
 }
 
 // inflated decompresses r, or returns it as it is if it is not compressed.
-func (s *Source) inflated(r *verified) (*peeker, error) {
+func (s *session) inflated(r *verified) (*peeker, error) {
 	packed := bufio.NewReaderSize(r, 64<<10)
 	head, _ := packed.Peek(longestMagic)
 	open := compression(head)
@@ -218,7 +218,7 @@ const (
 	opaque         = ".wh..wh..opq"
 )
 
-func (s *Source) walk(t *archive.TarReader, loc rules.Location, have *layer, part func(scanners.Artifact, io.Reader) error, gap func(scanners.Gap)) error {
+func (s *session) walk(t *archive.TarReader, loc rules.Location, have *layer, part func(scanners.Artifact, io.Reader) error, gap func(scanners.Gap)) error {
 	var names scanners.Names
 	tell := func() error {
 		text := names.Take()

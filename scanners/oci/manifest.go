@@ -189,7 +189,7 @@ func (v *visit) parts(image v1.Hash, label, platform string, config []byte, part
 
 // configOf returns the artifact of an image's config, labelled with the image and the platform
 // (the config's own if no index states one).
-func (s *Source) configOf(name, label, platform string, raw []byte) scanners.Artifact {
+func (s *session) configOf(name, label, platform string, raw []byte) scanners.Artifact {
 	a := s.document("image config", name, raw)
 	var c struct{ OS, Architecture, Variant string }
 	if platform == "" && json.Unmarshal(raw, &c) == nil && c.OS != "" && c.Architecture != "" {

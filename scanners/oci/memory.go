@@ -13,8 +13,8 @@ import (
 	"github.com/quellhq/quell/rules"
 )
 
-// Matched implements scanners.Watcher.
-func (s *Source) Matched(at rules.Location) {
+// Matched implements scanners.Session.
+func (s *session) Matched(at rules.Location) {
 	s.mu.Lock()
 	if d := s.documents[at.Artifact]; d != nil {
 		d.hit = true
@@ -41,7 +41,7 @@ type remembered struct {
 func layerKey(d v1.Hash) string { return "image/layer/" + d.String() }
 
 // recall reports whether an earlier scan read the layer to its end and found nothing.
-func (s *Source) recall(ctx context.Context, d v1.Hash, have *layer) bool {
+func (s *session) recall(ctx context.Context, d v1.Hash, have *layer) bool {
 	if s.Memory == nil {
 		return false
 	}
@@ -66,7 +66,7 @@ func (s *Source) recall(ctx context.Context, d v1.Hash, have *layer) bool {
 	return true
 }
 
-func (s *Source) keep(ctx context.Context, d v1.Hash, have *layer) {
+func (s *session) keep(ctx context.Context, d v1.Hash, have *layer) {
 	if s.Memory == nil || have.hits.Load() > 0 || ctx.Err() != nil {
 		return
 	}

@@ -58,6 +58,17 @@ type Source struct {
 	Free int64
 	// Memory remembers layers that were read to the end without a finding; nil: none.
 	Memory scanners.Memory
+}
+
+// Open implements scanners.Source.
+func (s *Source) Open(context.Context) (scanners.Session, error) { return s.session(), nil }
+
+func (s *Source) session() *session { return &session{Source: s} }
+
+// session is one reading of a Source.
+type session struct {
+	*Source
+	scanners.Idle
 
 	mu        sync.Mutex
 	transport http.RoundTripper // to registries
@@ -86,8 +97,8 @@ type use struct {
 	above     []v1.Hash
 }
 
-// Artifacts implements scanners.Source.
-func (s *Source) Artifacts(ctx context.Context) iter.Seq2[scanners.Artifact, error] {
+// Artifacts implements scanners.Session.
+func (s *session) Artifacts(ctx context.Context) iter.Seq2[scanners.Artifact, error] {
 	s.layers, s.clean, s.seed = map[v1.Hash]*layer{}, map[uint64]bool{}, maphash.MakeSeed()
 	return func(yield func(scanners.Artifact, error) bool) {
 		for _, t := range s.Targets {
@@ -111,7 +122,7 @@ func (s *Source) Artifacts(ctx context.Context) iter.Seq2[scanners.Artifact, err
 }
 
 // way returns the transport to registries.
-func (s *Source) way() http.RoundTripper {
+func (s *session) way() http.RoundTripper {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.transport == nil {
@@ -122,7 +133,7 @@ func (s *Source) way() http.RoundTripper {
 
 // visit is the state of reading one target.
 type visit struct {
-	s      *Source
+	s      *session
 	ctx    context.Context
 	target string
 	b      blobs

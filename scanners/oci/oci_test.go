@@ -89,12 +89,13 @@ func scan(t *testing.T, targets ...string) (map[string]rules.Finding, []scanners
 	if err != nil {
 		t.Fatal(err)
 	}
-	src := &oci.Source{Targets: targets}
+	src := opened(t, &oci.Source{Targets: targets})
+	defer src.Close()
 	var mu sync.Mutex
 	var found []*rules.Finding
 	var gaps []scanners.Gap
 	p := scanners.Pool{Detector: detect.New(set)}
-	if _, err := p.Run(t.Context(), src, func(f rules.Finding) { mu.Lock(); found = append(found, &f); mu.Unlock() }, func(g scanners.Gap) { mu.Lock(); gaps = append(gaps, g); mu.Unlock() }); err != nil {
+	if _, err := p.Read(t.Context(), src, func(f rules.Finding) { mu.Lock(); found = append(found, &f); mu.Unlock() }, func(g scanners.Gap) { mu.Lock(); gaps = append(gaps, g); mu.Unlock() }); err != nil {
 		t.Fatal(err)
 	}
 	if err := src.Attribute(t.Context(), found); err != nil {
@@ -119,7 +120,7 @@ func TestSharedLayersAreReadOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	n := map[string]int{}
-	for a, err := range (&oci.Source{Targets: []string{dir}}).Artifacts(t.Context()) {
+	for a, err := range opened(t, &oci.Source{Targets: []string{dir}}).Artifacts(t.Context()) {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -167,4 +168,14 @@ func TestDamagedImages(t *testing.T) {
 	if _, gaps := scan(t, filepath.Join(t.TempDir(), "none.tar")); len(gaps) != 1 {
 		t.Errorf("%v", gaps)
 	}
+}
+
+// opened opens a session of src.
+func opened(t testing.TB, src scanners.Source) scanners.Session {
+	t.Helper()
+	s, err := src.Open(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
 }

@@ -125,7 +125,7 @@ func (v *visit) packages(reg name.Registry, owner string) ([]string, error) {
 var errNoOwner = errors.New("the forge knows no such owner")
 
 // forge returns the base URL of the forge's API.
-func (s *Source) forge(base string) string {
+func (s *session) forge(base string) string {
 	if s.Forge != "" {
 		return s.Forge
 	}
@@ -133,7 +133,7 @@ func (s *Source) forge(base string) string {
 }
 
 // mirrored returns the reference at the mirror that the operator named for its registry.
-func (s *Source) mirrored(ref name.Reference) (name.Reference, bool) {
+func (s *session) mirrored(ref name.Reference) (name.Reference, bool) {
 	to, ok := s.Mirrors[ref.Context().RegistryStr()]
 	if !ok {
 		return ref, false
@@ -147,7 +147,7 @@ func (s *Source) mirrored(ref name.Reference) (name.Reference, bool) {
 }
 
 // get reads a manifest, from the mirror first if there is one.
-func (s *Source) get(ctx context.Context, ref name.Reference) (name.Reference, *remote.Descriptor, error) {
+func (s *session) get(ctx context.Context, ref name.Reference) (name.Reference, *remote.Descriptor, error) {
 	if m, ok := s.mirrored(ref); ok {
 		if d, err := remote.Get(m, options(ctx, s.way())...); err == nil {
 			return m, d, nil

@@ -37,7 +37,7 @@ func TestPackagesOfGitHub(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	v := &visit{s: &Source{Forge: srv.URL}, ctx: context.Background()}
+	v := &visit{s: (&Source{Forge: srv.URL}).session(), ctx: context.Background()}
 	for owner, want := range map[string]string{"acme": "[app tools/cli]", "alice": "[app tools/cli]", "nobody": "[]", "slow": "[]"} {
 		got, err := v.packages(reg, owner)
 		if fmt.Sprint(got) != want || (err != nil) != (want == "[]") {

@@ -225,8 +225,10 @@ func plant(t testing.TB) (v1.ImageIndex, v1.Image, map[int]wanted) {
 }
 
 // scanWith scans the source src.
-func scanWith(t testing.TB, src *oci.Source) ([]*rules.Finding, []scanners.Gap, scanners.Stats) {
+func scanWith(t testing.TB, source *oci.Source) ([]*rules.Finding, []scanners.Gap, scanners.Stats) {
 	t.Helper()
+	src := opened(t, source)
+	defer src.Close()
 	set, err := rules.Builtin()
 	if err != nil {
 		t.Fatal(err)
@@ -235,7 +237,7 @@ func scanWith(t testing.TB, src *oci.Source) ([]*rules.Finding, []scanners.Gap, 
 	var found []*rules.Finding
 	var gaps []scanners.Gap
 	p := scanners.Pool{Detector: detect.New(set), Openers: []scanners.Opener{sqlite.Opener()}, Unpacker: archive.New(archive.DefaultLimits)}
-	stats, err := p.Run(t.Context(), src, func(f rules.Finding) { mu.Lock(); found = append(found, &f); mu.Unlock() }, func(g scanners.Gap) { mu.Lock(); gaps = append(gaps, g); mu.Unlock() })
+	stats, err := p.Read(t.Context(), src, func(f rules.Finding) { mu.Lock(); found = append(found, &f); mu.Unlock() }, func(g scanners.Gap) { mu.Lock(); gaps = append(gaps, g); mu.Unlock() })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -515,7 +517,7 @@ func TestARegistryIsReadByAPattern(t *testing.T) {
 		}
 	}
 	var order []string
-	for a, err := range (&oci.Source{Targets: []string{host + "/team/*"}}).Artifacts(t.Context()) {
+	for a, err := range opened(t, &oci.Source{Targets: []string{host + "/team/*"}}).Artifacts(t.Context()) {
 		if err != nil {
 			t.Fatal(err)
 		}

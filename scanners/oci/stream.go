@@ -122,7 +122,7 @@ func (v *visit) stream(open func(context.Context) (io.ReadCloser, error)) {
 }
 
 // told returns the artifact of a document in such an archive, labelled by its content.
-func (s *Source) told(name string, b []byte) scanners.Artifact {
+func (s *session) told(name string, b []byte) scanners.Artifact {
 	var d struct {
 		RootFS            *json.RawMessage
 		Layers, Manifests []json.RawMessage
@@ -140,7 +140,7 @@ func (s *Source) told(name string, b []byte) scanners.Artifact {
 }
 
 // arrange determines from the archive's documents which image each layer belongs to.
-func (s *Source) arrange(docs map[string][]byte) error {
+func (s *session) arrange(docs map[string][]byte) error {
 	place := func(label, platform string, config []byte, ids []v1.Hash) {
 		by := history(config, len(ids))
 		s.mu.Lock()
@@ -207,7 +207,7 @@ func platformOf(docs map[string][]byte, digest string) string {
 
 // daemon fetches an image from the Docker daemon on this machine, as docker save does (Docker
 // Engine API, ImageGet). It connects to a Unix socket only.
-func (s *Source) daemon(image string) func(context.Context) (io.ReadCloser, error) {
+func (s *session) daemon(image string) func(context.Context) (io.ReadCloser, error) {
 	return func(ctx context.Context) (io.ReadCloser, error) {
 		socket := cmp.Or(s.Socket, "/var/run/docker.sock")
 		c := &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {

@@ -42,6 +42,8 @@ type sample struct {
 // texts is a source of samples, one artifact each.
 type texts []sample
 
+func (s texts) Open(context.Context) (scanners.Session, error) { return scanners.Of(s.Artifacts), nil }
+
 func (s texts) Artifacts(context.Context) iter.Seq2[scanners.Artifact, error] {
 	return func(yield func(scanners.Artifact, error) bool) {
 		for i := range s {

@@ -168,7 +168,7 @@ func (j *job) gitSource() (scanners.Source, error) {
 			return nil, err
 		}
 	}
-	s := &git.Source{Dir: dir, Range: d.Range, Not: d.Not, Release: d.Release, Upstream: up}
+	s := &git.Source{Dir: dir, Upstream: up, Selection: git.Selection{Range: d.Range, Not: d.Not, Release: d.Release}}
 	if err := s.Check(); err != nil {
 		return nil, fmt.Errorf("input range: %w", err)
 	}

@@ -48,7 +48,15 @@ func (a *app) openGit(rt *run.Runtime, targets []string) (scanners.Source, error
 	if len(targets) != 1 {
 		return nil, errors.New("scan git takes one repository")
 	}
-	s := &git.Source{Dir: targets[0], Objects: git.Objects(a.git.objects), Range: a.git.commits, Release: a.git.release, Branch: a.git.branch, Staged: a.git.staged, Index: a.indexFile(cmp.Or(a.git.top, targets[0])), Worktree: a.git.worktree}
+	s := &git.Source{Dir: targets[0], Selection: git.Selection{
+		Objects:  git.Objects(a.git.objects),
+		Range:    a.git.commits,
+		Release:  a.git.release,
+		Branch:   a.git.branch,
+		Staged:   a.git.staged,
+		Index:    a.indexFile(cmp.Or(a.git.top, targets[0])),
+		Worktree: a.git.worktree,
+	}}
 	if a.git.since != "" {
 		t, err := parseSince(a.git.since, time.Now())
 		if err != nil {

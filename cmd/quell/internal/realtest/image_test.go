@@ -66,12 +66,16 @@ func scanImage(t *testing.T, target string) (map[string]rules.Location, []scanne
 	if err != nil {
 		t.Fatal(err)
 	}
-	src := &oci.Source{Targets: []string{target}}
+	src, err := (&oci.Source{Targets: []string{target}}).Open(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer src.Close()
 	var found []*rules.Finding
 	var gaps []scanners.Gap
 	p := scanners.Pool{Detector: detect.New(set), Workers: 1, Unpacker: archive.New(archive.DefaultLimits)}
 	var mu sync.Mutex // a source reports gaps while a worker does
-	if _, err := p.Run(t.Context(), src, func(f rules.Finding) { found = append(found, &f) }, func(g scanners.Gap) { mu.Lock(); gaps = append(gaps, g); mu.Unlock() }); err != nil {
+	if _, err := p.Read(t.Context(), src, func(f rules.Finding) { found = append(found, &f) }, func(g scanners.Gap) { mu.Lock(); gaps = append(gaps, g); mu.Unlock() }); err != nil {
 		t.Fatal(err)
 	}
 	if err := src.Attribute(t.Context(), found); err != nil {

@@ -64,7 +64,6 @@ type Scanned struct {
 // order of their places; credentials come in the order of their first places. An
 // error means that there is no result; an interruption is part of the result.
 func (r *Runtime) Scan(ctx context.Context, o ScanOptions, sink report.Sink) (*Scanned, error) {
-	defer closeAll(o.Sources)
 	if o.Detector == nil {
 		o.Detector = detect.New(r.Rules)
 	}
@@ -113,15 +112,6 @@ func (s *scan) begin() {
 	s.emitNotices()
 }
 
-// closeAll closes the sources that hold something open.
-func closeAll(sources []scanners.Source) {
-	for _, src := range sources {
-		if c, ok := src.(interface{ Close() }); ok {
-			c.Close()
-		}
-	}
-}
-
 // read scans the sources, up to an interruption or a failure.
 func (s *scan) read(ctx context.Context) {
 	ctx, cancel := context.WithCancel(ctx)
@@ -130,26 +120,6 @@ func (s *scan) read(ctx context.Context) {
 	for _, src := range s.Sources {
 		if !s.source(ctx, src) {
 			return
-		}
-		series, ok := src.(scanners.Series)
-		if !ok {
-			continue
-		}
-		for part, err := range series.Sources(ctx) {
-			var fatal *scanners.Fatal
-			if errors.As(err, &fatal) {
-				s.fail(fatal.Err)
-				return
-			}
-			if err != nil {
-				s.gap(gapOf(err))
-				continue
-			}
-			more := s.source(ctx, part)
-			closeAll([]scanners.Source{part})
-			if !more {
-				return
-			}
 		}
 	}
 }
@@ -163,7 +133,13 @@ func gapOf(err error) scanners.Gap {
 }
 
 // source scans one source, and reports whether the scan goes on.
-func (s *scan) source(ctx context.Context, src scanners.Source) bool {
+func (s *scan) source(ctx context.Context, source scanners.Source) bool {
+	src, err := source.Open(ctx)
+	if err != nil {
+		s.gap(gapOf(err))
+		return ctx.Err() == nil
+	}
+	defer src.Close()
 	st := s.stream(ctx, src)
 	p := scanners.Pool{
 		Detector:  s.Detector,
@@ -175,16 +151,14 @@ func (s *scan) source(ctx context.Context, src scanners.Source) bool {
 		Openers:   []scanners.Opener{sqlite.Opener()},
 		Unpacker:  archive.New(archive.DefaultLimits),
 	}
-	stats, err := p.Run(ctx, src, st.found, s.gap)
+	stats, err := p.Read(ctx, src, st.found, s.gap)
 	st.close(ctx)
 	s.out.Summary.Artifacts += stats.Artifacts
 	s.out.Summary.Bytes += stats.Bytes
 	s.out.Summary.Allowed += stats.Allowed
 	s.out.Summary.Suppressed += stats.Suppressed
-	if n, ok := src.(interface{ Notices() []string }); ok {
-		for _, text := range n.Notices() {
-			s.Notice(text)
-		}
+	for _, text := range src.Notices() {
+		s.Notice(text)
 	}
 	var fatal *scanners.Fatal
 	switch {
@@ -194,6 +168,17 @@ func (s *scan) source(ctx context.Context, src scanners.Source) bool {
 	case err != nil:
 		s.out.Tally.Interrupted = true
 		return false
+	}
+	for more, err := range src.Sources(ctx) {
+		if errors.As(err, &fatal) {
+			s.fail(fatal.Err)
+			return false
+		}
+		if err != nil {
+			s.gap(gapOf(err))
+		} else if !s.source(ctx, more) {
+			return false
+		}
 	}
 	return true
 }

@@ -178,14 +178,22 @@ func TestAnInterruptionKeepsWhatWasFound(t *testing.T) {
 // attributed is a source that names its findings, and learns late what it knows
 // of some of them.
 type attributed struct {
-	scanners.Source
+	scanners.Session
 	late  string
 	ended bool
 	calls []int
 	early bool
 }
 
-func (a *attributed) Settled(at rules.Location) bool { return !strings.HasSuffix(at.Path, a.late) }
+func (a *attributed) Open(context.Context) (scanners.Session, error) { return a, nil }
+
+func (a *attributed) Attribution(at rules.Location) scanners.Attribution {
+	if strings.HasSuffix(at.Path, a.late) {
+		return scanners.Late
+	}
+	return scanners.Early
+}
+
 func (a *attributed) Attribute(_ context.Context, list []*rules.Finding) error {
 	a.calls = append(a.calls, len(list))
 	for _, f := range list {
@@ -209,7 +217,7 @@ func TestFindingsAreAttributedInBatches(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	src := &attributed{Source: files.Source{Name: "path", Targets: []string{dir}}, late: "late.txt"}
+	src := &attributed{Session: scanners.Of(files.Source{Name: "path", Targets: []string{dir}}.Artifacts), late: "late.txt"}
 	res, events := scanned(t, ScanOptions{Sources: []scanners.Source{src}})
 	n := 0
 	for _, e := range events {
@@ -437,6 +445,8 @@ func (m many) Detect(c scanners.Chunk) iter.Seq[scanners.Match] {
 		}
 	}
 }
+
+func (m many) Open(context.Context) (scanners.Session, error) { return scanners.Of(m.Artifacts), nil }
 
 func (m many) Artifacts(context.Context) iter.Seq2[scanners.Artifact, error] {
 	return func(yield func(scanners.Artifact, error) bool) {

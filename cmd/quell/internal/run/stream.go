@@ -149,9 +149,8 @@ func (s *scan) publish(list []*rules.Finding) {
 // the source attributes them, batch by batch.
 type stream struct {
 	*scan
-	ctx   context.Context
-	attr  scanners.Attributor // nil: the source attributes nothing
-	ready func(at rules.Location) bool
+	ctx context.Context
+	src scanners.Session
 
 	mu    sync.Mutex
 	open  map[artifact][]*rules.Finding
@@ -181,13 +180,8 @@ const (
 	firstBatch, maxBatch = 4096, 32768
 )
 
-func (s *scan) stream(ctx context.Context, src scanners.Source) *stream {
-	st := &stream{scan: s, ctx: ctx, open: map[artifact][]*rules.Finding{}, limit: firstBatch, store: spill.NewSorter(s.file, sortMemory)}
-	st.attr, _ = src.(scanners.Attributor)
-	st.ready = func(rules.Location) bool { return false }
-	if x, ok := src.(scanners.Settler); ok {
-		st.ready = x.Settled
-	}
+func (s *scan) stream(ctx context.Context, src scanners.Session) *stream {
+	st := &stream{scan: s, ctx: ctx, open: map[artifact][]*rules.Finding{}, src: src, limit: firstBatch, store: spill.NewSorter(s.file, sortMemory)}
 	return st
 }
 
@@ -270,19 +264,26 @@ func (s *stream) deliver(list []*rules.Finding) {
 	if len(list) == 0 {
 		return
 	}
-	if s.attr == nil {
-		s.publish(list)
+	var complete, early, late []*rules.Finding
+	for _, f := range list {
+		switch s.src.Attribution(f.Location) {
+		case scanners.Complete:
+			complete = append(complete, f)
+		case scanners.Early:
+			early = append(early, f)
+		default:
+			late = append(late, f)
+		}
+	}
+	if len(complete) > 0 {
+		s.publish(complete)
+	}
+	if len(early)+len(late) == 0 {
 		return
 	}
 	s.batch.Lock()
 	defer s.batch.Unlock()
-	for _, f := range list {
-		if s.ready(f.Location) {
-			s.pending = append(s.pending, f)
-		} else {
-			s.late = append(s.late, f)
-		}
-	}
+	s.pending, s.late = append(s.pending, early...), append(s.late, late...)
 	if len(s.pending) >= s.limit {
 		s.attribute(s.pending)
 		s.pending, s.limit = nil, min(2*s.limit, maxBatch)
@@ -313,11 +314,9 @@ func (s *stream) attribute(list []*rules.Finding) {
 	if len(list) == 0 {
 		return
 	}
-	if s.attr != nil {
-		if err := s.attr.Attribute(s.ctx, list); err != nil && !s.unknown {
-			s.unknown = true
-			s.gap(scanners.Gap{Reason: "findings are without their origin", Err: err})
-		}
+	if err := s.src.Attribute(s.ctx, list); err != nil && !s.unknown {
+		s.unknown = true
+		s.gap(scanners.Gap{Reason: "findings are without their origin", Err: err})
 	}
 	s.publish(list)
 }
