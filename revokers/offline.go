@@ -6,6 +6,7 @@ import (
 
 	"github.com/quellhq/quell/rules"
 	"github.com/quellhq/quell/rules/credential"
+	"github.com/quellhq/quell/rules/token"
 )
 
 // leeway is how long ago a credential's own expiry must be: clocks differ.
@@ -43,4 +44,20 @@ func WithoutAsking(set *rules.Set, c credential.Credential, canary bool, now tim
 		return v, true
 	}
 	return Verdict{}, false
+}
+
+// Stateless returns the form of a session that the cookie itself carries. ok is
+// false if the application keeps it, or if the form does not say.
+func (t Target) Stateless() (form token.Stateless, ok bool) {
+	if t.Kind != credential.KindSessionCookie {
+		return form, false
+	}
+	form, ok = token.StatelessForm(t.Secret.Reveal())
+	switch {
+	case t.Rule.AnyForm:
+		return form, ok
+	case t.Rule.Stateless && !ok:
+		return token.Stateless{Form: t.Rule.Description, Remedy: "change the key that signs it, which ends everyone's"}, true
+	}
+	return form, t.Rule.Stateless
 }

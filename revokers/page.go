@@ -102,6 +102,9 @@ func of(t html.Token, key string) string {
 	return ""
 }
 
+// SignsOut reports whether a path is called like one that logs out.
+func SignsOut(path string) bool { return signOutRE.MatchString(path) }
+
 // signsOut reports whether an address is the one that logs out, or is called
 // like one.
 func signsOut(address, logout string) bool {

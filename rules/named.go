@@ -6,8 +6,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-
-	"github.com/quellhq/quell/rules/token"
 )
 
 // namedSuffix ends the id of the rule for cookies that the operator names at instances of a
@@ -93,15 +91,4 @@ func namedRegex(names []string) string {
 	return `(?:^|[^\w.%?&-])(?:__Host-|__Secure-)?(` + strings.Join(alt, "|") + `)` +
 		`(?:` + strings.Join([]string{assigned, paired, member, php, jmeter}, "|") + `)` +
 		`(` + namedValue + `)(?:$|[\s;,"'\x60\\<>]|[)\]}](?:$|[^\w]))`
-}
-
-// StatelessAs reports whether the credential itself contains the whole session, so that the
-// issuer stores nothing that a logout could delete: the rule declares it, or the value has the
-// form of such a framework.
-func (r *Rule) StatelessAs(value string) bool {
-	if r.Stateless {
-		return true
-	}
-	_, carried := token.StatelessForm(value)
-	return r.AnyForm && carried
 }

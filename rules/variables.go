@@ -39,7 +39,7 @@ var Variables = []string{
 }
 
 // settings are the operator's settings that a probe or a revocation can require.
-var settings = []string{"probe_path", "logout_path", "live_marker", "dead_marker", "login_path", "csrf", "user", "namespace", "revoke_orphan", "admin", "client", "client.secret"}
+var settings = []string{"probe_path", "logout_path", "live_marker", "dead_marker", "login_path", "csrf", "user", "namespace", "revoke_orphan", "sessions_db", "admin", "client", "client.secret"}
 
 // Functions follow a variable after a dot.
 //

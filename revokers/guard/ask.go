@@ -77,7 +77,7 @@ func (a *Asker) Look(ctx context.Context, v revokers.Verifier, t revokers.Target
 		return revokers.Evidence{}, err
 	}
 	e := revokers.Evidence{Answer: answer}
-	if answer.Class == revokers.Refuses && control != nil {
+	if (answer.Class == revokers.Refuses || answer.Page != nil) && control != nil { // a page may still turn out to be a refusal
 		if e.Control, err = control(ctx); err != nil {
 			return revokers.Evidence{}, err
 		}

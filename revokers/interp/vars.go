@@ -196,6 +196,8 @@ func Has(t revokers.Target, needs []string) (missing string, ok bool) {
 		switch n {
 		case "admin":
 			ok = !t.Instance.Admin.IsZero()
+		case "sessions_db":
+			ok = !t.Instance.SessionsDB.IsZero()
 		case "client":
 			ok = ClientID(t) != ""
 		case "client.secret":

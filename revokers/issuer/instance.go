@@ -35,8 +35,11 @@ type Instance struct {
 	Headers map[string]string
 	Settle  time.Duration // replaces the rule's settle time; zero: the rule's
 
-	Admin        credential.Secret // the operator's credential at the issuer
-	ClientID     string            // the operator's OAuth client
+	Admin credential.Secret // the operator's credential at the issuer
+	// SessionsDB is the address of the database that keeps the sessions of a web
+	// application, with the login to it.
+	SessionsDB   credential.Secret
+	ClientID     string // the operator's OAuth client
 	ClientSecret credential.Secret
 	// Controls are live credentials of the operator's own. A control's answer
 	// shows that probes reach the issuer and that it still accepts something.

@@ -83,7 +83,9 @@ func (r Request) build(ctx context.Context, i *Instance) (*http.Request, error) 
 	for k, v := range r.Header {
 		q.Header[k] = v
 	}
-	q.Header.Set("User-Agent", "quell")
+	if q.Header.Get("User-Agent") == "" { // some applications bind a session to it
+		q.Header.Set("User-Agent", "quell")
+	}
 	q.Header.Set("Cache-Control", "no-cache")
 	if kind != "" {
 		q.Header.Set("Content-Type", kind)

@@ -16,6 +16,7 @@ import (
 	"github.com/quellhq/quell/revokers/kubernetes"
 	"github.com/quellhq/quell/revokers/oauth"
 	"github.com/quellhq/quell/revokers/postgres"
+	"github.com/quellhq/quell/revokers/rows"
 	"github.com/quellhq/quell/revokers/stores"
 	"github.com/quellhq/quell/revokers/vault"
 	"github.com/quellhq/quell/rules"
@@ -67,6 +68,9 @@ func New(c Config) *Registry {
 			"web-logout":               interp.Logout{Doer: c.Doer, Method: http.MethodPost},
 			"web-logout-get":           interp.Logout{Doer: c.Doer, Method: http.MethodGet},
 			"kubernetes-delete-secret": kubernetes.DeleteSecret{Doer: c.Doer},
+			"session-row":              rows.Delete{Offline: c.Offline},
+			"django-row":               rows.Delete{Offline: c.Offline, Table: "django_session", Column: "session_key"},
+			"express-row":              rows.Delete{Offline: c.Offline, Table: "session", Column: "sid"},
 			// Django compares a cookie with a field and knows neither by itself:
 			// https://docs.djangoproject.com/en/stable/ref/csrf/#how-it-works
 			"django-logout": interp.Logout{Doer: c.Doer, Method: http.MethodPost, CSRF: "double:csrftoken", To: "form:csrfmiddlewaretoken"},

@@ -27,7 +27,7 @@ var forms = []struct {
 }{
 	{regexp.MustCompile(`^\.?[\w-]{8,}\.[\w-]{6}\.(?:[\w-]{27}|[\w-]{43}|[\w-]{86})$`), Stateless{"Flask", "change what get_id of flask-login returns, which ends that user's sessions; or SECRET_KEY, which ends everyone's"}},
 	{regexp.MustCompile(`^\.?[\w-]{8,}:[0-9A-Za-z]{6}:(?:[\w-]{27}|[\w-]{43})$`), Stateless{"Django (signed_cookies)", password + "; or SECRET_KEY, which ends everyone's"}},
-	{regexp.MustCompile(`^[A-Za-z0-9+/]{16,}={0,2}--[A-Za-z0-9+/]{16}={0,2}--[A-Za-z0-9+/]{22}={0,2}$`), Stateless{"Rails (cookie store)", "change secret_key_base, which ends everyone's"}},
+	{regexp.MustCompile(`^[A-Za-z0-9+/]{16,}={0,2}--[A-Za-z0-9+/]{16}={0,2}--[A-Za-z0-9+/]{22}={0,2}$`), Stateless{"Rails or Rack (encrypted cookie)", "change secret_key_base, or the secret of the sessions, which ends everyone's"}},
 	{regexp.MustCompile(`^[A-Za-z0-9+/]{20,}={0,2}\n?--(?:[0-9a-f]{40}|[0-9a-f]{64})$`), Stateless{"Rack or Rails (signed cookie)", "change the secret of the sessions, which ends everyone's"}},
 	{regexp.MustCompile(`^Fe26\.2\*`), Stateless{"iron", "change the password of the sealed cookies, which ends everyone's"}},
 	{regexp.MustCompile(`^CfDJ8[\w-]{60,}$`), Stateless{"ASP.NET Core", "update the user's security stamp, which ends that user's sessions within 30 minutes; or revoke the data protection keys, which ends everyone's"}},

@@ -20,6 +20,7 @@ import (
 
 	"github.com/quellhq/quell/cmd/quell/internal/output"
 	"github.com/quellhq/quell/cmd/quell/internal/policy"
+	"github.com/quellhq/quell/cmd/quell/internal/report"
 	"github.com/quellhq/quell/cmd/quell/internal/run"
 	"github.com/quellhq/quell/revokers/interp"
 	"github.com/quellhq/quell/revokers/issuer"
@@ -57,31 +58,71 @@ It is taken to be yours: everything that it issues may be killed. Its keys are
 those of [[instance]] in the policy file.`,
 		RunE: func(*cobra.Command, []string) error { return a.policyAdd(more) }}
 	add.Flags().StringArrayVar(&more, "instance", nil, "an issuer of yours, `PROVIDER=URL[,KEY=VALUE…]` (repeatable)")
-	check := &cobra.Command{Use: "check", Short: "Read the policy and say what it allows", Args: cobra.NoArgs, RunE: func(*cobra.Command, []string) error {
-		rt, err := a.runtime(mayLackSecrets)
-		if err != nil {
-			return err
-		}
-		for _, w := range policy.Warnings(rt.Instances) {
-			fmt.Fprintln(a.out, "warning: "+w)
-		}
-		fmt.Fprintf(a.out, "kills: %s; at most %d in a run; plans are good for %s\n", map[bool]string{true: "off", false: "on"}[rt.Policy.Disabled()], rt.Policy.Max(), rt.Policy.MaxAge())
-		for _, i := range rt.Instances {
-			if i.Operator {
-				fmt.Fprintf(a.out, "instance %s %s: own %v, admin %v, control %v\n", i.Provider, i.URL, i.Own, !i.Admin.IsZero(), len(i.Controls) > 0)
+	var ask bool
+	check := &cobra.Command{Use: "check", Short: "Read the policy and say what it allows", Args: cobra.NoArgs,
+		Long: `Read the policy and say what it allows.
+
+With --ask, each web application that the policy names is asked about its
+control, about a session that was never issued, and without a session. quell
+prints what each gets, whether a kill there could be proven, and which settings
+are missing. It only reads.`, RunE: func(c *cobra.Command, _ []string) error {
+			rt, err := a.runtime(mayLackSecrets)
+			if err != nil {
+				return err
 			}
-		}
-		for _, o := range rt.Policy.Own {
-			where := o.Provider
-			if o.URL != "" {
-				where += " " + o.URL
+			for _, w := range policy.Warnings(rt.Instances) {
+				fmt.Fprintln(a.out, "warning: "+w)
 			}
-			fmt.Fprintf(a.out, "own at %s: %s %s\n", where, strings.Join(o.Identity, ", "), o.Name)
-		}
-		return nil
-	}}
+			fmt.Fprintf(a.out, "kills: %s; at most %d in a run; plans are good for %s\n", map[bool]string{true: "off", false: "on"}[rt.Policy.Disabled()], rt.Policy.Max(), rt.Policy.MaxAge())
+			for _, i := range rt.Instances {
+				if i.Operator {
+					fmt.Fprintf(a.out, "instance %s %s: own %v, admin %v, control %v\n", i.Provider, i.URL, i.Own, !i.Admin.IsZero(), len(i.Controls) > 0)
+				}
+			}
+			for _, o := range rt.Policy.Own {
+				where := o.Provider
+				if o.URL != "" {
+					where += " " + o.URL
+				}
+				fmt.Fprintf(a.out, "own at %s: %s %s\n", where, strings.Join(o.Identity, ", "), o.Name)
+			}
+			if ask {
+				return a.policyAsk(c.Context(), rt)
+			}
+			return nil
+		}}
+	check.Flags().BoolVar(&ask, "ask", false, "ask each web application what live and ended sessions get, and propose settings")
 	c.AddCommand(init, add, check)
 	return c
+}
+
+// policyAsk prints what the web applications answer. It is an error if a kill at
+// one of them could not be proven.
+func (a *app) policyAsk(ctx context.Context, rt *run.Runtime) error {
+	shown, err := rt.AskInstances(ctx)
+	if err != nil {
+		return err
+	}
+	unproven := 0
+	for _, s := range shown {
+		fmt.Fprintf(a.out, "\n%s %s\n", s.Instance.Provider, s.Instance.URL)
+		for _, l := range s.Lines {
+			fmt.Fprintln(a.out, "  "+report.Clean(a.red.String(l)))
+		}
+		if s.Problem == "" {
+			fmt.Fprintln(a.out, "  proof: what ended sessions get can be told from what live ones get")
+		} else {
+			unproven++
+			fmt.Fprintln(a.out, "  problem: "+report.Clean(a.red.String(s.Problem)))
+		}
+		for _, p := range s.Settings {
+			fmt.Fprintln(a.out, "  proposed: "+report.Clean(a.red.String(p)))
+		}
+	}
+	if unproven > 0 {
+		return fmt.Errorf("%d of %d web applications: a kill there could not be proven", unproven, len(shown))
+	}
+	return nil
 }
 
 // policyInit writes a policy. What an existing file has stays in it.

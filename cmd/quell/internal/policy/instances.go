@@ -82,7 +82,7 @@ func (i Instance) build(secret func(ref string) (credential.Secret, error), miss
 		Settings: map[string]string{
 			"probe_path": i.ProbePath, "logout_path": i.LogoutPath, "login_path": i.LoginPath,
 			"live_marker": i.LiveMarker, "dead_marker": i.DeadMarker, "user": i.User, "namespace": i.Namespace,
-			"logout_method": i.LogoutMethod, "csrf": i.CSRF, "csrf_path": i.CSRFPath, "csrf_to": i.CSRFTo, "revoke_orphan": yes(i.RevokeOrphan),
+			"logout_method": i.LogoutMethod, "csrf": i.CSRF, "csrf_path": i.CSRFPath, "csrf_to": i.CSRFTo, "sessions_table": i.SessionsTable, "revoke_orphan": yes(i.RevokeOrphan),
 		},
 		Headers: i.Headers,
 	}
@@ -94,6 +94,9 @@ func (i Instance) build(secret func(ref string) (credential.Secret, error), miss
 		return s, nil
 	}
 	if in.Admin, err = read(i.Admin); err != nil {
+		return nil, err
+	}
+	if in.SessionsDB, err = read(i.SessionsDB); err != nil {
 		return nil, err
 	}
 	if in.ClientSecret, err = read(i.ClientSecret); err != nil {

@@ -51,6 +51,8 @@ var keys = []Key{
 	{"instance.csrf_path", "`probe_path`", "the page that has the token"},
 	{"instance.csrf_to", "where frameworks expect it", "where the token is sent: `form:NAME`, `header:NAME`, `json:NAME` or `query:NAME`"},
 	{"instance.headers", "none", "further headers of the probe and the logout; `{csrf}` and `{origin}` are filled in"},
+	{"instance.sessions_db", "", "the database that keeps the application's sessions, as the name of a secret: `postgres://USER:PASSWORD@HOST/DATABASE` or `sqlite:PATH`. A session is ended by deleting its row"},
+	{"instance.sessions_table", "the framework's", "table and column of the session's key: `TABLE.COLUMN`"},
 	{"instance.user", "", "the account, where the credential does not contain it: a database user, an e-mail"},
 	{"instance.namespace", "", "the organisation, project or Vault namespace"},
 	{"instance.settle", "the provider's", "how long it may take until every replica knows of a kill"},

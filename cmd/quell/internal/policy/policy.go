@@ -18,6 +18,7 @@ import (
 	"github.com/quellhq/quell/cmd/quell/internal/notify"
 	"github.com/quellhq/quell/revokers/interp"
 	"github.com/quellhq/quell/revokers/issuer"
+	"github.com/quellhq/quell/revokers/rows"
 	"github.com/quellhq/quell/rules"
 )
 
@@ -79,19 +80,24 @@ type Instance struct {
 	CSRFPath     string            `toml:"csrf_path,omitempty"` // the page that has it; default probe_path
 	CSRFTo       string            `toml:"csrf_to,omitempty"`   // form:NAME, header:NAME, json:NAME or query:NAME
 	Headers      map[string]string `toml:"headers,omitempty"`
-	User         string            `toml:"user,omitempty"`
-	Namespace    string            `toml:"namespace,omitempty"`
-	Settle       rules.Duration    `toml:"settle,omitempty"`
-	Admin        string            `toml:"admin,omitempty"` // env:NAME or file:PATH, like the other secrets
-	ClientID     string            `toml:"client_id,omitempty"`
-	ClientSecret string            `toml:"client_secret,omitempty"`
-	Control      string            `toml:"control,omitempty"`
-	Controls     []Control         `toml:"controls,omitempty"`
-	CA           string            `toml:"ca,omitempty"`          // file of PEM certificates
-	ClientCert   string            `toml:"client_cert,omitempty"` // file with a certificate and its key, PEM
-	Proxy        string            `toml:"proxy,omitempty"`
-	Rotate       *Rotate           `toml:"rotate,omitempty"`
-	Rotations    []Rotate          `toml:"rotations,omitempty"` // for one rule each
+	// SessionsDB names the secret with the address of the session store:
+	// postgres://USER:PASSWORD@HOST/DATABASE or sqlite:PATH. SessionsTable is
+	// TABLE.COLUMN, the framework's unless given.
+	SessionsDB    string         `toml:"sessions_db,omitempty"`
+	SessionsTable string         `toml:"sessions_table,omitempty"`
+	User          string         `toml:"user,omitempty"`
+	Namespace     string         `toml:"namespace,omitempty"`
+	Settle        rules.Duration `toml:"settle,omitempty"`
+	Admin         string         `toml:"admin,omitempty"` // env:NAME or file:PATH, like the other secrets
+	ClientID      string         `toml:"client_id,omitempty"`
+	ClientSecret  string         `toml:"client_secret,omitempty"`
+	Control       string         `toml:"control,omitempty"`
+	Controls      []Control      `toml:"controls,omitempty"`
+	CA            string         `toml:"ca,omitempty"`          // file of PEM certificates
+	ClientCert    string         `toml:"client_cert,omitempty"` // file with a certificate and its key, PEM
+	Proxy         string         `toml:"proxy,omitempty"`
+	Rotate        *Rotate        `toml:"rotate,omitempty"`
+	Rotations     []Rotate       `toml:"rotations,omitempty"` // for one rule each
 	// RevokeOrphan allows the one sudo path of tokens: auth/token/revoke-orphan.
 	RevokeOrphan bool   `toml:"revoke_orphan,omitempty"`
 	Login        *Login `toml:"login,omitempty"` // a Vault: how quell signs in
@@ -202,7 +208,7 @@ func (i Instance) validate() error {
 	if err != nil || i.Provider == "" {
 		return errors.New("it needs a provider and a URL")
 	}
-	refs := map[string]string{"admin": i.Admin, "client_secret": i.ClientSecret, "control": i.Control}
+	refs := map[string]string{"admin": i.Admin, "client_secret": i.ClientSecret, "control": i.Control, "sessions_db": i.SessionsDB}
 	for n, r := range i.rotates() {
 		if err := r.validate(n > 0 || i.Rotate == nil); err != nil {
 			return err
@@ -242,6 +248,11 @@ func (i Instance) validate() error {
 			return errors.New("a path contains a dot segment")
 		case p != "" && !strings.HasPrefix(p, "/"):
 			return fmt.Errorf("%s does not begin with / (quell: hint: paths follow the path of the url)", key)
+		}
+	}
+	if i.SessionsTable != "" {
+		if err := rows.CheckTable(i.SessionsTable); err != nil {
+			return err
 		}
 	}
 	if err := interp.CheckCSRF(i.CSRF, i.CSRFTo); err != nil {

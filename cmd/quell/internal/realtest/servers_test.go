@@ -207,6 +207,7 @@ func (o *operator) files(except ...string) {
 // action is what the JSON lines of apply tell.
 type action struct {
 	Rule, Outcome, Detail, Held, Control string
+	Remedy                               string
 	Kind                                 string
 	Seconds                              float64
 	Derived                              []struct{ Kind, Liveness, Reason string }

@@ -30,7 +30,7 @@ func OwnSecrets(set *rules.Set, list issuer.Instances, getenv func(string) strin
 	}
 	for _, i := range list {
 		pair(i.Admin)
-		out = append(out, i.ClientSecret)
+		out = append(out, i.ClientSecret, i.SessionsDB)
 		for _, c := range i.Controls {
 			pair(c.Secret)
 			for _, p := range c.Parts {

@@ -136,7 +136,7 @@ func (p *Planner) decide(ctx context.Context, c Checked, done int) decision {
 		d.hold = p.Policy.Decide(q)
 	}
 	if d.hold == nil {
-		d.effectsOf(ctx, p.Registry, p.Policy)
+		d.effectsOf(ctx, p.Registry, p.Policy, p.BreakGlass != "")
 	}
 	return d
 }
@@ -149,7 +149,7 @@ func orRemedy(s string) string {
 }
 
 // effectsOf plans the rotation and the revocation.
-func (d *decision) effectsOf(ctx context.Context, reg *natives.Registry, pol *policy.Policy) {
+func (d *decision) effectsOf(ctx context.Context, reg *natives.Registry, pol *policy.Policy, breakGlass bool) {
 	t := *d.target
 	if rot := reg.Rotator(t); rot != nil {
 		steps, err := rot.Steps(ctx, t)
@@ -180,6 +180,10 @@ func (d *decision) effectsOf(ctx context.Context, reg *natives.Registry, pol *po
 		}
 	}
 	d.unproven = unprovable(t, d.verdict)
+	if d.unproven != "" && t.Kind == credential.KindSessionCookie && t.Rule.Probed() && d.verdict.Liveness == revokers.Live && !breakGlass {
+		// A logout can't be taken back: its proof must be possible before.
+		d.hold = &policy.Hold{Why: "its death could not be proven: " + d.unproven, Remedy: "quell policy check --ask, which proposes settings for " + t.URL() + "; or --break-glass REASON"}
+	}
 }
 
 // takesOf says what the steps of a rotation take besides the one credential.
@@ -203,10 +207,19 @@ func unprovable(t revokers.Target, v revokers.Verdict) string {
 	case v.Control != "" && v.Control != revokers.Live.String():
 		return "the control of the instance is not live, so a refusal will prove nothing"
 	}
+	if t.Kind == credential.KindSessionCookie && t.Seen.Learned == "" && !documented(t) {
+		return "the pages of sessions that were never issued have no form in common, and no dead_marker is set"
+	}
 	if _, has := guard.ControlOf(t); !has && t.Seen.Learned == "" {
 		return "what a refusal looks like could not be learned, and no control is configured"
 	}
 	return ""
+}
+
+// documented reports whether a refusal can be told by its own words.
+func documented(t revokers.Target) bool {
+	return t.Instance.Settings["dead_marker"] != "" || t.Rule.Probe.Native != "" ||
+		slices.ContainsFunc(t.Rule.Probe.When, func(a rules.Arm) bool { return a.Then == "dead" && a.Condition() && a.Source != "" })
 }
 
 // fill writes the decision into the plan's item.
@@ -242,6 +255,9 @@ func (d decision) fill(it *plan.Item) {
 		if takes == "" {
 			it.Collateral = r.Collateral
 		}
+	}
+	if _, carried := d.target.Stateless(); carried && strings.Contains(it.Revoke, "logout") {
+		it.Scope = rules.ScopeNone
 	}
 	if s := d.target.Instance.Settle; s > 0 {
 		it.Settle = rules.Duration(s)

@@ -2,6 +2,8 @@ package run
 
 import (
 	"context"
+	"fmt"
+	"strings"
 	"time"
 
 	"github.com/quellhq/quell/cmd/quell/internal/ledger"
@@ -9,6 +11,7 @@ import (
 	"github.com/quellhq/quell/revokers"
 	"github.com/quellhq/quell/revokers/prove"
 	"github.com/quellhq/quell/rules/credential"
+	"github.com/quellhq/quell/rules/token"
 )
 
 // prove confirms a kill and asks what became of its relatives.
@@ -100,7 +103,14 @@ func qualify(act *report.Action, t revokers.Target) {
 	if t.Offline.Expires != nil {
 		until = t.Offline.Expires.Format(time.RFC3339)
 	}
+	form, carried := t.Stateless()
+	logout := strings.Contains(act.Method, "logout")
 	switch {
+	case carried && t.Kind != credential.KindJWT && (t.Offline.Expires == nil || t.Offline.Expires.After(time.Now())):
+		outlives(act, form, until)
+	case !t.Rule.Stateless && act.Outcome == prove.StillAlive && t.Kind == credential.KindSessionCookie && logout && act.Receipt != nil && act.Receipt.Accepted:
+		act.Detail += "; the application may keep nothing and carry the session in the cookie, which a logout does not end"
+		act.Remedy = "change the user's password, or the key that signs the application's sessions, which ends everyone's; then quell recheck"
 	case !t.Rule.Stateless:
 	case t.Offline.Expires != nil && t.Offline.Expires.Before(time.Now()):
 		// It has expired while it was being ended: there is nothing left to
@@ -114,6 +124,23 @@ func qualify(act *report.Action, t revokers.Target) {
 		act.Detail = "its issuer no longer accepts it, but services that check only the signature accept it until " + until
 		act.Remedy = "roll the key that signs it, which ends everyone's; or wait"
 	}
+}
+
+// outlives corrects the outcome for a session that the cookie carries: a logout
+// asks the browser to forget it and ends nothing elsewhere.
+func outlives(act *report.Action, form token.Stateless, until string) {
+	switch act.Outcome {
+	case prove.StillAlive:
+		act.Detail = fmt.Sprintf("stateless (%s): it is still accepted, until %s", form.Form, until)
+	case prove.Confirmed:
+		if !strings.Contains(act.Method, "logout") {
+			return // its row or its key is gone, not only the browser's copy
+		}
+		act.Detail = fmt.Sprintf("stateless (%s): the page that was asked no longer accepts it, but whatever verifies only the cookie accepts it until %s", form.Form, until)
+	default:
+		return
+	}
+	act.Outcome, act.Remedy = prove.UntilExpiry, form.Remedy+"; or wait"
 }
 
 // derived asks about the live credentials of the same issuer and subject that
