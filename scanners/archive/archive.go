@@ -69,6 +69,9 @@ func (o *Opener) Recognise(head []byte, name string) string {
 	if strings.HasSuffix(name, ".br") {
 		return "brotli"
 	}
+	if misnamed(head, name) {
+		return damagedName
+	}
 	return ""
 }
 

@@ -63,6 +63,23 @@ func damagedForms(t testing.TB) map[string]struct {
 	return forms
 }
 
+// extension returns the extension of a file of a form. quell needs it where the damage hits
+// the magic number.
+func extension(form string) string {
+	form = strings.TrimPrefix(form, "tar in ")
+	switch form {
+	case "gzip":
+		return ".gz"
+	case "zstd":
+		return ".zst"
+	case "lzip":
+		return ".lz"
+	case "snappy":
+		return ".sz"
+	}
+	return "." + form
+}
+
 // damage changes one random piece of b, and describes the change.
 func damage(r *rand.Rand, b []byte) (string, []byte) {
 	b = bytes.Clone(b)
@@ -128,7 +145,7 @@ func TestDamageIsNeverSilent(t *testing.T) {
 			what, b := damage(r, form.make(texts))
 			var mu sync.Mutex
 			found, gaps := map[string]bool{}, 0
-			src := one{"f", streamed(b)}
+			src := one{"f" + extension(name), streamed(b)}
 			if _, err := p.Run(context.Background(), src, func(f rules.Finding) {
 				mu.Lock()
 				defer mu.Unlock()

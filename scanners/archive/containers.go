@@ -264,17 +264,26 @@ func uniso(o *opening) (err error) {
 }
 
 // unused scans the parts of a disk image that belong to no file: folders, and content that no
-// folder lists.
+// folder lists. A part that follows a file without zeros between is read together with the
+// file's last tailLen bytes, because a value may begin there.
 func (o *opening) unused(known []extent, at, end int64) error {
 	slices.SortFunc(known, func(a, b extent) int { return cmp.Compare(a.from, b.from) })
 	end = min(end, o.size)
+	file := int64(0) // the length of the file that ends at at
 	for _, x := range append(known, extent{from: end, to: end}) {
-		if at += o.zeros(at, x.from); at < x.from {
-			if err := o.plain("(folders)", io.NewSectionReader(o.at, at, x.from-at)); err != nil {
+		zeros := o.zeros(at, x.from)
+		if at += zeros; at < x.from {
+			from := at
+			if zeros == 0 {
+				from -= min(file, tailLen)
+			}
+			if err := o.plain("(folders)", io.NewSectionReader(o.at, from, x.from-from)); err != nil {
 				return err
 			}
 		}
-		at = max(at, x.to)
+		if x.to >= at {
+			at, file = x.to, x.to-x.from
+		}
 	}
 	return nil
 }

@@ -3,6 +3,10 @@ package archive
 import (
 	"bytes"
 	"errors"
+	"path"
+	"slices"
+	"strings"
+	"unicode/utf8"
 
 	"github.com/quellhq/quell/scanners"
 	"github.com/quellhq/quell/scanners/inflate"
@@ -14,6 +18,32 @@ var marks = []string{"\xfd7zXZ\x00", "7z\xbc\xaf\x27\x1c", "BZh91AY&SY", "Rar!\x
 // markFar is the distance from the beginning, in bytes, within which a displaced mark is
 // detected.
 const markFar = 320
+
+// damagedName is the name of the form that stands for a compressed file with a damaged head.
+const damagedName = "compressed file"
+
+// packedNames are the file extensions of compressed formats that have a magic number.
+var packedNames = []string{
+	".gz", ".tgz", ".bz2", ".tbz2", ".xz", ".txz", ".zst", ".tzst", ".lz", ".lzma", ".lz4", ".zlib", ".sz", ".zip", ".jar", ".war",
+	".whl", ".apk", ".crx", ".7z", ".rar", ".rpm", ".pdf", ".docx", ".xlsx", ".pptx", ".odt",
+}
+
+// misnamed reports whether a file has the extension of a compressed format, but neither the
+// magic number of any format nor text.
+func misnamed(head []byte, name string) bool {
+	ext := strings.ToLower(path.Ext(name))
+	if len(head) == 0 || !slices.Contains(packedNames, ext) {
+		return false
+	}
+	return len(head) < 4 || !plausibleText(head[:min(len(head), 512)])
+}
+
+// plausibleText reports whether b has neither control characters nor bytes that are not UTF-8.
+func plausibleText(b []byte) bool {
+	return !bytes.ContainsFunc(b, func(c rune) bool {
+		return c == utf8.RuneError || c < ' ' && c != '\n' && c != '\r' && c != '\t' && c != '\f' && c != 0x1b
+	})
+}
 
 // damagedHead reports whether the first bytes of a compressed file are damaged: a mark has one
 // wrong byte or is displaced, or the header of a deflate stream is wrong. Such a file can't be

@@ -361,3 +361,26 @@ func TestPaddingOfAMember(t *testing.T) {
 		t.Errorf("found %v, gaps %q", got, gaps)
 	}
 }
+
+// A file with the extension of a compressed format and neither its magic number nor text is
+// reported as damaged. Its bytes are scanned all the same.
+func TestNamesOfCompressedFiles(t *testing.T) {
+	for name, c := range map[string]struct {
+		path string
+		b    []byte
+		said bool
+	}{
+		"a gzip without its first bytes":   {"x.gz", gz([]byte(cookie(0)))[3:], true},
+		"one byte":                         {"x.zip", []byte("P"), true},
+		"nothing":                          {"x.zip", nil, false},
+		"a page of HTML in place of a zip": {"x.zip", []byte("<html>" + cookie(0) + "</html>\n"), false},
+		"bytes with a name of no format":   {"x.bin", gz([]byte(cookie(0)))[3:], false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			found, gaps := scan(t, c.path, streamed(c.b), archive.DefaultLimits)
+			if (len(gaps) > 0) != c.said || has(found, 0) != strings.Contains(string(c.b), secret(0)) {
+				t.Errorf("%d findings, gaps %q", len(found), gaps)
+			}
+		})
+	}
+}

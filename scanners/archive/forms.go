@@ -87,7 +87,7 @@ func forms() []form {
 
 		{name: "tar", known: oldTar, open: untar},
 		{name: "mail", known: mailHead, seeks: true, open: unmail},
-		{name: "compressed file", known: damagedHead, open: damagedForm},
+		{name: damagedName, known: damagedHead, open: damagedForm},
 	}
 }
 

@@ -11,6 +11,8 @@ import (
 	"math"
 
 	"github.com/ulikunitz/xz/lzma"
+
+	"github.com/quellhq/quell/scanners"
 )
 
 // lzmaHead checks the 13 bytes of an LZMA header: the dictionary's size is a power of two, or
@@ -72,6 +74,13 @@ func (r *lzmaReader) Read(b []byte) (int, error) {
 	return n, err
 }
 
+// unreadLen is the number of bytes that decide whether what follows a stream is readable.
+const unreadLen = 512
+
+// errTrailing is the error of a stream that ends before its file does: a damaged header can
+// state any size.
+var errTrailing = scanners.OfKind(scanners.GapDamaged, errors.New("bytes after the end of the stream belong to no format"))
+
 // each opens consecutive streams of one format. next opens a stream and leaves in at its end;
 // again recognises another stream by its first bytes. Other trailing bytes become a member of
 // their own.
@@ -95,6 +104,9 @@ func (o *opening) each(in *bufio.Reader, headLen int, again func([]byte) bool, n
 			return err
 		}
 		if head, _ := in.Peek(headLen); !again(head) {
+			if first, _ := in.Peek(unreadLen); o.opener.find(first) == nil && !plausibleText(first) {
+				o.gap("", errTrailing)
+			}
 			return o.member(BehindMember, in)
 		}
 	}

@@ -89,9 +89,10 @@ func (l *look) packed(t *text, w span, form string, depth int) bool {
 	switch {
 	case err == errOver || err != nil && c.cutOff(l.chunk):
 		l.chunk.Reached(scanners.GapLimitDecoding)
+	case err == nil || !c.alone(): // the first of several lines is cut, and not damaged
 	case err == errForm:
 		l.chunk.Reached(scanners.GapUnsupported)
-	case err != nil:
+	default:
 		l.chunk.Reached(scanners.GapDamaged)
 	}
 	if out.Len() == 0 {

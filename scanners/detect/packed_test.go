@@ -57,7 +57,7 @@ func TestArchivesInBase64(t *testing.T) {
 		"a zip":             {zipped.Bytes(), true, ""},
 		"a zip that is cut": {cut, false, scanners.GapDamaged},
 		"an xz":             {packed.Bytes(), true, ""},
-		"an xz, damaged":    {append(bytes.Clone(packed.Bytes()[:60]), noise[:100]...), false, scanners.GapDamaged},
+		"an xz, damaged":    {append(bytes.Clone(packed.Bytes()[:60]), noise[:300]...), false, scanners.GapDamaged},
 		"a 7z":              {append([]byte("7z\xbc\xaf\x27\x1c\x00\x04"), noise...), false, scanners.GapUnsupported},
 		"a rar":             {append([]byte("Rar!\x1a\x07\x01\x00"), noise...), false, scanners.GapUnsupported},
 	} {
