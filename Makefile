@@ -1,12 +1,18 @@
 # make        build ./bin/quell
-# make test   install what the tests sign in to, then run all of them
+# make demo   build it and watch it once
+# make test   install what the tests sign in to, which it names first, then run all of them
 # make campaign  damage archives at random; kill, fill and restart what an apply depends on, 500 times each
 # make bench  throughput of each source on one core, and a pair with gitleaks
 QUELL_TOOLS ?= $(if $(XDG_CACHE_HOME),$(XDG_CACHE_HOME),$(HOME)/.cache)/quell-tools
 export QUELL_TOOLS
 
+# The flags of go run, so that neither compiles what the other has compiled.
 build:
-	go build -trimpath -o bin/quell ./cmd/quell
+	@test -x bin/quell || echo "Compiling quell; the first time this takes a few minutes."
+	go build -o bin/quell ./cmd/quell
+
+demo: build
+	./bin/quell demo
 
 # Ten minutes, go test's own limit, are too few for a package on a slow machine while
 # servers are built.
@@ -54,11 +60,12 @@ release: release-tools
 	PATH="$(CURDIR)/bin:$$PATH" VERSION=$(VERSION) goreleaser build --clean --snapshot
 	node .github/action/release.mjs write $(VERSION) dist
 
-docs:
+docs: build
+	testdata/picture.py bin/quell > docs/terminal.svg
 	go test ./cmd/quell/internal/house -run 'ProviderPages|Coverage' -update
 	go test ./cmd/quell/internal/policy -run Document -update
 
 clean:
 	rm -rf bin dist
 
-.PHONY: build test campaign campaign-archives campaign-apply bench docs release release-tools clean
+.PHONY: build demo test campaign campaign-archives campaign-apply bench docs release release-tools clean

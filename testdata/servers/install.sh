@@ -12,8 +12,13 @@ packages() {
   [ ${#missing[@]} -eq 0 ] && return
   command -v apt-get >/dev/null || { echo "install by hand: ${missing[*]}" >&2; exit 1; }
   local sudo=""; [ "$(id -u)" = 0 ] || sudo=sudo
-  # Packages of servers would start them, on all interfaces.
-  [ -x /usr/sbin/policy-rc.d ] || printf '#!/bin/sh\nexit 101\n' | $sudo install -m 755 /dev/stdin /usr/sbin/policy-rc.d
+  echo "Debian packages that the tests sign in to, and that are missing: ${missing[*]}"
+  # Packages of servers would start them, on all interfaces. What refuses that is
+  # removed again.
+  if [ ! -e /usr/sbin/policy-rc.d ]; then
+    trap "$sudo rm -f /usr/sbin/policy-rc.d" EXIT
+    printf '#!/bin/sh\nexit 101\n' | $sudo install -m 755 /dev/stdin /usr/sbin/policy-rc.d
+  fi
   $sudo apt-get update -q
   DEBIAN_FRONTEND=noninteractive $sudo apt-get install -y -q --no-install-recommends "${missing[@]}"
 }
@@ -56,6 +61,7 @@ runner() {
 }
 
 if [ $# -eq 0 ]; then set -- packages node vault gitea runner; fi
+echo "$0 installs: $* (packages: Debian's, by apt-get; node: npm modules in $here/node; vault, gitea and runner: built into $tools)"
 for step in "$@"; do
   began=$(date +%s); ("$step"); echo "$step ready in $(($(date +%s) - began)) s"
 done

@@ -13,6 +13,7 @@ import (
 
 	"github.com/quellhq/quell/cmd/quell/internal/demo"
 	"github.com/quellhq/quell/cmd/quell/internal/ledger"
+	"github.com/quellhq/quell/cmd/quell/internal/report"
 	"github.com/quellhq/quell/revokers/prove"
 )
 
@@ -58,19 +59,17 @@ func (a *app) runDemo(ctx context.Context, keep bool) error {
 		}
 		return nil
 	}
-	show("An OpenID provider and a web application run on loopback. Three live sessions have")
-	show("just leaked: into a CI log, into a git history (removed one commit later), and into")
-	show("a container image (removed one layer later).")
-	report := func(n string) string { return filepath.Join(dir, n+".jsonl") }
+	show("%s", a.style(a.out, report.Show{}).Wrap(0, 0, "An OpenID provider and a web application run on loopback. Three live sessions have just leaked: into a CI log, into a git history (removed one commit later), and into a container image (removed one layer later)."))
+	file := func(n string) string { return filepath.Join(dir, n+".jsonl") }
 	plan := filepath.Join(dir, "plan.json")
 	steps := []struct {
 		want int
 		args []string
 	}{
-		{exitFindings, []string{"scan", "log", scene.Log, "--report", "jsonl=" + report("log")}},
-		{exitFindings, []string{"scan", "git", scene.Repo, "--report", "jsonl=" + report("git")}},
-		{exitFindings, []string{"scan", "image", scene.Image, "--report", "jsonl=" + report("image")}},
-		{exitClean, []string{"plan", report("log"), report("git"), report("image"), "--output", plan}},
+		{exitFindings, []string{"scan", "log", scene.Log, "--report", "jsonl=" + file("log")}},
+		{exitFindings, []string{"scan", "git", scene.Repo, "--report", "jsonl=" + file("git")}},
+		{exitFindings, []string{"scan", "image", scene.Image, "--report", "jsonl=" + file("image")}},
+		{exitClean, []string{"plan", file("log"), file("git"), file("image"), "--output", plan}},
 		{exitClean, []string{"apply", plan}},
 	}
 	for _, s := range steps {
@@ -101,7 +100,7 @@ func (a *app) runDemo(ctx context.Context, keep bool) error {
 	confirmed := 0
 	for _, id := range order {
 		show("")
-		History(a.out, stories[id])
+		History(a.out, a.style(a.out, report.Show{}), stories[id])
 		last := stories[id][len(stories[id])-1]
 		if o, ok := last.Body.(ledger.Outcome); ok && o.Outcome == ledger.Word(prove.Confirmed) {
 			confirmed++

@@ -15,12 +15,12 @@ import (
 
 // History prints one incident: what leaked, and an entry a line with the time at
 // which it was recorded.
-func History(w io.Writer, entries []ledger.Entry) {
+func History(w io.Writer, style report.Style, entries []ledger.Entry) {
 	if len(entries) == 0 {
 		return
 	}
 	start := entries[0].At
-	fmt.Fprintf(w, "incident %s%s\n", entries[0].Incident, heading(entries))
+	fmt.Fprintln(w, style.Wrap(0, 2, "incident "+entries[0].Incident+heading(entries)))
 	day := ""
 	for _, e := range entries {
 		at := e.At.Local()
@@ -33,7 +33,7 @@ func History(w io.Writer, entries []ledger.Entry) {
 			if i > 0 {
 				stamp, kind = "", ""
 			}
-			fmt.Fprintf(w, "  %10s  %-11s %s\n", stamp, kind, report.Clean(line))
+			fmt.Fprintf(w, "  %10s  %-11s %s\n", stamp, kind, style.Wrap(26, 26, report.Clean(line)))
 		}
 	}
 	if d := entries[len(entries)-1].At.Sub(start); d >= 100*time.Millisecond {

@@ -143,7 +143,7 @@ func (a *app) showIncident(ctx context.Context, l *ledger.Ledger, id string) err
 		}
 		return nil
 	}
-	History(a.out, entries)
+	History(a.out, a.style(a.out, report.Show{}), entries)
 	return err
 }
 

@@ -80,6 +80,9 @@ func (a *app) manners(root *cobra.Command) {
 	each = func(c *cobra.Command) {
 		if c.Example == "" {
 			c.Example = examples[strings.TrimPrefix(c.CommandPath(), "quell ")]
+			if p := c.Parent(); c.Example == "" && p != nil && (p.Name() == "scan" || p.Name() == "contain") {
+				c.Example = "  " + p.CommandPath() + " " + strings.TrimRight(strings.ReplaceAll(strings.ReplaceAll(c.Use, "[", ""), "]", ""), "…") + " --since 30d"
+			}
 		}
 		check := c.Args
 		switch path := strings.TrimPrefix(c.CommandPath(), "quell "); path {

@@ -20,6 +20,7 @@ const (
 	drawEvery = 200 * time.Millisecond // on a terminal
 	lineEvery = 30 * time.Second       // elsewhere
 	maxFound  = 20                     // findings that are shown as they come
+	soon      = 2 * time.Second        // a run that ends before shows its result alone
 )
 
 // meter shows on standard error how far a run is: on a terminal one line that it
@@ -156,7 +157,7 @@ func (f found) Emit(e report.Event) error {
 		return nil
 	}
 	n := f.m.findings.Add(1)
-	if f.m.width == nil || n > maxFound {
+	if f.m.width == nil || n > maxFound || time.Since(f.m.start) < soon {
 		return nil
 	}
 	_, err := fmt.Fprintf(f.m.over(f.m.w), "found %s %s at %s\n", x.Kind, x.Rule, report.Clean(report.Place(x.Location)))

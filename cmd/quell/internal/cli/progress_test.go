@@ -10,7 +10,9 @@ import (
 	"testing/iotest"
 	"time"
 
+	"github.com/quellhq/quell/cmd/quell/internal/report"
 	"github.com/quellhq/quell/cmd/quell/internal/run"
+	"github.com/quellhq/quell/rules"
 )
 
 func TestTheMeterSaysWhatIsGoingOn(t *testing.T) {
@@ -53,5 +55,28 @@ func TestTheInterruptibleReaderGivesWhatWasThere(t *testing.T) {
 	time.AfterFunc(10*time.Millisecond, stop)
 	if _, err := io.ReadAll(&interruptible{ctx: ctx, r: p}); !errors.Is(err, context.Canceled) {
 		t.Error(err)
+	}
+}
+
+func TestFindingsAreShownAsTheyComeInALongRun(t *testing.T) {
+	for name, c := range map[string]struct {
+		ago   time.Duration
+		width func() int
+		want  int
+	}{
+		"a long run on a terminal": {time.Minute, func() int { return 80 }, maxFound},
+		"one that has just begun":  {0, func() int { return 80 }, 0},
+		"a file":                   {time.Minute, nil, 0},
+	} {
+		var b bytes.Buffer
+		f := found{&meter{watch: &run.Watch{}, w: &b, width: c.width, start: time.Now().Add(-c.ago)}}
+		for range maxFound + 5 {
+			if err := f.Emit(report.Finding{Ref: rules.Ref{Kind: rules.KindAPIKey, Rule: "gitlab-pat"}, Location: rules.Location{Path: "a", Line: 1, Column: 2}}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if n := strings.Count(b.String(), "found API key gitlab-pat at a:1:2\n"); n != c.want || f.m.findings.Load() != maxFound+5 {
+			t.Errorf("%s: %d of %d are shown", name, n, f.m.findings.Load())
+		}
 	}
 }

@@ -78,10 +78,10 @@ func TestATerminalIsWrappedColouredAndShowsProgress(t *testing.T) {
 	ansi := regexp.MustCompile(`\x1b\[[0-9;]*[A-Za-z]|\r`)
 	for _, cols := range []int{60, 80, 200} {
 		code, got := onTerminal(t, t.Context(), env, cols, nil, "scan", "path", file, "--offline")
-		if code != exitFindings || !strings.Contains(got, "\x1b[33mnot asked") || !strings.Contains(got, "starting\r\x1b[K") || !strings.Contains(got, "found session cookie gitlab-session-cookie at ") {
+		if code != exitFindings || !strings.Contains(got, "\x1b[33mnot asked") || !strings.Contains(got, "starting\r\x1b[K") {
 			t.Errorf("%d columns: exit %d, %q", cols, code, got)
 		}
-		for _, line := range strings.Split(ansi.ReplaceAllString(got, ""), "\n") {
+		for _, line := range strings.Split(ansi.ReplaceAllString(strings.ReplaceAll(got, "\r\x1b[K", "\n"), ""), "\n") {
 			if len([]rune(line)) > cols && !strings.Contains(line, file) {
 				t.Errorf("%d columns: %q", cols, line)
 			}

@@ -95,6 +95,9 @@ func (s Style) wrap(start, indent int, text string) string {
 	return string(b)
 }
 
+// Wrap breaks a text as wrap does, for lines that are not part of a stream.
+func (s Style) Wrap(start, indent int, text string) string { return s.wrap(start, indent, text) }
+
 // label is the width of a word that stays with the next one, however long that is.
 const label = 4
 
