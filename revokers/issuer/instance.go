@@ -47,7 +47,8 @@ type Instance struct {
 	Rotate   *Rotation
 	// Rotations are for credentials of one rule each; Rotate is for all others.
 	Rotations []*Rotation
-	Login     *Login // how quell signs in to a Vault; nil: with Admin
+	Login     *Login   // how quell signs in to a Vault; nil: with Admin
+	Managed   *Managed // a Vault: where leaked secrets are looked for
 
 	Network Network
 	fresh   bool

@@ -66,3 +66,11 @@ func (i *Instance) For(rule string) *Instance {
 	}
 	return i
 }
+
+// Managed names where a Vault is searched for leaked secrets.
+type Managed struct {
+	KV          []string // mount/path, or all below mount/path/
+	StaticRoles []string // mount/role
+	AppRoles    []string // mount/role
+	Audit       string   // an audit device, by whose digest a secret is found in its log
+}

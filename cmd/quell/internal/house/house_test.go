@@ -117,6 +117,7 @@ var mayReveal = []string{
 	"revokers/vault/ends.go",
 	"revokers/vault/kv.go",
 	"revokers/vault/login.go",
+	"revokers/vault/managed.go",
 	"revokers/vault/reissue.go",
 	"revokers/vault/token.go",
 	"rules/credential/secret.go",

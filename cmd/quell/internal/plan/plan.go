@@ -52,7 +52,9 @@ type Item struct {
 	Settle     rules.Duration    `json:"settle,omitempty"`
 	Requests   []revokers.Effect `json:"requests,omitempty"`
 	Rotate     *Rotate           `json:"rotate,omitempty"`
-	Sealed     string            `json:"sealed"`
+	// Managed are the places in Vaults that keep it.
+	Managed []string `json:"managed,omitempty"`
+	Sealed  string   `json:"sealed"`
 }
 
 // Rotate names what Vault would replace.

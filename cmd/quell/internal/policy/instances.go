@@ -116,6 +116,9 @@ func (i Instance) build(secret func(ref string) (credential.Secret, error), miss
 			in.Rotations = append(in.Rotations, with)
 		}
 	}
+	if m := i.Managed; m != nil {
+		in.Managed = &issuer.Managed{KV: m.KV, StaticRoles: m.StaticRoles, AppRoles: m.AppRoles, Audit: m.Audit}
+	}
 	if in.Login, err = i.Login.build(read); err != nil {
 		return nil, err
 	}

@@ -74,6 +74,10 @@ var keys = []Key{
 	{"instance.login.wrapped", "false", "`secret_id` is a response-wrapping token"},
 	{"instance.login.jwt", "the pod's token", "of `kubernetes` or `jwt`: `env:NAME` or `file:PATH`"},
 	{"instance.login.github_audience", "", "of `jwt`: GitHub Actions issues the token, for this audience"},
+	{"instance.managed.kv", "none", "a Vault: KV version 2 secrets that `quell plan` searches for leaked values, as `secret/ci/app`; a slash at the end means all below"},
+	{"instance.managed.static_roles", "none", "static roles whose password is compared, as `database/app`"},
+	{"instance.managed.approles", "none", "AppRoles that are asked about secret ids, as `approle/ci`"},
+	{"instance.managed.audit", "", "the audit device by whose digest a token or secret id is found in its log"},
 	{"instance.rotate.vault", "", "address of the Vault that issues the replacement"},
 	{"instance.rotate.rule", "every rule", "the rule whose credentials the rotation is for; each entry of `[[instance.rotations]]` has one"},
 	{"instance.rotate.engine", "`database`", "the kind of `static_role` and `root`: `database`, `ldap`, `aws`, `gcp`, `azure` or `terraform`"},
@@ -147,6 +151,7 @@ func KeysTable() string {
 		name = strings.ReplaceAll(name, "instance.controls.", "[[instance.controls]] ")
 		name = strings.ReplaceAll(name, "instance.rotate.reload.", "[instance.rotate.reload] ")
 		name = strings.ReplaceAll(name, "instance.rotate.", "[instance.rotate] ")
+		name = strings.ReplaceAll(name, "instance.managed.", "[instance.managed] ")
 		name = strings.ReplaceAll(name, "instance.login.", "[instance.login] ")
 		name = strings.ReplaceAll(name, "instance.", "[[instance]] ")
 		fmt.Fprintf(&b, "| `%s` | %s | %s |\n", name, strings.ReplaceAll(d, "``", "`"), k.Doc)

@@ -63,3 +63,11 @@ func (l *Login) build(read func(string) (credential.Secret, error)) (*issuer.Log
 	out.JWT, err = read(jwt)
 	return out, err
 }
+
+// Managed names where quell plan looks for leaked secrets in a Vault.
+type Managed struct {
+	KV          []string `toml:"kv,omitempty"`
+	StaticRoles []string `toml:"static_roles,omitempty"`
+	AppRoles    []string `toml:"approles,omitempty"`
+	Audit       string   `toml:"audit,omitempty"`
+}

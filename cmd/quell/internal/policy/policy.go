@@ -99,8 +99,9 @@ type Instance struct {
 	Rotate        *Rotate        `toml:"rotate,omitempty"`
 	Rotations     []Rotate       `toml:"rotations,omitempty"` // for one rule each
 	// RevokeOrphan allows the one sudo path of tokens: auth/token/revoke-orphan.
-	RevokeOrphan bool   `toml:"revoke_orphan,omitempty"`
-	Login        *Login `toml:"login,omitempty"` // a Vault: how quell signs in
+	RevokeOrphan bool     `toml:"revoke_orphan,omitempty"`
+	Login        *Login   `toml:"login,omitempty"`   // a Vault: how quell signs in
+	Managed      *Managed `toml:"managed,omitempty"` // a Vault: where leaked secrets are looked for
 }
 
 // Control is a live credential of the operator's own for one rule.

@@ -83,8 +83,10 @@ type Action struct {
 	Detail     string                    `json:"detail,omitempty"`
 	Receipt    *revokers.Acknowledgement `json:"receipt,omitempty"`
 	Rotation   *Rotation                 `json:"rotation,omitempty"`
-	Control    string                    `json:"control,omitempty"`
-	Proof      []prove.Observation       `json:"proof,omitempty"`
+	// Managed are the places in Vaults that keep it.
+	Managed []string            `json:"managed,omitempty"`
+	Control string              `json:"control,omitempty"`
+	Proof   []prove.Observation `json:"proof,omitempty"`
 	// Code is the exit code that an item causes by itself, 0 for its outcome's.
 	Code        int       `json:"-"`
 	Looks       int       `json:"looks,omitempty"`

@@ -114,6 +114,9 @@ func (t *text) action(a Action) {
 			t.labelled("  body", string(r.Body))
 		}
 	}
+	for _, where := range a.Managed {
+		t.labelled("kept in", where)
+	}
 	if a.Rotation != nil {
 		t.labelled("rotated", a.Rotation.Where+" ("+a.Rotation.Detail+")")
 	}

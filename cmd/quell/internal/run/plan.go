@@ -30,6 +30,9 @@ type Planner struct {
 	Names      []string // of the recipients
 	Redactor   *report.Redactor
 	NoKill     bool // the environment's switch
+	// Managed finds where Vaults keep credentials, by fingerprint; nil: it is not
+	// looked for.
+	Managed func(ctx context.Context, creds []credential.Credential) map[string][]string
 }
 
 // Plan makes the plan. It only reads.
@@ -49,6 +52,16 @@ func (p *Planner) Plan(ctx context.Context, checked []Checked) (*plan.Plan, erro
 			done++
 		}
 		out.Items = append(out.Items, item)
+	}
+	if p.Managed != nil {
+		creds := make([]credential.Credential, len(checked))
+		for i, c := range checked {
+			creds[i] = c.Credential
+		}
+		places := p.Managed(ctx, creds)
+		for i := range out.Items {
+			out.Items[i].Managed = places[out.Items[i].Fingerprint]
+		}
 	}
 	return out, ctx.Err()
 }
@@ -267,7 +280,7 @@ func (d decision) fill(it *plan.Item) {
 // ActionOf renders item number n of a plan, counted from 1.
 func ActionOf(n int, it plan.Item) report.Action {
 	a := report.Action{Item: n, Ref: it.Ref, Instance: it.Instance, Action: it.Action, Method: it.Revoke, Tier: it.Tier, Scope: it.Scope,
-		Reversible: it.Reversible, Collateral: it.Collateral, Requests: it.Requests, Unprovable: it.Unprovable}
+		Reversible: it.Reversible, Collateral: it.Collateral, Requests: it.Requests, Unprovable: it.Unprovable, Managed: it.Managed}
 	if u, err := url.Parse(it.Instance); err == nil {
 		a.Host = u.Host
 	}

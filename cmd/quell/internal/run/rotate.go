@@ -51,11 +51,12 @@ func (r *applying) rotate(ctx context.Context, w *item, steps []revokers.Step) (
 	for i, s := range steps {
 		x, begun := w.hist.rotations[s.Name]
 		state := revokers.NotDone
+		var unsure error
 		switch {
 		case x.done:
 			state = revokers.Done
 		case begun:
-			if state, err = r.settle(ctx, w, s, x); err != nil {
+			if state, unsure = r.settle(ctx, w, s, x); unsure != nil {
 				state = revokers.Unsure
 			}
 		}
@@ -85,7 +86,11 @@ func (r *applying) rotate(ctx context.Context, w *item, steps []revokers.Step) (
 				continue
 			}
 		case state == revokers.Unsure:
-			return r.hold(ctx, w, "an earlier apply began to rotate it, and the store does not show whether that happened", "quell plan, after a look into "+s.Where, "")
+			why := "an earlier apply began to rotate it, and the store does not show whether that happened"
+			if unsure != nil {
+				return r.hold(ctx, w, why+": "+unsure.Error(), "quell vault policy prints the rights that the store has to grant; then quell apply with the same plan", "")
+			}
+			return r.hold(ctx, w, why, "quell plan, after a look into "+s.Where, "")
 		case state == revokers.Done:
 			r.rotated(ctx, w, s, "the store shows that an earlier apply rotated it; "+w.note(s))
 			continue

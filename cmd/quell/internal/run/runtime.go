@@ -321,7 +321,8 @@ func (r *Runtime) Checker() *Checker {
 // Planner decides. reason, if given, overrides ownership and is recorded.
 func (r *Runtime) Planner(reason string) *Planner {
 	return &Planner{
-		Set: r.Rules, Registry: r.Registry, Policy: r.Policy, Own: r.Own, BreakGlass: reason,
+		Managed: r.managed,
+		Set:     r.Rules, Registry: r.Registry, Policy: r.Policy, Own: r.Own, BreakGlass: reason,
 		Sealer: r.Sealer, Names: r.RecipientNames, Redactor: r.Redactor,
 		NoKill: r.noKill(),
 	}

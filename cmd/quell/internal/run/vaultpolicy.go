@@ -30,6 +30,9 @@ func (r *Runtime) VaultPolicy(url string) (string, error) {
 	}
 	v := vaults[0]
 	grants := vault.TokenGrants(v)
+	if v.Managed != nil {
+		grants = append(grants, vault.ManagedGrants(v.Managed)...)
+	}
 	rotator := vault.Rotator{Key: r.Keys.Fingerprint[:]}
 	// A Vault without a token of its own here still has its policy.
 	at := *v

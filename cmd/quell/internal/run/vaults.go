@@ -82,6 +82,28 @@ func (r *Runtime) secret(ref string) (credential.Secret, error) {
 	return r.fromVault(r.Instances.Of("vault"), at)
 }
 
+// managed finds where the policy's Vaults keep credentials. What could not be searched
+// is a notice.
+func (r *Runtime) managed(ctx context.Context, creds []credential.Credential) map[string][]string {
+	out := map[string][]string{}
+	if r.options.Offline {
+		return out
+	}
+	for _, v := range r.Instances {
+		if v.Managed == nil {
+			continue
+		}
+		places, err := vault.Finder{Doer: r.Doer}.Find(ctx, v, creds)
+		if err != nil {
+			r.Notice(fmt.Sprintf("the search in the Vault %s is not complete: %v", v.Host(), err))
+		}
+		for _, p := range places {
+			out[p.Fingerprint] = append(out[p.Fingerprint], p.Where)
+		}
+	}
+	return out
+}
+
 // Close ends the sessions that quell opened at Vaults.
 func (r *Runtime) Close(ctx context.Context) error {
 	var errs []error
