@@ -13,7 +13,10 @@ type Mark struct {
 	At     int // offset in Chunk.Data
 	Kind   MarkKind
 	System string // the CI system whose syntax the mark has
-	Name   string
+	// Known is set for a mark that any text may contain: it counts only in a log that is known
+	// to be System's.
+	Known bool
+	Name  string
 }
 
 // MarkKind is the effect of a mark.
@@ -51,7 +54,7 @@ func (w *where) apply(m Mark) {
 		w.system = m.System
 		return
 	}
-	if w.system != "" && m.System != w.system {
+	if (w.system != "" || m.Known) && m.System != w.system {
 		return
 	}
 	switch m.Kind {

@@ -35,6 +35,9 @@ type Format struct {
 	// Mark returns the position in the run that a line names. text is where the line's text
 	// begins.
 	Mark func(b []byte, text int) Mark
+	// Known is set if other logs have lines like Mark's: marks then count only in logs that
+	// Detect recognised.
+	Known bool
 	// Control does the same for a terminal control sequence, the n bytes from b[at] on.
 	Control func(b []byte, at, n int) Mark
 	// Repeated returns the length of a prefix, such as the name of a service, that counts only
@@ -60,6 +63,7 @@ type Line struct {
 type Mark struct {
 	Kind     scanners.MarkKind
 	From, To int
+	Known    bool // as in Format; Marks sets it
 }
 
 // named is a mark whose name extends from b[from] to the end of the line or to a control
@@ -202,6 +206,7 @@ func detect(head []byte) (name string, n int) {
 func Marks(b []byte, text int, found func(system string, m Mark)) {
 	for _, f := range marking[b[0]] {
 		if m := f.Mark(b, text); m.Kind != 0 {
+			m.Known = f.Known
 			found(f.Name, m)
 		}
 	}

@@ -14,7 +14,11 @@ var jenkins = Format{
 	About: "Jenkins",
 	First: "[0",
 	Detect: func(head []byte) bool {
-		return bytes.HasPrefix(head, []byte("Started by ")) || bytes.Contains(head, []byte("[Pipeline] Start of Pipeline")) || bytes.Contains(head, []byte(jenkinsNote))
+		start := head
+		if shaped(head, clock+" ") { // as a page of the console shows it
+			start = head[len(clock+" "):]
+		}
+		return bytes.HasPrefix(start, []byte("Started by ")) || bytes.HasPrefix(start, []byte("[EnvInject] - ")) || bytes.Contains(head, []byte("[Pipeline] Start of Pipeline")) || bytes.Contains(head, []byte(jenkinsNote))
 	},
 	Line: func(b []byte, stamp int) Line {
 		if b[0] != '[' {

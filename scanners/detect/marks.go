@@ -64,7 +64,7 @@ func (l *marks) line(b []byte, i, end, prefix int) {
 		return
 	}
 	cilog.Marks(b[i:end], prefix, func(system string, m cilog.Mark) {
-		l.put(b, i, system, mark{scanners.Mark{Kind: m.Kind}, i + m.From, i + m.To})
+		l.put(b, i, system, mark{scanners.Mark{Kind: m.Kind, Known: m.Known}, i + m.From, i + m.To})
 	})
 }
 
