@@ -56,6 +56,26 @@ type Repo struct {
 	Artifacts []*Artifact
 	// Refuse is the status that everything of it is answered with; 0: none.
 	Refuse int
+
+	once sync.Once
+	byID map[int64]*Run
+}
+
+// run finds a run by its id; nil: there is none. A test that changes Runs starts before the
+// first request or adds to the front, where it is looked for first.
+func (x *Repo) run(id int64) *Run {
+	for _, r := range x.Runs[:min(len(x.Runs), 64)] {
+		if r.ID == id {
+			return r
+		}
+	}
+	x.once.Do(func() {
+		x.byID = map[int64]*Run{}
+		for _, r := range x.Runs {
+			x.byID[r.ID] = r
+		}
+	})
+	return x.byID[id]
 }
 
 // Run is a workflow run.
@@ -296,14 +316,7 @@ func (s *GitHub) runDoc(x *Repo, run *Run) map[string]any {
 
 func (s *GitHub) ofRepo(w http.ResponseWriter, r *http.Request, x *Repo, p []string) {
 	num := func(i int) int64 { n, _ := strconv.ParseInt(p[i], 10, 64); return n }
-	find := func(id int64) *Run {
-		for _, run := range x.Runs {
-			if run.ID == id {
-				return run
-			}
-		}
-		return nil
-	}
+	find := x.run
 	path := strings.Join(p, "/")
 	switch {
 	case path == "actions/runs":
@@ -403,10 +416,8 @@ func (s *GitHub) storage(w http.ResponseWriter, r *http.Request) {
 	switch p[0] {
 	case "logs":
 		n, _ := strconv.Atoi(p[3])
-		for _, run := range x.Runs {
-			if run.ID == id {
-				_, _ = w.Write(Zip(run.Logs(n)))
-			}
+		if run := x.run(id); run != nil {
+			_, _ = w.Write(Zip(run.Logs(n)))
 		}
 	case "artifact":
 		for _, a := range x.Artifacts {
