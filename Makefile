@@ -60,6 +60,20 @@ release: release-tools
 	PATH="$(CURDIR)/bin:$$PATH" VERSION=$(VERSION) goreleaser build --clean --snapshot
 	node .github/action/release.mjs write $(VERSION) dist
 
+# Manual pages and completions for the packages.
+package-files: build
+	rm -rf bin/man bin/completion && mkdir -p bin/completion
+	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) ./bin/quell man bin/man
+	./bin/quell completion bash > bin/completion/quell.bash
+	./bin/quell completion fish > bin/completion/quell.fish
+	./bin/quell completion zsh > bin/completion/_quell
+
+# All files of a release from the present sources, in dist; the binary and the Debian
+# package are installed into a clean folder and run there.
+release-snapshot: release-tools package-files
+	PATH="$(CURDIR)/bin:$$PATH" VERSION=0.0.0 goreleaser release --clean --snapshot --skip=publish,announce
+	testdata/install-check.sh dist
+
 docs: build
 	testdata/picture.py bin/quell > docs/terminal.svg
 	go test ./cmd/quell/internal/house -run 'ProviderPages|Coverage' -update
@@ -68,4 +82,4 @@ docs: build
 clean:
 	rm -rf bin dist
 
-.PHONY: build demo test campaign campaign-archives campaign-apply bench docs release release-tools clean
+.PHONY: build demo test campaign campaign-archives campaign-apply bench docs release release-tools release-snapshot package-files clean
