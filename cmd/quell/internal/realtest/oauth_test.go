@@ -80,15 +80,21 @@ func basic(user, pass string) string {
 	return r.Header.Get("Authorization")
 }
 
+// oidcServer runs panva's oidc-provider.
+func oidcServer(t *testing.T) (issuer string) {
+	need(t, "node")
+	need(t, filepath.Join(servers, "node/node_modules/oidc-provider"))
+	port := freePort(t)
+	issuer = "http://127.0.0.1:" + port
+	start(t, issuer+"/.well-known/openid-configuration", []string{"PORT=" + port}, filepath.Join(servers, "node"), "node", "oidc.mjs")
+	return issuer
+}
+
 // An opaque access token is Confirmed, and the kill takes its refresh token
 // along. A JWT is UntilExpiry and never called dead.
 func TestOIDCProvider(t *testing.T) {
 	t.Parallel()
-	need(t, "node")
-	need(t, filepath.Join(servers, "node/node_modules/oidc-provider"))
-	port := freePort(t)
-	issuer := "http://127.0.0.1:" + port
-	start(t, issuer+"/.well-known/openid-configuration", []string{"PORT=" + port}, filepath.Join(servers, "node"), "node", "oidc.mjs")
+	issuer := oidcServer(t)
 	leaked, control, jwt := panva(t, issuer, ""), panva(t, issuer, ""), panva(t, issuer, "http://127.0.0.1/api")
 	setup := func(t *testing.T) *operator {
 		o := newOperator(t)

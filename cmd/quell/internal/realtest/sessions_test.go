@@ -127,32 +127,37 @@ func TestSinatra(t *testing.T) {
 	}
 }
 
-// A session of Django ends with its row, for a user who is no member of staff.
-func TestDjangoByRow(t *testing.T) {
+// djangoServer runs Django with the users alice and bob, who are no members of
+// staff, and returns how they sign in.
+func djangoServer(t *testing.T, db string) (origin string, in func(b *browser, user string)) {
 	need(t, "/usr/lib/python3/dist-packages/django")
-	t.Parallel()
 	web, err := filepath.Abs(filepath.Join(servers, "web"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	db := filepath.Join(t.TempDir(), "db.sqlite3")
 	env := []string{"DB=" + db, "PYTHONDONTWRITEBYTECODE=1"}
 	const python = "/usr/bin/python3"
 	command(t, env, web, python, "django_app.py", "migrate", "-v0")
 	command(t, env, web, python, "django_app.py", "shell", "-c", "from django.contrib.auth.models import User\nfor u in ('alice', 'bob'): User.objects.create_user(u, password='pw')")
 	port := freePort(t)
-	origin := "http://127.0.0.1:" + port
+	origin = "http://127.0.0.1:" + port
 	start(t, origin+"/accounts/login/", env, web, python, "django_app.py", "runserver", "--noreload", "127.0.0.1:"+port)
-	in := func(b *browser, user string) {
+	return origin, func(b *browser, user string) {
 		page := b.do("GET", origin+"/accounts/login/", nil)
 		b.do("POST", origin+"/accounts/login/", url.Values{"username": {user}, "password": {"pw"}, "csrfmiddlewaretoken": {find(b.t, `name="csrfmiddlewaretoken" value="([^"]+)"`, page.body)}})
 	}
+}
+
+// A session of Django ends with its row, and by a logout for which no page is
+// read.
+func TestDjangoByRow(t *testing.T) {
+	t.Parallel()
+	db := filepath.Join(t.TempDir(), "db.sqlite3")
+	origin, in := djangoServer(t, db)
 	for _, s := range []site{
 		{"by row", "django", origin, "sessionid", "sessions_db = \"env:SESSIONS\"\nlogin_path = \"/accounts/login/\"\n", "/accounts/me/", in, "django-session-named", "Confirmed"},
 		{"by logout", "django", origin, "sessionid", "logout_path = \"/accounts/logout/\"\nlogin_path = \"/accounts/login/\"\n", "/accounts/me/", in, "django-session-named", "Confirmed"},
 	} {
-		t.Run(s.name, func(t *testing.T) {
-			s.runWith(t, map[string]string{"SESSIONS": "sqlite:" + db})
-		})
+		t.Run(s.name, func(t *testing.T) { s.runWith(t, map[string]string{"SESSIONS": "sqlite:" + db}) })
 	}
 }

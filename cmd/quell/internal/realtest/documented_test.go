@@ -1,0 +1,89 @@
+package realtest
+
+import (
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// commands are the shell blocks of a page by the heading above them.
+func commands(t *testing.T, page string) map[string][]string {
+	t.Helper()
+	b, err := os.ReadFile(page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := map[string][]string{}
+	heading, inside := "", false
+	for _, l := range strings.Split(string(b), "\n") {
+		switch {
+		case strings.HasPrefix(l, "## "):
+			heading = l[3:]
+		case strings.HasPrefix(l, "```"):
+			inside = l == "```sh"
+		case inside && strings.HasPrefix(l, "quell "):
+			out[heading] = append(out[heading], l)
+		}
+	}
+	return out
+}
+
+// The commands of docs/applications.md end a leaked session of each of its
+// applications, from nothing to Confirmed.
+func TestTheDocumentedApplications(t *testing.T) {
+	need(t, "/usr/lib/python3/dist-packages/django")
+	need(t, filepath.Join(servers, "node/node_modules/oidc-provider"))
+	all := commands(t, "../../../../docs/applications.md")
+	if len(all) != 5 {
+		t.Fatalf("the page has the commands of %d applications", len(all))
+	}
+	node := nodeServer(t)
+	django, djangoIn := djangoServer(t, filepath.Join(t.TempDir(), "db.sqlite3"))
+	issuer := oidcServer(t)
+	tokens := panva(t, issuer, "")
+	in := func(path, cookie string) string {
+		b := newBrowser(t)
+		b.do("POST", node+path+"/login", url.Values{})
+		return "Cookie: " + cookie + "=" + b.cookie(node+path+"/me", cookie)
+	}
+	b := newBrowser(t)
+	djangoIn(b, "alice")
+	for heading, c := range map[string]struct{ origin, leak string }{
+		"A cookie name of its own":        {node, in("/own", "acme.sso")},
+		"A token against forged requests": {node, in("/form", "form-app")},
+		"Below a path, logout by GET":     {node, in("/deep/app", "deep")},
+		"Django":                          {django, "Cookie: sessionid=" + b.cookie(django+"/accounts/me/", "sessionid")},
+		"An OpenID Connect client":        {issuer, `{"access_token":"` + tokens.Access + `"}`},
+	} {
+		t.Run(heading, func(t *testing.T) {
+			t.Parallel()
+			list := all[heading]
+			if len(list) == 0 || len(list) > 5 {
+				t.Fatalf("%d commands", len(list))
+			}
+			o := newOperator(t)
+			o.env["CLIENT_SECRET"] = "made-up-client-secret"
+			o.file("job.log", stamp+c.leak+"\n")
+			began := time.Now()
+			last := ""
+			for _, line := range list {
+				for from, to := range map[string]string{"https://app.example.com": c.origin, "https://id.example.com": c.origin, "job.log": filepath.Join(o.dir, "job.log"), "report.jsonl": filepath.Join(o.dir, "report.jsonl"), "plan.json": filepath.Join(o.dir, "plan.json")} {
+					line = strings.ReplaceAll(line, from, to)
+				}
+				args := strings.Fields(strings.ReplaceAll(line, "'", ""))[1:]
+				code := 0
+				if args[0] == "scan" {
+					code = 1
+				}
+				last = o.quell(code, args...)
+			}
+			if !strings.Contains(last, "CONFIRMED") {
+				t.Errorf("%s", last)
+			}
+			t.Logf("%d commands, %.1f s to Confirmed", len(list), time.Since(began).Seconds())
+		})
+	}
+}
