@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"regexp"
 
 	"crypto/ed25519"
 
@@ -131,7 +132,7 @@ func (a *app) readCredentials(rt *run.Runtime, name, rule, cookie string) ([]rul
 func ownReport(b *bufio.Reader) bool {
 	head, _ := b.Peek(64)
 	head = bytes.TrimSpace(head)
-	return bytes.HasPrefix(head, []byte(`{"type":"`))
+	return ownLine.Match(head)
 }
 
 // fromDocument reads quell's own report of format json.
@@ -251,3 +252,6 @@ func fromTokens(rt *run.Runtime, r io.Reader, rule, cookie string) ([]rules.Cred
 	}
 	return out, nil
 }
+
+// ownLine begins a line of quell's JSON lines, as any program writes it again.
+var ownLine = regexp.MustCompile(`^\s*\{\s*"type"\s*:\s*"`)
