@@ -107,7 +107,7 @@ func TestRecipes(t *testing.T) {
 			r.Checkout(c.at, c.depth)(work)
 			run := func(failOn string) (int, string) {
 				// What a user would set in its place.
-				text := strings.ReplaceAll(all[c.system], "quell scan", "quell --offline --fail-on "+failOn+" scan")
+				text := strings.ReplaceAll(all[c.system], "quell scan", "quell --offline --show all --fail-on "+failOn+" scan")
 				cmd := exec.Command("bash", "-e", "-c", text)
 				cmd.Dir = work
 				cmd.Env = []string{"PATH=" + bin + ":" + os.Getenv("PATH"), "HOME=" + home, "QUELL_GIT_TOKEN=" + s.Token}

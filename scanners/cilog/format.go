@@ -204,8 +204,13 @@ func detect(head []byte) (name string, n int) {
 // Marks calls found with the mark of a line for each system. text is where the line's text
 // begins.
 func Marks(b []byte, text int, found func(system string, m Mark)) {
-	for _, f := range marking[b[0]] {
-		if m := f.Mark(b, text); m.Kind != 0 {
+	skip := 0 // a byte order mark precedes the first line's time
+	if bytes.HasPrefix(b, bom) && len(b) > len(bom) && text >= len(bom) {
+		skip = len(bom)
+	}
+	for _, f := range marking[b[skip]] {
+		if m := f.Mark(b[skip:], text-skip); m.Kind != 0 {
+			m.From, m.To = m.From+skip, m.To+skip
 			m.Known = f.Known
 			found(f.Name, m)
 		}

@@ -20,6 +20,17 @@ var examples = map[string]string{
   quell scan path dist/ --fail-on found --show all`,
 	"scan github": `  quell scan github octo-org/app --since 30d
   quell scan github octo-org --artifacts`,
+	"scan gitlab":     `  quell scan gitlab example-group/app --since 30d`,
+	"scan gitea":      `  quell scan gitea example-org --url https://gitea.example.com`,
+	"scan jenkins":    `  quell scan jenkins https://jenkins.example.com --runs 20`,
+	"scan azure":      `  quell scan azure example-org/project --since 30d`,
+	"scan bitbucket":  `  quell scan bitbucket workspace/repo --runs 20`,
+	"scan buildkite":  `  quell scan buildkite example-org/pipeline --since 30d`,
+	"scan circleci":   `  quell scan circleci gh/example-org/app --runs 20`,
+	"scan drone":      `  quell scan drone owner/repo --url https://drone.example.com`,
+	"scan teamcity":   `  quell scan teamcity Project --url https://teamcity.example.com`,
+	"scan travis":     `  quell scan travis owner/repo --runs 20`,
+	"scan woodpecker": `  quell scan woodpecker owner/repo --url https://ci.example.com`,
 	"check": `  quell check report.jsonl
   pass show ci/token | quell check
   quell check --rule github-pat - < token.txt`,

@@ -213,8 +213,9 @@ func TestEachRemedyExists(t *testing.T) {
 	}
 }
 
-// partOfARemedy are what a function adds to one that names a setting.
-var partOfARemedy = []string{" that the text names", ", and "}
+// partOfARemedy are what a function adds to one that names a setting, and what an operator
+// does outside of quell.
+var partOfARemedy = []string{" that the text names", ", and ", "; or wait", "change the key that signs it, which ends everyone's"}
 
 // The command that explains a provider knows each.
 func TestEachProviderIsExplained(t *testing.T) {
