@@ -114,7 +114,7 @@ func TestScanOfRunsSurvivesKills(t *testing.T) {
 	has := func(n int) bool { return n%40 == 3 }
 	fake.Repos = []*citest.Repo{repository(runs, campaign(20<<10, 150<<10), has)}
 	s := newScanner(t, "GITHUB_TOKEN="+ciToken)
-	args := []string{"scan", "github", "o/r", "--url", fake.URL, "--offline", "--logs", "--format", "jsonl", "--state", "state.db", "--fail-on", "found"}
+	args := []string{"scan", "github", "o/r", "--url", fake.Address(), "--offline", "--logs", "--format", "jsonl", "--state", "state.db", "--fail-on", "found"}
 	for n := range kills {
 		c, _, errs := s.command(args...)
 		if err := c.Start(); err != nil {
@@ -175,7 +175,7 @@ func TestScanOfManyRuns(t *testing.T) {
 	fake := citest.NewGitHub(t, "o", ciToken)
 	fake.Repos = []*citest.Repo{repository(runs, size, func(n int) bool { return n == 7 })}
 	s := newScanner(t, "GITHUB_TOKEN="+ciToken)
-	c, out, errs := s.command("scan", "github", "o/r", "--url", fake.URL+"/api/v3", "--offline", "--logs", "--format", "jsonl", "--fail-on", "found")
+	c, out, errs := s.command("scan", "github", "o/r", "--url", fake.Address()+"/api/v3", "--offline", "--logs", "--format", "jsonl", "--fail-on", "found")
 	begin := time.Now()
 	_ = c.Run()
 	calls := len(fake.Seen())
@@ -203,7 +203,7 @@ func TestScanOfALongListOfRuns(t *testing.T) {
 		fake.Cap = limit
 		fake.Repos = []*citest.Repo{repository(100_000, 200, func(n int) bool { return n == 3 })}
 		s := newScanner(t, "GITHUB_TOKEN="+ciToken)
-		c, out, errs := s.command("scan", "github", "o/r", "--url", fake.URL, "--offline", "--logs", "--format", "jsonl", "--fail-on", "found")
+		c, out, errs := s.command("scan", "github", "o/r", "--url", fake.Address(), "--offline", "--logs", "--format", "jsonl", "--fail-on", "found")
 		_ = c.Run()
 		if n := len(fake.Stored()); c.ProcessState.ExitCode() != 1 || n != 105_000 || len(events(t, out, "finding")) != 1 {
 			t.Errorf("cap %d: %d attempts read, exit %d: %s", limit, n, c.ProcessState.ExitCode(), errs)
@@ -222,15 +222,15 @@ func TestScanOfRunsEndsAsDocumented(t *testing.T) {
 		code int
 		say  string
 	}{
-		"a wrong token":        {"GITHUB_TOKEN=wrong", []string{"o/r", "--url", fake.URL}, 2, "answers 401"},
-		"no token":             {"X=", []string{"o/r", "--url", fake.URL}, 2, "answers 401"},
+		"a wrong token":        {"GITHUB_TOKEN=wrong", []string{"o/r", "--url", fake.Address()}, 2, "answers 401"},
+		"no token":             {"X=", []string{"o/r", "--url", fake.Address()}, 2, "answers 401"},
 		"a token as a flag":    {"X=", []string{"o/r", "--token", "x"}, 2, "unknown flag"},
-		"an expired log":       {"GITHUB_TOKEN=" + ciToken, []string{"o/r", "--url", fake.URL}, 4, ""},
-		"a run of an owner":    {"GITHUB_TOKEN=" + ciToken, []string{"o", "--run", "5", "--url", fake.URL}, 2, "--run names a run of one repository"},
-		"no age":               {"GITHUB_TOKEN=" + ciToken, []string{"o/r", "--since", "soon", "--url", fake.URL}, 2, "--since"},
+		"an expired log":       {"GITHUB_TOKEN=" + ciToken, []string{"o/r", "--url", fake.Address()}, 4, ""},
+		"a run of an owner":    {"GITHUB_TOKEN=" + ciToken, []string{"o", "--run", "5", "--url", fake.Address()}, 2, "--run names a run of one repository"},
+		"no age":               {"GITHUB_TOKEN=" + ciToken, []string{"o/r", "--since", "soon", "--url", fake.Address()}, 2, "--since"},
 		"plain http elsewhere": {"GITHUB_TOKEN=" + ciToken, []string{"o/r", "--url", "http://ghe.example"}, 2, "plain http"},
-		"the environment's":    {"GITHUB_TOKEN=" + ciToken + "\x00GITHUB_API_URL=" + fake.URL + "/api/v3", []string{"o/r"}, 4, ""},
-		"a repository gone":    {"GITHUB_TOKEN=" + ciToken, []string{"o/none", "o/r", "--url", fake.URL}, 4, ""},
+		"the environment's":    {"GITHUB_TOKEN=" + ciToken + "\x00GITHUB_API_URL=" + fake.Address() + "/api/v3", []string{"o/r"}, 4, ""},
+		"a repository gone":    {"GITHUB_TOKEN=" + ciToken, []string{"o/none", "o/r", "--url", fake.Address()}, 4, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newScanner(t, strings.Split(x.env, "\x00")...)
@@ -267,7 +267,7 @@ func TestScanOfRunsIsInterrupted(t *testing.T) {
 		return false
 	}
 	s := newScanner(t, "GITHUB_TOKEN="+ciToken)
-	c, out, _ := s.command("scan", "github", "o/r", "--url", fake.URL, "--offline", "--logs", "--format", "jsonl", "--fail-on", "found")
+	c, out, _ := s.command("scan", "github", "o/r", "--url", fake.Address(), "--offline", "--logs", "--format", "jsonl", "--fail-on", "found")
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
 	}

@@ -121,6 +121,8 @@ func NewGitHub(t testing.TB, owner, token string) *GitHub {
 	var api http.Handler
 	var once sync.Once
 	s.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.mu.Lock() // what a test set before Address is visible from here on
+		s.mu.Unlock()
 		if !s.before(w, r, true) {
 			return
 		}
@@ -209,6 +211,14 @@ func (s *GitHub) before(w http.ResponseWriter, r *http.Request, api bool) bool {
 	s.seen = append(s.seen, r.Method+" "+r.URL.RequestURI())
 	s.mu.Unlock()
 	return true
+}
+
+// Address is the server's URL. A test whose client is another process asks for it after it has
+// set the fields: no other event orders the two for the race detector.
+func (s *GitHub) Address() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.URL
 }
 
 // tag is the validator of a list of runs.
