@@ -125,7 +125,7 @@ func (a *app) readCredentials(rt *run.Runtime, name, rule, cookie string) ([]rul
 		}
 		return a.fromForeign(rt, name, b)
 	}
-	return fromTokens(rt, b, rule, cookie)
+	return fromTokens(rt, name, b, rule, cookie)
 }
 
 // ownReport reports whether a report is quell's own: its lines begin with their type.
@@ -196,10 +196,11 @@ func (a *app) fromReport(rt *run.Runtime, name string, r io.Reader) ([]rules.Cre
 	return out, nil
 }
 
-func fromTokens(rt *run.Runtime, r io.Reader, rule, cookie string) ([]rules.Credential, error) {
+// fromTokens reads a list with one token on each line.
+func fromTokens(rt *run.Runtime, name string, r io.Reader, rule, cookie string) ([]rules.Credential, error) {
 	text, err := io.ReadAll(io.LimitReader(r, maxImport+1))
 	if err != nil {
-		return nil, fmt.Errorf("standard input: %w", err)
+		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	if len(text) > maxImport {
 		return nil, errors.New("the list is larger than 1 GiB (quell: hint: divide it)")
@@ -239,7 +240,7 @@ func fromTokens(rt *run.Runtime, r io.Reader, rule, cookie string) ([]rules.Cred
 			found = append(found, f)
 		}
 		if len(found) == 0 {
-			return nil, fmt.Errorf("line %d: no rule knows this form (quell: hint: --rule ID says whose it is)", n+1)
+			return nil, fmt.Errorf("%s: line %d is neither a report's nor a token of a known form (quell: hint: quell scan log FILE searches a text; --rule ID names the form of the tokens)", name, n+1)
 		}
 		creds, err := run.Credentials(found, rt.Keys.Fingerprint, rt.Rules)
 		if err != nil {
@@ -248,7 +249,7 @@ func fromTokens(rt *run.Runtime, r io.Reader, rule, cookie string) ([]rules.Cred
 		out = append(out, creds...)
 	}
 	if len(out) == 0 {
-		return nil, errors.New("nothing to check on standard input")
+		return nil, fmt.Errorf("%s: nothing to check", name)
 	}
 	return out, nil
 }

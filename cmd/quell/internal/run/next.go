@@ -2,6 +2,7 @@ package run
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/quellhq/quell/cmd/quell/internal/report"
 	"github.com/quellhq/quell/revokers/prove"
@@ -45,6 +46,8 @@ func afterRefusal(a report.Action, status int) string {
 	instance := fmt.Sprintf("[[instance]] provider = %q, url = %q", a.Provider, a.Instance)
 	admin := a.Tier != rules.TierSelf && a.Tier != ""
 	switch {
+	case strings.Contains(a.Method, "logout") && status >= 400 && status < 500 && status != 429:
+		return fmt.Sprintf("check logout_path, logout_method and csrf of %s: the logout answered %d; then a new plan and apply", instance, status)
 	case status == 401 && admin:
 		return "renew the admin or client credential of " + instance + ", which the issuer refused (401), then apply the plan again"
 	case status == 401:
