@@ -127,11 +127,11 @@ var besideRE = regexp.MustCompile(`[ ]+[\w./-]{1,60}\.[a-z]{1,4}:[0-9]{1,6}[ ]*$
 // their right, as the handlers of Python's rich and others print them.
 func (l *look) columns(t *text, part span) {
 	b := t.data
-	shown := t
-	if t.parent != nil {
-		shown = t.parent // the searched text has no timestamp
+	stamped := func(x *text) bool {
+		return slices.ContainsFunc(x.seen.stamps, func(i uint32) bool { return x.data[i] == '[' && shaped(x.data[i+1:], "00:00:00]") })
 	}
-	if !slices.ContainsFunc(shown.seen.stamps, func(i uint32) bool { return shown.data[i] == '[' && shaped(shown.data[i+1:], "00:00:00]") }) {
+	// The searched text may be its parent without the timestamps.
+	if !stamped(t) && (t.parent == nil || !stamped(t.parent)) {
 		return // not a log with a timestamp on the left
 	}
 	for i := part.start; i < part.end; {

@@ -49,7 +49,9 @@ const (
 // reset prepares t for bytes derived from parent.
 func (t *text) reset(parent *text) {
 	t.parent, t.data, t.segs, t.cuts = parent, t.data[:0], t.segs[:0], t.cuts[:0]
-	t.payloads, t.parsed, t.seen.unfolded = t.payloads[:0], parsed{}, false
+	t.payloads, t.parsed = t.payloads[:0], parsed{}
+	t.seen.reset() // the survey was another text's
+	t.seen.unfolded = false
 	t.views, t.decoded, t.inside = parent.views, parent.decoded, false
 	t.id, t.openStart, t.openEnd = parent.id, false, false
 	t.marks = nil
