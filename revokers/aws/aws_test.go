@@ -289,6 +289,61 @@ func TestARolesSessionsAreDeniedByThePolicy(t *testing.T) {
 	}
 }
 
+// IAM takes the bare name of a role: an operator's key of another account would
+// end the sessions of that account's role of the same name.
+func TestOnlyTheSessionsOwnAccountIsChanged(t *testing.T) {
+	for name, c := range map[string]struct {
+		arn, token string
+		want       string
+	}{
+		"the same account":             {"arn:aws:iam::123456789012:user/operator", "", ""},
+		"another account":              {"arn:aws:iam::210987654321:user/operator", "", "another account"},
+		"another partition":            {"arn:aws-cn:iam::123456789012:user/operator", "", "another account"},
+		"a session of the role itself": {"arn:aws:sts::123456789012:assumed-role/builder/on-call", "IQoJ-admin", "itself a session"},
+		"a session of another role":    {"arn:aws:sts::123456789012:assumed-role/admins/on-call", "IQoJ-admin", ""},
+		"no name":                      {"", "", "named no caller"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			fake, in := start(t)
+			x := of(t, in, session, secret, "IQoJ-session")
+			if v, _ := look(t, &guard.Asker{}, &x, nil, nil); v.Liveness != revokers.Live {
+				t.Fatalf("%s: %s", v.Liveness, v.Detail)
+			}
+			fake.keys[admins].arn, fake.keys[admins].session, fake.keys[admins].issued = c.arn, c.token, time.Now()
+			in.Admin = rules.NewSecretString(strings.TrimSuffix(admins+":admin/secret:"+c.token, ":"))
+			r, ts, announced := aws.Older{Doer: &issuer.Client{}}, []revokers.Target{x}, false
+			effects, err := r.Plan(t.Context(), ts)
+			if err != nil {
+				t.Fatal(err)
+			}
+			receipt, err := r.Send(t.Context(), ts, effects[0], func(revokers.Effect) error { announced = true; return nil })
+			done := c.want == ""
+			if receipt.Of(0).Accepted != done || announced != done || (len(fake.denied) == 1) != done {
+				t.Errorf("%+v, announced %v, policies %v", receipt.Of(0), announced, fake.denied)
+			}
+			if done != (err == nil) || err != nil && !strings.Contains(err.Error(), c.want) {
+				t.Errorf("error %v, want %q", err, c.want)
+			}
+		})
+	}
+}
+
+// A user's path makes an ARN long. A cut one would name another user.
+func TestALongARNIsNotCut(t *testing.T) {
+	fake, in := start(t)
+	fake.keys[leaked].arn = "arn:aws:iam::123456789012:user/" + strings.Repeat("team/", 60) + "deploy"
+	x := of(t, in, leaked, secret, "")
+	_, _ = look(t, &guard.Asker{}, &x, nil, nil)
+	if x.Captures["arn"] != fake.keys[leaked].arn {
+		t.Errorf("captured %q", x.Captures["arn"])
+	}
+	fake.keys[leaked].arn = "arn:aws:iam::123456789012:user/" + strings.Repeat("team/", 600) + "deploy"
+	x = of(t, in, leaked, secret, "")
+	if _, _ = look(t, &guard.Asker{}, &x, nil, nil); x.Captures["arn"] != "" {
+		t.Errorf("captured %q", x.Captures["arn"])
+	}
+}
+
 // What is no proof of death.
 func TestAnswersThatProveNothing(t *testing.T) {
 	for name, c := range map[string]struct {
@@ -302,8 +357,8 @@ func TestAnswersThatProveNothing(t *testing.T) {
 	}{
 		"the secret key of another id":                       {nil, leaked, "x" + secret[1:], "", false, revokers.Unknown, revokers.Unexpected},
 		"an id that no one knows may be another partition's": {nil, leaked[:19] + "Z", secret, "", false, revokers.Unknown, revokers.Refused},
-		"the operator has no other partition":                {nil, leaked[:19] + "Z", secret, "", true, revokers.Dead, revokers.Revoked},
-		"expired":                                            {func(c *cloud) { c.keys[session].expired = true }, session, secret, "IQoJ-session", true, revokers.Dead, revokers.Expired},
+		"nor is it this key's if there is no partition":      {nil, leaked[:19] + "Z", secret, "", true, revokers.Unknown, revokers.Refused},
+		"an expired session token may be another key's":      {func(c *cloud) { c.keys[session].expired = true }, session, secret, "IQoJ-session", true, revokers.Unknown, revokers.Refused},
 		"a session denied by its organisation's policy":      {func(c *cloud) { c.guard = "a service control policy" }, session, secret, "IQoJ-session", true, revokers.Unknown, revokers.Restricted},
 		"a role that a policy denied before quell came":      {func(c *cloud) { c.guard = "an identity-based policy" }, session, secret, "IQoJ-session", true, revokers.Unknown, revokers.Refused},
 	} {

@@ -3,6 +3,7 @@ package aws
 import (
 	"context"
 	"encoding/json"
+	"encoding/xml"
 	"errors"
 	"fmt"
 	"net/http"
@@ -136,6 +137,9 @@ func (v Older) Send(ctx context.Context, ts []revokers.Target, e revokers.Effect
 	if err != nil {
 		return revokers.Receipt{}, err
 	}
+	if err := v.own(ctx, t); err != nil {
+		return revokers.Receipt{}, err
+	}
 	now := time.Now().UTC().Format(time.RFC3339)
 	form, err := v.form(t, now)
 	if err != nil {
@@ -146,6 +150,56 @@ func (v Older) Send(ctx context.Context, ts []revokers.Target, e revokers.Effect
 	ack, err := send(ctx, v.Doer, t, final, form, true, before)
 	return revokers.All(1, ack), err
 }
+
+// own reports an error unless the operator's key belongs to the session's
+// account: IAM takes the bare name of a role or user, which another account may
+// have as well. Nor may the policy end the operator's own session.
+func (v Older) own(ctx context.Context, t revokers.Target) error {
+	k, ok := adminKeys(t.Instance.Admin)
+	if !ok {
+		return errAdmin
+	}
+	q, err := request(ctx, t.Instance, k, "sts", region(t.Instance), url.Values{"Action": {"GetCallerIdentity"}, "Version": {stsVersion}}, true, time.Now())
+	if err != nil {
+		return err
+	}
+	resp, err := v.Doer.Do(ctx, t.Instance, q)
+	if err != nil {
+		return fmt.Errorf("whose account admin of the [[instance]] belongs to: %w", err)
+	}
+	var c caller
+	if resp.Status != http.StatusOK || resp.Cut || xml.Unmarshal(resp.Body, &c) != nil {
+		return fmt.Errorf("STS does not say whose account admin of the [[instance]] belongs to: it answered %d", resp.Status)
+	}
+	kind, name, err := principal(c.ARN)
+	if err != nil {
+		return err
+	}
+	theirKind, theirName, err := principal(t.Captures["arn"])
+	if err != nil {
+		return err
+	}
+	account := accountOf(c.ARN)
+	switch {
+	case account == "" || account != accountOf(t.Captures["arn"]):
+		return errors.New("admin of the [[instance]] belongs to another account than the session: set a key of the session's account")
+	case k.session != "" && kind == theirKind && name == theirName:
+		return fmt.Errorf("admin of the [[instance]] is itself a session of the %s %s, which the policy would end: set another key", kind, name)
+	}
+	return nil
+}
+
+// accountOf is the partition and the account of an ARN; empty if it names none.
+func accountOf(arn string) string {
+	parts := strings.SplitN(arn, ":", 6)
+	if len(parts) != 6 || parts[1] == "" || parts[4] == "" {
+		return ""
+	}
+	return parts[1] + ":" + parts[4]
+}
+
+// errAdmin is the error of an operator's key that can't be read.
+var errAdmin = errors.New("admin of the [[instance]] is not ID:SECRET or ID:SECRET:SESSION")
 
 // principal splits the ARN of a caller into what it is and its name.
 func principal(arn string) (kind, name string, err error) {
@@ -191,7 +245,7 @@ func send(ctx context.Context, d issuer.Doer, t revokers.Target, final revokers.
 	k, ok := keysOf(t)
 	if admin {
 		if k, ok = adminKeys(t.Instance.Admin); !ok {
-			return revokers.Acknowledgement{}, errors.New("admin of the [[instance]] is not ID:SECRET or ID:SECRET:SESSION")
+			return revokers.Acknowledgement{}, errAdmin
 		}
 	}
 	if !ok {

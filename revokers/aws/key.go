@@ -40,6 +40,9 @@ func (Key) Endpoints(t revokers.Target) []string {
 	return []string{identity}
 }
 
+// maxARN is the longest ARN that AWS makes, in bytes.
+const maxARN = 2048
+
 // caller is the answer of GetCallerIdentity.
 type caller struct {
 	XMLName xml.Name `xml:"GetCallerIdentityResponse"`
@@ -65,11 +68,15 @@ func (v Key) Verify(ctx context.Context, t revokers.Target, endpoint string) (re
 	a := revokers.Answer{Endpoint: endpoint, Status: resp.Status, Detail: fmt.Sprintf("STS answered %d", resp.Status), At: time.Now().UTC()}
 	var c caller
 	if resp.Status != http.StatusOK || xml.Unmarshal(resp.Body, &c) != nil || c.Account == "" || c.ARN == "" || resp.Cut {
-		return refusal(a, t, k, resp), nil
+		return refusal(a, k, resp), nil
 	}
 	a.Class, a.Reason, a.Detail = revokers.Accepts, revokers.Authenticated, "STS names the caller"
 	a.Identity = map[string]string{"account": short(c.Account, k), "arn": short(c.ARN, k), "user_id": short(c.UserID, k)}
-	a.Captures = map[string]string{"arn": short(c.ARN, k)}
+	// A kill acts on the ARN, so that a cut one is none. Those with a long path
+	// have up to 600 bytes.
+	if len(c.ARN) <= maxARN {
+		a.Captures = map[string]string{"arn": c.ARN}
+	}
 	if endpoint != session {
 		return a, nil
 	}
@@ -107,7 +114,7 @@ func (v Key) denied(ctx context.Context, t revokers.Target, k keys, a revokers.A
 		return a, nil // it is let in, and has no right to this action
 	}
 	a.Status, a.Detail = resp.Status, fmt.Sprintf("IAM answered %d", resp.Status)
-	return refusal(a, t, k, resp), nil
+	return refusal(a, k, resp), nil
 }
 
 // short bounds what AWS says, and keeps the key's own values out of it.
@@ -121,7 +128,7 @@ func short(s string, k keys) string {
 }
 
 // refusal reads any answer that does not name the caller.
-func refusal(a revokers.Answer, t revokers.Target, k keys, r issuer.Response) revokers.Answer {
+func refusal(a revokers.Answer, k keys, r issuer.Response) revokers.Answer {
 	f := faultOf(r)
 	a.RetryAfter, _ = guard.RetryAfter(r.Header, time.Now())
 	if f.Code != "" {
@@ -146,16 +153,16 @@ func refusal(a revokers.Answer, t revokers.Target, k keys, r issuer.Response) re
 	a.Raw = revokers.NewRefusal(r.Status, "", "", r.Body, sent)
 	switch f.Code {
 	case "ExpiredToken", "ExpiredTokenException":
-		a.Documented = sourceErrors
+		// Both are of the id and the session token, which were paired with the
+		// secret key by their distance alone: they may be another key's.
+		a.Documented, a.Also = sourceErrors, revokers.AlsoCredential
 		return say(revokers.Refuses, revokers.Expired)
 	case "InvalidClientTokenId":
 		// An id that does not exist, or that is inactive. The partitions of
 		// GovCloud and China do not know each other's keys.
-		a.Documented = sourceErrors
-		if !t.Instance.Sole {
-			a.Also = revokers.AlsoCredential
-			a.Detail += ", which keys of another partition (GovCloud, China) get as well: elsewhere = false of the [[instance]], or --no-self-hosted aws, if you have none there"
-		}
+		// Also, an id near a secret key need not be its own.
+		a.Documented, a.Also = sourceErrors, revokers.AlsoCredential
+		a.Detail += ", which a secret key next to another key's id gets as well, and a key of another partition (GovCloud, China)"
 		return say(revokers.Refuses, revokers.Revoked)
 	case "SignatureDoesNotMatch":
 		a.Detail += ": the id exists, and this is not its secret key"
