@@ -10,6 +10,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"net/url"
 	"os"
 	"regexp"
@@ -122,9 +123,14 @@ func (d Delete) Send(ctx context.Context, ts []revokers.Target, _ revokers.Effec
 	if err := before(final); err != nil {
 		return revokers.Receipt{}, err
 	}
+	tx, err := db.BeginTx(ctx, nil)
+	if err != nil {
+		return answer(false, "the session store does not begin a transaction"), nil
+	}
+	defer func() { _ = tx.Rollback() }() // without effect after the commit
 	deleted := int64(0)
 	for _, key := range Keys(t.Secret.Reveal()) {
-		r, err := db.ExecContext(ctx, statement(table, column, "$1"), key)
+		r, err := tx.ExecContext(ctx, statement(table, column, "$1"), key)
 		if err != nil {
 			// A driver's error can quote the value.
 			return answer(false, "the session store refused the statement: check sessions_table of the [[instance]] and the rights of its user"), nil
@@ -137,10 +143,17 @@ func (d Delete) Send(ctx context.Context, ts []revokers.Target, _ revokers.Effec
 			break
 		}
 	}
-	if deleted == 0 {
+	switch {
+	case deleted == 0:
 		return answer(false, fmt.Sprintf("%s has no row of this session: check sessions_table of the [[instance]]", table)), nil
+	case deleted > 1:
+		// The column is no key: the other rows are someone else's.
+		return answer(false, fmt.Sprintf("%d rows of %s have this value in %s, and none was deleted: sessions_table of the [[instance]] has to name the session's key", deleted, table, column)), nil
 	}
-	return answer(true, fmt.Sprintf("%d row deleted", deleted)), nil
+	if err := tx.Commit(); err != nil {
+		return revokers.Receipt{}, errors.New("the session store did not confirm the deletion")
+	}
+	return answer(true, "1 row deleted"), nil
 }
 
 // Keys are the keys under which frameworks store the session of a cookie: the
@@ -174,8 +187,41 @@ func database(dsn string) (driver, source, where string, err error) {
 		return "sqlite", "file:" + (&url.URL{Path: path}).EscapedPath() + "?_pragma=busy_timeout(5000)", "sqlite:" + path, nil
 	}
 	u, err := url.Parse(dsn)
-	if err != nil || u.Scheme != "postgres" && u.Scheme != "postgresql" || u.Host == "" {
+	if err != nil || u.Scheme != "postgres" && u.Scheme != "postgresql" || u.Hostname() == "" {
 		return "", "", "", errors.New("sessions_db is not postgres://USER:PASSWORD@HOST/DATABASE or sqlite:PATH")
 	}
-	return "pgx", dsn, (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}).String(), nil
+	if err := secure(u); err != nil {
+		return "", "", "", err
+	}
+	return "pgx", u.String(), (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}).String(), nil
+}
+
+// elsewhere are parameters that let the driver connect to another place than
+// the address names, or read its settings from a file.
+var elsewhere = []string{"host", "hostaddr", "port", "service", "servicefile", "passfile"}
+
+// secure makes the connection to another machine one that checks the server's
+// certificate and name: the driver's usual mode falls back to plain text.
+func secure(u *url.URL) error {
+	q, err := url.ParseQuery(u.RawQuery)
+	if err != nil {
+		return errors.New("sessions_db: the parameters after ? can't be read")
+	}
+	for _, name := range elsewhere {
+		if q.Has(name) {
+			return fmt.Errorf("sessions_db: the parameter %s is not allowed: name the server in postgres://USER:PASSWORD@HOST:PORT/DATABASE", name)
+		}
+	}
+	if ip := net.ParseIP(u.Hostname()); u.Hostname() == "localhost" || ip != nil && ip.IsLoopback() {
+		return nil
+	}
+	const full = "verify-full"
+	for _, mode := range q["sslmode"] {
+		if mode != full {
+			return errors.New("sessions_db: sslmode has to be verify-full, with sslrootcert=FILE for a certificate authority of your own")
+		}
+	}
+	q.Set("sslmode", full)
+	u.RawQuery = q.Encode()
+	return nil
 }

@@ -132,3 +132,45 @@ func TestNothingIsDeletedWithoutConsent(t *testing.T) {
 		}
 	}
 }
+
+// A column that is no key has the value in rows of other sessions.
+func TestSeveralRowsAreLeft(t *testing.T) {
+	dsn, left := store(t, "session", "sid", "one", "two")
+	ts := []revokers.Target{target(dsn, "session.data", "x")}
+	receipt, err := (Delete{}).Send(t.Context(), ts, revokers.Effect{}, func(revokers.Effect) error { return nil })
+	if err != nil || receipt.Of(0).Accepted || !strings.Contains(receipt.Of(0).Detail, "sessions_table") || len(left()) != 2 {
+		t.Errorf("%v, %+v, %v left", err, receipt.Of(0), left())
+	}
+}
+
+// The password and the session's key go to the server that the address names,
+// and over a connection that was checked.
+func TestAStoreOnAnotherMachineIsChecked(t *testing.T) {
+	for dsn, want := range map[string]string{
+		"postgres://u:p@db.example/app":                                     "postgres://u:p@db.example/app?sslmode=verify-full",
+		"postgres://u:p@db.example:6432/app?sslmode=verify-full":            "postgres://u:p@db.example:6432/app?sslmode=verify-full",
+		"postgresql://u:p@db.example/app?connect_timeout=3":                 "postgresql://u:p@db.example/app?connect_timeout=3&sslmode=verify-full",
+		"postgres://u:p@127.0.0.1,db.example/app":                           "postgres://u:p@127.0.0.1,db.example/app?sslmode=verify-full",
+		"postgres://u:p@127.0.0.1:5432/app":                                 "postgres://u:p@127.0.0.1:5432/app",
+		"postgres://u:p@localhost/app?sslmode=disable":                      "postgres://u:p@localhost/app?sslmode=disable",
+		"postgres://u:p@[::1]:5432/app":                                     "postgres://u:p@[::1]:5432/app",
+		"postgres://u:p@db.example/app?sslmode=prefer":                      "",
+		"postgres://u:p@db.example/app?sslmode=verify-full&sslmode=disable": "",
+		"postgres://u:p@db.example/app?sslmode=":                            "",
+		"postgres://u:p@127.0.0.1/app?host=db.example":                      "",
+		"postgres://u:p@127.0.0.1/app?hostaddr=192.0.2.1":                   "",
+		"postgres://u:p@127.0.0.1/app?port=1":                               "",
+		"postgres://u:p@127.0.0.1/app?service=x&servicefile=/tmp/x":         "",
+		"postgres://u:p@db.example/app?passfile=/tmp/x":                     "",
+		"postgres://u:p@127.0.0.1/app?a;host=db.example":                    "",
+		"postgres://u:p@:5432/app":                                          "",
+	} {
+		_, got, where, err := database(dsn)
+		if got != want || (err == nil) != (want != "") {
+			t.Errorf("%s: %q, %v; want %q", dsn, got, err, want)
+		}
+		if strings.Contains(where, "u:p@") {
+			t.Errorf("%s is shown as %s", dsn, where)
+		}
+	}
+}
