@@ -144,6 +144,9 @@ func (c csrf) read(ctx context.Context, v *visit) (csrfToken, error) {
 		}
 		return csrfToken{value: value}, nil
 	}
+	if c.kind == csrfInput && len(attributes(a.Body, "input", "name", c.name, "value", 2)) > 1 {
+		return csrfToken{}, errStep{a.Status, fmt.Errorf("the page has several fields %s with different values: csrf = \"form\" of the [[instance]] takes that of the form that logs out", c.name)}
+	}
 	from := c.kind + ":" + c.name
 	if c.kind == csrfJSON {
 		from = c.name
@@ -247,9 +250,14 @@ func logoutForm(v *visit, page []byte, at string) (url.Values, error) {
 			continue
 		}
 		to, err := here.Parse(attr(n, "action"))
-		if err == nil && to.Host == want.Host && to.Scheme == want.Scheme && to.Path == want.Path {
-			found = append(found, hidden(n))
+		if err != nil || !sameAddress(to, want) {
+			continue
 		}
+		fields, err := pressed(n, here, want)
+		if err != nil {
+			return nil, err
+		}
+		found = append(found, fields)
 	}
 	switch {
 	case len(found) == 0:
@@ -262,19 +270,54 @@ func logoutForm(v *visit, page []byte, at string) (url.Values, error) {
 	return found[0], nil
 }
 
-// hidden are the hidden fields of a form, and its button if that has a name.
-func hidden(form *html.Node) url.Values {
-	out := url.Values{}
+// sameAddress reports whether two addresses lead to one action: an application
+// can choose it by the query.
+func sameAddress(a, b *url.URL) bool {
+	return a.Scheme == b.Scheme && a.Host == b.Host && a.Path == b.Path && a.Query().Encode() == b.Query().Encode()
+}
+
+// pressed are the hidden fields of a form, and its button if that has a name.
+// Buttons that lead elsewhere and controls that are disabled send nothing.
+func pressed(form *html.Node, here, want *url.URL) (url.Values, error) {
+	out, buttons := url.Values{}, 0
 	for n := range form.Descendants() {
-		if n.Type != html.ElementNode || attr(n, "name") == "" {
+		name := attr(n, "name")
+		if n.Type != html.ElementNode || name == "" || disabled(n) {
 			continue
 		}
 		kind := strings.ToLower(attr(n, "type"))
-		if n.Data == "input" && (kind == "hidden" || kind == "submit") || n.Data == "button" && kind != "button" && kind != "reset" {
-			out.Add(attr(n, "name"), attr(n, "value"))
+		switch {
+		case n.Data == "input" && kind == "hidden":
+		case n.Data == "input" && kind == "submit", n.Data == "button" && kind != "button" && kind != "reset":
+			if to, err := here.Parse(attr(n, "formaction")); has(n, "formaction") && (err != nil || !sameAddress(to, want)) {
+				continue
+			}
+			if buttons++; buttons > 1 {
+				return nil, errors.New("the form that leads to logout_path has several buttons with a name, of which a browser sends one: csrf = \"input:NAME\" of the [[instance]] sends the token alone")
+			}
+		default:
+			continue
+		}
+		out.Add(name, attr(n, "value"))
+	}
+	return out, nil
+}
+
+// disabled reports whether a control, or a group that it is in, is disabled.
+func disabled(n *html.Node) bool {
+	if has(n, "disabled") {
+		return true
+	}
+	for p := range n.Ancestors() {
+		if p.Data == "fieldset" && has(p, "disabled") {
+			return true
 		}
 	}
-	return out
+	return false
+}
+
+func has(n *html.Node, key string) bool {
+	return slices.ContainsFunc(n.Attr, func(a html.Attribute) bool { return a.Key == key })
 }
 
 func attr(n *html.Node, key string) string {

@@ -145,9 +145,10 @@ func (l Logout) request(s *scope, c csrf, tok csrfToken) (issuer.Request, revoke
 	if err := c.put(&r, tok, value); err != nil {
 		return r, revokers.Effect{}, err
 	}
-	shown := revokers.Effect{Name: logoutEffect, Method: r.Method, URL: in.Origin() + strings.TrimRight(in.URL.Path, "/") + r.Path, Header: map[string]string{}}
-	if len(r.Query) > 0 {
-		shown.URL += "?" + strings.ReplaceAll(r.Query.Encode(), "%7Bcsrf%7D", "{csrf}")
+	path, query, _ := strings.Cut(r.Path, "?")
+	shown := revokers.Effect{Name: logoutEffect, Method: r.Method, URL: in.Origin() + strings.TrimRight(in.URL.Path, "/") + path, Header: map[string]string{}}
+	if query = issuer.MergeQuery(query, r.Query); query != "" {
+		shown.URL += "?" + strings.ReplaceAll(query, "%7Bcsrf%7D", "{csrf}")
 	}
 	for k := range r.Header {
 		shown.Header[k] = r.Header.Get(k)

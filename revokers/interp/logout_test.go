@@ -130,7 +130,21 @@ func TestLogoutAsApplicationsDoIt(t *testing.T) {
 		}), settings: map[string]string{"csrf": "form"}},
 		"the form, under a sub-path": {page: write(`<form method=post action="logout"><input type=hidden name=k value="t0ken+/=="></form>`), logout: only(form("k")), settings: map[string]string{"csrf": "form"}, sub: "/sub"},
 		"two different forms":        {page: write(`<form action="/logout"><input type=hidden name=k value=a></form><form action="/logout"><input type=hidden name=k value=b></form>`), logout: only(func(*http.Request) bool { return true }), settings: map[string]string{"csrf": "form"}, refused: true},
-		"no form":                    {page: write(`<form action="/search"></form>`), logout: only(func(*http.Request) bool { return true }), settings: map[string]string{"csrf": "form"}, refused: true},
+		"the query chooses the form": {page: write(`<form method=post action="/logout?do=all"><input type=hidden name=k value=a></form><form method=post action="/logout?do=one"><input type=hidden name=k value="t0ken+/=="></form>`), logout: only(func(r *http.Request) bool {
+			return form("k")(r) && r.URL.RawQuery == "do=one"
+		}), settings: map[string]string{"csrf": "form", "logout_path": "/logout?do=one"}},
+		"a form with a query of its own": {page: write(`<form method=post action="/logout?do=all"><input type=hidden name=k value="t0ken+/=="></form>`), logout: only(func(*http.Request) bool { return true }), settings: map[string]string{"csrf": "form"}, refused: true},
+		"a form without the query":       {page: write(`<form method=post action="/logout"><input type=hidden name=k value="t0ken+/=="></form>`), logout: only(func(*http.Request) bool { return true }), settings: map[string]string{"csrf": "form", "logout_path": "/logout?do=one"}, refused: true},
+		"several named buttons":          {page: write(`<form method=post action="/logout"><input type=hidden name=k value="t0ken+/=="><button name=do value=out>Out</button><button name=do value=delete>Delete</button></form>`), logout: only(func(*http.Request) bool { return true }), settings: map[string]string{"csrf": "form"}, refused: true},
+		"buttons that send nothing": {page: write(`<form method=post action="/logout"><input type=hidden name=k value="t0ken+/=="><input type=hidden name=off value=1 disabled><fieldset disabled><button name=grey>Grey</button></fieldset><button name=away formaction="/delete">Delete</button><button name=do value=out>Out</button></form>`), logout: only(func(r *http.Request) bool {
+			return form("k")(r) && r.PostFormValue("do") == "out" && len(r.PostForm) == 2
+		}), settings: map[string]string{"csrf": "form"}},
+		"fields with different values": {page: write(`<form action="/a"><input name=k value="other"></form><form action="/logout"><input name=k value="t0ken+/=="></form>`), logout: only(func(*http.Request) bool { return true }), settings: map[string]string{"csrf": "input:k"}, refused: true},
+		"fields with one value":        {page: write(`<form action="/a"><input name=k value="t0ken+/=="></form><form action="/logout"><input name=k value="t0ken+/=="></form>`), logout: only(form("k")), settings: map[string]string{"csrf": "input:k"}},
+		"a query of the path's own stays": {page: write(`<input name=k value="t0ken+/==">`), logout: only(func(r *http.Request) bool {
+			return r.URL.Query().Get("k") == value && r.URL.Query().Get("do") == "one"
+		}), settings: map[string]string{"csrf": "input:k", "csrf_to": "query:k", "logout_path": "/logout?do=one"}},
+		"no form": {page: write(`<form action="/search"></form>`), logout: only(func(*http.Request) bool { return true }), settings: map[string]string{"csrf": "form"}, refused: true},
 		"an origin is asked for": {logout: only(func(r *http.Request) bool {
 			return r.Header.Get("Origin") == "http://"+r.Host && strings.HasPrefix(r.Header.Get("Referer"), "http://"+r.Host+"/") && r.Header.Get("Sec-Fetch-Site") == "same-origin"
 		})},
@@ -196,6 +210,16 @@ func TestLogoutAsApplicationsDoIt(t *testing.T) {
 				t.Error("it was ended without being announced")
 			}
 		})
+	}
+}
+
+// The plan shows the query that is sent.
+func TestThePlanShowsTheWholeQuery(t *testing.T) {
+	u, _ := url.Parse("https://app.example/sub")
+	in := &issuer.Instance{Provider: "webapp", URL: u, Operator: true, Cookie: "acme", Settings: map[string]string{"probe_path": "/me", "logout_path": "/logout?do=one&k=", "csrf": "input:k", "csrf_to": "query:k"}}
+	planned, err := interp.Logout{Method: http.MethodPost}.Plan(t.Context(), []revokers.Target{webTarget(t, in)})
+	if err != nil || planned[0].URL != "https://app.example/sub/logout?do=one&k={csrf}" {
+		t.Errorf("%v, %v", planned, err)
 	}
 }
 

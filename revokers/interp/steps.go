@@ -1,6 +1,7 @@
 package interp
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -133,11 +134,20 @@ func extract(from string, r issuer.Response, doc any) (string, error) {
 // attribute finds the first element of a page whose attribute key is want, and
 // returns its attribute value.
 func attribute(page []byte, element, key, want, value string) (string, bool) {
-	z := html.NewTokenizer(strings.NewReader(string(page)))
-	for {
+	if all := attributes(page, element, key, want, value, 1); len(all) > 0 {
+		return all[0], true
+	}
+	return "", false
+}
+
+// attributes are up to limit different values of that attribute, in the order
+// of the page.
+func attributes(page []byte, element, key, want, value string, limit int) (out []string) {
+	z := html.NewTokenizer(bytes.NewReader(page))
+	for len(out) < limit {
 		switch z.Next() {
 		case html.ErrorToken:
-			return "", false
+			return out
 		case html.StartTagToken, html.SelfClosingTagToken:
 			t := z.Token()
 			if t.Data != element {
@@ -147,11 +157,12 @@ func attribute(page []byte, element, key, want, value string) (string, bool) {
 			for _, a := range t.Attr {
 				attr[a.Key] = a.Val
 			}
-			if attr[key] == want && attr[value] != "" {
-				return attr[value], true
+			if attr[key] == want && attr[value] != "" && !slices.Contains(out, attr[value]) {
+				out = append(out, attr[value])
 			}
 		}
 	}
+	return out
 }
 
 var errSeveral = errors.New("only exactly one may be acted on")

@@ -58,9 +58,7 @@ func (r Request) build(ctx context.Context, i *Instance) (*http.Request, error) 
 	u := *i.URL
 	base := strings.TrimRight(u.Path, "/")
 	u.Path, u.RawPath, u.RawQuery = base+rel.Path, base+rel.EscapedPath(), rel.RawQuery
-	if len(r.Query) > 0 {
-		u.RawQuery = r.Query.Encode()
-	}
+	u.RawQuery = MergeQuery(rel.RawQuery, r.Query)
 	var in io.Reader
 	kind := ""
 	switch b := r.Body.(type) {
@@ -91,6 +89,25 @@ func (r Request) build(ctx context.Context, i *Instance) (*http.Request, error) 
 		q.Header.Set("Content-Type", kind)
 	}
 	return q, nil
+}
+
+// MergeQuery is a path's own query, as it is spelt, with added parameters. An
+// added one replaces those of its name.
+func MergeQuery(own string, added url.Values) string {
+	if len(added) == 0 {
+		return own
+	}
+	var out []string
+	for p := range strings.SplitSeq(own, "&") {
+		name, _, _ := strings.Cut(p, "=")
+		if plain, err := url.QueryUnescape(name); err == nil {
+			name = plain
+		}
+		if p != "" && !added.Has(name) {
+			out = append(out, p)
+		}
+	}
+	return strings.Join(append(out, added.Encode()), "&")
 }
 
 // Transport lets a library send its own requests through d. Every request goes to i or fails.
