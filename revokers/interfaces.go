@@ -93,6 +93,13 @@ type Replacer interface {
 	Replacement(ctx context.Context, t Target) (credential.Secret, error)
 }
 
+// A Keeper shows what the place of a write step holds: a Rotator that writes to stores
+// of builds.
+type Keeper interface {
+	// Kept returns the value, or zero if the store shows none, as GitHub does.
+	Kept(ctx context.Context, t Target, s Step) (credential.Secret, error)
+}
+
 // State is what a store shows about a step after a crash.
 type State int
 

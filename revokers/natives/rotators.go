@@ -75,6 +75,18 @@ func (list rotators) Undo(ctx context.Context, t revokers.Target, s revokers.Ste
 	return r.Undo(ctx, t, s, mark)
 }
 
+// Kept implements revokers.Keeper.
+func (list rotators) Kept(ctx context.Context, t revokers.Target, s revokers.Step) (credential.Secret, error) {
+	r, err := list.of(ctx, t, s)
+	if err != nil {
+		return credential.Secret{}, err
+	}
+	if r, ok := r.(revokers.Keeper); ok {
+		return r.Kept(ctx, t, s)
+	}
+	return credential.Secret{}, nil
+}
+
 // Replacement implements revokers.Replacer: what the first store that can be read
 // holds now.
 func (list rotators) Replacement(ctx context.Context, t revokers.Target) (credential.Secret, error) {

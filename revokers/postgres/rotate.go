@@ -28,14 +28,17 @@ type Rotator struct {
 }
 
 // Names of steps, and their places among those of other stores: the password is set
-// once KV holds it, and sessions end once the password has changed.
+// once KV holds it, and sessions end once the password has changed. The leaked password
+// opens sessions until it has ended: the time that divides them is taken after that, and
+// before consumers reload.
 const (
 	noteSessions = "note-sessions"
 	setPassword  = "set-password"
 	endSessions  = "end-sessions"
 	listSessions = "list-sessions"
 
-	orderNote = 5
+	orderNote = 45
+	orderLast = 72 // where the old password ends with its user, after the reload
 	orderSet  = 40
 	orderEnd  = 75
 )
@@ -68,7 +71,11 @@ func (r Rotator) Steps(_ context.Context, t revokers.Target) ([]revokers.Step, e
 	}
 	var out []revokers.Step
 	if with.Sessions {
-		s := step(noteSessions, "SELECT now()", orderNote)
+		order := orderNote
+		if with.Lease != "" {
+			order = orderLast
+		}
+		s := step(noteSessions, "SELECT clock_timestamp()", order)
 		s.Effect.Reads = true
 		out = append(out, s)
 	}
@@ -80,7 +87,7 @@ func (r Rotator) Steps(_ context.Context, t revokers.Target) ([]revokers.Step, e
 	last := step(listSessions, "SELECT pid FROM pg_stat_activity WHERE usename = '{user}'", orderEnd)
 	last.Effect.Reads, last.Note = true, "open sessions of the user that the old password may have opened: {"+CaptureEnded+"}"
 	if with.Sessions {
-		last = step(endSessions, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '{user}' AND backend_start <= '{time before the rotation}'", orderEnd)
+		last = step(endSessions, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '{user}' AND backend_start <= '{time after the old password ended}'", orderEnd)
 		last.Note = "sessions of the old password were ended: {" + CaptureEnded + "}"
 	}
 	return append(out, last), nil
@@ -218,7 +225,7 @@ func describe(list []session) string {
 // endTime is how long sessions get to end.
 const endTime = 10 * time.Second
 
-// end terminates the sessions that began before the rotation, and returns once the
+// end terminates the sessions that began before the old password had ended, and returns once the
 // server shows none of them. A session that began since uses the new password.
 func end(ctx context.Context, c *pgx.Conn, t revokers.Target, user string) error {
 	// Another process noted the time, if this one goes on after a crash: then every

@@ -164,6 +164,22 @@ func (r Rotator) Did(ctx context.Context, t revokers.Target, s revokers.Step, _ 
 	return revokers.NotDone, nil
 }
 
+// Kept implements revokers.Keeper.
+func (r Rotator) Kept(ctx context.Context, t revokers.Target, s revokers.Step) (credential.Secret, error) {
+	st, p, err := r.of(ctx, t, s)
+	if err != nil {
+		return credential.Secret{}, err
+	}
+	if _, hidden := st.(github); hidden {
+		return credential.Secret{}, nil // held is a date
+	}
+	v, err := st.held(ctx, p)
+	if err != nil || v == "" {
+		return credential.Secret{}, err
+	}
+	return credential.NewSecretString(v), nil
+}
+
 // Undo implements revokers.Rotator.
 func (Rotator) Undo(context.Context, revokers.Target, revokers.Step, []byte) error {
 	return errors.New("nothing to undo: no store of builds issues a secret")

@@ -43,7 +43,14 @@ func (j *job) reissue() error {
 			// The store does not show it. If there is one, it ends within the trial.
 			return revokers.Lost, nil
 		},
-		undo: func(_ context.Context, mark []byte) error {
+		undo: func(ctx context.Context, mark []byte) error {
+			was, err := j.lookup(ctx, j.t.Secret)
+			if err != nil {
+				return err
+			}
+			if n, _ := strconv.Atoi(text(was["period"])); n > 0 {
+				return fmt.Errorf("it is periodic, so it does not end by itself (quell: hint: vault token revoke -accessor ACCESSOR, of the token whose metadata has %s = %s; then quell plan)", tagKey, j.tag())
+			}
 			at, err := strconv.ParseInt(string(mark), 10, 64)
 			if err != nil {
 				return errors.New("the mark of the lost token is damaged")
@@ -67,13 +74,23 @@ func (j *job) reissue() error {
 	extend := act{
 		do: func(ctx context.Context, fresh *credential.Secret) error { return j.extend(ctx, *fresh) },
 		did: func(ctx context.Context, _ []byte) (revokers.State, error) {
+			if j.with.KV == "" {
+				// What may have been extended and is not known can't be ended.
+				return revokers.Unsure, nil
+			}
 			return revokers.NotDone, nil
 		},
 	}
 	extend.Name, extend.Needs, extend.Repeats, extend.Where = extendToken, true, true, path
 	extend.Effect = j.effect(put, `{"token":"{new token}","increment":"{time to live of the leaked token}"}`, "auth/token/renew")
 	extend.grants = []Grant{{"auth/token/renew", []string{"update"}, "let the replacement live as long as the leaked token was to"}}
-	j.add(orderWrite+5, extend)
+	// It lives for longer only where it can be found again: once KV holds it, or all of
+	// the stores that can't be read.
+	order := orderReload - 5
+	if j.with.KV != "" {
+		order = orderWrite + 5
+	}
+	j.add(order, extend)
 	return nil
 }
 

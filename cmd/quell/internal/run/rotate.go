@@ -13,6 +13,7 @@ import (
 	"github.com/quellhq/quell/cmd/quell/internal/report"
 	"github.com/quellhq/quell/revokers"
 	"github.com/quellhq/quell/revokers/postgres"
+	"github.com/quellhq/quell/rules/credential"
 )
 
 func (r *applying) inFlight() time.Duration {
@@ -113,8 +114,9 @@ func (r *applying) rotate(ctx context.Context, w *item, steps []revokers.Step) (
 type heldFor struct{ why, remedy string }
 
 // recover finds the secret that an issuing step made in another process: the store
-// holds it if a later step wrote it, and then it is known. Otherwise it is lost, and
-// is ended before another is issued.
+// holds it if a later step wrote it, and then it is known. Otherwise it is lost: it is
+// ended before another is issued, and every store that it was written to is written
+// again.
 func (r *applying) recover(ctx context.Context, w *item, s revokers.Step, later []revokers.Step, x rotation) (known bool, held *heldFor, err error) {
 	if !s.Issues || !w.fresh.IsZero() {
 		return true, nil, nil
@@ -136,11 +138,29 @@ func (r *applying) recover(ctx context.Context, w *item, s revokers.Step, later 
 			}
 		}
 		if state == revokers.Done {
-			// Later steps read it from there.
-			if err := r.readAgain(ctx, w); err == nil && !w.fresh.IsZero() {
+			// Later steps read it from there. What consumers may have does not end
+			// because quell can't read it.
+			if err := r.readAgain(ctx, w); err != nil {
+				return false, &heldFor{"an earlier apply wrote the new value, and it can't be read from the store: " + err.Error(), "quell vault policy prints the rights that the store has to grant; then quell apply with the same plan"}, nil
+			}
+			if w.fresh.IsZero() {
+				if w.fresh, err = r.kept(ctx, w, l); err != nil {
+					return false, &heldFor{"an earlier apply wrote the new value to " + l.Where + ", and it can't be read there: " + err.Error(), "quell apply with the same plan, when it can be read"}, nil
+				}
+			}
+			if !w.fresh.IsZero() {
 				return true, nil, nil
 			}
-			continue
+			continue // a store that shows no value
+		}
+		if begun {
+			// The write may have arrived, and builds may have what it wrote.
+			switch v, err := r.kept(ctx, w, l); {
+			case err != nil:
+				return false, &heldFor{"an earlier apply began to write the new value to " + l.Where + ", and it can't be read there: " + err.Error(), "quell apply with the same plan, when it can be read"}, nil
+			case !v.IsZero():
+				return false, &heldFor{"an earlier apply began to write the new value to " + l.Where + ", which holds another value than the leaked one", "quell plan, after a look into " + l.Where}, nil
+			}
 		}
 		needed = true
 	}
@@ -158,7 +178,27 @@ func (r *applying) recover(ctx context.Context, w *item, s revokers.Step, later 
 		return false, &heldFor{"an earlier apply issued a new secret that was lost, and it can't be ended yet: " + err.Error(), "quell apply with the same plan: what was issued ends first, and then another is issued"}, nil
 	}
 	r.persist(ctx, r.entry(w, ledger.Rotation{Where: s.Where, Detail: "what was issued and lost in a crash was ended", Step: name, At: time.Now().UTC()}))
+	// A store that has the lost value gets the next one.
+	for _, l := range later {
+		if l.Needs {
+			delete(w.hist.rotations, l.Name)
+		}
+	}
 	return false, nil, nil
+}
+
+// kept is what a store of builds shows that a write step left there; zero if it shows
+// none, or the leaked value.
+func (r *applying) kept(ctx context.Context, w *item, s revokers.Step) (credential.Secret, error) {
+	k, ok := r.Planner.Registry.Rotator(w.target).(revokers.Keeper)
+	if !ok {
+		return credential.Secret{}, nil
+	}
+	v, err := k.Kept(ctx, w.target, s)
+	if err != nil || v.Equal(w.cred.Secret) {
+		return credential.Secret{}, err
+	}
+	return v, nil
 }
 
 // readAgain reads the new value from where consumers read it. The leaked value is
