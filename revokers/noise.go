@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
+	"fmt"
 	"maps"
 	"net/url"
 	"regexp"
@@ -22,9 +24,10 @@ const NoisySamples = 6
 // Noisy is what pages have in common that differ from request to request by more
 // than single words: a block that comes and goes, a text of the day.
 type Noisy struct {
-	head  string
-	core  map[string]bool // what all have
-	known map[string]bool // what any has
+	head string
+	// core is what all have, and known what any has: blocks, with the spelling
+	// that all have in common. It is empty if they differ in it.
+	core, known map[string]string
 }
 
 // NewNoisy compares refusals. ok is false if they are no pages, or have too
@@ -33,7 +36,7 @@ func NewNoisy(samples []*Refusal) (n Noisy, ok bool) {
 	if len(samples) < NoisySamples {
 		return n, false
 	}
-	n.known = map[string]bool{}
+	n.known = map[string]string{}
 	least := 0
 	for i, r := range samples {
 		if r == nil || r.blocks == nil || r.head() != samples[0].head() {
@@ -42,26 +45,35 @@ func NewNoisy(samples []*Refusal) (n Noisy, ok bool) {
 		if i == 0 {
 			n.head, n.core, least = r.head(), maps.Clone(r.blocks), len(r.blocks)
 		}
-		maps.DeleteFunc(n.core, func(b string, _ bool) bool { return !r.blocks[b] })
-		maps.Copy(n.known, r.blocks)
+		maps.DeleteFunc(n.core, func(b, _ string) bool { return r.blocks[b] == "" })
+		for b, spelt := range r.blocks {
+			if was, ok := n.known[b]; ok && was != spelt {
+				spelt = ""
+			}
+			n.known[b] = spelt
+		}
 		least = min(least, len(r.blocks))
+	}
+	for b := range n.core {
+		n.core[b] = n.known[b]
 	}
 	return n, 5*len(n.core) >= least && len(n.core) > 0
 }
 
 // Has reports whether a refusal has all that the samples have in common, and
-// nothing that none of them has.
+// nothing that none of them has. What they all spell alike, it has to spell so
+// too: an error code has digits as a request's id has.
 func (n Noisy) Has(r *Refusal) bool {
 	if r == nil || r.blocks == nil || r.head() != n.head {
 		return false
 	}
 	for b := range n.core {
-		if !r.blocks[b] {
+		if r.blocks[b] == "" {
 			return false
 		}
 	}
-	for b := range r.blocks {
-		if !n.known[b] {
+	for b, spelt := range r.blocks {
+		if was, ok := n.known[b]; !ok || was != "" && was != spelt {
 			return false
 		}
 	}
@@ -73,7 +85,7 @@ func (n Noisy) Shape() string {
 	h := sha256.New()
 	h.Write([]byte(n.head))
 	for _, b := range slices.Sorted(maps.Keys(n.core)) {
-		h.Write([]byte(strconv.Itoa(len(b)) + ":" + b))
+		h.Write([]byte(strconv.Itoa(len(b)) + ":" + b + n.core[b]))
 	}
 	return hex.EncodeToString(h.Sum(nil)[:16])
 }
@@ -111,28 +123,34 @@ func plainBlock(s string) string {
 	return s + strings.Join(keep, mask)
 }
 
-// blocksOf takes a page apart: its texts, forms, fields and links. Scripts and
-// styles are left out, and so are values of fields. It is nil for what is no
-// page.
-func blocksOf(body []byte) map[string]bool {
+// blocksOf takes a page apart: its texts, forms, fields, links and the values of
+// its documents. Each block is named by what stays of it when numbers and ids are
+// left out, and has a digest of its spelling. Other scripts and styles are left
+// out. It is nil for what is no page.
+func blocksOf(body []byte) map[string]string {
 	start := bytes.ToLower(body[:min(len(body), 2048)])
 	if !slices.ContainsFunc([]string{"<html", "<!doctype html", "<body", "<form", "<div", "<head", "<p>", "<h1", "<title"}, func(t string) bool { return bytes.Contains(start, []byte(t)) }) {
 		return nil
 	}
-	out := map[string]bool{}
+	found := map[string][]string{}
+	add := func(name, spelt string) { found[name] = append(found[name], spelt) }
 	z := html.NewTokenizer(bytes.NewReader(body))
-	skip := ""
-	for len(out) < maxWords {
+	skip, document := "", ""
+	for more := true; more && len(found) < maxWords; {
 		switch z.Next() {
 		case html.ErrorToken:
-			return out
+			more = false
 		case html.TextToken:
-			if t := plainBlock(string(z.Text())); skip == "" && t != "" {
-				out["text "+t] = true
+			text := string(z.Text())
+			if document != "" {
+				addDocument(document, text, add)
+			}
+			if t := plainBlock(text); skip == "" && t != "" {
+				add("text "+t, strings.Join(strings.Fields(text), " "))
 			}
 		case html.EndTagToken:
 			if n, _ := z.TagName(); string(n) == skip {
-				skip = ""
+				skip, document = "", ""
 			}
 		case html.StartTagToken, html.SelfClosingTagToken:
 			t := z.Token()
@@ -141,14 +159,56 @@ func blocksOf(body []byte) map[string]bool {
 				if t.Type == html.StartTagToken {
 					skip = t.Data
 				}
+				if kind := strings.ToLower(of(t, "type")); t.Data == "script" && (strings.HasSuffix(kind, "/json") || strings.HasSuffix(kind, "+json") || of(t, "id") == "__NEXT_DATA__") {
+					document = "document " + of(t, "id")
+				}
 			case "form", "a":
-				out[t.Data+" "+of(t, "method")+" "+plainBlock(pathOf(of(t, "action")+of(t, "href")))] = true
+				to := of(t, "action") + of(t, "href")
+				add(t.Data+" "+of(t, "method")+" "+plainBlock(pathOf(to)), to)
 			case "input", "button", "select", "textarea":
-				out[t.Data+" "+of(t, "type")+" "+plainBlock(of(t, "name"))] = true
+				add(t.Data+" "+of(t, "type")+" "+plainBlock(of(t, "name")), of(t, "name")+"="+of(t, "value"))
 			}
 		}
 	}
+	out := make(map[string]string, len(found))
+	for name, spelt := range found {
+		h := sha256.New()
+		for _, s := range spelt {
+			h.Write([]byte(strconv.Itoa(len(s)) + ":" + s))
+		}
+		out[name] = string(h.Sum(nil)[:16])
+	}
 	return out
+}
+
+// addDocument adds the values of a JSON document, named by where they are: an
+// application's page can be a shell around it. What is no JSON is one value.
+func addDocument(name, text string, add func(name, spelt string)) {
+	d := json.NewDecoder(strings.NewReader(text))
+	d.UseNumber()
+	var v any
+	if d.Decode(&v) != nil {
+		add(name, text)
+		return
+	}
+	var walk func(name string, v any)
+	walk = func(name string, v any) {
+		switch v := v.(type) {
+		case map[string]any:
+			add(name, "{}")
+			for _, k := range slices.Sorted(maps.Keys(v)) {
+				walk(name+"."+k, v[k])
+			}
+		case []any:
+			add(name, "[]")
+			for _, e := range v {
+				walk(name+"[]", e)
+			}
+		default:
+			add(name, fmt.Sprintf("%T %v", v, v))
+		}
+	}
+	walk(name, v)
 }
 
 func pathOf(address string) string {

@@ -21,7 +21,7 @@ type Refusal struct {
 	challenge string
 	query     int // how many of the words are of the redirect's query
 	words     []string
-	blocks    map[string]bool // of a page; nil for other bodies
+	blocks    map[string]string // of a page; nil for other bodies
 }
 
 // moment is a point in time, as text or in seconds or milliseconds.

@@ -229,3 +229,71 @@ func TestNoFalseLiveAndNoFalseDead(t *testing.T) {
 		t.Error("nothing was proven")
 	}
 }
+
+// stateWaits is a session that lives, and gets a 401 until its user has given a
+// second factor.
+const stateWaits = "waits for a second factor"
+
+// A refusal that differs from those of never-issued sessions in a code or in a
+// document alone is another one, however noisy the page around it is.
+func TestARefusalOfALiveSessionIsNoDeath(t *testing.T) {
+	page := func(dead, waits string) func(w http.ResponseWriter, state, noise string) {
+		return func(w http.ResponseWriter, state, noise string) {
+			switch state {
+			case stateLive:
+				fmt.Fprintf(w, "<html>alice %s</html>", noise)
+			case stateWaits:
+				w.WriteHeader(http.StatusUnauthorized)
+				fmt.Fprintf(w, "<html><h1>Refused</h1>%s%s</html>", waits, noise)
+			default:
+				w.WriteHeader(http.StatusUnauthorized)
+				fmt.Fprintf(w, "<html><h1>Refused</h1>%s%s</html>", dead, noise)
+			}
+		}
+	}
+	for name, answer := range map[string]func(w http.ResponseWriter, state, noise string){
+		"a code":              page("<p>SEC0004010</p>", "<p>SEC0004170</p>"),
+		"a number":            page("<p>Refused: 4010</p>", "<p>Refused: 4170</p>"),
+		"a document":          page(`<script type="application/json">{"reason":"no_session"}</script>`, `<script type="application/json">{"reason":"mfa"}</script>`),
+		"a document of Next":  page(`<script id="__NEXT_DATA__">{"props":{"n":0,"user":null}}</script>`, `<script id="__NEXT_DATA__">{"props":{"n":0,"user":{}}}</script>`),
+		"a cut document":      page(`<script type="application/ld+json">{"reason":"no</script>`, `<script type="application/ld+json">{"reason":"mf</script>`),
+		"a field's value":     page(`<form><input type=hidden name=reason value=none></form>`, `<form><input type=hidden name=reason value=mfa></form>`),
+		"the query of a link": page(`<a href="/login?reason=none">Go</a>`, `<a href="/login?reason=mfa">Go</a>`),
+	} {
+		for kind, noise := range noises {
+			l := &lab{answer: answer, noise: noise, r: rand.New(rand.NewPCG(1, 2)), states: map[string]string{controlValue: stateLive, leakedValue: stateLive}}
+			srv := httptest.NewServer(l)
+			u, _ := url.Parse(srv.URL)
+			in := &issuer.Instance{Provider: "webapp", URL: u, Operator: true, Cookie: "acme", Settings: map[string]string{"probe_path": "/me", "login_path": "/login"}, Controls: []issuer.Control{{Secret: credential.NewSecretString(controlValue)}}}
+			asker, p, target := &guard.Asker{}, interp.Probe{Doer: &issuer.Client{Timeout: 5 * time.Second}}, webTarget(t, in)
+			target.Secret, target.Named = credential.NewSecretString(leakedValue), true
+			ask := func(state string) revokers.Verdict {
+				l.set(leakedValue, state)
+				e, err := asker.Ask(t.Context(), p, target, p.Endpoints(target)[0])
+				if err != nil {
+					t.Fatal(err)
+				}
+				if target.Seen != nil {
+					e.Sent, e.Before = &revokers.Acknowledgement{Accepted: true}, &revokers.Answer{Class: revokers.Accepts}
+				}
+				v := revokers.Judge(target, e)
+				if v.Liveness == revokers.Live {
+					target.Seen = &revokers.Sighting{Endpoint: v.Endpoint, At: v.At, Learned: e.Learned}
+				}
+				return v
+			}
+			if v := ask(stateLive); v.Liveness != revokers.Live {
+				t.Errorf("%s, %s: %s, %s", name, kind, v.Liveness, v.Detail)
+			}
+			for range 4 {
+				if v := ask(stateWaits); v.Liveness == revokers.Dead {
+					t.Errorf("%s, %s: a live session is Dead: %s", name, kind, v.Detail)
+				}
+				if v := ask(stateOut); v.Liveness != revokers.Dead {
+					t.Errorf("%s, %s: a death is not proven: %s, %s", name, kind, v.Liveness, v.Detail)
+				}
+			}
+			srv.Close()
+		}
+	}
+}
