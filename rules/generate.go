@@ -158,6 +158,10 @@ func (r *Rule) NeverIssued(secret Secret, random io.Reader) (Secret, error) {
 	return NewSecret(s), nil
 }
 
+// maxKey bounds the keys that are read, in bytes of DER: to check a larger one takes minutes.
+// One of 8192 bits has 4.7 KiB.
+const maxKey = 8 << 10
+
 // anotherKey replaces an RSA private key in PEM by a new one of the same size, with the same
 // encoding of line breaks, because a random text of that form is not a valid key.
 func anotherKey(s string, random io.Reader) (string, bool, error) {
@@ -166,7 +170,7 @@ func anotherKey(s string, random io.Reader) (string, bool, error) {
 	}
 	escaped := !strings.Contains(s, "\n") && strings.Contains(s, `\n`)
 	block, _ := pem.Decode([]byte(strings.NewReplacer(`\n`, "\n", `\r`, "").Replace(s)))
-	if block == nil {
+	if block == nil || len(block.Bytes) > maxKey {
 		return "", false, nil
 	}
 	var old any
@@ -175,7 +179,7 @@ func anotherKey(s string, random io.Reader) (string, bool, error) {
 		old, err = x509.ParsePKCS1PrivateKey(block.Bytes)
 	}
 	k, ok := old.(*rsa.PrivateKey)
-	if err != nil || !ok {
+	if err != nil || !ok || k.N.BitLen() > 8192 {
 		return "", false, nil
 	}
 	fresh, err := rsa.GenerateKey(random, min(max(k.N.BitLen(), 1024), 4096))

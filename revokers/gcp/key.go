@@ -65,6 +65,10 @@ func path(t revokers.Target) string {
 	return "/v1/projects/-/serviceAccounts/" + url.PathEscape(t.Parts[partEmail].Reveal()) + "/keys/" + url.PathEscape(t.Parts[partID].Reveal())
 }
 
+// maxKey bounds a key, in bytes of DER: to check a larger one takes minutes. One
+// of 8192 bits has 4.7 KiB.
+const maxKey = 8 << 10
+
 // private reads a PEM key, also with the line breaks of a JSON string.
 func private(s credential.Secret) (*rsa.PrivateKey, error) {
 	text := strings.NewReplacer(`\n`, "\n", `\r`, "").Replace(s.Reveal())
@@ -72,8 +76,11 @@ func private(s credential.Secret) (*rsa.PrivateKey, error) {
 	if block == nil {
 		return nil, errors.New("the private key is cut or altered")
 	}
+	if len(block.Bytes) > maxKey {
+		return nil, errors.New("the private key is larger than any of a service account")
+	}
 	if k, err := x509.ParsePKCS1PrivateKey(block.Bytes); err == nil {
-		return k, nil
+		return sized(k)
 	}
 	k, err := x509.ParsePKCS8PrivateKey(block.Bytes)
 	if err != nil {
@@ -83,7 +90,15 @@ func private(s credential.Secret) (*rsa.PrivateKey, error) {
 	if !ok {
 		return nil, errors.New("the private key is not one of RSA, as those of service accounts are")
 	}
-	return key, nil
+	return sized(key)
+}
+
+// sized refuses a key whose signatures take too long.
+func sized(k *rsa.PrivateKey) (*rsa.PrivateKey, error) {
+	if k.N.BitLen() > 8192 {
+		return nil, errors.New("the private key is larger than any of a service account")
+	}
+	return k, nil
 }
 
 // bearer is a JWT that the key signs for the API. It is good for ten minutes.

@@ -260,6 +260,9 @@ func (i Instance) validate() error {
 		return err
 	}
 	for name, v := range i.Headers {
+		if slices.Contains([]string{"authorization", "proxy-authorization", "cookie"}, strings.ToLower(name)) {
+			return fmt.Errorf("headers: %s holds a credential, and the policy names secrets without their values (quell: hint: remove it; a header can't name a secret yet)", name)
+		}
 		if !headerName.MatchString(name) || slices.Contains([]string{"cookie", "host", "content-length", "content-type", "transfer-encoding", "connection"}, strings.ToLower(name)) || strings.ContainsAny(v, "\r\n\x00") {
 			return errors.New("headers: an entry is no header that an application can ask for")
 		}

@@ -72,7 +72,7 @@ func TestSettingsOfALogout(t *testing.T) {
 		"csrf='form'": true, "csrf='input:_csrf'": true, "csrf='meta:csrf-token'\ncsrf_to='header:X-Token'": true, "csrf='double:csrftoken'": true, "csrf='json:a.b'\ncsrf_to='json:token'": true,
 		"csrf='_csrf'": false, "csrf='input:'": false, "csrf_to='form:a'": false, "csrf='form'\ncsrf_to='form:a'": false, "csrf='meta:a'\ncsrf_to='body'": false, "csrf='meta:a'\ncsrf_to='header:A B'": false,
 		"logout_path='logout'": false, "csrf_path='/a/../b'": false, "probe_path='https://evil.example/'": false,
-		"headers={Origin='https://a.example'}": true, "headers={'X-CSRF-Token'='{csrf}'}": true, "headers={Cookie='a=b'}": false, "headers={'A B'='c'}": false, "headers={A=\"b\\r\\nC: d\"}": false,
+		"headers={Origin='https://a.example'}": true, "headers={'X-CSRF-Token'='{csrf}'}": true, "headers={Cookie='a=b'}": false, "headers={authorization='Basic YTpi'}": false, "headers={Proxy-Authorization='Basic YTpi'}": false, "headers={'A B'='c'}": false, "headers={A=\"b\\r\\nC: d\"}": false,
 	} {
 		_, err := Parse("p", []byte("version = 1\n[[instance]]\nprovider='webapp'\nurl='https://a.example'\n"+setting+"\n"))
 		if (err == nil) != ok {

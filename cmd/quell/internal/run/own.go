@@ -28,9 +28,20 @@ func OwnSecrets(set *rules.Set, list issuer.Instances, getenv func(string) strin
 			add(pass)
 		}
 	}
+	password := func(address string) {
+		if u, err := url.Parse(address); err == nil && u.User != nil {
+			if pass, ok := u.User.Password(); ok {
+				add(pass)
+			}
+		}
+	}
 	for _, i := range list {
 		pair(i.Admin)
+		for p := range strings.SplitSeq(i.Admin.Reveal(), ":") {
+			add(p) // ID:SECRET:SESSION has three
+		}
 		out = append(out, i.ClientSecret, i.SessionsDB)
+		password(i.SessionsDB.Reveal())
 		for _, c := range i.Controls {
 			pair(c.Secret)
 			for _, p := range c.Parts {
@@ -47,11 +58,7 @@ func OwnSecrets(set *rules.Set, list issuer.Instances, getenv func(string) strin
 	for _, n := range slices.Concat(set.ClientEnv(), more) {
 		v := getenv(n)
 		add(v)
-		if u, err := url.Parse(v); err == nil && u.User != nil {
-			if pass, ok := u.User.Password(); ok {
-				add(pass)
-			}
-		}
+		password(v)
 	}
 	for _, f := range set.ClientFiles(getenv) {
 		b, err := os.ReadFile(f)
