@@ -14,6 +14,7 @@ import (
 	"io"
 	"iter"
 	"path"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -87,14 +88,17 @@ type Source struct {
 }
 
 // Open implements scanners.Source.
-func (s *Source) Open(context.Context) (scanners.Session, error) { return &session{Source: s}, nil }
+func (s *Source) Open(context.Context) (scanners.Session, error) {
+	return &session{Source: s, open: map[string][]*work{}}, nil
+}
 
 // session is one reading of a Source.
 type session struct {
 	*Source
 	scanners.Idle
 
-	open sync.Map // of paths to *work
+	mu   sync.Mutex
+	open map[string][]*work // by path; two items may have one
 	read atomic.Int64
 	end  context.CancelFunc // of what is fetched
 }
@@ -152,11 +156,17 @@ func (l *Lister) Item(i Item) bool {
 	w := &work{Item: i, src: l.src, blob: make(chan fetched, 1)}
 	w.free = sync.OnceFunc(func() { <-l.slots })
 	go func() {
-		b, err := i.Fetch(l.ctx)
-		if err == nil {
+		var f fetched
+		// A panic here would end the process, with all that other goroutines found.
+		defer func() {
+			if x := recover(); x != nil {
+				f = fetched{err: internal(x)}
+			}
+			w.blob <- f
+		}()
+		if f.blob, f.err = i.Fetch(l.ctx); f.err == nil {
 			l.src.read.Add(1)
 		}
-		w.blob <- fetched{b, err}
 	}()
 	select {
 	case l.out <- entry{work: w}:
@@ -214,7 +224,7 @@ func (s *session) Artifacts(ctx context.Context) iter.Seq2[scanners.Artifact, er
 		l := &Lister{ctx: ctx, src: s, out: make(chan entry), slots: make(chan struct{}, ahead), seen: map[string]bool{}}
 		go func() {
 			defer close(l.out)
-			err := s.List(Conditional(ctx), l)
+			err := s.list(ctx, l)
 			if err == nil || ctx.Err() != nil {
 				return
 			}
@@ -259,6 +269,21 @@ func (s *session) Artifacts(ctx context.Context) iter.Seq2[scanners.Artifact, er
 	}
 }
 
+// list calls List. A panic in it is an error.
+func (s *session) list(ctx context.Context, l *Lister) (err error) {
+	defer func() {
+		if x := recover(); x != nil {
+			err = internal(x)
+		}
+	}()
+	return s.List(Conditional(ctx), l)
+}
+
+// internal is the error of a panic. Its value is not shown: it may hold a secret.
+func internal(x any) error {
+	return scanners.OfKind(scanners.GapInternal, fmt.Errorf("internal error, please report: panic of type %T", x))
+}
+
 // Finish implements scanners.Session.
 func (s *session) Finish(context.Context, func(scanners.Gap)) {
 	if s.end != nil {
@@ -288,7 +313,9 @@ const (
 )
 
 func (w *work) artifact() scanners.Artifact {
-	w.src.open.Store(w.At.Path, w)
+	w.src.mu.Lock()
+	w.src.open[w.At.Path] = append(w.src.open[w.At.Path], w)
+	w.src.mu.Unlock()
 	return scanners.Artifact{Location: w.At, Done: w.finish,
 		Parts: func(ctx context.Context, part func(scanners.Artifact, io.Reader) error, gap func(scanners.Gap)) error {
 			defer w.free()
@@ -325,7 +352,7 @@ func (w *work) artifact() scanners.Artifact {
 
 // finish notes an item that was read to its end and had no finding, or that is gone.
 func (w *work) finish() {
-	w.src.open.Delete(w.At.Path)
+	w.src.close(w)
 	m := w.src.Memory
 	switch {
 	case m == nil || w.Key == "":
@@ -336,11 +363,32 @@ func (w *work) finish() {
 	}
 }
 
-// Matched implements scanners.Session.
+// close takes an item off those that are open.
+func (s *session) close(w *work) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	list := slices.DeleteFunc(s.open[w.At.Path], func(o *work) bool { return o == w })
+	if len(list) == 0 {
+		delete(s.open, w.At.Path)
+	} else {
+		s.open[w.At.Path] = list
+	}
+}
+
+// Matched implements scanners.Session. The path of an item may itself have a "!": all items
+// that the place may be in are marked, and at worst one is read again by the next scan.
 func (s *session) Matched(at rules.Location) {
-	p, _, _ := strings.Cut(at.Path, "!")
-	if w, ok := s.open.Load(p); ok {
-		w.(*work).hit.Store(true)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for p := at.Path; ; {
+		for _, w := range s.open[p] {
+			w.hit.Store(true)
+		}
+		i := strings.LastIndexByte(p, '!')
+		if i < 0 {
+			return
+		}
+		p = p[:i]
 	}
 }
 

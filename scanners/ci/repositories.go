@@ -33,7 +33,7 @@ func (s *session) Sources(ctx context.Context) iter.Seq2[scanners.Source, error]
 			return
 		}
 		end := false
-		err := s.Repositories(ctx, func(r Repository) bool {
+		err := s.repositories(ctx, func(r Repository) bool {
 			remote := &git.Remote{URL: r.URL, Cache: s.Cache, Getenv: func(name string) string {
 				if name == "QUELL_GIT_TOKEN" && s.Client.ownHost(r.URL) {
 					return s.Client.token(ctx)
@@ -49,10 +49,51 @@ func (s *session) Sources(ctx context.Context) iter.Seq2[scanners.Source, error]
 			yield(nil, &scanners.Fatal{Err: refused})
 			return
 		}
-		if err != nil && !end {
-			yield(nil, scanners.Gap{Reason: "the list of repositories", Err: clean(err)})
+		if end {
+			return
+		}
+		for _, err := range each(err) {
+			var gap scanners.Gap
+			if errors.As(err, &gap) {
+				gap.Err = clean(gap.Err)
+			} else {
+				gap = scanners.Gap{Reason: "the list of repositories", Err: clean(err)}
+			}
+			if !yield(nil, gap) {
+				return
+			}
 		}
 	}
+}
+
+// each gives the errors that errors.Join joined.
+func each(err error) []error {
+	if err == nil {
+		return nil
+	}
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		return joined.Unwrap()
+	}
+	return []error{err}
+}
+
+// repositories calls Repositories. A panic in it, but not one in yield, is an error.
+func (s *session) repositories(ctx context.Context, yield func(Repository) bool) (err error) {
+	outside := false
+	defer func() {
+		if outside {
+			return // the caller's, which passes on
+		}
+		if x := recover(); x != nil {
+			err = internal(x)
+		}
+	}()
+	return s.Repositories(ctx, func(r Repository) bool {
+		outside = true
+		more := yield(r)
+		outside = false
+		return more
+	})
 }
 
 // ownHost reports whether the repositories at u belong to the named address: the same scheme,

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -385,8 +386,25 @@ func (s *Source) runs(ctx context.Context, l *ci.Lister, r repo, yield func(*git
 	}
 }
 
-func (s *Source) artifactItem(l *ci.Lister, r repo, run int64, a *github.Artifact) bool {
-	at := s.at(fmt.Sprintf("%s/artifacts/%s", s.runPath(r, run), ci.Clean(a.GetName())))
+// artifactNames are the paths that a repository's artifacts have, by their hash: each attempt
+// of a run may upload one of the same name. Two paths of one hash cost only a longer name.
+type artifactNames map[uint64]bool
+
+var artifactSeed = maphash.MakeSeed()
+
+// place gives the path of an artifact: with its id where its run has another of the name.
+func (n artifactNames) place(run, name string, id int64) string {
+	p := run + "/artifacts/" + name
+	h := maphash.String(artifactSeed, p)
+	if n[h] {
+		return fmt.Sprintf("%s/artifacts/%d_%s", run, id, name)
+	}
+	n[h] = true
+	return p
+}
+
+func (s *Source) artifactItem(l *ci.Lister, r repo, run int64, a *github.Artifact, names artifactNames) bool {
+	at := s.at(names.place(s.runPath(r, run), ci.Clean(a.GetName()), a.GetID()))
 	at.Source, at.Run = "artifact", strconv.FormatInt(run, 10)
 	if a.GetExpired() || !a.GetExpiresAt().IsZero() && a.GetExpiresAt().Before(time.Now()) {
 		return l.Gap(at, ci.ErrExpired)
@@ -398,11 +416,12 @@ func (s *Source) artifactItem(l *ci.Lister, r repo, run int64, a *github.Artifac
 }
 
 func (s *Source) artifactsOf(ctx context.Context, l *ci.Lister, r repo, run int64) error {
+	names := artifactNames{}
 	for a, err := range s.api.Actions.ListWorkflowRunArtifactsIter(ctx, r.owner, r.name, run, &github.ListOptions{PerPage: 100}) {
 		if err != nil {
 			return fmt.Errorf("the list of artifacts of run %d: %w", run, explain(err))
 		}
-		if !s.artifactItem(l, r, run, a) {
+		if !s.artifactItem(l, r, run, a, names) {
 			return nil
 		}
 	}
@@ -424,6 +443,7 @@ func (s *Source) artifacts(ctx context.Context, l *ci.Lister, r repo, chosen map
 		}
 		return nil
 	}
+	names := artifactNames{}
 	for a, err := range s.api.Actions.ListArtifactsIter(ctx, r.owner, r.name, &github.ListArtifactsOptions{ListOptions: github.ListOptions{PerPage: 100}}) {
 		if err != nil {
 			return fmt.Errorf("the list of artifacts: %w", explain(err))
@@ -432,7 +452,7 @@ func (s *Source) artifacts(ctx context.Context, l *ci.Lister, r repo, chosen map
 		if chosen != nil && !chosen[run] {
 			continue
 		}
-		if !s.artifactItem(l, r, run, a) {
+		if !s.artifactItem(l, r, run, a, names) {
 			return nil
 		}
 	}

@@ -73,7 +73,7 @@ func (s *setup) run() (places []rules.Location, gaps []string, err error) {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	c := &ci.Client{Base: base, Auth: ci.Header("Authorization", "Bearer ", rules.NewSecretString(token)), Memory: s.mem, Backoff: time.Millisecond, Stall: 500 * time.Millisecond, Temp: s.t.TempDir()}
+	c := &ci.Client{Base: base, Auth: ci.Header("Authorization", "Bearer ", rules.NewSecretString(token)), Memory: s.mem, Backoff: time.Millisecond, Stall: 3 * time.Second, Temp: s.t.TempDir()}
 	cfg := s.cfg
 	cfg.Client, cfg.Memory = c, s.mem
 	src, err := github.New(cfg)
@@ -403,5 +403,112 @@ func TestBase(t *testing.T) {
 		if got := fmt.Sprint(u); err == nil && got != want || err != nil && want != "" {
 			t.Errorf("%s: %s %v", in, got, err)
 		}
+	}
+}
+
+// Attempts of one run may each upload an artifact of one name, and GitHub lists those of many
+// runs in turns: each has its own place, and is read again only if something was found in it.
+func TestArtifactsOfOneName(t *testing.T) {
+	s := prepare(t)
+	s.cfg.Options = ci.Options{Artifacts: true}
+	s.fake.Validate = false
+	s.fake.Repos = []*citest.Repo{{Name: "r", Artifacts: []*citest.Artifact{
+		{ID: 3, Name: "dist", Run: 9, Members: map[string]string{"a": citest.Cookie(3)}},
+		{ID: 2, Name: "dist", Run: 8, Members: map[string]string{"a": "nothing"}},
+		{ID: 1, Name: "dist", Run: 9, Members: map[string]string{"a": citest.Cookie(1)}},
+	}}}
+	want := []string{"o/r/actions-run/9/artifacts/1_dist!a", "o/r/actions-run/9/artifacts/dist!a"}
+	for range 2 {
+		if found, gaps, err := s.run(); err != nil || len(gaps) > 0 || !slices.Equal(paths(found), want) {
+			t.Errorf("%q %q %v", paths(found), gaps, err)
+		}
+	}
+}
+
+// One target that can't be listed, or gists that can't, are reported by their names, and the
+// other repositories are read.
+func TestTargetsOfRepositoriesAreListedOneByOne(t *testing.T) {
+	for name, c := range map[string]struct {
+		gists        int
+		installation bool
+		want         []string
+	}{
+		"no gists":                          {http.StatusNotFound, false, []string{"bad: "}},
+		"gists that are refused":            {http.StatusForbidden, false, []string{"bad: ", "o/gists: "}},
+		"gists that fail":                   {http.StatusBadGateway, false, []string{"bad: ", "o/gists: "}},
+		"gists, which an App does not read": {http.StatusForbidden, true, []string{"bad: "}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := prepare(t)
+			s.fake.Validate = false
+			s.fake.Repos = []*citest.Repo{{Name: "r"}}
+			s.fake.Fault = func(w http.ResponseWriter, r *http.Request, _ int) bool {
+				switch {
+				case strings.HasSuffix(r.URL.Path, "/users/o/gists"):
+					w.WriteHeader(c.gists)
+				case strings.HasSuffix(r.URL.Path, "/installation/repositories"):
+					_, _ = w.Write([]byte(`{"total_count":1,"repositories":[{"id":1,"name":"r","owner":{"login":"o"}}]}`))
+				default:
+					return false
+				}
+				return true
+			}
+			base, err := github.Base(s.fake.URL)
+			if err != nil {
+				t.Fatal(err)
+			}
+			client := &ci.Client{Base: base, Auth: ci.Header("Authorization", "Bearer ", rules.NewSecretString(token)), Backoff: time.Millisecond}
+			src, err := github.New(github.Config{Client: client, Targets: []string{"bad", "o"}, Git: true, Cache: t.TempDir(), Installation: c.installation})
+			if err != nil {
+				t.Fatal(err)
+			}
+			open, err := src.Open(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			read, gaps := 0, []string{}
+			for _, err := range open.Sources(t.Context()) {
+				if err == nil {
+					read++
+				} else {
+					gaps = append(gaps, err.Error())
+				}
+			}
+			ok := read == 1 && len(gaps) == len(c.want)
+			for i := 0; ok && i < len(gaps); i++ {
+				ok = strings.HasPrefix(gaps[i], c.want[i])
+			}
+			if !ok {
+				t.Errorf("%d repositories, %q", read, gaps)
+			}
+		})
+	}
+}
+
+// The answers that hold the secrets of alerts are not kept.
+func TestAlertsAreNotRemembered(t *testing.T) {
+	s := prepare(t)
+	s.fake.Validate = false
+	s.cfg.Targets, s.cfg.Options, s.cfg.Alerts = []string{"o"}, ci.Options{}, true
+	s.fake.Repos = []*citest.Repo{{Name: "r"}}
+	s.fake.Alerts = []citest.Alert{{Number: 3, Repo: "r", Type: "github_personal_access_token", Secret: "ghp_" + "q4m8d2k6v0x9r3t7b1n5h8j2l6p0s43BBCIJ"}}
+	asked := 0
+	s.fake.Fault = func(w http.ResponseWriter, r *http.Request, _ int) bool {
+		w.Header().Set("ETag", `"one"`)
+		if strings.HasSuffix(r.URL.Path, "/secret-scanning/alerts") {
+			asked++
+			if r.Header.Get("If-None-Match") != "" {
+				t.Error("an answer with secrets was kept")
+			}
+		}
+		return false
+	}
+	for range 2 {
+		if found, gaps, err := s.run(); err != nil || len(found) != 1 {
+			t.Errorf("%q %q %v", paths(found), gaps, err)
+		}
+	}
+	if asked < 2 {
+		t.Errorf("asked %d times", asked)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"net/http"
 	"net/url"
 	"strings"
 
@@ -74,6 +75,8 @@ func (s *Source) ofUser(ctx context.Context, owner string, page github.ListOptio
 
 // alerts lists the secret-scanning alerts of a target.
 func (s *Source) alerts(ctx context.Context, l *ci.Lister, target string) error {
+	list := ctx
+	ctx = ci.Unconditional(ctx)
 	owner, name, one := strings.Cut(target, "/")
 	opts := &github.SecretScanningAlertListOptions{ListOptions: github.ListOptions{PerPage: 100}}
 	if one {
@@ -84,7 +87,7 @@ func (s *Source) alerts(ctx context.Context, l *ci.Lister, target string) error 
 		return err
 	}
 	// A person's repositories have lists of their own.
-	for r, err := range s.repositories(ctx, target) {
+	for r, err := range s.repositories(list, target) {
 		if err != nil {
 			return err
 		}
@@ -128,14 +131,26 @@ func (s *Source) each(l *ci.Lister, target string, list iter.Seq2[*github.Secret
 	return nil
 }
 
-// clones lists what git can fetch of the targets.
+// clones lists what git can fetch of the targets. One that can't be listed does not end it:
+// the errors are joined, each a scanners.Gap that names its target.
 func (s *Source) clones(ctx context.Context, yield func(ci.Repository) bool) error {
 	web := Web(s.Client.Base)
+	var failed []error
+	fail := func(target string, err error) bool {
+		if fatal(err) {
+			return false
+		}
+		failed = append(failed, scanners.Gap{Location: s.at(target), Reason: "the list of repositories", Err: err})
+		return true
+	}
 	for _, t := range s.cfg.Targets {
 		owner, _, one := strings.Cut(t, "/")
 		for r, err := range s.repositories(ctx, t) {
 			if err != nil {
-				return err
+				if !fail(t, err) {
+					return errors.Join(append(failed, err)...)
+				}
+				continue
 			}
 			if !yield(ci.Repository{Name: r.String(), URL: web.JoinPath(r.owner, r.name+".git")}) {
 				return nil
@@ -150,19 +165,22 @@ func (s *Source) clones(ctx context.Context, yield func(ci.Repository) bool) err
 		// An App's installation has no access to gists, and an organisation has none.
 		for g, err := range s.api.Gists.ListIter(ctx, owner, &github.GistListOptions{ListOptions: github.ListOptions{PerPage: 100}}) {
 			if err != nil {
-				if err = explain(err); ci.Refuses(err) {
-					break
+				err = explain(err)
+				none := ci.Is404(err) || s.cfg.Installation && ci.Status(err) == http.StatusForbidden
+				if !none && !fail(owner+"/gists", err) {
+					return errors.Join(append(failed, err)...)
 				}
-				return fmt.Errorf("the gists of %s: %w", owner, err)
+				break
 			}
 			u, err := url.Parse(g.GetGitPullURL())
 			if err != nil || u.Host == "" || !ci.Private(u) {
-				return fmt.Errorf("the gist %s has no address", scanners.Clip(g.GetID(), 60))
+				fail(owner+"/gists", fmt.Errorf("the gist %s has no address", scanners.Clip(g.GetID(), 60)))
+				continue
 			}
 			if !yield(ci.Repository{Name: owner + "/gists/" + ci.Clean(g.GetID()), URL: u}) {
 				return nil
 			}
 		}
 	}
-	return nil
+	return errors.Join(failed...)
 }

@@ -69,7 +69,9 @@ type azureBuild struct {
 	ID        int64
 	Status    string
 	QueueTime string
-	Deleted   bool
+	// FinishTime is new after a retry, which keeps the id.
+	FinishTime string
+	Deleted    bool
 }
 
 func azureProject(s *scan, org, project string) error {
@@ -130,7 +132,7 @@ func azureBuildOf(s *scan, org, project string, b azureBuild) error {
 	at := s.at(org + "/" + project + "/builds/" + id)
 	at.Run = id
 	open := !ended(b.Status)
-	key := org + "/" + project + "/" + id
+	key := org + "/" + project + "/" + id + "/" + b.FinishTime
 	if s.Logs {
 		item := ci.Item{At: at, Key: key, Read: readSteps, Fetch: func(ctx context.Context) (*ci.Blob, error) { return azureLogs(ctx, s, base) }}
 		item.At.Path += "/logs.zip"

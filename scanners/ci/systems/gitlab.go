@@ -142,6 +142,14 @@ func pages(list func(o gl.ListOptions) (*gl.Response, int, error)) error {
 	}
 }
 
+// noNull reports a list that has a null in place of an element; err comes first.
+func noNull[T any](list []*T, err error) error {
+	if err == nil && slices.Contains(list, nil) {
+		return errors.New("a list of the server has a null, which its API does not document")
+	}
+	return err
+}
+
 // find lists the projects of a target: one, a group's with its subgroups', or a person's.
 func (x *labScan) find(target string) error {
 	with := gl.WithContext(x.ctx)
@@ -155,20 +163,21 @@ func (x *labScan) find(target string) error {
 			return err
 		}
 	}
-	take := func(list []*gl.Project) int {
+	take := func(list []*gl.Project, res *gl.Response, err error) (*gl.Response, int, error) {
+		if err = noNull(list, err); err != nil {
+			return res, 0, err
+		}
 		for _, p := range list {
 			x.projects[p.ID] = p
 		}
-		return len(list)
+		return res, len(list), nil
 	}
 	err := pages(func(o gl.ListOptions) (*gl.Response, int, error) {
-		list, res, err := x.api.Groups.ListGroupProjects(target, &gl.ListGroupProjectsOptions{ListOptions: o, IncludeSubGroups: gl.Ptr(true), OrderBy: gl.Ptr("id")}, with)
-		return res, take(list), err
+		return take(x.api.Groups.ListGroupProjects(target, &gl.ListGroupProjectsOptions{ListOptions: o, IncludeSubGroups: gl.Ptr(true), OrderBy: gl.Ptr("id")}, with))
 	})
 	if ci.Is404(err) && !strings.Contains(target, "/") {
 		err = pages(func(o gl.ListOptions) (*gl.Response, int, error) {
-			list, res, err := x.api.Projects.ListUserProjects(target, &gl.ListProjectsOptions{ListOptions: o}, with)
-			return res, take(list), err
+			return take(x.api.Projects.ListUserProjects(target, &gl.ListProjectsOptions{ListOptions: o}, with))
 		})
 	}
 	if err != nil {
@@ -193,7 +202,7 @@ func (x *labScan) project(p *gl.Project) error {
 	c := chooser{Options: x.Options}
 	return pages(func(o gl.ListOptions) (*gl.Response, int, error) {
 		list, res, err := x.api.Pipelines.ListProjectPipelines(p.ID, &gl.ListProjectPipelinesOptions{ListOptions: o, OrderBy: gl.Ptr("id"), Sort: gl.Ptr("desc")}, with)
-		if err != nil {
+		if err = noNull(list, err); err != nil {
 			return res, 0, fmt.Errorf("the list of pipelines: %w", labError(err))
 		}
 		old := 0
@@ -238,7 +247,7 @@ func (x *labScan) pipeline(p *gl.Project, id int64, status string) error {
 	err := pages(func(o gl.ListOptions) (*gl.Response, int, error) {
 		list, res, err := x.api.Jobs.ListPipelineJobs(p.ID, id, &gl.ListJobsOptions{ListOptions: o, IncludeRetried: gl.Ptr(true)}, with)
 		jobs = append(jobs, list...)
-		return res, len(list), err
+		return res, len(list), noNull(list, err)
 	})
 	if err != nil {
 		return fmt.Errorf("the list of jobs: %w", err)
@@ -266,7 +275,7 @@ func (x *labScan) pipeline(p *gl.Project, id int64, status string) error {
 	}
 	return pages(func(o gl.ListOptions) (*gl.Response, int, error) {
 		list, res, err := x.api.Jobs.ListPipelineBridges(p.ID, id, &gl.ListJobsOptions{ListOptions: o}, with)
-		if err != nil {
+		if err = noNull(list, err); err != nil {
 			return res, 0, fmt.Errorf("the list of child pipelines: %w", labError(err))
 		}
 		for _, b := range list {

@@ -96,13 +96,28 @@ func (s *scan) web(parts ...string) *url.URL {
 func (s System) Clones(src *ci.Source, cache string, targets []string) {
 	src.Cache = cache
 	src.Repositories = func(ctx context.Context, yield func(ci.Repository) bool) error {
+		var failed []error
 		for _, t := range targets {
 			x := &scan{Client: src.Client, ctx: ctx, system: s.Name, api: s.API, seen: map[string]bool{}}
-			if err := s.clones(x, strings.Trim(t, "/"), yield); err != nil {
-				return err
+			n, ended := 0, false
+			err := s.clones(x, strings.Trim(t, "/"), func(r ci.Repository) bool {
+				n++
+				ended = !yield(r)
+				return !ended
+			})
+			switch {
+			case ended || ctx.Err() != nil:
+				return errors.Join(append(failed, err)...)
+			case errors.As(err, new(*ci.Unauthorized)):
+				return errors.Join(append(failed, err)...)
+			case err == nil && n == 0:
+				err = errNone
+			}
+			if err != nil {
+				failed = append(failed, scanners.Gap{Location: x.at(t), Reason: "the list of repositories", Err: err})
 			}
 		}
-		return nil
+		return errors.Join(failed...)
 	}
 }
 
@@ -384,5 +399,7 @@ func (s *scan) none(target string, n int) error {
 	if n > 0 {
 		return nil
 	}
-	return s.concerning(target, scanners.OfKind(scanners.GapMissing, errors.New("no repository that the token can read")))
+	return s.concerning(target, errNone)
 }
+
+var errNone = scanners.OfKind(scanners.GapMissing, errors.New("no repository that the token can read"))

@@ -42,7 +42,7 @@ func listTeamCity(s *scan, target string) error {
 	choosers := map[string]*chooser{}
 	for start := 0; ; start += page {
 		var list struct{ Build []cityBuild }
-		locator := fmt.Sprintf("affectedProject:(id:%s),state:any,branch:default:any,canceled:any,failedToStart:any,count:%d,start:%d", target, page, start)
+		locator := fmt.Sprintf("affectedProject:(id:%s),defaultFilter:false,personal:any,state:any,branch:default:any,canceled:any,failedToStart:any,count:%d,start:%d", target, page, start)
 		if _, err := s.get(&list, []string{"app", "rest", "builds"}, "locator", locator, "fields", "count,nextHref,build("+fields+")"); err != nil {
 			return fmt.Errorf("the list of builds: %w", err)
 		}

@@ -114,6 +114,7 @@ func travisBuild(s *scan, slug, id, state string) error {
 		Jobs []struct {
 			ID            int64
 			Number, State string
+			FinishedAt    string `json:"finished_at"`
 		}
 	}
 	if _, err := s.get(&list, []string{"build", id, "jobs"}); err != nil {
@@ -129,7 +130,8 @@ func travisBuild(s *scan, slug, id, state string) error {
 		}
 		here := at
 		here.Path, here.Job = fmt.Sprintf("%s/jobs/%d.log", at.Path, j.ID), j.Number
-		key := "job/" + strconv.FormatInt(j.ID, 10)
+		// A job that is restarted keeps its id.
+		key := "job/" + strconv.FormatInt(j.ID, 10) + "/" + j.FinishedAt
 		if !ended(j.State) {
 			key, open = "", true
 		}

@@ -1,0 +1,138 @@
+package systems_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/quellhq/quell/rules"
+	"github.com/quellhq/quell/scanners"
+	"github.com/quellhq/quell/scanners/ci"
+	"github.com/quellhq/quell/scanners/ci/systems"
+)
+
+// ofSystem gives the world of a system.
+func ofSystem(t *testing.T, name string) world {
+	t.Helper()
+	all := worlds()
+	i := slices.IndexFunc(all, func(w world) bool { return w.system == name })
+	if i < 0 {
+		t.Fatalf("no world of %s", name)
+	}
+	return all[i]
+}
+
+// What ran again under its old id is read again.
+func TestRerunsAreReadAgain(t *testing.T) {
+	for system, c := range map[string]struct {
+		log   string
+		rerun func(answers map[string]reply)
+	}{
+		"azure": {"/o/p/_apis/build/builds/2/logs/", func(a map[string]reply) {
+			for _, b := range a["/o/p/_apis/build/builds"].(obj)["value"].(list) {
+				b.(obj)["finishTime"] = "2026-11-05T10:00:00Z"
+			}
+		}},
+		"travis": {"/job/21/log.txt", func(a map[string]reply) {
+			for _, j := range a["/build/2/jobs"].(obj)["jobs"].(list) {
+				j.(obj)["finished_at"] = "2026-11-05T10:00:00Z"
+			}
+		}},
+	} {
+		t.Run(system, func(t *testing.T) {
+			f := newFake(t, ofSystem(t, system))
+			session := map[string]reply{}
+			for p := range f.answers {
+				if strings.HasPrefix(p, c.log) {
+					session[p], f.answers[p] = f.answers[p], raw("nothing")
+				}
+			}
+			if len(session) == 0 {
+				t.Fatal("the world has no such log")
+			}
+			o, mem := ci.Options{Logs: true}, &memory{m: map[string][]byte{}}
+			if found, _, err := f.scan(o, mem); err != nil || len(found) > 0 {
+				t.Fatalf("%v %v", found, err)
+			}
+			f.asked = nil
+			if _, _, err := f.scan(o, mem); err != nil || slices.ContainsFunc(f.asked, func(p string) bool { return strings.HasPrefix(p, c.log) }) {
+				t.Fatalf("read again without a rerun: %q %v", f.asked, err)
+			}
+			c.rerun(f.answers)
+			for p, x := range session {
+				f.answers[p] = x
+			}
+			if found, gaps, err := f.scan(o, mem); err != nil || len(found) == 0 {
+				t.Errorf("the rerun is not read: %q %v", gaps, err)
+			}
+		})
+	}
+}
+
+// A target whose repositories can't be listed, or that has none, is reported by its name, and
+// the others are read.
+func TestTargetsOfRepositoriesAreListedOneByOne(t *testing.T) {
+	for system, answers := range map[string]map[string]reply{
+		"gitlab": {
+			"/api/v4/groups/none/projects": list{},
+			"/api/v4/groups/bad/projects":  403,
+			"/api/v4/groups/null/projects": list{nil},
+			"/api/v4/groups/good/projects": list{obj{"id": 7, "path_with_namespace": "good/p"}},
+		},
+		"gitea": {
+			"/api/v1/orgs/none/repos": list{},
+			"/api/v1/orgs/bad/repos":  403,
+			"/api/v1/orgs/null/repos": 403,
+			"/api/v1/orgs/good/repos": list{obj{"name": "p", "full_name": "good/p"}},
+		},
+	} {
+		t.Run(system, func(t *testing.T) {
+			w := ofSystem(t, system)
+			w.answers = answers
+			f := newFake(t, w)
+			i := slices.IndexFunc(systems.All(), func(s systems.System) bool { return s.Name == system })
+			s := systems.All()[i]
+			base, err := s.Base(f.api.URL)
+			if err != nil {
+				t.Fatal(err)
+			}
+			c := &ci.Client{Base: base, Auth: s.Auth("", rules.NewSecretString(token)), Backoff: time.Millisecond}
+			targets := []string{"none", "bad", "null", "good"}
+			src, err := s.New(c, nil, ci.Options{}, targets)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s.Clones(src, t.TempDir(), targets)
+			open, err := src.Open(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			read, gaps := 0, []string{}
+			for _, err := range open.Sources(t.Context()) {
+				if err == nil {
+					read++
+					continue
+				}
+				gaps = append(gaps, err.Error())
+				if strings.HasPrefix(err.Error(), "none: ") && scanners.KindOf(err) != scanners.GapMissing {
+					t.Errorf("%v is of kind %s", err, scanners.KindOf(err))
+				}
+			}
+			if read != 2 || len(gaps) != 3 || !strings.HasPrefix(gaps[0], "none: ") || !strings.HasPrefix(gaps[1], "bad: ") || !strings.HasPrefix(gaps[2], "null: ") {
+				t.Errorf("%d repositories, %q", read, gaps)
+			}
+		})
+	}
+}
+
+// A null in a list is an error of that list, and the rest is read.
+func TestNullInAList(t *testing.T) {
+	for _, p := range []string{"/api/v4/projects/7/pipelines", "/api/v4/projects/7/pipelines/2/jobs", "/api/v4/projects/7/pipelines/2/bridges"} {
+		f := newFake(t, ofSystem(t, "gitlab"))
+		f.answers[p] = list{nil}
+		if _, gaps, err := f.scan(everything, nil); err != nil || !strings.Contains(strings.Join(gaps, "\n"), "null") || strings.Contains(strings.Join(gaps, "\n"), "panic") {
+			t.Errorf("%s: %q %v", p, gaps, err)
+		}
+	}
+}
