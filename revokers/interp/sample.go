@@ -20,6 +20,7 @@ type Sample struct {
 	Status   int
 	Location string // path of a redirect, with its host if that is another
 	Title    string
+	page     string // as it was sent, without the credential
 	texts    []string
 	forms    []form
 	metas    []string
@@ -46,7 +47,8 @@ func Show(ctx context.Context, d issuer.Doer, t revokers.Target) (Sample, error)
 			out.Location = u.Host + u.Path
 		}
 	}
-	out.read(s.redact(string(a.Body)))
+	out.page = s.redact(string(a.Body))
+	out.read(out.page)
 	return out, nil
 }
 
@@ -63,7 +65,7 @@ func (s *Sample) read(body string) {
 			if n.Parent.Data == "title" {
 				s.Title = text
 			}
-			if len(text) >= 3 && len(text) <= 60 && !strings.ContainsAny(text, "0123456789\"'\\,") {
+			if len(s.texts) < maxTexts && len(text) >= minMarker && len(text) <= 60 && !strings.ContainsAny(text, "0123456789\"'\\,") {
 				s.texts = append(s.texts, text)
 			}
 		case n.Type == html.ElementNode && n.Data == "form":
@@ -76,16 +78,29 @@ func (s *Sample) read(body string) {
 	}
 }
 
-// Only lists texts that the sample has and none of the others, the shortest
-// first: markers that an operator can choose from.
-func (s Sample) Only(others ...Sample) []string {
+// Bounds of the texts that are proposed as markers: a shorter text is on other
+// pages by chance, and a page with more texts is not one about a session.
+const (
+	minMarker = 8 // bytes
+	maxTexts  = 2000
+)
+
+// Markers lists texts that each page of one kind has and no page of another kind
+// has, the shortest first: an operator can choose from them. They are compared
+// with the pages as they were sent, as a marker is.
+func Markers(have, lack []Sample) []string {
+	if len(have) == 0 {
+		return nil
+	}
 	var out []string
-	for _, t := range s.texts {
-		if !slices.Contains(out, t) && !slices.ContainsFunc(others, func(o Sample) bool {
-			return slices.ContainsFunc(o.texts, func(x string) bool { return strings.Contains(x, t) })
-		}) {
-			out = append(out, t)
+	seen := map[string]bool{}
+	for _, t := range have[0].texts {
+		in := func(s Sample) bool { return strings.Contains(s.page, t) }
+		if seen[t] || slices.ContainsFunc(lack, in) || slices.ContainsFunc(have, func(s Sample) bool { return !in(s) }) {
+			continue
 		}
+		seen[t] = true
+		out = append(out, t)
 	}
 	slices.SortStableFunc(out, func(a, b string) int { return len(a) - len(b) })
 	return out

@@ -121,6 +121,33 @@ func (r *Runtime) show(ctx context.Context, i *issuer.Instance, rule *rules.Rule
 	return out
 }
 
+// samplesOfKind is how many pages of live sessions, and of those that were never
+// issued, a proposed marker is compared with.
+const samplesOfKind = 4
+
+// samples asks again about the control and about sessions that were never
+// issued: a word of the day is on some of the pages alone. ok is false if one
+// got no answer.
+func (r *Runtime) samples(ctx context.Context, t revokers.Target, live, never interp.Sample) (lives, nevers []interp.Sample, ok bool) {
+	lives, nevers = []interp.Sample{live}, []interp.Sample{never}
+	for len(lives) < samplesOfKind {
+		l, err := interp.Show(ctx, r.Doer, t)
+		if err != nil {
+			return nil, nil, false
+		}
+		fake, err := guard.NeverIssued(t)
+		if err != nil {
+			return nil, nil, false
+		}
+		n, err := interp.Show(ctx, r.Doer, fake)
+		if err != nil {
+			return nil, nil, false
+		}
+		lives, nevers = append(lives, l), append(nevers, n)
+	}
+	return lives, nevers, true
+}
+
 // judgeShown says whether a death could be proven, and proposes what is missing.
 func (r *Runtime) judgeShown(ctx context.Context, out *Shown, t revokers.Target, live, never, none interp.Sample) {
 	i := t.Instance
@@ -139,14 +166,20 @@ func (r *Runtime) judgeShown(ctx context.Context, out *Shown, t revokers.Target,
 	switch {
 	case v.Liveness == revokers.Live && t.Seen != nil && t.Seen.Learned == "" && i.Settings["dead_marker"] == "":
 		out.Problem = "the pages of sessions that were never issued differ too much, so a death could not be proven"
-		if m := never.Only(live); len(m) > 0 {
-			out.Settings = append(out.Settings, fmt.Sprintf("dead_marker = %q", m[0]))
+		if lives, nevers, ok := r.samples(ctx, t, live, never); ok {
+			if m := interp.Markers(nevers, lives); len(m) > 0 {
+				out.Settings = append(out.Settings, fmt.Sprintf("dead_marker = %q", m[0]))
+			}
 		}
 	case v.Liveness == revokers.Live:
 		return
 	case v.Reason == revokers.AcceptsAnything || live.Status == never.Status && live.Location == never.Location:
 		out.Problem = "the page does not tell a signed-in user from others"
-		if m := live.Only(never, none); len(m) > 0 {
+		var m []string
+		if lives, nevers, ok := r.samples(ctx, t, live, never); ok {
+			m = interp.Markers(lives, append(nevers, none))
+		}
+		if len(m) > 0 {
 			out.Settings = append(out.Settings, fmt.Sprintf("live_marker = %q", m[0]))
 		} else {
 			out.Settings = append(out.Settings, `probe_path = "…", a page that only a signed-in user gets`)
