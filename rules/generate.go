@@ -245,6 +245,32 @@ func (r *Rule) secretOf(m []string) string {
 // IsForm reports whether all of s has the form that the rule detects.
 func (r *Rule) IsForm(s Secret) bool { return r.matchesWhole(s.Reveal()) }
 
+// InContext reports whether the rule detects s in place of the secret of one of its
+// examples: a rule that detects values by context has no form of their own.
+func (r *Rule) InContext(s Secret) bool {
+	if r.Regex == nil {
+		return false
+	}
+	for _, e := range r.Examples {
+		text, err := Generate(e, zeros{})
+		if err != nil {
+			continue
+		}
+		m := r.Regex.Regexp().FindStringSubmatch(text)
+		if m == nil {
+			continue
+		}
+		was, now := r.secretOf(m), s.Reveal()
+		if was == "" || was == text {
+			continue
+		}
+		if m = r.Regex.Regexp().FindStringSubmatch(strings.Replace(text, was, now, 1)); m != nil && r.secretOf(m) == now {
+			return true
+		}
+	}
+	return false
+}
+
 // CanBe reports whether a secret can be a credential of the rule: whether it has the rule's
 // form or that of the cookie's value. A rule that detects values by context alone accepts any.
 func (r *Rule) CanBe(cookie string, s Secret) bool {

@@ -107,7 +107,7 @@ func (i *Instance) Control(r *rules.Rule) (Control, bool) {
 // fits reports whether a control without a rule can be a credential of r. A cookie's value and
 // a fallback rule's token have no form of their own.
 func fits(r *rules.Rule, s credential.Secret) bool {
-	return r.Cookie != nil || r.Fallback || r.Regex == nil || r.Kind == credential.KindPassword || r.IsForm(s)
+	return r.Cookie != nil || r.Fallback || r.Regex == nil || r.Kind == credential.KindPassword || r.IsForm(s) || r.InContext(s)
 }
 
 // CheckURL returns an error unless secrets may be sent to u: an https or postgres URL, or http

@@ -21,7 +21,8 @@ import (
 
 // Rotator sets a user's password, and ends the sessions that the old one opened: a
 // session outlives the password. The instance's admin is user:password of a role that
-// may alter the user (CREATEROLE) and end sessions (pg_signal_backend).
+// may alter the user (CREATEROLE), see sessions (pg_read_all_stats) and end them
+// (pg_signal_backend).
 type Rotator struct {
 	// Offline forbids every connection.
 	Offline bool
@@ -152,6 +153,9 @@ func (r Rotator) Do(ctx context.Context, t revokers.Target, s revokers.Step, fre
 	user := t.Instance.Settings["user"]
 	switch s.Name {
 	case noteSessions:
+		if err := visible(ctx, c, user); err != nil {
+			return err
+		}
 		var now time.Time
 		if err := c.QueryRow(ctx, "SELECT clock_timestamp()").Scan(&now); err != nil {
 			return fmt.Errorf("read the server's time: %w", plain(err))
@@ -173,6 +177,11 @@ func (r Rotator) Do(ctx context.Context, t revokers.Target, s revokers.Step, fre
 		}
 		return nil
 	case listSessions:
+		if err := visible(ctx, c, user); err != nil {
+			// They are only listed: the password is rotated all the same.
+			t.Captures[CaptureEnded] = "not known: " + err.Error()
+			return nil
+		}
 		open, err := sessions(ctx, c, user, time.Time{})
 		if err != nil {
 			return err
@@ -183,6 +192,21 @@ func (r Rotator) Do(ctx context.Context, t revokers.Target, s revokers.Step, fre
 		return end(ctx, c, t, user)
 	}
 	return fmt.Errorf("no step %s", s.Name)
+}
+
+// visible returns an error if the server hides the user's sessions from quell: it shows
+// when one began only to the roles below (PostgreSQL, 28.2), and to the others a null,
+// which no comparison fits.
+func visible(ctx context.Context, c *pgx.Conn, user string) error {
+	var ok bool
+	if err := c.QueryRow(ctx, `SELECT pg_has_role(current_user, 'pg_read_all_stats', 'USAGE')
+		OR EXISTS (SELECT FROM pg_roles WHERE rolname = $1 AND pg_has_role(current_user, oid, 'USAGE'))`, user).Scan(&ok); err != nil {
+		return fmt.Errorf("ask whether the sessions of %s can be seen: %w", user, plain(err))
+	}
+	if !ok {
+		return fmt.Errorf("the server does not show the sessions of %s to the role of admin (quell: hint: GRANT pg_read_all_stats to it)", user)
+	}
+	return nil
 }
 
 // session is one connection of a user.
@@ -235,6 +259,9 @@ func end(ctx context.Context, c *pgx.Conn, t revokers.Target, user string) error
 		if err := c.QueryRow(ctx, "SELECT clock_timestamp()").Scan(&by); err != nil {
 			return fmt.Errorf("read the server's time: %w", plain(err))
 		}
+	}
+	if err := visible(ctx, c, user); err != nil {
+		return err
 	}
 	all, err := sessions(ctx, c, user, by)
 	if err != nil {

@@ -28,6 +28,8 @@ type Place struct {
 // maxSecrets bounds the KV secrets of one search.
 const maxSecrets = 1000
 
+var errMany = fmt.Errorf("more than %d secrets: the rest is not searched", maxSecrets)
+
 // search is one search of one Vault.
 type search struct {
 	*job
@@ -59,7 +61,11 @@ func (f Finder) Find(ctx context.Context, v *issuer.Instance, creds []credential
 	}
 	var errs []error
 	for _, p := range with.KV {
-		errs = append(errs, s.kv(ctx, p))
+		err := s.kv(ctx, p, true)
+		errs = append(errs, err)
+		if errors.Is(err, errMany) {
+			break
+		}
 	}
 	for _, r := range with.StaticRoles {
 		errs = append(errs, s.staticRole(ctx, r))
@@ -111,8 +117,8 @@ func (s *search) compare(v any, where string, field string) {
 }
 
 // kv searches a secret, or all below a path that ends with a slash, in each version
-// that can be read.
-func (s *search) kv(ctx context.Context, path string) error {
+// that can be read. A path that the policy names has to hold something.
+func (s *search) kv(ctx context.Context, path string, named bool) error {
 	mount, rest, ok := strings.Cut(strings.TrimLeft(path, "/"), "//")
 	if !ok {
 		mount, rest, _ = strings.Cut(strings.TrimLeft(path, "/"), "/")
@@ -125,18 +131,25 @@ func (s *search) kv(ctx context.Context, path string) error {
 		if err != nil {
 			return err
 		}
+		if named && len(keys) == 0 {
+			return fmt.Errorf("managed.kv %q holds no secret (quell: hint: a mount of KV version 2, and a path in it)", path)
+		}
 		var errs []error
 		for _, k := range keys {
 			if !clean(strings.TrimSuffix(k, "/")) {
 				errs = append(errs, fmt.Errorf("a secret below %s has a name that can't be asked about", path))
 				continue
 			}
-			errs = append(errs, s.kv(ctx, mount+"//"+rest+k))
+			err := s.kv(ctx, mount+"//"+rest+k, false)
+			errs = append(errs, err)
+			if errors.Is(err, errMany) {
+				break
+			}
 		}
 		return errors.Join(errs...)
 	}
 	if s.read++; s.read > maxSecrets {
-		return fmt.Errorf("more than %d secrets: the rest is not searched", maxSecrets)
+		return errMany
 	}
 	c, err := s.client()
 	if err != nil {

@@ -73,7 +73,7 @@ apply; what it says is shown on standard error.`,
 				return err
 			}
 			var left error
-			if a.unread > 0 {
+			if a.unread > 0 || rt.Unsearched() > 0 {
 				left = exit(exitIncomplete)
 			}
 			if file == nil {

@@ -92,6 +92,9 @@ func TestVaultWhereIsItManaged(t *testing.T) {
 	if hash := find(t, `(hmac-sha256:[0-9a-f]{64})`, all[strings.Index(all, "older version"):]); !strings.Contains(string(recorded), hash) {
 		t.Error("the audit log has no such digest")
 	}
+	// A path that holds nothing: the plan is written, and is not complete.
+	b.policy(b.instance("[instance.managed]\nkv = [\"secret/taem/\", \"secret/team/\"]\n"))
+	b.o.quell(4, "plan", report, "--output", plan)
 }
 
 // jwt makes a signed token of an issuer that the test plays.

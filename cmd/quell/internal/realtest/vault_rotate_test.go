@@ -239,7 +239,7 @@ type database struct {
 func (b *bed) database() *database {
 	b.t.Helper()
 	d := &database{bed: b, port: postgres(b.t), psql: need(b.t, "psql")}
-	d.query("made-up-root", "admin", "create role app login password 'made-up-first-password'; create role watch login createrole password 'made-up-watch'; grant app to watch with admin option; grant pg_signal_backend to watch")
+	d.query("made-up-root", "admin", "create role app login password 'made-up-first-password'; create role watch login createrole password 'made-up-watch'; grant pg_read_all_stats, pg_signal_backend to watch")
 	if err := b.c.Sys().Mount("database", &api.MountInput{Type: "database"}); err != nil {
 		b.t.Fatal(err)
 	}

@@ -72,6 +72,12 @@ func (r *Runtime) Contain(ctx context.Context, checked []Checked, breakGlass str
 	if err != nil {
 		return sum, err
 	}
+	for _, n := range r.TakeNotices() {
+		if err := sink.Emit(n); err != nil {
+			return sum, err
+		}
+	}
+	tally.Incomplete += r.unsearched
 	id, err := p.ID()
 	if err != nil {
 		return sum, err

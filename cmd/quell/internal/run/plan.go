@@ -54,9 +54,12 @@ func (p *Planner) Plan(ctx context.Context, checked []Checked) (*plan.Plan, erro
 		out.Items = append(out.Items, item)
 	}
 	if p.Managed != nil {
-		creds := make([]credential.Credential, len(checked))
-		for i, c := range checked {
-			creds[i] = c.Credential
+		var creds []credential.Credential
+		for _, c := range checked {
+			// A canary is sent nowhere, and a search sends some values to the Vault.
+			if c.Verdict().Reason != revokers.Canary && !revokers.Honeytoken(p.Set, c.Credential) {
+				creds = append(creds, c.Credential)
+			}
 		}
 		places := p.Managed(ctx, creds)
 		for i := range out.Items {

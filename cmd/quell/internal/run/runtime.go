@@ -95,12 +95,13 @@ type Runtime struct {
 	Sealer         *config.Sealer
 	RecipientNames []string
 
-	options  Options
-	notices  []report.Notice
-	broken   error
-	sessions []*vault.Session
-	memory   sync.Once
-	knows    map[string]known // by fingerprint
+	options    Options
+	notices    []report.Notice
+	broken     error
+	sessions   []*vault.Session
+	unsearched int // Vaults in which a search was not complete
+	memory     sync.Once
+	knows      map[string]known // by fingerprint
 }
 
 // New sets a run up: folders, keys, policy, rules, instances, recipients.

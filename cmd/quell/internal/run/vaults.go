@@ -8,9 +8,11 @@ import (
 	"time"
 
 	"github.com/quellhq/quell/cmd/quell/internal/config"
+	"github.com/quellhq/quell/cmd/quell/internal/report"
 	"github.com/quellhq/quell/revokers/issuer"
 	"github.com/quellhq/quell/revokers/vault"
 	"github.com/quellhq/quell/rules/credential"
+	"github.com/quellhq/quell/scanners"
 )
 
 // vaultTime bounds a login at a Vault, and a read of a reference.
@@ -83,7 +85,7 @@ func (r *Runtime) secret(ref string) (credential.Secret, error) {
 }
 
 // managed finds where the policy's Vaults keep credentials. What could not be searched
-// is a notice.
+// is a notice that makes the plan incomplete.
 func (r *Runtime) managed(ctx context.Context, creds []credential.Credential) map[string][]string {
 	out := map[string][]string{}
 	if r.options.Offline {
@@ -95,7 +97,8 @@ func (r *Runtime) managed(ctx context.Context, creds []credential.Credential) ma
 		}
 		places, err := vault.Finder{Doer: r.Doer}.Find(ctx, v, creds)
 		if err != nil {
-			r.Notice(fmt.Sprintf("the search in the Vault %s is not complete: %v", v.Host(), err))
+			r.Unread(report.Notice{Kind: scanners.GapUnreadable, Path: v.Host(), Message: fmt.Sprintf("the search in the Vault %s is not complete: %v", v.Host(), err)})
+			r.unsearched++
 		}
 		for _, p := range places {
 			out[p.Fingerprint] = append(out[p.Fingerprint], p.Where)
@@ -103,6 +106,9 @@ func (r *Runtime) managed(ctx context.Context, creds []credential.Credential) ma
 	}
 	return out
 }
+
+// Unsearched is the number of Vaults in which a plan's search was not complete.
+func (r *Runtime) Unsearched() int { return r.unsearched }
 
 // Close ends the sessions that quell opened at Vaults.
 func (r *Runtime) Close(ctx context.Context) error {
