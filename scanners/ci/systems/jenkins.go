@@ -2,6 +2,7 @@ package systems
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/quellhq/quell/rules"
+	"github.com/quellhq/quell/scanners"
 	"github.com/quellhq/quell/scanners/ci"
 )
 
@@ -35,7 +37,16 @@ func listJenkins(s *scan, target string) error {
 			path = append(path, p)
 		}
 	}
-	return jenkinsNode(s, path, s.Base.Host, 0)
+	s.listed = 0
+	if err := jenkinsNode(s, path, s.Base.Host, 0); err != nil || s.listed > 0 {
+		return err
+	}
+	// Jenkins shows no jobs, and no error, to a user who may not read them.
+	what := "no job or build that the user can read"
+	if s.Run != "" {
+		what = "no build of this number that the user can read"
+	}
+	return s.concerning(strings.Join(append([]string{s.Base.Host}, path...), "/"), scanners.OfKind(scanners.GapMissing, errors.New(what)))
 }
 
 type jenkinsBuild struct {
@@ -62,6 +73,9 @@ func jenkinsNode(s *scan, path []string, name string, depth int) error {
 	if _, err := s.get(&node, append(path[:len(path):len(path)], "api", "json"), "tree", tree); err != nil {
 		return err
 	}
+	if s.Run == "" {
+		s.listed += len(node.Jobs) + len(node.ActiveConfigurations) + len(node.Modules) + len(node.AllBuilds)
+	}
 	if depth < maxFolders {
 		for k, list := range [][]struct{ Name string }{node.Jobs, node.ActiveConfigurations, node.Modules} {
 			for _, j := range list {
@@ -81,6 +95,9 @@ func jenkinsNode(s *scan, path []string, name string, depth int) error {
 		old := 0
 		for _, b := range node.AllBuilds {
 			id := strconv.FormatInt(b.Number, 10)
+			if s.Run == id {
+				s.listed++
+			}
 			if s.Run != "" && s.Run != id || s.again(name+"#"+id) {
 				continue
 			}

@@ -158,6 +158,7 @@ type scan struct {
 	system string
 	api    string
 	seen   map[string]bool // runs that were listed
+	listed int             // what a target has, of what was asked for and of any age
 }
 
 // errEnd ends the listing: the scan was interrupted.

@@ -136,3 +136,17 @@ func TestNullInAList(t *testing.T) {
 		}
 	}
 }
+
+// A server that shows nothing of what was asked for is reported: it gives no error.
+func TestJenkinsThatShowsNothing(t *testing.T) {
+	f := newFake(t, ofSystem(t, "jenkins"))
+	o := everything
+	o.Run = "77"
+	if _, gaps, err := f.scan(o, nil); err != nil || len(gaps) != 1 || !strings.Contains(gaps[0], "no build of this number") {
+		t.Errorf("%q %v", gaps, err)
+	}
+	f.answers["/api/json"] = obj{"jobs": list{}}
+	if _, gaps, err := f.scan(everything, nil); err != nil || len(gaps) != 1 || !strings.Contains(gaps[0], "no job or build") {
+		t.Errorf("%q %v", gaps, err)
+	}
+}
