@@ -521,7 +521,11 @@ func TestTheMemoryOfAScanDoesNotGrowWithItsFindings(t *testing.T) {
 		t.Errorf("%d things were not read", res.Summary.Incomplete)
 	}
 	t.Logf("%d findings, %d MiB of heap more", found, (most-before.HeapInuse)>>20)
-	if most > before.HeapInuse+heapOfAScan {
+	limit := uint64(heapOfAScan)
+	if m.findings > listedFindings {
+		limit *= 2 // the places of a full window of credentials
+	}
+	if most > before.HeapInuse+limit {
 		t.Errorf("the heap grew by %d MiB", (most-before.HeapInuse)>>20)
 	}
 }
