@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/panjf2000/ants/v2"
 
@@ -147,6 +148,23 @@ func (r *run) caught(at rules.Location) {
 	}
 }
 
+// cancelDelay is how long a cancellation may take from a context to those made of it. A busy
+// machine may stop the goroutine that cancels them one after the other.
+const cancelDelay = time.Second
+
+// interrupted reports whether a read ended because the run was interrupted.
+func interrupted(ctx context.Context, err error) bool {
+	if ctx.Err() != nil || !errors.Is(err, context.Canceled) {
+		return ctx.Err() != nil
+	}
+	select {
+	case <-ctx.Done():
+		return true
+	case <-time.After(cancelDelay):
+		return false
+	}
+}
+
 func (r *run) artifact(ctx context.Context, a Artifact) {
 	x := &account{Meter: newMeter(r.Patience, &r.shared)}
 	if a.Done != nil {
@@ -154,7 +172,7 @@ func (r *run) artifact(ctx context.Context, a Artifact) {
 	}
 	defer x.report(a.Location, r.gap)
 	if a.Parts != nil {
-		if err := a.Parts(ctx, func(a Artifact, b io.Reader) error { return r.unpack(ctx, a, b, x, nil) }, r.gap); err != nil && ctx.Err() == nil {
+		if err := a.Parts(ctx, func(a Artifact, b io.Reader) error { return r.unpack(ctx, a, b, x, nil) }, r.gap); err != nil && !interrupted(ctx, err) {
 			r.gap(Gap{Location: a.Location, Err: err})
 		}
 		return
@@ -165,7 +183,7 @@ func (r *run) artifact(ctx context.Context, a Artifact) {
 		return
 	}
 	defer b.Close()
-	if err := r.unpack(ctx, a, b, x, nil); err != nil && ctx.Err() == nil {
+	if err := r.unpack(ctx, a, b, x, nil); err != nil && !interrupted(ctx, err) {
 		r.gap(Gap{Location: a.Location, Reason: "read to its middle only", Err: err})
 	}
 }
