@@ -31,7 +31,7 @@ const minSealed = 100
 // digestNameRE matches names of digests and revisions.
 var digestNameRE = regexp.MustCompile(`(?i)(?:hash|hashed[_-]?\w*|digest|checksum|check_sum|fingerprint|thumbprint|sha-?(?:1|224|256|384|512)?|md5(?:sum)?|e-?tag|integrity|revision|commit(?:_?id|_?sha)?|_sum)["'\]]{0,2}[ ]{0,4}(?:=>|[:=,]|\s)`)
 
-// idNameRE matches names of identifiers that sign nobody in. A session id is not one of them.
+// idNameRE matches names of identifiers that sign no user in. A session id is not one of them.
 var idNameRE = regexp.MustCompile(`(?i)(?:client|app|application|tenant|subscription|account|user|key|token|trace|span|request|correlation|transaction|message|event|object|resource|project|team|org|device|install(?:ation)?|deployment|build|job|run|group|role|policy|secret|pair|document|record)[_-]?u?id["'\]]{0,2}[ ]{0,4}(?:=>|[:=,]|\s)`)
 
 var (

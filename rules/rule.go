@@ -71,7 +71,7 @@ type Rule struct {
 	// RequestsMax is the maximum number of requests to the issuer per credential; zero: no
 	// limit is known.
 	RequestsMax int
-	// Note tells people why no request determines whether the credential is live, or why none
+	// Note explains why no request determines whether the credential is live, or why none
 	// revokes it.
 	Note string
 	// OwnerFields replace the provider's Owner for this rule.

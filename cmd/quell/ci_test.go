@@ -164,7 +164,7 @@ func TestScanOfRunsSurvivesKills(t *testing.T) {
 		i, err := e.Info()
 		return err == nil && strings.HasPrefix(e.Name(), "quell-") && i.Size() > 0
 	}) {
-		t.Error("downloads are left behind")
+		t.Error("downloads remain")
 	}
 	t.Logf("%d kills, %d of %d logs were read again", kills, again, runs)
 }

@@ -276,7 +276,7 @@ func end(ctx context.Context, c *pgx.Conn, t revokers.Target, user string) error
 		case len(open) == 0:
 			return nil
 		case time.Now().After(deadline):
-			return fmt.Errorf("%d sessions of %s are still open after they were told to end: %s", len(open), user, describe(open))
+			return fmt.Errorf("%d sessions of %s are still open after pg_terminate_backend: %s", len(open), user, describe(open))
 		}
 		for _, s := range open {
 			var sent bool

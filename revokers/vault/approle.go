@@ -24,7 +24,7 @@ const (
 	endTokens     = "end-tokens"
 )
 
-// approle replaces a secret id: a new one is issued beside the old, which is
+// approle replaces a secret id: a new one is issued next to the old one, which is
 // destroyed once consumers have the new. Tokens that the old one issued survive
 // that, and are ended by their accessors if the policy allows to list them.
 func (j *job) approle() error {

@@ -51,7 +51,7 @@ func Expiry(value string, names []string) time.Time {
 	return firstExpiry(value, func(e expiry) bool { return slices.Contains(names, e.name) })
 }
 
-// CookieExpiry does so for a cookie whose format nobody named, percent-encoded or not.
+// CookieExpiry does so for a cookie without a named format, percent-encoded or not.
 func CookieExpiry(value string) time.Time {
 	return firstExpiry(value, func(e expiry) bool { return e.cookie })
 }

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// A form that the cookie carries is told from an id that the application keeps.
+// A form that the cookie carries is distinguished from an id that the application keeps.
 func TestStatelessForms(t *testing.T) {
 	b64 := func(n int) string { return strings.Repeat("aB3-", n/4+1)[:n] }
 	std := func(n int) string { return strings.Repeat("aB3+", n/4+1)[:n] }

@@ -18,7 +18,7 @@ import (
 const MaxDownload = 32 << 30
 
 // Blob is what was downloaded: a file without a name where the system allows that, so that a
-// killed process leaves nothing behind.
+// killed process leaves nothing.
 type Blob struct {
 	*os.File
 	Size int64

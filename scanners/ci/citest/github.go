@@ -1,5 +1,5 @@
 // Package citest has fakes of CI systems on loopback, which obey what the systems document,
-// and may be told to fail.
+// and can be made to fail.
 package citest
 
 import (

@@ -110,7 +110,7 @@ func (a *app) policyAsk(ctx context.Context, rt *run.Runtime) error {
 			fmt.Fprintln(a.out, "  "+report.Clean(a.red.String(l)))
 		}
 		if s.Problem == "" {
-			fmt.Fprintln(a.out, "  proof: what ended sessions get can be told from what live ones get")
+			fmt.Fprintln(a.out, "  proof: ended and live sessions get different answers")
 		} else {
 			unproven++
 			fmt.Fprintln(a.out, "  problem: "+report.Clean(a.red.String(s.Problem)))

@@ -53,7 +53,7 @@ type round struct {
 
 // The rotation of a secret id is killed at random moments, by one apply or by two side
 // by side, until it is through: it happened once, or once more after what a crash had
-// lost was ended. One secret id is left beside that of another user, in KV, and the
+// lost was ended. One secret id remains next to that of another user, in KV, and the
 // leaked one and its token are gone.
 func TestVaultRotationThatIsKilled(t *testing.T) {
 	t.Parallel()

@@ -168,6 +168,6 @@ func requestsOf(r *rules.Rule) []*rules.Request {
 func TestContractsNoticeAnotherRequest(t *testing.T) {
 	doc := contracttest.Document(t, "sendgrid.json")
 	if documented(doc, &rules.Request{Method: "GET", Path: "/v3/scopes"}) == nil || documented(doc, &rules.Request{Method: "POST", Path: "/v3/scopes"}) != nil || documented(doc, &rules.Request{Method: "GET", Path: "/v3/scope"}) != nil {
-		t.Error("operations are not told apart")
+		t.Error("operations are not distinguished")
 	}
 }

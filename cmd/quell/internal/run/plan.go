@@ -232,7 +232,7 @@ func unprovable(t revokers.Target, v revokers.Verdict) string {
 	return ""
 }
 
-// documented reports whether a refusal can be told by its own words.
+// documented reports whether a refusal is recognised by its own words.
 func documented(t revokers.Target) bool {
 	return t.Instance.Settings["dead_marker"] != "" || t.Rule.Probe.Native != "" ||
 		slices.ContainsFunc(t.Rule.Probe.When, func(a rules.Arm) bool { return a.Then == "dead" && a.Condition() && a.Source != "" })
