@@ -125,6 +125,6 @@ func headless(head []byte) bool {
 	return n >= minHeadless
 }
 
-var errHead = scanners.OfKind(scanners.GapDamaged, errors.New("its first bytes are damaged"))
+var errHead = scanners.OfKind(scanners.GapDamaged, errors.New("its first bytes are damaged, encrypted or of a format that is not known"))
 
 func damagedForm(*opening) error { return errHead }
