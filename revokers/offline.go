@@ -23,10 +23,16 @@ func Over(c credential.Ref, now time.Time) bool {
 func WithoutAsking(set *rules.Set, c credential.Credential, canary bool, now time.Time) (Verdict, bool) {
 	r := set.Rule(c.Rule)
 	switch {
-	case canary || Honeytoken(set, c):
+	case Honeytoken(set, c):
+		v := Undecided(Canary, "a known honeytoken: it is never sent anywhere")
+		v.Remedy = "none: its account belongs to a service that reports every use"
+		return v, true
+	case canary:
 		return Undecided(Canary, "a canary: it is never sent anywhere"), true
 	case r != nil && !r.ValidChecksum(c.Secret.Reveal()):
-		return Undecided(Malformed, "its check digits are wrong: it was not issued, or not copied whole"), true
+		v := Undecided(Malformed, "its check digits are wrong: it was not issued, or not copied whole")
+		v.Remedy = wholeRemedy(r.ID)
+		return v, true
 	case Over(c.Ref, now):
 		return Verdict{Liveness: Dead, Reason: Expired, Detail: "its own content says that it expired", Expires: c.Offline.Expires, At: now.UTC()}, true
 	case r == nil || !r.Probed():

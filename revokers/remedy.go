@@ -75,12 +75,6 @@ func elsewhereRemedy(t Target, what, name string) string {
 
 func remedyFor(r Reason, t Target) string {
 	switch r {
-	case Throttled:
-		return "quell check REPORT, or quell recheck, when the issuer's limit has passed"
-	case Unreachable:
-		return "quell check REPORT, or quell recheck, when the issuer answers; for a network of your own: ca, client_cert and proxy of the [[instance]]"
-	case Restricted:
-		return "quell check REPORT from an address that the issuer allows; the credential may be live"
 	case AcceptsAnything:
 		if t.Kind == credential.KindSessionCookie {
 			return "probe_path of " + entry(t) + ", naming a page that only a signed-in user gets"
@@ -94,7 +88,38 @@ func remedyFor(r Reason, t Target) string {
 	case Unsupported:
 		return PageRemedy(t.Instance.Provider)
 	}
+	return generalRemedy(r)
+}
+
+// generalRemedy is the remedy of a reason that needs no target.
+func generalRemedy(r Reason) string {
+	switch r {
+	case Throttled:
+		return "quell check REPORT, or quell recheck, when the issuer's limit has passed"
+	case Unreachable:
+		return "quell check REPORT, or quell recheck, when the issuer answers; for a network of your own: ca, client_cert and proxy of the [[instance]]"
+	case Restricted:
+		return "quell check REPORT from an address that the issuer allows; the credential may be live"
+	case Unsupported:
+		return "--rules FILE, naming the rules file that has it; quell rules list shows those that are loaded"
+	case NoHost:
+		return "quell policy add --instance PROVIDER=URL, for the issuer of yours"
+	case Canary:
+		return "canaries = [\"FINGERPRINT\"] in the policy, if it is there by mistake"
+	case Malformed, Partial:
+		return wholeRemedy(anyRule)
+	case Offline:
+		return "quell check REPORT, without --offline"
+	}
 	return ""
+}
+
+// anyRule is the place of a rule's id in a remedy.
+const anyRule = "RULE"
+
+// wholeRemedy is for a value that may be cut or mistyped.
+func wholeRemedy(rule string) string {
+	return "quell check --rule " + rule + " with the whole value on standard input, if this copy of it is damaged"
 }
 
 // SettingRemedy names the settings of an instance that a probe or a revocation

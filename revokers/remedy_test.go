@@ -1,8 +1,10 @@
 package revokers_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/quellhq/quell/revokers"
 	"github.com/quellhq/quell/rules"
@@ -44,6 +46,42 @@ func TestTheCommandThatNamesAnApplication(t *testing.T) {
 		}
 		if got != want || strings.Count(got, "'") > 2 {
 			t.Errorf("%s:\n%s\n%s", name, got, want)
+		}
+	}
+}
+
+// Each Unknown has a remedy, whatever its reason.
+func TestEveryReasonOfUnknownHasARemedy(t *testing.T) {
+	decided := []revokers.Reason{revokers.Authenticated, revokers.Revoked, revokers.Expired, revokers.SignedOut}
+	// Judge and Bind name the remedies of these, which depend on the target.
+	byTarget := []revokers.Reason{revokers.Refused, revokers.OtherIssuer, revokers.ControlFailed, revokers.AcceptsAnything, revokers.Unexpected}
+	for _, r := range revokers.Reasons() {
+		v := revokers.Undecided(r, "")
+		if v.Remedy == "" && !slices.Contains(decided, r) && !slices.Contains(byTarget, r) {
+			t.Errorf("%s has no remedy", r)
+		}
+		if strings.Contains(v.Remedy, "\n") {
+			t.Errorf("the remedy of %s is not one line", r)
+		}
+	}
+	set, err := rules.Builtin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		rule, secret string
+		canary       bool
+		want         revokers.Reason
+		remedy       string
+	}{
+		"no rule":            {"made-up", "x", false, revokers.Unsupported, "rules list"},
+		"wrong check digits": {"github-pat", "ghp_" + strings.Repeat("a", 36), false, revokers.Malformed, "--rule github-pat"},
+		"a canary":           {"github-pat", "x", true, revokers.Canary, "canaries"},
+		"a honeytoken":       {"aws-access-token", "AKIAX" + "YZDQCEN4B6JSJQI", false, revokers.Canary, "none: "},
+	} {
+		v, ok := revokers.WithoutAsking(set, credential.Credential{Ref: credential.Ref{Rule: c.rule}, Secret: credential.NewSecretString(c.secret)}, c.canary, time.Now())
+		if !ok || v.Reason != c.want || !strings.Contains(v.Remedy, c.remedy) {
+			t.Errorf("%s: %v, %s, %q", name, ok, v.Reason, v.Remedy)
 		}
 	}
 }

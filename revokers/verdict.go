@@ -71,6 +71,11 @@ const (
 
 var unanswered = []Reason{Refused, OtherIssuer, ControlFailed, Throttled, Unreachable, Restricted, Unexpected, AcceptsAnything}
 
+// Reasons lists all reasons.
+func Reasons() []Reason {
+	return append([]Reason{Authenticated, Revoked, Expired, SignedOut, Unsupported, NoHost, Canary, Malformed, Partial, Offline}, unanswered...)
+}
+
 // Unanswered lists the reasons that leave a question unanswered.
 func Unanswered() []Reason { return slices.Clone(unanswered) }
 
@@ -112,7 +117,8 @@ type Verdict struct {
 // Unanswered reports whether the verdict leaves a question unanswered.
 func (v Verdict) Unanswered() bool { return v.Liveness == Unknown && v.Reason.Unanswered() }
 
-// Undecided returns an Unknown verdict.
+// Undecided returns an Unknown verdict, with the remedy of its reason if that does not depend
+// on a target.
 func Undecided(reason Reason, format string, args ...any) Verdict {
-	return Verdict{Reason: reason, Detail: fmt.Sprintf(format, args...), At: time.Now().UTC()}
+	return Verdict{Reason: reason, Detail: fmt.Sprintf(format, args...), Remedy: generalRemedy(reason), At: time.Now().UTC()}
 }

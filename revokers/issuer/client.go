@@ -78,20 +78,23 @@ func (c *Client) transport(i *Instance) *http.Transport {
 }
 
 func (c *Client) dialer(i *Instance) *http.Transport {
-	dial := &net.Dialer{Timeout: 5 * time.Second, Control: func(_, address string, _ syscall.RawConn) error {
-		// An operator who names a public host does not allow it to resolve to a private
-		// address.
-		if i.Operator && !i.Public {
-			return nil
-		}
+	// An operator who names a public host does not allow it to resolve to a private address. A
+	// proxy is a name of the operator's too, and the only one that is dialled with it.
+	checked := &net.Dialer{Timeout: 5 * time.Second, Control: func(_, address string, _ syscall.RawConn) error {
 		ap, err := netip.ParseAddrPort(address)
 		if err != nil || !public(ap.Addr()) {
 			return errPrivate
 		}
 		return nil
 	}}
+	named := &net.Dialer{Timeout: checked.Timeout}
 	t := &http.Transport{
-		DialContext:            dial.DialContext,
+		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+			if p := i.Network.Proxy; p != nil && address == hostPort(p) || p == nil && i.Operator && !i.Public {
+				return named.DialContext(ctx, network, address)
+			}
+			return checked.DialContext(ctx, network, address)
+		},
 		DisableKeepAlives:      i.fresh,
 		MaxIdleConnsPerHost:    4,
 		IdleConnTimeout:        10 * time.Second,
@@ -107,6 +110,15 @@ func (c *Client) dialer(i *Instance) *http.Transport {
 		t.Proxy = http.ProxyURL(i.Network.Proxy)
 	}
 	return t
+}
+
+// hostPort is the address of a proxy as net/http dials it.
+func hostPort(u *url.URL) string {
+	port := u.Port()
+	if port == "" {
+		port = map[string]string{"http": "80", "https": "443", "socks5": "1080"}[u.Scheme]
+	}
+	return net.JoinHostPort(u.Hostname(), port)
 }
 
 // public reports whether a public issuer can have the address.
@@ -134,6 +146,9 @@ var special = []netip.Prefix{
 func (c *Client) Do(ctx context.Context, i *Instance, r Request) (Response, error) {
 	if err := CheckURL(i.URL); err != nil {
 		return Response{}, err
+	}
+	if p := i.Network.Proxy; p != nil && i.URL.Scheme == "http" && !Loopback(p.Hostname()) {
+		return Response{}, errors.New("a request without TLS never goes through a proxy")
 	}
 	q, err := r.build(ctx, i)
 	if err != nil {
@@ -186,6 +201,8 @@ func plain(err error) error {
 		return errors.New("the host's name does not resolve")
 	case errors.As(err, &op):
 		return fmt.Errorf("%s: %w", op.Op, op.Err)
+	case strings.Contains(err.Error(), "Proxy Authentication Required"):
+		return errors.New("the proxy asks for a user and a password")
 	case strings.Contains(err.Error(), "invalid header field"):
 		return errors.New("a value contains bytes that no header can")
 	case strings.Contains(err.Error(), "certificate"), strings.Contains(err.Error(), "tls:"):

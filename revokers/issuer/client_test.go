@@ -308,9 +308,59 @@ func TestTheProxyIsTheInstances(t *testing.T) {
 	if a, err := (&Client{}).Do(t.Context(), in, get("/x")); err != nil || a.Status != 204 || len(proxied) != 1 {
 		t.Errorf("the instance's proxy: %v, %v", proxied, err)
 	}
-	pinned := &Instance{Provider: "made-up", URL: &url.URL{Scheme: "https", Host: "issuer.example"}, Network: Network{Proxy: u}}
-	if _, err := (&Client{}).Do(t.Context(), pinned, get("/")); !ErrPrivate(err) || len(proxied) != 1 {
-		t.Errorf("a private proxy of a pinned host: %v, %v", proxied, err)
+}
+
+// The operator names a proxy, so it may have a private address, also on the way to a public
+// host. Nothing else is dialled at one.
+func TestTheAddressCheckKnowsTheProxyByItsName(t *testing.T) {
+	var asked []string
+	srv := httptest.NewTLSServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked = append(asked, "server") }))
+	defer srv.Close()
+	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked = append(asked, r.Method+" "+r.Host)
+		if r.Host == "refused.example:443" {
+			w.WriteHeader(407)
+			return
+		}
+		to, err := net.Dial("tcp", srv.Listener.Addr().String())
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer to.Close()
+		from, _, err := w.(http.Hijacker).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer from.Close()
+		_, _ = io.WriteString(from, "HTTP/1.1 200 OK\r\n\r\n")
+		go func() { _, _ = io.Copy(to, from) }()
+		_, _ = io.Copy(from, to)
+	}))
+	defer proxy.Close()
+	u, err := url.Parse(strings.Replace(proxy.URL, "127.0.0.1", "localhost", 1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	with := func(host string, p *url.URL) *Instance {
+		return &Instance{Provider: "made-up", URL: &url.URL{Scheme: "https", Host: host}, Operator: true, Public: true, Network: Network{CA: pool(srv), Proxy: p}}
+	}
+	if _, err := (&Client{}).Do(t.Context(), with("example.com", u), get("/")); err != nil || strings.Join(asked, " ") != "CONNECT example.com:443 server" {
+		t.Errorf("%q, %v", asked, err)
+	}
+	asked = nil
+	if _, err := (&Client{}).Do(t.Context(), with(srv.Listener.Addr().String(), nil), get("/")); !ErrPrivate(err) || len(asked) != 0 {
+		t.Errorf("without the proxy: %q, %v", asked, err)
+	}
+	if _, err := (&Client{}).Do(t.Context(), with("refused.example", u), get("/")); err == nil || !strings.Contains(err.Error(), "asks for a user and a password") {
+		t.Errorf("a proxy that asks who it is: %v", err)
+	}
+	// Without TLS the proxy would read the credential.
+	plainly := instance(t, "http://127.0.0.1:1")
+	plainly.Network.Proxy = &url.URL{Scheme: "http", Host: "proxy.example:3128"}
+	if _, err := (&Client{}).Do(t.Context(), plainly, get("/")); err == nil || !strings.Contains(err.Error(), "without TLS") {
+		t.Errorf("a request without TLS: %v", err)
 	}
 }
 

@@ -51,6 +51,8 @@ type Instance struct {
 	Managed   *Managed // a Vault: where leaked secrets are looked for
 
 	Network Network
+	// Further are secrets of Network: the client certificate's key and the proxy's password.
+	Further []credential.Secret
 	fresh   bool
 }
 

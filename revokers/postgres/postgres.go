@@ -121,11 +121,18 @@ func Config(i *issuer.Instance, user string) (*pgconn.Config, error) {
 			q.Del(k)
 		}
 	}
+	// Nor are they the environment's: an empty value replaces a variable's.
+	for _, k := range []string{"sslrootcert", "sslcert", "sslkey", "sslpassword", "passfile"} {
+		q.Set(k, "")
+	}
 	q.Set("sslmode", "verify-full")
 	if local {
 		q.Set("sslmode", "disable")
 	}
 	u.RawQuery = q.Encode()
+	if host != "" && u.Port() == "" {
+		u.Host = net.JoinHostPort(host, "5432") // not the environment's port
+	}
 	cfg, err := pgconn.ParseConfig(u.String())
 	if err != nil {
 		return nil, errors.New("the instance's URL is no connection string")
@@ -134,11 +141,8 @@ func Config(i *issuer.Instance, user string) (*pgconn.Config, error) {
 		if cfg.TLSConfig == nil || cfg.TLSConfig.InsecureSkipVerify || cfg.Host != host {
 			return nil, errors.New("the server's certificate would not be verified")
 		}
-		cfg.TLSConfig.MinVersion = tls.VersionTLS12
-		cfg.TLSConfig.ServerName = host
-		if i.Network.CA != nil {
-			cfg.TLSConfig.RootCAs = i.Network.CA
-		}
+		// The driver's own configuration has certificates that the environment names.
+		cfg.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12, ServerName: host, RootCAs: i.Network.CA}
 		if c := i.Network.ClientCert; c != nil {
 			cfg.TLSConfig.Certificates = []tls.Certificate{*c}
 		}

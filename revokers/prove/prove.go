@@ -113,9 +113,13 @@ func (p *Prover) Confirm(ctx context.Context, k Kill, s Schedule) Confirmation {
 	}
 	n = max(n, MinLooks)
 	stopped := w.round(ctx, n, s.Settle, s.Limit > 0)
+	if !stopped {
+		w.late(ctx, n, s)
+	}
 	if again := w.second(n, s.Limit, stopped); again >= MinLooks && ctx.Err() == nil {
 		w.streak, w.lives = 0, 0
 		w.round(ctx, again, s.Settle, false)
+		w.late(ctx, again, s)
 		w.split = w.lives > 0
 	} else if stopped {
 		w.spent = true
@@ -207,6 +211,29 @@ func (w *watch) round(ctx context.Context, n int, settle time.Duration, thrifty 
 	return false
 }
 
+// lateLooks is the number of looks after the settle time for a last one without an answer. The
+// wait before each is twice that before the previous one.
+const lateLooks = 5
+
+// late repeats the last look of a round of n if the issuer did not answer it: the end of the
+// settle time needs an answer, and a limit that one look met is no reason to lose the proof.
+func (w *watch) late(ctx context.Context, n int, s Schedule) {
+	wait := max(s.Settle/time.Duration(n), time.Second)
+	for range lateLooks {
+		if !w.unanswered() || w.streak == 0 || s.Limit > 0 && w.looks >= s.Limit || !sleepUntil(ctx, time.Now().Add(wait)) {
+			return
+		}
+		w.look(ctx)
+		wait *= 2
+	}
+}
+
+// unanswered reports whether the issuer did not answer the last look: it neither counts nor
+// resets.
+func (w *watch) unanswered() bool {
+	return w.last == revokers.Unknown && (w.latest.Reason == revokers.Throttled || w.latest.Reason == revokers.Unreachable)
+}
+
 func (w *watch) look(ctx context.Context) {
 	w.looks++
 	e, err := w.p.Asker.Look(ctx, w.p.Verifier, w.k.Target, w.k.Endpoint, w.control)
@@ -221,7 +248,7 @@ func (w *watch) look(ctx context.Context) {
 		w.c.Control = v.Control
 	}
 	w.c.Observations = append(w.c.Observations, Observation{After: time.Since(w.start), Verdict: v, Control: controlVerdict(e.Control)})
-	w.latest = v
+	w.latest, w.last = v, v.Liveness
 	switch v.Liveness {
 	case revokers.Live:
 		w.once(ctx)
@@ -232,12 +259,11 @@ func (w *watch) look(ctx context.Context) {
 		w.seen++
 		w.streak++
 	default:
-		// Silence neither counts nor ends the streak; a refusal that proves nothing ends it.
-		if v.Reason != revokers.Throttled && v.Reason != revokers.Unreachable {
+		// A refusal that proves nothing ends the streak.
+		if !w.unanswered() {
 			w.streak = 0
 		}
 	}
-	w.last = v.Liveness
 }
 
 // once asks the control for the record if no look has needed it yet.

@@ -49,6 +49,10 @@ func silent(string) revokers.Answer {
 	return revokers.Answer{Class: revokers.Silent, Reason: revokers.Unreachable}
 }
 
+func throttled(string) revokers.Answer {
+	return revokers.Answer{Class: revokers.Silent, Status: 429, Reason: revokers.Throttled}
+}
+
 func refuses(words string) answers {
 	return func(secret string) revokers.Answer {
 		return revokers.Answer{Class: revokers.Refuses, Status: 401, Raw: revokers.NewRefusal(401, "", "bearer", []byte(words), []string{secret})}
@@ -116,6 +120,31 @@ func TestHowAKillEnds(t *testing.T) {
 			}
 		}
 	}
+	during := func(start, end time.Duration, then, otherwise answers) func() answers {
+		return func() answers {
+			begin := time.Now()
+			return func(secret string) revokers.Answer {
+				if d := time.Since(begin); d >= start && d < end {
+					return then(secret)
+				}
+				return otherwise(secret)
+			}
+		}
+	}
+	limited := func(before, limit, after answers) func() answers {
+		return func() answers {
+			begin := time.Now()
+			return func(secret string) revokers.Answer {
+				switch d := time.Since(begin); {
+				case d < settle-1:
+					return before(secret)
+				case d < settle+1:
+					return limit(secret)
+				}
+				return after(secret)
+			}
+		}
+	}
 	always := func(a answers) func() answers { return func() answers { return a } }
 	for name, c := range map[string]struct {
 		controlled bool
@@ -137,6 +166,10 @@ func TestHowAKillEnds(t *testing.T) {
 		"accepted, and still alive":               {true, nil, always(others(accepts)), prove.StillAlive, "live", 0},
 		"silence after the kill":                  {true, nil, always(others(silent)), prove.Unconfirmed, "unknown", 0},
 		"silence at the end":                      {true, nil, from(settle-1, others(no), others(silent)), prove.Unconfirmed, "live", 37},
+		"a limit at the end, which passes":        {true, nil, during(settle-1, settle+2*time.Second, others(throttled), others(no)), prove.Confirmed, "live", 38},
+		"a limit in the middle":                   {true, nil, during(settle/3, settle/2, others(throttled), others(no)), prove.Confirmed, "live", 32},
+		"a limit, after which it is alive":        {true, nil, limited(others(no), others(throttled), others(accepts)), prove.StillAlive, "live", 0},
+		"a limit from the first look on":          {true, nil, always(others(throttled)), prove.Unconfirmed, "unknown", 0},
 		"everybody is accepted after the kill":    {true, nil, always(accepts), prove.Unconfirmed, "unknown", 0},
 		"alive until the last look":               {true, nil, from(settle, others(accepts), others(no)), prove.Confirmed, "live", 76},
 		"a refusal that was not learned":          {true, nil, always(others(refuses("a gateway"))), prove.Unconfirmed, "live", 0},

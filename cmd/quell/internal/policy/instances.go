@@ -1,8 +1,10 @@
 package policy
 
 import (
+	"bytes"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"maps"
@@ -122,7 +124,11 @@ func (i Instance) build(secret func(ref string) (credential.Secret, error), miss
 	if in.Login, err = i.Login.build(read); err != nil {
 		return nil, err
 	}
-	if in.Network, err = i.network(); err != nil {
+	proxy, err := i.proxy(read)
+	if err != nil {
+		return nil, err
+	}
+	if in.Network, in.Further, err = i.network(proxy); err != nil {
 		return nil, fmt.Errorf("policy: instance %s: %w", u.Host, err)
 	}
 	return in, nil
@@ -168,31 +174,58 @@ func (i Instance) controls(read func(string) (credential.Secret, error)) ([]issu
 	return out, nil
 }
 
-func (i Instance) network() (issuer.Network, error) {
-	var n issuer.Network
+// proxy is the URL of the proxy, which may be a secret because it can contain a password.
+func (i Instance) proxy(read func(string) (credential.Secret, error)) (string, error) {
+	if i.Proxy == "" || reference("proxy", i.Proxy) != nil {
+		return i.Proxy, nil
+	}
+	s, err := read(i.Proxy)
+	return s.Reveal(), err
+}
+
+func (i Instance) network(proxy string) (n issuer.Network, secrets []credential.Secret, err error) {
 	if i.CA != "" {
 		b, err := os.ReadFile(i.CA)
 		if err != nil {
-			return n, errors.New("ca: the file that it names can't be read")
+			return n, nil, errors.New("ca: the file that it names can't be read")
 		}
 		n.CA = x509.NewCertPool()
 		if !n.CA.AppendCertsFromPEM(b) {
-			return n, errors.New("ca: the file that it names contains no certificate")
+			return n, nil, errors.New("ca: the file that it names contains no certificate")
 		}
 	}
 	if i.ClientCert != "" {
 		c, err := tls.LoadX509KeyPair(i.ClientCert, i.ClientCert)
 		if err != nil {
-			return n, errors.New("client_cert: the file that it names does not contain a certificate and its key")
+			return n, nil, errors.New("client_cert: the file that it names does not contain a certificate and its key")
 		}
 		n.ClientCert = &c
-	}
-	if i.Proxy != "" {
-		u, err := url.Parse(i.Proxy)
+		b, err := os.ReadFile(i.ClientCert)
 		if err != nil {
-			return n, errors.New("proxy is no URL")
+			return n, nil, errors.New("client_cert: the file that it names can't be read")
 		}
-		n.Proxy = u
+		for k, rest := pem.Decode(b); k != nil; k, rest = pem.Decode(rest) {
+			if strings.HasSuffix(k.Type, "PRIVATE KEY") {
+				secrets = append(secrets, credential.NewSecret(bytes.TrimSpace(pem.EncodeToMemory(k))))
+			}
+		}
 	}
-	return n, nil
+	if proxy != "" {
+		if n.Proxy, err = parseProxy(proxy); err != nil {
+			return n, nil, err
+		}
+		if p, ok := n.Proxy.User.Password(); ok {
+			secrets = append(secrets, credential.NewSecretString(p))
+		}
+	}
+	return n, secrets, nil
+}
+
+// parseProxy reads the URL of a proxy. The error does not contain it.
+func parseProxy(s string) (*url.URL, error) {
+	u, err := url.Parse(s)
+	if err != nil || u.Hostname() == "" || !slices.Contains([]string{"http", "https", "socks5"}, u.Scheme) {
+		return nil, errors.New("proxy is no http, https or socks5 URL")
+	}
+	return u, nil
 }

@@ -64,7 +64,7 @@ var keys = []Key{
 	{"instance.controls.parts", "", "the control's parts by name; `token` is the credential itself"},
 	{"instance.ca", "the system's", "file of certificates (PEM) that sign the server's"},
 	{"instance.client_cert", "", "file of a certificate and its key (PEM) that quell presents"},
-	{"instance.proxy", "none", "http, https or socks5 URL; the environment's proxies are ignored"},
+	{"instance.proxy", "none", "http, https or socks5 URL, or `env:NAME` or `file:PATH` of one with a password; the environment's proxies are ignored"},
 	{"instance.revoke_orphan", "false", "a Vault: end a token by `revoke-orphan`, which needs sudo and leaves its children alive"},
 	{"instance.login.method", "", "a Vault: how quell signs in instead of by `admin`: `approle`, `kubernetes`, `jwt` or `cert`"},
 	{"instance.login.mount", "the method", "the path of the auth mount"},

@@ -175,10 +175,20 @@ func TestWarnings(t *testing.T) {
 		i.Cookie, i.Settings = name, map[string]string{}
 		return i
 	}
+	elsewhere := cookie("sid")
+	elsewhere.URL = &url.URL{Scheme: "https", Host: "other.example"}
+	framework := *elsewhere
+	framework.Provider = "express"
+	sole := at(t, "https://a.example", true, false, true)
+	sole.Sole = true
 	for name, c := range map[string]struct {
 		list issuer.Instances
 		want string
 	}{
+		"one cookie name at two hosts":              {issuer.Instances{cookie("sid"), elsewhere}, "app.example and other.example"},
+		"one cookie name at two hosts, two kinds":   {issuer.Instances{cookie("sid"), &framework}, "can't be told apart"},
+		"elsewhere = false, and elsewhere is named": {issuer.Instances{sole, at(t, "https://b.example", true, false, true)}, "elsewhere = false of a.example"},
+		"two servers":                       {issuer.Instances{at(t, "https://a.example", true, false, true), at(t, "https://b.example", true, false, true)}, ""},
 		"own = true of a public host":       {issuer.Instances{strangers}, "strangers use that host"},
 		"two applications with one cookie":  {issuer.Instances{cookie("sid"), cookie("sid")}, "can't be told apart"},
 		"two applications with two cookies": {issuer.Instances{cookie("sid"), cookie("sid2")}, ""},

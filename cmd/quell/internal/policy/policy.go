@@ -267,12 +267,31 @@ func (i Instance) validate() error {
 			return errors.New("headers: an entry is no header that an application can ask for")
 		}
 	}
-	if i.Proxy != "" {
-		if u, err := url.Parse(i.Proxy); err != nil || u.Host == "" || !slices.Contains([]string{"http", "https", "socks5"}, u.Scheme) {
-			return errors.New("proxy is no http, https or socks5 URL")
-		}
+	if err := i.validateProxy(u); err != nil {
+		return err
 	}
 	return issuer.CheckURL(u)
+}
+
+func (i Instance) validateProxy(u *url.URL) error {
+	switch {
+	case i.Proxy == "":
+		return nil
+	case u.Scheme == "postgres":
+		return errors.New("proxy: a connection to PostgreSQL uses none")
+	case strings.HasPrefix(i.Proxy, "env:"), strings.HasPrefix(i.Proxy, "file:"), strings.HasPrefix(i.Proxy, "vault:"):
+		return reference("proxy", i.Proxy)
+	}
+	p, err := parseProxy(i.Proxy)
+	switch {
+	case err != nil:
+		return err
+	case p.User != nil:
+		return errors.New("proxy contains a password (quell: hint: name the whole URL as env:NAME or file:PATH)")
+	case u.Scheme == "http" && !issuer.Loopback(p.Hostname()):
+		return errors.New("proxy: a request without TLS never goes through one (quell: hint: an https url, or no proxy)")
+	}
+	return nil
 }
 
 // MaxAge is how old a plan may be.

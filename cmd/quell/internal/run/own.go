@@ -13,52 +13,87 @@ import (
 	"github.com/quellhq/quell/rules/credential"
 )
 
+// instanceSecrets are the secrets of the policy's instances, whole and the password of each
+// pair: the redactor removes them from everything that leaves the process.
+func instanceSecrets(list issuer.Instances) []credential.Secret {
+	var out []credential.Secret
+	add := func(all ...credential.Secret) {
+		for _, s := range all {
+			for _, form := range []string{s.Reveal(), afterColon(s.Reveal()), passwordOf(s.Reveal())} {
+				if len(form) >= minOwn {
+					out = append(out, credential.NewSecretString(form))
+				}
+			}
+		}
+	}
+	for _, i := range list {
+		add(i.Admin, i.ClientSecret, i.SessionsDB)
+		add(i.Further...)
+		for _, c := range i.Controls {
+			add(c.Secret)
+			for _, p := range c.Parts {
+				add(p)
+			}
+		}
+		for _, r := range append([]*issuer.Rotation{i.Rotate}, i.Rotations...) {
+			if r != nil {
+				add(r.Value)
+			}
+		}
+		if i.Login != nil {
+			add(i.Login.SecretID, i.Login.JWT)
+		}
+	}
+	return out
+}
+
+// minOwn is the minimum length, in bytes, of a secret of quell's own that is looked for.
+const minOwn = 8
+
+func afterColon(s string) string {
+	_, after, _ := strings.Cut(s, ":")
+	if strings.HasPrefix(after, "//") {
+		return "" // a URL
+	}
+	return after
+}
+
+// passwordOf is the password in a URL.
+func passwordOf(s string) string {
+	u, err := url.Parse(s)
+	if err != nil || u.User == nil {
+		return ""
+	}
+	p, _ := u.User.Password()
+	return p
+}
+
 // OwnSecrets are the credentials that quell works with: those of the policy's
 // instances, of the environment, and of the configuration files of its clients.
 func OwnSecrets(set *rules.Set, list issuer.Instances, getenv func(string) string, more ...string) []credential.Secret {
 	var out []credential.Secret
 	add := func(s string) {
-		if s = strings.TrimSpace(s); len(s) >= 8 {
+		if s = strings.TrimSpace(s); len(s) >= minOwn {
 			out = append(out, credential.NewSecretString(s))
 		}
 	}
-	pair := func(s credential.Secret) {
-		out = append(out, s)
-		if _, pass, ok := strings.Cut(s.Reveal(), ":"); ok {
-			add(pass)
-		}
-	}
-	password := func(address string) {
-		if u, err := url.Parse(address); err == nil && u.User != nil {
-			if pass, ok := u.User.Password(); ok {
-				add(pass)
-			}
-		}
-	}
 	for _, i := range list {
-		pair(i.Admin)
 		for p := range strings.SplitSeq(i.Admin.Reveal(), ":") {
 			add(p) // ID:SECRET:SESSION has three
 		}
-		out = append(out, i.ClientSecret, i.SessionsDB)
-		password(i.SessionsDB.Reveal())
+		// A control is spared whatever its length.
 		for _, c := range i.Controls {
-			pair(c.Secret)
+			out = append(out, c.Secret)
 			for _, p := range c.Parts {
 				out = append(out, p)
 			}
 		}
-		if i.Rotate != nil {
-			out = append(out, i.Rotate.Value)
-		}
-		if i.Login != nil {
-			out = append(out, i.Login.SecretID, i.Login.JWT)
-		}
 	}
+	out = append(out, instanceSecrets(list)...)
 	for _, n := range slices.Concat(set.ClientEnv(), more) {
 		v := getenv(n)
 		add(v)
-		password(v)
+		add(passwordOf(v))
 	}
 	for _, f := range set.ClientFiles(getenv) {
 		b, err := os.ReadFile(f)

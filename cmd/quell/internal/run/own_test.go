@@ -32,10 +32,17 @@ func TestPartsOfOwnSecretsAreOwn(t *testing.T) {
 	env := map[string]string{"HOME": home, "AWS_SHARED_CREDENTIALS_FILE": filepath.Join(home, "shared")}
 	const id, secret, session, pass = "ASIA" + "Z7VRSQ5TJ2Q3XW4M", "q1Rz/2mQ+vT9xWbN4LpYdH6sJcFgA1uE8oKiXq3M", "IQoJb3JpZ2luX2VjEHoaCXVz", "p4ss-of-the-store"
 	own := map[string]bool{}
-	for _, s := range OwnSecrets(set, issuer.Instances{{Admin: credential.NewSecretString(id + ":" + secret + ":" + session), SessionsDB: credential.NewSecretString("postgres://app:" + pass + "@127.0.0.1/app")}}, func(n string) string { return env[n] }) {
+	const second, value, key = "sk-second-half-1", "value-of-a-rotation", "-----BEGIN PRIVATE KEY-----"
+	in := &issuer.Instance{
+		Admin: credential.NewSecretString(id + ":" + secret + ":" + session), SessionsDB: credential.NewSecretString("postgres://app:" + pass + "@127.0.0.1/app"),
+		Controls:  []issuer.Control{{Rule: "r", Secret: credential.NewSecretString("c"), Parts: map[string]credential.Secret{"key": credential.NewSecretString(second)}}},
+		Rotations: []*issuer.Rotation{{Value: credential.NewSecretString(value)}},
+		Further:   []credential.Secret{credential.NewSecretString(key)},
+	}
+	for _, s := range OwnSecrets(set, issuer.Instances{in}, func(n string) string { return env[n] }) {
 		own[s.Reveal()] = true
 	}
-	for _, want := range []string{id, secret, session, pass, filed, other} {
+	for _, want := range []string{id, secret, session, pass, filed, other, "c", second, value, key} {
 		if !own[want] {
 			t.Errorf("%s is not known as its own", want)
 		}

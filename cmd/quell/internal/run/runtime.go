@@ -177,6 +177,9 @@ func newRuntime(o Options) (*Runtime, error) {
 	r.Sealer, r.RecipientNames = config.NewSealer(to), names
 	r.Registry = natives.New(natives.Config{Doer: r.Doer, Offline: o.Offline, Key: r.Keys.Fingerprint[:]})
 	r.Asker = &guard.Asker{}
+	for _, s := range instanceSecrets(r.Instances) {
+		r.Redactor.Add(s)
+	}
 	r.Own = Own(r.Rules, r.Instances, o.Getenv, ci.Variables()...)
 	return r, nil
 }
