@@ -92,7 +92,7 @@ func (r *run) chunk(x *account, c Chunk) {
 		return
 	}
 	rec := c.Artifact.record
-	c.Meter, c.reached = x.Meter, x.reached
+	c.Meter, c.reached, c.positions = x.Meter, x.reached, &positions{}
 	if rec != nil {
 		c.reached = func(kind string) { rec.spoil(); x.reached(kind) }
 	}
@@ -160,12 +160,12 @@ func (c Chunk) Locate(start, end int) rules.Location {
 }
 
 func (c Chunk) place(i int) (line, column, over int) {
-	before := c.Data[:i]
-	nl := bytes.LastIndexByte(before, '\n')
-	if nl < 0 {
-		return c.Line, c.Column + i, c.Excess + excess(before)
+	s := c.positions
+	if s == nil {
+		s = &positions{}
 	}
-	return c.Line + bytes.Count(before, []byte{'\n'}), i - nl, excess(before[nl+1:])
+	p := s.of(c, i)
+	return p.line, p.column, p.over
 }
 
 // timed stops a long read when the run is cancelled or the file's time is over. It counts the

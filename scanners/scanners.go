@@ -159,8 +159,9 @@ type Chunk struct {
 	// Meter has the time left for the artifact; nil: no limit.
 	Meter *Meter
 
-	reached func(kind string)
-	track   *tracked // nil if the artifact is not a CI log
+	reached   func(kind string)
+	track     *tracked   // nil if the artifact is not a CI log
+	positions *positions // of Data; nil if Locate is called once
 }
 
 // Reached reports that a limit of the detector left out part of the chunk. kind is one of
