@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+
+	"github.com/quellhq/quell/rules/credential"
 )
 
 // Evidence is all that Judge may look at.
@@ -182,6 +184,8 @@ func proof(t Target, e Evidence) (ok bool, lacks []string) {
 		return false, []string{markerRemedy(t)}
 	case a.Status == http.StatusUnauthorized || seen:
 		return false, []string{controlRemedy(t)}
+	case t.Kind == credential.KindSessionCookie && (a.Status == http.StatusNotFound || a.Status == http.StatusGone):
+		return false, []string{pageRemedy(t, a.Status)}
 	}
 	return false, []string{markerRemedy(t)}
 }

@@ -37,6 +37,11 @@ func markerRemedy(t Target) string {
 	return `dead_marker = "TEXT" of ` + entry(t) + ", naming what only an ended credential gets"
 }
 
+// pageRemedy is for a page that is perhaps not there: no text on it shows an end.
+func pageRemedy(t Target, status int) string {
+	return fmt.Sprintf("check probe_path of %s: the address answers %d; it has to name a page that a signed-in user gets", entry(t), status)
+}
+
 // gatewayRemedy is for a refusal by what asks for a password in front of the
 // issuer: no setting makes it the issuer's.
 func gatewayRemedy(t Target) string {

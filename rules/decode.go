@@ -271,7 +271,7 @@ func stringList(v any) ([]string, error) {
 // meant returns a suggestion that ends an error about an undeclared name.
 func meant(name string, candidates []string) string {
 	if n := nearest(name, candidates); n != "" {
-		return fmt.Sprintf(" (quell: hint: %s)", n)
+		return fmt.Sprintf(" (hint: %s)", n)
 	}
 	return ""
 }

@@ -31,8 +31,8 @@ const deadArm = "[[rules.probe.when]]\nstatus = [401]\nthen = \"dead\"\n"
 func TestTheLoaderRefuses(t *testing.T) {
 	get := `{ method = "GET", path = "/me" }`
 	for name, c := range map[string]struct{ text, want string }{
-		"a misspelt group":                            {revokeWith(`{ method = "DELETE", path = "/t/{token-id}" }`), "unknown variable {token-id} (quell: hint: {token.id})"},
-		"a misspelt variable":                         {revokeWith(`{ method = "DELETE", path = "/t", header = { A = "Bearer {tokn}" } }`), "unknown variable {tokn} (quell: hint: {token})"},
+		"a misspelt group":                            {revokeWith(`{ method = "DELETE", path = "/t/{token-id}" }`), "unknown variable {token-id} (hint: {token.id})"},
+		"a misspelt variable":                         {revokeWith(`{ method = "DELETE", path = "/t", header = { A = "Bearer {tokn}" } }`), "unknown variable {tokn} (hint: {token})"},
 		"a variable with spaces":                      {revokeWith(`{ method = "POST", path = "/t", json = { q = "{ viewer }" } }`), "unknown variable { viewer }"},
 		"a function that there is not":                {revokeWith(`{ method = "DELETE", path = "/t/{token.sha1.hex}" }`), "unknown variable {token.sha1.hex}"},
 		"a part that is not declared":                 {revokeWith(`{ method = "DELETE", path = "/t", header = { A = "{part.kee}" } }`), "hint: {part.key}"},
@@ -69,11 +69,11 @@ func TestTheLoaderRefuses(t *testing.T) {
 		"a dead 200 that only lacks something":        {probeWith(get, "[[rules.probe.when]]\nstatus = [200]\njson = { id = { absent = true } }\nthen = \"dead\"\n"), "never dead without a condition"},
 		"a dead 408":                                  {probeWith(get, "[[rules.probe.when]]\nstatus = [408]\njson = { code = 1 }\nthen = \"dead\"\n"), "an answer of 408 is never dead"},
 		"an unknown condition":                        {probeWith(get, "[[rules.probe.when]]\nstatus = [401]\njson = { code = { startswith = \"x\" } }\nthen = \"dead\"\n"), `unknown condition "startswith"`},
-		"a source that is not declared":               {probeWith(get, "[[rules.probe.when]]\nstatus = [401]\nsource = \"doc\"\nthen = \"dead\"\n"), "no [provider.source.doc] (quell: hint: docs)"},
+		"a source that is not declared":               {probeWith(get, "[[rules.probe.when]]\nstatus = [401]\nsource = \"doc\"\nthen = \"dead\"\n"), "no [provider.source.doc] (hint: docs)"},
 		"also on a live arm":                          {strings.Replace(probeWith(get, deadArm), "then = \"live\"", "also = \"asker\"\nthen = \"live\"", 1), "also is for dead arms"},
 		"a shared probe that is not declared":         {languageHead + "[rules.probe]\nuse = \"me\"\n", "no [provider.probe.me]"},
 		"a shared probe that no rule uses":            {strings.Replace(languageHead, "[[rules]]", "[provider.probe.me]\nrequest = "+get+"\n[[rules]]", 1), "no rule uses [provider.probe.me]"},
-		"a list that is not declared":                 {strings.Replace(languageHead, `"id.example.com"`, `"id.{region:asw}.example.com"`, 1), `no list "asw" (quell: hint: aws)`},
+		"a list that is not declared":                 {strings.Replace(languageHead, `"id.example.com"`, `"id.{region:asw}.example.com"`, 1), `no list "asw" (hint: aws)`},
 		"a host with a path":                          {strings.Replace(languageHead, `"id.example.com"`, `"id.example.com/x"`, 1), "not the name of a host"},
 		"a host with a port":                          {strings.Replace(languageHead, `"id.example.com"`, `"id.example.com:8443"`, 1), "not the name of a host"},
 		"a public client without a source":            {strings.Replace(languageHead, "[provider.source.docs]", "[provider.client]\nid = \"c\"\n[provider.source.docs]", 1), "needs its source"},

@@ -21,7 +21,7 @@ func (s *Set) NameCookie(provider, name string) error {
 	}
 	family := s.probedCookie(provider)
 	if family == nil {
-		return fmt.Errorf("quell cannot ask %q about a cookie called %q (quell: hint: provider = \"webapp\" asks any application)", provider, name)
+		return fmt.Errorf("quell cannot ask %q about a cookie called %q (hint: provider = \"webapp\" asks any application)", provider, name)
 	}
 	id := family.ID + namedSuffix
 	i := slices.IndexFunc(s.Rules, func(r *Rule) bool { return r.ID == id })

@@ -102,7 +102,7 @@ func nearest(s string, candidates []string) string {
 // hint returns nearest as the end of an error message.
 func hint(s string, candidates []string) string {
 	if n := nearest(s, candidates); n != "" {
-		return fmt.Sprintf(" (quell: hint: {%s})", n)
+		return fmt.Sprintf(" (hint: {%s})", n)
 	}
 	return ""
 }

@@ -23,7 +23,7 @@ func (r *Rule) validateRead(where string, q *Request, s *scope) error {
 	case "GET", "HEAD", "LIST":
 	case "POST":
 		if !q.Reads || q.Source == "" {
-			return r.errorf("%s: a POST that only reads needs reads = true and the source that says so (quell: hint: quell rules convert FILE)", where)
+			return r.errorf("%s: a POST that only reads needs reads = true and the source that says so (hint: quell rules convert FILE)", where)
 		}
 	default:
 		return r.errorf("%s: the method %s is not one that only reads", where, q.Method)

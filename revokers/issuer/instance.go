@@ -3,6 +3,7 @@
 package issuer
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"net/url"
@@ -116,8 +117,10 @@ func fits(r *rules.Rule, s credential.Secret) bool {
 // to loopback, with a host and without a password.
 func CheckURL(u *url.URL) error {
 	switch {
+	case u.Scheme == "" || u.Host == "" && u.Opaque != "":
+		return errors.New("a URL without a scheme (hint: begin it with https://)")
 	case u.Host == "" || u.Hostname() == "":
-		return fmt.Errorf("%s names no host", u.Redacted())
+		return fmt.Errorf("%s names no host (hint: https://HOST)", u.Redacted())
 	case u.User != nil:
 		return fmt.Errorf("the URL of %s contains a password; give it as a credential", u.Host)
 	case u.Scheme == "https" || u.Scheme == "postgres":
@@ -125,7 +128,7 @@ func CheckURL(u *url.URL) error {
 	case u.Scheme == "http" && Loopback(u.Hostname()):
 		return nil
 	}
-	return fmt.Errorf("%s://%s: only https is allowed, or http to loopback", u.Scheme, u.Host)
+	return fmt.Errorf("%s://%s: only https is allowed, or http to loopback (hint: https://%s)", u.Scheme, u.Host, u.Host)
 }
 
 // Loopback reports whether host names this machine's loopback, without resolving it.

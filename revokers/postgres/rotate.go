@@ -204,7 +204,7 @@ func visible(ctx context.Context, c *pgx.Conn, user string) error {
 		return fmt.Errorf("ask whether the sessions of %s can be seen: %w", user, plain(err))
 	}
 	if !ok {
-		return fmt.Errorf("the server does not show the sessions of %s to the role of admin (quell: hint: GRANT pg_read_all_stats to it)", user)
+		return fmt.Errorf("the server does not show the sessions of %s to the role of admin (hint: GRANT pg_read_all_stats to it)", user)
 	}
 	return nil
 }
@@ -281,7 +281,7 @@ func end(ctx context.Context, c *pgx.Conn, t revokers.Target, user string) error
 		for _, s := range open {
 			var sent bool
 			if err := c.QueryRow(ctx, "SELECT pg_terminate_backend($1)", s.pid).Scan(&sent); err != nil {
-				return fmt.Errorf("end session %d of %s: %w (quell: hint: GRANT pg_signal_backend to the role of admin)", s.pid, user, plain(err))
+				return fmt.Errorf("end session %d of %s: %w (hint: GRANT pg_signal_backend to the role of admin)", s.pid, user, plain(err))
 			}
 		}
 		select {

@@ -106,7 +106,7 @@ func reason(op string, err error) error {
 	case errors.As(err, &r) && unknown(r):
 		return &notKnown{fmt.Errorf("%s: Vault does not know it (%w)", op, revokers.ErrRefused)}
 	case errors.As(err, &r) && r.StatusCode == http.StatusForbidden:
-		return fmt.Errorf("%s: permission denied (%w) (quell: hint: quell vault policy prints what quell needs)", op, revokers.ErrRefused)
+		return fmt.Errorf("%s: permission denied (%w) (hint: quell vault policy prints what quell needs)", op, revokers.ErrRefused)
 	case errors.As(err, &r) && r.StatusCode >= 400 && r.StatusCode < 500 && r.StatusCode != 472 && r.StatusCode != 473:
 		return fmt.Errorf("%s: %s (%w)", op, said(r), revokers.ErrRefused)
 	case errors.As(err, &r):

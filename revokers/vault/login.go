@@ -46,7 +46,7 @@ func Login(ctx context.Context, d issuer.Doer, i *issuer.Instance, getenv func(s
 		return nil, reason("login by "+l.Method, err)
 	}
 	if s.Auth == nil || s.Auth.ClientToken == "" {
-		return nil, fmt.Errorf("login by %s: Vault answered without a token (quell: hint: multi-factor logins are not supported)", l.Method)
+		return nil, fmt.Errorf("login by %s: Vault answered without a token (hint: multi-factor logins are not supported)", l.Method)
 	}
 	out := &Session{Token: credential.NewSecretString(s.Auth.ClientToken), doer: d, instance: i}
 	if s.Auth.Renewable && s.Auth.LeaseDuration > 0 {
@@ -152,7 +152,7 @@ func unwrap(ctx context.Context, c *api.Client, wrapping credential.Secret) (cre
 	s, err := c.Logical().UnwrapWithContext(ctx, wrapping.Reveal())
 	c.ClearToken()
 	if err != nil || s == nil {
-		return credential.Secret{}, fmt.Errorf("%w (quell: hint: a wrapping token works once; if quell did not use it, someone else did)", reason("unwrap the secret id", err))
+		return credential.Secret{}, fmt.Errorf("%w (hint: a wrapping token works once; if quell did not use it, someone else did)", reason("unwrap the secret id", err))
 	}
 	id := text(s.Data["secret_id"])
 	if id == "" {
@@ -168,7 +168,7 @@ func actionsToken(ctx context.Context, d issuer.Doer, audience string, getenv fu
 	at, bearer := getenv("ACTIONS_ID_TOKEN_REQUEST_URL"), getenv("ACTIONS_ID_TOKEN_REQUEST_TOKEN")
 	u, err := url.Parse(at)
 	if at == "" || bearer == "" || err != nil {
-		return credential.Secret{}, errors.New("login by jwt: this is no job of GitHub Actions that may ask for a token (quell: hint: permissions: id-token: write)")
+		return credential.Secret{}, errors.New("login by jwt: this is no job of GitHub Actions that may ask for a token (hint: permissions: id-token: write)")
 	}
 	in := &issuer.Instance{Provider: "github", URL: &url.URL{Scheme: u.Scheme, Host: u.Host}, Operator: true, Settings: map[string]string{}}
 	q := u.Query()

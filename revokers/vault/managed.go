@@ -132,7 +132,7 @@ func (s *search) kv(ctx context.Context, path string, named bool) error {
 			return err
 		}
 		if named && len(keys) == 0 {
-			return fmt.Errorf("managed.kv %q holds no secret (quell: hint: a mount of KV version 2, and a path in it)", path)
+			return fmt.Errorf("managed.kv %q holds no secret (hint: a mount of KV version 2, and a path in it)", path)
 		}
 		var errs []error
 		for _, k := range keys {

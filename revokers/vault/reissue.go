@@ -49,7 +49,7 @@ func (j *job) reissue() error {
 				return err
 			}
 			if n, _ := strconv.Atoi(text(was["period"])); n > 0 {
-				return fmt.Errorf("it is periodic, so it does not end by itself (quell: hint: vault token revoke -accessor ACCESSOR, of the token whose metadata has %s = %s; then quell plan)", tagKey, j.tag())
+				return fmt.Errorf("it is periodic, so it does not end by itself (hint: vault token revoke -accessor ACCESSOR, of the token whose metadata has %s = %s; then quell plan)", tagKey, j.tag())
 			}
 			at, err := strconv.ParseInt(string(mark), 10, 64)
 			if err != nil {
@@ -58,7 +58,7 @@ func (j *job) reissue() error {
 			// The request may have left some time after the mark.
 			left := time.Until(time.Unix(at, 0).Add(trial + time.Minute))
 			if left > 0 {
-				return fmt.Errorf("a token that was issued and lost lives for %s more (quell: hint: apply again then)", left.Round(time.Second))
+				return fmt.Errorf("a token that was issued and lost lives for %s more (hint: apply again then)", left.Round(time.Second))
 			}
 			return nil
 		},
@@ -145,7 +145,7 @@ func (j *job) create(ctx context.Context, path string, fresh *credential.Secret)
 	token := credential.NewSecretString(s.Auth.ClientToken)
 	if !s.Auth.Orphan {
 		err := c.Auth().Token().RevokeTreeWithContext(ctx, s.Auth.ClientToken)
-		return errors.Join(errors.New("the token role issues tokens that end with quell's own login (quell: hint: orphan = true of the token role)"), err)
+		return errors.Join(errors.New("the token role issues tokens that end with quell's own login (hint: orphan = true of the token role)"), err)
 	}
 	*fresh = token
 	return nil

@@ -85,7 +85,7 @@ func (j *job) awaitReload(ctx context.Context) error {
 			return nil
 		}
 		if time.Now().After(end) {
-			return fmt.Errorf("the consumers did not reload within %s: %s %s (quell: hint: reload them, then apply again; nothing was ended)", limit, w.URL.Host, last)
+			return fmt.Errorf("the consumers did not reload within %s: %s %s (hint: reload them, then apply again; nothing was ended)", limit, w.URL.Host, last)
 		}
 		if err := pause(ctx, time.Second); err != nil {
 			return err

@@ -182,7 +182,7 @@ func (r Rotator) job(t revokers.Target) (*job, error) {
 	seen := map[string]bool{}
 	for _, a := range j.acts {
 		if seen[a.Name] {
-			return nil, fmt.Errorf("the rotation has the step %s twice (quell: hint: [[instance.rotations]] with a rule each)", a.Name)
+			return nil, fmt.Errorf("the rotation has the step %s twice (hint: [[instance.rotations]] with a rule each)", a.Name)
 		}
 		seen[a.Name] = true
 	}

@@ -82,9 +82,9 @@ func ParseBase(address string) (*url.URL, error) {
 	case err != nil || u.Host == "":
 		return nil, errors.New("not an address: https://HOST[:PORT][/PATH]")
 	case u.User != nil:
-		return nil, errors.New("a credential in an address can be read in the list of processes (quell: hint: use the environment variable of the system)")
+		return nil, errors.New("a credential in an address can be read in the list of processes (hint: use the environment variable of the system)")
 	case !Private(u):
-		return nil, errors.New("plain http shows the token to everybody on the way (quell: hint: use https)")
+		return nil, errors.New("plain http shows the token to everybody on the way (hint: use https)")
 	}
 	u.RawQuery, u.Fragment = "", ""
 	u.Path = strings.TrimRight(u.Path, "/") + "/"
@@ -142,9 +142,9 @@ func (e *StatusError) Error() string {
 	hint := ""
 	switch {
 	case e.Code == http.StatusForbidden:
-		hint = " (quell: hint: the token's scopes may lack it; docs/ci.md has the least ones)"
+		hint = " (hint: the token's scopes may lack it; docs/ci.md has the least ones)"
 	case e.Code == http.StatusNotFound:
-		hint = " (quell: hint: it does not exist, or the token has no access to it)"
+		hint = " (hint: it does not exist, or the token has no access to it)"
 	}
 	return fmt.Sprintf("the server answers %d to %s%s", e.Code, scanners.Clip(e.Path, 200), hint)
 }
@@ -153,7 +153,7 @@ func (e *StatusError) Error() string {
 type Unauthorized struct{ Host string }
 
 func (e *Unauthorized) Error() string {
-	return fmt.Sprintf("%s answers 401: the token is missing, wrong or has expired (quell: hint: docs/ci.md names the variable that holds it, and its scopes)", e.Host)
+	return fmt.Sprintf("%s answers 401: the token is missing, wrong or has expired (hint: docs/ci.md names the variable that holds it, and its scopes)", e.Host)
 }
 
 // errStall is the error of an answer that was silent for too long.
@@ -246,7 +246,7 @@ func (c *Client) RoundTrip(req *http.Request) (*http.Response, error) {
 		}
 		to, err := req.URL.Parse(res.Header.Get("Location"))
 		if err != nil || !again || hop == maxRedirects || !c.named(to) {
-			return nil, errors.New("the server redirects to another host, which is not followed with the token (quell: hint: name the address itself with --url)")
+			return nil, errors.New("the server redirects to another host, which is not followed with the token (hint: name the address itself with --url)")
 		}
 		req = req.Clone(req.Context())
 		req.URL = to

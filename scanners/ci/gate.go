@@ -34,7 +34,7 @@ func newGate(waiting func(time.Duration)) *gate {
 type WaitError struct{ For time.Duration }
 
 func (e *WaitError) Error() string {
-	return fmt.Sprintf("the server asks to wait %s, which is longer than quell waits (quell: hint: scan again later; with --state what was read is not read again)", e.For.Round(time.Second))
+	return fmt.Sprintf("the server asks to wait %s, which is longer than quell waits (hint: scan again later; with --state what was read is not read again)", e.For.Round(time.Second))
 }
 
 // enter waits until a request may be sent.

@@ -422,9 +422,9 @@ func Explain(err error) error {
 		hint := ""
 		switch code {
 		case http.StatusUnauthorized:
-			hint = " (quell: hint: github-token is no token, or has expired)"
+			hint = " (hint: github-token is no token, or has expired)"
 		case http.StatusForbidden, http.StatusNotFound:
-			hint = " (quell: hint: the job's permissions may lack it)"
+			hint = " (hint: the job's permissions may lack it)"
 		}
 		if code >= 500 || code == http.StatusTooManyRequests {
 			return fmt.Errorf("GitHub answers %d: %w", code, errBusy)

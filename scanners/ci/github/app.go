@@ -91,7 +91,7 @@ func (a *App) mint(ctx context.Context, c *ci.Client) error {
 	}
 	if a.Installation == 0 {
 		if a.Installation, err = a.find(ctx, api); err != nil {
-			return fmt.Errorf("the App's installation for %s: %w (quell: hint: GITHUB_APP_INSTALLATION_ID names it)", a.Owner, explain(err))
+			return fmt.Errorf("the App's installation for %s: %w (hint: GITHUB_APP_INSTALLATION_ID names it)", a.Owner, explain(err))
 		}
 	}
 	read := map[string]string{}

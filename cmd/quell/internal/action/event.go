@@ -38,7 +38,7 @@ func ReadEnv(getenv func(string) string) (Env, error) {
 		Server: strings.TrimRight(getenv("GITHUB_SERVER_URL"), "/"), API: getenv("GITHUB_API_URL"), Workspace: getenv("GITHUB_WORKSPACE"),
 		Output: getenv("GITHUB_OUTPUT"), Summary: getenv("GITHUB_STEP_SUMMARY"), Temp: getenv("RUNNER_TEMP"), Hosted: getenv("RUNNER_ENVIRONMENT") == "github-hosted"}
 	if e.Event == "" || e.Payload == "" || e.Workspace == "" {
-		return e, errors.New("this is no job of GitHub Actions: GITHUB_EVENT_NAME, GITHUB_EVENT_PATH or GITHUB_WORKSPACE is not set (quell: hint: quell scan)")
+		return e, errors.New("this is no job of GitHub Actions: GITHUB_EVENT_NAME, GITHUB_EVENT_PATH or GITHUB_WORKSPACE is not set (hint: quell scan)")
 	}
 	e.Run, _ = strconv.ParseInt(getenv("GITHUB_RUN_ID"), 10, 64)
 	e.Attempt, _ = strconv.Atoi(getenv("GITHUB_RUN_ATTEMPT"))

@@ -72,6 +72,9 @@ func Parse(name string, b []byte) (*List, error) {
 	if err := config.ReadTOML(name, b, l); err != nil {
 		return nil, err
 	}
+	if l.Version == 0 {
+		return nil, fmt.Errorf("%s: the version is missing (hint: begin the file with version = 1)", name)
+	}
 	if l.Version != 1 {
 		return nil, fmt.Errorf("%s: version %d is not 1, the only one that this quell knows", name, l.Version)
 	}

@@ -141,7 +141,7 @@ func (a *app) fromDocument(rt *run.Runtime, name string, r io.Reader) ([]rules.C
 		Events []json.RawMessage `json:"events"`
 	}
 	if err := json.NewDecoder(r).Decode(&doc); err != nil {
-		return nil, fmt.Errorf("%s: not a whole report (quell: hint: make it again)", name)
+		return nil, fmt.Errorf("%s: not a whole report (hint: make it again)", name)
 	}
 	var lines bytes.Buffer
 	for _, e := range doc.Events {
@@ -203,7 +203,7 @@ func fromTokens(rt *run.Runtime, name string, r io.Reader, rule, cookie string) 
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	if len(text) > maxImport {
-		return nil, errors.New("the list is larger than 1 GiB (quell: hint: divide it)")
+		return nil, errors.New("the list is larger than 1 GiB (hint: divide it)")
 	}
 	var out []rules.Credential
 	engine := detect.New(rt.Rules)
@@ -216,7 +216,7 @@ func fromTokens(rt *run.Runtime, name string, r io.Reader, rule, cookie string) 
 		if rule != "" {
 			r := rt.Rules.Rule(rule)
 			if r == nil {
-				return nil, fmt.Errorf("no rule %q (quell: hint: quell rules list)", rule)
+				return nil, fmt.Errorf("no rule %q (hint: quell rules list)", rule)
 			}
 			s := rules.NewSecret(line)
 			c := rules.Credential{Ref: rules.Ref{Fingerprint: rt.Keys.Fingerprint.Fingerprint(s), Rule: r.ID, Kind: r.Kind, Confidence: rules.High, Redacted: s.Hint(), Cookie: cookie, Offline: rules.Offline{State: rules.OfflineUnknown}}, Secret: s}
@@ -240,7 +240,7 @@ func fromTokens(rt *run.Runtime, name string, r io.Reader, rule, cookie string) 
 			found = append(found, f)
 		}
 		if len(found) == 0 {
-			return nil, fmt.Errorf("%s: line %d is neither a report's nor a token of a known form (quell: hint: quell scan log FILE searches a text; --rule ID names the form of the tokens)", name, n+1)
+			return nil, fmt.Errorf("%s: line %d is neither a report's nor a token of a known form (hint: quell scan log FILE searches a text; --rule ID names the form of the tokens)", name, n+1)
 		}
 		creds, err := run.Credentials(found, rt.Keys.Fingerprint, rt.Rules)
 		if err != nil {

@@ -113,7 +113,7 @@ func Run(ctx context.Context, args []string, in io.Reader, out, errw io.Writer, 
 		fmt.Fprintln(errw, "quell: interrupted")
 		return exitInterrupted
 	case err != nil:
-		fmt.Fprintln(errw, "quell: "+report.Clean(a.red.Quoted(strings.ReplaceAll(err.Error(), "\n", "; "))))
+		fmt.Fprintln(errw, a.style(errw, report.Show{}).Wrap(0, 7, "quell: "+report.Clean(a.red.Quoted(oneHint(strings.ReplaceAll(err.Error(), "\n", "; "))))))
 		return exitFailed
 	}
 	return exitClean
@@ -157,7 +157,8 @@ func (a *app) root() *cobra.Command {
 
 func (a *app) say(format string, args ...any) {
 	if !a.quiet {
-		fmt.Fprint(a.meter.over(a.err), a.red.Quoted(fmt.Sprintf("quell: "+format+"\n", args...)))
+		text := a.style(a.err, report.Show{}).Wrap(0, 7, a.red.Quoted(oneHint(fmt.Sprintf("quell: "+format, args...))))
+		fmt.Fprint(a.meter.over(a.err), text+"\n")
 	}
 }
 
@@ -182,7 +183,7 @@ func (a *app) reader() (*run.Runtime, error) {
 func (a *app) runtime(strict bool) (*run.Runtime, error) {
 	if u, err := url.Parse(a.state); a.state != "" && !a.stateByEnv && err == nil && ledger.Remote(a.state) {
 		if _, has := u.User.Password(); has {
-			return nil, errors.New("--state: other users can read a password in an argument in the list of processes (quell: hint: QUELL_STATE, PGPASSWORD or ~/.pgpass)")
+			return nil, errors.New("--state: other users can read a password in an argument in the list of processes (hint: QUELL_STATE, PGPASSWORD or ~/.pgpass)")
 		}
 	}
 	rt, err := run.New(run.Options{

@@ -11,6 +11,7 @@ import (
 
 	"github.com/quellhq/quell/cmd/quell/internal/ledger"
 	"github.com/quellhq/quell/cmd/quell/internal/report"
+	"github.com/quellhq/quell/revokers/prove"
 )
 
 // History prints one incident: what leaked, and an entry a line with the time at
@@ -143,7 +144,7 @@ func describe(e ledger.Entry) []string {
 	case ledger.Derived:
 		return []string{fmt.Sprintf("%s %s of the same subject is %s (%s)", b.Kind, b.Redacted, b.Liveness, b.Reason)}
 	case ledger.Outcome:
-		s := fmt.Sprintf("%s after %.1f s: %s; positive control: %s", b.Outcome, b.Seconds, plain(b.Detail), b.Control)
+		s := fmt.Sprintf("%s after %.1f s: %s; %s", b.Outcome, b.Seconds, plain(b.Detail), control(string(b.Control)))
 		if b.Looks > 0 {
 			s += fmt.Sprintf("; %d looks", b.Looks)
 		}
@@ -174,6 +175,14 @@ func describe(e ledger.Entry) []string {
 		return []string{s}
 	}
 	return []string{"an entry of a type that this quell does not know"}
+}
+
+// control describes the positive control of a proof.
+func control(s string) string {
+	if s = strings.ReplaceAll(s, "_", " "); s == "" || s == prove.NoControl {
+		return prove.NoControl
+	}
+	return "positive control: " + s
 }
 
 // looks lists the looks of a proof, equal ones in one line.

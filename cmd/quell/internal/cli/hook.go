@@ -72,7 +72,7 @@ is no secret, mark its line with quell:allow.`,
 func hookFile(dir string) (string, error) {
 	store, err := git.FindDir(dir)
 	if err != nil {
-		return "", fmt.Errorf("%s: %w", dir, err)
+		return "", fmt.Errorf("%s: %w (hint: run it in a git repository, or name one with --repository DIR)", dir, err)
 	}
 	for _, scope := range []func() (*config.Config, error){
 		func() (*config.Config, error) {

@@ -33,7 +33,7 @@ func (a *app) fromForeign(rt *run.Runtime, name string, r io.Reader) ([]rules.Cr
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	if len(b) > maxImport {
-		return nil, fmt.Errorf("%s: the report is larger than 1 GiB (quell: hint: scan the target itself)", name)
+		return nil, fmt.Errorf("%s: the report is larger than 1 GiB (hint: scan the target itself)", name)
 	}
 	scanner, entries, err := foreign.Read(b)
 	if err != nil {

@@ -8,8 +8,8 @@ import (
 	"io"
 	"strings"
 	"time"
-	"unicode/utf8"
 
+	"github.com/mattn/go-runewidth"
 	"github.com/spf13/cobra"
 
 	"github.com/quellhq/quell/cmd/quell/internal/ledger"
@@ -199,18 +199,44 @@ func (a *app) listIncidents(list []ledger.Summary, now time.Time) {
 		}
 		rows = append(rows, []string{short(s.Incident), string(s.Outcome), age(now.Sub(s.Began)), kind, cmp.Or(s.Host, "-"), place})
 	}
-	width := make([]int, len(rows[0]))
-	for _, r := range rows {
-		for i, c := range r {
-			width[i] = max(width[i], utf8.RuneCountInString(c))
-		}
-	}
-	for _, r := range rows {
-		line := ""
-		for i, c := range r {
-			line += c + strings.Repeat(" ", width[i]-utf8.RuneCountInString(c)+2)
-		}
-		fmt.Fprintln(a.out, strings.TrimRight(line, " "))
-	}
+	a.table(rows, 4)
 	fmt.Fprintf(a.out, "\n%s. quell ledger INCIDENT shows one's history.\n", report.Count(int64(len(list)), "incident"))
 }
+
+// table prints rows in columns, of which the first row is the head. On a terminal that
+// is too narrow for them, only the first columns are aligned, the others follow on
+// lines of their own, and the head is left out.
+func (a *app) table(rows [][]string, first int) {
+	style := a.style(a.out, report.Show{})
+	width, total := make([]int, len(rows[0])), -gutter
+	for i := range width {
+		for _, r := range rows {
+			width[i] = max(width[i], runewidth.StringWidth(r[i]))
+		}
+		total += width[i] + gutter
+	}
+	line := func(cells []string) string {
+		s := ""
+		for i, c := range cells {
+			s += c + strings.Repeat(" ", width[i]-runewidth.StringWidth(c)+gutter)
+		}
+		return strings.TrimRight(s, " ")
+	}
+	if style.Width == 0 || total <= style.Width {
+		for _, r := range rows {
+			fmt.Fprintln(a.out, line(r))
+		}
+		return
+	}
+	for _, r := range rows[1:] {
+		fmt.Fprintln(a.out, style.Wrap(0, gutter, line(r[:first])))
+		for _, c := range r[first:] {
+			if c != "-" {
+				fmt.Fprintln(a.out, "  "+style.Wrap(gutter, 2*gutter, c))
+			}
+		}
+	}
+}
+
+// gutter is the number of blanks between two columns.
+const gutter = 2

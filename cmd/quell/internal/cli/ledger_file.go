@@ -14,7 +14,7 @@ import (
 	"github.com/quellhq/quell/cmd/quell/internal/report"
 )
 
-var errReason = errors.New("ledger: the reason is missing, which is recorded (quell: hint: --reason TEXT)")
+var errReason = errors.New("ledger: the reason is missing, which is recorded (hint: --reason TEXT)")
 
 func (a *app) acceptLedger(ctx context.Context, l *ledger.Ledger, actor, reason string) error {
 	if reason == "" {

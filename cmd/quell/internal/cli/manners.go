@@ -123,7 +123,44 @@ func wrongCommand(c *cobra.Command, args []string) error {
 	} else if _, err := os.Lstat(args[0]); err == nil && !c.HasParent() {
 		hint = "quell scan path " + args[0]
 	}
-	return fmt.Errorf("unknown command %q for %q (quell: hint: %s)", args[0], c.CommandPath(), hint)
+	return fmt.Errorf("unknown command %q for %q (hint: %s)", args[0], c.CommandPath(), hint)
+}
+
+// oneHint writes the hints of a message that was wrapped several times as one, at its
+// end.
+func oneHint(s string) string {
+	const mark = " (hint: "
+	if strings.Count(s, mark) < 2 {
+		return s
+	}
+	var hints []string
+	for {
+		at := strings.Index(s, mark)
+		if at < 0 {
+			break
+		}
+		rest, depth, end := s[at+len(mark):], 1, -1
+		for i, r := range rest {
+			switch r {
+			case '(':
+				depth++
+			case ')':
+				depth--
+			}
+			if depth == 0 {
+				end = i
+				break
+			}
+		}
+		if end < 0 {
+			return s
+		}
+		if h := rest[:end]; !slices.Contains(hints, h) {
+			hints = append(hints, h)
+		}
+		s = s[:at] + rest[end+1:]
+	}
+	return s + mark + strings.Join(hints, "; ") + ")"
 }
 
 // wrongArgs adds to an error about the number of arguments what they are.
@@ -134,14 +171,14 @@ func wrongArgs(c *cobra.Command, args []string, err error) error {
 	if len(args) == 0 {
 		err = fmt.Errorf("%s needs %s", strings.TrimPrefix(c.CommandPath(), "quell "), strings.TrimPrefix(c.Use, c.Name()+" "))
 	}
-	return fmt.Errorf("%w (quell: hint: %s --help)", err, c.CommandPath())
+	return fmt.Errorf("%w (hint: %s --help)", err, c.CommandPath())
 }
 
 // flagError names the flag that an unknown one resembles.
 func flagError(c *cobra.Command, err error) error {
 	var unknown *pflag.NotExistError
 	if !errors.As(err, &unknown) {
-		return fmt.Errorf("%w (quell: hint: %s --help)", err, c.CommandPath())
+		return fmt.Errorf("%w (hint: %s --help)", err, c.CommandPath())
 	}
 	var names []string
 	c.Flags().VisitAll(func(f *pflag.Flag) {
@@ -150,9 +187,9 @@ func flagError(c *cobra.Command, err error) error {
 		}
 	})
 	if n := config.Nearest(unknown.GetSpecifiedName(), names); n != "" && unknown.GetSpecifiedShortnames() == "" {
-		return fmt.Errorf("%w (quell: hint: did you mean --%s?)", err, n)
+		return fmt.Errorf("%w (hint: did you mean --%s?)", err, n)
 	}
-	return fmt.Errorf("%w (quell: hint: %s --help lists the flags)", err, c.CommandPath())
+	return fmt.Errorf("%w (hint: %s --help lists the flags)", err, c.CommandPath())
 }
 
 // fromEnvironment sets the flags that the command line does not. Of a list that may
@@ -174,7 +211,7 @@ func (a *app) fromEnvironment(c *cobra.Command) (err error) {
 		}
 		for _, v := range values {
 			if e := c.Flags().Set(f.Name, v); e != nil {
-				err = fmt.Errorf("%s: %w (quell: hint: it sets --%s)", name, e, f.Name)
+				err = fmt.Errorf("%s: %w (hint: it sets --%s)", name, e, f.Name)
 				return
 			}
 		}

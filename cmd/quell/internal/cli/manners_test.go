@@ -84,3 +84,19 @@ func TestVariablesOfFlags(t *testing.T) {
 	}
 	each(newApp().root())
 }
+
+func TestHintsOfAMessageAreOne(t *testing.T) {
+	for s, want := range map[string]string{
+		"a":                                 "a",
+		"a (hint: b)":                       "a (hint: b)",
+		"x: a (hint: b) (hint: c)":          "x: a (hint: b; c)",
+		"a (hint: b (as in c)) (hint: b)":   "a (hint: b (as in c); b)",
+		"a (hint: b); d (hint: b)":          "a; d (hint: b)",
+		"a (hint: b (hint: c":               "a (hint: b (hint: c",
+		"two (hint: one (hint: inner) end)": "two (hint: one (hint: inner) end)",
+	} {
+		if got := oneHint(s); got != want {
+			t.Errorf("%q: %q", s, got)
+		}
+	}
+}

@@ -3,6 +3,7 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"time"
 
@@ -124,6 +125,9 @@ func (a *app) apply() *cobra.Command {
 			return err
 		}
 		b, err := os.ReadFile(args[0])
+		if errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("plan: there is no file %s (hint: quell plan REPORT --output %s makes it)", args[0], args[0])
+		}
 		if err != nil {
 			return fmt.Errorf("plan: %w", err)
 		}
@@ -169,7 +173,7 @@ func (a *app) contain() *cobra.Command {
 				return errors.New("contain asks and revokes; --offline forbids it")
 			}
 			if a.policyFile == "" {
-				return errors.New("contain kills without asking again, so its policy must be named (quell: hint: --policy FILE; quell policy init makes one)")
+				return errors.New("contain kills without asking again, so its policy must be named (hint: --policy FILE; quell policy init makes one)")
 			}
 			rt, err := a.runtime(needsSecrets)
 			if err != nil {

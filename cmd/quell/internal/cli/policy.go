@@ -70,13 +70,14 @@ are missing. It only reads.`, RunE: func(c *cobra.Command, _ []string) error {
 			if err != nil {
 				return err
 			}
+			p := a.printer(4)
 			for _, w := range policy.Warnings(rt.Instances) {
-				fmt.Fprintln(a.out, "warning: "+w)
+				p("warning: %s", w)
 			}
-			fmt.Fprintf(a.out, "kills: %s; at most %d in a run; plans are good for %s\n", map[bool]string{true: "off", false: "on"}[rt.Policy.Disabled()], rt.Policy.Max(), rt.Policy.MaxAge())
+			p("kills: %s; at most %d in a run; plans are good for %s", map[bool]string{true: "off", false: "on"}[rt.Policy.Disabled()], rt.Policy.Max(), rt.Policy.MaxAge())
 			for _, i := range rt.Instances {
 				if i.Operator {
-					fmt.Fprintf(a.out, "instance %s %s: own %v, admin %v, control %v\n", i.Provider, i.URL, i.Own, !i.Admin.IsZero(), len(i.Controls) > 0)
+					p("instance %s %s: own %v, admin %v, control %v", i.Provider, i.URL, i.Own, !i.Admin.IsZero(), len(i.Controls) > 0)
 				}
 			}
 			for _, o := range rt.Policy.Own {
@@ -84,7 +85,7 @@ are missing. It only reads.`, RunE: func(c *cobra.Command, _ []string) error {
 				if o.URL != "" {
 					where += " " + o.URL
 				}
-				fmt.Fprintf(a.out, "own at %s: %s %s\n", where, strings.Join(o.Identity, ", "), o.Name)
+				p("own at %s: %s %s", where, strings.Join(o.Identity, ", "), o.Name)
 			}
 			if ask {
 				return a.policyAsk(c.Context(), rt)
@@ -104,19 +105,25 @@ func (a *app) policyAsk(ctx context.Context, rt *run.Runtime) error {
 		return err
 	}
 	unproven := 0
+	p := a.printer(4)
+	clean := func(s string) string { return report.Clean(a.red.String(s)) }
 	for _, s := range shown {
-		fmt.Fprintf(a.out, "\n%s %s\n", s.Instance.Provider, s.Instance.URL)
+		fmt.Fprintln(a.out)
+		p("%s %s", s.Instance.Provider, s.Instance.URL)
 		for _, l := range s.Lines {
-			fmt.Fprintln(a.out, "  "+report.Clean(a.red.String(l)))
+			p("  %s", clean(l))
 		}
 		if s.Problem == "" {
-			fmt.Fprintln(a.out, "  proof: ended and live sessions get different answers")
+			p("  proof: ended and live sessions get different answers")
 		} else {
 			unproven++
-			fmt.Fprintln(a.out, "  problem: "+report.Clean(a.red.String(s.Problem)))
+			p("  problem: %s", clean(s.Problem))
 		}
-		for _, p := range s.Settings {
-			fmt.Fprintln(a.out, "  proposed: "+report.Clean(a.red.String(p)))
+		for _, x := range s.Settings {
+			p("  proposed: %s", clean(x))
+		}
+		if s.Next != "" {
+			p("  next: %s", clean(s.Next))
 		}
 	}
 	if unproven > 0 {
@@ -163,7 +170,7 @@ func (a *app) policyInit(ctx context.Context, instances []string, force bool) er
 		}
 	}
 	if len(p.Instance)+len(p.Own) == 0 {
-		return errors.New("no login was found and no instance named, so the policy would own nothing (quell: hint: --instance PROVIDER=URL; quell providers lists the providers)")
+		return errors.New("no login was found and no instance named, so the policy would own nothing (hint: --instance PROVIDER=URL; quell providers lists the providers)")
 	}
 	if before != nil {
 		p = before.With(p)
@@ -213,11 +220,11 @@ func (a *app) existing(path string, force bool) (*policy.Policy, error) {
 		return nil, nil
 	}
 	if !force {
-		return nil, fmt.Errorf("%s exists (quell: hint: quell policy add adds to it; --force adds your logins and the instances named here, and keeps what is in it)", path)
+		return nil, fmt.Errorf("%s exists (hint: quell policy add adds to it; --force adds your logins and the instances named here, and keeps what is in it)", path)
 	}
 	p, err := policy.Load(path, true)
 	if err != nil {
-		return nil, fmt.Errorf("%w (quell: hint: correct it or move it away; nothing was written)", err)
+		return nil, fmt.Errorf("%w (hint: correct it or move it away; nothing was written)", err)
 	}
 	return p, nil
 }
@@ -225,7 +232,7 @@ func (a *app) existing(path string, force bool) (*policy.Policy, error) {
 // policyAdd appends instances to the policy file.
 func (a *app) policyAdd(instances []string) error {
 	if len(instances) == 0 {
-		return errors.New("no instance is named (quell: hint: --instance PROVIDER=URL)")
+		return errors.New("no instance is named (hint: --instance PROVIDER=URL)")
 	}
 	if _, err := os.Stat(a.policyFile); errors.Is(err, fs.ErrNotExist) {
 		a.sparePolicy = true // the first instance makes the file
@@ -254,7 +261,7 @@ func (a *app) policyAdd(instances []string) error {
 			return fmt.Errorf("--instance: %w", noProvider(in.Provider, rt.Rules))
 		}
 		if slices.ContainsFunc(rt.Policy.Instance, in.Same) {
-			return fmt.Errorf("--instance: %s has %s already", path, in.Provider+" "+in.URL)
+			return fmt.Errorf("--instance: %s has %s already (hint: change its keys there; another cookie or user makes another instance)", path, in.Provider+" "+in.URL)
 		}
 		rt.Policy.Instance = append(rt.Policy.Instance, in)
 		b, err := toml.Marshal(map[string]any{"instance": []policy.Instance{in}})
@@ -288,12 +295,14 @@ func providerNames(set *rules.Set) []string {
 	return out
 }
 
+var errNotInstance = errors.New("--instance is not PROVIDER=URL[,KEY=VALUE…] (hint: as in --instance webapp=https://app.example.com,cookie=NAME; quell providers lists the providers)")
+
 // parseInstance reads PROVIDER=URL[,KEY=VALUE…] with the keys of the file.
 func parseInstance(s string, set *rules.Set) (policy.Instance, error) {
 	provider, rest, ok := strings.Cut(s, "=")
 	parts := strings.Split(rest, ",")
 	if !ok || parts[0] == "" {
-		return policy.Instance{}, fmt.Errorf("--instance %q is not PROVIDER=URL[,KEY=VALUE…]", s)
+		return policy.Instance{}, errNotInstance
 	}
 	doc := map[string]any{"provider": provider, "url": parts[0], "own": true}
 	// A host that strangers use too is not the operator's own unless they say so.
@@ -305,7 +314,7 @@ func parseInstance(s string, set *rules.Set) (policy.Instance, error) {
 	for _, kv := range parts[1:] {
 		k, v, ok := strings.Cut(kv, "=")
 		if !ok {
-			return policy.Instance{}, fmt.Errorf("--instance: %q is not KEY=VALUE", kv)
+			return policy.Instance{}, fmt.Errorf("--instance: what follows %s is not KEY=VALUE (hint: quell providers %s lists the keys)", parts[0], provider)
 		}
 		if name, ok := strings.CutPrefix(k, "headers."); ok {
 			h, _ := doc["headers"].(map[string]any)

@@ -48,7 +48,7 @@ func noProvider(id string, set *rules.Set) error {
 	if n := config.Nearest(id, providerNames(set)); n != "" {
 		hint = fmt.Sprintf("did you mean %q? %s", n, hint)
 	}
-	return fmt.Errorf("no provider %q (quell: hint: %s)", id, hint)
+	return fmt.Errorf("no provider %q (hint: %s)", id, hint)
 }
 
 // providerKey is a key of [[instance]] and what needs it.

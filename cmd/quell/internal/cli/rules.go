@@ -101,7 +101,7 @@ func noRule(id string, set *rules.Set) error {
 	if n := config.Nearest(id, ruleNames(set)); n != "" {
 		hint = fmt.Sprintf("did you mean %q? %s lists them", n, hint)
 	}
-	return fmt.Errorf("no rule %q (quell: hint: %s)", id, hint)
+	return fmt.Errorf("no rule %q (hint: %s)", id, hint)
 }
 
 func ruleNames(set *rules.Set) []string {

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/quellhq/quell/cmd/quell/internal/report"
 	"github.com/quellhq/quell/rules"
 	"github.com/quellhq/quell/scanners/detect"
 )
@@ -24,7 +25,7 @@ func abilities(r *rules.Rule) string {
 
 // explain prints what a rule finds, asks and ends, and where each fact is from.
 func (a *app) explain(set *rules.Set, r *rules.Rule) {
-	p := func(format string, args ...any) { fmt.Fprintf(a.out, format+"\n", args...) }
+	p := a.printer(14)
 	p("%s: %s", r.ID, r.Description)
 	p("  from        %s:%d", r.File, r.Line)
 	p("  kind        %s, confidence %s", r.Kind, r.Confidence)
@@ -63,6 +64,15 @@ func (a *app) explain(set *rules.Set, r *rules.Rule) {
 	}
 }
 
+// printer returns a function that prints a line, wrapped on a terminal with the
+// following lines at a column.
+func (a *app) printer(indent int) func(format string, args ...any) {
+	style := a.style(a.out, report.Show{})
+	return func(format string, args ...any) {
+		fmt.Fprintln(a.out, style.Wrap(0, indent, strings.TrimRight(fmt.Sprintf(format, args...), " ")))
+	}
+}
+
 func hosts(p *rules.Provider) string {
 	switch n := len(p.Asked); {
 	case n == 0:
@@ -74,7 +84,7 @@ func hosts(p *rules.Provider) string {
 }
 
 func (a *app) explainProbe(q *rules.Probe) {
-	p := func(format string, args ...any) { fmt.Fprintf(a.out, format+"\n", args...) }
+	p := a.printer(14)
 	if q.Request == nil {
 		p("  asks        native %s", q.Native)
 	} else {
@@ -105,7 +115,7 @@ func basis(a rules.Arm) string {
 }
 
 func (a *app) explainRevoke(v rules.Revoke) {
-	p := func(format string, args ...any) { fmt.Fprintf(a.out, format+"\n", args...) }
+	p := a.printer(14)
 	if v.Native != "" {
 		p("  revokes     %s: native %s", v.ID, v.Native)
 	}

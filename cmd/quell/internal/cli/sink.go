@@ -2,12 +2,25 @@ package cli
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/quellhq/quell/cmd/quell/internal/output"
 	"github.com/quellhq/quell/cmd/quell/internal/report"
 	"github.com/quellhq/quell/rules"
 )
+
+// exampleReport is how a value of --report without a format or a file is written.
+func exampleReport(value string) string {
+	value = strings.Trim(value, "=")
+	if value == "" {
+		return "jsonl=report.jsonl"
+	}
+	if slices.Contains(report.Formats(), value) {
+		return value + "=report." + value
+	}
+	return "jsonl=" + value
+}
 
 // stdout names standard output as a target.
 const stdout = "-"
@@ -47,8 +60,8 @@ func (a *app) sink(set *rules.Set) (_ report.Sink, err error) {
 	}
 	for _, r := range a.reports {
 		format, path, ok := strings.Cut(r, "=")
-		if !ok || path == "" {
-			return nil, fmt.Errorf("--report %q is not FORMAT=FILE", r)
+		if !ok || path == "" || format == "" {
+			return nil, fmt.Errorf("--report %q is not FORMAT=FILE (hint: as in --report %s)", r, exampleReport(r))
 		}
 		s, err := open(format, path)
 		if err != nil {

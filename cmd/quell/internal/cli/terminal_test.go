@@ -15,6 +15,10 @@ import (
 	"time"
 
 	"github.com/creack/pty"
+
+	"github.com/quellhq/quell/cmd/quell/internal/ledger"
+	"github.com/quellhq/quell/cmd/quell/internal/run"
+	"github.com/quellhq/quell/rules"
 )
 
 // screen is what a terminal got.
@@ -138,5 +142,45 @@ func TestWhatIsTypedIsScanned(t *testing.T) {
 	}, "scan", "log", "-", "--offline")
 	if code != exitFindings || !strings.Contains(got, "at -:1:25") {
 		t.Errorf("exit %d, %q", code, got)
+	}
+}
+
+// Lists and explanations fit the terminal as results do; a word that is longer than a
+// line stays whole.
+func TestListsAreWrapped(t *testing.T) {
+	i := newInstallation(t)
+	rt, err := run.New(run.Options{Getenv: i.getenv})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := rt.Ledger(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ref := rules.Ref{Rule: "gitlab-session-cookie", Kind: rules.KindSessionCookie, Redacted: "3998…(32 bytes)"}
+	at := rules.Location{Path: "logs/2026/build-and-deploy/attempt 2/step 14.txt", Line: 1204, Column: 25, Commit: "0123456789abcdef"}
+	err = l.Append(t.Context(), ledger.Entry{Incident: "cc33dd44ee55ff66", Body: ledger.Found{Credential: &ref, Exposures: []rules.Location{at}}}, ledger.Entry{Incident: "cc33dd44ee55ff66", Body: ledger.Held{Why: "not yours"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.Close()
+	i.env["TERM"] = "xterm"
+	ansi := regexp.MustCompile(`\x1b\[[0-9;]*[A-Za-z]|\r`)
+	for _, args := range [][]string{{"ledger"}, {"rules", "explain", "gitlab-pat"}, {"policy", "check"}, {"ledger", "cc33"}} {
+		for _, cols := range []int{60, 80, 200} {
+			code, got := onTerminal(t, t.Context(), i.env, cols, nil, args...)
+			if code != exitClean {
+				t.Fatalf("%v: exit %d, %s", args, code, got)
+			}
+			got = ansi.ReplaceAllString(got, "")
+			for _, line := range strings.Split(got, "\n") {
+				if words := strings.Fields(line); len([]rune(line)) > cols && (len(words) > 1 && len([]rune(words[len(words)-1])) < cols-30) {
+					t.Errorf("%v at %d columns: %q", args, cols, line)
+				}
+			}
+			if args[0] == "ledger" && !strings.Contains(strings.Join(strings.Fields(got), " "), "session cookie") {
+				t.Errorf("%v at %d columns: %s", args, cols, got)
+			}
+		}
 	}
 }

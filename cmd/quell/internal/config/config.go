@@ -240,7 +240,7 @@ func (k *Keys) Recipients(names []string) ([]age.Recipient, []string, error) {
 		r, err := age.ParseX25519Recipient(strings.TrimSpace(n))
 		if err != nil {
 			// It may be the secret key, which no message contains.
-			return nil, nil, fmt.Errorf("recipient %d is no age public key (quell: hint: a public key begins with age1; a secret key does not belong here)", i+1)
+			return nil, nil, fmt.Errorf("recipient %d is no age public key (hint: a public key begins with age1; a secret key does not belong here)", i+1)
 		}
 		out = append(out, r)
 	}

@@ -81,7 +81,7 @@ func encrypt(b []byte, to []age.Recipient) ([]byte, error) {
 func decrypt(b []byte, with []age.Identity) ([]byte, error) {
 	r, err := age.Decrypt(bytes.NewReader(b), with...)
 	if err != nil {
-		return nil, errors.New("the value is sealed to another key (quell: hint: name the identity with --identity)")
+		return nil, errors.New("the value is sealed to another key (hint: name the identity with --identity)")
 	}
 	out, err := io.ReadAll(r)
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"regexp"
 	"strings"
 
 	"github.com/pelletier/go-toml/v2"
@@ -26,14 +27,36 @@ func ReadTOML(name string, b []byte, into any) error {
 		key := strict.Errors[0].Key()
 		hint := ""
 		if meant := meantKey(reflect.TypeOf(into), key); meant != "" {
-			hint = fmt.Sprintf(" (quell: hint: did you mean %q?)", meant)
+			hint = fmt.Sprintf(" (hint: did you mean %q?)", meant)
 		}
 		return fmt.Errorf("%s:%d: unknown key %q%s", name, row, strings.Join(key, "."), hint)
 	case errors.As(err, &dec):
 		row, _ := dec.Position()
-		return fmt.Errorf("%s:%d: %s", name, row, strings.TrimPrefix(dec.Error(), "toml: "))
+		return fmt.Errorf("%s:%d: %s", name, row, plainType(dec))
 	}
 	return fmt.Errorf("%s: %w", name, err)
+}
+
+// wrongType matches the decoder's error about a value of another type than its key has.
+var wrongType = regexp.MustCompile(`cannot decode TOML (\w+) into (?:a Go value|struct field \S+) of type (\S+)`)
+
+// plainType is the decoder's message; about a value of the wrong type it is in the words
+// of TOML, and with what the key takes.
+func plainType(err *toml.DecodeError) string {
+	s := strings.TrimPrefix(err.Error(), "toml: ")
+	m := wrongType.FindStringSubmatch(s)
+	if m == nil {
+		return s
+	}
+	takes := map[string]string{"bool": "true or false, without quotes", "int": "a number, without quotes", "float64": "a number, without quotes", "string": "text in quotes", "[]string": "a list of texts in quotes"}[strings.TrimPrefix(m[2], "*")]
+	if takes == "" {
+		takes = "a value of another type; docs/policy.md has an example"
+	}
+	key := strings.Join(err.Key(), ".")
+	if key == "" {
+		key = "the key"
+	}
+	return fmt.Sprintf("%s is a %s (hint: it takes %s)", key, m[1], takes)
 }
 
 // meantKey is the key of t that an unknown one resembles, or one of another

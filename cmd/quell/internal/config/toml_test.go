@@ -22,12 +22,12 @@ type file struct {
 
 func TestAnUnknownKeyNamesTheOneThatWasMeant(t *testing.T) {
 	for text, want := range map[string]string{
-		"verison = 1":                                      `f:1: unknown key "verison" (quell: hint: did you mean "version"?)`,
-		"version = 1\n[kill]\nmaxage = '1m'":               `f:3: unknown key "kill.maxage" (quell: hint: did you mean "kill.max_age"?)`,
-		"[kill]\nmaximum = 1":                              `f:2: unknown key "kill.maximum" (quell: hint: did you mean "kill.max"?)`,
-		"[[instance]]\nprobepath = '/'":                    `f:2: unknown key "instance.probepath" (quell: hint: did you mean "instance.probe_path"?)`,
-		"max_age = '1m'":                                   `f:1: unknown key "max_age" (quell: hint: did you mean "kill.max_age"?)`,
-		"[[instance]]\n[instance.rotate]\nvaul = 'x'":      `f:3: unknown key "instance.rotate.vaul" (quell: hint: did you mean "instance.rotate.vault"?)`,
+		"verison = 1":                                      `f:1: unknown key "verison" (hint: did you mean "version"?)`,
+		"version = 1\n[kill]\nmaxage = '1m'":               `f:3: unknown key "kill.maxage" (hint: did you mean "kill.max_age"?)`,
+		"[kill]\nmaximum = 1":                              `f:2: unknown key "kill.maximum" (hint: did you mean "kill.max"?)`,
+		"[[instance]]\nprobepath = '/'":                    `f:2: unknown key "instance.probepath" (hint: did you mean "instance.probe_path"?)`,
+		"max_age = '1m'":                                   `f:1: unknown key "max_age" (hint: did you mean "kill.max_age"?)`,
+		"[[instance]]\n[instance.rotate]\nvaul = 'x'":      `f:3: unknown key "instance.rotate.vaul" (hint: did you mean "instance.rotate.vault"?)`,
 		"[[instance]]\n[instance.headers]\nanything = 'x'": "",
 		"zebra = 1":                                        `f:1: unknown key "zebra"`,
 	} {

@@ -85,7 +85,7 @@ func (l *Ledger) append(ctx context.Context, produce func(*sql.Tx, *state) ([]En
 
 func appendError(err error) error {
 	if errors.Is(err, ErrTampered) {
-		return fmt.Errorf("ledger: append: %w (quell: hint: `quell ledger --verify` lists the differences; `quell ledger --accept --reason TEXT` accepts them, so that quell can go on)", err)
+		return fmt.Errorf("ledger: append: %w (hint: `quell ledger --verify` lists the differences; `quell ledger --accept --reason TEXT` accepts them, so that quell can go on)", err)
 	}
 	return fmt.Errorf("ledger: append: %w", err)
 }

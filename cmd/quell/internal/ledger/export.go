@@ -85,7 +85,7 @@ func (l *Ledger) Prove(ctx context.Context, w io.Writer, incident string, kept *
 		kept = &c
 	}
 	if kept.ID < last {
-		return Export{}, fmt.Errorf("ledger: prove: the checkpoint covers entries up to %d, and the incident has entry %d (quell: hint: use a later checkpoint, or none)", kept.ID, last)
+		return Export{}, fmt.Errorf("ledger: prove: the checkpoint covers entries up to %d, and the incident has entry %d (hint: use a later checkpoint, or none)", kept.ID, last)
 	}
 	x.Checkpoint = *kept
 	return l.export(ctx, w, x, before, first)

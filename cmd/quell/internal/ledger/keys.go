@@ -106,7 +106,7 @@ func (l *Ledger) Admit(ctx context.Context, actor, publicKey, reason string) err
 	}
 	return l.append(ctx, func(tx *sql.Tx, s *state) ([]Entry, error) {
 		if len(s.keys.order) > 0 && !s.keys.listed[l.PublicKey()] {
-			return nil, errors.New("ledger: admit: this installation is not listed itself (quell: hint: run the command on a listed one)")
+			return nil, errors.New("ledger: admit: this installation is not listed itself (hint: run the command on a listed one)")
 		}
 		if s.keys.listed[publicKey] {
 			return nil, nil

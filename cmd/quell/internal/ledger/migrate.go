@@ -27,7 +27,7 @@ func migrate(ctx context.Context, db *sql.DB, e engine) error {
 		return err
 	}
 	if have > want {
-		return fmt.Errorf("the schema has version %d, this quell knows versions up to %d (quell: hint: update quell)", have, want)
+		return fmt.Errorf("the schema has version %d, this quell knows versions up to %d (hint: update quell)", have, want)
 	}
 	if have == want {
 		return nil

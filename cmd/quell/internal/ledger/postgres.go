@@ -78,7 +78,7 @@ func openPostgres(address string) (*sql.DB, *url.URL, error) {
 			q.Set("sslmode", "verify-full")
 			u.RawQuery = q.Encode()
 		case mode != "verify-full":
-			return nil, nil, fmt.Errorf("ledger: sslmode=%s does not verify the certificate of %s (quell: hint: use sslmode=verify-full, with sslrootcert=FILE for a CA of your own)", mode, host)
+			return nil, nil, fmt.Errorf("ledger: sslmode=%s does not verify the certificate of %s (hint: use sslmode=verify-full, with sslrootcert=FILE for a CA of your own)", mode, host)
 		}
 	}
 	db, err := sql.Open("pgx", u.String())

@@ -14,7 +14,7 @@ import (
 
 // Errors of Incident.
 var (
-	ErrNoIncident = errors.New("no such incident")
+	ErrNoIncident = errors.New("no such incident (hint: quell ledger lists them)")
 	ErrAmbiguous  = errors.New("the prefix fits several incidents")
 )
 

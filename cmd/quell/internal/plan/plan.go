@@ -142,9 +142,9 @@ func Sign(p *Plan, key ed25519.PrivateKey) ([]byte, error) {
 
 // Errors of Verify.
 var (
-	ErrChanged = errors.New("the plan was changed after it was signed")
-	ErrSigner  = errors.New("the plan was signed by a key that is not trusted here (quell: hint: --trust-key, if you know the signer)")
-	ErrFuture  = errors.New("the plan was made in the future (quell: hint: check the clocks of both machines)")
+	ErrChanged = errors.New("the plan was changed after it was signed (hint: make it again with quell plan)")
+	ErrSigner  = errors.New("the plan was signed by a key that is not trusted here (hint: --trust-key, if you know the signer)")
+	ErrFuture  = errors.New("the plan was made in the future (hint: check the clocks of both machines)")
 )
 
 // Verify returns a plan if one of the trusted keys signed it and its time is not in the future.
@@ -154,7 +154,7 @@ func Verify(file []byte, trusted []ed25519.PublicKey, now time.Time) (*Plan, str
 	d := json.NewDecoder(bytes.NewReader(file))
 	d.DisallowUnknownFields()
 	if err := d.Decode(&s); err != nil {
-		return nil, "", errors.New("this is no plan file")
+		return nil, "", errors.New("this is no plan file (hint: quell plan REPORT --output plan.json makes one)")
 	}
 	key, err := base64.StdEncoding.DecodeString(s.Key)
 	sig, err2 := base64.StdEncoding.DecodeString(s.Signature)

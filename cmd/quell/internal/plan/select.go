@@ -26,12 +26,12 @@ func (p *Plan) Select(names []string) (map[int]bool, error) {
 				continue
 			}
 			if found >= 0 {
-				return nil, fmt.Errorf("plan: %q fits several items (quell: hint: use more digits of the fingerprint, or the number of the item)", name)
+				return nil, fmt.Errorf("plan: %q fits several items (hint: use more digits of the fingerprint, or the number of the item)", name)
 			}
 			found = i
 		}
 		if found < 0 {
-			return nil, fmt.Errorf("plan: %q is no item (quell: hint: use a number from 1 to %d, or at least %d digits of a fingerprint)", name, len(p.Items), minPrefix)
+			return nil, fmt.Errorf("plan: %q is no item (hint: use a number from 1 to %d, or at least %d digits of a fingerprint)", name, len(p.Items), minPrefix)
 		}
 		out[found] = true
 	}

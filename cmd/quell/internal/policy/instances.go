@@ -40,7 +40,7 @@ func (p *Policy) Instances(set *rules.Set, sole []string, getenv func(string) st
 				continue
 			}
 			if set.Providers[i.Provider] == nil {
-				return nil, fmt.Errorf("policy: instance %d: no provider has the id that it names (quell: hint: quell rules list)", n+1)
+				return nil, fmt.Errorf("policy: instance %d: no provider has the id that it names (hint: quell providers lists them)", n+1)
 			}
 			in, err := i.build(func(ref string) (credential.Secret, error) {
 				if at, ok := strings.CutPrefix(ref, "vault:"); ok {

@@ -42,7 +42,7 @@ func (l *Login) validate(provider string) error {
 	case l.Method == issuer.LoginJWT && (l.JWT == "") == (l.GitHubAudience == ""):
 		return fmt.Errorf("login by jwt needs jwt or github_audience")
 	case strings.HasPrefix(l.SecretID, "vault:") || strings.HasPrefix(l.JWT, "vault:"):
-		return fmt.Errorf("login: a login can't read its own credential from Vault (quell: hint: env:NAME or file:PATH)")
+		return fmt.Errorf("login: a login can't read its own credential from Vault (hint: env:NAME or file:PATH)")
 	}
 	return nil
 }

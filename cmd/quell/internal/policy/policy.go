@@ -118,6 +118,9 @@ func Load(path string, named bool) (*Policy, error) {
 	if errors.Is(err, os.ErrNotExist) && !named {
 		return &Policy{Version: 1}, nil
 	}
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("policy: there is no file %s (hint: quell policy init --policy %s makes it)", path, path)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("policy: %w", err)
 	}
@@ -130,8 +133,11 @@ func Parse(name string, b []byte) (*Policy, error) {
 	if err := config.ReadTOML(name, b, p); err != nil {
 		return nil, err
 	}
+	if p.Version == 0 {
+		return nil, fmt.Errorf("%s: the version is missing (hint: begin the file with version = 1)", name)
+	}
 	if p.Version != 1 {
-		return nil, fmt.Errorf("%s: version %d is not 1, the only one that this quell reads", name, p.Version)
+		return nil, fmt.Errorf("%s: version %d is not 1, the only one that this quell reads (hint: update quell, or write version = 1)", name, p.Version)
 	}
 	if err := p.Kill.validate(); err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
@@ -143,7 +149,7 @@ func Parse(name string, b []byte) (*Policy, error) {
 	}
 	for n, r := range p.Recipients {
 		if _, err := age.ParseX25519Recipient(strings.TrimSpace(r)); err != nil {
-			return nil, fmt.Errorf("%s: recipients: entry %d is no age public key (quell: hint: a public key begins with age1; a secret key does not belong here)", name, n+1)
+			return nil, fmt.Errorf("%s: recipients: entry %d is no age public key (hint: a public key begins with age1; a secret key does not belong here)", name, n+1)
 		}
 	}
 	for _, entry := range p.Notify {
@@ -207,7 +213,7 @@ var headerName = regexp.MustCompile("^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}$")
 func (i Instance) validate() error {
 	u, err := url.Parse(i.URL)
 	if err != nil || i.Provider == "" {
-		return errors.New("it needs a provider and a URL")
+		return errors.New("it needs a provider and a URL (hint: provider = \"webapp\" and url = \"https://app.example.com\"; quell providers lists the providers)")
 	}
 	refs := map[string]string{"admin": i.Admin, "client_secret": i.ClientSecret, "control": i.Control, "sessions_db": i.SessionsDB}
 	for n, r := range i.rotates() {
@@ -248,7 +254,7 @@ func (i Instance) validate() error {
 		case issuer.HasDotSegment(p):
 			return errors.New("a path contains a dot segment")
 		case p != "" && !strings.HasPrefix(p, "/"):
-			return fmt.Errorf("%s does not begin with / (quell: hint: paths follow the path of the url)", key)
+			return fmt.Errorf("%s does not begin with / (hint: paths follow the path of the url)", key)
 		}
 	}
 	if i.SessionsTable != "" {
@@ -261,7 +267,7 @@ func (i Instance) validate() error {
 	}
 	for name, v := range i.Headers {
 		if slices.Contains([]string{"authorization", "proxy-authorization", "cookie"}, strings.ToLower(name)) {
-			return fmt.Errorf("headers: %s holds a credential, and the policy names secrets without their values (quell: hint: remove it; a header can't name a secret yet)", name)
+			return fmt.Errorf("headers: %s holds a credential, and the policy names secrets without their values (hint: remove it; a header can't name a secret yet)", name)
 		}
 		if !headerName.MatchString(name) || slices.Contains([]string{"cookie", "host", "content-length", "content-type", "transfer-encoding", "connection"}, strings.ToLower(name)) || strings.ContainsAny(v, "\r\n\x00") {
 			return errors.New("headers: an entry is no header that an application can ask for")

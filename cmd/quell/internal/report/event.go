@@ -80,6 +80,7 @@ type Action struct {
 	SendsFrom  *time.Time                `json:"sends_from,omitempty"` // the end of a delay that holds it
 	Remedy     string                    `json:"remedy,omitempty"`
 	Outcome    prove.Outcome             `json:"outcome,omitempty"`
+	Before     *time.Time                `json:"done_before,omitempty"` // when an earlier apply recorded the outcome; nothing was sent now
 	Detail     string                    `json:"detail,omitempty"`
 	Receipt    *revokers.Acknowledgement `json:"receipt,omitempty"`
 	Rotation   *Rotation                 `json:"rotation,omitempty"`

@@ -31,6 +31,7 @@ type text struct {
 	notices               []string
 	held                  []Action
 	acted                 bool
+	none                  int64 // actions that nothing is done for, because it was dead
 }
 
 // entry is a credential or a part of one, as it is listed.
@@ -279,12 +280,18 @@ func (t *text) summary(s Summary) {
 			}
 		}
 		line(bold, "%s", strings.Join(parts, ", "))
+	} else if s.Credentials == 0 && t.none > 0 {
+		line(bold, "nothing to end: %s dead when the plan was made", Count(t.none, "credential")+" "+wasWere(t.none))
 	} else {
 		c := bold
 		if s.Live > 0 {
 			c = red
 		}
-		line(c, "%s in %s: %s live, %s dead, %s unknown", Count(int64(s.Credentials), "credential"), Count(int64(s.Findings), "place"), Number(int64(s.Live)), Number(int64(s.Dead)), Number(int64(s.Unknown)))
+		where := ""
+		if s.Findings > 0 || s.Credentials == 0 {
+			where = " in " + Count(int64(s.Findings), "place")
+		}
+		line(c, "%s%s: %s live, %s dead, %s unknown", Count(int64(s.Credentials), "credential"), where, Number(int64(s.Live)), Number(int64(s.Dead)), Number(int64(s.Unknown)))
 	}
 	if n := int64(s.Unanswered); n > 0 {
 		line(yellow, "UNANSWERED: %s could not be judged; this is not a clean result", Count(n, "credential"))
@@ -308,6 +315,13 @@ func isAre(n int64) string {
 		return "is"
 	}
 	return "are"
+}
+
+func wasWere(n int64) string {
+	if n == 1 {
+		return "was"
+	}
+	return "were"
 }
 
 func itsTheir(n int64) string {

@@ -18,6 +18,9 @@ func (t *text) act(a Action) {
 		t.held = append(t.held, a)
 		return
 	}
+	if a.Outcome == "" && a.Action == "none" {
+		t.none++
+	}
 	t.action(a)
 }
 
@@ -69,8 +72,11 @@ func outcomeColour(a Action) colour {
 
 func (t *text) actionHead(a Action) {
 	what := strings.ReplaceAll(a.Action, "_", " ")
-	if a.Outcome != "" {
+	switch {
+	case a.Outcome != "":
 		what = string(a.Outcome)
+	case a.Action == "none":
+		what = "dead"
 	}
 	what = fmt.Sprintf("%-11s", strings.ToUpper(what))
 	s := "  "
@@ -99,6 +105,9 @@ func (t *text) nextStep(a Action) {
 
 func (t *text) action(a Action) {
 	t.actionHead(a)
+	if a.Before != nil {
+		t.line("done before: " + a.Before.Local().Format("2006-01-02 15:04:05 MST") + "; nothing was sent now")
+	}
 	t.labelled("held", a.Held)
 	if a.Tier != "" {
 		t.labelled("tier", fmt.Sprintf("%s, ends %s, %s", a.Tier, a.Scope, map[bool]string{true: "reversible", false: "irreversible"}[a.Reversible]))
@@ -132,10 +141,10 @@ func (t *text) action(a Action) {
 	}
 	t.labelled("proof", a.Detail)
 	if a.Outcome == prove.Confirmed {
-		t.labelled("positive control", a.Control)
+		t.labelled("positive control", strings.ReplaceAll(a.Control, "_", " "))
 		t.labelled("looks", fmt.Sprintf("%d; chance that a stale replica of ten was missed: %.1f %%", a.Looks, 100*a.ReplicaRisk))
 	}
-	if a.Seconds > 0 {
+	if a.Seconds > 0 && a.Before == nil {
 		t.labelled("took", fmt.Sprintf("%.1f s from the kill to the end of the proof", a.Seconds))
 	}
 	for _, d := range a.Derived {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -211,7 +212,14 @@ func (r *applying) passive(ctx context.Context, w *item) error {
 		if w.it.Hold != nil {
 			h.Why, h.Remedy = w.it.Hold.Why, w.it.Hold.Remedy
 		}
-		return r.record(ctx, w, h)
+		entries, err := r.entries(ctx, w)
+		if err != nil {
+			return err
+		}
+		if slices.ContainsFunc(entries, func(e ledger.Entry) bool { return e.Type() == ledger.TypeFound }) {
+			return r.record(ctx, w, h)
+		}
+		return r.record(ctx, w, r.found(w), verdictEntry(w.it.Verdict), h)
 	}
 	return nil
 }

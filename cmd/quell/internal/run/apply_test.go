@@ -64,7 +64,12 @@ func TestApplyAgainRepeatsNothing(t *testing.T) {
 	p := b.plan()
 	b.mustApply(p, prove.Confirmed)
 	b.issuer.set(func(g *github) { g.down = true })
-	b.mustApply(p, prove.Confirmed)
+	began := time.Now()
+	for _, a := range b.mustApply(p, prove.Confirmed) {
+		if a.Before == nil || a.Before.After(began) || a.Control != "live" && a.Control != prove.NoControl {
+			t.Errorf("%s: done before %v, control %q", a.Fingerprint, a.Before, a.Control)
+		}
+	}
 	if r := b.issuer.requests(); len(r) != 1 {
 		t.Errorf("%d requests", len(r))
 	}

@@ -3,6 +3,7 @@ package run
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 
@@ -23,6 +24,8 @@ type Shown struct {
 	Problem string
 	// Settings are proposals, as keys of the [[instance]].
 	Settings []string
+	// Next is what the operator does about the problem, where no setting solves it.
+	Next string
 }
 
 // AskInstances asks each instance of a web application that the policy names. It
@@ -114,7 +117,11 @@ func (r *Runtime) show(ctx context.Context, i *issuer.Instance, rule *rules.Rule
 		out.Settings = append(out.Settings, fmt.Sprintf("login_path = %q", strings.TrimPrefix(never.Location, strings.TrimRight(i.URL.Path, "/"))))
 	}
 	if !has {
-		out.Problem = "no control is configured, so what a live session gets is not known (quell: hint: control = \"env:NAME\" with a live session of your own)"
+		out.Problem = "no control is configured, so the page of a live session is not known"
+		out.Next = fmt.Sprintf("sign in to %s, put the value of the cookie %s into an environment variable, and add control = \"env:NAME\" to the [[instance]]", i.URL.Host, name)
+		if never.Status == http.StatusNotFound || never.Status == http.StatusGone {
+			out.Next = fmt.Sprintf("check probe_path: the application answers %d there; then %s", never.Status, out.Next)
+		}
 		return out
 	}
 	r.judgeShown(ctx, &out, t, live, never, none)
@@ -148,6 +155,9 @@ func (r *Runtime) samples(ctx context.Context, t revokers.Target, live, never in
 	return lives, nevers, true
 }
 
+// renewControl is the next step where the control may be over.
+const renewControl = "sign in again, renew the control, and quell policy check --ask"
+
 // judgeShown says whether a death could be proven, and proposes what is missing.
 func (r *Runtime) judgeShown(ctx context.Context, out *Shown, t revokers.Target, live, never, none interp.Sample) {
 	i := t.Instance
@@ -173,19 +183,29 @@ func (r *Runtime) judgeShown(ctx context.Context, out *Shown, t revokers.Target,
 		}
 	case v.Liveness == revokers.Live:
 		return
+	case live.Status == http.StatusNotFound || live.Status == http.StatusGone:
+		out.Problem = fmt.Sprintf("the page is not there: the control gets %d", live.Status)
+		out.Settings = append(out.Settings, `probe_path = "…", a page that only a signed-in user gets`)
+	case live.Status >= 300 && live.Status == never.Status && live.Location == never.Location:
+		// What a signed-in user gets is not known, so no marker can be proposed.
+		out.Problem = fmt.Sprintf("the control gets what a session gets that was never issued (%d): it is no longer live", live.Status)
+		out.Next = renewControl
 	case v.Reason == revokers.AcceptsAnything || live.Status == never.Status && live.Location == never.Location:
-		out.Problem = "the page does not tell a signed-in user from others"
+		out.Problem = "the control and a session that was never issued get the same page"
 		var m []string
 		if lives, nevers, ok := r.samples(ctx, t, live, never); ok {
 			m = interp.Markers(lives, append(nevers, none))
 		}
 		if len(m) > 0 {
+			out.Problem = fmt.Sprintf("live sessions and others get the same status (%d) and differ in their text alone", live.Status)
 			out.Settings = append(out.Settings, fmt.Sprintf("live_marker = %q", m[0]))
-		} else {
-			out.Settings = append(out.Settings, `probe_path = "…", a page that only a signed-in user gets`)
+			return
 		}
+		out.Settings = append(out.Settings, `probe_path = "…", a page that only a signed-in user gets`)
+		out.Next = renewControl + "; if it is live, everybody gets that page"
 	default:
 		out.Problem = "the control is not live: " + v.Detail
+		out.Next = renewControl
 	}
 }
 

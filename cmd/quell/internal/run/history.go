@@ -22,7 +22,8 @@ type history struct {
 	// rotations are the steps of the plan's rotation by name.
 	rotations map[string]rotation
 	// final is the outcome of this plan that ended the incident.
-	final *ledger.Outcome
+	final   *ledger.Outcome
+	finalAt time.Time // when it was recorded
 	// restored is when the kill was last taken back.
 	restored time.Time
 	// notices are those of kills that take more than the one credential.
@@ -67,7 +68,7 @@ func historyOf(entries []ledger.Entry, plan string) history {
 				}
 			}
 		case ledger.Outcome:
-			h.ended(b, e.Run == plan)
+			h.ended(b, e.Run == plan, e.At)
 		case ledger.Notice:
 			if b.Kind == noticeKind {
 				h.notices = append(h.notices, noticeOf{b.Method, e.At})
@@ -99,10 +100,10 @@ func (h *history) begun(b ledger.Intent, mine bool, at time.Time) {
 	}
 }
 
-func (h *history) ended(b ledger.Outcome, mine bool) {
+func (h *history) ended(b ledger.Outcome, mine bool, at time.Time) {
 	final := Final(prove.Outcome(b.Outcome))
 	if final && mine {
-		h.final = &b
+		h.final, h.finalAt = &b, at
 	}
 	if final {
 		// A later exposure of the same credential is another kill.

@@ -16,7 +16,7 @@ type UnrecordedError struct {
 }
 
 func (e UnrecordedError) Error() string {
-	return fmt.Sprintf("the ledger could not record %s of what was done; the reported outcomes hold (quell: hint: make the ledger writable, then apply again): %v", count(e.Entries, "fact"), e.Err)
+	return fmt.Sprintf("the ledger could not record %s of what was done; the reported outcomes hold (hint: make the ledger writable, then apply again): %v", count(e.Entries, "fact"), e.Err)
 }
 
 // Unwrap returns why.

@@ -37,7 +37,8 @@ func (r *applying) prepare(ctx context.Context, w *item) (final bool, err error)
 		return r.hold(ctx, w, "it was restored after this plan was made", "quell plan, if it is to be ended again", "")
 	}
 	if f := w.hist.final; f != nil {
-		w.act.Outcome, w.act.Detail, w.act.Control = prove.Outcome(f.Outcome), f.Detail, string(f.Control)
+		w.act.Outcome, w.act.Detail, w.act.Control = prove.Outcome(f.Outcome), f.Detail, strings.ReplaceAll(string(f.Control), "_", " ")
+		w.act.Before = &w.hist.finalAt
 		w.act.Looks, w.act.ReplicaRisk, w.act.Seconds = f.Looks, f.ReplicaRisk, f.Seconds
 		return true, nil
 	}

@@ -50,6 +50,10 @@ func (r *Runtime) Recheck(ctx context.Context, sink report.Sink) (report.Summary
 		if err != nil && len(entries) == 0 && !errors.Is(err, ledger.ErrNoIncident) {
 			return sum, err
 		}
+		for _, l := range exposures(entries) {
+			c.Findings = append(c.Findings, rules.Finding{Ref: c.Ref, Secret: c.Secret, Location: r.Redactor.Location(l)})
+		}
+		sum.Findings += len(c.Findings)
 		verdicts := r.again(ctx, checker, e, c, killOf(entries))
 		if ctx.Err() != nil {
 			return sum, ctx.Err()
@@ -67,6 +71,16 @@ func (r *Runtime) Recheck(ctx context.Context, sink report.Sink) (report.Summary
 	sum.Seconds = time.Since(start).Seconds()
 	sum.ExitCode = Tally{Counted: sum.Live, Unanswered: sum.Credentials - sum.Live - sum.Dead}.ExitCode()
 	return sum, nil
+}
+
+// exposures is where the newest record of an incident says that it was found.
+func exposures(entries []ledger.Entry) (out []rules.Location) {
+	for _, e := range entries {
+		if f, ok := e.Body.(ledger.Found); ok && len(f.Exposures) > 0 {
+			out = f.Exposures
+		}
+	}
+	return out
 }
 
 // Forget deletes the sealed credentials that Recheck asks about, and returns

@@ -37,7 +37,7 @@ func (r *Runtime) Restore(ctx context.Context, incident string, sink report.Sink
 		return sum, errOffline
 	}
 	if h := r.Switch(ctx); h != nil {
-		return sum, fmt.Errorf("restore: %s, which stops every change at an issuer (quell: hint: %s)", h.Why, h.Remedy)
+		return sum, fmt.Errorf("restore: %s, which stops every change at an issuer (hint: %s)", h.Why, h.Remedy)
 	}
 	led, err := r.Ledger(ctx)
 	if err != nil {
@@ -53,7 +53,7 @@ func (r *Runtime) Restore(ctx context.Context, incident string, sink report.Sink
 		return sum, err
 	}
 	if len(leases) == 0 {
-		return sum, errors.New("restore: another quell works on this incident (quell: hint: wait until it has ended)")
+		return sum, errors.New("restore: another quell works on this incident (hint: wait until it has ended)")
 	}
 	x.lease = leases[0]
 	defer led.Release(context.WithoutCancel(ctx), x.lease) //nolint:errcheck // it expires by itself
@@ -106,7 +106,7 @@ func (x *restoring) find(ctx context.Context, incident string) error {
 	}
 	i := slices.IndexFunc(kept, func(s ledger.Sealed) bool { return s.Incident == name })
 	if i < 0 {
-		return fmt.Errorf("restore: the sealed credential of %s was purged (quell: hint: restore it at its issuer)", name)
+		return fmt.Errorf("restore: the sealed credential of %s was purged (hint: restore it at its issuer)", name)
 	}
 	ids, err := x.r.Identities()
 	if err != nil {
@@ -131,7 +131,7 @@ func (x *restoring) find(ctx context.Context, incident string) error {
 func (x *restoring) bind(ref ledger.Ref, fill func(revokers.Target) revokers.Target) error {
 	rule := x.r.Rules.Rule(ref.Rule)
 	if rule == nil {
-		return fmt.Errorf("restore: no rule %q (quell: hint: --rules FILE, as when it was killed)", ref.Rule)
+		return fmt.Errorf("restore: no rule %q (hint: --rules FILE, as when it was killed)", ref.Rule)
 	}
 	in := x.r.instanceOf(rule, ref)
 	if in == nil {
@@ -140,10 +140,10 @@ func (x *restoring) bind(ref ledger.Ref, fill func(revokers.Target) revokers.Tar
 	x.target = fill(revokers.Target{Rule: rule, Instance: in})
 	x.revoke = choose(x.target, x.kill.Method)
 	if x.revoke == nil || x.r.Registry.Restorer(x.revoke) == nil {
-		return fmt.Errorf("restore: the rules file of %s names no request that takes the revocation %q back (quell: hint: make a new credential)", rule.ID, x.kill.Method)
+		return fmt.Errorf("restore: the rules file of %s names no request that takes the revocation %q back (hint: make a new credential)", rule.ID, x.kill.Method)
 	}
 	if w := time.Duration(x.revoke.Restore.Window); w > 0 && time.Since(x.at) > w {
-		return fmt.Errorf("restore: the issuer takes the revocation back within %s, and it was sent %s ago (quell: hint: make a new credential)", w, time.Since(x.at).Round(time.Minute))
+		return fmt.Errorf("restore: the issuer takes the revocation back within %s, and it was sent %s ago (hint: make a new credential)", w, time.Since(x.at).Round(time.Minute))
 	}
 	if missing, ok := interp.Has(x.target, x.revoke.Restore.Needs); !ok {
 		return fmt.Errorf("restore: it needs %s of the [[instance]] in the policy", missing)

@@ -74,7 +74,7 @@ type Options struct {
 }
 
 // errOffline is returned by whatever needs an issuer's answer.
-var errOffline = errors.New("--offline forbids to ask issuers (quell: hint: leave it out)")
+var errOffline = errors.New("--offline forbids to ask issuers (hint: leave it out)")
 
 // Runtime is everything that a run is set up from. Commands, the Action and
 // other callers make one and call its methods.
@@ -149,7 +149,7 @@ func newRuntime(o Options) (*Runtime, error) {
 	}
 	for _, id := range o.NoSelfHosted {
 		if r.Rules.Providers[id] == nil {
-			return nil, fmt.Errorf("--no-self-hosted: no provider %q (quell: hint: quell rules list)", id)
+			return nil, fmt.Errorf("--no-self-hosted: no provider %q (hint: quell providers lists them)", id)
 		}
 	}
 	missing := func(err error) error {

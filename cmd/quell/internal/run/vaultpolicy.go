@@ -24,9 +24,9 @@ func (r *Runtime) VaultPolicy(url string) (string, error) {
 	}
 	switch {
 	case len(vaults) == 0:
-		return "", errors.New("the policy names no such Vault (quell: hint: an [[instance]] with provider = \"vault\")")
+		return "", errors.New("the policy names no such Vault (hint: an [[instance]] with provider = \"vault\")")
 	case len(vaults) > 1:
-		return "", errors.New("the policy names several Vaults (quell: hint: quell vault policy URL)")
+		return "", errors.New("the policy names several Vaults (hint: quell vault policy URL)")
 	}
 	v := vaults[0]
 	grants := vault.TokenGrants(v)

@@ -40,7 +40,7 @@ func (r *Runtime) signIn(i *issuer.Instance) error {
 // //HOST/mount/path#field at the one of that host.
 func (r *Runtime) fromVault(vaults issuer.Instances, ref string) (credential.Secret, error) {
 	if r.options.Offline {
-		return credential.Secret{}, errors.New("--offline forbids to read a secret from Vault (quell: hint: leave it out)")
+		return credential.Secret{}, errors.New("--offline forbids to read a secret from Vault (hint: leave it out)")
 	}
 	var fit issuer.Instances
 	host, rest, named := "", ref, false
@@ -59,9 +59,9 @@ func (r *Runtime) fromVault(vaults issuer.Instances, ref string) (credential.Sec
 	case len(fit) == 0 && named:
 		return credential.Secret{}, errors.New("the policy names no Vault of the host in the reference")
 	case len(fit) == 0:
-		return credential.Secret{}, errors.New("a secret is named in Vault, and the policy names no Vault before it (quell: hint: an [[instance]] with provider = \"vault\")")
+		return credential.Secret{}, errors.New("a secret is named in Vault, and the policy names no Vault before it (hint: an [[instance]] with provider = \"vault\")")
 	case len(fit) > 1:
-		return credential.Secret{}, errors.New("a secret is named in Vault, and the policy names several (quell: hint: vault://HOST/mount/path#field)")
+		return credential.Secret{}, errors.New("a secret is named in Vault, and the policy names several (hint: vault://HOST/mount/path#field)")
 	}
 	if err := r.signIn(fit[0]); err != nil {
 		return credential.Secret{}, err
