@@ -125,8 +125,8 @@ func plainBlock(s string) string {
 
 // blocksOf takes a page apart: its texts, forms, fields, links and the values of
 // its documents. Each block is named by what stays of it when numbers and ids are
-// left out, and has a digest of its spelling. Other scripts and styles are left
-// out. It is nil for what is no page.
+// left out, and has a digest of its spelling. Scripts are compared as addScript
+// says, styles are left out. It is nil for what is no page.
 func blocksOf(body []byte) map[string]string {
 	start := bytes.ToLower(body[:min(len(body), 2048)])
 	if !slices.ContainsFunc([]string{"<html", "<!doctype html", "<body", "<form", "<div", "<head", "<p>", "<h1", "<title"}, func(t string) bool { return bytes.Contains(start, []byte(t)) }) {
@@ -142,8 +142,11 @@ func blocksOf(body []byte) map[string]string {
 			more = false
 		case html.TextToken:
 			text := string(z.Text())
-			if document != "" {
+			switch {
+			case document != "":
 				addDocument(document, text, add)
+			case skip == "script":
+				addScript(text, add)
 			}
 			if t := plainBlock(text); skip == "" && t != "" {
 				add("text "+t, strings.Join(strings.Fields(text), " "))

@@ -108,7 +108,19 @@ var noises = map[string]func(r *rand.Rand) string{
 	"two halves": func(r *rand.Rand) string {
 		return []string{"<div><h2>Now new</h2><a href=/a>A</a></div>", "<div class=b>Try B today</div><p>More</p>"}[r.IntN(2)]
 	},
+	"a script with a nonce": func(r *rand.Rand) string {
+		return fmt.Sprintf("<script nonce=%x>window.page={id:'%c%c%x',at:%d,n:\"%s\"};track(\"v1\") // %x</script>", r.Uint64(), 'a'+r.IntN(26), 'a'+r.IntN(26), r.Uint64(), time.Now().UnixMicro(), letters(r, 16), r.Uint32())
+	},
 	"a count": func(r *rand.Rand) string { return fmt.Sprintf("<p>%d users online</p>", r.IntN(2000)) },
+}
+
+// letters is a nonce without a digit.
+func letters(r *rand.Rand, n int) string {
+	b := make([]byte, n)
+	for i := range b {
+		b[i] = byte('a' + r.IntN(26))
+	}
+	return string(b)
 }
 
 // lab is one site with one noise.
@@ -257,6 +269,10 @@ func TestARefusalOfALiveSessionIsNoDeath(t *testing.T) {
 		"a document":          page(`<script type="application/json">{"reason":"no_session"}</script>`, `<script type="application/json">{"reason":"mfa"}</script>`),
 		"a document of Next":  page(`<script id="__NEXT_DATA__">{"props":{"n":0,"user":null}}</script>`, `<script id="__NEXT_DATA__">{"props":{"n":0,"user":{}}}</script>`),
 		"a cut document":      page(`<script type="application/ld+json">{"reason":"no</script>`, `<script type="application/ld+json">{"reason":"mf</script>`),
+		"a script's word":     page(`<script>window.S={reason:"no_session",t:"x"}</script>`, `<script>window.S={reason:"mfa",t:"x"}</script>`),
+		"a script's number":   page(`<script>show(4010);</script>`, `<script>show(4170);</script>`),
+		"a script's code":     page(`<script>a();login()</script>`, `<script>a();factor()</script>`),
+		"a text in a script":  page(`<script>S=JSON.parse('{"reason":"none","id":"0"}')</script>`, `<script>S=JSON.parse('{"reason":"mfa","id":"0"}')</script>`),
 		"a field's value":     page(`<form><input type=hidden name=reason value=none></form>`, `<form><input type=hidden name=reason value=mfa></form>`),
 		"the query of a link": page(`<a href="/login?reason=none">Go</a>`, `<a href="/login?reason=mfa">Go</a>`),
 	} {

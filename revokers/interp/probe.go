@@ -170,8 +170,9 @@ func (s *scope) classify(p *rules.Probe, r issuer.Response) revokers.Answer {
 		return say(revokers.Silent, revokers.Unreachable, "")
 	case !p.HTML && isHTML(r):
 		return say(revokers.Other, revokers.Unexpected, fmt.Sprintf("a page (%d) instead of data: a proxy or a captive portal", r.Status))
-	case stepUp(r.Header):
-		return say(revokers.Other, revokers.Restricted, "the issuer asks for a stronger sign-in (RFC 9470) or for proof of possession (RFC 9449)")
+	}
+	if d := revokers.Demand(r.Status, r.Header, r.Body); d != "" {
+		return say(revokers.Other, revokers.Restricted, fmt.Sprintf("the issuer answered %d and asks for %s", r.Status, d))
 	}
 	location, here := s.redirect(r)
 	if !here {
@@ -244,11 +245,6 @@ func Means(t revokers.Target, r issuer.Response) string {
 
 // realm is the part of the challenges that names who asks for a password.
 func realm(h http.Header) string { return strings.Join(h.Values("WWW-Authenticate"), ",") }
-
-func stepUp(h http.Header) bool {
-	v := strings.Join(h.Values("WWW-Authenticate"), ",")
-	return strings.Contains(v, "insufficient_user_authentication") || strings.Contains(v, "use_dpop_nonce") || strings.Contains(v, "invalid_dpop_proof")
-}
 
 func isHTML(r issuer.Response) bool {
 	if strings.Contains(strings.ToLower(r.Header.Get("Content-Type")), "html") {

@@ -166,6 +166,7 @@ func silent(a *revokers.Answer, r issuer.Response) bool {
 	a.Status, a.Detail = r.Status, fmt.Sprintf("%s answered %d", a.Endpoint, r.Status)
 	a.Challenge = revokers.Schemes(r.Header.Values("WWW-Authenticate"))
 	a.RetryAfter, _ = guard.RetryAfter(r.Header, time.Now())
+	demand := revokers.Demand(r.Status, r.Header, r.Body)
 	switch {
 	case r.Cut:
 		a.Class, a.Reason = revokers.Other, revokers.Unexpected
@@ -173,6 +174,9 @@ func silent(a *revokers.Answer, r issuer.Response) bool {
 		a.Class, a.Reason = revokers.Silent, revokers.Throttled
 	case r.Status >= 500 || r.Status == http.StatusRequestTimeout:
 		a.Class, a.Reason = revokers.Silent, revokers.Unreachable
+	case demand != "":
+		a.Class, a.Reason = revokers.Other, revokers.Restricted
+		a.Detail += " and asks for " + demand
 	default:
 		return false
 	}
@@ -263,7 +267,7 @@ func (v Token) userinfo(ctx context.Context, t revokers.Target, a revokers.Answe
 	case marked(t, resp):
 		a.Class, a.Reason, a.Documented = revokers.Refuses, revokers.SignedOut, markerSource
 		a.Raw = revokers.NewRefusal(resp.Status, "", a.Challenge+"|"+auth, resp.Body, []string{t.Secret.Reveal()})
-	case strings.Contains(auth, "insufficient_user_authentication"), strings.Contains(auth, "dpop"), strings.Contains(auth, "insufficient_scope"):
+	case strings.Contains(auth, "insufficient_scope"):
 		a.Class, a.Reason, a.Detail = revokers.Other, revokers.Restricted, "userinfo demands more than the token"
 	case resp.Status == http.StatusUnauthorized:
 		a.Class, a.Reason = revokers.Refuses, revokers.Revoked

@@ -153,3 +153,33 @@ func TestTheMarkerOfTheOperator(t *testing.T) {
 		}
 	}
 }
+
+// An issuer that asks for a stronger sign-in, for a proof of possession or for
+// what conditional access demands has refused no token, even after a revocation
+// that it accepted, with a live control, and with the operator's marker in the
+// answer.
+func TestADemandIsNoDeath(t *testing.T) {
+	for _, challenge := range []string{
+		`Bearer error="insufficient_user_authentication", acr_values="phr"`,
+		`DPoP error="use_dpop_nonce"`, `DPoP algs="ES256", error="invalid_token"`,
+		`Bearer error="insufficient_claims", claims="eyJ4IjoxfQ=="`,
+	} {
+		issuers, target := issuing(t, "token revoked", func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("WWW-Authenticate", challenge)
+			w.WriteHeader(http.StatusUnauthorized)
+			_, _ = w.Write([]byte("token revoked"))
+		})
+		for _, endpoint := range (Token{issuers}).Endpoints(target) {
+			a, err := (Token{issuers}).Verify(t.Context(), target, endpoint)
+			if err != nil {
+				t.Fatal(err)
+			}
+			target.Seen = &revokers.Sighting{Endpoint: endpoint}
+			live := revokers.Answer{Class: revokers.Accepts, Endpoint: endpoint}
+			v := revokers.Judge(target, revokers.Evidence{Answer: a, Control: &live, Before: &live, Sent: &revokers.Acknowledgement{Accepted: true}})
+			if v.Liveness != revokers.Unknown || v.Reason != revokers.Restricted || v.Remedy == "" {
+				t.Errorf("%s, %s: %s (%s), remedy %q", challenge, endpoint, v.Liveness, v.Reason, v.Remedy)
+			}
+		}
+	}
+}

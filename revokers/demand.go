@@ -1,0 +1,65 @@
+package revokers
+
+import (
+	"encoding/json"
+	"net/http"
+	"strings"
+)
+
+// demands are the error codes by which an issuer asks for more than the
+// credential, whether that is live or not.
+var demands = map[string]string{
+	"insufficient_user_authentication": "a stronger or a newer sign-in (RFC 9470)",
+	"use_dpop_nonce":                   "proof of possession (RFC 9449)",
+	"invalid_dpop_proof":               "proof of possession (RFC 9449)",
+	"insufficient_claims":              "claims of conditional access (a claims challenge)",
+	"interaction_required":             "an interaction with the user (OpenID Connect Core 1.0, 3.1.2.6)",
+	"mfa_required":                     "a second factor",
+}
+
+// Demand returns what a response asks for besides the credential, empty if
+// nothing: such an answer is given to a live credential too and refuses none.
+// It looks at the challenges (RFC 9110, 11.6.1) and at the member error of a
+// JSON body.
+func Demand(status int, h http.Header, body []byte) string {
+	if status < 400 || status > 499 {
+		return ""
+	}
+	challenges := h.Values("WWW-Authenticate")
+	for _, c := range challenges {
+		for _, e := range elements(c) {
+			if d := demands[errorOf(e)]; d != "" {
+				return d
+			}
+		}
+	}
+	// An issuer that takes the token with a proof only names no other scheme.
+	if Schemes(challenges) == "dpop" {
+		return demands["use_dpop_nonce"]
+	}
+	var doc struct {
+		Error any `json:"error"`
+	}
+	if json.Unmarshal(body, &doc) != nil {
+		return ""
+	}
+	code, _ := doc.Error.(string)
+	if o, ok := doc.Error.(map[string]any); ok {
+		code, _ = o["code"].(string)
+	}
+	return demands[strings.ToLower(code)]
+}
+
+// errorOf returns the value of an element error=VALUE of a challenge, with or
+// without the scheme that begins it, in lower case.
+func errorOf(element string) string {
+	name, value, ok := strings.Cut(element, "=")
+	if !ok {
+		return ""
+	}
+	words := strings.Fields(name)
+	if len(words) == 0 || !strings.EqualFold(words[len(words)-1], "error") {
+		return ""
+	}
+	return strings.ToLower(strings.Trim(strings.TrimSpace(value), `"`))
+}
