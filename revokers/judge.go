@@ -120,6 +120,9 @@ func refused(t Target, e Evidence, v Verdict) Verdict {
 	if t.Seen != nil && t.Seen.Endpoint != "" && t.Seen.Endpoint != a.Endpoint {
 		return unknown(Refused, said+fmt.Sprintf("; but %s said live, and only the endpoint that said live can say dead", t.Seen.Endpoint), "probe_path, client_id, admin or user of "+entry(t)+", as it was when "+t.Seen.Endpoint+" was asked")
 	}
+	if pair := t.Pair(); pair != "" && t.Seen == nil && a.Documented == "" {
+		return unknown(Refused, said+fmt.Sprintf("; it is sent with the cookie %s, and whether the one near it in the text belongs to it is not known", pair), markerRemedy(t))
+	}
 	right := t.Seen != nil || t.Named || t.Instance.Sole || t.Rule.OneIssuer()
 	proven, lacks := proof(t, e)
 	if proven && right {

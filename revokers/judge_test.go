@@ -303,3 +303,45 @@ func TestWhatTheTextNamesHoldsDeadBack(t *testing.T) {
 		}
 	}
 }
+
+// A cookie that is sent with its signature is refused without it, and with the
+// signature of another cookie: then a refusal in the words that never-issued ones
+// get proves nothing, unless the pair was Live.
+func TestARefusedPairIsNoDeath(t *testing.T) {
+	set := &rules.Set{Providers: map[string]*rules.Provider{}}
+	p := &rules.Provider{ID: "webapp"}
+	family := &rules.Rule{ID: "webapp-session", Provider: p, Cookie: &rules.CookieFamily{Names: []string{"session"}}, Probe: &rules.Probe{HTML: true}, Kind: rules.KindSessionCookie}
+	set.Rules = []*rules.Rule{family}
+	if err := set.NameCookie("webapp", "sess"); err != nil {
+		t.Fatal(err)
+	}
+	rule := set.Rule("webapp-session-named")
+	u, _ := url.Parse("https://app.example")
+	secret := credential.NewSecretString
+	sig := map[string]credential.Secret{rules.SignaturePart: secret("q8Zk2mXw71Lp0vB3nT5rU4yCq8Z")}
+	signed := []issuer.Control{{Secret: secret("control-value"), Parts: sig}}
+	for name, c := range map[string]struct {
+		value    string
+		parts    map[string]credential.Secret
+		controls []issuer.Control
+		seen     bool
+		want     revokers.Liveness
+	}{
+		"a control with a signature, none found":  {"opaque-value", nil, signed, false, revokers.Unknown},
+		"a signature was found":                   {"opaque-value", sig, signed, false, revokers.Unknown},
+		"a session that holds no signature":       {"eyJ1c2VyIjoiYWxpY2UifQ==", nil, []issuer.Control{{Secret: secret("control-value")}}, false, revokers.Unknown},
+		"the pair was live":                       {"opaque-value", sig, signed, true, revokers.Dead},
+		"a cookie that is sent alone, as control": {"opaque-value", nil, []issuer.Control{{Secret: secret("control-value")}}, false, revokers.Dead},
+	} {
+		target := revokers.Target{Credential: credential.Credential{Ref: credential.Ref{Rule: rule.ID, Cookie: "sess", Kind: rules.KindSessionCookie}, Secret: secret(c.value), Parts: c.parts}, Rule: rule, Named: true,
+			Instance: &issuer.Instance{Provider: "webapp", URL: u, Operator: true, Cookie: "sess", Controls: c.controls}}
+		if c.seen {
+			target.Seen = &revokers.Sighting{Endpoint: endpoint, Learned: "shape"}
+		}
+		no := revokers.Answer{Class: revokers.Refuses, Endpoint: endpoint, Status: 401, Shape: "shape"}
+		v := revokers.Judge(target, revokers.Evidence{Answer: no, Never: [2]revokers.Answer{no, no}, Control: &revokers.Answer{Class: revokers.Accepts, Endpoint: endpoint}, Learned: "shape"})
+		if v.Liveness != c.want || c.want == revokers.Unknown && v.Remedy == "" {
+			t.Errorf("%s: %s (%s) %s", name, v.Liveness, v.Reason, v.Detail)
+		}
+	}
+}

@@ -58,7 +58,7 @@ func (t Target) Stateless() (form token.Stateless, ok bool) {
 	if t.Kind != credential.KindSessionCookie {
 		return form, false
 	}
-	form, ok = token.StatelessForm(t.Secret.Reveal())
+	form, ok = token.StatelessCookie(t.Cookie, t.Secret.Reveal())
 	switch {
 	case t.Rule.AnyForm:
 		return form, ok
@@ -66,4 +66,24 @@ func (t Target) Stateless() (form token.Stateless, ok bool) {
 		return token.Stateless{Form: t.Rule.Description, Remedy: "change the key that signs it, which ends everyone's"}, true
 	}
 	return form, t.Rule.Stateless
+}
+
+// Pair returns the cookie without which t's own cookie is refused: its signature,
+// where the control has one, where one was found near, or where the value is a
+// session that holds no signature itself. Which of the signatures in a text
+// belongs to a cookie is a guess, so a refusal of the pair proves nothing unless
+// it was Live before. It is empty for other credentials.
+func (t Target) Pair() string {
+	for name, p := range t.Rule.Parts {
+		if p.Suffix == "" || t.Cookie == "" {
+			continue
+		}
+		c, _ := t.Instance.Control(t.Rule)
+		_, control := c.Parts[name]
+		_, found := t.Parts[name]
+		if control || found || token.Unsigned(t.Secret.Reveal()) {
+			return t.Cookie + p.Suffix
+		}
+	}
+	return ""
 }

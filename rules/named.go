@@ -12,6 +12,13 @@ import (
 // provider.
 const namedSuffix = "-named"
 
+// SignatureSuffix ends the name of the cookie that signs another (keygrip: cookie-session, Koa):
+// a server that uses one accepts the pair only.
+const SignatureSuffix = ".sig"
+
+// SignaturePart is the part of a named session that its signature is.
+const SignaturePart = "sig"
+
 // NameCookie makes every value of a cookie a session of the provider, whatever its form, as the
 // operator declares with cookie = NAME of an instance. The rule has the probe and the
 // revocations of the provider's cookie family.
@@ -39,6 +46,7 @@ func (s *Set) NameCookie(provider, name string) error {
 		Cookie:      &CookieFamily{Names: names, Value: namedValue},
 		Stateless:   family.Stateless, Probe: family.Probe, Revokes: family.Revokes,
 		RequestsMax: family.RequestsMax, Note: family.Note, OwnerFields: family.OwnerFields,
+		Parts: map[string]Part{SignaturePart: {Rule: id + "-signature", Optional: true, Suffix: SignatureSuffix}},
 	}
 	var err error
 	if r.Regex, err = NewExpression(namedRegex(names)); err != nil {
@@ -49,11 +57,41 @@ func (s *Set) NameCookie(provider, name string) error {
 	}
 	if i >= 0 {
 		s.Rules[i] = r
-		return nil
+	} else {
+		s.Rules = append(s.Rules, r)
 	}
-	s.Rules = append(s.Rules, r)
+	return s.nameSignature(r)
+}
+
+// nameSignature adds the rule for the cookies that sign those of r, a rule of NameCookie.
+func (s *Set) nameSignature(r *Rule) error {
+	var names []string
+	for _, n := range r.Cookie.Names {
+		names = append(names, n+SignatureSuffix)
+	}
+	g := &Rule{
+		ID: r.Parts[SignaturePart].Rule, Provider: r.Provider, Kind: KindSessionCookie, Confidence: Medium, File: r.File, Line: r.Line,
+		Description: "Signature of a session cookie that the policy names", Note: "it is sent together with the cookie that it signs, and ends with that",
+		Keywords: lower(names), Cookie: &CookieFamily{Names: names, Value: signatureValue},
+	}
+	var err error
+	if g.Regex, err = NewExpression(cookieRegex(names, signatureValue)); err != nil {
+		return fmt.Errorf("cookie %q: %w", names[0], err)
+	}
+	if err := g.nameGroups(); err != nil {
+		return err
+	}
+	if i := slices.IndexFunc(s.Rules, func(x *Rule) bool { return x.ID == g.ID }); i >= 0 {
+		s.Rules[i] = g
+	} else {
+		s.Rules = append(s.Rules, g)
+	}
 	return nil
 }
+
+// signatureValue is a signature of keygrip: SHA-1 in older versions, SHA-256 in newer ones,
+// SHA-512 if the application says so.
+const signatureValue = `[\w-]{86}|[\w-]{43}|[\w-]{27}`
 
 // probedCookie returns the provider's first cookie family with a probe, or nil.
 func (s *Set) probedCookie(provider string) *Rule {

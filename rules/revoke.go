@@ -84,6 +84,9 @@ type Part struct {
 	// Within is the maximum distance between the two in bytes; 8 KiB unless set.
 	Within   int  `toml:"within"`
 	Optional bool `toml:"optional"`
+	// Suffix is set for a part that is a cookie: its name is the credential's
+	// cookie followed by this. It is sent with that cookie.
+	Suffix string `toml:"-"`
 	// Public is set if the part only identifies, such as an account id.
 	Public bool `toml:"public"`
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/quellhq/quell/revokers"
 	"github.com/quellhq/quell/revokers/issuer"
+	"github.com/quellhq/quell/rules"
 )
 
 // Logout ends a session by the application's own logout, as its pages do: with
@@ -153,7 +154,7 @@ func (l Logout) request(s *scope, c csrf, tok csrfToken) (issuer.Request, revoke
 	for k := range r.Header {
 		shown.Header[k] = r.Header.Get(k)
 	}
-	shown.Header["Cookie"] = s.t.Cookie + "={token}"
+	shown.Header["Cookie"] = s.t.Cookie + "={token}" + (&scope{t: s.t, show: true}).signature("Cookie")
 	if c.kind == csrfDouble || c.kind == csrfCookie {
 		shown.Header["Cookie"] += "; " + c.name + "={csrf}"
 	}
@@ -180,11 +181,36 @@ type visit struct {
 }
 
 func (v *visit) cookies() string {
-	out := v.t.Cookie + "=" + v.t.Secret.Reveal()
+	out := v.t.Cookie + "=" + v.t.Secret.Reveal() + (&scope{t: v.t}).signature("Cookie")
 	for _, name := range sortedKeys(v.jar) {
-		if name != v.t.Cookie {
+		if _, signed := v.t.Parts[rules.SignaturePart]; name != v.t.Cookie && !(signed && name == v.t.Cookie+rules.SignatureSuffix) {
 			out += "; " + name + "=" + v.jar[name]
 		}
+	}
+	return out
+}
+
+// signature is what follows a session cookie in the header: the cookies that are
+// sent with it.
+func (s *scope) signature(header string) string {
+	if !strings.EqualFold(header, "Cookie") || s.t.Cookie == "" {
+		return ""
+	}
+	out := ""
+	for _, name := range sortedKeys(s.t.Rule.Parts) {
+		p, ok := s.t.Parts[name]
+		suffix := s.t.Rule.Parts[name].Suffix
+		if !ok || suffix == "" {
+			continue
+		}
+		v := p.Reveal()
+		if inCookie(name, v) != nil {
+			continue // it can be no signature
+		}
+		if s.show {
+			v = "{part." + name + "}"
+		}
+		out += "; " + s.t.Cookie + suffix + "=" + v
 	}
 	return out
 }

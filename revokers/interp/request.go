@@ -55,7 +55,7 @@ func (s *scope) fill(q *rules.Request, reads bool) (issuer.Request, error) {
 		if strings.EqualFold(k, "Cookie") {
 			check = inCookie
 		}
-		r.Header.Set(k, str(v, check))
+		r.Header.Set(k, str(v, check)+s.signature(k))
 	}
 	if q.Basic != nil {
 		user, pass := str(q.Basic[0], inUser), str(q.Basic[1], anything)

@@ -77,6 +77,12 @@ func (s Secret) Equal(t Secret) bool {
 	return hmac.Equal([]byte(s.Reveal()), []byte(t.Reveal()))
 }
 
+// Cut splits the value around the first sep, as strings.Cut.
+func (s Secret) Cut(sep string) (before, after Secret, found bool) {
+	a, b, found := strings.Cut(s.Reveal(), sep)
+	return NewSecretString(a), NewSecretString(b), found
+}
+
 // Wipe overwrites the bytes. Every copy of the Secret becomes zeros.
 func (s Secret) Wipe() {
 	if s.p != nil {

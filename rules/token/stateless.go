@@ -36,6 +36,18 @@ var forms = []struct {
 	{regexp.MustCompile(`^[\w-]{200,}={0,2}\|1[0-9]{9}\|[\w-]{27,43}={0,2}$`), Stateless{"oauth2-proxy (cookie store)", "change cookie-secret, which ends everyone's"}},
 }
 
+// albCookie names the cookies of a load balancer's authentication, which are encrypted and have no
+// structure.
+var albCookie = regexp.MustCompile(`^(?:__Host-|__Secure-)?AWSELBAuthSessionCookie(?:-[0-9]{1,2})?$`)
+
+// StatelessCookie is StatelessForm for a value of a cookie whose name can say it too.
+func StatelessCookie(name, value string) (Stateless, bool) {
+	if albCookie.MatchString(name) {
+		return Stateless{"AWS load balancer", "shorten the session timeout of the load balancer's authenticate action, or change its client at the identity provider, which ends everyone's"}, true
+	}
+	return StatelessForm(value)
+}
+
 // StatelessForm reports whether a cookie's value, as sent, has the form of a session that the
 // cookie itself contains.
 func StatelessForm(value string) (Stateless, bool) {
@@ -57,6 +69,15 @@ func StatelessForm(value string) (Stateless, bool) {
 		return Stateless{"cookie-session", "change the keys of the cookie session, which ends everyone's"}, true
 	}
 	return Stateless{}, false
+}
+
+// Unsigned reports whether a cookie's value, as sent, is a session without a signature: that is
+// then sent in a cookie of its own.
+func Unsigned(value string) bool {
+	if plain, err := url.PathUnescape(value); err == nil {
+		value = plain
+	}
+	return carried(value)
 }
 
 // carried reports whether a value is a JSON object in base64.

@@ -43,3 +43,13 @@ func TestStatelessForms(t *testing.T) {
 		}
 	}
 }
+
+// A load balancer's cookies have no structure: the name says it.
+func TestTheCookiesOfALoadBalancer(t *testing.T) {
+	value := strings.Repeat("aB3+", 80)
+	for name, want := range map[string]bool{"AWSELBAuthSessionCookie-0": true, "AWSELBAuthSessionCookie": true, "AWSALB": false, "AWSELB": false, "MyAWSELBAuthSessionCookie-0": false, "session": false} {
+		if got, ok := StatelessCookie(name, value); ok != want || ok && got.Remedy == "" {
+			t.Errorf("%s: %+v, %v", name, got, ok)
+		}
+	}
+}

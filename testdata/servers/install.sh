@@ -23,7 +23,7 @@ packages() {
   DEBIAN_FRONTEND=noninteractive $sudo apt-get install -y -q --no-install-recommends "${missing[@]}"
 }
 
-node() { (cd "$here/node" && [ -d node_modules/@octokit/webhooks-examples ] || (cd "$here/node" && npm ci --silent)); }
+node() { cd "$here/node"; [ node_modules/.package-lock.json -nt package-lock.json ] || npm ci --silent; }
 
 # Vault 1.21.1 is the newest release whose own sdk was published as a module.
 vault() {

@@ -65,4 +65,45 @@ carried.get('/me', (q, r) => (read(q) ? r.send(read(q).sub) : r.status(401).send
 carried.post('/logout', (q, r) => r.set('Set-Cookie', 'carried=; Max-Age=0; Path=/carried').send('bye'));
 top.use('/carried', carried);
 
+// cookie-session: the session in one cookie, its signature in another.
+const pair = express.Router();
+pair.use(require('cookie-session')({ name: 'pair', keys: ['made-up'], path: '/pair' }));
+pair.post('/login', (q, r) => { q.session.user = q.query.user || 'alice'; q.session.n = crypto.randomUUID(); r.send('ok'); });
+pair.get('/me', (q, r) => (q.session.user ? r.send(q.session.user) : r.status(401).send('no')));
+pair.post('/logout', (q, r) => { q.session = null; r.send('bye'); });
+top.use('/pair', pair);
+
+// A session of which the cookie is signed by another one, and which the server keeps.
+const kept = new Map();
+const koa = new (require('koa'))();
+koa.keys = ['made-up'];
+koa.use((x) => {
+  const user = kept.get(x.cookies.get('koa.id', { signed: true }));
+  const path = x.path.replace(/^\/koa/, '');
+  if (path === '/login') {
+    const id = crypto.randomBytes(18).toString('base64url');
+    kept.set(id, x.query.user || 'alice');
+    x.cookies.set('koa.id', id, { signed: true, path: '/koa' });
+    x.body = 'ok';
+  } else if (path === '/logout' && x.method === 'POST') {
+    kept.delete(x.cookies.get('koa.id', { signed: true }));
+    x.body = 'bye';
+  } else {
+    x.status = user ? 200 : 401;
+    x.body = user || 'no';
+  }
+});
+const koaListener = koa.callback();
+top.use((q, r, next) => (q.path.startsWith('/koa/') ? koaListener(q, r) : next()));
+
+// Rows of PostgreSQL (connect-pg-simple), if there is a server.
+if (process.env.PGDATABASE) {
+  const store = new (require('connect-pg-simple')(session))({ createTableIfMissing: true });
+  const rows = express.Router();
+  rows.use(session({ name: 'rows.id', store, secret: 'made-up', resave: false, saveUninitialized: false, cookie: { path: '/rows' } }));
+  rows.post('/login', (q, r) => { q.session.user = q.query.user || 'alice'; r.send('ok'); });
+  rows.get('/me', (q, r) => (q.session.user ? r.send(q.session.user) : r.status(401).send('no')));
+  top.use('/rows', rows);
+}
+
 top.listen(+process.env.PORT, '127.0.0.1');

@@ -149,7 +149,7 @@ func (i Instance) controls(read func(string) (credential.Secret, error)) ([]issu
 		return nil, err
 	}
 	if !s.IsZero() {
-		out = append(out, issuer.Control{Secret: s})
+		out = append(out, signed(i.Cookie, s))
 	}
 	for _, c := range i.Controls {
 		k := issuer.Control{Rule: c.Rule}
@@ -172,6 +172,16 @@ func (i Instance) controls(read func(string) (credential.Secret, error)) ([]issu
 		}
 	}
 	return out, nil
+}
+
+// signed is a control as the header Cookie has it: a session, and after it the
+// cookie that signs it, if there is one.
+func signed(cookie string, s credential.Secret) issuer.Control {
+	v, sig, ok := s.Cut("; " + cookie + rules.SignatureSuffix + "=")
+	if cookie == "" || !ok {
+		return issuer.Control{Secret: s}
+	}
+	return issuer.Control{Secret: v, Parts: map[string]credential.Secret{rules.SignaturePart: sig}}
 }
 
 // proxy is the URL of the proxy, which may be a secret because it can contain a password.

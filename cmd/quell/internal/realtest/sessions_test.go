@@ -34,6 +34,8 @@ func nodeSites(origin string) []site {
 		{"one page for everyone, noisy", "webapp", origin + "/home", "home.id", "", "/me", in("/home"), "webapp-session-named", "Confirmed"},
 		{"documents", "webapp", origin + "/json", "json.id", "csrf = \"json:csrf.token\"\ncsrf_to = \"json:token\"\n", "/me", in("/json"), "webapp-session-named", "Confirmed"},
 		{"express by its own rule", "express", origin + "/own", "acme.sso", "", "/me", in("/own"), "express-session-named", "Confirmed"},
+		{"a cookie and its signature, nothing kept", "webapp", origin + "/pair", "pair", "", "/me", in("/pair"), "webapp-session-named", "UntilExpiry"},
+		{"a cookie and its signature, kept by the server (Koa)", "webapp", origin + "/koa", "koa.id", "", "/me", in("/koa"), "webapp-session-named", "Confirmed"},
 		{"carried by the cookie", "webapp", origin + "/carried", "carried", "", "/me", in("/carried"), "webapp-session-named", "UntilExpiry"},
 	}
 }
@@ -54,11 +56,17 @@ func (s site) runWith(t *testing.T, env map[string]string) {
 	value := func(user string) string {
 		b := newBrowser(t)
 		s.signIn(b, user)
-		return b.cookie(s.url+s.probe, s.cookie)
+		v := b.cookie(s.url+s.probe, s.cookie)
+		if sig := b.maybe(s.url+s.probe, s.cookie+".sig"); sig != "" {
+			return v + "; " + s.cookie + ".sig=" + sig
+		}
+		return v
 	}
 	leaked, control, other := value("alice"), value("alice"), value("bob")
 	o := newOperator(t)
-	o.secrets = []string{leaked, control, other}
+	for _, v := range []string{leaked, control, other} {
+		o.secrets = append(o.secrets, strings.Split(v, "; "+s.cookie+".sig=")...)
+	}
 	o.env["CONTROL"] = control
 	maps.Copy(o.env, env)
 	logout := "logout_path = \"/logout\"\n"

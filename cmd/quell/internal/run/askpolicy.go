@@ -82,7 +82,7 @@ func (r *Runtime) show(ctx context.Context, i *issuer.Instance, rule *rules.Rule
 	// digits are refused by most applications as any other would be.
 	t.Secret = credential.NewSecretString("q8Zk2mXw71Lp0vB3nT5rU4yCq8Zk2mXw")
 	if has {
-		t.Secret = control.Secret
+		t.Secret, t.Parts = control.Secret, control.Parts
 	}
 	ask := func(what string, x revokers.Target) (interp.Sample, bool) {
 		s, err := interp.Show(ctx, r.Doer, x)
@@ -107,7 +107,7 @@ func (r *Runtime) show(ctx context.Context, i *issuer.Instance, rule *rules.Rule
 	}
 	never, ok := ask("never issued", fake)
 	empty := t
-	empty.Secret = credential.Secret{}
+	empty.Secret, empty.Parts = credential.Secret{}, nil
 	none, ok2 := ask("no cookie", empty)
 	if !ok || !ok2 {
 		out.Problem = "the application does not answer about sessions that were never issued"

@@ -67,4 +67,4 @@ var chunkRE = regexp.MustCompile(`^(.+?)(?:\.|_|-|C)([0-9])$`)
 
 // signatureSuffix ends the name of the cookie that signs another: a server that
 // signs its cookies accepts neither alone.
-const signatureSuffix = ".sig"
+const signatureSuffix = rules.SignatureSuffix

@@ -88,7 +88,7 @@ func (b *binder) number(byPlace *spill.Sorter, n int) error {
 			b.pieces[p] = append(b.pieces[p], piece{int(m[2][0] - '0'), c.Places[0].Offset, i})
 		}
 		b.cookie(i, c.Ref.Cookie)
-		b.parts.credential(i, c.Ref.Rule)
+		b.parts.credential(i, c.Ref)
 	}
 	return nil
 }

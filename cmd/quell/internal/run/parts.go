@@ -2,6 +2,7 @@ package run
 
 import (
 	"cmp"
+	"strings"
 
 	"github.com/quellhq/quell/rules"
 )
@@ -13,7 +14,10 @@ type parter struct {
 	named map[string]bool                  // rules that find parts
 	reach int64                            // the widest distance that a rule allows
 
+	signed bool // a part is told by its cookie's name
+
 	is   map[int32]string // the rule of each credential that has parts or is one
+	name map[int32]string // the cookie of each of them that is one
 	near []seat           // places not further back than reach
 	best map[int32]map[string]nearest
 }
@@ -25,13 +29,14 @@ type nearest struct {
 }
 
 func newParter(set *rules.Set) *parter {
-	p := &parter{rules: map[string]map[string]rules.Part{}, named: map[string]bool{}, is: map[int32]string{}, best: map[int32]map[string]nearest{}}
+	p := &parter{rules: map[string]map[string]rules.Part{}, named: map[string]bool{}, is: map[int32]string{}, name: map[int32]string{}, best: map[int32]map[string]nearest{}}
 	if set == nil {
 		return p
 	}
 	for _, r := range set.Rules {
 		for _, part := range r.Parts {
 			p.rules[r.ID], p.named[part.Rule] = r.Parts, true
+			p.signed = p.signed || part.Suffix != ""
 			p.reach = max(p.reach, within(part))
 		}
 	}
@@ -42,9 +47,12 @@ func newParter(set *rules.Set) *parter {
 func within(p rules.Part) int64 { return int64(cmp.Or(p.Within, together)) }
 
 // credential notes the rule of a credential.
-func (p *parter) credential(i int32, rule string) {
-	if p.named[rule] || p.rules[rule] != nil {
-		p.is[i] = rule
+func (p *parter) credential(i int32, c rules.Ref) {
+	if p.named[c.Rule] || p.rules[c.Rule] != nil || p.signed && strings.HasSuffix(c.Cookie, rules.SignatureSuffix) {
+		p.is[i] = c.Rule
+		if p.signed && c.Cookie != "" {
+			p.name[i] = c.Cookie
+		}
 	}
 }
 
@@ -70,7 +78,19 @@ func (p *parter) add(s seat) {
 func (p *parter) pair(main, part seat) {
 	d := max(main.from-part.to, part.from-main.to, 0)
 	for name, want := range p.rules[p.is[main.cred]] {
-		if want.Rule != p.is[part.cred] || main.cred == part.cred || d > within(want) {
+		d := d
+		if want.Suffix != "" {
+			// A list of cookies has the signature after what it signs.
+			if p.name[part.cred] != p.name[main.cred]+want.Suffix {
+				continue
+			}
+			if part.from < main.from {
+				d += within(want) / 2
+			}
+		} else if want.Rule != p.is[part.cred] {
+			continue
+		}
+		if main.cred == part.cred || d > within(want) {
 			continue
 		}
 		if p.best[main.cred] == nil {

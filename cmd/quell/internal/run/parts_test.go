@@ -1,9 +1,14 @@
 package run
 
 import (
+	"os"
+	"path/filepath"
 	"testing"
 
+	"github.com/quellhq/quell/cmd/quell/internal/report"
 	"github.com/quellhq/quell/rules"
+	"github.com/quellhq/quell/scanners"
+	"github.com/quellhq/quell/scanners/files"
 )
 
 func TestAPartBelongsToTheNearestCredential(t *testing.T) {
@@ -46,5 +51,35 @@ func TestAPartBelongsToTheNearestCredential(t *testing.T) {
 	}
 	if len(parts[key.Fingerprint(rules.NewSecretString("secret-one"))]) != 0 {
 		t.Error("a part has parts")
+	}
+}
+
+// Of several signed sessions in one text, each is sent with the signature that
+// follows it.
+func TestEachSessionGetsItsOwnSignature(t *testing.T) {
+	values := []string{"H3kPz90sQmWe7TbV2xRn5LdA", "Zt6YbN1uKq4oGf8JcXw2MhRe", "q8Zk2mXw71Lp0vB3nT5rU4yC"}
+	sigs := []string{"q8Zk2mXw71Lp0vB3nT5rU4yCq8A", "q8Zk2mXw71Lp0vB3nT5rU4yCq8B", "q8Zk2mXw71Lp0vB3nT5rU4yCq8C"}
+	text := "Cookie: sess=" + values[0] + "; sess.sig=" + sigs[0] + "\nCookie: a=b; sess=" + values[1] + "; sess.sig=" + sigs[1] +
+		"\n{\"name\":\"sess\",\"value\":\"" + values[2] + "\"},{\"name\":\"sess.sig\",\"value\":\"" + sigs[2] + "\"}\nother.sig=q8Zk2mXw71Lp0vB3nT5rU4yCq8D\n"
+	r := runtime(t, "version = 1\n[[instance]]\nprovider = \"webapp\"\nurl = \"http://127.0.0.1:9\"\nown = true\ncookie = \"sess\"\nprobe_path = \"/me\"\n")
+	r.options.Offline = true
+	file := filepath.Join(t.TempDir(), "a.log")
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]string{}
+	if _, err := r.Scan(t.Context(), ScanOptions{Confidence: rules.Medium, Sources: []scanners.Source{files.Source{Name: "path", Targets: []string{file}}}}, recorder(func(e report.Event) error {
+		if c, ok := e.(report.Credential); ok && c.Cookie == "sess" {
+			got[c.Fingerprint] = c.PartFingerprints[rules.SignaturePart]
+		}
+		return nil
+	})); err != nil {
+		t.Fatal(err)
+	}
+	print := func(s string) string { return r.Keys.Fingerprint.Fingerprint(rules.NewSecretString(s)) }
+	for i, v := range values {
+		if got[print(v)] != print(sigs[i]) {
+			t.Errorf("%s is sent with %q of %v", v, got[print(v)], got)
+		}
 	}
 }
