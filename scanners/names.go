@@ -102,7 +102,7 @@ func EntryNames(at rules.Location, list []Entry) Artifact {
 	return Artifact{
 		Location: at,
 		Open: func(context.Context) (io.ReadCloser, error) {
-			return asIsCloser{AsIs{InMemory(text)}}, nil
+			return asIsCloser{AsIs{Reader: InMemory(text)}}, nil
 		},
 		place: func(l rules.Location) rules.Location {
 			k := (l.Line - 1) / 2

@@ -21,7 +21,6 @@ import (
 // chunks of a long one. The number of workers bounds the bytes in flight, whatever the size of
 // the input.
 type Pool struct {
-	Openers  []Opener
 	Unpacker Unpacker // nil: no file is unpacked
 	Detector Detector
 	Workers  int // 0: one per CPU

@@ -101,34 +101,36 @@ func TestAPanicConcernsItsArtifactAndQuotesNothing(t *testing.T) {
 	}
 }
 
-func TestOpeners(t *testing.T) {
-	opener := Opener{Magic: []byte("MAGIC"), Max: 64, Open: func(_ context.Context, file []byte, _ func(string) ([]byte, error)) (Inner, error) {
-		return Inner{Name: "inside", Text: bytes.ToUpper(file)}, nil
-	}}
-	for _, x := range []struct {
-		text  string
-		paths []string
-		gaps  int
-	}{
-		{"MAGIC token\n", []string{"f", "f!inside"}, 0},
-		{"MAGIC" + strings.Repeat(" token", 20), []string{"f"}, 1}, // above the opener's limit
-		{"MAG", []string{"f"}, 0},
-		{"", []string{"f"}, 0},
-		{"no MAGIC", []string{"f"}, 0},
-	} {
-		d := &seen{}
-		p := Pool{Detector: d, Workers: 1, Openers: []Opener{opener}}
-		gaps := 0
-		_, err := p.Run(context.Background(), single{x.text}, func(rules.Finding) {}, func(Gap) { gaps++ })
-		if err != nil || gaps != x.gaps {
-			t.Errorf("%.20q: %v, %d gaps", x.text, err, gaps)
-		}
-		if x.text == "" {
-			continue
-		}
-		if !slices.Equal(d.paths, x.paths) || d.texts[0] != x.text {
-			t.Errorf("%.20q: %q %.20q", x.text, d.paths, d.texts)
-		}
+// rows is a format of files that are scanned as they are and then as rows.
+type rows struct{}
+
+func (rows) Head() int { return 4 }
+
+func (rows) Recognise(head []byte, _ string) string {
+	if bytes.HasPrefix(head, []byte("DB!\n")) {
+		return "rows"
+	}
+	return ""
+}
+
+func (rows) Open(_ context.Context, _ string, in Packed, b *Budget, member func(string, io.Reader) error, _ func(string, error)) error {
+	b.Out++
+	if err := member("", AsIs{Reader: in.Reader}); err != nil {
+		return err
+	}
+	return member("rows", AsIs{Reader: strings.NewReader("mark-0007"), Where: func(line int) string { return fmt.Sprint("row ", line) }})
+}
+
+func TestLinesOfAContainerAreDescribed(t *testing.T) {
+	p := Pool{Detector: marks{}, Workers: 1, Unpacker: rows{}}
+	var found []string
+	if _, err := p.Run(t.Context(), single{"DB!\nmark-0006"}, func(f rules.Finding) {
+		found = append(found, f.Location.Path+" "+f.Secret.Reveal()+" "+f.Location.Notes["row"])
+	}, func(g Gap) { t.Error(g) }); err != nil {
+		t.Fatal(err)
+	}
+	if want := []string{"f mark-0006 ", "f!rows mark-0007 row 1"}; !slices.Equal(found, want) {
+		t.Errorf("%q, not %q", found, want)
 	}
 }
 
@@ -193,9 +195,6 @@ func (s parts) Artifacts(context.Context) iter.Seq2[Artifact, error] {
 // opened or not, and if the detector panics.
 func TestMemoryIsReadAsStreamsAre(t *testing.T) {
 	texts := []string{"", "mark-0001\nx mark-0002", "BAD mark-0003", "mark-0004", strings.Repeat(strings.Repeat("x\n", 5000)+"mark-0005\n", chunkSize/8000), "DB!\nmark-0006", "DB"}
-	opener := Opener{Magic: []byte("DB!\n"), Max: 1 << 10, Open: func(context.Context, []byte, func(string) ([]byte, error)) (Inner, error) {
-		return Inner{Name: "rows", Text: []byte("mark-0007")}, nil
-	}}
 	scan := func(reader func(string) io.Reader) (out []string, st Stats) {
 		var mu sync.Mutex
 		note := func(s string) {
@@ -203,7 +202,7 @@ func TestMemoryIsReadAsStreamsAre(t *testing.T) {
 			defer mu.Unlock()
 			out = append(out, s)
 		}
-		p := Pool{Detector: marks{panics: "BAD"}, Workers: 2, Openers: []Opener{opener}}
+		p := Pool{Detector: marks{panics: "BAD"}, Workers: 2, Unpacker: rows{}}
 		st, err := p.Run(t.Context(), parts{texts, reader}, func(f rules.Finding) {
 			note(fmt.Sprintf("%s:%d:%d offset %d %s", f.Location.Path, f.Location.Line, f.Location.Column, f.Location.Offset, f.Secret.Reveal()))
 		}, func(g Gap) { note(fmt.Sprint("gap ", g.Location.Path, g.Err)) })

@@ -194,6 +194,9 @@ type Packed struct {
 	// At gives random access to the file if that needs no copy in memory. It has Size bytes.
 	At   io.ReaderAt
 	Size int64
+	// Beside opens a companion file, whose name is the file's with a suffix; nil if there can be
+	// none.
+	Beside func(suffix string) (io.ReadCloser, error)
 }
 
 // Budget counts what a top-level file contains, nested content included.
@@ -209,27 +212,6 @@ type Budget struct {
 	// Meter has the time left for the file. Began is the start of the work not yet counted.
 	Meter *Meter
 	Began time.Time
-}
-
-// Opener extracts text from a file whose raw bytes do not show it, such as a database. The pool
-// scans both the file as it is and the extracted text.
-type Opener struct {
-	Magic []byte // first bytes of the format
-	Max   int    // maximum size of the file, in bytes
-	// Open can call beside for a companion file; beside is nil if there is none.
-	Open func(ctx context.Context, file []byte, beside func(suffix string) ([]byte, error)) (Inner, error)
-}
-
-// Inner is the text that an opener extracted. The path of its findings is PATH!Name. An error
-// returned together with it describes what could not be read.
-type Inner struct {
-	Name string
-	Text []byte
-	// Where describes the content of a line in terms of the format, such as "table log, row 7";
-	// nil: the line number is sufficient.
-	Where func(line int) string
-	// Waited is the time that the opener spent waiting for memory.
-	Waited time.Duration
 }
 
 // Match is what a detector found.

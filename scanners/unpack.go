@@ -11,7 +11,12 @@ import (
 
 // AsIs marks bytes that the pool scans without unpacking them, whatever their format: they
 // belong to a file that is already open.
-type AsIs struct{ io.Reader }
+type AsIs struct {
+	io.Reader
+	// Where describes the content of a line in terms of the file's format, such as "table log,
+	// row 7"; nil: the line number is sufficient.
+	Where func(line int) string
+}
 
 // asIsCloser is AsIs as an io.ReadCloser, for Artifact.Open.
 type asIsCloser struct{ AsIs }
@@ -28,6 +33,9 @@ func (r *run) unpack(ctx context.Context, a Artifact, b io.Reader, x *account, b
 		return r.once(ctx, a, b, x)
 	}
 	if plain, ok := b.(AsIs); ok {
+		if plain.Where != nil {
+			a.where = plain.Where
+		}
 		return r.stream(ctx, a, plain.Reader, x, budget == nil)
 	}
 	if plain, ok := b.(asIsCloser); ok {
@@ -46,7 +54,7 @@ func (r *run) unpack(ctx context.Context, a Artifact, b io.Reader, x *account, b
 		return r.stream(ctx, a, head, x, budget == nil)
 	}
 	atomic.AddInt64(&r.stats.Artifacts, 1)
-	in := Packed{Name: a.Location.Path, Reader: Filled(head)}
+	in := Packed{Name: a.Location.Path, Reader: Filled(head), Beside: a.Beside}
 	in.At, in.Size = anywhere(b)
 	if budget == nil {
 		budget = &Budget{In: head.count}
@@ -59,6 +67,14 @@ func (r *run) unpack(ctx context.Context, a Artifact, b io.Reader, x *account, b
 		}
 	}
 	return r.open(ctx, a, form, in, head, x, budget)
+}
+
+// stream scans one artifact as it is.
+func (r *run) stream(ctx context.Context, a Artifact, b io.Reader, x *account, own bool) error {
+	if m, ok := b.(*memory); ok && len(m.all) <= chunkSize && m.Len() == len(m.all) {
+		return r.whole(ctx, a, m.all, x, own)
+	}
+	return r.read(ctx, a, b, x, own)
 }
 
 // recognise determines the format of the artifact. head reads the artifact from its beginning.

@@ -41,11 +41,14 @@ type Opener struct {
 	first [256][]*form
 	// kept is a semaphore: it bounds how many files all goroutines together hold in memory.
 	kept chan struct{}
+	// databases bounds how many databases are read at a time: each is in memory with SQLite's
+	// own copy and the text of its rows.
+	databases chan struct{}
 }
 
 // New returns an Opener with the limits l.
 func New(l Limits) *Opener {
-	o := &Opener{limits: l, forms: forms(), kept: make(chan struct{}, 2)}
+	o := &Opener{limits: l, forms: forms(), kept: make(chan struct{}, 2), databases: make(chan struct{}, 1)}
 	for i := range o.forms {
 		f := &o.forms[i]
 		for c := range o.first {
@@ -124,7 +127,7 @@ func (o *Opener) Open(ctx context.Context, what string, in scanners.Packed, b *s
 			err = fmt.Errorf("damaged %s (%T)", what, x)
 		}
 	}()
-	x := &opening{ctx: ctx, opener: o, form: f, budget: b, name: in.Name, size: in.Size, deliver: member, gap: gap}
+	x := &opening{ctx: ctx, opener: o, form: f, budget: b, name: in.Name, size: in.Size, beside: in.Beside, deliver: member, gap: gap}
 	x.in = guarded{in.Reader, b}
 	if in.At != nil {
 		x.at = guardedAt{in.At, b}

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/quellhq/quell/scanners"
+	"github.com/quellhq/quell/scanners/sqlite"
 )
 
 // form is one format of files that contain other files.
@@ -53,6 +54,7 @@ func forms() []form {
 		{name: "iso", at: 0x8001, magic: "CD001", seeks: true, open: uniso},
 		{name: "mozlz4", magic: "mozLz40\x00", open: unmozlz4},
 		{name: "pdf", magic: "%PDF-", seeks: true, open: pdfText},
+		{name: "SQLite", magic: sqlite.Magic, open: unsqlite},
 		{name: "git pack", magic: "PACK\x00\x00\x00\x02", seeks: true, open: unpack},
 		{name: "git pack", magic: "PACK\x00\x00\x00\x03", seeks: true, open: unpack},
 		{name: "git bundle", magic: "# v2 git bundle\n", seeks: true, open: unbundle},

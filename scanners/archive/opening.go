@@ -23,6 +23,8 @@ type opening struct {
 	size int64
 	from int64  // offset of the format's first byte, after a script
 	name string // the file's name, for content without its own
+	// beside opens a companion file by its suffix; nil if there can be none.
+	beside func(suffix string) (io.ReadCloser, error)
 
 	deliver func(name string, r io.Reader) error
 	gap     func(name string, err error)
@@ -62,12 +64,13 @@ func (x *opening) run() error {
 }
 
 // member passes nested content to the scan, which opens it if it has a known format.
-func (x *opening) member(name string, r io.Reader) error { return x.give(name, r, false) }
+func (x *opening) member(name string, r io.Reader) error { return x.give(name, r, false, nil) }
 
 // plain passes bytes to the scan, which does not open them.
-func (x *opening) plain(name string, r io.Reader) error { return x.give(name, r, true) }
+func (x *opening) plain(name string, r io.Reader) error { return x.give(name, r, true, nil) }
 
-func (x *opening) give(name string, r io.Reader, plain bool) error {
+// give passes content to the scan. where describes its lines, for plain bytes only.
+func (x *opening) give(name string, r io.Reader, plain bool, where func(line int) string) error {
 	if err := x.ctx.Err(); err != nil {
 		return err
 	}
@@ -81,7 +84,7 @@ func (x *opening) give(name string, r io.Reader, plain bool) error {
 	m := &metered{r: r, b: b, l: limits}
 	var in io.Reader = m
 	if plain {
-		in = scanners.AsIs{Reader: m}
+		in = scanners.AsIs{Reader: m, Where: where}
 	}
 	b.Depth++
 	err := x.deliver(name, in)

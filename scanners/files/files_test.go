@@ -14,7 +14,6 @@ import (
 	"github.com/quellhq/quell/scanners/archive"
 	"github.com/quellhq/quell/scanners/detect"
 	"github.com/quellhq/quell/scanners/files"
-	"github.com/quellhq/quell/scanners/sqlite"
 )
 
 func token(n int) string {
@@ -28,7 +27,7 @@ func scan(t *testing.T, targets ...string) (found []rules.Finding, gaps []scanne
 		t.Fatal(err)
 	}
 	var mu sync.Mutex
-	p := scanners.Pool{Detector: detect.New(set), Workers: 2, Unpacker: archive.New(archive.DefaultLimits), Openers: []scanners.Opener{sqlite.Opener()}}
+	p := scanners.Pool{Detector: detect.New(set), Workers: 2, Unpacker: archive.New(archive.DefaultLimits)}
 	_, err = p.Run(t.Context(), files.Source{Name: "path", Targets: targets},
 		func(f rules.Finding) { mu.Lock(); defer mu.Unlock(); found = append(found, f) },
 		func(g scanners.Gap) { mu.Lock(); defer mu.Unlock(); gaps = append(gaps, g) })

@@ -42,7 +42,6 @@ import (
 	"github.com/quellhq/quell/scanners/contracttest"
 	"github.com/quellhq/quell/scanners/detect"
 	"github.com/quellhq/quell/scanners/oci"
-	"github.com/quellhq/quell/scanners/sqlite"
 )
 
 // wanted is the location that the scan must report for a planted secret.
@@ -236,7 +235,7 @@ func scanWith(t testing.TB, source *oci.Source) ([]*rules.Finding, []scanners.Ga
 	var mu sync.Mutex
 	var found []*rules.Finding
 	var gaps []scanners.Gap
-	p := scanners.Pool{Detector: detect.New(set), Openers: []scanners.Opener{sqlite.Opener()}, Unpacker: archive.New(archive.DefaultLimits)}
+	p := scanners.Pool{Detector: detect.New(set), Unpacker: archive.New(archive.DefaultLimits)}
 	stats, err := p.Read(t.Context(), src, func(f rules.Finding) { mu.Lock(); found = append(found, &f); mu.Unlock() }, func(g scanners.Gap) { mu.Lock(); gaps = append(gaps, g); mu.Unlock() })
 	if err != nil {
 		t.Fatal(err)

@@ -21,8 +21,6 @@ import (
 	"time"
 
 	engine "modernc.org/sqlite" // registers the driver, which can deserialize a database from memory
-
-	"github.com/quellhq/quell/scanners"
 )
 
 const (
@@ -35,40 +33,42 @@ const (
 	patience = 10 * time.Second
 )
 
-// Opener renders the rows of a database. Those of a cookie store become lines of a Netscape
-// cookie jar, which state host, path, expiry and flags.
-func Opener() scanners.Opener {
-	// One database at a time: each is in memory with SQLite's own copy and the text of its
-	// rows.
-	turn := make(chan struct{}, 1)
-	return scanners.Opener{Magic: []byte("SQLite format 3\x00"), Max: maxStore, Open: func(ctx context.Context, file []byte, beside func(string) ([]byte, error)) (scanners.Inner, error) {
-		select {
-		case turn <- struct{}{}:
-		case <-ctx.Done():
-			return scanners.Inner{}, ctx.Err()
-		}
-		defer func() { <-turn }()
-		if beside != nil {
-			if log, err := beside("-wal"); err == nil {
-				file = replay(file, log)
-			}
-		}
-		return open(ctx, file)
-	}}
+// Magic is how a database begins.
+const Magic = "SQLite format 3\x00"
+
+// MaxSize is the maximum size of a database, in bytes.
+const MaxSize = maxStore
+
+// Text is what a database contains.
+type Text struct {
+	Name string // of the kind of content
+	Rows []byte
+	// Where describes the row that a line shows; nil: the line number is sufficient.
+	Where func(line int) string
+}
+
+// Read renders the rows of a database. Those of a cookie store become lines of a Netscape
+// cookie jar, which state host, path, expiry and flags. log is the write-ahead log, or nil. An
+// error returned together with a text describes what could not be read. Read can modify file.
+func Read(ctx context.Context, file, log []byte) (Text, error) {
+	if log != nil {
+		file = replay(file, log)
+	}
+	return open(ctx, file)
 }
 
 // open reads a database. It can modify file.
-func open(ctx context.Context, file []byte) (scanners.Inner, error) {
+func open(ctx context.Context, file []byte) (Text, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	db, err := sql.Open("sqlite", ":memory:")
 	if err != nil {
-		return scanners.Inner{}, err
+		return Text{}, err
 	}
 	defer db.Close()
 	conn, err := db.Conn(ctx)
 	if err != nil {
-		return scanners.Inner{}, err
+		return Text{}, err
 	}
 	defer conn.Close()
 	// Format version 2 in the header means a write-ahead log, which is a separate file. A
@@ -83,19 +83,19 @@ func open(ctx context.Context, file []byte) (scanners.Inner, error) {
 		}
 		return d.Deserialize(file)
 	}); err != nil {
-		return scanners.Inner{}, fmt.Errorf("database: %w", plain(err))
+		return Text{}, fmt.Errorf("database: %w", plain(err))
 	}
 	// A hostile schema can replace a table by an endless view, or call functions. So quell
 	// reads tables only and trusts nothing in the schema.
 	for _, p := range []string{"PRAGMA trusted_schema=OFF", "PRAGMA cell_size_check=ON", "PRAGMA query_only=ON"} {
 		if _, err := conn.ExecContext(ctx, p); err != nil {
-			return scanners.Inner{}, fmt.Errorf("database: %w", plain(err))
+			return Text{}, fmt.Errorf("database: %w", plain(err))
 		}
 	}
 	for _, s := range []store{firefox, chromium} {
 		var tables int
 		if err := conn.QueryRowContext(ctx, "SELECT count(*) FROM sqlite_master WHERE type='table' AND name=?", s.table).Scan(&tables); err != nil {
-			return scanners.Inner{}, fmt.Errorf("database: %w", plain(err))
+			return Text{}, fmt.Errorf("database: %w", plain(err))
 		}
 		if tables == 1 {
 			return s.read(ctx, conn)
@@ -106,8 +106,8 @@ func open(ctx context.Context, file []byte) (scanners.Inner, error) {
 
 // rows renders the rows of all tables, one per line, with tabs between the values. In the
 // file's pages, values adjoin without a separator, and long ones are split.
-func rows(ctx context.Context, conn *sql.Conn) (scanners.Inner, error) {
-	out := scanners.Inner{Name: "rows"}
+func rows(ctx context.Context, conn *sql.Conn) (Text, error) {
+	out := Text{Name: "rows"}
 	names, err := tables(ctx, conn)
 	if err != nil {
 		return out, err
@@ -116,7 +116,7 @@ func rows(ctx context.Context, conn *sql.Conn) (scanners.Inner, error) {
 	out.Where = text.where
 	for _, name := range names {
 		err := text.table(ctx, conn, name)
-		out.Text = text.Bytes()
+		out.Rows = text.Bytes()
 		if err != nil {
 			return out, fmt.Errorf("rows of a database: %w", plain(err))
 		}
@@ -248,8 +248,8 @@ var (
 		}}
 )
 
-func (s store) read(ctx context.Context, conn *sql.Conn) (scanners.Inner, error) {
-	out := scanners.Inner{Name: s.name}
+func (s store) read(ctx context.Context, conn *sql.Conn) (Text, error) {
+	out := Text{Name: s.name}
 	rows, err := conn.QueryContext(ctx, s.query, maxCookies)
 	if err != nil {
 		return out, fmt.Errorf("%s: %w", s.name, plain(err))
@@ -279,7 +279,7 @@ func (s store) read(ctx context.Context, conn *sql.Conn) (scanners.Inner, error)
 		}
 		fmt.Fprintf(&text, "%s%s\t%s\t%s\t%s\t%d\t%s\t%s\n", prefix, field(host), flag(strings.HasPrefix(host, ".")), field(path), flag(secure), max(0, s.end(end)), field(name), field(string(value)))
 	}
-	out.Text = text.Bytes()
+	out.Rows = text.Bytes()
 	if err := rows.Err(); err != nil {
 		return out, fmt.Errorf("%s: %w", s.name, plain(err))
 	}

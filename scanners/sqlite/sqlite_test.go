@@ -63,8 +63,8 @@ func TestFirefox(t *testing.T) {
 			t.Fatal(journal, err)
 		}
 		want := "#HttpOnly_.old.example\tTRUE\t/\tTRUE\t1900000000\tsid\tabc def\n#HttpOnly_.app.example\tTRUE\t/\tTRUE\t1900000000\tsid\tabc def\n"
-		if string(in.Text) != want || in.Name != "Firefox cookies" {
-			t.Errorf("%s: %s", journal, in.Text)
+		if string(in.Rows) != want || in.Name != "Firefox cookies" {
+			t.Errorf("%s: %s", journal, in.Rows)
 		}
 	}
 }
@@ -106,8 +106,8 @@ func TestChromium(t *testing.T) {
 		t.Error(err)
 	}
 	for _, want := range []string{"a_plain\tone\n", "b_sealed\ttwo\n", "c_bound\tthree\n", "app.example\tFALSE\t/\tFALSE\t1900000000\t"} {
-		if !strings.Contains(string(in.Text), want) {
-			t.Errorf("%q is missing in\n%s", want, in.Text)
+		if !strings.Contains(string(in.Rows), want) {
+			t.Errorf("%q is missing in\n%s", want, in.Rows)
 		}
 	}
 }
@@ -126,7 +126,7 @@ func TestRowsOfAnyDatabase(t *testing.T) {
 		t.Fatal(in.Name, err)
 	}
 	for _, want := range []string{"cursorAuth/accessToken\tvalue\n", "long\t" + long + "\n", "7\t\n"} {
-		if !strings.Contains(string(in.Text), want) {
+		if !strings.Contains(string(in.Rows), want) {
 			t.Errorf("%.40q is missing", want)
 		}
 	}
@@ -135,7 +135,7 @@ func TestRowsOfAnyDatabase(t *testing.T) {
 func TestHostileStores(t *testing.T) {
 	good := database(t, []string{mozCookies, "INSERT INTO moz_cookies(name,value,host,path,expiry,isSecure,isHttpOnly) VALUES('sid','v','h','/',1,1,1)"}, nil)
 	endless := database(t, []string{"CREATE TABLE x(encrypted_value)", "CREATE VIEW moz_cookies AS WITH RECURSIVE r(n) AS (SELECT 1 UNION ALL SELECT n+1 FROM r) SELECT n AS host, n AS path, 1 AS isSecure, 1 AS isHttpOnly, n AS expiry, n AS name, n AS value FROM r"}, nil)
-	if in, err := open(context.Background(), endless); err != nil || len(in.Text) > 0 {
+	if in, err := open(context.Background(), endless); err != nil || len(in.Rows) > 0 {
 		t.Error("a view is no table", err)
 	}
 	other := database(t, []string{"CREATE TABLE moz_cookies(encrypted_value)"}, nil)

@@ -47,16 +47,11 @@ func TestRowsOfAWriteAheadLog(t *testing.T) {
 	}
 	rows := func(log []byte) string {
 		t.Helper()
-		in, err := Opener().Open(t.Context(), bytes.Clone(file), func(suffix string) ([]byte, error) {
-			if suffix != "-wal" {
-				t.Errorf("asked for %q", suffix)
-			}
-			return log, nil
-		})
+		in, err := Read(t.Context(), bytes.Clone(file), log)
 		if err != nil {
 			t.Fatal(err)
 		}
-		return string(in.Text)
+		return string(in.Rows)
 	}
 	if got := rows(log); !strings.Contains(got, "checkpointed") || !strings.Contains(got, "in the log, 0 ") || !strings.Contains(got, "in the log, 199 ") || strings.Contains(got, "not committed") {
 		t.Errorf("%d bytes: %.300s", len(got), got)
@@ -94,12 +89,12 @@ func TestRowsAreNamed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	in, err := Opener().Open(t.Context(), file, nil)
+	in, err := Read(t.Context(), file, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := []string{"table a, row 2", "table a, row 2", "table a, row 3", "table b, row number 1", "table b, row number 2"}
-	for i, line := range strings.Split(strings.TrimSpace(string(in.Text)), "\n") {
+	for i, line := range strings.Split(strings.TrimSpace(string(in.Rows)), "\n") {
 		if got := in.Where(i + 1); got != want[i] {
 			t.Errorf("%q: %s, not %s", line, got, want[i])
 		}

@@ -94,9 +94,11 @@ var baits = []struct {
 		f.env["OWN_"+strconv.Itoa(len(f.env))] = f.encode(f.leak(octocat).Secret.Reveal())
 	}},
 	{"a credential of a client's variable", func(f *field) {
-		if f.env["GITHUB_TOKEN"] == "" {
-			f.env["GITHUB_TOKEN"] = f.leak(octocat).Secret.Reveal()
+		name := "GITHUB_TOKEN"
+		if f.env[name] != "" { // each variable has one value
+			name = "OTHER_" + strconv.Itoa(len(f.env))
 		}
+		f.env[name] = f.leak(octocat).Secret.Reveal()
 	}},
 	{"the control", func(f *field) { f.creds = append(f.creds, f.found(f.in.Controls[0].Secret.Reveal())) }},
 	{"a token that is expired by its own content", func(f *field) {

@@ -18,7 +18,6 @@ import (
 	"github.com/quellhq/quell/scanners"
 	"github.com/quellhq/quell/scanners/archive"
 	"github.com/quellhq/quell/scanners/detect"
-	"github.com/quellhq/quell/scanners/sqlite"
 )
 
 // ScanOptions is what a scan is asked to do.
@@ -148,7 +147,6 @@ func (s *scan) source(ctx context.Context, source scanners.Source) bool {
 		Seen:      s.Redactor.Add,
 		Finished:  st.finished,
 		Watch:     s.options.Watch.read(),
-		Openers:   []scanners.Opener{sqlite.Opener()},
 		Unpacker:  archive.New(archive.DefaultLimits),
 	}
 	stats, err := p.Read(ctx, src, st.found, s.gap)
