@@ -37,12 +37,14 @@ type Engine struct {
 	atStart []uint16
 	slow    []int // rules that run around their keywords, or always
 	scratch sync.Pool
+	recall  *recall // nil: nothing is kept
 }
 
 type compiled struct {
 	*rules.Rule
-	allow []*allowlist
-	slow  bool // no usable literal: runs around its keywords
+	number int // position in Engine.rules
+	allow  []*allowlist
+	slow   bool // no usable literal: runs around its keywords
 	// always is set where a slow rule has no keywords to run around.
 	always bool
 	leads  bool // a match begins with the expression's own literal
@@ -75,7 +77,7 @@ type rest struct {
 
 // New prepares the rules of set.
 func New(set *rules.Set) *Engine {
-	e := &Engine{allow: allowlists(set.Allowlists)}
+	e := &Engine{allow: allowlists(set.Allowlists), recall: &recall{}}
 	e.scratch.New = func() any { return &scratch{} }
 	var list []*rules.Rule
 	for _, r := range set.Rules {
@@ -93,7 +95,7 @@ func New(set *rules.Set) *Engine {
 		if !ok {
 			x = analysisOf(r)
 		}
-		c := &compiled{Rule: r, slow: x.slow, allow: allowlists(r.Allowlists)}
+		c := &compiled{Rule: r, number: i, slow: x.slow, allow: allowlists(r.Allowlists)}
 		c.always = x.slow && (len(r.Keywords) == 0 || slices.ContainsFunc(r.Keywords, func(k string) bool { return len(k) < gramLen }))
 		c.matcher = sync.OnceValue(func() *matcher { return newMatcher(r.Regex.String()) })
 		e.rules = append(e.rules, c)
@@ -213,7 +215,7 @@ func (e *Engine) find(s *scratch, b []byte, parts []span, f func(raw)) {
 				continue
 			}
 			w, found := span{}, [][]int(nil)
-			w, k, found = r.inWindow(b, text, s.groups, k)
+			w, k, found = e.inWindow(s, r, b, text, k)
 			for _, m := range found {
 				if w.start+m[0] < done {
 					continue
@@ -231,10 +233,11 @@ func (e *Engine) find(s *scratch, b []byte, parts []span, f func(raw)) {
 
 // inWindow runs the rule's expression in the k-th group. The window may have to be widened: it
 // returns the window, and the last group that is in it.
-func (r *compiled) inWindow(b []byte, text string, groups []group, k int) (w span, last int, found [][]int) {
+func (e *Engine) inWindow(s *scratch, r *compiled, b []byte, text string, k int) (w span, last int, found [][]int) {
+	groups := s.groups
 	w = groups[k].span
 	for {
-		found = r.Regex.Regexp().FindAllStringSubmatchIndex(text[w.start:w.end], -1)
+		found = e.all(s, r, text[w.start:w.end])
 		// A match that ends at an edge may end there only because the text is cut: it is
 		// searched again in a wider window.
 		wider := false

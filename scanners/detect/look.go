@@ -25,6 +25,7 @@ type look struct {
 	spent  int // bytes that were derived from all runs
 	began  time.Time
 	late   bool // the file's time limit has passed
+	limits int  // how often a limit left out something
 	ids    int
 	found  []raw
 	// elsewhere are matches that only a list of paths suppresses.
@@ -38,6 +39,10 @@ func (e *Engine) Detect(c scanners.Chunk) iter.Seq[scanners.Match] {
 		// A scratch that a panic left in the middle of a search is not used again.
 		s := e.scratch.Get().(*scratch)
 		l := look{e: e, s: s, chunk: c, budget: maxDerived, began: time.Now()}
+		l.chunk.OnLimit(func(kind string) {
+			l.limits++
+			c.Reached(kind)
+		})
 		s.chunk = text{data: c.Data, inside: c.Offset > 0, seen: s.chunk.seen}
 		var found *marks
 		if c.Tracked() {
@@ -233,7 +238,14 @@ func (t *text) close(k int) bool {
 }
 
 // find searches the given parts of t and keeps the matches that judge accepts.
-func (l *look) find(t *text, parts []span, keep func(*raw) bool) {
+func (l *look) find(t *text, parts []span, wanted func(*raw) bool) {
+	keep := func(m *raw) bool {
+		ok := wanted(m)
+		if ok {
+			l.s.raws++
+		}
+		return ok
+	}
 	l.s.unfolded, l.s.binary = t.seen.unfolded, l.chunk.Binary && len(t.decoded) == 0
 	l.e.find(l.s, t.data, parts, func(m raw) {
 		m.text = t.data
@@ -251,7 +263,7 @@ func (l *look) find(t *text, parts []span, keep func(*raw) bool) {
 		if !keep(&m) {
 			return
 		}
-		if l.e.judge(l.s, &m, l.chunk) && !(m.rule.ID == kubernetesSecret && l.kubernetes(t, m)) {
+		if l.e.judged(l.s, &m, l.chunk) && !(m.rule.ID == kubernetesSecret && l.kubernetes(t, m)) {
 			l.add(t, m)
 		}
 	})
@@ -289,7 +301,10 @@ func (l *look) add(t *text, m raw) {
 		}
 	}
 	m.leads = m.rule.leads && m.secret.start == m.start
-	m.said, m.text = m.claimed(), nil
+	if !m.heard {
+		m.said = m.claimed()
+	}
+	m.text = nil
 	if m.elsewhere {
 		l.elsewhere = append(l.elsewhere, m)
 		return
@@ -312,7 +327,16 @@ func (l *look) decoded(c *text, step string, depth int) {
 	l.ids++
 	c.id = l.ids
 	c.decoded = l.s.with(c.decoded, step)
+	k, ok := l.barren(c, depth)
+	if ok && l.known(k) {
+		return
+	}
+	before := *l
+	raws := l.s.raws
 	l.text(c, depth+1)
+	if ok && l.s.raws == raws && l.limits == before.limits && !l.late && len(l.found) == len(before.found) && len(l.elsewhere) == len(before.elsewhere) && len(l.s.joins) == 0 {
+		l.e.recall.barren.put(k, effort{l.ids - before.ids, l.spent - before.spent})
+	}
 }
 
 // step is the position of a match in a text that its own text was decoded from.

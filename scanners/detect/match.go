@@ -36,6 +36,8 @@ type scratch struct {
 	chunk    text
 	allow    map[*allowlist]*automaton // nil: none for it
 	firsts   [][]string                // the lists that with returns for a single step
+	asked    asked
+	raws     int // matches that were judged, or that depend on others of the chunk
 }
 
 func (s *scratch) text() *text {
@@ -75,6 +77,7 @@ type raw struct {
 	extends    bool   // continues a match that is complete in one line over a line break: both are reported
 	claims     []string
 	said       rules.Claims  // all claims of the text, kept once the text itself is released
+	heard      bool          // said is known although the text is still here
 	carrier    rules.Offline // expiry of the value according to the text around it, which is untrusted
 	token      *token.Facts
 	issuer     string // host of a token's iss

@@ -379,6 +379,7 @@ func (l *look) joined(c *text, usual bool) {
 		if !c.split(m.secret.start, m.secret.end) || c.openStart && m.start == 0 || m.rule.Generic() {
 			return false
 		}
+		l.s.raws++
 		at := c.raw(m.secret.start, m.secret.end)
 		whole, checked := m.rule.complete(c.data[m.secret.start:m.secret.end])
 		if proven := whole && checked; !proven && l.begins(c, m) {

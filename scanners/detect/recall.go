@@ -1,0 +1,204 @@
+package detect
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"slices"
+	"sync"
+
+	"github.com/quellhq/quell/rules"
+	"github.com/quellhq/quell/rules/token"
+	"github.com/quellhq/quell/scanners"
+)
+
+// The versions of a file in a history are mostly equal. What a search computes from a stretch of
+// text alone is kept, by the SHA-256 of that text and of everything else that the result depends
+// on, and taken from there where the same stretch comes again. Nothing of the text itself is
+// kept.
+
+// digest identifies a stretch of text and a question about it.
+type digest [sha256.Size]byte
+
+// maxRecalled is how many results of one kind are kept: a few thousand are enough for versions
+// that follow each other. Twice as many are in memory, because the older half is dropped at once.
+const maxRecalled = 1 << 14
+
+// recalled keeps the results of one kind. Results that were not used for a while are dropped. It
+// is safe for concurrent use.
+type recalled[V any] struct {
+	mu          sync.Mutex
+	young, aged map[digest]V
+}
+
+func (r *recalled[V]) get(k digest) (V, bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	v, ok := r.young[k]
+	if !ok {
+		if v, ok = r.aged[k]; ok {
+			r.keep(k, v)
+		}
+	}
+	return v, ok
+}
+
+func (r *recalled[V]) put(k digest, v V) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.keep(k, v)
+}
+
+func (r *recalled[V]) keep(k digest, v V) {
+	if r.young == nil || len(r.young) >= maxRecalled {
+		r.young, r.aged = make(map[digest]V, 64), r.young
+	}
+	r.young[k] = v
+}
+
+// recall is what an engine keeps.
+type recall struct {
+	windows recalled[[][]int]
+	verdict recalled[verdict]
+	barren  recalled[effort]
+}
+
+// asked collects what a key is made of.
+type asked struct{ b []byte }
+
+func (a *asked) number(list ...int) {
+	for _, n := range list {
+		a.b = binary.AppendVarint(a.b, int64(n))
+	}
+}
+
+func (a *asked) text(list ...string) {
+	for _, s := range list {
+		a.number(len(s))
+		a.b = append(a.b, s...)
+	}
+}
+
+func (a *asked) flags(list ...bool) {
+	for _, on := range list {
+		n := 0
+		if on {
+			n = 1
+		}
+		a.number(n)
+	}
+}
+
+// digest returns the key of what was collected, and begins a new collection.
+func (a *asked) digest() digest {
+	k := digest(sha256.Sum256(a.b))
+	a.b = a.b[:0]
+	return k
+}
+
+// all runs the expression over a window. Its result depends on the window's text alone.
+func (e *Engine) all(s *scratch, r *compiled, window string) [][]int {
+	if e.recall == nil {
+		return r.Regex.Regexp().FindAllStringSubmatchIndex(window, -1)
+	}
+	s.asked.number(r.number)
+	s.asked.b = append(s.asked.b, window...)
+	k := s.asked.digest()
+	if found, ok := e.recall.windows.get(k); ok {
+		return found
+	}
+	found := r.Regex.Regexp().FindAllStringSubmatchIndex(window, -1)
+	e.recall.windows.put(k, found)
+	return found
+}
+
+// verdict is what judge decided, and what the text around the match says about it.
+type verdict struct {
+	ok                 bool
+	allowed, elsewhere bool
+	rule               *compiled
+	confidence         rules.Confidence
+	public, issuer     string
+	offline, carrier   rules.Offline
+	claims             []string
+	said               rules.Claims
+	token              *token.Facts
+}
+
+// judged is judge, and keeps what it decides. The text that judge reads is cut to what it may
+// depend on, so that a key made of the same bytes has the same result.
+func (e *Engine) judged(s *scratch, m *raw, c scanners.Chunk) bool {
+	if e.recall == nil {
+		return e.judge(s, m, c)
+	}
+	near := lineContext
+	if m.rule.Kind == rules.KindBearer {
+		near = maxCookies // neighbourExpiry
+	}
+	from, to := max(0, min(m.start, m.secret.start)-near), min(len(m.text), max(m.end, m.secret.end)+near)
+	s.asked.number(m.rule.number, m.start-from, m.end-from, m.secret.start-from, m.secret.end-from, int(m.confidence))
+	s.asked.flags(m.structured)
+	s.asked.text(m.cookie, c.Artifact.Location.Path, c.Artifact.Location.Commit)
+	s.asked.b = append(s.asked.b, m.text[from:to]...)
+	k := s.asked.digest()
+	v, ok := e.recall.verdict.get(k)
+	if !ok {
+		x := *m
+		x.text = m.text[from:to:to]
+		x.start, x.end, x.secret = m.start-from, m.end-from, span{m.secret.start - from, m.secret.end - from}
+		if v.ok = e.judge(s, &x, c); v.ok {
+			v = verdict{ok: true, allowed: x.allowed, elsewhere: x.elsewhere, rule: x.rule, confidence: x.confidence, public: x.public, issuer: x.issuer,
+				offline: x.offline, carrier: x.carrier, claims: x.claims, said: x.claimed(), token: x.token}
+		}
+		e.recall.verdict.put(k, v)
+	}
+	if !v.ok {
+		return false
+	}
+	m.allowed, m.elsewhere, m.rule, m.confidence, m.public, m.issuer = v.allowed, v.elsewhere, v.rule, v.confidence, v.public, v.issuer
+	m.offline, m.carrier, m.token = now(v.offline), now(v.carrier), v.token
+	m.claims = slices.Clone(v.claims)
+	m.said = v.said
+	for _, list := range []*[]string{&m.said.Hosts, &m.said.Near, &m.said.Users, &m.said.Databases} {
+		*list = slices.Clone(*list)
+	}
+	m.heard = true
+	return true
+}
+
+// now is a state by expiry at the present time.
+func now(o rules.Offline) rules.Offline {
+	if o.Expires == nil {
+		return o
+	}
+	return until(*o.Expires)
+}
+
+// effort is what the search of a derived text took that found nothing.
+type effort struct{ ids, spent int }
+
+// barren is the key of a derived text whose search depends on nothing but its bytes and a few
+// properties, and reports whether there is such a key: in a log, and in a text that continues in
+// another chunk, other things count.
+func (l *look) barren(t *text, depth int) (digest, bool) {
+	if l.e.recall == nil || t.marks != nil || l.chunk.Offset > 0 || l.chunk.To < len(l.chunk.Data) || len(l.s.joins) > 0 || l.late {
+		return digest{}, false
+	}
+	a := &l.s.asked
+	a.number(depth, len(t.views), len(t.decoded), len(t.cuts))
+	a.flags(t.inside, t.openStart, t.openEnd, l.chunk.Binary)
+	a.text(t.decoded...)
+	a.number(t.cuts...)
+	a.b = append(a.b, t.data...)
+	return a.digest(), true
+}
+
+// known reports whether a derived text was searched before and has nothing, and counts the
+// search as if it were made.
+func (l *look) known(k digest) bool {
+	x, ok := l.e.recall.barren.get(k)
+	if !ok || l.budget < x.spent || l.spent+x.spent > maxSpent {
+		return false
+	}
+	l.ids, l.spent, l.budget = l.ids+x.ids, l.spent+x.spent, l.budget-x.spent
+	return true
+}
