@@ -3,6 +3,7 @@ package git
 import (
 	"cmp"
 	"context"
+	"encoding/binary"
 	"fmt"
 	"maps"
 	"path"
@@ -115,15 +116,27 @@ func (s story) tell(l *rules.Location) {
 
 // stories collects everything that is requested in one pass: each tree is read once.
 func (r *repo) stories(ctx context.Context, want map[id]bool, byName []string) (map[string]story, error) {
-	a := attribution{repo: r, places: map[int32][]place{}, intro: map[int32][]introduction{}, wanted: map[int32]bool{}, named: map[int32]int32{}}
+	a := attribution{repo: r, intro: map[int32][]introduction{}, wanted: map[int32]bool{}, named: map[int32]int32{}, commits: map[int32]*commit{}}
 	texts := map[string]bool{}
 	for _, t := range byName {
 		texts[t] = true
 	}
-	var err error
-	if a.graph, err = r.graph(ctx, true, func(name, b []byte) bool { return want[id(b)] || texts[string(name)] }); err != nil {
+	// Most entries are not wanted: two bytes of their ids show it.
+	maybe := make([]bool, 1<<16)
+	for i := range want {
+		maybe[binary.LittleEndian.Uint16([]byte(i))] = true
+	}
+	if err := r.loadHistory(ctx); err != nil {
 		return nil, err
 	}
+	a.graph = r.history
+	defer func() { a.graph.links = nil }()
+	if err := a.graph.trees(ctx, func(name, b []byte) bool {
+		return maybe[binary.LittleEndian.Uint16(b)] && want[id(b)] || len(texts) > 0 && texts[string(name)]
+	}); err != nil {
+		return nil, err
+	}
+	a.has = make([]containment, a.n.total)
 	for k, t := range byName {
 		if n, ok := a.index[t]; ok {
 			a.named[n] = subjectName - int32(k)
@@ -166,14 +179,8 @@ func (r *repo) subject(f *rules.Finding) (id, bool) {
 // Further names count down.
 const subjectName = -2
 
-// place is the path of a wanted blob, or of a wanted name, below a tree.
-type place struct {
-	path string
-	blob int32
-}
-
-// maxPlaces limits the paths below one tree: a few trees can contain a blob at more paths than
-// could ever be listed.
+// maxPlaces limits the paths that one commit introduces, in addition to one for each wanted
+// object: a few trees can contain a blob at more paths than could ever be listed.
 const maxPlaces = 4096
 
 // introduction is a commit that has a blob at a path where none of its parents has it.
@@ -186,14 +193,25 @@ type attribution struct {
 	*graph
 	repo   *repo
 	wanted map[int32]bool
-	named  map[int32]int32   // a name's number -> the number of its subject
-	places map[int32][]place // by tree
+	named  map[int32]int32 // a name's number -> the number of its subject
+	has    []containment   // by number, of trees
 	intro  map[int32][]introduction
 	names  []refName
 	by     [][]uint16 // which names reach a commit, the best first
 	inHead map[int32]bool
 	kept   map[id]string // what keeps an object that no commit has
+
+	commits map[int32]*commit // that were read for a report
 }
+
+// containment says whether a tree contains something wanted.
+type containment uint8
+
+const (
+	notKnown containment = iota
+	nothing
+	something
+)
 
 // refName is a name that reaches commits: a ref or an entry of a reflog.
 type refName struct {
@@ -204,67 +222,127 @@ type refName struct {
 // maxDepth limits the nesting of folders: git itself fails at a few thousand.
 const maxDepth = 1024
 
-// below lists where the wanted blobs are in a tree.
-func (a *attribution) below(k int32, depth int) []place {
+// contains reports whether a wanted blob or name is below a tree.
+func (a *attribution) contains(k int32, depth int) bool {
 	if k < 0 || depth > maxDepth {
-		return nil
+		return false
 	}
-	if got, ok := a.places[k]; ok {
-		return got
+	if got := a.has[k]; got != notKnown {
+		return got == something
 	}
-	a.places[k] = nil // a damaged tree that contains itself ends here
-	var out []place
+	a.has[k] = nothing // a damaged tree that contains itself ends here
 	for _, l := range a.links[k] {
-		if len(out) >= maxPlaces {
-			break
-		}
-		name := a.graph.names[l.name]
-		if n, ok := a.named[l.name]; ok {
-			out = append(out, place{name, n})
-		}
-		if a.wanted[l.to] {
-			out = append(out, place{name, l.to})
-			continue
-		}
-		for _, x := range a.below(l.to, depth+1) {
-			if len(out) >= maxPlaces {
-				break
-			}
-			out = append(out, place{path.Join(name, x.path), x.blob})
+		if _, ok := a.named[l.name]; ok || a.wanted[l.to] || a.contains(l.to, depth+1) {
+			a.has[k] = something
+			return true
 		}
 	}
-	a.places[k] = out
-	return out
+	return false
 }
 
 // introduce finds the commits that introduced the wanted blobs, the earliest first.
 func (a *attribution) introduce() {
+	var olds []int32
 	for k := range a.all {
 		c := &a.all[k]
-		here := a.below(a.n.of([]byte(c.tree)), 0)
-		if len(here) == 0 {
-			continue
-		}
-		old := map[place]bool{}
+		olds = olds[:0]
 		for _, p := range c.parents {
-			if pk, ok := a.commitOf(p); ok {
-				for _, x := range a.below(a.n.of([]byte(a.all[pk].tree)), 0) {
-					old[x] = true
-				}
-			}
+			olds = append(olds, a.all[p].tree)
 		}
-		for _, x := range here {
-			if !old[x] {
-				a.intro[x.blob] = append(a.intro[x.blob], introduction{int32(k), x.path})
-			}
-		}
+		left := maxPlaces + len(a.wanted) + len(a.named)
+		a.difference(int32(k), c.tree, olds, "", 0, &left)
 	}
 	for _, list := range a.intro {
 		slices.SortFunc(list, func(x, y introduction) int {
-			c, d := &a.all[x.commit], &a.all[y.commit]
-			return cmp.Or(cmp.Compare(c.when, d.when), strings.Compare(string(c.id), string(d.id)), strings.Compare(x.path, y.path))
+			return cmp.Or(cmp.Compare(a.all[x.commit].when, a.all[y.commit].when), strings.Compare(string(a.id(x.commit)), string(a.id(y.commit))), strings.Compare(x.path, y.path))
 		})
 	}
+}
+
+// difference records what a tree of a commit contains that none of the trees of its parents has
+// at the same path. Trees that are equal are not read.
+func (a *attribution) difference(commit, tree int32, olds []int32, dir string, depth int, left *int) {
+	if slices.Contains(olds, tree) || !a.contains(tree, depth) {
+		return
+	}
+	var before []entriesOf
+	for _, o := range olds {
+		if o >= 0 && len(a.links[o]) > 0 {
+			before = append(before, newEntriesOf(a.links[o]))
+		}
+	}
+	found := func(subject int32, path string) {
+		*left--
+		a.intro[subject] = append(a.intro[subject], introduction{commit, path})
+	}
+	for _, l := range a.links[tree] {
+		subject, named := a.named[l.name]
+		blob := a.wanted[l.to]
+		if !named && !blob && !a.contains(l.to, depth+1) {
+			continue
+		}
+		same, known := false, false
+		var below []int32
+		for _, b := range before {
+			for _, o := range b.named(l.name) {
+				known = true
+				same = same || o.to == l.to
+				below = append(below, o.to)
+			}
+		}
+		if *left <= 0 {
+			return
+		}
+		at := path.Join(dir, a.graph.names[l.name])
+		if named && !known {
+			found(subject, at)
+		}
+		switch {
+		case same:
+		case blob:
+			found(l.to, at)
+		default:
+			a.difference(commit, l.to, below, at, depth+1, left)
+		}
+	}
+}
+
+// entriesOf finds the entries of a tree by their names.
+type entriesOf struct {
+	list   []link
+	sorted bool
+}
+
+func newEntriesOf(list []link) entriesOf {
+	const few = 16
+	if len(list) <= few {
+		return entriesOf{list: list}
+	}
+	list = slices.Clone(list)
+	slices.SortFunc(list, func(x, y link) int { return cmp.Compare(x.name, y.name) })
+	return entriesOf{list, true}
+}
+
+// named lists the entries of a name: more than one only in a damaged tree.
+func (e entriesOf) named(name int32) (out []link) {
+	if !e.sorted {
+		for i, l := range e.list {
+			if l.name == name {
+				if out == nil {
+					out = e.list[i : i+1 : i+1]
+				} else {
+					out = append(out, l)
+				}
+			}
+		}
+		return out
+	}
+	i, _ := slices.BinarySearchFunc(e.list, name, func(l link, name int32) int { return cmp.Compare(l.name, name) })
+	k := i
+	for k < len(e.list) && e.list[k].name == name {
+		k++
+	}
+	return e.list[i:k]
 }
 
 // rank orders names by how useful they are to a reader.
@@ -286,9 +364,12 @@ func (a *attribution) reach() {
 	slices.SortStableFunc(refs, func(x, y ref) int { return rank(x.name) - rank(y.name) })
 	own := map[int32][]uint16{}
 	put := func(name refName, i id) {
-		i, kind := a.s.tip(i)
 		k, ok := a.commitOf(i)
-		if kind != pack.Commit || !ok || len(a.names) == 1<<16 {
+		if !ok {
+			i, _ = a.s.tip(i)
+			k, ok = a.commitOf(i)
+		}
+		if !ok || len(a.names) == 1<<16 {
 			return
 		}
 		own[k] = append(own[k], uint16(len(a.names)))
@@ -308,10 +389,8 @@ func (a *attribution) reach() {
 	// Children before parents.
 	waits := make([]int32, len(a.all))
 	for k := range a.all {
-		for _, p := range a.all[k].parents {
-			if c, ok := a.commitOf(p); ok {
-				waits[c]++
-			}
+		for _, c := range a.all[k].parents {
+			waits[c]++
 		}
 	}
 	var todo []int32
@@ -324,12 +403,10 @@ func (a *attribution) reach() {
 		k := todo[len(todo)-1]
 		todo = todo[:len(todo)-1]
 		a.by[k] = merged(a.by[k], own[k])
-		for _, p := range a.all[k].parents {
-			if c, ok := a.commitOf(p); ok {
-				a.by[c] = merged(a.by[c], a.by[k])
-				if waits[c]--; waits[c] == 0 {
-					todo = append(todo, c)
-				}
+		for _, c := range a.all[k].parents {
+			a.by[c] = merged(a.by[c], a.by[k])
+			if waits[c]--; waits[c] == 0 {
+				todo = append(todo, c)
 			}
 		}
 	}
@@ -355,9 +432,7 @@ func (a *attribution) current() {
 	if i, ok := a.repo.head(); ok {
 		i, _ = a.s.tip(i)
 		if k, ok := a.commitOf(i); ok {
-			for _, x := range a.below(a.n.of([]byte(a.all[k].tree)), 0) {
-				a.inHead[x.blob] = true
-			}
+			a.present(a.all[k].tree, map[int32]bool{}, 0)
 		}
 	}
 	a.kept = map[id]string{}
@@ -369,6 +444,9 @@ func (a *attribution) current() {
 	}
 	for _, x := range a.repo.refs() {
 		a.kept[x.id] = x.name
+		if _, ok := a.commitOf(x.id); ok {
+			continue
+		}
 		// An outer tag keeps the tag that it points to.
 		for i := x.id; ; {
 			kind, b, err := a.s.get([]byte(i))
@@ -385,12 +463,30 @@ func (a *attribution) current() {
 	}
 }
 
+// present marks what is wanted and below a tree.
+func (a *attribution) present(k int32, done map[int32]bool, depth int) {
+	if done[k] || !a.contains(k, depth) {
+		return
+	}
+	done[k] = true
+	for _, l := range a.links[k] {
+		if n, ok := a.named[l.name]; ok {
+			a.inHead[n] = true
+		}
+		if a.wanted[l.to] {
+			a.inHead[l.to] = true
+		} else {
+			a.present(l.to, done, depth+1)
+		}
+	}
+}
+
 // story returns what is known of an object.
 func (a *attribution) story(i id) story {
 	s := story{Notes: map[string]string{}}
 	k := a.n.of([]byte(i))
-	if c, ok := a.at[k]; ok {
-		a.describe(&s, c)
+	if k >= 0 && a.at[k] >= 0 {
+		a.describe(&s, a.at[k])
 		return s
 	}
 	return a.storyOf(k, i, "")
@@ -416,7 +512,7 @@ func (a *attribution) storyOf(k int32, i id, name string) story {
 		return s
 	}
 	first := list[0]
-	s.Path, s.Commit = first.path, a.all[first.commit].id.String()
+	s.Path, s.Commit = first.path, a.id(first.commit).String()
 	a.describe(&s, first.commit)
 	s.Notes["first_exposed"] = at(a.all[first.commit].when)
 	if a.inHead[k] {
@@ -427,7 +523,7 @@ func (a *attribution) storyOf(k int32, i id, name string) story {
 	if more := list[1:]; len(more) > 0 {
 		var also []string
 		for _, x := range more[:min(len(more), maxNames)] {
-			also = append(also, x.path+" in "+a.all[x.commit].id.String()[:12])
+			also = append(also, x.path+" in "+a.id(x.commit).String()[:12])
 		}
 		if n := len(more) - maxNames; n > 0 {
 			also = append(also, fmt.Sprintf("%d more", n))
@@ -440,7 +536,13 @@ func (a *attribution) storyOf(k int32, i id, name string) story {
 func at(seconds int64) string { return time.Unix(seconds, 0).UTC().Format(time.RFC3339) }
 
 func (a *attribution) describe(s *story, k int32) {
-	about(s.Notes, &a.all[k])
+	c := a.commits[k]
+	if c == nil {
+		read := a.commit(k)
+		c = &read
+		a.commits[k] = c
+	}
+	about(s.Notes, c)
 	var refs, logs []string
 	for _, n := range a.by[k] {
 		if a.names[n].log {
@@ -484,4 +586,16 @@ func (r *repo) place(l *rules.Location, from origin) {
 	l.Commit = from.commit.id.String()
 	about(l.Notes, &from.commit)
 	l.Notes["first_exposed"] = at(from.commit.when)
+}
+
+// loadHistory reads the commits, once: attributions follow each other while the scan goes on.
+func (r *repo) loadHistory(ctx context.Context) error {
+	if r.history != nil {
+		return nil
+	}
+	g, err := r.store.history(ctx)
+	if err == nil {
+		r.history = g
+	}
+	return err
 }

@@ -26,7 +26,7 @@ func (r *repo) choose(ctx context.Context) ([]problem, error) {
 
 // chooseReachable marks the objects that the chosen names reach.
 func (r *repo) chooseReachable(ctx context.Context) ([]problem, error) {
-	g, err := r.graph(ctx, true, nil)
+	g, err := r.graph(ctx, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -54,7 +54,9 @@ func (r *repo) chooseReachable(ctx context.Context) ([]problem, error) {
 					continue
 				}
 			case pack.Commit:
-				from = append(from, g.at[k])
+				if g.at[k] >= 0 {
+					from = append(from, g.at[k])
+				}
 			default:
 				g.below(k, marked)
 			}
@@ -104,7 +106,7 @@ func (r *repo) chooseReachable(ctx context.Context) ([]problem, error) {
 		}
 		commits[k] = false
 		if since > 0 {
-			g.below(g.n.of([]byte(c.tree)), old)
+			g.below(c.tree, old)
 		}
 	}
 	for k, on := range commits {
@@ -112,8 +114,8 @@ func (r *repo) chooseReachable(ctx context.Context) ([]problem, error) {
 			continue
 		}
 		c := &g.all[k]
-		marked[g.n.of([]byte(c.id))] = true
-		g.below(g.n.of([]byte(c.tree)), marked)
+		marked[c.object] = true
+		g.below(c.tree, marked)
 	}
 	r.want = map[id]bool{}
 	for k := range marked {

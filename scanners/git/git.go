@@ -113,6 +113,7 @@ type repo struct {
 	names   *names
 	links   *links
 	ends    map[id]bool // commits at which a shallow clone ends
+	history *graph      // its commits, once an attribution has read them
 
 	complete bool // all relevant commits were fetched: a shallow boundary does not count
 }

@@ -1,8 +1,16 @@
 package git
 
 import (
+	"bytes"
+	"cmp"
 	"context"
+	"encoding/binary"
+	"errors"
+	"runtime"
 	"slices"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/quellhq/quell/scanners/git/pack"
 )
@@ -71,28 +79,50 @@ type link struct{ to, name int32 }
 type graph struct {
 	s     *store
 	n     *numbers
-	at    map[int32]int32 // an object's number -> its commit below
-	all   []commit
+	at    []int32 // an object's number -> its commit below, or -1
+	all   []node
 	links [][]link // by number, of trees
 	names []string
 	index map[string]int32
-	// missing counts names of objects that are not in the store.
+	// missing has the requested names of objects that are not in the store.
 	missing map[id]bool
+	mu      sync.Mutex // guards links, names, index and missing while trees are read
 }
 
-// each calls f, one at a time, with every object of the given kind: first those of packs, in
-// bulk, then the loose ones. Unreadable objects were already reported by the scan.
-func (g *graph) each(ctx context.Context, kind pack.Kind, f func(id []byte, data []byte)) error {
+// node is a commit. Its author and message are read where they are reported.
+type node struct {
+	object  int32
+	tree    int32   // number, or -1 where it is not here
+	parents []int32 // those that are here, as positions in graph.all
+	when    int64   // the committer's date, in seconds
+}
+
+// maxReaders is how many goroutines read objects for a graph.
+const maxReaders = 8
+
+// each calls a function of reader with every object of the given kind: first those of packs, in
+// bulk, then the loose ones. Several goroutines read at once, each with a function of its own.
+// Unreadable objects were already reported by the scan.
+func (g *graph) each(ctx context.Context, kind pack.Kind, reader func() func(id, data []byte)) error {
+	first := reader()
 	for _, p := range g.n.packs {
 		w := p.NewWalk(pack.Visitor{Kinds: []pack.Kind{kind}, Base: g.s.get})
-		if err := w.Run(ctx, func(o pack.Object) error {
-			b := o.Data
-			if b == nil && o.Size <= MaxObject {
-				b, _ = readAll(o.Stream, o.Size)
-			}
-			f(o.ID, b)
-			return nil
-		}); err != nil {
+		run := func(f func(id, data []byte)) error {
+			return w.Run(ctx, func(o pack.Object) error {
+				b := o.Data
+				if b == nil && o.Size <= MaxObject {
+					b, _ = readAll(o.Stream, o.Size)
+				}
+				f(o.ID, b)
+				return nil
+			})
+		}
+		var others errgroup.Group
+		for range min(runtime.GOMAXPROCS(0), maxReaders) - 1 {
+			f := reader()
+			others.Go(func() error { return run(f) })
+		}
+		if err := errors.Join(run(first), others.Wait()); err != nil {
 			return err
 		}
 	}
@@ -107,7 +137,7 @@ func (g *graph) each(ctx context.Context, kind pack.Kind, f func(id []byte, data
 			}
 			if k == kind && size <= MaxObject {
 				if b, err := readAll(r, size); err == nil {
-					f([]byte(i), b)
+					first([]byte(i), b)
 				}
 			}
 			r.Close()
@@ -117,46 +147,127 @@ func (g *graph) each(ctx context.Context, kind pack.Kind, f func(id []byte, data
 	return nil
 }
 
-// graph reads all commits, and of all trees the folders and the blobs that keep selects; keep
-// nil: all of them.
-func (s *store) graph(ctx context.Context, trees bool, keep func(name, blob []byte) bool) (*graph, error) {
-	g := &graph{s: s, n: s.number(), at: map[int32]int32{}, index: map[string]int32{}, missing: map[id]bool{}}
-	err := g.each(ctx, pack.Commit, func(i, b []byte) {
-		k := g.n.of(i)
-		if _, dup := g.at[k]; k >= 0 && !dup {
-			g.at[k] = int32(len(g.all))
-			g.all = append(g.all, parseCommit(id(i), b, s.hashLen))
+// history reads all commits.
+func (s *store) history(ctx context.Context) (*graph, error) {
+	g := &graph{s: s, n: s.number()}
+	var all []node
+	err := g.each(ctx, pack.Commit, func() func(i, b []byte) {
+		return func(i, b []byte) {
+			c := node{object: g.n.of(i)}
+			tree, parents, when := commitLinks(b, s.hashLen)
+			c.tree, c.when = g.n.of([]byte(tree)), when
+			for _, p := range parents {
+				if k := g.n.of([]byte(p)); k >= 0 {
+					c.parents = append(c.parents, k)
+				}
+			}
+			if c.object >= 0 {
+				g.mu.Lock()
+				all = append(all, c)
+				g.mu.Unlock()
+			}
 		}
 	})
-	if err != nil || !trees {
+	// Several goroutines have read them: this is their order in the packs.
+	slices.SortFunc(all, func(a, b node) int { return cmp.Compare(a.object, b.object) })
+	g.all = slices.CompactFunc(all, func(a, b node) bool { return a.object == b.object })
+	g.at = slices.Repeat([]int32{-1}, g.n.total)
+	for k := range g.all {
+		g.at[g.all[k].object] = int32(k)
+	}
+	for k := range g.all {
+		list := g.all[k].parents
+		for i, p := range list {
+			list[i] = g.at[p]
+		}
+		g.all[k].parents = slices.DeleteFunc(list, func(p int32) bool { return p < 0 })
+	}
+	return g, err
+}
+
+// graph reads all commits, and of all trees the folders and the blobs that keep selects; keep
+// nil: all of them. Names are those of the selected entries; none if keep is nil.
+func (s *store) graph(ctx context.Context, keep func(name, blob []byte) bool) (*graph, error) {
+	g, err := s.history(ctx)
+	if err != nil {
 		return g, err
 	}
+	return g, g.trees(ctx, keep)
+}
+
+// trees reads the entries of all trees; the parameter is that of graph.
+func (g *graph) trees(ctx context.Context, keep func(name, blob []byte) bool) error {
 	g.links = make([][]link, g.n.total)
-	var block []link // many lists in one allocation
-	err = g.each(ctx, pack.Tree, func(i, b []byte) {
-		k := g.n.of(i)
-		if k < 0 || g.links[k] != nil {
-			return
-		}
-		from := len(block)
-		eachEntry(b, s.hashLen, func(mode, name, child []byte) {
-			isTree := string(mode) == "40000"
-			if string(mode) == "160000" || !isTree && keep != nil && !keep(name, child) {
+	g.names, g.index, g.missing = nil, map[string]int32{}, map[id]bool{}
+	return g.each(ctx, pack.Tree, func() func(i, b []byte) {
+		known := newNumberCache(g.n)
+		names := map[string]int32{}
+		var block, list []link // many lists in one allocation
+		return func(i, b []byte) {
+			k := g.n.of(i)
+			if k < 0 {
 				return
 			}
-			to := g.n.of(child)
-			if to < 0 {
-				g.missing[id(child)] = true
-				return
+			list = list[:0]
+			eachEntry(b, g.s.hashLen, func(mode, name, child []byte) {
+				isTree := string(mode) == "40000"
+				if string(mode) == "160000" || !isTree && keep != nil && !keep(name, child) {
+					return
+				}
+				x := link{to: known.of(child)}
+				if x.to < 0 {
+					g.mu.Lock()
+					g.missing[id(child)] = true
+					g.mu.Unlock()
+					return
+				}
+				if keep != nil {
+					n, ok := names[string(name)]
+					if !ok {
+						g.mu.Lock()
+						n = g.name(name)
+						text := g.names[n]
+						g.mu.Unlock()
+						names[text] = n
+					}
+					x.name = n
+				}
+				list = append(list, x)
+			})
+			if len(list) > cap(block)-len(block) {
+				block = make([]link, 0, max(len(list), 1<<12))
 			}
-			block = append(block, link{to, g.name(name)})
-		})
-		g.links[k] = block[from:len(block):len(block)]
-		if len(block) > 1<<16 {
-			block = nil
+			from := len(block)
+			block = append(block, list...)
+			g.mu.Lock()
+			defer g.mu.Unlock()
+			if g.links[k] == nil {
+				g.links[k] = block[from:len(block):len(block)]
+			}
 		}
 	})
-	return g, err
+}
+
+// numberCache finds the numbers of objects. Most entries of a tree are also in the tree that was
+// read before it.
+type numberCache struct {
+	n     *numbers
+	slots [1 << 14]struct {
+		id  [32]byte
+		to  int32
+		set bool
+	}
+}
+
+func newNumberCache(n *numbers) *numberCache { return &numberCache{n: n} }
+
+func (c *numberCache) of(want []byte) int32 {
+	slot := &c.slots[binary.LittleEndian.Uint16(want)>>2]
+	if !slot.set || !bytes.Equal(slot.id[:len(want)], want) {
+		copy(slot.id[:], want)
+		slot.to, slot.set = c.n.of(want), true
+	}
+	return slot.to
 }
 
 func (g *graph) name(b []byte) int32 {
@@ -171,8 +282,24 @@ func (g *graph) name(b []byte) int32 {
 
 // commitOf finds a commit by its id.
 func (g *graph) commitOf(i id) (int32, bool) {
-	k, ok := g.at[g.n.of([]byte(i))]
-	return k, ok
+	k := g.n.of([]byte(i))
+	if k < 0 || g.at[k] < 0 {
+		return 0, false
+	}
+	return g.at[k], true
+}
+
+// id returns the id of a commit.
+func (g *graph) id(commit int32) id { return g.n.id(g.all[commit].object) }
+
+// commit reads what is reported of a commit.
+func (g *graph) commit(k int32) commit {
+	i := g.id(k)
+	_, b, err := g.s.get([]byte(i))
+	if err != nil {
+		return commit{id: i}
+	}
+	return parseCommit(i, b, g.s.hashLen)
 }
 
 // tip is what a ref points to, through tags: a commit, or another object.
@@ -201,8 +328,8 @@ func (g *graph) ancestors(from []int32, marked []bool) {
 			continue
 		}
 		marked[k] = true
-		for _, p := range g.all[k].parents {
-			if c, ok := g.commitOf(p); ok && !marked[c] {
+		for _, c := range g.all[k].parents {
+			if !marked[c] {
 				todo = append(todo, c)
 			}
 		}

@@ -68,8 +68,26 @@ func (r *repo) absent(ctx context.Context) (out []problem) {
 		return out
 	}
 	// A partial clone: objects that its trees name and that were never fetched.
-	if g, err := r.graph(ctx, true, nil); err == nil && len(g.missing) > 0 {
-		out = append(out, problem{fmt.Sprintf("%d promised objects", len(g.missing)), scanners.OfKind(scanners.GapNotFetched, errors.New("a partial clone: they are not here"))})
+	if n := r.promises(ctx); n > 0 {
+		out = append(out, problem{fmt.Sprintf("%d promised objects", n), scanners.OfKind(scanners.GapNotFetched, errors.New("a partial clone: they are not here"))})
 	}
 	return out
+}
+
+// promises counts the objects that trees name and that are not here. The scan of all objects has
+// counted them; other scans read the trees for it, unless nothing is new since the last count.
+func (r *repo) promises(ctx context.Context) int {
+	if r.want == nil && len(r.memory.packs) == 0 && len(r.memory.seen) == 0 {
+		r.links.mu.Lock()
+		defer r.links.mu.Unlock()
+		return len(r.links.promised)
+	}
+	if n, ok := r.recallPromises(ctx); ok {
+		return n
+	}
+	g, err := r.graph(ctx, nil)
+	if err != nil {
+		return 0
+	}
+	return len(g.missing)
 }

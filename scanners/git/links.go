@@ -20,15 +20,16 @@ type links struct {
 	repo   *repo
 	caches sync.Pool
 
-	mu      sync.Mutex
-	missing map[id]id // a missing object -> what names it
+	mu       sync.Mutex
+	missing  map[id]id   // a missing object -> what names it
+	promised map[id]bool // what trees name and a partial clone lacks by design
 }
 
 // cacheBits is the size of a cache of entries: a MiB.
 const cacheBits = 17
 
 func newLinks(r *repo) *links {
-	return &links{repo: r, missing: map[id]id{}, caches: sync.Pool{New: func() any { return new([1 << cacheBits]uint64) }}}
+	return &links{repo: r, missing: map[id]id{}, promised: map[id]bool{}, caches: sync.Pool{New: func() any { return new([1 << cacheBits]uint64) }}}
 }
 
 // object checks one object.
@@ -57,7 +58,11 @@ func (l *links) tree(i id, data []byte) {
 		}
 		*slot = key
 		l.repo.names.add(named{text: string(name), artifact: fileName})
-		if string(mode) != "160000" {
+		switch {
+		case string(mode) == "160000":
+		case l.repo.promisor:
+			l.promise(id(child))
+		default:
 			l.need(id(child), i)
 		}
 	})
@@ -85,6 +90,22 @@ func (l *links) commit(i id, data []byte) {
 			return
 		}
 	}
+}
+
+// promise records an object that a partial clone lacks.
+func (l *links) promise(to id) {
+	if l.repo.want != nil || l.repo.bundle != nil {
+		return
+	}
+	l.mu.Lock()
+	known := l.promised[to]
+	l.mu.Unlock()
+	if known || l.repo.has([]byte(to)) {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.promised[to] = true
 }
 
 // need records an object that is not in the store. A partial clone lacks objects by design, and

@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"slices"
 	"sort"
+	"strconv"
+	"strings"
 
 	"github.com/quellhq/quell/scanners/git/pack"
 )
@@ -119,7 +121,11 @@ func (r *repo) keep(ctx context.Context) {
 		return // a part was not read to its end
 	}
 	r.keepNames(ctx)
-	r.src.Memory.Remember(ctx, r.stateKey(), []byte(r.state()))
+	state := r.state()
+	r.src.Memory.Remember(ctx, r.stateKey(), []byte(state))
+	if r.promisor {
+		r.src.Memory.Remember(ctx, r.promisesKey(), fmt.Appendf(nil, "%s %d", state, r.promises(ctx)))
+	}
 	fresh := false
 	for _, o := range r.all() {
 		for _, p := range o.packs {
@@ -209,6 +215,23 @@ func (r *repo) state() string {
 		}
 	}
 	return hex.EncodeToString(h.Sum(nil))
+}
+
+func (r *repo) promisesKey() string { return r.memory.key + "/promises" }
+
+// recallPromises returns how many objects the last scan missed in a partial clone, if nothing has
+// changed since.
+func (r *repo) recallPromises(ctx context.Context) (n int, ok bool) {
+	if !r.remembers() || r.memory.key == "" {
+		return 0, false
+	}
+	b, ok := r.src.Memory.Recall(ctx, r.promisesKey())
+	state, count, _ := strings.Cut(string(b), " ")
+	if !ok || state != r.state() {
+		return 0, false
+	}
+	n, err := strconv.Atoi(count)
+	return n, err == nil
 }
 
 // recallStories returns the stories of the last scan if all requested ones are there and still

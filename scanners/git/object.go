@@ -103,6 +103,29 @@ func parseCommit(i id, b []byte, hashLen int) commit {
 	return c
 }
 
+// commitLinks reads of a commit's headers the tree, the parents and the committer's date.
+func commitLinks(b []byte, hashLen int) (tree id, parents []id, when int64) {
+	for len(b) > 0 {
+		line, rest, _ := bytes.Cut(b, []byte{'\n'})
+		b = rest
+		if len(line) == 0 {
+			break
+		}
+		word, value, _ := bytes.Cut(line, []byte{' '})
+		switch string(word) {
+		case "tree":
+			tree, _ = parseID(string(value), hashLen)
+		case "parent":
+			if p, ok := parseID(string(value), hashLen); ok {
+				parents = append(parents, p)
+			}
+		case "committer":
+			_, when = signature(string(value))
+		}
+	}
+	return tree, parents, when
+}
+
 // signature splits "Name <mail> seconds zone".
 func signature(s string) (who string, seconds int64) {
 	i := strings.LastIndexByte(s, '>')

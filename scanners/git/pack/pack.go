@@ -233,8 +233,47 @@ func (p *Pack) Find(id []byte) (int, bool) {
 		lo = int(binary.BigEndian.Uint32(p.fan[4*(int(id[0])-1):]))
 	}
 	hi := int(binary.BigEndian.Uint32(p.fan[4*int(id[0]):]))
-	i := lo + sort.Search(hi-lo, func(i int) bool { return bytes.Compare(p.ID(lo+i), id) >= 0 })
-	return i, i < hi && bytes.Equal(p.ID(i), id)
+	end := hi
+	lo, hi = p.narrow(id, lo, hi)
+	for lo < hi {
+		if mid := int(uint(lo+hi) / 2); bytes.Compare(p.ID(mid), id) < 0 {
+			lo = mid + 1
+		} else {
+			hi = mid
+		}
+	}
+	return lo, lo < end && bytes.Equal(p.ID(lo), id)
+}
+
+// narrow returns a part of the sorted positions from lo to hi that contains the first one whose
+// id is not less than id. Ids are hashes and thus evenly distributed: the first look is near the
+// goal.
+func (p *Pack) narrow(id []byte, lo, hi int) (int, int) {
+	const near = 8
+	at := func(i int) uint64 { return binary.BigEndian.Uint64(p.ids[i*p.stride:]) }
+	want := binary.BigEndian.Uint64(id)
+	least, most := uint64(id[0])<<56, uint64(id[0])<<56|(1<<56-1)
+	for range 3 {
+		if hi-lo <= near || want < least || want > most {
+			break
+		}
+		mid := min(hi-1, lo+int(float64(want-least)/(float64(most-least)+1)*float64(hi-lo)))
+		switch x := at(mid); {
+		case x < want:
+			lo, least = mid+1, x
+			if i := mid + near; i < hi && at(i) > want {
+				hi = i
+			}
+		case x > want:
+			hi, most = mid, x
+			if i := mid - near; i >= lo && at(i) < want {
+				lo = i + 1
+			}
+		default:
+			return lo, hi
+		}
+	}
+	return lo, hi
 }
 
 // Prefix returns at most two ids for which match returns 0. match compares an id with the
