@@ -185,15 +185,14 @@ func signed(cookie string, s credential.Secret) issuer.Control {
 }
 
 // proxy is the URL of the proxy, which may be a secret because it can contain a password.
-func (i Instance) proxy(read func(string) (credential.Secret, error)) (string, error) {
+func (i Instance) proxy(read func(string) (credential.Secret, error)) (credential.Secret, error) {
 	if i.Proxy == "" || reference("proxy", i.Proxy) != nil {
-		return i.Proxy, nil
+		return credential.NewSecretString(i.Proxy), nil
 	}
-	s, err := read(i.Proxy)
-	return s.Reveal(), err
+	return read(i.Proxy)
 }
 
-func (i Instance) network(proxy string) (n issuer.Network, secrets []credential.Secret, err error) {
+func (i Instance) network(proxy credential.Secret) (n issuer.Network, secrets []credential.Secret, err error) {
 	if i.CA != "" {
 		b, err := os.ReadFile(i.CA)
 		if err != nil {
@@ -220,22 +219,15 @@ func (i Instance) network(proxy string) (n issuer.Network, secrets []credential.
 			}
 		}
 	}
-	if proxy != "" {
-		if n.Proxy, err = parseProxy(proxy); err != nil {
+	if !proxy.IsZero() {
+		u, password, err := issuer.ParseProxy(proxy)
+		if err != nil {
 			return n, nil, err
 		}
-		if p, ok := n.Proxy.User.Password(); ok {
-			secrets = append(secrets, credential.NewSecretString(p))
+		n.Proxy = u
+		if !password.IsZero() {
+			secrets = append(secrets, password)
 		}
 	}
 	return n, secrets, nil
-}
-
-// parseProxy reads the URL of a proxy. The error does not contain it.
-func parseProxy(s string) (*url.URL, error) {
-	u, err := url.Parse(s)
-	if err != nil || u.Hostname() == "" || !slices.Contains([]string{"http", "https", "socks5"}, u.Scheme) {
-		return nil, errors.New("proxy is no http, https or socks5 URL")
-	}
-	return u, nil
 }

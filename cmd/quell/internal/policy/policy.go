@@ -20,6 +20,7 @@ import (
 	"github.com/quellhq/quell/revokers/issuer"
 	"github.com/quellhq/quell/revokers/rows"
 	"github.com/quellhq/quell/rules"
+	"github.com/quellhq/quell/rules/credential"
 )
 
 // Policy is the operator's file.
@@ -288,7 +289,7 @@ func (i Instance) validateProxy(u *url.URL) error {
 	case strings.HasPrefix(i.Proxy, "env:"), strings.HasPrefix(i.Proxy, "file:"), strings.HasPrefix(i.Proxy, "vault:"):
 		return reference("proxy", i.Proxy)
 	}
-	p, err := parseProxy(i.Proxy)
+	p, _, err := issuer.ParseProxy(credential.NewSecretString(i.Proxy))
 	switch {
 	case err != nil:
 		return err
