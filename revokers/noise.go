@@ -8,12 +8,13 @@ import (
 	"fmt"
 	"maps"
 	"net/url"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 
 	"golang.org/x/net/html"
+
+	"github.com/quellhq/quell/rules/regex"
 )
 
 // NoisySamples is how many refusals of never-issued credentials a noisy
@@ -104,22 +105,22 @@ func (r *Refusal) head() string {
 
 var (
 	// spoken are numbers that say what happened, and stay.
-	spoken = regexp.MustCompile(`(?i)\b(?:code|error|status|reason)\b\W{0,3}[A-Z]{0,3}[0-9]{1,6}`)
-	number = regexp.MustCompile(`[0-9]+`)
-	random = regexp.MustCompile(`[A-Za-z0-9_+/=-]{8,}`)
+	spoken = regex.Lazy(`(?i)\b(?:code|error|status|reason)\b\W{0,3}[A-Z]{0,3}[0-9]{1,6}`)
+	number = regex.Lazy(`[0-9]+`)
+	random = regex.Lazy(`[A-Za-z0-9_+/=-]{8,}`)
 )
 
 // plainBlock leaves out of a text what varies without a meaning.
 func plainBlock(s string) string {
 	s = strings.Join(strings.Fields(s), " ")
-	keep := spoken.FindAllString(s, 8)
-	s = random.ReplaceAllStringFunc(s, func(w string) string {
+	keep := spoken().FindAllString(s, 8)
+	s = random().ReplaceAllStringFunc(s, func(w string) string {
 		if strings.ContainsAny(w, "0123456789") {
 			return mask
 		}
 		return w
 	})
-	s = number.ReplaceAllString(s, mask)
+	s = number().ReplaceAllString(s, mask)
 	return s + strings.Join(keep, mask)
 }
 

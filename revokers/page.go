@@ -4,12 +4,13 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/url"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
 
 	"golang.org/x/net/html"
+
+	"github.com/quellhq/quell/rules/regex"
 )
 
 // Page is what a response says about whether its reader is signed in. What
@@ -68,7 +69,7 @@ func ReadPage(h http.Header, body []byte, cookie, logout string, now time.Time) 
 			p.SignIn = passwords == 1
 			return p
 		case html.TextToken:
-			p.Over = p.Over || skip == "" && overRE.Match(z.Text())
+			p.Over = p.Over || skip == "" && overRE().Match(z.Text())
 		case html.EndTagToken:
 			if n, _ := z.TagName(); string(n) == skip {
 				skip = ""
@@ -103,7 +104,7 @@ func of(t html.Token, key string) string {
 }
 
 // SignsOut reports whether a path is called like one that logs out.
-func SignsOut(path string) bool { return signOutRE.MatchString(path) }
+func SignsOut(path string) bool { return signOutRE().MatchString(path) }
 
 // signsOut reports whether an address is the one that logs out, or is called
 // like one.
@@ -115,12 +116,12 @@ func signsOut(address, logout string) bool {
 	if err != nil {
 		return false
 	}
-	return logout != "" && logout != "/" && (u.Path == logout || strings.HasSuffix(u.Path, logout)) || signOutRE.MatchString(u.Path)
+	return logout != "" && logout != "/" && (u.Path == logout || strings.HasSuffix(u.Path, logout)) || signOutRE().MatchString(u.Path)
 }
 
 var (
-	signOutRE = regexp.MustCompile(`(?i)(?:^|[/_.-])(?:log|sign)[_-]?(?:out|off)(?:$|[/_.?-])`)
-	overRE    = regexp.MustCompile(`(?i)session\s+(?:has\s+|is\s+|was\s+)?(?:expired|timed\s+out|invalid|ended|terminated)|(?:log|sign)\s?in\s+(?:again|to\s+continue|required)|(?:logged|signed)[\s-]+out|not\s+(?:logged|signed)\s+in`)
+	signOutRE = regex.Lazy(`(?i)(?:^|[/_.-])(?:log|sign)[_-]?(?:out|off)(?:$|[/_.?-])`)
+	overRE    = regex.Lazy(`(?i)session\s+(?:has\s+|is\s+|was\s+)?(?:expired|timed\s+out|invalid|ended|terminated)|(?:log|sign)\s?in\s+(?:again|to\s+continue|required)|(?:logged|signed)[\s-]+out|not\s+(?:logged|signed)\s+in`)
 )
 
 // Members of documents that say whether there is a user.

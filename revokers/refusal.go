@@ -4,11 +4,12 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/quellhq/quell/rules/regex"
 )
 
 // Refusal is the part of a refusal that is compared: status, redirect target,
@@ -25,7 +26,7 @@ type Refusal struct {
 }
 
 // moment is a point in time, as text or in seconds or milliseconds.
-var moment = regexp.MustCompile(`[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9:.]{5,18}(?:Z|[+-][0-9]{2}:?[0-9]{2})?|\b1[0-9]{9}(?:[0-9]{3})?\b`)
+var moment = regex.Lazy(`[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9:.]{5,18}(?:Z|[+-][0-9]{2}:?[0-9]{2})?|\b1[0-9]{9}(?:[0-9]{3})?\b`)
 
 // leaveOut masks a moment within a day of now: when the answer was made. An
 // older one can be when the credential ended, which distinguishes it. What has
@@ -47,10 +48,10 @@ func leaveOut(s string) string {
 }
 
 // word splits a body where a value can begin or end.
-var word = regexp.MustCompile(`[A-Za-z0-9_.:+/=-]+|[^A-Za-z0-9_.:+/=-]+`)
+var word = regex.Lazy(`[A-Za-z0-9_.:+/=-]+|[^A-Za-z0-9_.:+/=-]+`)
 
 // part splits the query of a redirect.
-var part = regexp.MustCompile(`[^&;=]+|[&;=]`)
+var part = regex.Lazy(`[^&;=]+|[&;=]`)
 
 // mask stands for what was left out.
 const mask = "\x00"
@@ -73,10 +74,10 @@ func NewRefusal(status int, location, challenge string, body []byte, sent []stri
 		}
 		location = strings.ReplaceAll(location, s, mask)
 	}
-	text = moment.ReplaceAllStringFunc(text, leaveOut)
+	text = moment().ReplaceAllStringFunc(text, leaveOut)
 	location, query, _ := strings.Cut(location, "?")
-	asked := part.FindAllString(moment.ReplaceAllStringFunc(query, leaveOut), maxWords)
-	words := word.FindAllString(text, maxWords)
+	asked := part().FindAllString(moment().ReplaceAllStringFunc(query, leaveOut), maxWords)
+	words := word().FindAllString(text, maxWords)
 	if len(words) == maxWords {
 		sum := sha256.Sum256([]byte(text))
 		words = append(words, hex.EncodeToString(sum[:]))
@@ -142,7 +143,7 @@ func Schemes(headers []string) string {
 	var out []string
 	for _, h := range headers {
 		for _, e := range elements(h) {
-			m := scheme.FindStringSubmatch(e)
+			m := scheme().FindStringSubmatch(e)
 			if m == nil {
 				continue
 			}
@@ -157,7 +158,7 @@ func Schemes(headers []string) string {
 
 // scheme matches an element of the list that begins a challenge (RFC 9110,
 // 11.6.1): a token that no "=" follows.
-var scheme = regexp.MustCompile(`^\s*([A-Za-z][A-Za-z0-9._~+-]*)(?:\s+[^\s=]|\s*$)`)
+var scheme = regex.Lazy(`^\s*([A-Za-z][A-Za-z0-9._~+-]*)(?:\s+[^\s=]|\s*$)`)
 
 // elements splits a list at its commas. A comma within a quoted string is none.
 func elements(list string) []string {

@@ -3,12 +3,12 @@ package revokers
 import (
 	"fmt"
 	"net/url"
-	"regexp"
 	"strings"
 
 	"github.com/quellhq/quell/revokers/issuer"
 	"github.com/quellhq/quell/rules"
 	"github.com/quellhq/quell/rules/credential"
+	"github.com/quellhq/quell/rules/regex"
 )
 
 // A remedy names a setting of the policy or a command of quell that, once
@@ -150,7 +150,7 @@ func PageRemedy(provider string) string {
 }
 
 // plainHost is a host that a command line can hold as it is.
-var plainHost = regexp.MustCompile(`^[a-z0-9](?:[a-z0-9.-]{0,252}[a-z0-9])?(?::[0-9]{1,5})?$`)
+var plainHost = regex.Lazy(`^[a-z0-9](?:[a-z0-9.-]{0,252}[a-z0-9])?(?::[0-9]{1,5})?$`)
 
 // AddCommand is the command that names the instance of a session cookie which
 // no named instance can have issued; empty if the credential is no cookie of a
@@ -166,7 +166,7 @@ func AddCommand(set *rules.Set, c credential.Credential) string {
 		provider = r.Provider.ID
 	}
 	host := "HOST"
-	if len(c.Claims.Hosts) == 1 && plainHost.MatchString(c.Claims.Hosts[0]) {
+	if len(c.Claims.Hosts) == 1 && plainHost().MatchString(c.Claims.Hosts[0]) {
 		host = c.Claims.Hosts[0]
 	}
 	scheme := "https"

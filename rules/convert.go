@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+
+	"github.com/quellhq/quell/rules/regex"
 )
 
 // Convert rewrites a rules file of an earlier release in the current format, line by line, so
@@ -15,17 +17,17 @@ func Convert(name string, text []byte) (out []byte, changes []string, err error)
 	table := ""
 	for i, line := range lines {
 		trimmed := strings.TrimSpace(line)
-		if m := tableRE.FindStringSubmatch(trimmed); m != nil {
+		if m := tableRE().FindStringSubmatch(trimmed); m != nil {
 			table = m[1]
 		}
-		if m := docsRE.FindStringSubmatch(trimmed); m != nil && table == "provider" {
+		if m := docsRE().FindStringSubmatch(trimmed); m != nil && table == "provider" {
 			docs = m[1]
 		}
 		for _, c := range conversions {
-			if !c.table.MatchString(table) {
+			if !c.table().MatchString(table) {
 				continue
 			}
-			next := c.old.ReplaceAllString(line, strings.ReplaceAll(c.with, "DOCS", docs))
+			next := c.old().ReplaceAllString(line, strings.ReplaceAll(c.with, "DOCS", docs))
 			if next != line {
 				changes = append(changes, fmt.Sprintf("%s:%d: %s", name, i+1, c.what))
 				line = next
@@ -41,25 +43,25 @@ func Convert(name string, text []byte) (out []byte, changes []string, err error)
 }
 
 var (
-	tableRE = regexp.MustCompile(`^\[\[?([a-z_.]+)\]\]?`)
-	docsRE  = regexp.MustCompile(`^docs\s*=\s*"([^"]*)"`)
+	tableRE = regex.Lazy(`^\[\[?([a-z_.]+)\]\]?`)
+	docsRE  = regex.Lazy(`^docs\s*=\s*"([^"]*)"`)
 )
 
 // conversions are the changes of the format between the releases.
 var conversions = []struct {
-	table *regexp.Regexp
-	old   *regexp.Regexp
+	table func() *regexp.Regexp
+	old   func() *regexp.Regexp
 	with  string
 	what  string
 }{
-	{regexp.MustCompile(`\.revoke$`), regexp.MustCompile(`^(\s*scope\s*=\s*)"this session"`), `${1}"this_session"`, "scopes are identifiers"},
-	{regexp.MustCompile(`\.revoke$`), regexp.MustCompile(`^(\s*scope\s*=\s*)"all sessions of the user"`), `${1}"all_user_sessions"`, "scopes are identifiers"},
-	{regexp.MustCompile(`\.revoke$`), regexp.MustCompile(`^(\s*scope\s*=\s*)"everybody"`), `${1}"everyone"`, "scopes are identifiers"},
-	{regexp.MustCompile(`\.when$`), regexp.MustCompile(`^(\s*)after(\s*=\s*)"live"`), `${1}also${2}"asker"`, `after = "live" is also = "asker"`},
-	{regexp.MustCompile(`\.when$`), regexp.MustCompile(`^(\s*reason\s*=\s*)"signed out"`), `${1}"signed_out"`, "reasons are identifiers"},
+	{regex.Lazy(`\.revoke$`), regex.Lazy(`^(\s*scope\s*=\s*)"this session"`), `${1}"this_session"`, "scopes are identifiers"},
+	{regex.Lazy(`\.revoke$`), regex.Lazy(`^(\s*scope\s*=\s*)"all sessions of the user"`), `${1}"all_user_sessions"`, "scopes are identifiers"},
+	{regex.Lazy(`\.revoke$`), regex.Lazy(`^(\s*scope\s*=\s*)"everybody"`), `${1}"everyone"`, "scopes are identifiers"},
+	{regex.Lazy(`\.when$`), regex.Lazy(`^(\s*)after(\s*=\s*)"live"`), `${1}also${2}"asker"`, `after = "live" is also = "asker"`},
+	{regex.Lazy(`\.when$`), regex.Lazy(`^(\s*reason\s*=\s*)"signed out"`), `${1}"signed_out"`, "reasons are identifiers"},
 	{
-		regexp.MustCompile(`\.probe$`),
-		regexp.MustCompile(`^(\s*request\s*=\s*\{\s*)(method\s*=\s*"POST")`),
+		regex.Lazy(`\.probe$`),
+		regex.Lazy(`^(\s*request\s*=\s*\{\s*)(method\s*=\s*"POST")`),
 		`${1}reads = true, source = "DOCS", ${2}`,
 		"a POST that only reads says so, with a source: the provider's docs are entered, replace them by the page about this request",
 	},

@@ -107,6 +107,7 @@ type sharedTOML struct {
 	probes  map[string]*Probe
 	revokes map[string]revokeTOML
 	used    map[string]bool
+	trusted bool // see load
 }
 
 func (s *sharedTOML) probe(r *Rule, p *Probe) (*Probe, error) {

@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"hash"
 	"slices"
-
-	"github.com/zricethezav/gitleaks/v8/config"
 )
 
 // Digest is equal for sets with equal findings. What was scanned under one of them need not be
@@ -25,7 +23,7 @@ func (s *Set) Digest() string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
-func digest(h hash.Hash, lists []*config.Allowlist) {
+func digest(h hash.Hash, lists []*Allowlist) {
 	for _, a := range lists {
 		// gitleaks orders stop words by map iteration.
 		words := slices.Sorted(slices.Values(a.StopWords))

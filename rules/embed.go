@@ -38,7 +38,7 @@ func readBuiltin() (*Set, error) {
 	// Half of the 20 MB allocated here is garbage. Collecting it would take a tenth of the time
 	// of a small scan.
 	defer debug.SetGCPercent(debug.SetGCPercent(-1))
-	set, err := fromGitleaks("gitleaks.toml", []byte(moreEnds(config.DefaultConfig)))
+	set, err := fromGitleaks("gitleaks.toml", []byte(moreEnds(config.DefaultConfig)), true)
 	if err != nil {
 		return nil, err
 	}
@@ -53,7 +53,7 @@ func readBuiltin() (*Set, error) {
 	}
 	slices.Sort(names)
 	for _, n := range names {
-		own, err := Load(n, all[n])
+		own, err := load(n, all[n], true)
 		if err != nil {
 			return nil, err
 		}

@@ -12,31 +12,59 @@ import (
 // the literals of most rules do not occur.
 type Expression struct {
 	text   string
-	groups int
-	names  []string
+	parsed func() parsedExpression
 	re     func() *regexp.Regexp
 }
 
+// parsedExpression has the properties of an expression that parsing shows.
+type parsedExpression struct {
+	groups int
+	names  []string
+}
+
 // NewExpression checks the syntax of the expression.
-func NewExpression(text string) (*Expression, error) {
+func NewExpression(text string) (*Expression, error) { return expression(text, false) }
+
+// expression does not check the syntax of a trusted expression.
+func expression(text string, trusted bool) (*Expression, error) {
+	x := &Expression{
+		text:   text,
+		parsed: sync.OnceValue(func() parsedExpression { return parsedOf(syntax.Parse(text, syntax.Perl)) }),
+		re:     sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(text) }),
+	}
+	if trusted {
+		return x, nil
+	}
 	re, err := syntax.Parse(text, syntax.Perl)
 	if err != nil {
 		return nil, err
 	}
-	var names []string
-	if namesGroups(text) {
-		names = groupNames(re)
+	known := parsedOf(re, nil)
+	x.parsed = func() parsedExpression { return known }
+	return x, nil
+}
+
+func parsedOf(re *syntax.Regexp, err error) (p parsedExpression) {
+	if err != nil {
+		return p
 	}
-	return &Expression{text, re.MaxCap(), names, sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(text) })}, nil
+	p.groups = re.MaxCap()
+	p.names = groupNames(re)
+	return p
 }
 
 func (x *Expression) String() string { return x.text }
 
 // Groups returns the number of capturing groups.
-func (x *Expression) Groups() int { return x.groups }
+func (x *Expression) Groups() int { return x.parsed().groups }
 
 // Names returns the names of the named groups.
-func (x *Expression) Names() []string { return x.names }
+func (x *Expression) Names() []string {
+	if !namesGroups(x.text) {
+		return nil
+	}
+	return x.parsed().names
+}
 
 // Regexp compiles the expression once.
 func (x *Expression) Regexp() *regexp.Regexp { return x.re() }

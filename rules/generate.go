@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/quellhq/quell/rules/regex"
 	"github.com/quellhq/quell/rules/token"
 )
 
@@ -31,7 +32,7 @@ var alphabets = map[string]string{
 	"base32": "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567",
 }
 
-var generatorRE = regexp.MustCompile(`\{(/?[A-Za-z0-9]+)(?::([0-9A-Za-z+-]+))?\}`)
+var generatorRE = regex.Lazy(`\{(/?[A-Za-z0-9]+)(?::([0-9A-Za-z+-]+))?\}`)
 
 // Generate expands a generator: text with {alphabet:length}, {crc32} (GitHub's check digits of
 // the last generated run), {crc32gitlab} and {crc32grafana} (of everything before), {jwt:+1h}
@@ -43,7 +44,7 @@ func Generate(generator string, random io.Reader) (string, error) {
 	var last string
 	encoded := -1 // offset in out of the text within {base64}
 	pos := 0
-	for _, m := range generatorRE.FindAllStringSubmatchIndex(generator, -1) {
+	for _, m := range generatorRE().FindAllStringSubmatchIndex(generator, -1) {
 		out.WriteString(generator[pos:m[0]])
 		pos = m[1]
 		name, arg := generator[m[2]:m[3]], ""

@@ -1,8 +1,9 @@
 package rules
 
 import (
-	"regexp"
 	"strings"
+
+	"github.com/quellhq/quell/rules/regex"
 )
 
 // sealedPrefixes begin ciphertexts and references, which grant nothing without another key.
@@ -29,15 +30,15 @@ var publicPrefixes = []string{
 const minSealed = 100
 
 // digestNameRE matches names of digests and revisions.
-var digestNameRE = regexp.MustCompile(`(?i)(?:hash|hashed[_-]?\w*|digest|checksum|check_sum|fingerprint|thumbprint|sha-?(?:1|224|256|384|512)?|md5(?:sum)?|e-?tag|integrity|revision|commit(?:_?id|_?sha)?|_sum)["'\]]{0,2}[ ]{0,4}(?:=>|[:=,]|\s)`)
+var digestNameRE = regex.Lazy(`(?i)(?:hash|hashed[_-]?\w*|digest|checksum|check_sum|fingerprint|thumbprint|sha-?(?:1|224|256|384|512)?|md5(?:sum)?|e-?tag|integrity|revision|commit(?:_?id|_?sha)?|_sum)["'\]]{0,2}[ ]{0,4}(?:=>|[:=,]|\s)`)
 
 // idNameRE matches names of identifiers that sign no user in. A session id is not one of them.
-var idNameRE = regexp.MustCompile(`(?i)(?:client|app|application|tenant|subscription|account|user|key|token|trace|span|request|correlation|transaction|message|event|object|resource|project|team|org|device|install(?:ation)?|deployment|build|job|run|group|role|policy|secret|pair|document|record)[_-]?u?id["'\]]{0,2}[ ]{0,4}(?:=>|[:=,]|\s)`)
+var idNameRE = regex.Lazy(`(?i)(?:client|app|application|tenant|subscription|account|user|key|token|trace|span|request|correlation|transaction|message|event|object|resource|project|team|org|device|install(?:ation)?|deployment|build|job|run|group|role|policy|secret|pair|document|record)[_-]?u?id["'\]]{0,2}[ ]{0,4}(?:=>|[:=,]|\s)`)
 
 var (
-	digestRE = regexp.MustCompile(`^(?:[0-9a-fA-F]{32}|[0-9a-fA-F]{40}|[0-9a-fA-F]{56}|[0-9a-fA-F]{64}|[0-9a-fA-F]{96}|[0-9a-fA-F]{128}|[A-Za-z0-9+/]{22}==|[A-Za-z0-9+/]{27}=|[A-Za-z0-9+/]{43}=|[A-Za-z0-9+/]{86}==)$`)
-	constant = regexp.MustCompile(`^0x[0-9A-Fa-f]+$`)
-	plainID  = regexp.MustCompile(`^(?:[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}|[0-9a-fA-F]{16,64}|[0-9]+)$`)
+	digestRE = regex.Lazy(`^(?:[0-9a-fA-F]{32}|[0-9a-fA-F]{40}|[0-9a-fA-F]{56}|[0-9a-fA-F]{64}|[0-9a-fA-F]{96}|[0-9a-fA-F]{128}|[A-Za-z0-9+/]{22}==|[A-Za-z0-9+/]{27}=|[A-Za-z0-9+/]{43}=|[A-Za-z0-9+/]{86}==)$`)
+	constant = regex.Lazy(`^0x[0-9A-Fa-f]+$`)
+	plainID  = regex.Lazy(`^(?:[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}|[0-9a-fA-F]{16,64}|[0-9]+)$`)
 )
 
 // Harmless reports whether a value that only its name makes look like a secret grants nothing:
@@ -54,5 +55,5 @@ func Harmless(before, value string) bool {
 	if strings.Contains(before, "ENC[") || len(value) >= minSealed && strings.HasPrefix(value, "Ag") && value[2] >= 'A' && value[2] <= 'D' {
 		return true
 	}
-	return constant.MatchString(value) || digestNameRE.MatchString(before) && digestRE.MatchString(value) || idNameRE.MatchString(before) && plainID.MatchString(value)
+	return constant().MatchString(value) || digestNameRE().MatchString(before) && digestRE().MatchString(value) || idNameRE().MatchString(before) && plainID().MatchString(value)
 }

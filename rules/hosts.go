@@ -4,12 +4,13 @@ import (
 	_ "embed"
 	"fmt"
 	"maps"
-	"regexp"
 	"slices"
 	"strings"
 	"sync"
 
 	"github.com/pelletier/go-toml/v2"
+
+	"github.com/quellhq/quell/rules/regex"
 )
 
 //go:embed lists.toml
@@ -25,10 +26,10 @@ var lists = sync.OnceValue(func() map[string][]string {
 })
 
 // listRE matches {NAME:LIST} in a host.
-var listRE = regexp.MustCompile(`\{([a-z_][a-z0-9_.]*):([a-z_][a-z0-9_]*)\}`)
+var listRE = regex.Lazy(`\{([a-z_][a-z0-9_.]*):([a-z_][a-z0-9_]*)\}`)
 
 // hostRE matches a DNS host name in lower case.
-var hostRE = regexp.MustCompile(`^(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,63}$`)
+var hostRE = regex.Lazy(`^(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,63}$`)
 
 func (p *Provider) list(name string) []string {
 	if l, ok := p.Lists[name]; ok {
@@ -39,7 +40,7 @@ func (p *Provider) list(name string) []string {
 
 // expand lists the hosts that match a pattern.
 func (p *Provider) expand(pattern string) ([]string, error) {
-	m := listRE.FindAllStringSubmatch(pattern, -1)
+	m := listRE().FindAllStringSubmatch(pattern, -1)
 	if len(m) > 1 {
 		return nil, fmt.Errorf("host %q has more than one list", pattern)
 	}
@@ -56,7 +57,7 @@ func (p *Provider) expand(pattern string) ([]string, error) {
 		}
 	}
 	for _, h := range out {
-		if !hostRE.MatchString(h) {
+		if !hostRE().MatchString(h) {
 			return nil, fmt.Errorf("host %q is not the name of a host in lower case", h)
 		}
 	}
@@ -99,7 +100,7 @@ func (p *Provider) HostOf(pattern, asked string, get func(string) (string, bool)
 	if slices.Contains(hosts, asked) {
 		return asked, nil
 	}
-	m := listRE.FindStringSubmatch(pattern)
+	m := listRE().FindStringSubmatch(pattern)
 	if m == nil {
 		return pattern, nil
 	}
@@ -119,7 +120,7 @@ func (p *Provider) HostOf(pattern, asked string, get func(string) (string, bool)
 // sameValue returns the list's value in the host asked.
 func (p *Provider) sameValue(list, asked string) (string, bool) {
 	for _, pattern := range p.Patterns {
-		m := listRE.FindStringSubmatch(pattern)
+		m := listRE().FindStringSubmatch(pattern)
 		if m == nil || m[2] != list {
 			continue
 		}
@@ -139,7 +140,7 @@ func (r *Rule) Issues(host string, s Secret) bool {
 		return true
 	}
 	for _, pattern := range r.Provider.Patterns {
-		m := listRE.FindStringSubmatch(pattern)
+		m := listRE().FindStringSubmatch(pattern)
 		if m == nil {
 			continue
 		}

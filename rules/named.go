@@ -6,6 +6,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/quellhq/quell/rules/regex"
 )
 
 // namedSuffix ends the id of the rule for cookies that the operator names at instances of a
@@ -104,11 +106,11 @@ func (s *Set) probedCookie(provider string) *Rule {
 }
 
 // cookieNameRE matches a cookie's name: a token (RFC 9110, 5.6.2).
-var cookieNameRE = regexp.MustCompile("^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}$")
+var cookieNameRE = regex.Lazy("^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}$")
 
 // CheckCookieName returns an error if no cookie can have the name.
 func CheckCookieName(name string) error {
-	if !cookieNameRE.MatchString(name) {
+	if !cookieNameRE().MatchString(name) {
 		return errors.New("cookie: the name is not one that a cookie can have (RFC 6265, 4.1.1): letters, digits and !#$%&'*+-.^_`|~")
 	}
 	return nil

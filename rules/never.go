@@ -1,13 +1,14 @@
 package rules
 
 import (
-	"regexp"
 	"strings"
+
+	"github.com/quellhq/quell/rules/regex"
 )
 
 var (
-	escapeRE = regexp.MustCompile(`%[0-9A-Fa-f]{2}`)
-	uuidFix  = regexp.MustCompile(`[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-([0-9a-fA-F])[0-9a-fA-F]{3}-([0-9a-fA-F])[0-9a-fA-F]{3}-[0-9a-fA-F]{12}`)
+	escapeRE = regex.Lazy(`%[0-9A-Fa-f]{2}`)
+	uuidFix  = regex.Lazy(`[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-([0-9a-fA-F])[0-9a-fA-F]{3}-([0-9a-fA-F])[0-9a-fA-F]{3}-[0-9a-fA-F]{12}`)
 )
 
 // fixedBytes are those that a value of the form can't have otherwise: a percent
@@ -15,12 +16,12 @@ var (
 // is refused in other words than what was never issued.
 func fixedBytes(s []byte) []bool {
 	out := make([]bool, len(s))
-	for _, m := range escapeRE.FindAllIndex(s, -1) {
+	for _, m := range escapeRE().FindAllIndex(s, -1) {
 		for i := m[0]; i < m[1]; i++ {
 			out[i] = true
 		}
 	}
-	for _, m := range uuidFix.FindAllSubmatchIndex(s, -1) {
+	for _, m := range uuidFix().FindAllSubmatchIndex(s, -1) {
 		out[m[2]], out[m[4]] = true, true
 	}
 	return out

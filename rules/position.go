@@ -27,8 +27,14 @@ func tomlError(name string, text []byte, err error) error {
 	return fmt.Errorf("%s: %s", name, strings.TrimPrefix(err.Error(), "toml: "))
 }
 
-// headerLines returns the line number of each [[table]] header, in order.
-func headerLines(text []byte, table string) []int {
+// headerLines returns the line number of each of n [[table]] headers, in order.
+func headerLines(text []byte, table string, n int) []int {
+	if n == 0 {
+		return nil
+	}
+	if lines := bareHeaders(text, table); len(lines) == n {
+		return lines
+	}
 	var lines []int
 	p := unstable.Parser{}
 	p.Reset(text)
@@ -49,6 +55,34 @@ func headerLines(text []byte, table string) []int {
 		if strings.Join(key, ".") == table && off >= 0 {
 			lines = append(lines, 1+bytes.Count(text[:off], []byte("\n")))
 		}
+	}
+	return lines
+}
+
+// bareHeaders finds the headers that are alone on their lines, as in most files, unless a string
+// has several lines: it may contain such a line.
+func bareHeaders(text []byte, table string) []int {
+	for _, quote := range []string{"'''", `"""`} {
+		for rest := text; ; {
+			_, in, begins := bytes.Cut(rest, []byte(quote))
+			if !begins {
+				break
+			}
+			k := bytes.Index(in, []byte(quote))
+			if k < 0 || bytes.IndexByte(in[:k], '\n') >= 0 {
+				return nil
+			}
+			rest = in[k+len(quote):]
+		}
+	}
+	header := []byte("[[" + table + "]]")
+	var lines []int
+	at := 1
+	for line := range bytes.SplitSeq(text, []byte("\n")) {
+		if len(line) > 0 && line[0] == '[' && bytes.Equal(bytes.TrimRight(line, " \t\r"), header) {
+			lines = append(lines, at)
+		}
+		at++
 	}
 	return lines
 }

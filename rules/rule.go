@@ -26,7 +26,7 @@ type Rule struct {
 	Entropy     float64
 	Keywords    []string // lower case
 	Tags        []string
-	Allowlists  []*config.Allowlist
+	Allowlists  []*Allowlist
 	SkipReport  bool
 	// RequiredNear are rules that must match nearby, as gitleaks defines it.
 	RequiredNear []*config.Required
@@ -53,7 +53,7 @@ type Rule struct {
 	Fallback bool
 	// Beside raises the confidence by one step if it matches within 1 KiB of the match, because
 	// then the issuer is known.
-	Beside *regexp.Regexp
+	Beside *Expression
 	// Random requires that the value looks random, not written by a person. It is for values
 	// that only their name makes a secret.
 	Random bool

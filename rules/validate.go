@@ -3,10 +3,11 @@ package rules
 import (
 	"fmt"
 	"maps"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/quellhq/quell/rules/regex"
 )
 
 // scope has the variables that a request of a rule can use.
@@ -55,18 +56,18 @@ func (s *scope) checkText(text string) error {
 }
 
 // batchRE matches the variable for the token of a further credential in a batch.
-var batchRE = regexp.MustCompile(`^token_[0-9]+(?:\.|$)`)
+var batchRE = regex.Lazy(`^token_[0-9]+(?:\.|$)`)
 
 // keepRE matches the name of a kept value.
-var keepRE = regexp.MustCompile(`^[a-z][a-z0-9_]{0,39}$`)
+var keepRE = regex.Lazy(`^[a-z][a-z0-9_]{0,39}$`)
 
 // keep declares the values kept from an answer.
 func (s *scope) keep(m map[string]string) error {
 	for _, name := range slices.Sorted(maps.Keys(m)) {
 		switch {
-		case !keepRE.MatchString(name):
+		case !keepRE().MatchString(name):
 			return fmt.Errorf("keep: %q is not a name (a-z, 0-9, _)", name)
-		case slices.Contains(Variables, name) && name != "user" && name != "csrf" || batchRE.MatchString(name):
+		case slices.Contains(Variables, name) && name != "user" && name != "csrf" || batchRE().MatchString(name):
 			return fmt.Errorf("keep: %s is a variable of the language", name)
 		case m[name] == "" || strings.HasPrefix(m[name], ".") || strings.HasSuffix(m[name], "."):
 			return fmt.Errorf("keep: %s has no path", name)
@@ -85,7 +86,7 @@ func (r *Rule) validate() error {
 		return r.errorf("requests_max is negative")
 	}
 	for name, p := range r.Parts {
-		if !keepRE.MatchString(name) || p.Rule == "" || p.Within < 0 {
+		if !keepRE().MatchString(name) || p.Rule == "" || p.Within < 0 {
 			return r.errorf("part %q needs a name (a-z, 0-9, _) and a rule", name)
 		}
 	}

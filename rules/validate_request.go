@@ -2,17 +2,18 @@ package rules
 
 import (
 	"net/url"
-	"regexp"
 	"slices"
 	"sort"
 	"strings"
+
+	"github.com/quellhq/quell/rules/regex"
 )
 
 // methods lists the allowed HTTP methods. LIST is Vault's.
 var methods = []string{"GET", "HEAD", "LIST", "POST", "PUT", "PATCH", "DELETE"}
 
 // headerRE matches a header's name (RFC 9110, 5.6.2).
-var headerRE = regexp.MustCompile("^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}$")
+var headerRE = regex.Lazy("^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}$")
 
 // wholePaths are settings that contain a path of several segments.
 var wholePaths = []string{"{probe_path}", "{logout_path}", "{login_path}"}
@@ -115,7 +116,7 @@ func (r *Rule) validateRequest(where string, q *Request, s *scope) error {
 	}
 	for name, v := range q.Header {
 		switch {
-		case !headerRE.MatchString(name):
+		case !headerRE().MatchString(name):
 			return r.errorf("%s: %q is not the name of a header", where, name)
 		case slices.Contains([]string{"host", "content-length", "transfer-encoding", "connection"}, strings.ToLower(name)):
 			return r.errorf("%s: the header %s is not the file's to set", where, name)

@@ -161,7 +161,7 @@ func (r *Rule) SecretVariable(name string) bool {
 		p := r.Parts[strings.TrimPrefix(base, "part.")]
 		return !p.Public && (functions == "" || functions == "base64")
 	}
-	return batchRE.MatchString(name) && !strings.Contains(name, ".")
+	return batchRE().MatchString(name) && !strings.Contains(name, ".")
 }
 
 func (r *Rule) isPart(name string) bool {

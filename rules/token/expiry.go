@@ -5,11 +5,12 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"net/url"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/quellhq/quell/rules/regex"
 )
 
 // expiry reads when a value ends from the value itself.
@@ -234,17 +235,17 @@ func auth0(v string) time.Time {
 }
 
 var (
-	signedRE     = regexp.MustCompile(`X-(?:Amz|Goog)-Date=([0-9]{8}T[0-9]{6}Z)`)
-	signedLifeRE = regexp.MustCompile(`X-(?:Amz|Goog)-Expires=([0-9]{1,7})`)
-	sasRE        = regexp.MustCompile(`(?:^|&)se=([^&]+)`)
-	expFieldRE   = regexp.MustCompile(`;exp=([0-9]{10});`)
-	samlRE       = regexp.MustCompile(`NotOnOrAfter="([^"]{10,40})"`)
+	signedRE     = regex.Lazy(`X-(?:Amz|Goog)-Date=([0-9]{8}T[0-9]{6}Z)`)
+	signedLifeRE = regex.Lazy(`X-(?:Amz|Goog)-Expires=([0-9]{1,7})`)
+	sasRE        = regex.Lazy(`(?:^|&)se=([^&]+)`)
+	expFieldRE   = regex.Lazy(`;exp=([0-9]{10});`)
+	samlRE       = regex.Lazy(`NotOnOrAfter="([^"]{10,40})"`)
 )
 
 // signatureV4 is a URL with the query of AWS Signature Version 4, or Google's version of it:
 // when it was signed, and for how many seconds.
 func signatureV4(v string) time.Time {
-	from, life := signedRE.FindStringSubmatch(v), signedLifeRE.FindStringSubmatch(v)
+	from, life := signedRE().FindStringSubmatch(v), signedLifeRE().FindStringSubmatch(v)
 	if from == nil || life == nil {
 		return time.Time{}
 	}
@@ -258,7 +259,7 @@ func signatureV4(v string) time.Time {
 
 // azureSAS is a query with se, the end of a shared access signature.
 func azureSAS(v string) time.Time {
-	if m := sasRE.FindStringSubmatch(v); m != nil {
+	if m := sasRE().FindStringSubmatch(v); m != nil {
 		return Date(m[1])
 	}
 	return time.Time{}
@@ -266,7 +267,7 @@ func azureSAS(v string) time.Time {
 
 // expField is a list of fields between semicolons with exp, as a token of Copilot.
 func expField(v string) time.Time {
-	if m := expFieldRE.FindStringSubmatch(v); m != nil {
+	if m := expFieldRE().FindStringSubmatch(v); m != nil {
 		return Unix(m[1])
 	}
 	return time.Time{}
@@ -278,7 +279,7 @@ func saml(v string) time.Time {
 	if plain, err := url.QueryUnescape(strings.ReplaceAll(v, "+", "%2B")); err == nil {
 		v = plain
 	}
-	if m := samlRE.FindStringSubmatch(Unbase64(v)); m != nil {
+	if m := samlRE().FindStringSubmatch(Unbase64(v)); m != nil {
 		return Date(m[1])
 	}
 	return time.Time{}

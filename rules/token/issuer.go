@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/pelletier/go-toml/v2"
+
+	"github.com/quellhq/quell/rules/regex"
 )
 
 // Facts are statements of a token's own claims about its issuer, its type and its revocation.
@@ -94,7 +96,7 @@ var knownIssuers = sync.OnceValues(func() ([]knownIssuer, error) {
 	return f.Issuers, nil
 })
 
-var hostRE = regexp.MustCompile(`^https?://([A-Za-z0-9.-]+(?::[0-9]{1,5})?)`)
+var hostRE = regex.Lazy(`^https?://([A-Za-z0-9.-]+(?::[0-9]{1,5})?)`)
 
 // Facts reads the issuer and the type of the token from its header and claims. It returns nil
 // if they state nothing.
@@ -104,7 +106,7 @@ func (j JWT) Facts() *Facts {
 	if known != nil {
 		f.Issuer, f.Kill = known.Name, known.Kill
 	}
-	if m := hostRE.FindStringSubmatch(j.Issuer); f.Issuer == "" && m != nil {
+	if m := hostRE().FindStringSubmatch(j.Issuer); f.Issuer == "" && m != nil {
 		f.Issuer = m[1]
 	}
 	if cnf, ok := j.Claims["cnf"].(map[string]any); ok {
@@ -123,7 +125,7 @@ func (j JWT) Facts() *Facts {
 
 // Host returns the host of iss, with its port if it has one. It is an unverified claim.
 func (j JWT) Host() string {
-	if m := hostRE.FindStringSubmatch(j.Issuer); m != nil {
+	if m := hostRE().FindStringSubmatch(j.Issuer); m != nil {
 		return strings.ToLower(m[1])
 	}
 	return ""

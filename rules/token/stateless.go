@@ -6,6 +6,8 @@ import (
 	"net/url"
 	"regexp"
 	"strings"
+
+	"github.com/quellhq/quell/rules/regex"
 )
 
 // Stateless is a form of cookie that contains the whole session, signed or encrypted. The
@@ -22,27 +24,27 @@ const password = "change the user's password, which ends that user's sessions"
 // ActiveSupport::MessageEncryptor and MessageVerifier, hapi's iron, ASP.NET Core's data
 // protection, Fernet's specification, Plug.Crypto, oauth2-proxy's pkg/encryption.
 var forms = []struct {
-	re *regexp.Regexp
+	re func() *regexp.Regexp
 	Stateless
 }{
-	{regexp.MustCompile(`^\.?[\w-]{8,}\.[\w-]{6}\.(?:[\w-]{27}|[\w-]{43}|[\w-]{86})$`), Stateless{"Flask", "change what get_id of flask-login returns, which ends that user's sessions; or SECRET_KEY, which ends everyone's"}},
-	{regexp.MustCompile(`^\.?[\w-]{8,}:[0-9A-Za-z]{6}:(?:[\w-]{27}|[\w-]{43})$`), Stateless{"Django (signed_cookies)", password + "; or SECRET_KEY, which ends everyone's"}},
-	{regexp.MustCompile(`^[A-Za-z0-9+/]{16,}={0,2}--[A-Za-z0-9+/]{16}={0,2}--[A-Za-z0-9+/]{22}={0,2}$`), Stateless{"Rails or Rack (encrypted cookie)", "change secret_key_base, or the secret of the sessions, which ends everyone's"}},
-	{regexp.MustCompile(`^[A-Za-z0-9+/]{20,}={0,2}\n?--(?:[0-9a-f]{40}|[0-9a-f]{64})$`), Stateless{"Rack or Rails (signed cookie)", "change the secret of the sessions, which ends everyone's"}},
-	{regexp.MustCompile(`^Fe26\.2\*`), Stateless{"iron", "change the password of the sealed cookies, which ends everyone's"}},
-	{regexp.MustCompile(`^CfDJ8[\w-]{60,}$`), Stateless{"ASP.NET Core", "update the user's security stamp, which ends that user's sessions within 30 minutes; or revoke the data protection keys, which ends everyone's"}},
-	{regexp.MustCompile(`^gAAAAA[\w-]{60,}={0,2}$`), Stateless{"Fernet", "change the Fernet key, which ends everyone's"}},
-	{regexp.MustCompile(`^(?:SFMyNTY|QTEyOEdDTQ)\.[\w-]{20,}\.[\w-]{20,}`), Stateless{"Phoenix", "delete the user's tokens, which ends that user's sessions; or change secret_key_base, which ends everyone's"}},
-	{regexp.MustCompile(`^[\w-]{200,}={0,2}\|1[0-9]{9}\|[\w-]{27,43}={0,2}$`), Stateless{"oauth2-proxy (cookie store)", "change cookie-secret, which ends everyone's"}},
+	{regex.Lazy(`^\.?[\w-]{8,}\.[\w-]{6}\.(?:[\w-]{27}|[\w-]{43}|[\w-]{86})$`), Stateless{"Flask", "change what get_id of flask-login returns, which ends that user's sessions; or SECRET_KEY, which ends everyone's"}},
+	{regex.Lazy(`^\.?[\w-]{8,}:[0-9A-Za-z]{6}:(?:[\w-]{27}|[\w-]{43})$`), Stateless{"Django (signed_cookies)", password + "; or SECRET_KEY, which ends everyone's"}},
+	{regex.Lazy(`^[A-Za-z0-9+/]{16,}={0,2}--[A-Za-z0-9+/]{16}={0,2}--[A-Za-z0-9+/]{22}={0,2}$`), Stateless{"Rails or Rack (encrypted cookie)", "change secret_key_base, or the secret of the sessions, which ends everyone's"}},
+	{regex.Lazy(`^[A-Za-z0-9+/]{20,}={0,2}\n?--(?:[0-9a-f]{40}|[0-9a-f]{64})$`), Stateless{"Rack or Rails (signed cookie)", "change the secret of the sessions, which ends everyone's"}},
+	{regex.Lazy(`^Fe26\.2\*`), Stateless{"iron", "change the password of the sealed cookies, which ends everyone's"}},
+	{regex.Lazy(`^CfDJ8[\w-]{60,}$`), Stateless{"ASP.NET Core", "update the user's security stamp, which ends that user's sessions within 30 minutes; or revoke the data protection keys, which ends everyone's"}},
+	{regex.Lazy(`^gAAAAA[\w-]{60,}={0,2}$`), Stateless{"Fernet", "change the Fernet key, which ends everyone's"}},
+	{regex.Lazy(`^(?:SFMyNTY|QTEyOEdDTQ)\.[\w-]{20,}\.[\w-]{20,}`), Stateless{"Phoenix", "delete the user's tokens, which ends that user's sessions; or change secret_key_base, which ends everyone's"}},
+	{regex.Lazy(`^[\w-]{200,}={0,2}\|1[0-9]{9}\|[\w-]{27,43}={0,2}$`), Stateless{"oauth2-proxy (cookie store)", "change cookie-secret, which ends everyone's"}},
 }
 
 // albCookie names the cookies of a load balancer's authentication, which are encrypted and have no
 // structure.
-var albCookie = regexp.MustCompile(`^(?:__Host-|__Secure-)?AWSELBAuthSessionCookie(?:-[0-9]{1,2})?$`)
+var albCookie = regex.Lazy(`^(?:__Host-|__Secure-)?AWSELBAuthSessionCookie(?:-[0-9]{1,2})?$`)
 
 // StatelessCookie is StatelessForm for a value of a cookie whose name can say it too.
 func StatelessCookie(name, value string) (Stateless, bool) {
-	if albCookie.MatchString(name) {
+	if albCookie().MatchString(name) {
 		return Stateless{"AWS load balancer", "shorten the session timeout of the load balancer's authenticate action, or change its client at the identity provider, which ends everyone's"}, true
 	}
 	return StatelessForm(value)
@@ -55,7 +57,7 @@ func StatelessForm(value string) (Stateless, bool) {
 		value = plain
 	}
 	for _, f := range forms {
-		if f.re.MatchString(value) {
+		if f.re().MatchString(value) {
 			return f.Stateless, true
 		}
 	}

@@ -3,6 +3,7 @@ package archive
 import (
 	"bytes"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -36,26 +37,39 @@ func mailHead(head []byte) bool {
 			continue
 		}
 		name, value, ok := bytes.Cut(line, []byte{':'})
-		if !ok || len(name) > 76 || bytes.ContainsAny(name, " \t\"{}<>/") {
+		if !ok || len(name) > 76 || slices.ContainsFunc(name, func(c byte) bool { return noFieldName[c] }) {
 			if box { // a mailbox: a mail program wrote it anyway
 				continue
 			}
 			return false
 		}
-		word := firstWord(string(value))
-		switch strings.ToLower(string(name)) {
+		switch lowerField(name) {
 		case "from", "received", "return-path", "message-id", "delivered-to", "subject", "snapshot-content-location":
 			begins = true
 		case "mime-version":
 			mime = true
 		case "content-type":
 			mime = true
+			word := firstWord(string(value))
 			encoded = encoded || strings.HasPrefix(word, "multipart/") || strings.HasPrefix(word, "message/")
 		case "content-transfer-encoding":
+			word := firstWord(string(value))
 			encoded = encoded || word != "7bit" && word != "8bit" && word != "binary" && word != ""
 		}
 	}
 	return begins && (encoded || box || mime && !ended)
+}
+
+// noFieldName marks bytes that the names of fields don't contain.
+var noFieldName = [256]bool{' ': true, '\t': true, '"': true, '{': true, '}': true, '<': true, '>': true, '/': true}
+
+// lowerField is the name of a field in lower case, or empty if it is longer than those that
+// mailHead looks for: most files are no mail, and have lines with a colon nevertheless.
+func lowerField(name []byte) string {
+	if len(name) == 0 || len(name) > len("snapshot-content-location") || bytes.IndexByte([]byte("frmdsc"), name[0]|0x20) < 0 {
+		return ""
+	}
+	return strings.ToLower(string(name))
 }
 
 // firstWord returns the first word of a field's value in lower case, without quotes and

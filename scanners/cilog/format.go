@@ -126,6 +126,9 @@ var marking = func() (t [256][]*Format) {
 // stamped are the formats with a Line of which lines begin with a time.
 var stamped = slices.DeleteFunc(slices.Clone(formats), func(f *Format) bool { return f.Line == nil || !f.begins('0') })
 
+// controlling are the formats with a Control.
+var controlling = slices.DeleteFunc(slices.Clone(formats), func(f *Format) bool { return f.Control == nil })
+
 func (f *Format) begins(c byte) bool {
 	return bytes.IndexByte([]byte(f.First), c) >= 0 || digit(c) && bytes.IndexByte([]byte(f.First), '0') >= 0
 }
@@ -219,11 +222,9 @@ func Marks(b []byte, text int, found func(system string, m Mark)) {
 
 // Controls does the same for a control sequence, the n bytes from b[at] on.
 func Controls(b []byte, at, n int, found func(system string, m Mark)) {
-	for _, f := range formats {
-		if f.Control != nil {
-			if m := f.Control(b, at, n); m.Kind != 0 {
-				found(f.Name, m)
-			}
+	for _, f := range controlling {
+		if m := f.Control(b, at, n); m.Kind != 0 {
+			found(f.Name, m)
 		}
 	}
 }

@@ -17,7 +17,11 @@ var giteaActions = Format{
 	},
 	Mark: func(b []byte, text int) Mark {
 		s := b[text:]
-		k := bytes.Index(s[:min(len(s), 64)], []byte(actStep))
+		s = s[:min(len(s), 64)]
+		k := bytes.IndexByte(s, actStep[0]) // in few lines
+		if k >= 0 {
+			k = bytes.Index(s, []byte(actStep))
+		}
 		if k < 0 {
 			return foldedGroup(b, text)
 		}

@@ -26,7 +26,8 @@ var gitlabCI = Format{
 		return Line{}
 	},
 	Control: func(b []byte, at, n int) Mark {
-		for word, kind := range gitlabSections {
+		for _, section := range gitlabSections {
+			word, kind := section.word, section.kind
 			s := erased(b, at, n, word)
 			if s == nil {
 				continue
@@ -45,4 +46,4 @@ var gitlabCI = Format{
 	},
 }
 
-var gitlabSections = map[string]scanners.MarkKind{"section_start:": scanners.MarkSection, "section_end:": scanners.MarkClose}
+var gitlabSections = []hidden{{"section_start:", scanners.MarkSection}, {"section_end:", scanners.MarkClose}}

@@ -1,6 +1,11 @@
 package cilog
 
-import "bytes"
+import (
+	"bytes"
+	"encoding/binary"
+
+	"github.com/quellhq/quell/scanners"
+)
 
 // Parts of lines that several systems share.
 
@@ -31,11 +36,10 @@ func shaped(b []byte, shape string) bool {
 
 // rfc3339 is the length of the time at b's beginning, with any fraction, and Z or an offset.
 func rfc3339(b []byte) int {
-	const date = "0000-00-00T00:00:00"
-	if !shaped(b, date) {
+	i := len(dateTime)
+	if !dated(b) {
 		return 0
 	}
-	i := len(date)
 	if i < len(b) && b[i] == '.' {
 		for i++; i < len(b) && digit(b[i]); i++ {
 		}
@@ -47,6 +51,46 @@ func rfc3339(b []byte) int {
 		return i + 6
 	}
 	return 0
+}
+
+const dateTime = "0000-00-00T00:00:00"
+
+// dated reports whether b begins with the shape of dateTime. It runs for every line of a log, so
+// it compares eight bytes at once.
+func dated(b []byte) bool {
+	if len(b) < len(dateTime) {
+		return false
+	}
+	return dateWords[0].at(b) && dateWords[1].at(b[8:]) && dateWords[2].at(b[len(dateTime)-8:])
+}
+
+// shapeWord is eight bytes of a shape.
+type shapeWord struct {
+	mask, want uint64 // the high half of a digit, all bits of any other byte
+	six, over  uint64 // added to the low halves of digits, these bits are set above nine
+}
+
+var dateWords = [3]shapeWord{newShapeWord(dateTime), newShapeWord(dateTime[8:]), newShapeWord(dateTime[len(dateTime)-8:])}
+
+func newShapeWord(shape string) (w shapeWord) {
+	for i := range 8 {
+		mask, want := uint64(0xff), uint64(shape[i])
+		if shape[i] == '0' {
+			mask = 0xf0
+			w.six |= 0x06 << (8 * i)
+			w.over |= 0x10 << (8 * i)
+		}
+		w.mask |= mask << (8 * i)
+		w.want |= want << (8 * i)
+	}
+	return w
+}
+
+// at reports whether b begins with the eight bytes.
+func (w *shapeWord) at(b []byte) bool {
+	x := binary.LittleEndian.Uint64(b)
+	const low = 0x0f0f0f0f0f0f0f0f
+	return x&w.mask == w.want && (x&low+w.six)&w.over == 0
 }
 
 // timestamp is the length of a time and the space after it. GitHub Actions, Azure Pipelines,
@@ -72,10 +116,16 @@ func bracketed(b []byte) int {
 	return n + 2
 }
 
+// hidden is a marker that erased finds.
+type hidden struct {
+	word string
+	kind scanners.MarkKind
+}
+
 // erased returns the text before an erased line's carriage return, b[:at], from the last word
 // on; nil if the sequence at b[at] is not `ESC [ 0 K` after one. Systems hide markers this way.
 func erased(b []byte, at, n int, word string) []byte {
-	if at == 0 || b[at-1] != '\r' || string(b[at:at+n]) != "\x1b[0K" {
+	if !erases(b, at, n) {
 		return nil
 	}
 	from := max(0, at-1-maxMarker)
@@ -84,6 +134,11 @@ func erased(b []byte, at, n int, word string) []byte {
 		return nil
 	}
 	return b[from+k : at-1]
+}
+
+// erases reports whether the sequence at b[at] is `ESC [ 0 K` after a carriage return.
+func erases(b []byte, at, n int) bool {
+	return at > 0 && b[at-1] == '\r' && string(b[at:at+n]) == "\x1b[0K"
 }
 
 // maxMarker limits the length of a hidden marker.

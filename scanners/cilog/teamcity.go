@@ -27,8 +27,11 @@ var teamCity = Format{
 			return Mark{}
 		}
 		s := b[text:]
-		k := bytes.Index(s, []byte("] "))
-		if len(s) == 0 || s[0] != '[' || k < 0 {
+		k := -1
+		if len(s) > 0 && s[0] == '[' {
+			k = bytes.Index(s, []byte("] "))
+		}
+		if k < 0 {
 			return Mark{Kind: scanners.MarkGroup}
 		}
 		m := Mark{Kind: scanners.MarkGroup, From: text + 1, To: text + k}

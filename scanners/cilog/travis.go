@@ -15,13 +15,13 @@ var travisCI = Format{
 		return bytes.Contains(head, []byte("travis_fold:start:")) || bytes.Contains(head, []byte("travis_time:start:"))
 	},
 	Control: func(b []byte, at, n int) Mark {
-		for word, kind := range travisFolds {
-			if s := erased(b, at, n, word); s != nil {
-				return Mark{Kind: kind, From: at - 1 - len(s) + len(word), To: at - 1}
+		for _, fold := range travisFolds {
+			if s := erased(b, at, n, fold.word); s != nil {
+				return Mark{Kind: fold.kind, From: at - 1 - len(s) + len(fold.word), To: at - 1}
 			}
 		}
 		return Mark{}
 	},
 }
 
-var travisFolds = map[string]scanners.MarkKind{"travis_fold:start:": scanners.MarkOpen, "travis_fold:end:": scanners.MarkClose}
+var travisFolds = []hidden{{"travis_fold:start:", scanners.MarkOpen}, {"travis_fold:end:", scanners.MarkClose}}

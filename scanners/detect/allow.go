@@ -6,11 +6,13 @@ import (
 	"sync"
 
 	"github.com/zricethezav/gitleaks/v8/config"
+
+	"github.com/quellhq/quell/rules"
 )
 
 // allowlist is one of gitleaks' allow-lists, with all its expressions in one program.
 type allowlist struct {
-	*config.Allowlist
+	*rules.Allowlist
 	prog func() *syntax.Prog // returns nil where it is too large for an automaton
 }
 
@@ -19,13 +21,13 @@ type allowlist struct {
 // judge.
 const mostInsts = 400
 
-func allowlists(lists []*config.Allowlist) []*allowlist {
+func allowlists(lists []*rules.Allowlist) []*allowlist {
 	var out []*allowlist
 	for _, a := range lists {
 		out = append(out, &allowlist{a, sync.OnceValue(func() *syntax.Prog {
 			var all []string
 			for _, r := range a.Regexes {
-				all = append(all, "(?:"+r.String()+")")
+				all = append(all, "(?:"+r+")")
 			}
 			re, err := syntax.Parse("(?s:.*?)(?:"+strings.Join(all, "|")+")", syntax.Perl)
 			if err != nil {
@@ -75,9 +77,9 @@ func allowed(lists []*allowlist, matches func(*allowlist, string) bool, secret, 
 		case "line":
 			target = line
 		}
-		byWord := func() bool { ok, _ := a.ContainsStopWord(secret); return ok }
+		byWord := func() bool { return a.HasStopWord(secret) }
 		byRegex := func() bool { return matches(a, target) }
-		byCommit := func() bool { ok, _ := a.CommitAllowed(commit); return ok }
+		byCommit := func() bool { return a.CommitAllowed(commit) }
 		byPath := func() bool { return paths && a.PathAllowed(path) }
 		if a.MatchCondition != config.AllowlistMatchAnd {
 			if byWord() || byRegex() || byCommit() || byPath() {

@@ -118,6 +118,19 @@ func cover(lits []string) ([]placedGram, float64) {
 	return out, costs(out)
 }
 
+// rarest is the gram of a literal that occurs least by the estimate alone. The lists of common
+// grams would take longer to read than a small scan.
+func rarest(literal string) (best placedGram) {
+	least := math.Inf(1)
+	for off := 0; off+gramLen <= len(literal); off++ {
+		g := gramOf(literal[off:])
+		if n := estimate(g); n < least {
+			best, least = placedGram{g, int16(off)}, n
+		}
+	}
+	return best
+}
+
 func (g placedGram) compare(o placedGram) int {
 	return cmp.Or(cmp.Compare(g.off, o.off), cmp.Compare(g.gram, o.gram))
 }

@@ -4,8 +4,9 @@ import (
 	"bytes"
 	"net"
 	"net/url"
-	"regexp"
 	"strings"
+
+	"github.com/quellhq/quell/rules/regex"
 )
 
 // connection is what a URL with a user and a password names: every value that a client may use,
@@ -16,7 +17,7 @@ type connection struct {
 }
 
 // schemeRE matches the beginning of a URL.
-var schemeRE = regexp.MustCompile(`^[a-zA-Z][a-zA-Z0-9+.:-]{0,30}://`)
+var schemeRE = regex.Lazy(`^[a-zA-Z][a-zA-Z0-9+.:-]{0,30}://`)
 
 // plainURL undoes the escaping of a URL's characters in JSON and HTML.
 var plainURL = strings.NewReplacer(`\/`, "/", `\u0026`, "&", `\u003d`, "=", "&amp;", "&")
@@ -26,7 +27,7 @@ var plainURL = strings.NewReplacer(`\/`, "/", `\u0026`, "&", `\u003d`, "=", "&am
 // 34.1.1.2 of PostgreSQL's documentation; pgjdbc).
 func connectionOf(b []byte) (connection, bool) {
 	var c connection
-	at := schemeRE.FindIndex(b)
+	at := schemeRE().FindIndex(b)
 	if at == nil {
 		return c, false
 	}

@@ -2,9 +2,9 @@ package detect
 
 import (
 	"bytes"
-	"regexp"
 
 	"github.com/quellhq/quell/rules"
+	"github.com/quellhq/quell/rules/regex"
 )
 
 // maxCookies is how many bytes of a header are read: browsers send at most 4 KiB per cookie
@@ -20,13 +20,13 @@ const maxAttributes = 512
 
 var (
 	// sessionNameRE matches the names that applications give to session cookies.
-	sessionNameRE = regexp.MustCompile(`(?i)(?:sess(?:ion)?(?:id|[_.-]?token|[_.-]?key)?|sid|auth(?:[_.-]?token)?|jwt|access[_.-]?token|id[_.-]?token|refresh[_.-]?token|remember(?:[_.-]?me|[_.-]?token|[_.-]?user)?|sso|login|token)`)
+	sessionNameRE = regex.Lazy(`(?i)(?:sess(?:ion)?(?:id|[_.-]?token|[_.-]?key)?|sid|auth(?:[_.-]?token)?|jwt|access[_.-]?token|id[_.-]?token|refresh[_.-]?token|remember(?:[_.-]?me|[_.-]?token|[_.-]?user)?|sso|login|token)`)
 	// strongNameRE matches the names that are certainly those of session cookies.
-	strongNameRE = regexp.MustCompile(`(?i)(?:sess(?:ion)?(?:[_.-]?id|[_.-]?token|[_.-]?key)?$|sess(?:ion)?[_.-]|[_.-]sid$|^sid$|auth|jwt|access[_.-]?token|remember)`)
-	uuidRE       = regexp.MustCompile(`^[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}$`)
+	strongNameRE = regex.Lazy(`(?i)(?:sess(?:ion)?(?:[_.-]?id|[_.-]?token|[_.-]?key)?$|sess(?:ion)?[_.-]|[_.-]sid$|^sid$|auth|jwt|access[_.-]?token|remember)`)
+	uuidRE       = regex.Lazy(`^[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}$`)
 	// structureRE matches values that a framework made: iron, express, itsdangerous, Django,
 	// ASP.NET Core, gorilla, Fernet, JOSE, Laravel, Rails, Tornado, Plug.
-	structureRE = regexp.MustCompile(`^(?:Fe26\.2\*|s(?:%3A|:)[\w-]{20,}\.[A-Za-z0-9+/%]{40,}|\.?[\w-]{8,}\.[\w-]{6}\.[\w-]{27}$|\.?[\w-]{8,}:[0-9A-Za-z]{6}:[\w-]{27,43}$|CfDJ8[\w-]{60,}|MT[A-Za-z0-9_-]{60,}|gAAAAA[\w-]{60,}|ey[\w-]{10,}\.[\w-]*\.[\w-]{10,}|eyJpdiI6[\w%+/=]{60,}|[A-Za-z0-9+/%]{20,}(?:=|%3D){0,2}--[A-Za-z0-9+/%]{16,}|"?2\|1:0\||SFMyNTY\.g3|BAh[\w%+/=]{20,}--)`)
+	structureRE = regex.Lazy(`^(?:Fe26\.2\*|s(?:%3A|:)[\w-]{20,}\.[A-Za-z0-9+/%]{40,}|\.?[\w-]{8,}\.[\w-]{6}\.[\w-]{27}$|\.?[\w-]{8,}:[0-9A-Za-z]{6}:[\w-]{27,43}$|CfDJ8[\w-]{60,}|MT[A-Za-z0-9_-]{60,}|gAAAAA[\w-]{60,}|ey[\w-]{10,}\.[\w-]*\.[\w-]{10,}|eyJpdiI6[\w%+/=]{60,}|[A-Za-z0-9+/%]{20,}(?:=|%3D){0,2}--[A-Za-z0-9+/%]{16,}|"?2\|1:0\||SFMyNTY\.g3|BAh[\w%+/=]{20,}--)`)
 )
 
 // parsed is how far one rule has read the cookies of a text. The matches of a text come rule by
@@ -97,13 +97,13 @@ func (l *look) cookies(t *text, m *raw, keep func(*raw) bool) {
 // crumb judges one cookie by its name, its value and its attributes.
 func (l *look) crumb(t *text, m *raw, c crumb) (raw, bool) {
 	name, value := string(t.data[c.name.start:c.name.end]), string(t.data[c.value.start:c.value.end])
-	structured := structureRE.MatchString(value)
-	if len(value) < 20 || !sessionNameRE.MatchString(name) || uuidRE.MatchString(value) && !c.httpOnly {
+	structured := structureRE().MatchString(value)
+	if len(value) < 20 || !sessionNameRE().MatchString(name) || uuidRE().MatchString(value) && !c.httpOnly {
 		return raw{}, false
 	}
 	// The match begins where its carrier does: a view may contain only that.
 	n := raw{rule: m.rule, start: min(m.start, c.name.start), end: c.value.end, secret: c.value, cookie: name, text: t.data, confidence: rules.Low, structured: structured}
-	if c.httpOnly || structured || strongNameRE.MatchString(name) {
+	if c.httpOnly || structured || strongNameRE().MatchString(name) {
 		n.confidence = rules.Medium
 	}
 	return n, true
@@ -196,7 +196,7 @@ const maxPaired = 999
 
 // pairRE is a name and a value as members of an object, as arguments of a call or of an object
 // that is its argument, as rows of PHP's information page, and as JMeter's elements.
-var pairRE = regexp.MustCompile(`^[\s,]{0,40}(?:\{\s{0,40}["']?name["']?\s{0,4}:\s{0,4})?\\{0,3}["']([^"'\s\\]{1,128})\\{0,3}["']\]?` +
+var pairRE = regex.Lazy(`^[\s,]{0,40}(?:\{\s{0,40}["']?name["']?\s{0,4}:\s{0,4})?\\{0,3}["']([^"'\s\\]{1,128})\\{0,3}["']\]?` +
 	`(?:</td><td class="v">|[ ]elementType="Cookie"[^<>]{0,200}>\s{0,40}<stringProp name="Cookie\.value">|\s{0,4}(?:=>|:|,)\s{0,4}(?:["']?value["']?\s{0,4}:\s{0,4})?\\{0,3}["'])` +
 	`([^\s"'<,;\\]{1,999})`)
 
@@ -205,7 +205,7 @@ func crumbs(b []byte, from, n int) []crumb {
 	var out []crumb
 	end := min(len(b), from+maxCookies)
 	for i := from; i < end && len(out) < n; {
-		p := pairRE.FindSubmatchIndex(b[i:end])
+		p := pairRE().FindSubmatchIndex(b[i:end])
 		if p == nil || p[5]-p[4] == maxPaired {
 			return out // part of a value is no value
 		}
@@ -224,7 +224,7 @@ func (l *look) jetBrainsRows(t *text, rule *compiled, from int) {
 	b := t.data
 	for i := t.line(from).next; i < len(b) && i < from+maxCookies; {
 		line := t.line(i)
-		m := jetBrainsRE.FindSubmatchIndex(b[i:line.end])
+		m := jetBrainsRE().FindSubmatchIndex(b[i:line.end])
 		if m == nil {
 			return
 		}
@@ -233,7 +233,7 @@ func (l *look) jetBrainsRows(t *text, rule *compiled, from int) {
 	}
 }
 
-var jetBrainsRE = regexp.MustCompile(`^[^\t\n]{1,255}\t/[^\t\n]{0,255}\t([^\t\n]{1,128})\t([^\t\n ]{1,999})(?:\t|\r?$)`)
+var jetBrainsRE = regex.Lazy(`^[^\t\n]{1,255}\t/[^\t\n]{0,255}\t([^\t\n]{1,128})\t([^\t\n ]{1,999})(?:\t|\r?$)`)
 
 // list judges the strings of a list that m's position opens.
 func (l *look) list(t *text, m *raw, keep func(*raw) bool) {

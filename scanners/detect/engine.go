@@ -150,13 +150,11 @@ func (e *Engine) mark(grams []gramEntry) []gramEntry {
 	}
 	for i, m := range marks {
 		literals := []string{strings.ToLower(string(m))}
-		found, _ := cheapest(literals, nil, false)
-		for _, g := range found {
-			x := gramEntry{gram: g.gram, anchor: uint16(len(e.anchors)), off: int8(g.off)}
-			x.behead(literals)
-			k, _ := slices.BinarySearchFunc(grams, x, gramEntry.compare)
-			grams = slices.Insert(grams, k, x)
-		}
+		g := rarest(literals[0])
+		x := gramEntry{gram: g.gram, anchor: uint16(len(e.anchors)), off: int8(g.off)}
+		x.behead(literals)
+		k, _ := slices.BinarySearchFunc(grams, x, gramEntry.compare)
+		grams = slices.Insert(grams, k, x)
 		e.anchors = append(e.anchors, placed{mark: m, octets: i >= octets && i < notOctets})
 	}
 	return grams

@@ -18,7 +18,11 @@ func (l *look) events(t *text, part span) {
 	if !t.objects(part) {
 		return
 	}
+	members := bytes.Contains(b[part.start:part.end], memberMark)
 	for _, key := range cilog.Output {
+		if !members && bytes.Contains(key, memberMark) {
+			continue
+		}
 		k := bytes.Index(b[part.start:part.end], key)
 		if k < 0 {
 			continue
@@ -59,10 +63,17 @@ func (l *look) events(t *text, part span) {
 	}
 }
 
+// memberMark is in every object with a string, and in few lines of a log.
+var memberMark = []byte(`":"`)
+
 // objects reports whether a line of a part begins with a JSON object or list, as events do,
 // alone or as the data of a stream (text/event-stream).
 func (t *text) objects(part span) bool {
-	for _, i := range after(t.seen.stamps, part.start) {
+	stamps := t.seen.stamps
+	if t.seen.begins == 0 {
+		stamps = nil
+	}
+	for _, i := range after(stamps, part.start) {
 		if c := t.data[i]; c == '{' || c == '[' && int(i)+1 < len(t.data) && (t.data[i+1] == '{' || digit(t.data[i+1])) {
 			return true
 		}

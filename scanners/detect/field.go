@@ -2,7 +2,8 @@ package detect
 
 import (
 	"bytes"
-	"regexp"
+
+	"github.com/quellhq/quell/rules/regex"
 )
 
 // maxField is the largest length of a field's value in bytes, and how far around a member an
@@ -67,7 +68,7 @@ func readField(b []byte, name span) (field, bool) {
 			return r.operand(false)
 		}
 	case closed:
-		if m := attributeRE.FindIndex(r.b[r.i:min(len(r.b), r.i+maxAttributes)]); m != nil {
+		if m := attributeRE().FindIndex(r.b[r.i:min(len(r.b), r.i+maxAttributes)]); m != nil {
 			r.i += m[1]
 			return r.operand(false)
 		}
@@ -81,36 +82,36 @@ func readField(b []byte, name span) (field, bool) {
 
 var (
 	// attributeRE matches a later attribute of the same tag, or a later argument.
-	attributeRE = regexp.MustCompile(`^[^<>\n]{0,200}?\b[Vv]alue=`)
+	attributeRE = regex.Lazy(`^[^<>\n]{0,200}?\b[Vv]alue=`)
 	// nameKeyRE matches the key of a member whose value is a name.
-	nameKeyRE = regexp.MustCompile(`(?i)(?:^|[\s{(<,"'])(?:name|key|header)\\{0,3}["']?\s{0,4}(?:=>|[:=])\s{0,4}b?\\{0,3}["']?$`)
+	nameKeyRE = regex.Lazy(`(?i)(?:^|[\s{(<,"'])(?:name|key|header)\\{0,3}["']?\s{0,4}(?:=>|[:=])\s{0,4}b?\\{0,3}["']?$`)
 	// valueKeyRE matches the key of a member that contains the value.
-	valueKeyRE = regexp.MustCompile(`(?i)(?:^|[\s{(,;"'])value\\{0,3}["']?\s{0,4}(?:=>|[:=])`)
+	valueKeyRE = regex.Lazy(`(?i)(?:^|[\s{(,;"'])value\\{0,3}["']?\s{0,4}(?:=>|[:=])`)
 	// nestedRE matches members that contain the value of a field one level deeper.
-	nestedRE = regexp.MustCompile(`^[^{}]{0,200}?(?:^|[\s,])\\{0,3}["']?(?:value|equalTo|exact|stringValue)\\{0,3}["']?\s{0,4}(?:=>|[:=])`)
+	nestedRE = regex.Lazy(`^[^{}]{0,200}?(?:^|[\s,])\\{0,3}["']?(?:value|equalTo|exact|stringValue)\\{0,3}["']?\s{0,4}(?:=>|[:=])`)
 	// envRE matches Docker's instruction, in which a space separates name and value.
-	envRE = regexp.MustCompile(`\bENV\s+$`)
+	envRE = regex.Lazy(`\bENV\s+$`)
 )
 
 // flagged reports whether a name belongs to a flag, or to a variable in a Dockerfile.
 func flagged(b []byte, start int) bool {
-	return bytes.HasPrefix(b[start:], []byte("--")) || envRE.Match(b[max(0, start-16):start])
+	return bytes.HasPrefix(b[start:], []byte("--")) || envRE().Match(b[max(0, start-16):start])
 }
 
 // namesMember reports whether the name that begins at start is itself the value of a member
 // called name or key.
-func namesMember(b []byte, start int) bool { return nameKeyRE.Match(b[max(0, start-24):start]) }
+func namesMember(b []byte, start int) bool { return nameKeyRE().Match(b[max(0, start-24):start]) }
 
 // memberValue finds the value of the object, tag or call one of whose members is the name.
 func memberValue(b []byte, name span) (field, bool) {
 	from, to := enclosing(b, name)
 	// After the name first: in a list without braces the next pair's value comes before the
 	// next name.
-	if m := valueKeyRE.FindIndex(b[name.end:to]); m != nil {
+	if m := valueKeyRE().FindIndex(b[name.end:to]); m != nil {
 		r := fieldReader{b[:to], name.end + m[1]}
 		return r.operand(true)
 	}
-	before := valueKeyRE.FindAllIndex(b[from:name.start], 2)
+	before := valueKeyRE().FindAllIndex(b[from:name.start], 2)
 	if len(before) != 1 {
 		return field{}, false
 	}
@@ -218,18 +219,18 @@ func (r *fieldReader) stringPrefix() int {
 }
 
 // openers come before a value that is the only item of a list, or that is preceded by its type.
-var openers = regexp.MustCompile(`^(?:\[\]string\{|Slice\(\[|Str\(|(?i:string)\([0-9]{1,5}\)\s|<<|-[ ]|[>|][+-]?[ ]{0,4}\n\s{1,40}|\[|\()`)
+var openers = regex.Lazy(`^(?:\[\]string\{|Slice\(\[|Str\(|(?i:string)\([0-9]{1,5}\)\s|<<|-[ ]|[>|][+-]?[ ]{0,4}\n\s{1,40}|\[|\()`)
 
 // operand reads a value after what assigns it.
 func (r *fieldReader) operand(lines bool) (field, bool) {
 	at := r.i
 	r.space(lines)
-	if bytes.IndexByte(r.b[at:r.i], '\n') >= 0 && !r.atQuote() && !openers.Match(r.b[r.i:]) && !r.has("{") {
+	if bytes.IndexByte(r.b[at:r.i], '\n') >= 0 && !r.atQuote() && !openers().Match(r.b[r.i:]) && !r.has("{") {
 		return field{}, false // the next line belongs to another name
 	}
 	bracket := byte(0)
 	for range 4 {
-		m := openers.FindIndex(r.b[r.i:])
+		m := openers().FindIndex(r.b[r.i:])
 		if m == nil {
 			break
 		}
@@ -246,7 +247,7 @@ func (r *fieldReader) operand(lines bool) (field, bool) {
 		}
 	}
 	if bracket == 0 && r.has("{") {
-		m := nestedRE.FindIndex(r.b[r.i+1:])
+		m := nestedRE().FindIndex(r.b[r.i+1:])
 		if m == nil {
 			return field{}, false
 		}
@@ -286,7 +287,7 @@ func (r *fieldReader) until(c, or byte) (field, bool) {
 		if r.b[k] == c {
 			return field{span{r.i, k}, true}, k > r.i
 		}
-		if or != 0 && r.b[k] == or && !scheme.Match(r.b[r.i:k+1]) {
+		if or != 0 && r.b[k] == or && !scheme().Match(r.b[r.i:k+1]) {
 			break
 		}
 	}
@@ -304,7 +305,7 @@ var bareEnd = func() (t [256]bool) {
 // bare reads a value without quotes; a word that names a scheme is part of it.
 func (r *fieldReader) bare() (field, bool) {
 	from := r.i
-	if m := scheme.FindIndex(r.b[r.i:min(len(r.b), r.i+32)]); m != nil {
+	if m := scheme().FindIndex(r.b[r.i:min(len(r.b), r.i+32)]); m != nil {
 		r.i += m[1]
 	}
 	to := r.i
@@ -327,4 +328,4 @@ func proseEnd(b []byte, from, to int) int {
 }
 
 // scheme is the authentication scheme of a header (RFC 9110, 11.1), with the space.
-var scheme = regexp.MustCompile(`^(?i:bearer|token|ssws|splunk|apikey|api-key|geniekey|bot|oauth|dpop|jwt|session|negotiate)[ ]{1,8}(?:(?i:token|api_?key|access_?token)=)?`)
+var scheme = regex.Lazy(`^(?i:bearer|token|ssws|splunk|apikey|api-key|geniekey|bot|oauth|dpop|jwt|session|negotiate)[ ]{1,8}(?:(?i:token|api_?key|access_?token)=)?`)

@@ -5,6 +5,7 @@ import (
 	"regexp"
 
 	"github.com/quellhq/quell/rules"
+	"github.com/quellhq/quell/rules/regex"
 )
 
 // fieldAt is a field to search once the search that found it has ended: its name and its value,
@@ -31,7 +32,7 @@ func (l *look) fields(t *text, m *raw, keep func(*raw) bool) {
 		}
 		return
 	}
-	if at := scheme.FindIndex(value); at != nil {
+	if at := scheme().FindIndex(value); at != nil {
 		f.value.start += at[1]
 		value = value[at[1]:]
 	}
@@ -42,7 +43,7 @@ func (l *look) fields(t *text, m *raw, keep func(*raw) bool) {
 		return // coordinates of a package, an address
 	}
 	// A URL contains the value percent-encoded: the decoded view shows it.
-	if percentRE.Match(value) {
+	if percentRE().Match(value) {
 		return
 	}
 	if rules.NoiseCookie(string(low)) || rules.Harmless(string(low)+"=", string(value)) {
@@ -57,7 +58,7 @@ func (l *look) fields(t *text, m *raw, keep func(*raw) bool) {
 // minField is the shortest value that counts as a credential by its field's name.
 const minField = 16
 
-var percentRE = regexp.MustCompile(`%[0-9A-Fa-f]{2}`)
+var percentRE = regex.Lazy(`%[0-9A-Fa-f]{2}`)
 
 // cookieObject records the cookie that an object, a call or a tag describes by its members.
 func (l *look) cookieObject(t *text, rule *compiled, at int) {
@@ -65,8 +66,8 @@ func (l *look) cookieObject(t *text, rule *compiled, at int) {
 	if t.parsed.end = max(t.parsed.end, to); to-from > maxField {
 		return
 	}
-	read := func(key *regexp.Regexp) (field, bool) {
-		m := key.FindIndex(t.data[from:to])
+	read := func(key func() *regexp.Regexp) (field, bool) {
+		m := key().FindIndex(t.data[from:to])
 		if m == nil {
 			return field{}, false
 		}
@@ -78,18 +79,18 @@ func (l *look) cookieObject(t *text, rule *compiled, at int) {
 	if !ok || !ok2 || name.value.end-name.value.start > maxName {
 		return
 	}
-	if len(httpOnlyKeyRE.FindAllIndex(t.data[from:to], 2)) > 1 {
+	if len(httpOnlyKeyRE().FindAllIndex(t.data[from:to], 2)) > 1 {
 		return // more than one object
 	}
 	domain, _ := read(domainKeyRE)
-	l.pending = append(l.pending, fieldAt{rule: rule, name: name.value, value: value.value, domain: domain.value, cookie: true, httpOnly: httpOnlyRE.Match(t.data[from:to])})
+	l.pending = append(l.pending, fieldAt{rule: rule, name: name.value, value: value.value, domain: domain.value, cookie: true, httpOnly: httpOnlyRE().Match(t.data[from:to])})
 }
 
 var (
-	cookieNameRE  = regexp.MustCompile(`(?i)(?:^|[\s{(<,;"'])(?:name|key)\\{0,3}["']?\s{0,4}(?:=>|[:=])`)
-	domainKeyRE   = regexp.MustCompile(`(?i)(?:^|[\s{(<,;"'])(?:domain|host)\\{0,3}["']?\s{0,4}(?:=>|[:=])`)
-	httpOnlyKeyRE = regexp.MustCompile(`(?i)\bhttp_?only\\{0,3}["']?\s{0,4}(?:=>|[:=])`)
-	httpOnlyRE    = regexp.MustCompile(`(?i)\bhttp_?only\\{0,3}["']?\s{0,4}(?:=>|[:=])\s{0,4}["']?(?:true|yes|1)\b`)
+	cookieNameRE  = regex.Lazy(`(?i)(?:^|[\s{(<,;"'])(?:name|key)\\{0,3}["']?\s{0,4}(?:=>|[:=])`)
+	domainKeyRE   = regex.Lazy(`(?i)(?:^|[\s{(<,;"'])(?:domain|host)\\{0,3}["']?\s{0,4}(?:=>|[:=])`)
+	httpOnlyKeyRE = regex.Lazy(`(?i)\bhttp_?only\\{0,3}["']?\s{0,4}(?:=>|[:=])`)
+	httpOnlyRE    = regex.Lazy(`(?i)\bhttp_?only\\{0,3}["']?\s{0,4}(?:=>|[:=])\s{0,4}["']?(?:true|yes|1)\b`)
 )
 
 // deferred searches the fields that a search has found, each in the form of a header.

@@ -2,10 +2,10 @@ package detect
 
 import (
 	"math"
-	"regexp"
 	"slices"
 	"strings"
 
+	"github.com/quellhq/quell/rules/regex"
 	"github.com/quellhq/quell/rules/token"
 )
 
@@ -116,23 +116,23 @@ func isUpper(c byte) bool  { return c >= 'A' && c <= 'Z' }
 func isLetter(c byte) bool { return isLower(c | 0x20) }
 
 var (
-	notValueRE = regexp.MustCompile(`^(?:https?:|urn:|/|\./|\.\./|0x[0-9A-Fa-f]{1,16}$|arn:)|\$\(|\$\{|\{\{|%\(|%[sdv]\b|<|>|\(|\.{2,}$|…|^[0-9.,:/T+Z-]+$|\.(?:go|js|ts|py|rb|java|php|json|ya?ml|toml|html?|xml|txt|md|sh|png|svg|css|com|org|net|io|local)$`)
+	notValueRE = regex.Lazy(`^(?:https?:|urn:|/|\./|\.\./|0x[0-9A-Fa-f]{1,16}$|arn:)|\$\(|\$\{|\{\{|%\(|%[sdv]\b|<|>|\(|\.{2,}$|…|^[0-9.,:/T+Z-]+$|\.(?:go|js|ts|py|rb|java|php|json|ya?ml|toml|html?|xml|txt|md|sh|png|svg|css|com|org|net|io|local)$`)
 	// Words that occur only in examples.
-	exampleRE = regexp.MustCompile(`(?i)example|sample|dummy|fake|mock|placeholder|change.?me|your[-_ ]|insert|todo|foobar|lorem|secret.?token|my.?token|test.?token|token.?test|deadbeef|abcdef|012345|123456789`)
-	pieceRE   = regexp.MustCompile(`[A-Za-z0-9_-]+`)
+	exampleRE = regex.Lazy(`(?i)example|sample|dummy|fake|mock|placeholder|change.?me|your[-_ ]|insert|todo|foobar|lorem|secret.?token|my.?token|test.?token|token.?test|deadbeef|abcdef|012345|123456789`)
+	pieceRE   = regex.Lazy(`[A-Za-z0-9_-]+`)
 )
 
 // unguessable reports whether a value that only its name makes a secret is one: long enough,
 // and not words, numbers, code, a path or a placeholder.
 func unguessable(s string) bool {
-	if notValueRE.MatchString(s) || exampleRE.MatchString(s) {
+	if notValueRE().MatchString(s) || exampleRE().MatchString(s) {
 		if s[0] != '{' {
 			return false
 		}
 	}
 	if s[0] == '{' { // an object: one of its strings must be the secret
-		for _, p := range pieceRE.FindAllString(s, 16) {
-			if len(p) >= 16 && !exampleRE.MatchString(p) && diced(p) {
+		for _, p := range pieceRE().FindAllString(s, 16) {
+			if len(p) >= 16 && !exampleRE().MatchString(p) && diced(p) {
 				return true
 			}
 		}

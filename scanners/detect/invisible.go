@@ -9,6 +9,14 @@ func (l *look) invisible(t *text, own span) {
 	end := min(own.end, len(b))
 	done := own.start
 	next := leads{-1, -1, -1}
+	for k, bit := range []uint8{leadC2, leadE2, leadEF} {
+		if t.seen.leads&bit == 0 {
+			next[k] = end
+		}
+	}
+	if next == (leads{end, end, end}) {
+		return
+	}
 	for i := own.start; i < end && l.budget >= 0; {
 		if i = next.from(b, i, end); i == end {
 			return

@@ -11,6 +11,7 @@ import (
 	"github.com/zricethezav/gitleaks/v8/config"
 
 	"github.com/quellhq/quell/rules"
+	"github.com/quellhq/quell/rules/regex"
 	"github.com/quellhq/quell/rules/token"
 	"github.com/quellhq/quell/scanners"
 )
@@ -60,7 +61,7 @@ func (e *Engine) judge(s *scratch, m *raw, c scanners.Chunk) bool {
 	if !r.ValidChecksum(secret) {
 		m.confidence = min(m.confidence, rules.Medium)
 	}
-	if r.Beside != nil && m.confidence < rules.High && r.Beside.Match(m.text[max(0, m.start-lineContext):min(len(m.text), m.end+lineContext)]) {
+	if r.Beside != nil && m.confidence < rules.High && r.Beside.Regexp().Match(m.text[max(0, m.start-lineContext):min(len(m.text), m.end+lineContext)]) {
 		m.confidence++
 	}
 	m.offline = rules.Offline{State: rules.OfflineUnknown}
@@ -108,20 +109,20 @@ func namedSession(s string) bool {
 	if slices.ContainsFunc(template, func(p string) bool { return strings.Contains(low, p) }) {
 		return false
 	}
-	return digitsRE.MatchString(s) || uuidRE.MatchString(s) || structureRE.MatchString(s) || evidence(s) >= 0 && strings.ContainsAny(s, "0123456789") || diced(s)
+	return digitsRE().MatchString(s) || uuidRE().MatchString(s) || structureRE().MatchString(s) || evidence(s) >= 0 && strings.ContainsAny(s, "0123456789") || diced(s)
 }
 
-var digitsRE = regexp.MustCompile(`^[0-9]{6,}$`)
+var digitsRE = regex.Lazy(`^[0-9]{6,}$`)
 
-var identifierRE = regexp.MustCompile(`[\w.-]{2,64}`)
+var identifierRE = regex.Lazy(`[\w.-]{2,64}`)
 
 // wrappedRE is what an issuer puts before a JWT that is part of its token.
-var wrappedRE = regexp.MustCompile(`^(?:glcbt-|ghs_[0-9]{1,12}_)ey`)
+var wrappedRE = regex.Lazy(`^(?:glcbt-|ghs_[0-9]{1,12}_)ey`)
 
 // readToken reads the token's own claims. It returns false for a value that is no token, or
 // that grants no access.
 func (m *raw) readToken(secret string) bool {
-	if k := wrappedRE.FindStringIndex(secret); k != nil {
+	if k := wrappedRE().FindStringIndex(secret); k != nil {
 		// An issuer's prefix and a JWT: the JWT's end is the end of the whole token.
 		if j, err := token.ParseJWT(secret[k[1]-2:]); err == nil {
 			m.offline, m.token = until(j.Expires), j.Facts()
@@ -167,7 +168,7 @@ func nameBegin(b []byte, start, value int) int {
 // noiseName reports whether the text between two positions is the name of a value that grants
 // no access.
 func noiseName(b []byte, start, value int) bool {
-	return slices.ContainsFunc(identifierRE.FindAll(b[start:value], 16), func(n []byte) bool { return rules.NoiseCookie(string(n)) })
+	return slices.ContainsFunc(identifierRE().FindAll(b[start:value], 16), func(n []byte) bool { return rules.NoiseCookie(string(n)) })
 }
 
 // Elsewhere reports whether a rule does not apply to a path. judge calls it where the path is
@@ -185,7 +186,7 @@ func Elsewhere(set *rules.Set, rule, path string) bool {
 	if r.Provider == nil {
 		lists = append(slices.Clone(set.Allowlists), lists...)
 	}
-	return slices.ContainsFunc(lists, func(a *config.Allowlist) bool {
+	return slices.ContainsFunc(lists, func(a *rules.Allowlist) bool {
 		return a.MatchCondition != config.AllowlistMatchAnd && a.PathAllowed(path)
 	})
 }
@@ -227,13 +228,13 @@ func leastEntropy(r *rules.Rule, s string) float64 {
 	}
 	const share = 0.62 // one random value in 10,000 has less than this share of the maximum entropy
 	most := math.Log2(float64(len(s)))
-	if hexRE.MatchString(s) {
+	if hexRE().MatchString(s) {
 		most = min(most, 4)
 	}
 	return min(r.Entropy, share*most)
 }
 
-var hexRE = regexp.MustCompile(`^(?:[0-9a-f-]+|[0-9A-F-]+)$`)
+var hexRE = regex.Lazy(`^(?:[0-9a-f-]+|[0-9A-F-]+)$`)
 
 // entropy is Shannon's, in bits per byte.
 func entropy(s string) float64 {
@@ -284,13 +285,13 @@ func placeholder(s string) bool {
 }
 
 var (
-	domainRE = regexp.MustCompile(`(?i)\bdomain\s?=\s?\.?([a-z0-9.-]+\.[a-z0-9-]+)`)
-	urlRE    = regexp.MustCompile(`(?i)\b(?:https?|wss?|postgres(?:ql)?)://(?:[^\s/@"']{1,256}@)?(\[[0-9a-f:]+\]|[a-z0-9._-]+)(:[0-9]{1,5})?`)
-	hostRE   = regexp.MustCompile(`(?i)\b(?:host|:authority)["']?\s?[:=]\s?["']?([a-z0-9.-]+\.[a-z0-9-]+(?::[0-9]{1,5})?)`)
-	jarRE    = regexp.MustCompile(`^(?:#HttpOnly_)?\.?([A-Za-z0-9.-]+)\t(?:TRUE|FALSE)\t[^\t]*\t(?:TRUE|FALSE)\t([0-9]+)\t`)
+	domainRE = regex.Lazy(`(?i)\bdomain\s?=\s?\.?([a-z0-9.-]+\.[a-z0-9-]+)`)
+	urlRE    = regex.Lazy(`(?i)\b(?:https?|wss?|postgres(?:ql)?)://(?:[^\s/@"']{1,256}@)?(\[[0-9a-f:]+\]|[a-z0-9._-]+)(:[0-9]{1,5})?`)
+	hostRE   = regex.Lazy(`(?i)\b(?:host|:authority)["']?\s?[:=]\s?["']?([a-z0-9.-]+\.[a-z0-9-]+(?::[0-9]{1,5})?)`)
+	jarRE    = regex.Lazy(`^(?:#HttpOnly_)?\.?([A-Za-z0-9.-]+)\t(?:TRUE|FALSE)\t[^\t]*\t(?:TRUE|FALSE)\t([0-9]+)\t`)
 )
 
-var headerRE = regexp.MustCompile(`(?im)^[^\n]{0,64}?(?:\bhost|:authority)["']?\]?[ ]?[:=][ ]?["']?([a-z0-9.-]+\.[a-z0-9-]+(?::[0-9]{1,5})?)|"url"[ ]?:[ ]?"https?://([a-z0-9.-]+(?::[0-9]{1,5})?)`)
+var headerRE = regex.Lazy(`(?im)^[^\n]{0,64}?(?:\bhost|:authority)["']?\]?[ ]?[:=][ ]?["']?([a-z0-9.-]+\.[a-z0-9-]+(?::[0-9]{1,5})?)|"url"[ ]?:[ ]?"https?://([a-z0-9.-]+(?::[0-9]{1,5})?)`)
 
 // blockClaims searches the adjacent lines for the host, where a request's other headers or a
 // HAR entry's address are: the last host before the match, else the first after it.
@@ -299,7 +300,7 @@ func blockClaims(b []byte, start, end int) []string {
 		if !bytes.Contains(part, []byte("ost:")) && !bytes.Contains(part, []byte("uthority")) && !bytes.Contains(part, []byte(`"url"`)) {
 			continue
 		}
-		found := headerRE.FindAllSubmatch(part, 8)
+		found := headerRE().FindAllSubmatch(part, 8)
 		if len(found) == 0 {
 			continue
 		}
@@ -322,7 +323,7 @@ func claims(line []byte) []string {
 		}
 	}
 	if bytes.IndexByte(line, '\t') > 0 {
-		if m := jarRE.FindSubmatch(line); m != nil {
+		if m := jarRE().FindSubmatch(line); m != nil {
 			add(string(m[1]))
 		}
 	}
@@ -330,12 +331,12 @@ func claims(line []byte) []string {
 	low := bytes.ToLower(line)
 	for _, x := range []struct {
 		needs string
-		re    *regexp.Regexp
+		re    func() *regexp.Regexp
 	}{{"domain", domainRE}, {"://", urlRE}, {"host", hostRE}, {":authority", hostRE}} {
 		if !bytes.Contains(low, []byte(x.needs)) {
 			continue
 		}
-		for _, m := range x.re.FindAllSubmatch(line, 4) {
+		for _, m := range x.re().FindAllSubmatch(line, 4) {
 			add(string(bytes.Join(m[1:], nil)))
 		}
 	}

@@ -3,6 +3,7 @@ package detect
 import (
 	"regexp/syntax"
 	"slices"
+	"strings"
 )
 
 // A match of some expressions contains, far after its beginning, a literal that is rare in
@@ -20,7 +21,10 @@ func needleOf(elems []*syntax.Regexp) string {
 		if e.Op != syntax.OpLiteral || e.Flags&syntax.FoldCase != 0 || len(e.Rune) < minNeedle {
 			continue
 		}
-		if s := string(e.Rune); len(s) > len(best) && capital(s[0]) && capital(halves(s)[1][0]) {
+		s := string(e.Rune)
+		// What precedes its first capital is left out.
+		s = s[max(0, strings.IndexFunc(s, func(r rune) bool { return r >= 'A' && r <= 'Z' })):]
+		if len(s) >= minNeedle && len(s) > len(best) && capital(s[0]) && capital(halves(s)[1][0]) {
 			best = s
 		}
 	}

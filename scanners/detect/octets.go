@@ -3,7 +3,6 @@ package detect
 import (
 	"bytes"
 	"math/bits"
-	"regexp"
 )
 
 // This file reads bytes that a program printed one by one: as numbers in brackets, or as pairs
@@ -190,20 +189,35 @@ var printing = func() (t [256]bool) {
 func (l *look) pairs(t *text, i int, separator byte, depth int) int {
 	b := t.data
 	// A dump's address before the first pair is not part of the bytes.
-	begin := lineBegin(b, i)
-	addressed := addressRE.FindIndex(b[begin:min(len(b), i+20)])
-	if addressed != nil {
-		i = max(i, begin+addressed[1])
+	begin := max(t.seen.lineBegin(i), i-maxPrefix)
+	address := rowAddress(b[begin:min(len(b), i+20)])
+	i = max(i, begin+address)
+	// Most are a time, or an address of a network interface.
+	n := 0
+	end := eachPair(b, i, separator, address > 0, func(int) { n++ })
+	if n < minOctets || depth >= maxDepth {
+		return end
 	}
 	c := l.derive(t)
 	defer l.s.free(c)
+	eachPair(b, i, separator, address > 0, func(k int) {
+		c.put([]byte{unhex(b[k])<<4 | unhex(b[k+1])}, k, k+2, whole)
+	})
+	if looksDecoded(c.data) {
+		l.decoded(c, "bytes", depth)
+	}
+	return end
+}
+
+// eachPair calls f for the pairs that begin at b[i], and returns where they end.
+func eachPair(b []byte, i int, separator byte, addressed bool, f func(k int)) int {
 	for i < len(b) {
 		n, at := 0, i
 		for i+1 < len(b) && hexDigit(b[i]) && hexDigit(b[i+1]) && n < maxField {
 			if separator == ' ' && i+2 < len(b) && hexDigit(b[i+2]) && (i+3 >= len(b) || !hexDigit(b[i+3])) {
 				break
 			}
-			c.put([]byte{unhex(b[i])<<4 | unhex(b[i+1])}, i, i+2, whole)
+			f(i)
 			i += 2
 			n++
 			if i < len(b) && b[i] == separator {
@@ -225,18 +239,49 @@ func (l *look) pairs(t *text, i int, separator byte, depth int) int {
 			break
 		}
 		next := indented(b, i+k+1)
-		if m := addressRE.FindIndex(b[i+k+1 : min(len(b), i+k+40)]); m != nil && addressed != nil {
-			next = i + k + 1 + m[1]
-		} else if k > 2 || addressed != nil {
+		if n := rowAddress(b[i+k+1 : min(len(b), i+k+40)]); n > 0 && addressed {
+			next = i + k + 1 + n
+		} else if k > 2 || addressed {
 			break // the dump is over
 		}
 		i = next
 	}
-	if len(c.data) >= minOctets && depth < maxDepth && looksDecoded(c.data) {
-		l.decoded(c, "bytes", depth)
-	}
 	return i
 }
 
-// addressRE is a row's address in the dumps of tcpdump, Wireshark and Netty.
-var addressRE = regexp.MustCompile(`^[ \t]{0,16}(?:0x[0-9a-f]{4}:[ ]{1,2}|[0-9a-f]{4,8}[ ]{2}|\|[0-9a-f]{8}\|[ ])`)
+// rowAddress is the length of a row's address and of what surrounds it in the dumps of tcpdump
+// (`0x0010:  `), Wireshark (`0010  `) and Netty (`|00000010| `), or 0.
+func rowAddress(b []byte) int {
+	i := 0
+	for i < len(b) && i < 16 && (b[i] == ' ' || b[i] == '\t') {
+		i++
+	}
+	digits := func(from int) int {
+		k := from
+		for k < len(b) && k < from+8 && (digit(b[k]) || b[k] >= 'a' && b[k] <= 'f') {
+			k++
+		}
+		return k - from
+	}
+	rest := func(from int, s string) bool { return len(b)-from >= len(s) && string(b[from:from+len(s)]) == s }
+	switch {
+	case i == len(b):
+		return 0
+	case b[i] == '|':
+		if digits(i+1) == 8 && rest(i+9, "| ") {
+			return i + 11
+		}
+	case rest(i, "0x"):
+		if digits(i+2) >= 4 && rest(i+6, ": ") {
+			if rest(i+8, " ") {
+				return i + 9
+			}
+			return i + 8
+		}
+	default:
+		if n := digits(i); n >= 4 && rest(i+n, "  ") {
+			return i + n + 2
+		}
+	}
+	return 0
+}

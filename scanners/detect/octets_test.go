@@ -2,6 +2,8 @@ package detect
 
 import (
 	"fmt"
+	"math/rand/v2"
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -37,5 +39,27 @@ func TestListedBytesAreFoundAtTheirPlace(t *testing.T) {
 		if got := run(t, e, []byte(text+"\n"), 0); len(got) > 0 {
 			t.Errorf("%.20s: %v", text, got)
 		}
+	}
+}
+
+func TestAnAddressOfADumpIsReadAsTheExpressionDoes(t *testing.T) {
+	re := regexp.MustCompile(`^[ \t]{0,16}(?:0x[0-9a-f]{4}:[ ]{1,2}|[0-9a-f]{4,8}[ ]{2}|\|[0-9a-f]{8}\|[ ])`)
+	pieces := []string{" ", "  ", "\t", "                ", "0x", "0010", "00000010", "a", "F", "|", ":", ": ", "| ", "\n"}
+	found := 0
+	for range 200_000 {
+		s := ""
+		for range 1 + rand.IntN(6) {
+			s += pieces[rand.IntN(len(pieces))]
+		}
+		want := len(re.FindString(s))
+		if got := rowAddress([]byte(s)); got != want {
+			t.Fatalf("%q: %d, want %d", s, got, want)
+		}
+		if want > 0 {
+			found++
+		}
+	}
+	if found == 0 {
+		t.Error("no text had an address")
 	}
 }

@@ -2,9 +2,9 @@ package detect
 
 import (
 	"bytes"
-	"regexp"
 
 	"github.com/quellhq/quell/rules"
+	"github.com/quellhq/quell/rules/regex"
 )
 
 // dumpRule is the rule for the output of toJSON(secrets); see rules/providers/dumps.toml.
@@ -12,7 +12,7 @@ const dumpRule = "actions-secret"
 
 var (
 	dumpMark = []byte(`"github_token"`)
-	member   = regexp.MustCompile(`"([A-Za-z_][A-Za-z0-9_]*)"\s*:\s*"((?:[^"\\]|\\.)*)"`)
+	member   = regex.Lazy(`"([A-Za-z_][A-Za-z0-9_]*)"\s*:\s*"((?:[^"\\]|\\.)*)"`)
 )
 
 // minDumped is the shortest value worth a report: shorter values are flags.
@@ -38,7 +38,7 @@ func (l *look) secretsObject(t *text) {
 			continue
 		}
 		from, to = from+base, to+i
-		for _, m := range member.FindAllSubmatchIndex(b[from:to], -1) {
+		for _, m := range member().FindAllSubmatchIndex(b[from:to], -1) {
 			r := raw{rule: rule, start: from + m[0], end: from + m[1], secret: span{from + m[4], from + m[5]}, confidence: rules.High, text: b}
 			if m[5]-m[4] >= minDumped && l.e.judged(l.s, &r, l.chunk) {
 				l.add(t, r)

@@ -145,7 +145,13 @@ func (s *survey) blocks(b []byte) bool {
 			seams = m.seams
 			s.breaks = append(s.breaks, m.breaks)
 			for x := m.stamps & (m.breaks<<1 | begin); x != 0; x &= x - 1 {
-				s.stamps = append(s.stamps, uint32(i+bits.TrailingZeros64(x)))
+				at := bits.TrailingZeros64(x)
+				s.stamps = append(s.stamps, uint32(i+at))
+				s.begins |= beginBits[part[k*blockSize+at]]
+			}
+			for x := m.beyond; x != 0; x &= x - 1 {
+				at := k*blockSize + bits.TrailingZeros64(x)
+				s.lead(part[at], part[at+1])
 			}
 			begin = m.breaks >> 63
 			// At the sixth digit of an address, as addressed defines it, if no digit precedes

@@ -161,6 +161,7 @@ half:
 	VPOR Y5, Y4, Y4
 	XORL R10, R10
 	VPMOVMSKB Y0, BX
+	MOVL BX, 72(DI)
 	TESTL BX, BX
 	JNZ  beyond
 
@@ -176,7 +177,7 @@ following:
 	JMP  half
 
 whole:
-	ADDQ $68, DI
+	ADDQ $76, DI
 	JMP  half
 
 beyond: // ASCII

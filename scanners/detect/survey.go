@@ -25,6 +25,8 @@ type survey struct {
 	wides   []uint32 // a NUL, another byte and a NUL, as in UTF-16
 	// unfolded is set where the text has neither of the two runes that fold into ASCII.
 	unfolded bool
+	begins   uint8          // which of beginBits lines begin with
+	leads    uint8          // which of leadBits the text contains
 	masks    [16]blockMasks // of the current blocks
 }
 
@@ -39,6 +41,38 @@ type blockMasks struct {
 	hex      uint64 // hexDigits
 	seams    uint64 // seamBytes
 	stamps   uint64 // mayStamp, except a byte-order mark
+	beyond   uint64 // ASCII
+}
+
+// beginBits are the bits of survey.begins.
+var beginBits = [256]uint8{'[': beginsList, '{': beginsObject}
+
+const (
+	beginsList = 1 << iota
+	beginsObject
+)
+
+// leadBits are the bits of survey.leads: the first bytes of characters that some views look
+// for. With a byte of boxes after it, 0xe2 begins a character that draws a box.
+var leadBits = [256]uint8{0xc2: leadC2, 0xe2: leadE2, 0xef: leadEF}
+
+const (
+	leadC2 = 1 << iota
+	leadE2
+	leadEF
+	leadBox
+)
+
+// boxes marks the second bytes of the characters that draw boxes (U+2500 to U+257F).
+var boxes = [256]uint8{0x94: leadBox, 0x95: leadBox}
+
+// lead records the byte c beyond ASCII, which next follows.
+func (s *survey) lead(c, next byte) {
+	bit := leadBits[c]
+	if bit == leadE2 {
+		bit |= boxes[next]
+	}
+	s.leads |= bit
 }
 
 // pattern describes a position at which something may begin: a byte, and the bytes that may
@@ -121,7 +155,7 @@ func (s *survey) reset() {
 		s.escapes[i] = s.escapes[i][:0]
 	}
 	s.seams, s.rows = s.seams[:0], s.rows[:0]
-	s.nuls, s.unfolded = false, true
+	s.nuls, s.unfolded, s.begins, s.leads = false, true, 0, 0
 }
 
 // seamBytes marks the bytes that may be on either side of a line break within a token: token
@@ -154,6 +188,7 @@ func (s *survey) byLines(b []byte) {
 		s.row(b, indented(b, i))
 		if mayStamp[b[i]] && b[i] != bom[0] {
 			s.stamps = append(s.stamps, uint32(i))
+			s.begins |= beginBits[b[i]]
 		}
 		k := bytes.IndexByte(b[i:], '\n')
 		if k < 0 {
@@ -241,6 +276,11 @@ func (s *survey) bytes(b []byte) {
 			s.words = append(s.words, 0)
 		}
 		if c >= utf8.RuneSelf {
+			next := byte(0)
+			if i+1 < len(b) {
+				next = b[i+1]
+			}
+			s.lead(c, next)
 			if c == longSFirst || c == kelvinFirst {
 				s.unfolded = false
 			}
@@ -362,6 +402,15 @@ func (s *survey) scalar(b []byte) {
 		}
 	}
 	slices.Sort(s.marks)
+	for _, c := range []byte{0xc2, 0xe2, 0xef} {
+		each(c, func(i int) {
+			next := byte(0)
+			if i+1 < len(b) {
+				next = b[i+1]
+			}
+			s.lead(c, next)
+		})
+	}
 	for i := minEncoded - 1; i < len(b); {
 		// A run of the minimum length has a byte at one of these positions.
 		if !base64Class[b[i]] {

@@ -12,7 +12,7 @@ func TestSurveysLeaveNothingOut(t *testing.T) {
 	r := rand.New(rand.NewPCG(21, 22))
 	pieces := []string{"a", "Zz09+/-_", "%2F", "%g1", `\n`, `\u0041`, `\`, "&amp;", "&#65;", "&", "=3D", "=\r\n", "=\n", "=", `'\''`, `'"'"'`, "''", "\x00", "\x00a", "\x00A=b", "\x00\x00",
 		"\x1b[31m", "[0m", "[", "\b", "\xef\xbb\xbf", "\xef", "ſ", "\u212a", "\xe2", "\xc5", "é", " | ", "|", " ", "\n", "\r\n", "0123456789abcdefABCDEF++", "x.y",
-		"\t", "S", "{", "\n[", "\n000000", "\n  00000a0: 61", "a-", "~\n"}
+		"\t", "S", "{", "\n[", "\n000000", "\n  00000a0: 61", "a-", "~\n", "│", "║", "\xe2", "\u00a0"}
 	places := 0
 	for n := range 3000 / fewer {
 		var b []byte
@@ -133,6 +133,21 @@ func checkSurvey(t *testing.T, s *survey, b []byte) int {
 	}
 	if s.nuls != (bytes.IndexByte(b, 0) >= 0) || s.unfolded && foldingRune(b) >= 0 {
 		t.Errorf("NULs: %v; nothing that folds: %v", s.nuls, s.unfolded)
+	}
+	begins, leads := uint8(0), uint8(0)
+	for _, i := range stamps {
+		begins |= beginBits[b[i]]
+	}
+	for k, lead := range []string{"\xc2", "\xe2", "\xef"} {
+		if bytes.Contains(b, []byte(lead)) {
+			leads |= 1 << k
+		}
+	}
+	if bytes.Contains(b, []byte("\xe2\x94")) || bytes.Contains(b, []byte("\xe2\x95")) {
+		leads |= leadBox
+	}
+	if s.begins != begins || s.leads != leads {
+		t.Errorf("lines begin with %b, not %b; runes with %b, not %b", s.begins, begins, s.leads, leads)
 	}
 	// What isn't a trigger must not be taken for one.
 	for k, list := range s.escapes {

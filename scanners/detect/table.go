@@ -2,8 +2,9 @@ package detect
 
 import (
 	"bytes"
-	"regexp"
 	"slices"
+
+	"github.com/quellhq/quell/rules/regex"
 )
 
 // Tables that a program prints wrap a long value inside of its cell: the rest is in the same
@@ -17,8 +18,10 @@ type cell struct {
 
 // tables searches the rows of bordered tables in a part of t.
 func (l *look) tables(t *text, part span) {
-	for _, bar := range [][]byte{[]byte("\u2502"), []byte("\u2503"), []byte("\u2551")} {
-		l.barred(t, part, bar)
+	if t.seen.leads&leadBox != 0 {
+		for _, bar := range [][]byte{[]byte("\u2502"), []byte("\u2503"), []byte("\u2551")} {
+			l.barred(t, part, bar)
+		}
 	}
 	if len(t.seen.pipes) > 0 {
 		l.barred(t, part, []byte("|"))
@@ -86,7 +89,7 @@ func cellsOf(b []byte, line line, bar []byte) []cell {
 // row searches one row, with the first cell as a name and each other column's text as its
 // value.
 func (l *look) row(t *text, lines [][]cell) {
-	named := len(lines[0]) == 2 && cellNameRE.Match(t.data[lines[0][0].start:lines[0][0].end])
+	named := len(lines[0]) == 2 && cellNameRE().Match(t.data[lines[0][0].start:lines[0][0].end])
 	if len(lines) < 2 && !named {
 		return
 	}
@@ -118,17 +121,17 @@ func (l *look) row(t *text, lines [][]cell) {
 }
 
 // cellNameRE matches a cell that names a variable or a field.
-var cellNameRE = regexp.MustCompile(`^[A-Za-z_][\w.-]{1,80}$`)
+var cellNameRE = regex.Lazy(`^[A-Za-z_][\w.-]{1,80}$`)
 
 // besideRE matches the right-hand column of a log line: a file and a line number.
-var besideRE = regexp.MustCompile(`[ ]+[\w./-]{1,60}\.[a-z]{1,4}:[0-9]{1,6}[ ]*$`)
+var besideRE = regex.Lazy(`[ ]+[\w./-]{1,60}\.[a-z]{1,4}:[0-9]{1,6}[ ]*$`)
 
 // columns searches messages that are wrapped inside of a column, with the source location to
 // their right, as the handlers of Python's rich and others print them.
 func (l *look) columns(t *text, part span) {
 	b := t.data
 	stamped := func(x *text) bool {
-		return slices.ContainsFunc(x.seen.stamps, func(i uint32) bool { return x.data[i] == '[' && shaped(x.data[i+1:], "00:00:00]") })
+		return x.seen.begins&beginsList != 0 && slices.ContainsFunc(x.seen.stamps, func(i uint32) bool { return x.data[i] == '[' && shaped(x.data[i+1:], "00:00:00]") })
 	}
 	// The searched text may be its parent without the timestamps.
 	if !stamped(t) && (t.parent == nil || !stamped(t.parent)) {
@@ -141,7 +144,7 @@ func (l *look) columns(t *text, part span) {
 		}
 		first := t.line(lineBegin(b, i+k))
 		i = max(first.next, i+k+1)
-		m := besideRE.FindIndex(b[first.start:first.end])
+		m := besideRE().FindIndex(b[first.start:first.end])
 		if m == nil || first.next >= len(b) {
 			continue
 		}

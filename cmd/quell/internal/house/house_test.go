@@ -61,16 +61,17 @@ func sources(t *testing.T) []file {
 // import each other, then the command.
 func TestDependenciesRunOneWay(t *testing.T) {
 	may := map[string][]string{
-		"rules":            {"rules/token", "rules/credential"},
+		"rules":            {"rules/token", "rules/credential", "rules/regex"},
 		"rules/credential": {"rules/token"},
-		"rules/token":      {},
+		"rules/token":      {"rules/regex"},
+		"rules/regex":      {},
 		"scanners":         {"rules", "scanners"},
 		"revokers":         {"rules", "revokers"},
 		"cmd":              {"rules", "scanners", "revokers", "cmd"},
 	}
 	for _, f := range sources(t) {
 		from := strings.Split(f.path, "/")[0]
-		for _, leaf := range []string{"rules/token", "rules/credential"} {
+		for _, leaf := range []string{"rules/token", "rules/credential", "rules/regex"} {
 			if strings.HasPrefix(f.path, leaf+"/") {
 				from = leaf
 			}
