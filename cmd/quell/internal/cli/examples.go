@@ -46,6 +46,7 @@ var examples = map[string]string{
 	"contain github": `  quell contain github octo-org/app --policy ~/.config/quell/policy.toml`,
 	"restore":        `  quell restore 312769d7`,
 	"recheck": `  quell recheck
+  quell recheck --due
   quell recheck --purge`,
 	"ledger": `  quell ledger
   quell ledger 312769d7

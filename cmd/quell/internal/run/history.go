@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/quellhq/quell/cmd/quell/internal/ledger"
+	"github.com/quellhq/quell/revokers"
 	"github.com/quellhq/quell/revokers/prove"
 )
 
@@ -69,6 +70,11 @@ func historyOf(entries []ledger.Entry, plan string) history {
 			}
 		case ledger.Outcome:
 			h.ended(b, e.Run == plan, e.At)
+		case ledger.Verdict:
+			// It is not over: recheck, or another plan, saw it alive afterwards.
+			if f := h.final; f != nil && b.Liveness == revokers.Live && f.Outcome != ledger.Word(prove.UntilExpiry) {
+				h.final = nil
+			}
 		case ledger.Notice:
 			if b.Kind == noticeKind {
 				h.notices = append(h.notices, noticeOf{b.Method, e.At})

@@ -128,7 +128,7 @@ func (s *site) found(t *testing.T, r *Runtime) (scan, recheck revokers.Verdict) 
 	t.Helper()
 	scan = r.Checker().One(t.Context(), sessionOf(r, sessionText)).Verdict()
 	var out collected
-	if _, err := r.Recheck(t.Context(), &out); err != nil {
+	if _, err := r.Recheck(t.Context(), &out, false); err != nil {
 		t.Fatal(err)
 	}
 	for _, e := range out.events {

@@ -8,17 +8,22 @@ import (
 	"time"
 
 	"github.com/quellhq/quell/cmd/quell/internal/ledger"
+	"github.com/quellhq/quell/cmd/quell/internal/plan"
 	"github.com/quellhq/quell/cmd/quell/internal/report"
 	"github.com/quellhq/quell/revokers"
 	"github.com/quellhq/quell/revokers/issuer"
+	"github.com/quellhq/quell/revokers/prove"
 	"github.com/quellhq/quell/rules"
 	"github.com/quellhq/quell/rules/credential"
 )
 
 // Recheck asks again about every credential that the ledger keeps, at the
-// instance and by the endpoint that said Live. Live ones are findings in the
-// exit code, unanswered ones make it incomplete.
-func (r *Runtime) Recheck(ctx context.Context, sink report.Sink) (report.Summary, error) {
+// instance and by the endpoint that said Live, and records the answers in the
+// ledger. due limits it to those of which a look of the schedule has passed. Live
+// ones are findings in the exit code, unanswered ones make it incomplete. A
+// credential that was dead and is Live again is an action with the outcome
+// StillAlive, here and in the ledger.
+func (r *Runtime) Recheck(ctx context.Context, sink report.Sink, due bool) (report.Summary, error) {
 	var sum report.Summary
 	if r.options.Offline {
 		return sum, errOffline
@@ -37,50 +42,123 @@ func (r *Runtime) Recheck(ctx context.Context, sink report.Sink) (report.Summary
 		return sum, err
 	}
 	start := r.options.Now()
-	checker := r.Checker()
-	sum.Credentials = len(kept)
+	k := &rechecking{Runtime: r, led: led, sink: sink, checker: r.Checker()}
+	var next time.Time
+	busy := 0
+	var unrecorded error
 	for _, e := range kept {
-		c, err := OpenCredential(r.Rules, e.Ref.Ref, e.Value, ids...)
-		if err != nil {
-			return sum, fmt.Errorf("incident %s: %w", e.Incident, err)
-		}
-		c.Fingerprint, c.Redacted = e.Incident, c.Secret.Hint()
-		r.Redactor.Add(c.Secret)
 		entries, err := led.Incident(ctx, e.Incident)
 		if err != nil && len(entries) == 0 && !errors.Is(err, ledger.ErrNoIncident) {
 			return sum, err
 		}
-		for _, l := range exposures(entries) {
-			c.Findings = append(c.Findings, rules.Finding{Ref: c.Ref, Secret: c.Secret, Location: r.Redactor.Location(l)})
+		is := standingOf(entries)
+		now, later := is.due(r.options.Now())
+		if !later.IsZero() && (next.IsZero() || later.Before(next)) {
+			next = later
 		}
-		sum.Findings += len(c.Findings)
-		verdicts := r.again(ctx, checker, e, c, killOf(entries))
-		if ctx.Err() != nil {
-			return sum, ctx.Err()
+		if due && !now {
+			continue
 		}
-		best := Checked{Verdicts: verdicts}.Verdict()
-		CountVerdict(&sum, &best, false)
-		errs := []error{sink.Emit(CredentialEvent(c, ""))}
-		for _, v := range verdicts {
-			errs = append(errs, sink.Emit(report.Verdict{Fingerprint: e.Incident, Verdict: v}))
+		leased, err := led.Leases(ctx, e.Incident)
+		if err != nil {
+			return sum, err
 		}
-		if err := errors.Join(errs...); err != nil {
+		if len(leased) > 0 {
+			busy++
+			continue
+		}
+		c, err := OpenCredential(r.Rules, e.Ref.Ref, e.Value, ids...)
+		if err != nil {
+			return sum, fmt.Errorf("incident %s: %w", e.Incident, err)
+		}
+		sum.Credentials++
+		unwritten, err := k.one(ctx, e, c, entries, is, &sum)
+		if err != nil {
+			return sum, err
+		}
+		unrecorded = errors.Join(unrecorded, unwritten)
+	}
+	if busy > 0 {
+		// Its apply looks at it, and what it says now is no news.
+		if err := sink.Emit(report.Notice{Message: fmt.Sprintf("%s is being ended by another quell and was not asked about", count(busy, "credential"))}); err != nil {
 			return sum, err
 		}
 	}
-	sum.Seconds = time.Since(start).Seconds()
+	if due && sum.Credentials == 0 {
+		text := "no look is due"
+		if !next.IsZero() {
+			text += "; the next one is at " + next.UTC().Format(time.RFC3339)
+		}
+		if err := sink.Emit(report.Progress{Message: text}); err != nil {
+			return sum, err
+		}
+	}
+	sum.Seconds = r.options.Now().Sub(start).Seconds()
 	sum.ExitCode = Tally{Counted: sum.Live, Unanswered: sum.Credentials - sum.Live - sum.Dead}.ExitCode()
+	if unrecorded != nil {
+		return sum, fmt.Errorf("the answers were reported, and the ledger could not record all of them (quell: hint: make the ledger writable, then quell recheck again): %w", unrecorded)
+	}
 	return sum, nil
 }
 
-// exposures is where the newest record of an incident says that it was found.
-func exposures(entries []ledger.Entry) (out []rules.Location) {
-	for _, e := range entries {
-		if f, ok := e.Body.(ledger.Found); ok && len(f.Exposures) > 0 {
-			out = f.Exposures
-		}
+// rechecking is one run of Recheck.
+type rechecking struct {
+	*Runtime
+	led     *ledger.Ledger
+	sink    report.Sink
+	checker *Checker
+}
+
+// one asks about one credential, records the answers and reports them. unwritten
+// is why the ledger did not take them.
+func (r *rechecking) one(ctx context.Context, e ledger.Sealed, c credential.Credential, entries []ledger.Entry, is standing, sum *report.Summary) (unwritten, err error) {
+	c.Fingerprint, c.Redacted = e.Incident, c.Secret.Hint()
+	r.Redactor.Add(c.Secret)
+	for _, p := range c.Parts {
+		r.Redactor.Add(p)
 	}
-	return out
+	verdicts := r.again(ctx, r.checker, e, c, killOf(entries))
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
+	best := Checked{Verdicts: verdicts}.Verdict()
+	CountVerdict(sum, &best, false)
+	errs := []error{r.sink.Emit(CredentialEvent(c, e.Value))}
+	var bodies []ledger.Body
+	for _, v := range verdicts {
+		errs = append(errs, r.sink.Emit(report.Verdict{Fingerprint: e.Incident, Verdict: v}))
+		bodies = append(bodies, verdictEntry(r.Redactor.Verdict(v)))
+	}
+	if is.dead && best.Liveness == revokers.Live {
+		a := cameBack(c, best, is)
+		if sum.Outcomes == nil {
+			sum.Outcomes = map[prove.Outcome]int{}
+		}
+		sum.Outcomes[a.Outcome]++
+		errs = append(errs, r.sink.Emit(a))
+		bodies = append(bodies, ledger.Outcome{Outcome: ledger.Word(a.Outcome), Detail: a.Detail, Control: ledger.NewWord(a.Control)})
+	}
+	var rows []ledger.Entry
+	for _, b := range bodies {
+		rows = append(rows, ledger.Entry{At: r.options.Now(), Incident: e.Incident, Actor: r.Actor(), Run: recheckRun, Body: b})
+	}
+	return r.led.Append(ctx, rows...), errors.Join(errs...)
+}
+
+// recheckRun is the run of recheck's entries in the ledger.
+const recheckRun = "recheck"
+
+// cameBack is the action for a credential that was dead and is live again.
+func cameBack(c credential.Credential, v revokers.Verdict, is standing) report.Action {
+	was := "its issuer had refused it"
+	if is.outcome != "" {
+		was = fmt.Sprintf("it was %s on %s", is.outcome, is.at.UTC().Format(time.RFC3339))
+	}
+	return report.Action{
+		Ref: c.Ref, Host: v.Host, Instance: v.Instance, Endpoint: v.Endpoint, Action: plan.ActNone, Outcome: prove.StillAlive, Control: v.Control,
+		Detail: "it came back to life: " + was + ", and its issuer accepts it again",
+		Remedy: "quell recheck --format jsonl --output recheck.jsonl, then quell plan recheck.jsonl and quell apply to end it again; find out who restored it",
+	}
 }
 
 // Forget deletes the sealed credentials that Recheck asks about, and returns

@@ -81,7 +81,7 @@ func TestRecheckAsksTheInstanceOfTheLedger(t *testing.T) {
 		t.Fatal(err)
 	}
 	var out collected
-	sum, err := r.Recheck(t.Context(), &out)
+	sum, err := r.Recheck(t.Context(), &out, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -116,7 +116,7 @@ func TestRecheckWithoutTheInstanceIsIncomplete(t *testing.T) {
 	if err := led.Keep(t.Context(), ledger.Sealed{Incident: "abc", Value: sealed, Ref: ledger.Ref{Ref: c.Ref, Instance: "https://gone.example", Endpoint: "GET /me"}}); err != nil {
 		t.Fatal(err)
 	}
-	sum, err := r.Recheck(t.Context(), &collected{})
+	sum, err := r.Recheck(t.Context(), &collected{}, false)
 	if err != nil {
 		t.Fatal(err)
 	}
