@@ -13,6 +13,8 @@ import (
 	"github.com/quellhq/quell/rules"
 )
 
+var sarifFormat = Format{Name: "sarif", New: func(o Options) Sink { return &sarif{w: o.W, set: o.Rules} }}
+
 // sarif writes SARIF 2.1.0: results with rule metadata, made from the same
 // rules files as everything else.
 type sarif struct {

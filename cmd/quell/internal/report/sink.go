@@ -1,14 +1,7 @@
 package report
 
 import (
-	"bufio"
-	"bytes"
-	"encoding/json"
 	"errors"
-	"fmt"
-	"io"
-	"slices"
-	"strings"
 
 	"github.com/quellhq/quell/cmd/quell/internal/output"
 	"github.com/quellhq/quell/rules"
@@ -18,28 +11,6 @@ import (
 type Sink interface {
 	Emit(Event) error
 	Close() error
-}
-
-// Formats are the renderers by name.
-var formats = []string{"text", "jsonl", "json", "sarif"}
-
-// Formats lists the names of the renderers.
-func Formats() []string { return slices.Clone(formats) }
-
-// New makes a renderer that writes to w. The style is for text.
-func New(format string, w io.Writer, set *rules.Set, style Style) (Sink, error) {
-	b := bufio.NewWriter(w)
-	switch format {
-	case "text":
-		return &text{w: b, Style: style}, nil
-	case "jsonl":
-		return &lines{b}, nil
-	case "json":
-		return &document{w: b}, nil
-	case "sarif":
-		return &sarif{w: b, set: set}, nil
-	}
-	return nil, fmt.Errorf("no format %q (have %s)", format, strings.Join(formats, ", "))
 }
 
 // Tee sends events to several sinks; files of --report never see secrets.
@@ -125,58 +96,4 @@ func (f *file) Close() error {
 		return err
 	}
 	return f.f.Commit()
-}
-
-// lines writes one JSON object a line.
-type lines struct{ w *bufio.Writer }
-
-func (l *lines) Emit(e Event) error {
-	b, err := Marshal(e)
-	if err != nil {
-		return err
-	}
-	_, _ = l.w.Write(b)
-	if err := l.w.WriteByte('\n'); err != nil {
-		return err
-	}
-	return l.w.Flush()
-}
-
-func (l *lines) Close() error { return l.w.Flush() }
-
-// document is the same as one JSON document.
-type document struct {
-	w     *bufio.Writer
-	begun bool
-}
-
-func (d *document) Emit(e Event) error {
-	if e.eventType() == "progress" {
-		return nil
-	}
-	b, err := Marshal(e)
-	if err != nil {
-		return err
-	}
-	var out bytes.Buffer
-	if err := json.Indent(&out, b, "    ", "  "); err != nil {
-		return fmt.Errorf("report: %w", err)
-	}
-	before := ",\n    "
-	if !d.begun {
-		d.begun, before = true, "{\n  \"events\": [\n    "
-	}
-	_, _ = d.w.WriteString(before)
-	_, err = d.w.Write(out.Bytes())
-	return err
-}
-
-func (d *document) Close() error {
-	if d.begun {
-		_, _ = d.w.WriteString("\n  ],\n")
-	} else {
-		_, _ = d.w.WriteString("{\n  \"events\": [],\n")
-	}
-	_, _ = fmt.Fprintf(d.w, "  \"protocol\": %d\n}\n", Protocol)
-	return d.w.Flush()
 }

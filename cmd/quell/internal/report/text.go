@@ -19,6 +19,8 @@ const (
 	maxKept    = 10_000 // of each kind that is kept for its place in the order
 )
 
+var textFormat = Format{Name: "text", New: func(o Options) Sink { return &text{w: o.W, Style: o.Style} }}
+
 // text is for people.
 type text struct {
 	w *bufio.Writer
