@@ -85,6 +85,27 @@ type Source struct {
 	Repositories func(ctx context.Context, yield func(Repository) bool) error
 	// Cache is the folder for copies of repositories.
 	Cache string
+
+	// Found is called with the place and the memory's key of an item that was read to its end
+	// and in which something was found, or could not be read. Such an item is read again by the
+	// next scan, unless the caller, once it has recorded what was found, calls Recorded. nil:
+	// nothing is called.
+	Found func(at rules.Location, key string)
+}
+
+// Recorded notes items that Found was called for, so that later scans don't read them again.
+func (s *Source) Recorded(ctx context.Context, keys ...string) {
+	for _, k := range keys {
+		s.Memory.Remember(ctx, k, []byte(noteRead))
+	}
+}
+
+// Repo is one of an owner's repositories, as a system lists it.
+type Repo struct {
+	// Name is what a scan takes as its target.
+	Name string
+	// Public is set if everyone can read it, its logs included.
+	Public bool
 }
 
 // Open implements scanners.Source.
@@ -360,6 +381,8 @@ func (w *work) finish() {
 		m.Remember(context.Background(), w.Key, []byte(noteGone))
 	case w.done.Load() && !w.hit.Load():
 		m.Remember(context.Background(), w.Key, []byte(noteRead))
+	case w.done.Load() && w.src.Found != nil:
+		w.src.Found(w.At, w.Key)
 	}
 }
 

@@ -45,6 +45,9 @@ type Client struct {
 	Memory scanners.Memory
 	// Waiting is called when the server asks to wait; nil: nothing is shown.
 	Waiting func(time.Duration)
+	// Patience is the longest wait that is honoured when the server asks to wait; a request
+	// that has to wait longer ends with a WaitError. Zero: two hours.
+	Patience time.Duration
 	// Temp is the folder for downloads; empty: the system's.
 	Temp string
 	// Backoff is the pause before a failed request is sent again, doubled each time;
@@ -126,7 +129,7 @@ func (c *Client) gate(u *url.URL) *gate {
 	defer c.mu.Unlock()
 	o := origin(u)
 	if c.gates[o] == nil {
-		c.gates[o] = newGate(c.Waiting)
+		c.gates[o] = newGate(c.Waiting, c.Patience)
 	}
 	return c.gates[o]
 }
@@ -418,7 +421,8 @@ func (c *Client) send(req *http.Request, credential bool) (*http.Response, error
 		}{io.MultiReader(bytes.NewReader(b), res.Body), res.Body}
 	}
 	if validators {
-		return c.validated(ctx, req, res)
+		// The request's own context: that of this attempt ends with the body.
+		return c.validated(req.Context(), req, res)
 	}
 	return res, nil
 }

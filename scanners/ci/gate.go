@@ -23,10 +23,14 @@ type gate struct {
 	inflight int
 	changed  chan struct{} // closed when an answer came
 	waiting  func(time.Duration)
+	patience time.Duration
 }
 
-func newGate(waiting func(time.Duration)) *gate {
-	return &gate{left: -1, changed: make(chan struct{}), waiting: waiting}
+func newGate(waiting func(time.Duration), patience time.Duration) *gate {
+	if patience == 0 {
+		patience = maxWait
+	}
+	return &gate{left: -1, changed: make(chan struct{}), waiting: waiting, patience: patience}
 }
 
 // WaitError is the error of a request that was not sent, since the server asks to wait
@@ -57,7 +61,7 @@ func (g *gate) enter(ctx context.Context) error {
 			return ctx.Err()
 		}
 		g.mu.Unlock()
-		if wait > maxWait {
+		if wait > g.patience {
 			return &WaitError{wait}
 		}
 		if change == nil && g.waiting != nil {

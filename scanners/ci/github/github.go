@@ -34,6 +34,9 @@ type Config struct {
 	Alerts bool
 	// Targets are OWNER or OWNER/REPO.
 	Targets []string
+	// Attempt is, with Options.Run, the last attempt of a run that is known to have ended: the
+	// run itself is not asked for. 0: it is.
+	Attempt int
 	// Installation reports that the token is a GitHub App's installation.
 	Installation bool
 }
@@ -188,9 +191,12 @@ func explain(err error) error {
 func (s *Source) repository(ctx context.Context, l *ci.Lister, r repo) error {
 	if s.cfg.Options.Run != "" {
 		id, _ := strconv.ParseInt(s.cfg.Options.Run, 10, 64)
-		run, _, err := s.api.Actions.GetWorkflowRunByID(ctx, r.owner, r.name, id)
-		if err != nil {
-			return fmt.Errorf("run %d: %w", id, explain(err))
+		run := &github.WorkflowRun{ID: &id, RunAttempt: &s.cfg.Attempt, Status: github.Ptr("completed")}
+		if s.cfg.Attempt == 0 {
+			var err error
+			if run, _, err = s.api.Actions.GetWorkflowRunByID(ctx, r.owner, r.name, id); err != nil {
+				return fmt.Errorf("run %d: %w", id, explain(err))
+			}
 		}
 		s.run(ctx, l, r, run)
 		if s.cfg.Options.Artifacts {

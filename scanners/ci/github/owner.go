@@ -63,6 +63,40 @@ func (s *Source) repositories(ctx context.Context, target string) iter.Seq2[repo
 	}
 }
 
+// Page lists one page, counted from 1, of an owner's repositories, those with the newest push
+// first. next is the number of the page after it; 0: there is none. A target OWNER/REPO is its
+// own list.
+func (s *Source) Page(ctx context.Context, target string, page int) (list []ci.Repo, next int, err error) {
+	owner, _, one := strings.Cut(target, "/")
+	if one {
+		return []ci.Repo{{Name: target}}, 0, nil
+	}
+	opts := github.ListOptions{PerPage: 100, Page: page}
+	var repos []*github.Repository
+	var res *github.Response
+	if s.cfg.Installation {
+		var all *github.ListRepositories
+		if all, res, err = s.api.Apps.ListRepos(ctx, &opts); err == nil {
+			repos = all.Repositories
+		}
+	} else if repos, res, err = s.api.Repositories.ListByOrg(ctx, owner, &github.RepositoryListByOrgOptions{Type: "all", Sort: "pushed", Direction: "desc", ListOptions: opts}); ci.Is404(explain(err)) {
+		if me, _, merr := s.api.Users.Get(ctx, ""); merr == nil && strings.EqualFold(me.GetLogin(), owner) {
+			repos, res, err = s.api.Repositories.ListByAuthenticatedUser(ctx, &github.RepositoryListByAuthenticatedUserOptions{Affiliation: "owner", Sort: "pushed", Direction: "desc", ListOptions: opts})
+		} else {
+			repos, res, err = s.api.Repositories.ListByUser(ctx, owner, &github.RepositoryListByUserOptions{Type: "owner", Sort: "pushed", Direction: "desc", ListOptions: opts})
+		}
+	}
+	if err != nil {
+		return nil, 0, fmt.Errorf("the list of repositories: %w", explain(err))
+	}
+	for _, r := range repos {
+		if strings.EqualFold(r.GetOwner().GetLogin(), owner) {
+			list = append(list, ci.Repo{Name: r.GetOwner().GetLogin() + "/" + r.GetName(), Public: r.GetVisibility() == "public" || r.Private != nil && !r.GetPrivate()})
+		}
+	}
+	return list, res.NextPage, nil
+}
+
 var errEnough = errors.New("enough")
 
 // ofUser lists the repositories of a person: all of them where the token is the person's own.

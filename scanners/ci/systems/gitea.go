@@ -19,7 +19,7 @@ func gitea() System {
 	return System{Name: "gitea", Target: "OWNER[/REPO]…", About: "Gitea and Forgejo: logs of the jobs of workflow runs, and artifacts", AddressEnv: []string{"GITEA_SERVER_URL", "GITEA_URL"}, API: "api/v1/",
 		TokenEnv: []string{"GITEA_TOKEN", "FORGEJO_TOKEN"}, Auth: func(_ string, token rules.Secret) func(context.Context, http.Header) error {
 			return ci.Header("Authorization", "token ", token)
-		}, Check: words("OWNER[/REPO]"), list: listGitea, clones: cloneGitea}
+		}, Check: words("OWNER[/REPO]"), list: listGitea, clones: cloneGitea, page: pageGitea}
 }
 
 const giteaPage = 50
@@ -85,6 +85,32 @@ func giteaRepos(s *scan, target string, each func(owner, name string) error) (in
 		n, err = list("users")
 	}
 	return n, err
+}
+
+func pageGitea(s *scan, target string, page int) (list []ci.Repo, next int, err error) {
+	owner, _, one := strings.Cut(target, "/")
+	if one {
+		return []ci.Repo{{Name: target}}, 0, nil
+	}
+	var repos []struct {
+		Name    string
+		Private *bool
+	}
+	for _, kind := range []string{"orgs", "users"} {
+		if _, err = s.get(&repos, []string{kind, owner, "repos"}, "page", strconv.Itoa(page), "limit", strconv.Itoa(giteaPage)); !ci.Is404(err) {
+			break
+		}
+	}
+	if err != nil {
+		return nil, 0, fmt.Errorf("the list of repositories: %w", err)
+	}
+	for _, r := range repos {
+		list = append(list, ci.Repo{Name: owner + "/" + r.Name, Public: r.Private != nil && !*r.Private})
+	}
+	if len(repos) > 0 {
+		next = page + 1 // a server may give fewer than it is asked for: the empty page is the last one
+	}
+	return list, next, nil
 }
 
 type giteaRun struct {

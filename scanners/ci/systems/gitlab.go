@@ -34,7 +34,7 @@ func gitlab() System {
 				return fmt.Errorf("--run names a pipeline of one project: GROUP/PROJECT instead of %q", target)
 			}
 			return nil
-		}, list: listGitLab, clones: cloneGitLab}
+		}, list: listGitLab, clones: cloneGitLab, page: pageGitLab}
 }
 
 func number(s string) bool {
@@ -184,6 +184,35 @@ func (x *labScan) find(target string) error {
 		return fmt.Errorf("the list of projects: %w", err)
 	}
 	return nil
+}
+
+func pageGitLab(s *scan, target string, page int) (list []ci.Repo, next int, err error) {
+	x, err := newLab(s)
+	if err != nil {
+		return nil, 0, err
+	}
+	with := gl.WithContext(s.ctx)
+	if page == 1 && (strings.Contains(target, "/") || number(target)) {
+		p, _, err := x.api.Projects.GetProject(target, nil, with)
+		if err == nil {
+			return []ci.Repo{{Name: p.PathWithNamespace, Public: p.Visibility == gl.PublicVisibility}}, 0, nil
+		}
+		if err = labError(err); !ci.Is404(err) {
+			return nil, 0, err
+		}
+	}
+	o := gl.ListOptions{PerPage: 100, Page: int64(page)}
+	projects, res, err := x.api.Groups.ListGroupProjects(target, &gl.ListGroupProjectsOptions{ListOptions: o, IncludeSubGroups: gl.Ptr(true), OrderBy: gl.Ptr("id")}, with)
+	if ci.Is404(labError(err)) && !strings.Contains(target, "/") {
+		projects, res, err = x.api.Projects.ListUserProjects(target, &gl.ListProjectsOptions{ListOptions: o}, with)
+	}
+	if err = noNull(projects, err); err != nil {
+		return nil, 0, fmt.Errorf("the list of projects: %w", labError(err))
+	}
+	for _, p := range projects {
+		list = append(list, ci.Repo{Name: p.PathWithNamespace, Public: p.Visibility == gl.PublicVisibility})
+	}
+	return list, int(res.NextPage), nil
 }
 
 func (x *labScan) project(p *gl.Project) error {

@@ -43,6 +43,9 @@ type System struct {
 	AddressTarget bool
 
 	list func(s *scan, target string) error
+	// page lists one page of the repositories of a target, counted from 1; next is 0 after the
+	// last one. nil: a target is what is scanned.
+	page func(s *scan, target string, page int) (list []ci.Repo, next int, err error)
 	// clones lists the repositories of a target; nil: the system hosts none.
 	clones func(s *scan, target string, yield func(ci.Repository) bool) error
 }
@@ -119,6 +122,16 @@ func (s System) Clones(src *ci.Source, cache string, targets []string) {
 		}
 		return errors.Join(failed...)
 	}
+}
+
+// Page lists one page, counted from 1, of what a target consists of. next is the number of the
+// page after it; 0: there is none.
+func (s System) Page(ctx context.Context, c *ci.Client, target string, page int) (list []ci.Repo, next int, err error) {
+	target = strings.Trim(target, "/")
+	if s.page == nil {
+		return []ci.Repo{{Name: target}}, 0, nil
+	}
+	return s.page(&scan{Client: c, ctx: ctx, system: s.Name, api: s.API, seen: map[string]bool{}}, target, page)
 }
 
 // New makes a source of targets.

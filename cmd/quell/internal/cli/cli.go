@@ -149,7 +149,7 @@ func (a *app) root() *cobra.Command {
 	f.StringArrayVar(&a.recipients, "recipient", nil, "age public `KEY` that values are sealed to (default this installation's)")
 	f.StringVar(&a.identity, "identity", "", "age identity `FILE` that opens sealed values")
 	f.BoolVarP(&a.quiet, "quiet", "q", false, "print errors alone on standard error")
-	c.AddCommand(a.scan(), a.check(), a.plan(), a.apply(), a.contain(), a.restore(), a.recheck(), a.ledger(), a.policy(), a.vault(), a.rules(), a.action(), a.hook(), a.demo(), a.providers(), a.config(), a.version(), a.man())
+	c.AddCommand(a.scan(), a.check(), a.plan(), a.apply(), a.contain(), a.restore(), a.recheck(), a.ledger(), a.serve(), a.policy(), a.vault(), a.rules(), a.action(), a.hook(), a.demo(), a.providers(), a.config(), a.version(), a.man())
 	a.habitFlags(f)
 	a.manners(c)
 	return c

@@ -52,6 +52,8 @@ var examples = map[string]string{
   quell ledger 312769d7
   quell ledger --verify
   quell ledger --export ledger.jsonl`,
+	"serve": `  quell serve --config serve.toml --check
+  quell serve --config serve.toml --state postgres://quell@db.example/quell`,
 	"policy": `  quell policy init
   quell policy check`,
 	"policy init": `  quell policy init

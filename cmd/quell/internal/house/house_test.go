@@ -90,19 +90,20 @@ func TestDependenciesRunOneWay(t *testing.T) {
 
 // Reveal is the only way to read a Secret: only these files may call it.
 var mayReveal = []string{
-	"cmd/quell/internal/cli/import.go",       // compares with another scanner's value
-	"cmd/quell/internal/notify/notify.go",    // an address
-	"cmd/quell/internal/redact/redact.go",    // redacts
-	"cmd/quell/internal/run/own.go",          // compares with the operator's own credentials
-	"cmd/quell/internal/run/codec.go",        // writes sealed files
-	"cmd/quell/internal/run/events.go",       // --reveal
-	"cmd/quell/internal/run/window.go",       // --reveal
-	"cmd/quell/internal/run/seal.go",         // seals
-	"cmd/quell/internal/rulestest/accept.go", // made-up examples
-	"revokers/aws/call.go",                   // signs
-	"revokers/bind.go",                       // a JWT's issuer
-	"revokers/gcp/key.go",                    // signs
-	"revokers/guard/own.go",                  // compares encodings
+	"cmd/quell/internal/cli/import.go",           // compares with another scanner's value
+	"cmd/quell/internal/notify/notify.go",        // an address
+	"cmd/quell/internal/redact/redact.go",        // redacts
+	"cmd/quell/internal/run/own.go",              // compares with the operator's own credentials
+	"cmd/quell/internal/run/codec.go",            // writes sealed files
+	"cmd/quell/internal/run/events.go",           // --reveal
+	"cmd/quell/internal/run/window.go",           // --reveal
+	"cmd/quell/internal/run/seal.go",             // seals
+	"cmd/quell/internal/serve/webhook/verify.go", // the key of a signature
+	"cmd/quell/internal/rulestest/accept.go",     // made-up examples
+	"revokers/aws/call.go",                       // signs
+	"revokers/bind.go",                           // a JWT's issuer
+	"revokers/gcp/key.go",                        // signs
+	"revokers/guard/own.go",                      // compares encodings
 	"revokers/interp/logout.go",
 	"revokers/interp/vars.go",
 	"revokers/issuer/proxy.go", // an address

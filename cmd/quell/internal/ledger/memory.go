@@ -5,6 +5,7 @@ import (
 	"crypto/aes"
 	"crypto/cipher"
 	"fmt"
+	"sync"
 	"time"
 )
 
@@ -16,6 +17,7 @@ type Memory struct {
 	scope  string
 	seal   cipher.AEAD
 	failed func(error)
+	once   sync.Once
 }
 
 // forget is how long the memory of another set of rules is kept.
@@ -32,7 +34,7 @@ func (l *Ledger) Memory(scope string, key []byte, failed func(error)) (*Memory, 
 	if err != nil {
 		return nil, fmt.Errorf("scan memory: %w", err)
 	}
-	return &Memory{l, scope, seal, failed}, nil
+	return &Memory{l: l, scope: scope, seal: seal, failed: failed}, nil
 }
 
 // bound prevents a value from being read under another key or scope.
@@ -56,7 +58,6 @@ func (m *Memory) Remember(ctx context.Context, key string, value []byte) {
 		_, err = m.l.db.ExecContext(ctx, m.l.engine.bind(`DELETE FROM memory WHERE scope <> ? AND at < ?`), m.scope, now.Add(-forget).Unix())
 	}
 	if err != nil && m.failed != nil {
-		m.failed(err)
-		m.failed = nil
+		m.once.Do(func() { m.failed(err) })
 	}
 }

@@ -59,13 +59,13 @@ func Shown(path string) string {
 	return u.Redacted()
 }
 
-// openPostgres connects to a PostgreSQL database (14 or later). The connection is encrypted and
-// the server's certificate and name are verified, whatever the query of the URL contains,
+// PostgresURL is the address of a PostgreSQL database (14 or later) as quell connects to it:
+// encrypted, with the server's certificate and name verified, whatever the query contains,
 // except on this machine.
-func openPostgres(address string) (*sql.DB, *url.URL, error) {
+func PostgresURL(address string) (*url.URL, error) {
 	u, err := url.Parse(address)
 	if err != nil {
-		return nil, nil, errors.New("ledger: the address of the PostgreSQL database cannot be parsed")
+		return nil, errors.New("ledger: the address of the PostgreSQL database cannot be parsed")
 	}
 	if host := u.Hostname(); host != "" {
 		ip := net.ParseIP(host)
@@ -78,8 +78,17 @@ func openPostgres(address string) (*sql.DB, *url.URL, error) {
 			q.Set("sslmode", "verify-full")
 			u.RawQuery = q.Encode()
 		case mode != "verify-full":
-			return nil, nil, fmt.Errorf("ledger: sslmode=%s does not verify the certificate of %s (hint: use sslmode=verify-full, with sslrootcert=FILE for a CA of your own)", mode, host)
+			return nil, fmt.Errorf("ledger: sslmode=%s does not verify the certificate of %s (hint: use sslmode=verify-full, with sslrootcert=FILE for a CA of your own)", mode, host)
 		}
+	}
+	return u, nil
+}
+
+// openPostgres connects to a PostgreSQL database.
+func openPostgres(address string) (*sql.DB, *url.URL, error) {
+	u, err := PostgresURL(address)
+	if err != nil {
+		return nil, nil, err
 	}
 	db, err := sql.Open("pgx", u.String())
 	if err != nil {

@@ -33,6 +33,10 @@ CREATE TABLE lease (incident TEXT PRIMARY KEY, holder TEXT NOT NULL, fence INTEG
 ALTER TABLE sealed ADD COLUMN ref TEXT NOT NULL DEFAULT '';`,
 }
 
+// OpenSQLite opens a handle of one connection to the file of a ledger, for tables of other
+// packages in it.
+func OpenSQLite(path string) (*sql.DB, error) { return openSQLite(path) }
+
 func openSQLite(path string) (*sql.DB, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return nil, fmt.Errorf("ledger: %w", err)

@@ -67,6 +67,9 @@ type Options struct {
 	Watch *Watch
 	// Progress gets messages for a person who waits.
 	Progress func(message string)
+	// Doer sends requests to issuers, for callers that set several runs up and have them honour
+	// the hosts' limits together; see NewDoer. Nil: a new one. Offline sends nothing all the same.
+	Doer issuer.Doer
 	// Now is the clock.
 	Now func() time.Time
 
@@ -159,7 +162,9 @@ func newRuntime(o Options) (*Runtime, error) {
 		r.Notice(err.Error())
 		return nil
 	}
-	r.Doer = &guard.Retry{Next: &guard.Breaker{Next: &guard.Limit{Next: &issuer.Client{}}}}
+	if r.Doer = o.Doer; r.Doer == nil {
+		r.Doer = NewDoer()
+	}
 	if o.Offline {
 		r.Doer = guard.Offline{}
 	}
@@ -182,6 +187,18 @@ func newRuntime(o Options) (*Runtime, error) {
 	}
 	r.Own = Own(r.Rules, r.Instances, o.Getenv, ci.Variables()...)
 	return r, nil
+}
+
+// NewDoer sends requests within the limits of their hosts.
+func NewDoer() issuer.Doer {
+	return &guard.Retry{Next: &guard.Breaker{Next: &guard.Limit{Next: &issuer.Client{}}}}
+}
+
+// HasPolicy reports whether there is a policy file.
+func (r *Runtime) HasPolicy() bool {
+	file, _ := r.policyFile()
+	_, err := os.Stat(file)
+	return err == nil
 }
 
 // loadPolicy reads the policy. Without one nothing may be killed.

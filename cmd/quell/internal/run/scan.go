@@ -40,6 +40,8 @@ type ScanOptions struct {
 	// Each, if set, gets every credential after its findings, with its verdict
 	// (nil: no issuer was asked) and whether it counts for the exit code.
 	Each func(c rules.Credential, v *revokers.Verdict, counts bool)
+	// Gap, if set, gets everything that could not be read, as it happens. Calls do not overlap.
+	Gap func(g scanners.Gap)
 	// Keep returns the credentials and verdicts, for Plan and Contain. Without it
 	// the memory of a scan does not depend on the number of its findings.
 	Keep bool

@@ -90,6 +90,9 @@ func (s *scan) gap(g scanners.Gap) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	g.Kind = cmp.Or(g.Kind, scanners.KindOf(g.Err))
+	if s.Gap != nil {
+		s.Gap(g)
+	}
 	if why, ok := s.Allow.AcceptsKind(g.Kind, "", s.start); ok {
 		if s.accepted == nil {
 			s.accepted = map[string]int{}

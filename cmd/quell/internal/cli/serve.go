@@ -1,0 +1,77 @@
+package cli
+
+import (
+	"errors"
+	"log/slog"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"github.com/quellhq/quell/cmd/quell/internal/ledger"
+	"github.com/quellhq/quell/cmd/quell/internal/report"
+	"github.com/quellhq/quell/cmd/quell/internal/run"
+	"github.com/quellhq/quell/cmd/quell/internal/serve"
+	"github.com/quellhq/quell/scanners"
+)
+
+func (a *app) serve() *cobra.Command {
+	var file, listen string
+	var check bool
+	c := &cobra.Command{Use: "serve", Short: "Scan whole organisations, on a schedule and when webhooks report something new", Args: cobra.NoArgs, RunE: func(c *cobra.Command, _ []string) error {
+		if file == "" {
+			return errors.New("serve: --config FILE has what is scanned (hint: docs/serve.md has an example)")
+		}
+		if a.offline {
+			return errors.New("serve asks issuers; leave out --offline")
+		}
+		cfg, err := serve.LoadConfig(file)
+		if err != nil {
+			return err
+		}
+		doer := run.NewDoer()
+		o := serve.Options{
+			Config: cfg, Listen: listen, State: a.state, Version: Version(), Getenv: a.getenv, Redactor: a.red,
+			Runtime: func(offline bool, red *report.Redactor) (*run.Runtime, error) {
+				return run.New(run.Options{
+					Getenv: a.getenv, Policy: a.policyFile, State: a.state, Rules: a.ruleFiles, Recipients: a.recipients, Identity: a.identity,
+					NeedsSecrets: !offline, Offline: offline, NoSelfHosted: a.noSelfHosted, ProbeTime: a.probeTime, Redactor: red, Doer: doer,
+				})
+			},
+			Memory: func(rt *run.Runtime, l *ledger.Ledger) (scanners.Memory, error) { return a.memoryIn(rt, l) },
+			Log:    slog.New(slog.NewTextHandler(lines{a}, nil)),
+			Ready: func(address string) {
+				if address == "" {
+					a.say("serve: %s, no HTTP server", filepath.Base(file))
+					return
+				}
+				a.say("serve: %s, http://%s", filepath.Base(file), address)
+			},
+		}
+		if check {
+			if err := serve.Check(o); err != nil {
+				return err
+			}
+			a.say("%s: %s, %s", file, report.Count(int64(len(cfg.Target)), "target"), report.Count(int64(len(cfg.Notify)), "webhook"))
+			return nil
+		}
+		return serve.Run(c.Context(), o)
+	}}
+	f := c.Flags()
+	f.StringVar(&file, "config", "", "`FILE` of targets, schedules and webhooks; docs/serve.md has its keys")
+	f.StringVar(&listen, "listen", "127.0.0.1:8471", "`ADDRESS` for webhooks, health and metrics; empty: none")
+	f.BoolVar(&check, "check", false, "read the configuration and what it names, and end")
+	return c
+}
+
+// lines writes a log to standard error, redacted.
+type lines struct{ a *app }
+
+// Write implements io.Writer. Each call is one line.
+func (l lines) Write(b []byte) (int, error) {
+	if !l.a.quiet {
+		if _, err := l.a.err.Write([]byte(l.a.red.String(string(b)))); err != nil {
+			return 0, err
+		}
+	}
+	return len(b), nil
+}

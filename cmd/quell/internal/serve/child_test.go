@@ -1,0 +1,46 @@
+//go:build unix
+
+package serve
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/quellhq/quell/cmd/quell/internal/ledger"
+	"github.com/quellhq/quell/cmd/quell/internal/report"
+	"github.com/quellhq/quell/cmd/quell/internal/run"
+	"github.com/quellhq/quell/scanners"
+)
+
+// child serves the configuration in home until it is killed.
+func child(home string) int {
+	c, err := LoadConfig(filepath.Join(home, "serve.toml"))
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 2
+	}
+	state := os.Getenv("QUELL_TEST_STATE")
+	if state == "" {
+		state = filepath.Join(home, "ledger.db")
+	}
+	doer := run.NewDoer()
+	err = Run(context.Background(), Options{
+		Config: c, State: state, Version: "test", Getenv: os.Getenv, Redactor: report.NewRedactor(), Log: slog.New(slog.NewTextHandler(os.Stderr, nil)), Tick: 300 * time.Millisecond,
+		Ready: func(string) { _ = os.WriteFile(filepath.Join(home, "ready"), nil, 0o600) },
+		Runtime: func(offline bool, red *report.Redactor) (*run.Runtime, error) {
+			return run.New(run.Options{Getenv: os.Getenv, Policy: filepath.Join(home, "policy.toml"), State: state, Offline: offline, NeedsSecrets: !offline, Redactor: red, Doer: doer})
+		},
+		Memory: func(rt *run.Runtime, l *ledger.Ledger) (scanners.Memory, error) {
+			return l.Memory("test", rt.Keys.Fingerprint[:], nil)
+		},
+	})
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 2
+	}
+	return 0
+}

@@ -1,0 +1,144 @@
+package serve
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/riverqueue/river"
+
+	"github.com/quellhq/quell/cmd/quell/internal/ledger"
+	"github.com/quellhq/quell/cmd/quell/internal/report"
+	"github.com/quellhq/quell/cmd/quell/internal/run"
+	"github.com/quellhq/quell/cmd/quell/internal/serve/store"
+	"github.com/quellhq/quell/revokers"
+	"github.com/quellhq/quell/revokers/prove"
+	"github.com/quellhq/quell/rules"
+)
+
+// kill plans what the policy allows for a live credential, applies it and proves the result. The
+// leases, intents and proofs are those of quell contain: a job that is taken over from a worker
+// that ended goes on from what the ledger has.
+func (s *Server) kill(ctx context.Context, a KillArgs, red *report.Redactor) error {
+	if !s.o.Config.Apply {
+		return nil
+	}
+	o, ok, err := s.open(ctx, a.Fingerprint, red)
+	if err != nil || !ok {
+		return err
+	}
+	defer o.rt.Close(context.WithoutCancel(ctx))
+	if n := o.rt.Policy.Approvals; n > 0 {
+		return s.held(ctx, o, fmt.Sprintf("the policy asks for the approval of %d people", n), "quell plan and quell apply, once they approve")
+	}
+	allowed, err := s.store.Reserve(ctx, a.Fingerprint, o.rt.Policy.Max(), time.Now())
+	if err != nil {
+		return err
+	}
+	if !allowed {
+		return s.held(ctx, o, fmt.Sprintf("kill.max: %d kills in 24 hours", o.rt.Policy.Max()), "a higher kill.max in the policy; or quell plan and quell apply")
+	}
+	o.cred.Findings, err = s.exposures(ctx, a.Fingerprint, o.cred.Ref)
+	if err != nil {
+		return err
+	}
+	checked := o.rt.Checker().One(ctx, o.cred)
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if v := red.Verdict(checked.Verdict()); v.Liveness != revokers.Live {
+		return s.judged(ctx, o, v)
+	}
+	got := &outcome{}
+	_, err = o.rt.Contain(ctx, []run.Checked{checked}, "", report.Redacting(got, red), report.Summary{}, run.Tally{})
+	if err != nil {
+		return err
+	}
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if err := s.ended(ctx, a.Fingerprint, got.action); err != nil {
+		return err
+	}
+	if from := got.action.SendsFrom; from != nil {
+		return river.JobSnooze(max(time.Until(*from), 0) + time.Second) // the end of kill.delay
+	}
+	return nil
+}
+
+// held records that nothing is sent.
+func (s *Server) held(ctx context.Context, o opened, why, remedy string) error {
+	fp := o.row.Fingerprint
+	if o.row.Outcome == string(prove.Held) && o.row.Detail == why {
+		return nil
+	}
+	if err := s.ledger.Append(ctx, ledger.Entry{Incident: fp, Actor: o.rt.Actor(), Run: "serve", Body: ledger.Held{Why: why, Remedy: remedy}}); err != nil {
+		return err
+	}
+	return s.ended(ctx, fp, report.Action{Outcome: prove.Held, Detail: why})
+}
+
+// ended records the outcome of a kill, and adds the messages about it.
+func (s *Server) ended(ctx context.Context, fp string, a report.Action) error {
+	ctx = context.WithoutCancel(ctx)
+	if a.Outcome == "" {
+		return fmt.Errorf("incident %s: apply reported no outcome", short(fp))
+	}
+	event, detail := EventLeft, a.Detail
+	dead := a.Outcome == prove.Confirmed || a.Outcome == prove.AlreadyDead
+	if dead {
+		event = EventEnded
+	}
+	if a.Held != "" {
+		detail = a.Held
+	}
+	s.metrics.outcome(string(a.Outcome))
+	return s.store.Update(ctx, func(tx *store.Tx) error {
+		if dead {
+			reason := revokers.Revoked
+			if err := tx.Asked(fp, revokers.Dead.String(), string(reason), detail, a.Host, time.Now()); err != nil {
+				return err
+			}
+		}
+		if err := tx.Ended(fp, string(a.Outcome), detail, time.Now()); err != nil {
+			return err
+		}
+		return s.insert(ctx, tx, s.messages(fp, event)...)
+	})
+}
+
+// outcome keeps the action of an apply of one item.
+type outcome struct {
+	mu     sync.Mutex
+	action report.Action
+}
+
+// Emit implements report.Sink.
+func (o *outcome) Emit(e report.Event) error {
+	if a, ok := e.(report.Action); ok {
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		o.action = a
+	}
+	return nil
+}
+
+// Close implements report.Sink.
+func (*outcome) Close() error { return nil }
+
+// exposures are the places that the ledger has of a credential, which a plan shows.
+func (s *Server) exposures(ctx context.Context, fp string, ref rules.Ref) (out []rules.Finding, err error) {
+	entries, err := s.ledger.Incident(ctx, fp)
+	if err != nil && len(entries) == 0 {
+		return nil, err
+	}
+	for _, e := range entries {
+		if f, ok := e.Body.(ledger.Found); ok && len(out) < maxPlaces {
+			for _, l := range f.Exposures {
+				out = append(out, rules.Finding{Ref: ref, Location: l})
+			}
+		}
+	}
+	return out, nil
+}

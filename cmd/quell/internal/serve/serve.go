@@ -1,0 +1,357 @@
+// Package serve scans whole organisations for as long as it runs: on a schedule, and when a
+// webhook reports a run, a push or an image. Its work is jobs in a queue (River) in the database
+// of the ledger: a SQLite file, or a PostgreSQL database that several machines share.
+//
+//	enumerate  lists a target's repositories            → scan
+//	scan       reads a repository or a run, and records → probe
+//	probe      asks the issuer                          → kill, if the configuration says so; notify
+//	kill       plans, applies and proves                → notify
+//	recheck    asks again about what was live or ended  → probe
+//
+// Every job can be run again from its beginning: what it did before is in the database.
+package serve
+
+import (
+	"cmp"
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"database/sql"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"github.com/riverqueue/river"
+
+	"github.com/quellhq/quell/cmd/quell/internal/ledger"
+	"github.com/quellhq/quell/cmd/quell/internal/notify"
+	"github.com/quellhq/quell/cmd/quell/internal/report"
+	"github.com/quellhq/quell/cmd/quell/internal/run"
+	"github.com/quellhq/quell/cmd/quell/internal/serve/store"
+	"github.com/quellhq/quell/rules"
+	"github.com/quellhq/quell/scanners"
+	"github.com/quellhq/quell/scanners/detect"
+)
+
+// Options are what a Server is made of.
+type Options struct {
+	Config *Config
+	// Listen is the address of the HTTP server; empty: there is none.
+	Listen string
+	// State is the ledger: a file, or a postgres:// address. Empty: the installation's.
+	State   string
+	Version string
+	Getenv  func(string) string
+	// Redactor is the one of all that leaves the process.
+	Redactor *report.Redactor
+	// Runtime makes what a job works with; offline asks no issuer.
+	Runtime func(offline bool, red *report.Redactor) (*run.Runtime, error)
+	// Memory opens the memory of what sources have read, in a ledger.
+	Memory func(rt *run.Runtime, l *ledger.Ledger) (scanners.Memory, error)
+	// Log gets a message for each event that an operator should see.
+	Log *slog.Logger
+	// Ready is called with the address of the HTTP server once jobs are worked on; may be nil.
+	Ready func(address string)
+	// Patience is the longest wait that a job spends on a server's limit; zero: 20 seconds.
+	Patience time.Duration
+	// Tick is the time between looks at the schedule; zero: five seconds.
+	Tick time.Duration
+}
+
+// Server is a running quell serve.
+type Server struct {
+	o        Options
+	worker   string
+	store    *store.Store
+	ledger   *ledger.Ledger
+	queue    *river.Client[*sql.Tx]
+	detector scanners.Detector
+	sources  map[string]*source
+	hooks    map[string]notify.Hook
+	asking   asking
+	metrics  *metrics
+	// metricsToken protects /metrics; empty: only this machine reads it.
+	metricsToken rules.Secret
+	bodies       chan struct{} // deliveries of webhooks that are in memory
+	beaten       atomic.Int64  // when the database was last written, in Unix seconds
+}
+
+func (s *Server) log(message string, args ...any) {
+	if s.o.Log != nil {
+		s.o.Log.Info(message, args...)
+	}
+}
+
+// defaults of this process.
+const (
+	defaultWorkers = 2
+	probes         = 4
+	stopTime       = 20 * time.Second // for jobs to end by themselves
+	maxBodies      = 8
+)
+
+// Check reads everything that Run needs, and changes nothing.
+func Check(o Options) error {
+	s := &Server{o: o}
+	rt, err := s.prepare()
+	if err != nil {
+		return err
+	}
+	return rt.Close(context.Background())
+}
+
+// prepare reads secrets and rules.
+func (s *Server) prepare() (*run.Runtime, error) {
+	s.metrics, s.bodies = newMetrics(), make(chan struct{}, maxBodies)
+	s.sources = map[string]*source{}
+	for i := range s.o.Config.Target {
+		t := &s.o.Config.Target[i]
+		x := &source{Target: t, calls: func() { s.metrics.call(t.Name) }, patience: cmp.Or(s.o.Patience, defaultPatience)}
+		if err := x.secrets(s.o.Getenv, s.o.Redactor.Add); err != nil {
+			return nil, err
+		}
+		if _, err := x.api(); err != nil { // App keys
+			return nil, err
+		}
+		s.sources[t.Name] = x
+	}
+	if err := s.readHooks(); err != nil {
+		return nil, err
+	}
+	if err := s.readMetricsToken(); err != nil {
+		return nil, err
+	}
+	rt, err := s.o.Runtime(true, s.o.Redactor)
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case rt.Keys.Temporary != nil:
+		err = fmt.Errorf("the state folder can't be written, so what is sealed now could not be opened after a restart: %w", rt.Keys.Temporary)
+	case s.o.Config.Apply && !rt.HasPolicy():
+		err = errors.New("apply = true and there is no policy file: it says what may be ended (hint: quell policy init, or --policy FILE)")
+	}
+	if err != nil {
+		return nil, errors.Join(err, rt.Close(context.Background()))
+	}
+	return rt, nil
+}
+
+// lease is how long one process has a SQLite file to itself without a renewal.
+const lease = 30 * time.Second
+
+// Run works until ctx ends.
+func Run(ctx context.Context, o Options) error {
+	if o.Tick == 0 {
+		o.Tick = 5 * time.Second
+	}
+	s := &Server{o: o, worker: store.NewWorker()}
+	rt, err := s.prepare()
+	if err != nil {
+		return err
+	}
+	defer rt.Close(context.WithoutCancel(ctx))
+	s.detector = detect.New(rt.Rules)
+	if s.ledger, err = rt.Ledger(ctx); err != nil {
+		return err
+	}
+	defer s.ledger.Close()
+	mem, err := o.Memory(rt, s.ledger)
+	if err != nil {
+		return err
+	}
+	for _, x := range s.sources {
+		x.mem, x.cache, x.client = mem, rt.Dirs.Cache, nil
+	}
+	var alone []ledger.Lease
+	if !ledger.Remote(rt.State()) {
+		if alone, err = s.ledger.Acquire(ctx, lease, "quell serve"); err != nil {
+			return err
+		}
+		if len(alone) == 0 {
+			return fmt.Errorf("another quell serve uses %s (hint: several processes need --state postgres://…)", rt.State())
+		}
+		defer s.ledger.Release(context.WithoutCancel(ctx), alone...) //nolint:errcheck // it ends with the process
+	}
+	if s.store, err = store.Open(ctx, rt.State()); err != nil {
+		return err
+	}
+	defer s.store.Close()
+	digest := hmac.New(sha256.New, rt.Keys.Fingerprint[:])
+	digest.Write([]byte("quell serve " + rt.Keys.Identity.Recipient().String()))
+	if err := s.store.CheckKeys(ctx, hex.EncodeToString(digest.Sum(nil))); err != nil {
+		return err
+	}
+	if err := s.beat(ctx); err != nil {
+		return err
+	}
+	if _, err := s.store.TakeOver(ctx, s.worker, time.Now()); err != nil {
+		return err
+	}
+	if s.queue, err = s.client(); err != nil {
+		return err
+	}
+	return s.work(ctx, alone)
+}
+
+// client makes River's.
+func (s *Server) client() (*river.Client[*sql.Tx], error) {
+	ws := river.NewWorkers()
+	for _, err := range []error{
+		river.AddWorkerSafely(ws, &worker[EnumerateArgs]{s: s, do: s.enumerate}),
+		river.AddWorkerSafely(ws, &worker[ScanArgs]{s: s, do: s.scan}),
+		river.AddWorkerSafely(ws, &worker[ProbeArgs]{s: s, do: s.probe}),
+		river.AddWorkerSafely(ws, &worker[KillArgs]{s: s, do: s.kill}),
+		river.AddWorkerSafely(ws, &worker[RecheckArgs]{s: s, do: s.recheck}),
+		river.AddWorkerSafely(ws, &worker[NotifyArgs]{s: s, do: s.notify}),
+	} {
+		if err != nil {
+			return nil, err
+		}
+	}
+	workers := s.o.Config.Workers
+	if workers == 0 {
+		workers = defaultWorkers
+	}
+	c := &river.Config{
+		ID:      s.worker,
+		Workers: ws,
+		Queues: map[string]river.QueueConfig{
+			queueList: {MaxWorkers: 2}, queueScan: {MaxWorkers: workers}, queueProbe: {MaxWorkers: probes}, queueKill: {MaxWorkers: 2}, queueNotify: {MaxWorkers: 2},
+		},
+		MaxAttempts:   maxAttempts,
+		RetryPolicy:   retries{},
+		JobTimeout:    -1,
+		Logger:        slog.New(slog.DiscardHandler), // quell logs failures itself, redacted
+		PollOnly:      false,
+		FetchCooldown: 50 * time.Millisecond, FetchPollInterval: time.Second,
+		// Jobs of workers that ended are taken over by TakeOver; this is for one that hangs.
+		RescueStuckJobsAfter: 7 * day,
+	}
+	if !s.store.Shared() {
+		// SQLite has no LISTEN: how often quell looks decides how fast an event is acted on.
+		c.FetchPollInterval = 250 * time.Millisecond
+	}
+	q, err := river.NewClient(s.store.Driver(), c)
+	if err != nil {
+		return nil, fmt.Errorf("the queue: %w", err)
+	}
+	return q, nil
+}
+
+// work runs jobs, the HTTP server and the schedule until ctx ends.
+func (s *Server) work(ctx context.Context, alone []ledger.Lease) error {
+	var l net.Listener
+	if s.o.Listen != "" {
+		var err error
+		if l, err = net.Listen("tcp", s.o.Listen); err != nil {
+			return fmt.Errorf("--listen: %w", err)
+		}
+	}
+	// Jobs end before their context does: Stop lets them.
+	jobs := context.WithoutCancel(ctx)
+	if err := s.queue.Start(jobs); err != nil {
+		if l != nil {
+			_ = l.Close()
+		}
+		return fmt.Errorf("the queue: %w", err)
+	}
+	web, failed := s.listen(l)
+	if s.o.Ready != nil {
+		address := ""
+		if l != nil {
+			address = l.Addr().String()
+		}
+		s.o.Ready(address)
+	}
+	tick := time.NewTicker(s.o.Tick)
+	defer tick.Stop()
+	var err error
+	for err == nil {
+		if terr := s.tick(ctx, &alone); terr != nil && ctx.Err() == nil {
+			// The database may be away for a while: jobs wait for it too.
+			s.log("the schedule waits", "error", s.o.Redactor.Quoted(report.Clean(terr.Error())))
+			if errors.Is(terr, errTaken) {
+				err = terr
+				break
+			}
+		}
+		select {
+		case <-ctx.Done():
+			err = ctx.Err()
+		case err = <-failed:
+		case <-tick.C:
+		}
+	}
+	end, cancel := context.WithTimeout(jobs, stopTime)
+	defer cancel()
+	if web != nil {
+		_ = web.Shutdown(end)
+	}
+	if s.queue.Stop(end) != nil {
+		hard, cancel := context.WithTimeout(jobs, stopTime)
+		defer cancel()
+		_ = s.queue.StopAndCancel(hard)
+	}
+	_ = s.store.Leave(jobs, s.worker)
+	if ctx.Err() != nil {
+		return nil //nolint:nilerr // it was stopped
+	}
+	return err
+}
+
+var errTaken = errors.New("another quell serve took over the database file while this one was suspended")
+
+// tick shows that this worker is there, takes over the jobs of those that ended, and starts
+// what is due.
+func (s *Server) tick(ctx context.Context, alone *[]ledger.Lease) error {
+	if len(*alone) > 0 {
+		held, err := s.ledger.Renew(ctx, lease, *alone...)
+		if err != nil {
+			return err
+		}
+		if len(held) == 0 {
+			return errTaken
+		}
+		*alone = held
+	}
+	if err := s.beat(ctx); err != nil {
+		return err
+	}
+	n, err := s.store.TakeOver(ctx, s.worker, time.Now())
+	if err != nil {
+		return err
+	}
+	if n > 0 {
+		s.log("jobs of a worker that ended were taken over", "jobs", n)
+	}
+	for i := range s.o.Config.Target {
+		t := &s.o.Config.Target[i]
+		due, err := s.store.Due(ctx, t.Name, t.Every.or(day), time.Now(), func(tx *store.Tx) error {
+			return s.insert(ctx, tx, job(EnumerateArgs{t.Name}, queueList, usual))
+		})
+		if err != nil {
+			return err
+		}
+		if due {
+			s.log("sweep", "target", t.Name)
+		}
+	}
+	return s.store.Once(ctx, "recheck", s.o.Config.Recheck.or(day), time.Now(), func(tx *store.Tx) error {
+		return s.insert(ctx, tx, job(RecheckArgs{}, queueList, usual))
+	})
+}
+
+func (s *Server) beat(ctx context.Context) error {
+	host, _ := os.Hostname()
+	if err := s.store.Beat(ctx, s.worker, host, time.Now()); err != nil {
+		return err
+	}
+	s.beaten.Store(time.Now().Unix())
+	return nil
+}

@@ -1,0 +1,170 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"time"
+)
+
+// Credential is a leaked credential. The ledger has its history.
+type Credential struct {
+	Fingerprint string
+	Rule        string
+	Provider    string
+	Redacted    string
+	Ref         string // credential.Ref as JSON
+	Sealed      string // the value; empty once it was deleted
+	Target      string // where it was first found
+	Public      bool   // found where everyone can read it
+	Exposures   int64
+	First, Last time.Time // first and newest exposure
+	State       string    // live, dead, unknown; empty: not asked yet
+	Reason      string
+	Detail      string
+	Host        string
+	Asked       time.Time
+	Live        time.Time // when an issuer last accepted it
+	Outcome     string    // of the last kill; empty: there was none
+	OutcomeAt   time.Time
+}
+
+// ErrUnknown is returned for a credential that the store does not have.
+var ErrUnknown = errors.New("no such credential")
+
+const credentialColumns = `fingerprint, rule, provider, redacted, ref, sealed, target, public, exposures, first_at, last_at, state, reason, detail, host, asked_at, live_at, outcome, outcome_at`
+
+func scanCredential(scan func(...any) error) (c Credential, err error) {
+	var public int
+	var first, last, asked, live, outcome int64
+	err = scan(&c.Fingerprint, &c.Rule, &c.Provider, &c.Redacted, &c.Ref, &c.Sealed, &c.Target, &public, &c.Exposures, &first, &last, &c.State, &c.Reason, &c.Detail, &c.Host, &asked, &live, &c.Outcome, &outcome)
+	c.Public, c.First, c.Last, c.Asked, c.Live, c.OutcomeAt = public != 0, Time(first), Time(last), Time(asked), Time(live), Time(outcome)
+	return c, err
+}
+
+// Credential reads one.
+func (s *Store) Credential(ctx context.Context, fingerprint string) (Credential, error) {
+	c, err := scanCredential(s.db.QueryRowContext(ctx, s.bind(`SELECT `+credentialColumns+` FROM serve_credential WHERE fingerprint = ?`), fingerprint).Scan)
+	if errors.Is(err, sql.ErrNoRows) {
+		return c, ErrUnknown
+	}
+	return c, err
+}
+
+// Unseen returns which of the places of a credential are not recorded yet.
+func (s *Store) Unseen(ctx context.Context, fingerprint string, places []string) ([]string, error) {
+	var out []string
+	for _, p := range places {
+		var n int
+		if err := s.db.QueryRowContext(ctx, s.bind(`SELECT count(*) FROM serve_exposure WHERE fingerprint = ? AND place = ?`), fingerprint, p).Scan(&n); err != nil {
+			return nil, err
+		}
+		if n == 0 {
+			out = append(out, p)
+		}
+	}
+	return out, nil
+}
+
+// Found records a credential with places at which it is exposed, and returns its row as it was
+// before. The row of a new one is zero.
+func (t *Tx) Found(c Credential, places []string, now time.Time) (before Credential, err error) {
+	before, err = scanCredential(t.QueryRow(`SELECT `+credentialColumns+` FROM serve_credential WHERE fingerprint = ?`, c.Fingerprint).Scan)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return before, err
+	}
+	fresh := int64(0)
+	for _, p := range places {
+		n, err := t.Exec(`INSERT INTO serve_exposure(fingerprint, place) VALUES (?,?) ON CONFLICT(fingerprint, place) DO NOTHING`, c.Fingerprint, p)
+		if err != nil {
+			return before, err
+		}
+		fresh += n
+	}
+	last := Millis(now)
+	if fresh == 0 && before.Fingerprint != "" {
+		last = Millis(before.Last)
+	}
+	_, err = t.Exec(`INSERT INTO serve_credential(`+credentialColumns+`) VALUES (?,?,?,?,?,?,?,?,?,?,?,'','','','',0,0,'',0)
+ON CONFLICT(fingerprint) DO UPDATE SET exposures = serve_credential.exposures + ?, last_at = excluded.last_at, ref = excluded.ref, sealed = excluded.sealed,
+	public = CASE WHEN excluded.public > serve_credential.public THEN excluded.public ELSE serve_credential.public END`,
+		c.Fingerprint, c.Rule, c.Provider, c.Redacted, c.Ref, c.Sealed, c.Target, flag(c.Public), fresh, Millis(now), last, fresh)
+	return before, err
+}
+
+// Asked records a verdict.
+func (t *Tx) Asked(fingerprint, state, reason, detail, host string, at time.Time) error {
+	live := int64(0)
+	if state == "live" {
+		live = Millis(at)
+	}
+	_, err := t.Exec(`UPDATE serve_credential SET state = ?, reason = ?, detail = ?, host = ?, asked_at = ?, live_at = CASE WHEN CAST(? AS BIGINT) > 0 THEN CAST(? AS BIGINT) ELSE live_at END WHERE fingerprint = ?`,
+		state, reason, detail, host, Millis(at), live, live, fingerprint)
+	return err
+}
+
+// Ended records the outcome of a kill.
+func (t *Tx) Ended(fingerprint, outcome, detail string, at time.Time) error {
+	_, err := t.Exec(`UPDATE serve_credential SET outcome = ?, detail = ?, outcome_at = ? WHERE fingerprint = ?`, outcome, detail, Millis(at), fingerprint)
+	return err
+}
+
+// Again lists the credentials whose issuers are asked again: those that were live, those whose
+// question had no answer, and those that quell ended, up to a time after that.
+func (s *Store) Again(ctx context.Context, asked, ended time.Time) (out []string, err error) {
+	rows, err := s.Query(ctx, `SELECT fingerprint FROM serve_credential WHERE sealed <> '' AND asked_at < ? AND (state <> 'dead' OR outcome <> '' AND outcome_at > ?) ORDER BY CASE state WHEN 'live' THEN 0 ELSE 1 END, first_at DESC`, Millis(asked), Millis(ended))
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var f string
+		if err := rows.Scan(&f); err != nil {
+			return nil, err
+		}
+		out = append(out, f)
+	}
+	return out, rows.Err()
+}
+
+// Reserve counts a kill of this day, and reports whether the policy allows it: at most most
+// credentials in any 24 hours, over all workers. One that was counted before is allowed again.
+func (s *Store) Reserve(ctx context.Context, fingerprint string, most int, now time.Time) (ok bool, err error) {
+	err = s.Update(ctx, func(tx *Tx) error {
+		if s.pool != nil {
+			if _, err := tx.Exec(`SELECT pg_advisory_xact_lock(?)`, migrationLock+1); err != nil {
+				return err
+			}
+		}
+		var others int
+		if err := tx.QueryRow(`SELECT count(*) FROM serve_kill WHERE at > ? AND fingerprint <> ?`, Millis(now.Add(-24*time.Hour)), fingerprint).Scan(&others); err != nil {
+			return err
+		}
+		if others >= most {
+			return nil
+		}
+		ok = true
+		_, err := tx.Exec(`INSERT INTO serve_kill(fingerprint, at) VALUES (?,?) ON CONFLICT(fingerprint) DO UPDATE SET at = excluded.at`, fingerprint, Millis(now))
+		return err
+	})
+	return ok, err
+}
+
+// States counts the credentials by state and outcome.
+func (s *Store) States(ctx context.Context) (out map[[2]string]int64, err error) {
+	rows, err := s.Query(ctx, `SELECT state, outcome, count(*) FROM serve_credential GROUP BY state, outcome`)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	out = map[[2]string]int64{}
+	for rows.Next() {
+		var k [2]string
+		var n int64
+		if err := rows.Scan(&k[0], &k[1], &n); err != nil {
+			return nil, err
+		}
+		out[k] = n
+	}
+	return out, rows.Err()
+}

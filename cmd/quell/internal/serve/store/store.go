@@ -1,0 +1,234 @@
+// Package store keeps what quell serve knows besides the ledger: the queue (River's tables),
+// the state of each target and repository, and one row for each leaked credential, which lists
+// read. It shares the database of the ledger.
+//
+// No column has a secret in clear. A credential's value is sealed, and can be deleted while its
+// row and the ledger stay. Times are in milliseconds since 1970, 0 for never.
+package store
+
+import (
+	"context"
+	"crypto/rand"
+	"database/sql"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/riverqueue/river/riverdriver"
+	"github.com/riverqueue/river/riverdriver/riverdatabasesql"
+	"github.com/riverqueue/river/riverdriver/riversqlite"
+	"github.com/riverqueue/river/rivermigrate"
+
+	"github.com/quellhq/quell/cmd/quell/internal/ledger"
+)
+
+// Store is an open database.
+type Store struct {
+	db   *sql.DB
+	pool *pgxpool.Pool // of PostgreSQL; nil: SQLite
+}
+
+// Open opens the database of a ledger, and creates or migrates the tables of this package and
+// of River.
+func Open(ctx context.Context, state string) (*Store, error) {
+	s := &Store{}
+	if ledger.Remote(state) {
+		u, err := ledger.PostgresURL(state)
+		if err != nil {
+			return nil, err
+		}
+		if s.pool, err = pgxpool.New(ctx, u.String()); err != nil {
+			return nil, errors.New("the address of the PostgreSQL database cannot be parsed")
+		}
+		s.db = stdlib.OpenDBFromPool(s.pool)
+	} else {
+		db, err := ledger.OpenSQLite(state)
+		if err != nil {
+			return nil, err
+		}
+		s.db = db
+	}
+	if err := s.migrate(ctx); err != nil {
+		s.Close()
+		return nil, fmt.Errorf("the tables of quell serve in %s: %w", ledger.Shown(state), err)
+	}
+	return s, nil
+}
+
+// Close closes the database.
+func (s *Store) Close() {
+	_ = s.db.Close()
+	if s.pool != nil {
+		s.pool.Close()
+	}
+}
+
+// Shared reports whether several machines can use the database.
+func (s *Store) Shared() bool { return s.pool != nil }
+
+// Driver is River's for the database. On PostgreSQL it learns of new jobs by LISTEN.
+func (s *Store) Driver() riverdriver.Driver[*sql.Tx] {
+	if s.pool != nil {
+		return riverdatabasesql.NewWithPgxListener(s.db, s.pool)
+	}
+	return riversqlite.New(s.db)
+}
+
+// Ping reports whether the database answers.
+func (s *Store) Ping(ctx context.Context) error {
+	var one int
+	return s.db.QueryRowContext(ctx, `SELECT 1`).Scan(&one)
+}
+
+// migrationLock is the number of the advisory lock of PostgreSQL under which one process
+// migrates.
+const migrationLock int64 = 487_300_885_613
+
+// migrations lead to each version of this package's tables. They are never changed.
+var migrations = []string{`
+CREATE TABLE serve_meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE serve_worker (id TEXT PRIMARY KEY, host TEXT NOT NULL, started BIGINT NOT NULL, seen BIGINT NOT NULL);
+CREATE TABLE serve_target (name TEXT PRIMARY KEY, next BIGINT NOT NULL, sweep BIGINT NOT NULL, entry BIGINT NOT NULL, page BIGINT NOT NULL, ended BIGINT NOT NULL, error TEXT NOT NULL);
+CREATE TABLE serve_repo (target TEXT NOT NULL, repo TEXT NOT NULL, public INTEGER NOT NULL, sweep BIGINT NOT NULL, read_at BIGINT NOT NULL, artifacts BIGINT NOT NULL, gaps BIGINT NOT NULL, gap TEXT NOT NULL, PRIMARY KEY (target, repo));
+CREATE TABLE serve_delivery (id TEXT PRIMARY KEY, at BIGINT NOT NULL);
+CREATE INDEX serve_delivery_at ON serve_delivery(at);
+CREATE TABLE serve_credential (fingerprint TEXT PRIMARY KEY, rule TEXT NOT NULL, provider TEXT NOT NULL, redacted TEXT NOT NULL, ref TEXT NOT NULL, sealed TEXT NOT NULL,
+	target TEXT NOT NULL, public INTEGER NOT NULL, exposures BIGINT NOT NULL, first_at BIGINT NOT NULL, last_at BIGINT NOT NULL,
+	state TEXT NOT NULL, reason TEXT NOT NULL, detail TEXT NOT NULL, host TEXT NOT NULL, asked_at BIGINT NOT NULL, live_at BIGINT NOT NULL, outcome TEXT NOT NULL, outcome_at BIGINT NOT NULL);
+CREATE INDEX serve_credential_state ON serve_credential(state, first_at);
+CREATE TABLE serve_exposure (fingerprint TEXT NOT NULL, place TEXT NOT NULL, PRIMARY KEY (fingerprint, place));
+CREATE TABLE serve_kill (fingerprint TEXT PRIMARY KEY, at BIGINT NOT NULL);
+CREATE INDEX serve_kill_at ON serve_kill(at);
+`}
+
+func (s *Store) migrate(ctx context.Context) error {
+	if s.pool != nil {
+		conn, err := s.pool.Acquire(ctx)
+		if err != nil {
+			return errors.New("the database does not answer")
+		}
+		defer conn.Release()
+		if _, err := conn.Exec(ctx, `SELECT pg_advisory_lock($1)`, migrationLock); err != nil {
+			return err
+		}
+		defer conn.Exec(context.WithoutCancel(ctx), `SELECT pg_advisory_unlock($1)`, migrationLock) //nolint:errcheck // it ends with the connection
+	}
+	m, err := rivermigrate.New(s.Driver(), nil)
+	if err != nil {
+		return err
+	}
+	if _, err := m.Migrate(ctx, rivermigrate.DirectionUp, nil); err != nil {
+		return fmt.Errorf("the queue: %w", err)
+	}
+	return s.Update(ctx, func(tx *Tx) error {
+		if _, err := tx.Exec(`CREATE TABLE IF NOT EXISTS serve_version (version INTEGER NOT NULL)`); err != nil {
+			return err
+		}
+		var have int
+		if err := tx.QueryRow(`SELECT coalesce(max(version), 0) FROM serve_version`).Scan(&have); err != nil {
+			return err
+		}
+		if have > len(migrations) {
+			return fmt.Errorf("they have version %d, this quell knows versions up to %d (hint: update quell)", have, len(migrations))
+		}
+		for i, statements := range migrations[have:] {
+			if _, err := tx.ExecContext(ctx, statements); err != nil {
+				return err
+			}
+			if _, err := tx.Exec(`INSERT INTO serve_version(version) VALUES (?)`, have+i+1); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// Tx is a transaction. Queries are written with ? for arguments.
+type Tx struct {
+	*sql.Tx
+	ctx context.Context
+	s   *Store
+}
+
+// Update runs f in a transaction, and commits it unless f returns an error.
+func (s *Store) Update(ctx context.Context, f func(tx *Tx) error) error {
+	tx, err := s.db.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback() //nolint:errcheck // after Commit it does nothing
+	if err := f(&Tx{tx, ctx, s}); err != nil {
+		return err
+	}
+	return tx.Commit()
+}
+
+// Exec runs a statement and returns how many rows it changed.
+func (t *Tx) Exec(query string, args ...any) (int64, error) {
+	r, err := t.ExecContext(t.ctx, t.s.bind(query), args...)
+	if err != nil {
+		return 0, err
+	}
+	return r.RowsAffected()
+}
+
+// QueryRow reads one row.
+func (t *Tx) QueryRow(query string, args ...any) *sql.Row {
+	return t.QueryRowContext(t.ctx, t.s.bind(query), args...)
+}
+
+// Query reads rows.
+func (t *Tx) Query(query string, args ...any) (*sql.Rows, error) {
+	return t.QueryContext(t.ctx, t.s.bind(query), args...)
+}
+
+// Query reads rows outside of a transaction.
+func (s *Store) Query(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+	return s.db.QueryContext(ctx, s.bind(query), args...)
+}
+
+// bind numbers the arguments for PostgreSQL.
+func (s *Store) bind(query string) string {
+	if s.pool == nil {
+		return query
+	}
+	var b strings.Builder
+	n := 0
+	for _, r := range query {
+		if r == '?' {
+			n++
+			b.WriteString("$" + strconv.Itoa(n))
+			continue
+		}
+		b.WriteRune(r)
+	}
+	return b.String()
+}
+
+// Millis is a time as columns have it.
+func Millis(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMilli()
+}
+
+// Time reads a column.
+func Time(ms int64) time.Time {
+	if ms == 0 {
+		return time.Time{}
+	}
+	return time.UnixMilli(ms).UTC()
+}
+
+// NewWorker gives a name for this process, which no other has.
+func NewWorker() string {
+	b := make([]byte, 8)
+	_, _ = rand.Read(b) // never fails
+	return "quell-" + hex.EncodeToString(b)
+}

@@ -1,0 +1,91 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// Gone is how long a worker may be silent until its jobs are given to others.
+const Gone = 30 * time.Second
+
+// ErrOtherKey is returned to a worker whose keys are not those of the workers before it.
+var ErrOtherKey = errors.New("this machine has another fingerprint key or identity than the workers that use this database: one credential would have two names, and what one worker sealed no other could open (hint: copy fingerprint.key and identity.txt of the state folder of the first worker, or set QUELL_FINGERPRINT_KEY)")
+
+// CheckKeys compares a digest of this machine's keys with that of the first worker.
+func (s *Store) CheckKeys(ctx context.Context, digest string) error {
+	return s.Update(ctx, func(tx *Tx) error {
+		if _, err := tx.Exec(`INSERT INTO serve_meta(key, value) VALUES ('keys', ?) ON CONFLICT(key) DO NOTHING`, digest); err != nil {
+			return err
+		}
+		var have string
+		if err := tx.QueryRow(`SELECT value FROM serve_meta WHERE key = 'keys'`).Scan(&have); err != nil {
+			return err
+		}
+		if have != digest {
+			return ErrOtherKey
+		}
+		return nil
+	})
+}
+
+// Beat records that a worker is there.
+func (s *Store) Beat(ctx context.Context, id, host string, now time.Time) error {
+	return s.Update(ctx, func(tx *Tx) error {
+		_, err := tx.Exec(`INSERT INTO serve_worker(id, host, started, seen) VALUES (?,?,?,?) ON CONFLICT(id) DO UPDATE SET seen = excluded.seen`, id, host, Millis(now), Millis(now))
+		return err
+	})
+}
+
+// Leave removes a worker that has ended its jobs.
+func (s *Store) Leave(ctx context.Context, id string) error {
+	return s.Update(ctx, func(tx *Tx) error {
+		_, err := tx.Exec(`DELETE FROM serve_worker WHERE id = ?`, id)
+		return err
+	})
+}
+
+// TakeOver makes the running jobs of workers that have ended available, and returns their
+// number. River does the same only after the longest time that a job may take. self is the
+// worker that calls it; on SQLite it is the only one.
+func (s *Store) TakeOver(ctx context.Context, self string, now time.Time) (n int64, err error) {
+	last := `json_extract(attempted_by, '$[#-1]')`
+	if s.pool != nil {
+		last = `attempted_by[array_upper(attempted_by, 1)]`
+	}
+	err = s.Update(ctx, func(tx *Tx) error {
+		if _, err := tx.Exec(`DELETE FROM serve_worker WHERE id <> ? AND seen < ?`, self, Millis(now.Add(-Gone))); err != nil {
+			return err
+		}
+		others := ` AND ` + last + ` NOT IN (SELECT id FROM serve_worker)`
+		if s.pool == nil {
+			others = ` AND ` + last + ` <> '` + self + `'`
+		}
+		n, err = tx.Exec(`UPDATE river_job SET state = 'available' WHERE state = 'running'` + others)
+		return err
+	})
+	return n, err
+}
+
+// Depth is how many jobs of a kind are in a state.
+type Depth struct {
+	Kind, State string
+	Jobs        int64
+}
+
+// Depths counts the jobs of the queue.
+func (s *Store) Depths(ctx context.Context) (out []Depth, err error) {
+	rows, err := s.Query(ctx, `SELECT kind, state, count(*) FROM river_job GROUP BY kind, state ORDER BY kind, state`)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var d Depth
+		if err := rows.Scan(&d.Kind, &d.State, &d.Jobs); err != nil {
+			return nil, err
+		}
+		out = append(out, d)
+	}
+	return out, rows.Err()
+}
