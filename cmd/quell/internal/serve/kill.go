@@ -2,6 +2,7 @@ package serve
 
 import (
 	"context"
+	"crypto/ed25519"
 	"fmt"
 	"sync"
 	"time"
@@ -9,6 +10,7 @@ import (
 	"github.com/riverqueue/river"
 
 	"github.com/quellhq/quell/cmd/quell/internal/ledger"
+	"github.com/quellhq/quell/cmd/quell/internal/plan"
 	"github.com/quellhq/quell/cmd/quell/internal/report"
 	"github.com/quellhq/quell/cmd/quell/internal/run"
 	"github.com/quellhq/quell/cmd/quell/internal/serve/store"
@@ -18,7 +20,7 @@ import (
 )
 
 // kill plans what the policy allows for a live credential, applies it and proves the result. The
-// leases, intents and proofs are those of quell contain: a job that is taken over from a worker
+// leases, intents and proofs are those of quell apply: a job that is taken over from a worker
 // that ended goes on from what the ledger has.
 func (s *Server) kill(ctx context.Context, a KillArgs, red *report.Redactor) error {
 	if !s.o.Config.Apply {
@@ -39,20 +41,15 @@ func (s *Server) kill(ctx context.Context, a KillArgs, red *report.Redactor) err
 	if !allowed {
 		return s.held(ctx, o, fmt.Sprintf("kill.max: %d kills in 24 hours", o.rt.Policy.Max()), "a higher kill.max in the policy; or quell plan and quell apply")
 	}
-	o.cred.Findings, err = s.exposures(ctx, a.Fingerprint, o.cred.Ref)
-	if err != nil {
+	p, id, err := s.begun(ctx, o)
+	if err == nil && p == nil {
+		p, id, err = s.planned(ctx, o, red)
+	}
+	if err != nil || p == nil {
 		return err
 	}
-	checked := o.rt.Checker().One(ctx, o.cred)
-	if ctx.Err() != nil {
-		return ctx.Err()
-	}
-	if v := red.Verdict(checked.Verdict()); v.Liveness != revokers.Live {
-		return s.judged(ctx, o, v)
-	}
 	got := &outcome{}
-	_, err = o.rt.Contain(ctx, []run.Checked{checked}, "", report.Redacting(got, red), report.Summary{}, run.Tally{})
-	if err != nil {
+	if _, err = o.rt.Apply(ctx, p, id, run.ApplyOptions{}, report.Redacting(got, red), report.Summary{}, run.Tally{}); err != nil {
 		return err
 	}
 	if ctx.Err() != nil {
@@ -65,6 +62,49 @@ func (s *Server) kill(ctx context.Context, a KillArgs, red *report.Redactor) err
 		return river.JobSnooze(max(time.Until(*from), 0) + time.Second) // the end of kill.delay
 	}
 	return nil
+}
+
+// begun returns the plan that an earlier attempt began, whose process may have ended between a
+// request and its proof: it is applied again, which sends nothing twice. nil: there is none.
+func (s *Server) begun(ctx context.Context, o opened) (*plan.Plan, string, error) {
+	file, err := s.store.Plan(ctx, o.row.Fingerprint)
+	if err != nil || file == "" {
+		return nil, "", err
+	}
+	p, id, err := plan.Verify([]byte(file), []ed25519.PublicKey{o.rt.PublicKey()}, time.Now())
+	if err != nil {
+		return nil, "", fmt.Errorf("incident %s: the plan that was begun: %w", short(o.row.Fingerprint), err)
+	}
+	return p, id, nil
+}
+
+// planned makes the plan of a credential that is live at this moment, and keeps it; nil: it is
+// not live any more.
+func (s *Server) planned(ctx context.Context, o opened, red *report.Redactor) (*plan.Plan, string, error) {
+	var err error
+	if o.cred.Findings, err = s.exposures(ctx, o.row.Fingerprint, o.cred.Ref); err != nil {
+		return nil, "", err
+	}
+	checked := o.rt.Checker().One(ctx, o.cred)
+	if ctx.Err() != nil {
+		return nil, "", ctx.Err()
+	}
+	if v := red.Verdict(checked.Verdict()); v.Liveness != revokers.Live {
+		return nil, "", s.judged(ctx, o, v)
+	}
+	p, err := o.rt.Plan(ctx, []run.Checked{checked}, "")
+	if err != nil {
+		return nil, "", err
+	}
+	file, err := plan.Sign(p, o.rt.Keys.Sign)
+	if err != nil {
+		return nil, "", err
+	}
+	id, err := p.ID()
+	if err != nil {
+		return nil, "", err
+	}
+	return p, id, s.store.Update(ctx, func(tx *store.Tx) error { return tx.Plan(o.row.Fingerprint, string(file)) })
 }
 
 // held records that nothing is sent.

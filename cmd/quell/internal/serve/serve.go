@@ -184,6 +184,7 @@ func Run(ctx context.Context, o Options) error {
 	defer s.store.Close()
 	digest := hmac.New(sha256.New, rt.Keys.Fingerprint[:])
 	digest.Write([]byte("quell serve " + rt.Keys.Identity.Recipient().String()))
+	digest.Write(rt.PublicKey())
 	if err := s.store.CheckKeys(ctx, hex.EncodeToString(digest.Sum(nil))); err != nil {
 		return err
 	}

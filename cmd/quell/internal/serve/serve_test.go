@@ -526,7 +526,9 @@ func TestTheListGoesOnWhereItEnded(t *testing.T) {
 	}
 	b.start()
 	db := b.db()
-	b.eventually("the end of the list", func() bool { return b.count(db, `SELECT count(*) FROM serve_target WHERE name = 'acme' AND ended > 0`) == 1 })
+	b.eventually("the end of the list", func() bool {
+		return b.count(db, `SELECT count(*) FROM serve_target WHERE name = 'acme' AND ended > 0`) == 1
+	})
 	pages := map[string]int{}
 	for _, q := range b.fake.Seen() {
 		if strings.Contains(q, "/orgs/o/repos") {
@@ -574,7 +576,7 @@ func TestSecondProcessOfAFileAndAnotherKeyAreRefused(t *testing.T) {
 	}
 	r.stop()
 	b.env["QUELL_FINGERPRINT_KEY"] = strings.Repeat("ab", 32)
-	if err := Run(t.Context(), b.options()); err == nil || !strings.Contains(err.Error(), "fingerprint key") {
+	if err := Run(t.Context(), b.options()); err == nil || !strings.Contains(err.Error(), "fingerprint.key") {
 		t.Errorf("another key: %v", err)
 	}
 }

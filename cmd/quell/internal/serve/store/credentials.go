@@ -103,8 +103,26 @@ func (t *Tx) Asked(fingerprint, state, reason, detail, host string, at time.Time
 	return err
 }
 
-// Ended records the outcome of a kill.
+// Plan reads the signed plan that a kill of a credential has begun; empty: none.
+func (s *Store) Plan(ctx context.Context, fingerprint string) (file string, err error) {
+	err = s.db.QueryRowContext(ctx, s.bind(`SELECT file FROM serve_plan WHERE fingerprint = ?`), fingerprint).Scan(&file)
+	if errors.Is(err, sql.ErrNoRows) {
+		return "", nil
+	}
+	return file, err
+}
+
+// Plan keeps a signed plan until the kill has an outcome.
+func (t *Tx) Plan(fingerprint, file string) error {
+	_, err := t.Exec(`INSERT INTO serve_plan(fingerprint, file) VALUES (?,?) ON CONFLICT(fingerprint) DO UPDATE SET file = excluded.file`, fingerprint, file)
+	return err
+}
+
+// Ended records the outcome of a kill, and drops its plan.
 func (t *Tx) Ended(fingerprint, outcome, detail string, at time.Time) error {
+	if _, err := t.Exec(`DELETE FROM serve_plan WHERE fingerprint = ?`, fingerprint); err != nil {
+		return err
+	}
 	_, err := t.Exec(`UPDATE serve_credential SET outcome = ?, detail = ?, outcome_at = ? WHERE fingerprint = ?`, outcome, detail, Millis(at), fingerprint)
 	return err
 }

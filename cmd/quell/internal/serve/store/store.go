@@ -104,6 +104,7 @@ CREATE INDEX serve_credential_state ON serve_credential(state, first_at);
 CREATE TABLE serve_exposure (fingerprint TEXT NOT NULL, place TEXT NOT NULL, PRIMARY KEY (fingerprint, place));
 CREATE TABLE serve_kill (fingerprint TEXT PRIMARY KEY, at BIGINT NOT NULL);
 CREATE INDEX serve_kill_at ON serve_kill(at);
+CREATE TABLE serve_plan (fingerprint TEXT PRIMARY KEY, file TEXT NOT NULL);
 `}
 
 func (s *Store) migrate(ctx context.Context) error {

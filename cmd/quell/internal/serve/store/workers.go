@@ -10,7 +10,7 @@ import (
 const Gone = 30 * time.Second
 
 // ErrOtherKey is returned to a worker whose keys are not those of the workers before it.
-var ErrOtherKey = errors.New("this machine has another fingerprint key or identity than the workers that use this database: one credential would have two names, and what one worker sealed no other could open (hint: copy fingerprint.key and identity.txt of the state folder of the first worker, or set QUELL_FINGERPRINT_KEY)")
+var ErrOtherKey = errors.New("this machine has other keys than the workers that use this database: one credential would have two names, and what one worker seals or signs no other could use (hint: copy fingerprint.key, identity.txt and sign.key of the first worker's state folder)")
 
 // CheckKeys compares a digest of this machine's keys with that of the first worker.
 func (s *Store) CheckKeys(ctx context.Context, digest string) error {
