@@ -11,6 +11,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/quellhq/quell/scanners/github/githubtest"
+	"github.com/quellhq/quell/scanners/testenv"
 )
 
 // recipes are the shell scripts of docs/action.md, by the system.
@@ -60,12 +61,8 @@ func script(x any) (out string) {
 
 // Each recipe reads what was brought, and ends as quell does.
 func TestRecipes(t *testing.T) {
-	if _, err := exec.LookPath("git"); err != nil {
-		t.Skip("git is missing")
-	}
-	if _, err := exec.LookPath("bash"); err != nil {
-		t.Skip("bash is missing")
-	}
+	testenv.Need(t, "git")
+	testenv.Need(t, "bash")
 	bin := t.TempDir()
 	if out, err := exec.Command("go", "build", "-o", filepath.Join(bin, "quell"), ".").CombinedOutput(); err != nil {
 		t.Fatalf("%v %s", err, out)

@@ -37,6 +37,7 @@ import (
 	"github.com/quellhq/quell/scanners"
 	"github.com/quellhq/quell/scanners/archive"
 	"github.com/quellhq/quell/scanners/detect"
+	"github.com/quellhq/quell/scanners/testenv"
 )
 
 func secret(n int) string {
@@ -205,9 +206,7 @@ func mozlz4Of(content string) []byte {
 // the bundle.
 func bundleOf(t *testing.T, content string, format ...string) (bundle, pack []byte) {
 	t.Helper()
-	if _, err := exec.LookPath("git"); err != nil {
-		t.Skip("git is missing")
-	}
+	testenv.Need(t, "git")
 	dir := t.TempDir()
 	git := func(args ...string) {
 		t.Helper()
@@ -284,9 +283,7 @@ func zlibOf(content string) []byte {
 // tool makes a file with a program of the system.
 func tool(t testing.TB, ext string, content string, args ...string) []byte {
 	t.Helper()
-	if _, err := exec.LookPath(args[0]); err != nil {
-		t.Skipf("%s is missing", args[0])
-	}
+	testenv.Need(t, args[0])
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "in.txt"), []byte(content), 0o644); err != nil {
 		t.Fatal(err)

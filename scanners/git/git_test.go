@@ -20,6 +20,7 @@ import (
 	"github.com/quellhq/quell/scanners/archive"
 	"github.com/quellhq/quell/scanners/detect"
 	"github.com/quellhq/quell/scanners/git"
+	"github.com/quellhq/quell/scanners/testenv"
 )
 
 // repo is a repository made by the git program.
@@ -30,9 +31,7 @@ type repo struct {
 }
 
 func newRepo(t *testing.T, args ...string) *repo {
-	if _, err := exec.LookPath("git"); err != nil {
-		t.Skip("git is missing")
-	}
+	testenv.Need(t, "git")
 	r := &repo{t: t, dir: t.TempDir()}
 	r.git(append([]string{"init", "-q", "-b", "main"}, args...)...)
 	return r

@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -18,6 +17,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 
 	"github.com/quellhq/quell/scanners/github/githubtest"
+	"github.com/quellhq/quell/scanners/testenv"
 )
 
 const jobToken = "ghs_the-token-of-the-job"
@@ -25,9 +25,7 @@ const jobToken = "ghs_the-token-of-the-job"
 // forge is a GitHub with a repository.
 func forge(t *testing.T) (*githubtest.Server, *githubtest.Repository) {
 	t.Helper()
-	if _, err := exec.LookPath("git"); err != nil {
-		t.Skip("git is missing")
-	}
+	testenv.Need(t, "git")
 	s := githubtest.New(t, "o", "r", jobToken)
 	return s, githubtest.NewRepository(t, s)
 }

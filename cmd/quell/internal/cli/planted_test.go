@@ -17,6 +17,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/quellhq/quell/scanners/testenv"
 )
 
 // tokens are made-up ones that need no words next to them.
@@ -97,9 +99,7 @@ func zipOf(t *testing.T, names map[string]string) string {
 // repository makes one with secrets in every name that it can have.
 func repository(t *testing.T, p *tokens, dir string) {
 	t.Helper()
-	if _, err := exec.LookPath("git"); err != nil {
-		t.Skip("git is missing")
-	}
+	testenv.Need(t, "git")
 	git := func(who string, args ...string) {
 		c := exec.Command("git", args...)
 		c.Dir = dir

@@ -18,11 +18,11 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/quellhq/quell/cmd/quell/internal/cli"
+	"github.com/quellhq/quell/scanners/testenv"
 )
 
 const servers = "../../../../testdata/servers"
@@ -35,10 +35,7 @@ func need(t *testing.T, what string) string {
 		path, _ = exec.LookPath(what)
 	}
 	if _, err := os.Stat(path); path == "" || err != nil {
-		if os.Getenv("QUELL_REAL") == "1" {
-			t.Fatalf("%s is missing: run testdata/servers/install.sh", what)
-		}
-		t.Skipf("%s is missing: run testdata/servers/install.sh", what)
+		testenv.Missing(t, what)
 	}
 	abs, err := filepath.Abs(path)
 	if err != nil {
@@ -78,19 +75,18 @@ func start(t *testing.T, ready string, env []string, dir string, args ...string)
 	c.Env = append(os.Environ(), env...)
 	var log bytes.Buffer
 	c.Stdout, c.Stderr = &log, &log
-	// A group of its own, so that a wrapper's children end with it.
-	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	grouped(c)
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- c.Wait() }()
 	t.Cleanup(func() {
-		_ = syscall.Kill(-c.Process.Pid, syscall.SIGTERM)
+		stop(c)
 		select {
 		case <-ended:
 		case <-time.After(5 * time.Second):
-			_ = syscall.Kill(-c.Process.Pid, syscall.SIGKILL)
+			kill(c)
 			<-ended
 		}
 	})

@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/hashicorp/vault/api"
+
+	"github.com/quellhq/quell/scanners/testenv"
 )
 
 func mkdir(t *testing.T) string {
@@ -190,7 +192,7 @@ func postgresServer(t *testing.T) (port string, restart func()) {
 	}
 	if os.Getuid() == 0 {
 		if _, err := user.Lookup("postgres"); err != nil {
-			t.Skip("no user postgres")
+			testenv.Missing(t, "the user postgres")
 		}
 		command(t, nil, "", "chown", "-R", "postgres", d)
 	}

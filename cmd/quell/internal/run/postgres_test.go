@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/quellhq/quell/scanners/testenv"
 )
 
 // postgresServer starts a throw-away PostgreSQL server on loopback. restart ends it
@@ -18,7 +20,7 @@ func postgresServer(t *testing.T) (address string, restart func()) {
 	t.Helper()
 	bins, _ := filepath.Glob("/usr/lib/postgresql/*/bin")
 	if len(bins) == 0 {
-		t.Skip("PostgreSQL is not installed")
+		testenv.Missing(t, "PostgreSQL")
 	}
 	bin := bins[len(bins)-1]
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -47,7 +49,7 @@ func postgresServer(t *testing.T) (address string, restart func()) {
 	as := func(line string) { do("bash", "-c", line) }
 	if os.Getuid() == 0 {
 		if _, err := user.Lookup("postgres"); err != nil {
-			t.Skip("no user postgres")
+			testenv.Missing(t, "the user postgres")
 		}
 		do("chown", "-R", "postgres", dir)
 		as = func(line string) { do("su", "postgres", "-s", "/bin/bash", "-c", line) }

@@ -1,0 +1,28 @@
+// Package testenv names the programs and servers that a test needs.
+package testenv
+
+import (
+	"os"
+	"os/exec"
+	"testing"
+)
+
+// Need returns the path of a program, and skips the test if there is none; see Missing.
+func Need(t testing.TB, program string) string {
+	t.Helper()
+	path, err := exec.LookPath(program)
+	if err != nil {
+		Missing(t, program)
+	}
+	return path
+}
+
+// Missing skips a test that can't run without a program or server. It fails the test if
+// QUELL_REAL=1, which make test sets after it has installed them.
+func Missing(t testing.TB, what string) {
+	t.Helper()
+	if os.Getenv("QUELL_REAL") == "1" {
+		t.Fatalf("%s is missing: run testdata/servers/install.sh", what)
+	}
+	t.Skipf("%s is missing: testdata/servers/install.sh installs it", what)
+}
