@@ -10,8 +10,8 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/quellhq/quell/rules/testenv"
 	"github.com/quellhq/quell/scanners/github/githubtest"
-	"github.com/quellhq/quell/scanners/testenv"
 )
 
 // recipes are the shell scripts of docs/action.md, by the system.

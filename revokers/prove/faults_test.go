@@ -14,15 +14,17 @@ import (
 	"github.com/quellhq/quell/revokers/issuer"
 	"github.com/quellhq/quell/revokers/prove"
 	"github.com/quellhq/quell/rules/credential"
+	"github.com/quellhq/quell/rules/testenv"
 )
 
-// kills returns the number of kills to simulate: QUELL_KILLS, or few by default.
+// kills returns the number of kills to simulate: QUELL_KILLS, or few by default, and fewer
+// under the race detector.
 func kills(t *testing.T, few int) int {
 	t.Helper()
 	if n, err := strconv.Atoi(os.Getenv("QUELL_KILLS")); err == nil {
 		return n
 	}
-	return few
+	return few / testenv.Fewer
 }
 
 // world is an issuer, with all faults that can occur between it and a probe. It uses the test's

@@ -34,10 +34,10 @@ import (
 	"github.com/ulikunitz/xz/lzma"
 
 	"github.com/quellhq/quell/rules"
+	"github.com/quellhq/quell/rules/testenv"
 	"github.com/quellhq/quell/scanners"
 	"github.com/quellhq/quell/scanners/archive"
 	"github.com/quellhq/quell/scanners/detect"
-	"github.com/quellhq/quell/scanners/testenv"
 )
 
 func secret(n int) string {

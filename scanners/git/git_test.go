@@ -16,11 +16,11 @@ import (
 	_ "modernc.org/sqlite"
 
 	"github.com/quellhq/quell/rules"
+	"github.com/quellhq/quell/rules/testenv"
 	"github.com/quellhq/quell/scanners"
 	"github.com/quellhq/quell/scanners/archive"
 	"github.com/quellhq/quell/scanners/detect"
 	"github.com/quellhq/quell/scanners/git"
-	"github.com/quellhq/quell/scanners/testenv"
 )
 
 // repo is a repository made by the git program.

@@ -16,8 +16,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/layout"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 
+	"github.com/quellhq/quell/rules/testenv"
 	"github.com/quellhq/quell/scanners/github/githubtest"
-	"github.com/quellhq/quell/scanners/testenv"
 )
 
 const jobToken = "ghs_the-token-of-the-job"

@@ -18,7 +18,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/quellhq/quell/scanners/testenv"
+	"github.com/quellhq/quell/rules/testenv"
 )
 
 // tokens are made-up ones that need no words next to them.

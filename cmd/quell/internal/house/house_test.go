@@ -203,7 +203,7 @@ func isPackage(o *ast.Object) bool {
 
 // doubles are servers for tests, and the code that checks them against their contracts. They
 // are outside of test files, since several packages use them.
-var doubles = []string{"scanners/github/githubtest", "scanners/ci/citest", "scanners/contracttest", "scanners/testenv"}
+var doubles = []string{"scanners/github/githubtest", "scanners/ci/citest", "scanners/contracttest", "rules/testenv"}
 
 // The product never starts a program, and contains no double.
 func TestNothingIsExecuted(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"github.com/quellhq/quell/rules/testenv"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -111,8 +112,8 @@ func manipulations() []manipulation {
 // the report never calls an entry proven that was changed.
 func TestRandomManipulationsAreFound(t *testing.T) {
 	_, newer, marks := grown(t)
-	count := 1000
-	if testing.Short() || raceEnabled { // which makes SQLite ten times slower
+	count := 1000 / testenv.Fewer
+	if testing.Short() {
 		count = 100
 	}
 	r := rand.New(rand.NewPCG(21, 24))
@@ -187,8 +188,8 @@ func TestRandomDamageOfTheFileIsFoundOrChangesNoEntry(t *testing.T) {
 	if !ok {
 		t.Fatal(want)
 	}
-	count := 300
-	if testing.Short() || raceEnabled {
+	count := 300 / testenv.Fewer
+	if testing.Short() {
 		count = 40
 	}
 	r := rand.New(rand.NewPCG(3, 4))

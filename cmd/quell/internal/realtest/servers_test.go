@@ -22,7 +22,7 @@ import (
 	"time"
 
 	"github.com/quellhq/quell/cmd/quell/internal/cli"
-	"github.com/quellhq/quell/scanners/testenv"
+	"github.com/quellhq/quell/rules/testenv"
 )
 
 const servers = "../../../../testdata/servers"

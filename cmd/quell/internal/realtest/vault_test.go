@@ -10,7 +10,7 @@ import (
 
 	"github.com/hashicorp/vault/api"
 
-	"github.com/quellhq/quell/scanners/testenv"
+	"github.com/quellhq/quell/rules/testenv"
 )
 
 func mkdir(t *testing.T) string {

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/quellhq/quell/rules"
+	"github.com/quellhq/quell/rules/testenv"
 	"github.com/quellhq/quell/scanners"
 	"github.com/quellhq/quell/scanners/detect"
 )
@@ -38,7 +39,7 @@ func values(rule string) (n int, random io.Reader) {
 	if os.Getenv("QUELL_ALL_VALUES") != "" {
 		return 200, rand.Reader
 	}
-	return 12, mrand.NewChaCha8(sha256.Sum256([]byte(rule)))
+	return max(12/testenv.Fewer, 2), mrand.NewChaCha8(sha256.Sum256([]byte(rule)))
 }
 
 // named is an example that is a name and a value.

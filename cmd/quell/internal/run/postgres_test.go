@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/quellhq/quell/scanners/testenv"
+	"github.com/quellhq/quell/rules/testenv"
 )
 
 // postgresServer starts a throw-away PostgreSQL server on loopback. restart ends it

@@ -1,0 +1,5 @@
+package detect
+
+import "github.com/quellhq/quell/rules/testenv"
+
+const fewer = testenv.Fewer
