@@ -14,6 +14,7 @@ import (
 	"net/url"
 	"os"
 	"regexp"
+	"strconv"
 	"strings"
 	"time"
 
@@ -38,6 +39,11 @@ type Delete struct {
 func (Delete) Batch() int { return 1 }
 
 const effectName = "row"
+
+// LateRows is the late value of an effect, in decimal: how many rows the session had just before
+// the statement. A target whose capture of this name is "1" had an effect without a receipt, as
+// after a crash: then a row that is gone was deleted.
+const LateRows = "rows_before"
 
 // identifier is a name that is safe within double quotes.
 var identifier = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,62}$`)
@@ -120,6 +126,10 @@ func (d Delete) Send(ctx context.Context, ts []revokers.Target, _ revokers.Effec
 	if err := db.PingContext(ctx); err != nil {
 		return answer(false, "the session store does not answer, or refuses the sign-in"), nil
 	}
+	keys := Keys(t.Secret.Reveal())
+	if n, err := count(ctx, db, table, column, keys); err == nil {
+		final.Late = map[string]string{LateRows: strconv.FormatInt(n, 10)}
+	}
 	if err := before(final); err != nil {
 		return revokers.Receipt{}, err
 	}
@@ -129,7 +139,7 @@ func (d Delete) Send(ctx context.Context, ts []revokers.Target, _ revokers.Effec
 	}
 	defer func() { _ = tx.Rollback() }() // without effect after the commit
 	deleted := int64(0)
-	for _, key := range Keys(t.Secret.Reveal()) {
+	for _, key := range keys {
 		r, err := tx.ExecContext(ctx, statement(table, column, "$1"), key)
 		if err != nil {
 			// A driver's error can quote the value.
@@ -144,6 +154,8 @@ func (d Delete) Send(ctx context.Context, ts []revokers.Target, _ revokers.Effec
 		}
 	}
 	switch {
+	case deleted == 0 && t.Captures[LateRows] == "1":
+		return answer(true, "the row was there before an earlier request, and is gone"), nil
 	case deleted == 0:
 		return answer(false, fmt.Sprintf("%s has no row of this session: check sessions_table of the [[instance]]", table)), nil
 	case deleted > 1:
@@ -154,6 +166,17 @@ func (d Delete) Send(ctx context.Context, ts []revokers.Target, _ revokers.Effec
 		return revokers.Receipt{}, errors.New("the session store did not confirm the deletion")
 	}
 	return answer(true, "1 row deleted"), nil
+}
+
+// count returns how many rows have the first of the keys that has any.
+func count(ctx context.Context, db *sql.DB, table, column string, keys []string) (n int64, err error) {
+	for _, key := range keys {
+		query := fmt.Sprintf(`SELECT count(*) FROM "%s" WHERE "%s" = $1`, table, column)
+		if err := db.QueryRowContext(ctx, query, key).Scan(&n); err != nil || n > 0 {
+			return n, err
+		}
+	}
+	return 0, nil
 }
 
 // Keys are the keys under which frameworks store the session of a cookie: the

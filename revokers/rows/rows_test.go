@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -86,10 +87,22 @@ func TestOneRowIsDeleted(t *testing.T) {
 				if len(left()) != len(keys) {
 					t.Error("deleted before it was announced")
 				}
+				if had := e.Late[LateRows]; had != strconv.Itoa(len(keys)-2) {
+					t.Errorf("%s rows before", had)
+				}
 				return nil
 			})
 			if err != nil {
 				t.Fatal(err)
+			}
+			// After a crash, a row that was there is known to be deleted by its absence.
+			for before, accepted := range map[string]bool{"1": true, "0": false, "2": false, "": false} {
+				resumed := target(dsn, "", c.value)
+				resumed.Captures = map[string]string{LateRows: before}
+				again, err := d.Send(t.Context(), []revokers.Target{resumed}, planned[0], func(revokers.Effect) error { return nil })
+				if err != nil || again.Of(0).Accepted != accepted {
+					t.Errorf("%q rows before: %+v, %v", before, again.Of(0), err)
+				}
 			}
 			if got := left(); !slices.Equal(got, []string{"other-1", "other-2"}) || receipt.Of(0).Accepted != (c.key != "") {
 				t.Errorf("%v left; %+v", got, receipt.Of(0))

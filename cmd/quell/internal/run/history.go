@@ -7,6 +7,7 @@ import (
 	"github.com/quellhq/quell/cmd/quell/internal/ledger"
 	"github.com/quellhq/quell/revokers"
 	"github.com/quellhq/quell/revokers/prove"
+	"github.com/quellhq/quell/revokers/rows"
 )
 
 // history is what the ledger says about an incident.
@@ -17,6 +18,9 @@ type history struct {
 	// sent are the requests of a revocation of several that were sent, by name; the
 	// value is set for those with a receipt.
 	sent map[string]bool
+	// row is set if an intent without a receipt records that a session store had the row
+	// that it deletes.
+	row bool
 	// first is the first intent that no outcome ended: its Before is the last
 	// answer before the first request.
 	first *ledger.Intent
@@ -82,7 +86,7 @@ func historyOf(entries []ledger.Entry, plan string) history {
 		case ledger.Restore:
 			if b.Outcome == ledger.Restored {
 				h.restored = e.At
-				h.intent, h.receipt, h.first, h.sent = nil, nil, nil, map[string]bool{}
+				h.intent, h.receipt, h.first, h.sent, h.row = nil, nil, nil, map[string]bool{}, false
 			}
 		}
 	}
@@ -97,6 +101,9 @@ func (h *history) begun(b ledger.Intent, mine bool, at time.Time) {
 		}
 	case b.Action == "revoke" || b.Action == "rotate_and_revoke":
 		h.intent, h.receipt = &b, nil
+		for _, r := range b.Requests {
+			h.row = h.row || r.Late[rows.LateRows] == "1"
+		}
 		if b.Step != "" {
 			h.sent[b.Step] = false
 		}
@@ -113,14 +120,14 @@ func (h *history) ended(b ledger.Outcome, mine bool, at time.Time) {
 	}
 	if final {
 		// A later exposure of the same credential is another kill.
-		h.intent, h.receipt, h.first, h.sent, h.notices = nil, nil, nil, map[string]bool{}, nil
+		h.intent, h.receipt, h.first, h.sent, h.notices, h.row = nil, nil, nil, map[string]bool{}, nil, false
 	}
 }
 
 func (h *history) answered(b ledger.Receipt) {
 	switch b.Action {
 	case "", "revoke":
-		h.receipt = &b
+		h.receipt, h.row = &b, false
 		if b.Step != "" {
 			h.sent[b.Step] = true
 		}

@@ -2,10 +2,10 @@ package run
 
 import (
 	"errors"
-	"fmt"
 	"os"
 	"os/signal"
 	"path/filepath"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -49,19 +49,20 @@ func TestADiskThatIsFullAtAnyWrite(t *testing.T) {
 	t.Logf("%d sizes of the disk, %d of them too small: %d Confirmed afterwards, %d requests", n, stopped, f.confirmed, f.requests)
 }
 
-// smallDisk mounts a file system of its own. fill leaves only a number of free bytes on it, and
-// room makes it empty but for what the test wrote.
-func smallDisk(t *testing.T, size int) (dir string, fill func(free int), room func()) {
+// smallDisk mounts a file system of its own until end is called. fill leaves only a number of
+// free bytes on it, and room makes it empty but for what the test wrote.
+func smallDisk(t *testing.T) (dir string, fill func(free int), room, end func()) {
 	t.Helper()
 	dir = t.TempDir()
-	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, fmt.Sprintf("size=%d", size)); err != nil {
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=4m"); err != nil {
 		t.Skipf("a file system can't be mounted here: %v", err)
 	}
-	t.Cleanup(func() {
+	end = sync.OnceFunc(func() {
 		if err := syscall.Unmount(dir, syscall.MNT_DETACH); err != nil {
 			t.Error(err)
 		}
 	})
+	t.Cleanup(end)
 	filler := filepath.Join(dir, "filler")
 	room = func() {
 		if err := os.Remove(filler); err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -89,14 +90,13 @@ func smallDisk(t *testing.T, size int) (dir string, fill func(free int), room fu
 			}
 		}
 	}
-	return dir, fill, room
+	return dir, fill, room, end
 }
 
 // A file system without room, as opposed to a limit of one process: nothing on it can be
 // written, and its room comes back while an apply runs or before the next one.
 func TestAFileSystemThatIsFull(t *testing.T) {
 	n := campaignSize(t, 12)
-	dir, fill, room := smallDisk(t, 8<<20)
 	var f figures
 	stopped := 0
 	for i := range n {
@@ -104,11 +104,8 @@ func TestAFileSystemThatIsFull(t *testing.T) {
 		if managed {
 			tokens = 1
 		}
-		path := filepath.Join(dir, fmt.Sprint(i), "ledger.db")
-		if err := os.Mkdir(filepath.Dir(path), 0o700); err != nil {
-			t.Fatal(err)
-		}
-		c := begin(t, path, tokens, managed, byte(i))
+		dir, fill, room, unmount := smallDisk(t)
+		c := begin(t, filepath.Join(dir, "ledger.db"), tokens, managed, byte(i))
 		afterwards, over := i%3 == 0, false
 		if afterwards { // nothing can be recorded after the request
 			c.issuer.set(func(g *github) {
@@ -152,7 +149,7 @@ func TestAFileSystemThatIsFull(t *testing.T) {
 		room()
 		c.end(&f)
 		_ = c.applier.Ledger.Close()
-		_ = os.RemoveAll(filepath.Dir(path))
+		unmount()
 		if t.Failed() {
 			t.Fatalf("round %d: %s\n%s", i, failed, out)
 		}

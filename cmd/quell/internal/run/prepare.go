@@ -14,6 +14,7 @@ import (
 	"github.com/quellhq/quell/cmd/quell/internal/plan"
 	"github.com/quellhq/quell/revokers"
 	"github.com/quellhq/quell/revokers/prove"
+	"github.com/quellhq/quell/revokers/rows"
 	"github.com/quellhq/quell/rules"
 )
 
@@ -223,6 +224,9 @@ func (r *applying) resume(ctx context.Context, w *item) (final bool, err error) 
 	if h.receipt != nil {
 		w.sent = &revokers.Acknowledgement{Accepted: h.receipt.Accepted, Status: h.receipt.Status, Detail: h.receipt.Detail, At: h.receipt.At}
 		w.act.Receipt = w.sent
+	}
+	if h.row {
+		w.target.Captures[rows.LateRows] = "1"
 	}
 	checked := r.checked(w)
 	checked.Verdicts[0].Liveness, checked.Verdicts[0].NegativeControl = revokers.Live, true
