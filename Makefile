@@ -44,7 +44,8 @@ campaign-archives:
 # N repetitions of each campaign of package run; make test runs short ones.
 N = 500
 campaign-apply:
-	QUELL_CAMPAIGN=$(N) go test -timeout 6h -v ./cmd/quell/internal/run -run 'Killed|Opposite|Disk|Restarts'
+	QUELL_CAMPAIGN=$(N) go test -timeout 6h -v ./cmd/quell/internal/run -run 'Killed|Disk|FileSystem|Restarts'
+	QUELL_CAMPAIGN=$(N) go test -race -timeout 1h -v ./cmd/quell/internal/run -run Opposite
 	go test -v ./cmd/quell/internal/ledger -run 'BackAndForth|Manipulat|Killed|WriteThatFails'
 
 bench:
