@@ -1,7 +1,8 @@
 # make        build ./bin/quell
 # make demo   build it and watch it once
 # make test   install what the tests sign in to, which it names first, then run all of them
-# make campaign  damage archives at random; kill, fill and restart what an apply depends on, 500 times each
+# make campaign  damage archives at random; kill, fill and restart what an apply depends on, 500 times each;
+#             prove 20,000 kills with faults and stale replicas, answer each probe at random
 # make bench  throughput of each source on one core, and a pair with gitleaks
 QUELL_TOOLS ?= $(if $(XDG_CACHE_HOME),$(XDG_CACHE_HOME),$(HOME)/.cache)/quell-tools
 export QUELL_TOOLS
@@ -36,7 +37,7 @@ test:
 
 # Damaged files of every form, at random: DAMAGED of each. A failure prints QUELL_SEED.
 DAMAGED = 300
-campaign: campaign-archives campaign-apply
+campaign: campaign-archives campaign-apply campaign-proof
 
 campaign-archives:
 	QUELL_CAMPAIGN=$(DAMAGED) go test -timeout $(LIMIT) ./scanners/archive -run 'TestDamageIsNeverSilent|TestHostileInputsEndInTime' -v
@@ -47,6 +48,16 @@ campaign-apply:
 	QUELL_CAMPAIGN=$(N) go test -timeout 6h -v ./cmd/quell/internal/run -run 'Killed|Disk|FileSystem|Restarts'
 	QUELL_CAMPAIGN=$(N) go test -race -timeout 1h -v ./cmd/quell/internal/run -run Opposite
 	go test -v ./cmd/quell/internal/ledger -run 'BackAndForth|Manipulat|Killed|WriteThatFails'
+
+# Fault-injected kills and stale replicas on a simulated clock, baits among rightful
+# kills (half of the credentials), random answers to every probe and revocation.
+KILLS = 20000
+BAITS = 20000
+ANSWERS = 100000
+campaign-proof:
+	QUELL_KILLS=$(KILLS) go test -timeout 6h -v ./revokers/prove -run 'Stale|Faults'
+	QUELL_ANSWERS=$(ANSWERS) go test -timeout 6h -v ./revokers/natives -run RandomAnswers
+	QUELL_BAITS=$(BAITS) go test -timeout 6h -v ./cmd/quell/internal/run -run Baits
 
 bench:
 	GOMAXPROCS=1 go test -run '^$$' -bench . ./...
@@ -85,4 +96,4 @@ docs: build
 clean:
 	rm -rf bin dist
 
-.PHONY: build demo test campaign campaign-archives campaign-apply bench docs release release-tools release-snapshot package-files clean
+.PHONY: build demo test campaign campaign-archives campaign-apply campaign-proof bench docs release release-tools release-snapshot package-files clean
