@@ -56,6 +56,7 @@ BAITS = 20000
 ANSWERS = 100000
 campaign-proof:
 	QUELL_KILLS=$(KILLS) go test -timeout 6h -v ./revokers/prove -run 'Stale|Faults'
+	QUELL_KILLS=$(KILLS) go test -timeout 6h -v ./cmd/quell/internal/rulestest -run FaultsOfEveryProbe
 	QUELL_ANSWERS=$(ANSWERS) go test -timeout 6h -v ./revokers/natives -run RandomAnswers
 	QUELL_BAITS=$(BAITS) go test -timeout 6h -v ./cmd/quell/internal/run -run Baits
 
