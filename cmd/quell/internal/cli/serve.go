@@ -34,7 +34,7 @@ func (a *app) serve() *cobra.Command {
 			Runtime: func(offline bool, red *report.Redactor) (*run.Runtime, error) {
 				return run.New(run.Options{
 					Getenv: a.getenv, Policy: a.policyFile, State: a.state, Rules: a.ruleFiles, Recipients: a.recipients, Identity: a.identity,
-					NeedsSecrets: !offline, Offline: offline, NoSelfHosted: a.noSelfHosted, ProbeTime: a.probeTime, Redactor: red, Doer: doer,
+					NeedsSecrets: !offline && cfg.Kills(), Offline: offline, NoSelfHosted: a.noSelfHosted, ProbeTime: a.probeTime, Redactor: red, Doer: doer,
 				})
 			},
 			Memory: func(rt *run.Runtime, l *ledger.Ledger) (scanners.Memory, error) { return a.memoryIn(rt, l) },

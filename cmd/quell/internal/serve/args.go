@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/riverqueue/river"
@@ -94,8 +95,14 @@ func job(args river.JobArgs, queue string, priority int) river.InsertManyParams 
 	return river.InsertManyParams{Args: args, InsertOpts: &river.InsertOpts{Queue: queue, Priority: priority, UniqueOpts: unfinished}}
 }
 
-// insert adds jobs in a transaction.
+// insert adds jobs in a transaction. PostgreSQL refuses a statement that has one of them twice.
 func (s *Server) insert(ctx context.Context, tx *store.Tx, jobs ...river.InsertManyParams) error {
+	seen := map[river.JobArgs]bool{}
+	jobs = slices.DeleteFunc(slices.Clone(jobs), func(j river.InsertManyParams) bool {
+		had := seen[j.Args]
+		seen[j.Args] = true
+		return had
+	})
 	if len(jobs) == 0 {
 		return nil
 	}

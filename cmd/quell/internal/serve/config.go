@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -21,6 +20,9 @@ type Config struct {
 	Workers int `toml:"workers,omitempty"`
 	// Apply plans and applies what the policy allows. Without it credentials are reported only.
 	Apply bool `toml:"apply,omitempty"`
+	// LeaveKills keeps this process from ending anything: it reads and asks, needs no admin
+	// credential, and leaves what Apply adds to other processes of the same database.
+	LeaveKills bool `toml:"leave_kills,omitempty"`
 	// Recheck is how often issuers are asked again about credentials that were live, whose
 	// question had no answer, or that quell ended; default 24h.
 	Recheck Period `toml:"recheck,omitempty"`
@@ -29,6 +31,9 @@ type Config struct {
 	Notify       []Notify `toml:"notify,omitempty"`
 	Target       []Target `toml:"target"`
 }
+
+// Kills reports whether this process ends credentials.
+func (c *Config) Kills() bool { return c.Apply && !c.LeaveKills }
 
 // Notify is a webhook that gets messages about incidents.
 type Notify struct {
@@ -150,8 +155,11 @@ func LoadConfig(path string) (*Config, error) {
 	return c, nil
 }
 
-// plainName is the form of names in the file: they are parts of addresses and of metrics.
-var plainName = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,62}$`)
+// plain reports whether a name has the form of those in the file: they are parts of addresses
+// and of metrics.
+func plain(name string) bool {
+	return name != "" && len(name) <= 63 && name[0] != '-' && name[0] != '_' && strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789-_") == ""
+}
 
 func (c *Config) check() error {
 	switch {
@@ -179,7 +187,7 @@ func (c *Config) check() error {
 	names := map[string]bool{}
 	for i, n := range c.Notify {
 		switch {
-		case !plainName.MatchString(n.Name):
+		case !plain(n.Name):
 			return fmt.Errorf("notify %d: name is not made of a-z, 0-9, - and _", i+1)
 		case names[n.Name]:
 			return fmt.Errorf("notify %d: the name %q is given twice", i+1, n.Name)
@@ -200,7 +208,7 @@ func (c *Config) check() error {
 }
 
 func (t *Target) check() error {
-	if !plainName.MatchString(t.Name) {
+	if !plain(t.Name) {
 		return errors.New("name is not made of a-z, 0-9, - and _")
 	}
 	if len(t.Of) == 0 {

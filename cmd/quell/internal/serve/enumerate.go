@@ -36,6 +36,13 @@ func (s *Server) enumerate(ctx context.Context, a EnumerateArgs, _ *report.Redac
 		if at.Entry < len(x.Of) { // the configuration may have become shorter
 			list, next, err = x.page(ctx, c, x.Of[at.Entry], at.Page)
 		}
+		if err == nil && next == 0 && at.Page > 1 {
+			// A repository that was pushed to while the pages were listed has moved to the first
+			// one from a page that was not listed yet.
+			var moved []ci.Repo
+			moved, _, err = x.page(ctx, c, x.Of[at.Entry], 1)
+			list = append(list, moved...)
+		}
 		if wait, ok := throttled(err); ok {
 			return river.JobSnooze(wait)
 		}

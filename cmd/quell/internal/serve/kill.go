@@ -23,7 +23,7 @@ import (
 // leases, intents and proofs are those of quell apply: a job that is taken over from a worker
 // that ended goes on from what the ledger has.
 func (s *Server) kill(ctx context.Context, a KillArgs, red *report.Redactor) error {
-	if !s.o.Config.Apply {
+	if !s.o.Config.Kills() {
 		return nil
 	}
 	o, ok, err := s.open(ctx, a.Fingerprint, red)

@@ -133,6 +133,8 @@ func (s *Server) prepare() (*run.Runtime, error) {
 	switch {
 	case rt.Keys.Temporary != nil:
 		err = fmt.Errorf("the state folder can't be written, so what is sealed now could not be opened after a restart: %w", rt.Keys.Temporary)
+	case s.o.Config.LeaveKills && !ledger.Remote(rt.State()):
+		err = errors.New("leave_kills = true and no other process can use this database (hint: --state postgres://…)")
 	case s.o.Config.Apply && !rt.HasPolicy():
 		err = errors.New("apply = true and there is no policy file: it says what may be ended (hint: quell policy init, or --policy FILE)")
 	}
@@ -233,6 +235,9 @@ func (s *Server) client() (*river.Client[*sql.Tx], error) {
 		FetchCooldown: 50 * time.Millisecond, FetchPollInterval: time.Second,
 		// Jobs of workers that ended are taken over by TakeOver; this is for one that hangs.
 		RescueStuckJobsAfter: 7 * day,
+	}
+	if !s.o.Config.Kills() {
+		delete(c.Queues, queueKill)
 	}
 	if !s.store.Shared() {
 		// SQLite has no LISTEN: how often quell looks decides how fast an event is acted on.

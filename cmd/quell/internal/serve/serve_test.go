@@ -15,6 +15,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -536,17 +537,82 @@ func TestTheListGoesOnWhereItEnded(t *testing.T) {
 		}
 	}
 	for q, n := range pages {
-		if n != 1 {
+		// The first page is listed again at the end: a push may have moved a repository there.
+		want := 1
+		if strings.HasPrefix(q, "page=1") {
+			want = 2
+		}
+		if n != want {
 			t.Errorf("%s was listed %d times", q, n)
 		}
 	}
-	if n := b.count(db, `SELECT count(*) FROM river_job WHERE kind = 'scan'`); len(pages) != 3 || n != 250 {
+	if n := b.count(db, `SELECT count(DISTINCT json_extract(args, '$.repo')) FROM river_job WHERE kind = 'scan'`); len(pages) != 3 || n != 250 {
 		t.Errorf("%d pages, %d jobs", len(pages), n)
 	}
 	// The wait was no failed attempt.
 	var snoozes string
 	if err := db.QueryRowContext(t.Context(), `SELECT json(metadata) FROM river_job WHERE kind = 'enumerate'`).Scan(&snoozes); err != nil || !strings.Contains(snoozes, `"snoozes":1`) {
 		t.Errorf("%s %v", snoozes, err)
+	}
+}
+
+// A repository that moves to the first page while the pages are listed is read in that sweep.
+func TestRepositoryThatMovesWhilePagesAreListed(t *testing.T) {
+	b := newBench(t)
+	var names []string
+	for n := range 201 {
+		names = append(names, fmt.Sprintf("r%03d", n))
+	}
+	var mu sync.Mutex
+	moved := false
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !strings.HasSuffix(r.URL.Path, "/orgs/o/repos") {
+			http.NotFound(w, r)
+			return
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		page, _ := strconv.Atoi(r.URL.Query().Get("page"))
+		if page == 2 && !moved {
+			// r150 is pushed to: it is the first one now, and the second page begins with r099.
+			moved = true
+			names = append([]string{names[150]}, append(append([]string{}, names[:150]...), names[151:]...)...)
+		}
+		from, to := (page-1)*100, min(page*100, len(names))
+		var out []map[string]any
+		for i, n := range names[from:to] {
+			out = append(out, map[string]any{"id": from + i + 1, "name": n, "owner": map[string]any{"login": "o"}})
+		}
+		if to < len(names) {
+			w.Header().Set("Link", fmt.Sprintf(`<http://%s%s?page=%d>; rel="next"`, r.Host, r.URL.Path, page+1))
+		}
+		w.Header().Set("Content-Type", "application/json")
+		_ = json.NewEncoder(w).Encode(out)
+	}))
+	t.Cleanup(server.Close)
+	b.fake.URL = server.URL
+	b.start()
+	db := b.db()
+	b.eventually("the end of the list", func() bool {
+		return b.count(db, `SELECT count(*) FROM serve_target WHERE name = 'acme' AND ended > 0`) == 1
+	})
+	if n := b.count(db, `SELECT count(*) FROM serve_repo WHERE repo = 'o/r150'`); n != 1 || b.count(db, `SELECT count(*) FROM serve_repo`) != 201 {
+		t.Errorf("%d of the one that moved, %d of 201", n, b.count(db, `SELECT count(*) FROM serve_repo`))
+	}
+}
+
+// One secret under two cookie names is one incident, and one job in a batch.
+func TestOneSecretUnderTwoNames(t *testing.T) {
+	b := newBench(t, 10)
+	b.fake.Repos = []*citest.Repo{{Name: "a", Runs: []*citest.Run{{ID: 1, Attempts: 1, Created: time.Now(), Logs: func(int) map[string]string {
+		return map[string]string{"0_build.txt": lineOf(10) + strings.Replace(lineOf(10), "connect.sid", "sessionid", 1)}
+	}}}}}
+	b.start()
+	db := b.db()
+	b.eventually("a verdict", func() bool { return b.count(db, `SELECT count(*) FROM serve_credential WHERE state <> ''`) >= 1 })
+	b.idle(db)
+	if n := b.count(db, `SELECT count(*) FROM river_job WHERE errors IS NOT NULL`); n > 0 {
+		t.Errorf("%d jobs failed: %s", n, b.logged())
 	}
 }
 

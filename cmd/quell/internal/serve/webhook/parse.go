@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 )
 
 // Kind is what an event is about.
@@ -43,13 +44,18 @@ var (
 	errName = errors.New("the body lacks the name of a repository, or a number that the event has")
 )
 
+// The forms of texts, compiled when the first delivery arrives.
 var (
-	repoForm   = regexp.MustCompile(`^[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+){1,20}$`)
-	hexForm    = regexp.MustCompile(`^[0-9a-f]{40}([0-9a-f]{24})?$`)
-	imageForm  = regexp.MustCompile(`^[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+){1,8}(:[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}|@sha256:[0-9a-f]{64})$`)
-	idForm     = regexp.MustCompile(`^[A-Za-z0-9-]{8,80}$`)
-	digestForm = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
+	repoForm   = form(`^[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+){1,20}$`)
+	hexForm    = form(`^[0-9a-f]{40}([0-9a-f]{24})?$`)
+	imageForm  = form(`^[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+){1,8}(:[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}|@sha256:[0-9a-f]{64})$`)
+	idForm     = form(`^[A-Za-z0-9-]{8,80}$`)
+	digestForm = form(`^sha256:[0-9a-f]{64}$`)
 )
+
+func form(expr string) func() *regexp.Regexp {
+	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(expr) })
+}
 
 // Parse reads a delivery that Verify accepted.
 func Parse(system string, h http.Header, body []byte) (Event, error) {
@@ -72,7 +78,7 @@ func Parse(system string, h http.Header, body []byte) (Event, error) {
 	if err != nil || e.Kind == Ignored {
 		return e, err
 	}
-	if !idForm.MatchString(e.ID) {
+	if !idForm().MatchString(e.ID) {
 		return e, errID
 	}
 	return e, e.check()
@@ -80,14 +86,14 @@ func Parse(system string, h http.Header, body []byte) (Event, error) {
 
 // check refuses what no server sends: the texts become arguments of jobs, addresses and paths.
 func (e Event) check() error {
-	ok := repoForm.MatchString(e.Repo) && !strings.Contains(e.Repo, "..")
+	ok := repoForm().MatchString(e.Repo) && !strings.Contains(e.Repo, "..")
 	switch e.Kind {
 	case Run:
 		ok = ok && e.Run != "0" && e.Attempt >= 0
 	case Push:
-		ok = ok && hexForm.MatchString(e.Ref)
+		ok = ok && hexForm().MatchString(e.Ref)
 	case Package:
-		ok = imageForm.MatchString(e.Ref) && !strings.Contains(e.Ref, "..")
+		ok = imageForm().MatchString(e.Ref) && !strings.Contains(e.Ref, "..")
 	case Alert:
 		ok = ok && e.Ref != "0"
 	}
@@ -162,7 +168,7 @@ func parse(event string, body []byte) (e Event, err error) {
 		return e, nil
 	}
 	var p payload
-	if err := json.Unmarshal(form(body), &p); err != nil {
+	if err := json.Unmarshal(document(body), &p); err != nil {
 		return e, errJSON
 	}
 	e.Repo = p.Repository.FullName
@@ -212,14 +218,14 @@ func (i *image) fill(e *Event) {
 	}
 	version := i.PackageVersion.ContainerMetadata.Tag.Name
 	for _, v := range []string{i.PackageVersion.Version, i.Version} {
-		if version == "" || digestForm.MatchString(v) {
+		if version == "" || digestForm().MatchString(v) {
 			if v != "" {
 				version = v
 			}
 		}
 	}
 	sep := ":"
-	if digestForm.MatchString(version) {
+	if digestForm().MatchString(version) {
 		sep = "@"
 	}
 	e.Kind, e.Ref = Package, owner+"/"+i.Name+sep+version
@@ -228,8 +234,8 @@ func (i *image) fill(e *Event) {
 	}
 }
 
-// form returns the JSON of a delivery with the content type of forms.
-func form(body []byte) []byte {
+// document returns the JSON of a delivery, also of one with the content type of forms.
+func document(body []byte) []byte {
 	if !bytes.HasPrefix(body, []byte("payload=")) {
 		return body
 	}
