@@ -2,7 +2,7 @@
 # make demo   build it and watch it once
 # make test   install what the tests sign in to, which it names first, then run all of them
 # make campaign  damage archives at random; kill, fill and restart what an apply depends on, 500 times each;
-#             prove 20,000 kills with faults and stale replicas, answer each probe at random
+#             prove 20,000 kills with faults and stale replicas, answer each probe at random; look for new secrets in all output
 # make bench  throughput of each source on one core, and a pair with gitleaks
 QUELL_TOOLS ?= $(if $(XDG_CACHE_HOME),$(XDG_CACHE_HOME),$(HOME)/.cache)/quell-tools
 export QUELL_TOOLS
@@ -37,7 +37,7 @@ test:
 
 # Damaged files of every form, at random: DAMAGED of each. A failure prints QUELL_SEED.
 DAMAGED = 300
-campaign: campaign-archives campaign-apply campaign-proof
+campaign: campaign-archives campaign-apply campaign-proof campaign-redaction
 
 campaign-archives:
 	QUELL_CAMPAIGN=$(DAMAGED) go test -timeout $(LIMIT) ./scanners/archive -run 'TestDamageIsNeverSilent|TestHostileInputsEndInTime' -v
@@ -59,6 +59,12 @@ campaign-proof:
 	QUELL_KILLS=$(KILLS) go test -timeout 6h -v ./cmd/quell/internal/rulestest -run FaultsOfEveryProbe
 	QUELL_ANSWERS=$(ANSWERS) go test -timeout 6h -v ./revokers/natives -run RandomAnswers
 	QUELL_BAITS=$(BAITS) go test -timeout 6h -v ./cmd/quell/internal/run -run Baits
+
+# How long new secrets are looked for in all output.
+TIME = 10m
+campaign-redaction:
+	QUELL_CAMPAIGN=$(TIME) go test -timeout 6h -v ./cmd/quell/internal/cli -run NoOutputOfAnIncident
+	go test ./cmd/quell/internal/redact -run '^$$' -fuzz FuzzRedactor -fuzztime $(TIME)
 
 bench:
 	GOMAXPROCS=1 go test -run '^$$' -bench . ./...
@@ -97,4 +103,4 @@ docs: build
 clean:
 	rm -rf bin dist
 
-.PHONY: build demo test campaign campaign-archives campaign-apply campaign-proof bench docs release release-tools release-snapshot package-files clean
+.PHONY: build demo test campaign campaign-archives campaign-apply campaign-proof bench docs release release-tools release-snapshot package-files campaign-redaction clean

@@ -1,5 +1,7 @@
 // Package allow reads the reviewed list of accepted findings, which are not secrets, and of
-// accepted gaps in reading. Each entry has a reason and an expiry date.
+// accepted gaps in reading. Each entry has a reason and an expiry date. It also reads what
+// other scanners keep for that: .gitleaksignore, and baselines of gitleaks, betterleaks and
+// detect-secrets, which have neither.
 package allow
 
 import (
@@ -24,6 +26,7 @@ type List struct {
 	Version int       `toml:"version"`
 	Finding []Finding `toml:"finding,omitempty"`
 	Gap     []Gap     `toml:"gap,omitempty"`
+	Places  []Place   `toml:"-"` // of another scanner's file
 }
 
 // Finding accepts findings that match all its fields. Path is a glob over the finding's path as
@@ -53,6 +56,9 @@ type Gap struct {
 // MaxBytes is the maximum size of the file.
 const MaxBytes = 1 << 20
 
+// maxBaseline is the maximum size of another scanner's file.
+const maxBaseline = 64 << 20
+
 // Load reads a file.
 func Load(path string) (*List, error) {
 	b, err := os.ReadFile(path)
@@ -62,9 +68,17 @@ func Load(path string) (*List, error) {
 	return Parse(path, b)
 }
 
-// Parse reads a list. An entry with too few conditions is an error, because it would hide every
+// Parse reads a list, of quell's form or another scanner's. An entry with too few conditions is an error, because it would hide every
 // finding.
 func Parse(name string, b []byte) (*List, error) {
+	if len(b) > maxBaseline {
+		return nil, fmt.Errorf("%s: larger than %d bytes", name, maxBaseline)
+	}
+	if list, ok, err := foreign(b); err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	} else if ok {
+		return &List{Version: 1, Places: list}, nil
+	}
 	if len(b) > MaxBytes {
 		return nil, fmt.Errorf("%s: larger than %d bytes", name, MaxBytes)
 	}
@@ -151,7 +165,7 @@ func (l *List) Accepts(f rules.Finding, fingerprint string, now time.Time) bool 
 		}
 		return true
 	}
-	return false
+	return l.listed(f)
 }
 
 // AcceptsKind reports whether the list accepts a kind of gap, or a reason of an unanswered

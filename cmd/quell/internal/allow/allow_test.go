@@ -84,7 +84,7 @@ func TestList(t *testing.T) {
 
 func TestListsThatSayTooLittle(t *testing.T) {
 	for name, c := range map[string]struct{ text, want string }{
-		"no version":          {"", "version 0"},
+		"no version":          {"", "version is missing"},
 		"another version":     {"version = 2", "version 2"},
 		"an unknown key":      {"version = 1\n[[finding]]\nregex = '.*'\n", ":3: unknown key"},
 		"no TOML":             {"version = ", "allow.toml:1"},

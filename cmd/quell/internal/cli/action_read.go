@@ -41,9 +41,11 @@ func (j *job) configure(ctx context.Context) error {
 		j.policyNow = j.currentPolicy()
 	}
 	if j.in.Allow != "" {
-		if j.allow, err = get(j.in.Allow, j.d.Base, "allow.toml"); err != nil {
+		file, err := get(j.in.Allow, j.d.Base, "allow.toml")
+		if err != nil {
 			return fmt.Errorf("input allow: %w", err)
 		}
+		j.allow = []string{file}
 	}
 	for n, name := range j.in.Rules {
 		f, err := get(name, j.d.Base, fmt.Sprintf("rules-%d.toml", n))

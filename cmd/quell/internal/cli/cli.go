@@ -53,7 +53,7 @@ type app struct {
 	ruleFiles  []string
 	offline    bool
 	confidence string
-	allow      string
+	allow      []string
 	noMarkers  bool
 	failOn     string
 	reveal     bool
@@ -143,7 +143,7 @@ func (a *app) root() *cobra.Command {
 	f.StringVar(&a.confidence, "confidence", "medium", "the least confidence that is shown: low|medium|high")
 	f.StringSliceVar(&a.show, "show", nil, "`WHAT` text lists one by one: live|suspect|all|incomplete (default live and suspect ones, and others while they are few)")
 	f.StringVar(&a.failOn, "fail-on", "suspect", "what makes exit code 1: never|live|suspect|found")
-	f.StringVar(&a.allow, "allow", "", "a reviewed `FILE` of findings and gaps that are accepted, each with a reason and a last day")
+	f.StringArrayVar(&a.allow, "allow", nil, "a reviewed `FILE` of findings and gaps that are accepted: quell's form, each with a reason and a last day; a .gitleaksignore; or a baseline of gitleaks or detect-secrets (repeatable)")
 	f.BoolVar(&a.noMarkers, "no-markers", false, "report what quell:allow and gitleaks:allow in the text suppress")
 	f.BoolVar(&a.reveal, "reveal", false, "print secrets to standard output or --output")
 	f.StringArrayVar(&a.recipients, "recipient", nil, "age public `KEY` that values are sealed to (default this installation's)")

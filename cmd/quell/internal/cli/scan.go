@@ -4,12 +4,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"github.com/quellhq/quell/cmd/quell/internal/allow"
+	"github.com/quellhq/quell/cmd/quell/internal/output"
 	"github.com/quellhq/quell/cmd/quell/internal/report"
 	"github.com/quellhq/quell/cmd/quell/internal/run"
 	"github.com/quellhq/quell/rules"
@@ -95,10 +100,45 @@ func (a *app) scanOptions(command string, targets []string, sources ...scanners.
 	if o.FailOn, err = run.ParseFailOn(a.failOn); err != nil {
 		return o, err
 	}
-	if a.allow != "" {
-		o.Allow, err = allow.Load(a.allow)
+	for _, file := range a.allow {
+		l, err := allow.Load(file)
+		if err != nil {
+			return o, err
+		}
+		o.Allow = allow.Join(o.Allow, l)
 	}
-	return o, err
+	o.Theirs = a.theirs(command, targets)
+	return o, nil
+}
+
+// theirs reads what a scanned folder itself wants to be ignored. It is untrusted and
+// suppresses nothing; a file that can't be read is one of the scanned files.
+func (a *app) theirs(command string, targets []string) *allow.List {
+	if command != "scan path" && command != "scan git" && command != "hook run" {
+		return nil
+	}
+	var out *allow.List
+	for _, dir := range targets {
+		for _, name := range []string{".gitleaksignore", ".betterleaksignore", ".secrets.baseline"} {
+			file := filepath.Join(dir, name)
+			if info, err := os.Lstat(file); err != nil || !info.Mode().IsRegular() || slices.ContainsFunc(a.allow, func(mine string) bool { return output.Same(mine, file) }) {
+				continue
+			}
+			l, err := allow.Load(file)
+			if err != nil {
+				continue
+			}
+			prefix := dir
+			if command != "scan path" {
+				prefix = "." // paths in a repository begin at its root
+			}
+			for i := range l.Places {
+				l.Places[i].Path = path.Join(filepath.ToSlash(prefix), l.Places[i].Path)
+			}
+			out = allow.Join(out, &allow.List{Places: l.Places})
+		}
+	}
+	return out
 }
 
 func (a *app) runScan(ctx context.Context, rt *run.Runtime, command string, targets []string, src scanners.Source) error {

@@ -90,6 +90,7 @@ func TestDependenciesRunOneWay(t *testing.T) {
 
 // Reveal is the only way to read a Secret: only these files may call it.
 var mayReveal = []string{
+	"cmd/quell/internal/allow/ignore.go",         // the digest in a baseline of detect-secrets
 	"cmd/quell/internal/cli/import.go",           // compares with another scanner's value
 	"cmd/quell/internal/notify/notify.go",        // an address
 	"cmd/quell/internal/redact/redact.go",        // redacts

@@ -33,6 +33,7 @@ type ScanOptions struct {
 	Confidence  rules.Confidence  // the least that is shown
 	FailOn      FailOn
 	Allow       *allow.List // what is accepted; nil: nothing
+	Theirs      *allow.List // what the scanned folder itself lists: it is counted and suppresses nothing
 	NoMarkers   bool        // markers in the text suppress nothing
 	ShowSecrets bool        // findings and credentials show their secrets
 	// Ignore reports a finding that the run itself put there.
@@ -204,6 +205,9 @@ func (s *scan) report(ctx context.Context) {
 	}
 	for _, why := range slices.Sorted(maps.Keys(s.accepted)) {
 		s.emit(report.Notice{Message: report.Count(int64(s.accepted[why]), "thing") + " not read, which is accepted: " + why})
+	}
+	if n := int64(s.theirs); n > 0 {
+		s.emit(report.Notice{Message: "the scanned folder lists " + report.Count(n, "finding") + " as ignored, which suppresses nothing: --allow FILE accepts them, once you have reviewed its .gitleaksignore or baseline"})
 	}
 	for _, n := range SelfHostedHints(s.Rules, s.refused) {
 		s.emit(n)

@@ -31,6 +31,7 @@ type scan struct {
 	notices  *codec[report.Notice]
 	gaps     *spill.Sorter  // notices of what was not read, by their message
 	accepted map[string]int // gaps that are accepted, by the reason
+	theirs   int            // findings that the scanned folder itself lists as ignored
 	refused  []Checked
 	unjudged map[string]int // unanswered credentials that are accepted, by the reason
 	out      *Scanned
@@ -138,6 +139,9 @@ func (s *scan) publish(list []*rules.Finding) {
 		if s.Allow.Accepts(*f, s.Keys.Fingerprint.Fingerprint(f.Secret), s.start) {
 			s.out.Summary.Allowed++
 			continue
+		}
+		if s.Theirs.Accepts(*f, "", s.start) {
+			s.theirs++
 		}
 		if f.Partial && s.FailOn == "found" {
 			s.out.Tally.Counted++
