@@ -93,7 +93,18 @@ package-files: build
 # package are installed into a clean folder and run there.
 release-snapshot: release-tools package-files
 	PATH="$(CURDIR)/bin:$$PATH" VERSION=0.0.0 goreleaser release --clean --snapshot --skip=publish,announce
+	$(MAKE) release-more VERSION=0.0.0
 	testdata/install-check.sh dist
+
+# What goreleaser does not make, from its files: the Homebrew formula, and the folder that
+# the container image is built from.
+release-more:
+	echo $(VERSION) > dist/version
+	.github/formula.sh $(VERSION) dist > dist/quell.rb
+	rm -rf dist/image && mkdir -p dist/image/home
+	for a in amd64 arm64; do gunzip -c dist/quell-linux-$$a.gz > dist/image/quell-linux-$$a && chmod 755 dist/image/quell-linux-$$a || exit 1; done
+	cp /etc/ssl/certs/ca-certificates.crt dist/image/
+	cp docs/deploy/Dockerfile dist/image/
 
 docs: build
 	testdata/picture.py bin/quell > docs/terminal.svg
@@ -103,4 +114,4 @@ docs: build
 clean:
 	rm -rf bin dist
 
-.PHONY: build demo test campaign campaign-archives campaign-apply campaign-proof bench docs release release-tools release-snapshot package-files campaign-redaction clean
+.PHONY: build demo test campaign campaign-archives campaign-apply campaign-proof bench docs release release-tools release-snapshot package-files campaign-redaction release-more clean

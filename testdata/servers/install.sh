@@ -23,7 +23,8 @@ packages() {
   DEBIAN_FRONTEND=noninteractive $sudo apt-get install -y -q --no-install-recommends "${missing[@]}"
 }
 
-node() { cd "$here/node"; [ node_modules/.package-lock.json -nt package-lock.json ] || npm ci --silent; }
+# No script of a package runs: lefthook's would make hooks in this repository.
+node() { cd "$here/node"; [ node_modules/.package-lock.json -nt package-lock.json ] || npm ci --silent --ignore-scripts; }
 
 # Vault 1.21.1 is the newest release whose own sdk was published as a module.
 vault() {

@@ -91,7 +91,10 @@ func hookFile(dir string) (string, error) {
 			continue
 		}
 		if p := c.Raw.Section("core").Option("hooksPath"); p != "" {
-			return "", fmt.Errorf("core.hooksPath leads git to %s: put the line \"quell hook run\" into the pre-commit hook there", p)
+			if filepath.Base(p) == "_" { // husky's own files, which it makes again
+				return "", fmt.Errorf("husky makes the hooks in %s (hint: add the line quell hook run to %s)", p, filepath.ToSlash(filepath.Join(filepath.Dir(p), "pre-commit")))
+			}
+			return "", fmt.Errorf("core.hooksPath leads git to %s (hint: add the line quell hook run to the pre-commit hook there)", p)
 		}
 	}
 	file := filepath.Join(store, "hooks", "pre-commit")
@@ -121,7 +124,7 @@ func (a *app) hookInstall(dir string) error {
 		return fmt.Errorf("hook: %w", err)
 	}
 	if b, err := os.ReadFile(file); err == nil && !strings.Contains(string(b), hookMark) {
-		return fmt.Errorf("hook: %s is there already: put the line \"quell hook run\" into it", file)
+		return fmt.Errorf("hook: %s is there already (hint: %s)", file, besides(string(b)))
 	}
 	exe, err := os.Executable()
 	if err != nil {
@@ -136,6 +139,17 @@ func (a *app) hookInstall(dir string) error {
 	}
 	a.say("%s looks at what is staged from now on", file)
 	return nil
+}
+
+// besides is how a hook that is there already runs quell too.
+func besides(hook string) string {
+	switch {
+	case strings.Contains(hook, "lefthook"):
+		return "add a job with run: quell hook run to pre-commit in lefthook.yml"
+	case strings.Contains(hook, "pre-commit.com"):
+		return "add quell to .pre-commit-config.yaml; docs/hooks.md has the lines"
+	}
+	return "add the line quell hook run to it"
 }
 
 func (a *app) hookUninstall(dir string) error {

@@ -8,50 +8,114 @@ import (
 	"testing"
 )
 
-// pre-commit itself takes the repository's hooks, and runs one.
-func TestPreCommit(t *testing.T) {
+// hooked is a repository whose hook manager runs quell.
+type hooked struct {
+	t    *testing.T
+	dir  string
+	env  []string
+	page string // docs/hooks.md
+}
+
+func newHooked(t *testing.T) *hooked {
+	t.Helper()
 	need(t, "git")
-	need(t, "pre-commit")
-	manifest, err := os.ReadFile("../../../../.pre-commit-hooks.yaml")
+	page, err := os.ReadFile("../../../../docs/hooks.md")
 	if err != nil {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
 	bin, home := filepath.Join(dir, "bin"), filepath.Join(dir, "home")
 	command(t, nil, "", "go", "build", "-o", filepath.Join(bin, "quell"), "../..")
-	env := []string{"HOME=" + home, "PRE_COMMIT_HOME=" + home, "PATH=" + bin + ":" + os.Getenv("PATH"), "GIT_CONFIG_GLOBAL=/dev/null",
-		"GIT_AUTHOR_NAME=Alice", "GIT_AUTHOR_EMAIL=a@example.com", "GIT_COMMITTER_NAME=Alice", "GIT_COMMITTER_EMAIL=a@example.com"}
-	write := func(name, text string) {
-		t.Helper()
-		p := filepath.Join(dir, name)
-		if err := os.MkdirAll(filepath.Dir(p), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(p, []byte(text), 0o644); err != nil {
-			t.Fatal(err)
+	h := &hooked{t: t, dir: dir, page: string(page), env: []string{"HOME=" + home, "PRE_COMMIT_HOME=" + home,
+		"PATH=" + bin + ":" + filepath.Join(servers, "node/node_modules/.bin") + ":" + os.Getenv("PATH"), "GIT_CONFIG_GLOBAL=/dev/null", "CI=",
+		"GIT_AUTHOR_NAME=Alice", "GIT_AUTHOR_EMAIL=a@example.com", "GIT_COMMITTER_NAME=Alice", "GIT_COMMITTER_EMAIL=a@example.com"}}
+	h.write("app/readme.txt", "nothing here\n")
+	h.in("app", "git", "init", "-q")
+	return h
+}
+
+func (h *hooked) write(name, text string) {
+	h.t.Helper()
+	p := filepath.Join(h.dir, name)
+	if err := os.MkdirAll(filepath.Dir(p), 0o755); err != nil {
+		h.t.Fatal(err)
+	}
+	if err := os.WriteFile(p, []byte(text), 0o644); err != nil {
+		h.t.Fatal(err)
+	}
+}
+
+func (h *hooked) in(repo string, args ...string) string {
+	h.t.Helper()
+	return command(h.t, h.env, filepath.Join(h.dir, repo), args...)
+}
+
+// recipe is the nth block of a section of the page.
+func (h *hooked) recipe(section string) string {
+	h.t.Helper()
+	_, rest, ok := strings.Cut(h.page, "\n## "+section+"\n")
+	_, rest, ok2 := strings.Cut(rest, "\n```")
+	_, rest, ok3 := strings.Cut(rest, "\n")
+	text, _, ok4 := strings.Cut(rest, "\n```")
+	if !ok || !ok2 || !ok3 || !ok4 {
+		h.t.Fatalf("docs/hooks.md has no block below %q", section)
+	}
+	return text + "\n"
+}
+
+// check commits what is fine, and wants what is not to be stopped: in a commit of all,
+// and in one of a single file while another is staged.
+func (h *hooked) check() {
+	h.t.Helper()
+	h.in("app", "git", "add", "-A")
+	h.in("app", "git", "commit", "-q", "-m", "fine")
+	h.write("app/leak.txt", "Cookie: sessionid="+session(0)+"\n")
+	h.write("app/readme.txt", "nothing new\n")
+	h.in("app", "git", "add", "-A")
+	for _, args := range [][]string{{"commit", "-q", "-m", "leak"}, {"commit", "-q", "-m", "leak", "leak.txt"}} {
+		c := exec.Command("git", args...)
+		c.Dir, c.Env = filepath.Join(h.dir, "app"), append(os.Environ(), h.env...)
+		out, err := c.CombinedOutput()
+		if err == nil || !strings.Contains(string(out), "leak.txt:1:19") || strings.Contains(string(out), session(0)) {
+			h.t.Errorf("git %v: %v\n%s", args, err, out)
 		}
 	}
-	in := func(repo string, args ...string) string {
-		t.Helper()
-		return command(t, env, filepath.Join(dir, repo), args...)
+	h.in("app", "git", "commit", "-q", "-m", "fine", "readme.txt")
+}
+
+// pre-commit itself takes the repository's hooks, and runs one.
+func TestPreCommit(t *testing.T) {
+	need(t, "pre-commit")
+	h := newHooked(t)
+	manifest, err := os.ReadFile("../../../../.pre-commit-hooks.yaml")
+	if err != nil {
+		t.Fatal(err)
 	}
 	// What a user's configuration names: a repository with the manifest in it.
-	write("quell/.pre-commit-hooks.yaml", string(manifest))
-	in("quell", "git", "init", "-q")
-	in("quell", "git", "add", "-A")
-	in("quell", "git", "commit", "-q", "-m", "hooks")
-	rev := strings.TrimSpace(in("quell", "git", "rev-parse", "HEAD"))
-	write("app/.pre-commit-config.yaml", "repos:\n- repo: "+filepath.Join(dir, "quell")+"\n  rev: "+rev+"\n  hooks:\n  - id: quell-system\n")
-	in("app", "git", "init", "-q")
-	in("app", "pre-commit", "install")
-	in("app", "git", "add", "-A")
-	in("app", "git", "commit", "-q", "-m", "fine")
-	write("app/leak.txt", "Cookie: sessionid="+session(0)+"\n")
-	in("app", "git", "add", "-A")
-	c := exec.Command("git", "commit", "-q", "-m", "leak")
-	c.Dir, c.Env = filepath.Join(dir, "app"), append(os.Environ(), env...)
-	out, err := c.CombinedOutput()
-	if err == nil || !strings.Contains(string(out), "leak.txt:1:19") || strings.Contains(string(out), session(0)) {
-		t.Errorf("%v\n%s", err, out)
-	}
+	h.write("quell/.pre-commit-hooks.yaml", string(manifest))
+	h.in("quell", "git", "init", "-q")
+	h.in("quell", "git", "add", "-A")
+	h.in("quell", "git", "commit", "-q", "-m", "hooks")
+	rev := strings.TrimSpace(h.in("quell", "git", "rev-parse", "HEAD"))
+	config := strings.ReplaceAll(h.recipe("pre-commit"), "https://github.com/quellhq/quell", filepath.Join(h.dir, "quell"))
+	h.write("app/.pre-commit-config.yaml", strings.ReplaceAll(config, "<commit>", rev))
+	h.in("app", "pre-commit", "install")
+	h.check()
+}
+
+func TestHusky(t *testing.T) {
+	need(t, filepath.Join(servers, "node/node_modules/.bin/husky"))
+	h := newHooked(t)
+	h.write("app/package.json", `{"name":"app","private":true}`)
+	h.in("app", "husky")
+	h.in("app", "sh", "-c", h.recipe("husky"))
+	h.check()
+}
+
+func TestLefthook(t *testing.T) {
+	need(t, filepath.Join(servers, "node/node_modules/.bin/lefthook"))
+	h := newHooked(t)
+	h.write("app/lefthook.yml", h.recipe("lefthook"))
+	h.in("app", "lefthook", "install")
+	h.check()
 }
