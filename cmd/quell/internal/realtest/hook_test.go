@@ -16,7 +16,7 @@ type hooked struct {
 	page string // docs/hooks.md
 }
 
-func newHooked(t *testing.T) *hooked {
+func newHooked(t *testing.T, bin string) *hooked {
 	t.Helper()
 	need(t, "git")
 	page, err := os.ReadFile("../../../../docs/hooks.md")
@@ -24,10 +24,13 @@ func newHooked(t *testing.T) *hooked {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	bin, home := filepath.Join(dir, "bin"), filepath.Join(dir, "home")
-	command(t, nil, "", "go", "build", "-o", filepath.Join(bin, "quell"), "../..")
+	home := filepath.Join(dir, "home")
+	managers, err := filepath.Abs(filepath.Join(servers, "node/node_modules/.bin"))
+	if err != nil {
+		t.Fatal(err)
+	}
 	h := &hooked{t: t, dir: dir, page: string(page), env: []string{"HOME=" + home, "PRE_COMMIT_HOME=" + home,
-		"PATH=" + bin + ":" + filepath.Join(servers, "node/node_modules/.bin") + ":" + os.Getenv("PATH"), "GIT_CONFIG_GLOBAL=/dev/null", "CI=",
+		"PATH=" + bin + ":" + managers + ":" + os.Getenv("PATH"), "GIT_CONFIG_GLOBAL=/dev/null", "CI=",
 		"GIT_AUTHOR_NAME=Alice", "GIT_AUTHOR_EMAIL=a@example.com", "GIT_COMMITTER_NAME=Alice", "GIT_COMMITTER_EMAIL=a@example.com"}}
 	h.write("app/readme.txt", "nothing here\n")
 	h.in("app", "git", "init", "-q")
@@ -83,39 +86,43 @@ func (h *hooked) check() {
 	h.in("app", "git", "commit", "-q", "-m", "fine", "readme.txt")
 }
 
-// pre-commit itself takes the repository's hooks, and runs one.
-func TestPreCommit(t *testing.T) {
-	need(t, "pre-commit")
-	h := newHooked(t)
-	manifest, err := os.ReadFile("../../../../.pre-commit-hooks.yaml")
-	if err != nil {
-		t.Fatal(err)
+// The recipes of docs/hooks.md, run by the hook managers themselves.
+func TestHookManagers(t *testing.T) {
+	bin := t.TempDir()
+	command(t, nil, "", "go", "build", "-o", filepath.Join(bin, "quell"), "../..")
+	for name, set := range map[string]func(t *testing.T, h *hooked){
+		"pre-commit": func(t *testing.T, h *hooked) {
+			need(t, "pre-commit")
+			manifest, err := os.ReadFile("../../../../.pre-commit-hooks.yaml")
+			if err != nil {
+				t.Fatal(err)
+			}
+			// What a user's configuration names: a repository with the manifest in it.
+			h.write("quell/.pre-commit-hooks.yaml", string(manifest))
+			h.in("quell", "git", "init", "-q")
+			h.in("quell", "git", "add", "-A")
+			h.in("quell", "git", "commit", "-q", "-m", "hooks")
+			rev := strings.TrimSpace(h.in("quell", "git", "rev-parse", "HEAD"))
+			config := strings.ReplaceAll(h.recipe("pre-commit"), "https://github.com/quellhq/quell", filepath.Join(h.dir, "quell"))
+			h.write("app/.pre-commit-config.yaml", strings.ReplaceAll(config, "<commit>", rev))
+			h.in("app", "pre-commit", "install")
+		},
+		"husky": func(t *testing.T, h *hooked) {
+			need(t, filepath.Join(servers, "node/node_modules/.bin/husky"))
+			h.write("app/package.json", `{"name":"app","private":true}`)
+			h.in("app", "sh", "-c", "husky")
+			h.in("app", "sh", "-c", h.recipe("husky"))
+		},
+		"lefthook": func(t *testing.T, h *hooked) {
+			need(t, filepath.Join(servers, "node/node_modules/.bin/lefthook"))
+			h.write("app/lefthook.yml", h.recipe("lefthook"))
+			h.in("app", "sh", "-c", "lefthook install")
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newHooked(t, bin)
+			set(t, h)
+			h.check()
+		})
 	}
-	// What a user's configuration names: a repository with the manifest in it.
-	h.write("quell/.pre-commit-hooks.yaml", string(manifest))
-	h.in("quell", "git", "init", "-q")
-	h.in("quell", "git", "add", "-A")
-	h.in("quell", "git", "commit", "-q", "-m", "hooks")
-	rev := strings.TrimSpace(h.in("quell", "git", "rev-parse", "HEAD"))
-	config := strings.ReplaceAll(h.recipe("pre-commit"), "https://github.com/quellhq/quell", filepath.Join(h.dir, "quell"))
-	h.write("app/.pre-commit-config.yaml", strings.ReplaceAll(config, "<commit>", rev))
-	h.in("app", "pre-commit", "install")
-	h.check()
-}
-
-func TestHusky(t *testing.T) {
-	need(t, filepath.Join(servers, "node/node_modules/.bin/husky"))
-	h := newHooked(t)
-	h.write("app/package.json", `{"name":"app","private":true}`)
-	h.in("app", "husky")
-	h.in("app", "sh", "-c", h.recipe("husky"))
-	h.check()
-}
-
-func TestLefthook(t *testing.T) {
-	need(t, filepath.Join(servers, "node/node_modules/.bin/lefthook"))
-	h := newHooked(t)
-	h.write("app/lefthook.yml", h.recipe("lefthook"))
-	h.in("app", "lefthook", "install")
-	h.check()
 }
