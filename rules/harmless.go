@@ -1,6 +1,8 @@
 package rules
 
 import (
+	"encoding/hex"
+	"slices"
 	"strings"
 
 	"github.com/quellhq/quell/rules/regex"
@@ -8,8 +10,8 @@ import (
 
 // sealedPrefixes begin ciphertexts and references, which grant nothing without another key.
 var sealedPrefixes = []string{
-	"ENC[",             // SOPS, hiera-eyaml
-	"AQICAH", "AQECAH", // AWS KMS
+	"ENC[",                      // SOPS, hiera-eyaml
+	"AQICAH", "AQECAH", "AQpAM", // AWS KMS: ciphertexts, grant tokens
 	"vault:v",                                                                                                 // Vault's transit engine
 	"$ANSIBLE_VAULT",                                                                                          //
 	"{cipher}",                                                                                                // Spring Cloud Config
@@ -23,6 +25,15 @@ var publicPrefixes = []string{
 	"MCowBQYDK2VwAyEA", "MFkwEwYHKoZIzj0", "MHYwEAYHKoZIzj0", "MIIBIjANBgkqh", "MIICIjANBgkqh", "MIGfMA0GCSqGSIb3", // SubjectPublicKeyInfo
 	"AAAAB3NzaC1", "AAAAC3NzaC1", "AAAAE2VjZHNh", // OpenSSH public keys
 	"iVBORw0KGgo", "R0lGODlh", "/9j/4AAQ", // images
+	"MEQCI", "MEUCI", "MEYCI", // ECDSA signatures in DER
+	"AWS4-HMAC-SHA256", "q-sign-algorithm=", // signatures of one request
+	"hmac-sha256:", "amzn1.account.", // Vault's audit log, Login with Amazon
+}
+
+// samples are keys that the documentation of an emulator prints, for everyone to use.
+var samples = []string{
+	"Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==", // Azurite
+	"C2y6yDjf5/R+ob0N8A7Cgv30VRDJIWEHLM+4QDU5DE2nQ9nDuVTqobD4b8mGGyPMbIZnqyMsEcaGQy67XIw/Jw==", // Cosmos DB
 }
 
 // minSealed is the base64 length of the shortest value of a SealedSecret: two bytes of length,
@@ -38,6 +49,8 @@ var idNameRE = regex.Lazy(`(?i)(?:client|app|application|tenant|subscription|acc
 var (
 	digestRE = regex.Lazy(`^(?:[0-9a-fA-F]{32}|[0-9a-fA-F]{40}|[0-9a-fA-F]{56}|[0-9a-fA-F]{64}|[0-9a-fA-F]{96}|[0-9a-fA-F]{128}|[A-Za-z0-9+/]{22}==|[A-Za-z0-9+/]{27}=|[A-Za-z0-9+/]{43}=|[A-Za-z0-9+/]{86}==)$`)
 	constant = regex.Lazy(`^0x[0-9A-Fa-f]+$`)
+	regionID = regex.Lazy(`^[a-z]{2}(?:-[a-z]+)+-[0-9][_:][0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}$`)                 // Cognito's devices and identities
+	openPGP  = regex.Lazy(`^(?:98|99[0-9a-f]{2}|c6[0-9a-f]{2})[0-9a-f]{2}04[0-9a-f]{8}(?:01|11|12|13|16)[0-9a-f]{40,}$`) // a public key packet, RFC 4880 5.5.2
 	plainID  = regex.Lazy(`^(?:[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}|[0-9a-fA-F]{16,64}|[0-9]+)$`)
 )
 
@@ -55,5 +68,19 @@ func Harmless(before, value string) bool {
 	if strings.Contains(before, "ENC[") || len(value) >= minSealed && strings.HasPrefix(value, "Ag") && value[2] >= 'A' && value[2] <= 'D' {
 		return true
 	}
-	return constant().MatchString(value) || digestNameRE().MatchString(before) && digestRE().MatchString(value) || idNameRE().MatchString(before) && plainID().MatchString(value)
+	return constant().MatchString(value) || slices.Contains(samples, value) || counting(value) || regionID().MatchString(value) || openPGP().MatchString(value) || digestNameRE().MatchString(before) && digestRE().MatchString(value) || idNameRE().MatchString(before) && plainID().MatchString(value)
+}
+
+// counting reports whether a value is the hexadecimal form of at least eight bytes that count up
+// or down by one: 0001020304050607.
+func counting(value string) bool {
+	b, err := hex.DecodeString(value)
+	if err != nil || len(b) < 8 {
+		return false
+	}
+	steps := map[byte]int{}
+	for i := 1; i < len(b); i++ {
+		steps[b[i]-b[i-1]]++
+	}
+	return max(steps[1], steps[255])*8 >= (len(b)-1)*7
 }

@@ -50,7 +50,7 @@ var noise = sync.OnceValue(func() noiseNames {
 
 // NoiseCookie reports whether a cookie of this name never grants access, whatever its value.
 func NoiseCookie(name string) bool {
-	name = strings.ToLower(name)
+	name = strings.TrimLeft(strings.ToLower(name), "-") // --client-token
 	name = strings.TrimPrefix(strings.TrimPrefix(name, "__host-"), "__secure-")
 	n := noise()
 	return n.exact[name] || slices.ContainsFunc(n.globs, func(g glob) bool { return g.match(name) })

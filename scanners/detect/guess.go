@@ -116,7 +116,7 @@ func isUpper(c byte) bool  { return c >= 'A' && c <= 'Z' }
 func isLetter(c byte) bool { return isLower(c | 0x20) }
 
 var (
-	notValueRE = regex.Lazy(`^(?:https?:|urn:|/|\./|\.\./|0x[0-9A-Fa-f]{1,16}$|arn:)|\$\(|\$\{|\{\{|%\(|%[sdv]\b|<|>|\(|\.{2,}$|…|^[0-9.,:/T+Z-]+$|\.(?:go|js|ts|py|rb|java|php|json|ya?ml|toml|html?|xml|txt|md|sh|png|svg|css|com|org|net|io|local)$`)
+	notValueRE = regex.Lazy(`^(?:https?:|urn:|/|\./|\.\./|0x[0-9A-Fa-f]{1,16}$|arn:)|\$\(|\$\{|\{\{|%\(|%[sdv]\b|<|>|\(|\.{2,}$|…|^[0-9.,:/T+Z-]+$|^[0-9]+e[0-9]+$|^0x[0-9A-Fa-f]+\.\.|\.(?:go|js|ts|py|rb|java|php|json|ya?ml|toml|html?|xml|txt|md|sh|png|svg|css|com|org|net|io|local)$`)
 	// Words that occur only in examples.
 	exampleRE = regex.Lazy(`(?i)example|sample|dummy|fake|mock|placeholder|change.?me|your[-_ ]|insert|todo|foobar|lorem|secret.?token|my.?token|test.?token|token.?test|deadbeef|abcdef|012345|123456789`)
 	pieceRE   = regex.Lazy(`[A-Za-z0-9_-]+`)

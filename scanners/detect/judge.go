@@ -37,6 +37,9 @@ func (e *Engine) judge(s *scratch, m *raw, c scanners.Chunk) bool {
 	if r.Random && !m.structured && !unguessable(secret) || r.Fallback && !r.Random && evidence(secret) < 0 && !diced(secret) {
 		return false
 	}
+	if r.Kind == rules.KindPrivateKey && !keyBody(secret) || m.cookie == "" && m.start == m.secret.start && inBase64(m.text, m.secret) {
+		return false
+	}
 	match := string(m.text[m.start:m.end])
 	commit := c.Artifact.Location.Commit
 	// gitleaks' path list contains paths where its own broad rules are noisy; a provider's
@@ -51,14 +54,24 @@ func (e *Engine) judge(s *scratch, m *raw, c scanners.Chunk) bool {
 	m.elsewhere = lists(r.Provider == nil, true)
 	if m.cookie == "" && (r.Random || r.Fallback || r.Provider == nil && !m.rule.leads) {
 		begin := nameBegin(m.text, m.start, m.secret.start)
-		if noiseName(m.text, begin, m.secret.start) || rules.Harmless(string(m.text[begin:m.secret.start]), secret) {
+		if noiseName(m.text, begin, m.secret.start) || pageRE().Match(m.text[max(0, begin-16):m.secret.start]) || rules.Harmless(string(m.text[begin:m.secret.start]), secret) {
 			return false
 		}
 	}
 	if r.Generic() && (!unguessable(secret) || weak(m, secret)) {
 		m.confidence = rules.Low
 	}
+	// Words are no value that only a product's name in front of it makes a credential.
+	if r.Provider == nil && !r.Generic() && r.Confidence == rules.Medium && len(secret) >= minDiced && evidence(secret) < 0 {
+		m.confidence = rules.Low
+	}
+	if r.Fallback && badgeRE().Match(m.text[max(0, m.secret.start-lineContext/4):m.secret.start]) {
+		m.confidence = rules.Low
+	}
 	if !r.ValidChecksum(secret) {
+		if repeated(secret) {
+			return false
+		}
 		m.confidence = min(m.confidence, rules.Medium)
 	}
 	if r.Beside != nil && m.confidence < rules.High && r.Beside.Regexp().Match(m.text[max(0, m.start-lineContext):min(len(m.text), m.end+lineContext)]) {
@@ -137,6 +150,10 @@ func (m *raw) readToken(secret string) bool {
 		}
 		j, err := token.ParseJWT(secret)
 		if err != nil {
+			// A name's value that ends before the full stop of an unsigned token.
+			if u, err := token.ParseJWT(secret + "."); err == nil && u.Unsigned() {
+				return false
+			}
 			return r.Kind != rules.KindJWT && r.Kind != rules.KindUnsigned && r.ID != "jwe"
 		}
 		m.public = j.Public()
@@ -170,6 +187,9 @@ func nameBegin(b []byte, start, value int) int {
 func noiseName(b []byte, start, value int) bool {
 	return slices.ContainsFunc(identifierRE().FindAll(b[start:value], 16), func(n []byte) bool { return rules.NoiseCookie(string(n)) })
 }
+
+// pageRE matches such a name that is written as words.
+var pageRE = regex.Lazy(`(?i)(?:page|continuation|csrf|next|sync|lock) token["']?\s{0,4}[:=]\s{0,4}["']?$`)
 
 // Elsewhere reports whether a rule does not apply to a path. judge calls it where the path is
 // known. A source that learns the path only afterwards, as for a git object read by its id,
@@ -255,7 +275,7 @@ func entropy(s string) float64 {
 // printed are the example tokens of RFC 6749, RFC 6750 and OpenID Connect Core.
 var printed = []string{"mF_9.B5f-4.1JqM", "2YotnFZFEjr1zCsicMWpAA", "tGzv3JOkF0XG5Qx2TlKWIA", "SlAV32hkKG", "8xLOxBtZp8"}
 
-var placeholders = []string{"****", "....", "example_token", "your-", "your_", "<token", "redacted", "filtered", "masked", "placeholder"}
+var placeholders = []string{"****", "...", "example_token", "your-", "your_", "<token", "redacted", "filtered", "masked", "placeholder"}
 
 // placeholder recognises what people and masking programs write in place of a secret.
 func placeholder(s string) bool {
@@ -263,7 +283,7 @@ func placeholder(s string) bool {
 	for i := range len(s) {
 		distinct[s[i]] = true
 	}
-	if len(s) >= 12 && len(distinct) < 6 {
+	if len(s) >= 12 && len(distinct) < 6 || typedRE().MatchString(s) || certificateRE().MatchString(s) {
 		return true
 	}
 	// AWS's documentation has EXAMPLE in all of its samples. Only these cases count: a random

@@ -8,6 +8,7 @@ import (
 	"sort"
 	"strings"
 
+	"github.com/quellhq/quell/rules/regex"
 	"github.com/quellhq/quell/rules/token"
 	"github.com/quellhq/quell/scanners"
 )
@@ -382,13 +383,16 @@ func (l *look) joined(c *text, usual bool) {
 		l.s.raws++
 		at := c.raw(m.secret.start, m.secret.end)
 		whole, checked := m.rule.complete(c.data[m.secret.start:m.secret.end])
-		if proven := whole && checked; !proven && l.begins(c, m) {
+		if proven := whole && checked; !proven && (l.begins(c, m) || c.digestBegins(m.secret)) {
 			return false
 		}
 		k := slices.IndexFunc(l.found, func(f raw) bool {
 			return f.place.start == at.start && !f.spliced() && f.rule.Specific() >= m.rule.Specific()
 		})
 		if k < 0 {
+			if first := c.cuts[sort.SearchInts(c.cuts, m.secret.start+1)]; !usual && !whole && first-m.secret.start <= gramLen {
+				return false // two or three letters at a line's end are no evidence
+			}
 			return usual || !m.rule.Random && (m.rule.Provider != nil || m.rule.leads)
 		}
 		// One line already contains a whole match. Its check digits or signature decide;
@@ -425,6 +429,19 @@ func (l *look) begins(c *text, m *raw) bool {
 	})
 }
 
+// digestBegins reports whether the last piece of a secret is a digest at the beginning of a line
+// of a list of files, as md5sum writes it, and the piece before it is too short to be evidence.
+func (t *text) digestBegins(secret span) bool {
+	k := sort.SearchInts(t.cuts, secret.end) - 1
+	if k < 0 || t.cuts[k] <= secret.start {
+		return false
+	}
+	last := t.cuts[k]
+	rest := t.data[secret.end:min(len(t.data), secret.end+2)]
+	return hexRE().Match(t.data[last:secret.end]) && slices.Contains([]int{32, 40, 64, 128}, secret.end-last) &&
+		(string(rest) == "  " || string(rest) == " *")
+}
+
 // spliced reports whether a match was found in joined lines.
 func (m *raw) spliced() bool { return slices.Contains(m.views, "joined") }
 
@@ -436,12 +453,15 @@ func (r *compiled) complete(value []byte) (whole, checked bool) {
 		return r.ValidChecksum(secret), true
 	}
 	if k := strings.Index(secret, "ey"); k >= 0 {
-		if j, err := token.ParseJWT(secret[k:]); err == nil && !j.Unsigned() {
-			return j.WholeSignature(secret[k:]), true
+		jwt := jwtBytesRE().FindString(secret[k:]) // its wrapping may go on
+		if j, err := token.ParseJWT(jwt); err == nil && !j.Unsigned() {
+			return j.WholeSignature(jwt), true
 		}
 	}
 	return false, false
 }
+
+var jwtBytesRE = regex.Lazy(`^[A-Za-z0-9_.-]+`)
 
 // mayStraddle is false where no gram can be on both sides of the break between a line that ends
 // at b[end] and one that begins at b[next], as three bytes on either side show.
