@@ -2,6 +2,8 @@ package archive
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -35,6 +37,9 @@ func unsqlite(x *opening) error {
 		return sqlite.Read(x.ctx, k.b, x.companion("-wal", sqlite.MaxSize))
 	}()
 	if err != nil && x.ctx.Err() == nil {
+		if errors.Is(err, sqlite.ErrLimit) || errors.Is(err, context.DeadlineExceeded) {
+			err = scanners.OfKind(scanners.GapLimitMemory, err)
+		}
 		x.gap("", err)
 	}
 	if len(text.Rows) == 0 {
@@ -55,6 +60,10 @@ func (x *opening) companion(suffix string, max int64) []byte {
 	defer f.Close()
 	b, err := io.ReadAll(io.LimitReader(f, max+1))
 	if err != nil || int64(len(b)) > max {
+		if err == nil {
+			err = scanners.OfKind(scanners.GapLimitMemory, fmt.Errorf("larger than %d MiB: not read with the file", max>>20))
+		}
+		x.gap(suffix, err)
 		return nil
 	}
 	return b

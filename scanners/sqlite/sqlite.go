@@ -27,11 +27,14 @@ const (
 	// maxStore is the largest store that is read, in bytes: after years of use, a browser's has
 	// some megabytes.
 	maxStore = 64 << 20
-	// maxCookies is the maximum number of cookies read from a store.
-	maxCookies = 200_000
 	// patience is the time limit for a damaged or hostile store.
 	patience = 10 * time.Second
 )
+
+// limits are how much of a database is read: cookies of a store, tables of another database.
+type limits struct{ cookies, tables int }
+
+var most = limits{cookies: 200_000, tables: 10_000}
 
 // Magic is how a database begins.
 const Magic = "SQLite format 3\x00"
@@ -51,14 +54,16 @@ type Text struct {
 // cookie jar, which state host, path, expiry and flags. log is the write-ahead log, or nil. An
 // error returned together with a text describes what could not be read. Read can modify file.
 func Read(ctx context.Context, file, log []byte) (Text, error) {
+	var left error
 	if log != nil {
-		file = replay(file, log)
+		file, left = replay(file, log)
 	}
-	return open(ctx, file)
+	text, err := open(ctx, file, most)
+	return text, errors.Join(err, left)
 }
 
 // open reads a database. It can modify file.
-func open(ctx context.Context, file []byte) (Text, error) {
+func open(ctx context.Context, file []byte, most limits) (Text, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	db, err := sql.Open("sqlite", ":memory:")
@@ -98,19 +103,23 @@ func open(ctx context.Context, file []byte) (Text, error) {
 			return Text{}, fmt.Errorf("database: %w", plain(err))
 		}
 		if tables == 1 {
-			return s.read(ctx, conn)
+			return s.read(ctx, conn, most.cookies)
 		}
 	}
-	return rows(ctx, conn)
+	return rows(ctx, conn, most.tables)
 }
 
 // rows renders the rows of all tables, one per line, with tabs between the values. In the
 // file's pages, values adjoin without a separator, and long ones are split.
-func rows(ctx context.Context, conn *sql.Conn) (Text, error) {
+func rows(ctx context.Context, conn *sql.Conn, maxTables int) (Text, error) {
 	out := Text{Name: "rows"}
-	names, err := tables(ctx, conn)
+	names, err := tables(ctx, conn, maxTables)
 	if err != nil {
 		return out, err
+	}
+	var left error
+	if len(names) > maxTables {
+		names, left = names[:maxTables], fmt.Errorf("rows of a database: %w: only %d tables are read", ErrLimit, maxTables)
 	}
 	var text shown
 	out.Where = text.where
@@ -121,7 +130,7 @@ func rows(ctx context.Context, conn *sql.Conn) (Text, error) {
 			return out, fmt.Errorf("rows of a database: %w", plain(err))
 		}
 	}
-	return out, nil
+	return out, left
 }
 
 // shown is the text of the rows, and the mapping from its lines to rows.
@@ -158,8 +167,8 @@ func (s *shown) where(line int) string {
 	return ""
 }
 
-func tables(ctx context.Context, conn *sql.Conn) ([]string, error) {
-	r, err := conn.QueryContext(ctx, "SELECT name FROM sqlite_master WHERE type='table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' AND sql NOT LIKE 'CREATE VIRTUAL%' LIMIT 10000")
+func tables(ctx context.Context, conn *sql.Conn, maxTables int) ([]string, error) {
+	r, err := conn.QueryContext(ctx, "SELECT name FROM sqlite_master WHERE type='table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' AND sql NOT LIKE 'CREATE VIRTUAL%' LIMIT ?", maxTables+1)
 	if err != nil {
 		return nil, fmt.Errorf("rows of a database: %w", plain(err))
 	}
@@ -220,7 +229,10 @@ func (s *shown) table(ctx context.Context, conn *sql.Conn, name string) error {
 	return r.Err()
 }
 
-var errTooLong = errors.New("more than 64 MiB of them")
+// ErrLimit is wrapped by an error if a database is larger than what is read of it.
+var ErrLimit = errors.New("limit reached")
+
+var errTooLong = fmt.Errorf("%w: more than 64 MiB of them", ErrLimit)
 
 // store describes where one kind of browser stores its cookies.
 type store struct {
@@ -248,16 +260,20 @@ var (
 		}}
 )
 
-func (s store) read(ctx context.Context, conn *sql.Conn) (Text, error) {
+func (s store) read(ctx context.Context, conn *sql.Conn, maxCookies int) (Text, error) {
 	out := Text{Name: s.name}
-	rows, err := conn.QueryContext(ctx, s.query, maxCookies)
+	rows, err := conn.QueryContext(ctx, s.query, maxCookies+1)
 	if err != nil {
 		return out, fmt.Errorf("%s: %w", s.name, plain(err))
 	}
 	defer rows.Close()
 	var text bytes.Buffer
-	locked := 0
+	locked, count := 0, 0
 	for rows.Next() {
+		if count++; count > maxCookies {
+			out.Rows = text.Bytes()
+			return out, fmt.Errorf("%s: %w: only %d of them are read", s.name, ErrLimit, maxCookies)
+		}
 		var host, path, name string
 		var value, sealed []byte
 		var secure, httpOnly bool

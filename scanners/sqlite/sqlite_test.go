@@ -9,6 +9,8 @@ import (
 	"crypto/sha1"
 	"crypto/sha256"
 	"database/sql"
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -58,7 +60,7 @@ func TestFirefox(t *testing.T) {
 				db.Exec("UPDATE moz_cookies SET host='.old.example' WHERE expiry < 1e11")
 			}
 		})
-		in, err := open(context.Background(), b)
+		in, err := open(context.Background(), b, most)
 		if err != nil {
 			t.Fatal(journal, err)
 		}
@@ -101,7 +103,7 @@ func TestChromium(t *testing.T) {
 			}
 		}
 	})
-	in, err := open(context.Background(), b)
+	in, err := open(context.Background(), b, most)
 	if err == nil || !strings.Contains(err.Error(), "2 are encrypted") {
 		t.Error(err)
 	}
@@ -121,7 +123,7 @@ func TestRowsOfAnyDatabase(t *testing.T) {
 			}
 		}
 	})
-	in, err := open(context.Background(), b)
+	in, err := open(context.Background(), b, most)
 	if err != nil || in.Name != "rows" {
 		t.Fatal(in.Name, err)
 	}
@@ -135,22 +137,53 @@ func TestRowsOfAnyDatabase(t *testing.T) {
 func TestHostileStores(t *testing.T) {
 	good := database(t, []string{mozCookies, "INSERT INTO moz_cookies(name,value,host,path,expiry,isSecure,isHttpOnly) VALUES('sid','v','h','/',1,1,1)"}, nil)
 	endless := database(t, []string{"CREATE TABLE x(encrypted_value)", "CREATE VIEW moz_cookies AS WITH RECURSIVE r(n) AS (SELECT 1 UNION ALL SELECT n+1 FROM r) SELECT n AS host, n AS path, 1 AS isSecure, 1 AS isHttpOnly, n AS expiry, n AS name, n AS value FROM r"}, nil)
-	if in, err := open(context.Background(), endless); err != nil || len(in.Rows) > 0 {
+	if in, err := open(context.Background(), endless, most); err != nil || len(in.Rows) > 0 {
 		t.Error("a view is no table", err)
 	}
 	other := database(t, []string{"CREATE TABLE moz_cookies(encrypted_value)"}, nil)
-	if _, err := open(context.Background(), other); err == nil {
+	if _, err := open(context.Background(), other, most); err == nil {
 		t.Error("a table of another form is read")
 	}
 	for i := 0; i < len(good); i += 7 {
 		b := bytes.Clone(good)
 		b[i] ^= 0xff
-		_, _ = open(context.Background(), b) // an error is fine; a hang or a crash is not
-		_, _ = open(context.Background(), good[:i])
+		_, _ = open(context.Background(), b, most) // an error is fine; a hang or a crash is not
+		_, _ = open(context.Background(), good[:i], most)
 	}
 }
 
 func FuzzOpen(f *testing.F) {
 	f.Add([]byte("SQLite format 3\x00moz_cookies"))
-	f.Fuzz(func(t *testing.T, b []byte) { _, _ = open(context.Background(), b) })
+	f.Fuzz(func(t *testing.T, b []byte) { _, _ = open(context.Background(), b, most) })
+}
+
+// What a limit leaves out is an error, next to what was read.
+func TestLimitsAreReported(t *testing.T) {
+	cookies := database(t, []string{mozCookies}, func(db *sql.DB) {
+		for i := range 5 {
+			if _, err := db.Exec("INSERT INTO moz_cookies(name,value,host,path,expiry,isSecure,isHttpOnly) VALUES(?,?,?,?,?,1,1)", fmt.Sprint("sid", i), "abc", ".app.example", "/", 1900000000); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+	others := database(t, []string{"CREATE TABLE a(x)", "CREATE TABLE b(x)", "CREATE TABLE c(x)", "INSERT INTO a VALUES('one')", "INSERT INTO c VALUES('three')"}, nil)
+	for name, c := range map[string]struct {
+		file  []byte
+		most  limits
+		lines int
+		left  bool
+	}{
+		"as many cookies as are read": {cookies, limits{cookies: 5}, 5, false},
+		"one more cookie":             {cookies, limits{cookies: 4}, 4, true},
+		"as many tables as are read":  {others, limits{tables: 3}, 2, false},
+		"one more table":              {others, limits{tables: 2}, 1, true},
+	} {
+		text, err := open(t.Context(), bytes.Clone(c.file), c.most)
+		if errors.Is(err, ErrLimit) != c.left || err != nil && !c.left {
+			t.Errorf("%s: %v", name, err)
+		}
+		if n := bytes.Count(text.Rows, []byte("\n")); n != c.lines {
+			t.Errorf("%s: %d lines, want %d", name, n, c.lines)
+		}
+	}
 }

@@ -1,15 +1,18 @@
 package sqlite
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"fmt"
+)
 
 // replay applies the committed transactions of a write-ahead log to a database, as SQLite does
 // when it opens both (SQLite documentation: The WAL File Format). It ignores a log that does
 // not match, and the frames from the first damaged one on; the scan covers their bytes as they
 // are.
-func replay(file, log []byte) []byte {
+func replay(file, log []byte) ([]byte, error) {
 	const head, frame = 32, 24
 	if len(log) < head {
-		return file
+		return file, nil
 	}
 	var order binary.ByteOrder
 	switch binary.BigEndian.Uint32(log) {
@@ -18,15 +21,15 @@ func replay(file, log []byte) []byte {
 	case 0x377f0683:
 		order = binary.BigEndian
 	default:
-		return file
+		return file, nil
 	}
 	page := int(binary.BigEndian.Uint32(log[8:]))
 	if page < 512 || page > 65536 || page&(page-1) != 0 {
-		return file
+		return file, nil
 	}
 	s1, s2 := checksum(order, log[:24], 0, 0)
 	if s1 != binary.BigEndian.Uint32(log[24:]) || s2 != binary.BigEndian.Uint32(log[28:]) {
-		return file
+		return file, nil
 	}
 	salt := string(log[16:24])
 	type write struct {
@@ -41,13 +44,16 @@ func replay(file, log []byte) []byte {
 			break
 		}
 		n := int(binary.BigEndian.Uint32(f))
-		if n < 1 || n > maxStore/page {
+		if n > maxStore/page {
+			return file, fmt.Errorf("write-ahead log: %w: only the first %d MiB of the database are read", ErrLimit, maxStore>>20)
+		}
+		if n < 1 {
 			break
 		}
 		open = append(open, write{(n - 1) * page, f[frame : frame+page]})
 		if size := int(binary.BigEndian.Uint32(f[4:])); size > 0 { // a commit
 			if size > maxStore/page {
-				break
+				return file, fmt.Errorf("write-ahead log: %w: only the first %d MiB of the database are read", ErrLimit, maxStore>>20)
 			}
 			if want := size * page; want > len(file) {
 				file = append(file, make([]byte, want-len(file))...)
@@ -60,7 +66,7 @@ func replay(file, log []byte) []byte {
 			open = open[:0]
 		}
 	}
-	return file
+	return file, nil
 }
 
 // checksum is the log's checksum, computed over pairs of 32-bit words.
