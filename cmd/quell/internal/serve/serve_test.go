@@ -267,7 +267,7 @@ func (b *bench) count(db *sql.DB, query string) int {
 // eventually waits until ok.
 func (b *bench) eventually(what string, ok func() bool) {
 	b.t.Helper()
-	for end := time.Now().Add(60 * time.Second); !ok(); time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(3 * time.Minute); !ok(); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(end) {
 			b.t.Fatalf("%s did not happen\n%s", what, b.logged())
 		}
