@@ -1,6 +1,7 @@
 package detect
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
 	"slices"
@@ -124,17 +125,33 @@ type verdict struct {
 	token              *token.Facts
 }
 
+// context is the part of the text that judge and claimed may read for a match: its line, and more
+// for some rules.
+func (m *raw) context() (from, to int) {
+	start, end := min(m.start, m.secret.start), max(m.end, m.secret.end)
+	r, near := m.rule, 0
+	switch p := r.Provider; {
+	case r.Kind == rules.KindBearer:
+		near = maxCookies // neighbourExpiry
+	case m.cookie != "", r.Kind == rules.KindJWT, r.Kind == rules.KindPassword, r.Beside != nil, p != nil && p.SelfHosted, bytes.HasPrefix(m.text[m.secret.start:], []byte("e")):
+		near = lineContext // the last is what a token's own claims may make of it; see readToken
+	case r.Generic():
+		near = vectorContext
+	}
+	from, to = max(0, start-near), min(len(m.text), end+near)
+	line := lineOf(m.text, start, end)
+	begin := max(0, start-lineContext)
+	begin += bytes.LastIndexByte(m.text[begin:start], '\n') + 1
+	return min(from, begin), max(to, begin+len(line))
+}
+
 // judged is judge, and keeps what it decides. The text that judge reads is cut to what it may
 // depend on, so that a key made of the same bytes has the same result.
 func (e *Engine) judged(s *scratch, m *raw, c scanners.Chunk) bool {
 	if e.recall == nil {
 		return e.judge(s, m, c)
 	}
-	near := lineContext
-	if m.rule.Kind == rules.KindBearer {
-		near = maxCookies // neighbourExpiry
-	}
-	from, to := max(0, min(m.start, m.secret.start)-near), min(len(m.text), max(m.end, m.secret.end)+near)
+	from, to := m.context()
 	s.asked.number(m.rule.number, m.start-from, m.end-from, m.secret.start-from, m.secret.end-from, int(m.confidence))
 	s.asked.flags(m.structured)
 	s.asked.text(m.cookie, c.Artifact.Location.Path, c.Artifact.Location.Commit)

@@ -265,10 +265,16 @@ func (a *attribution) difference(commit, tree int32, olds []int32, dir string, d
 	if slices.Contains(olds, tree) || !a.contains(tree, depth) {
 		return
 	}
+	relevant := 0
+	for _, l := range a.links[tree] {
+		if _, named := a.named[l.name]; named || a.wanted[l.to] || a.contains(l.to, depth+1) {
+			relevant++
+		}
+	}
 	var before []entriesOf
 	for _, o := range olds {
 		if o >= 0 && len(a.links[o]) > 0 {
-			before = append(before, newEntriesOf(a.links[o]))
+			before = append(before, newEntriesOf(a.links[o], relevant))
 		}
 	}
 	found := func(subject int32, path string) {
@@ -313,9 +319,10 @@ type entriesOf struct {
 	sorted bool
 }
 
-func newEntriesOf(list []link) entriesOf {
+// newEntriesOf prepares for a number of searches.
+func newEntriesOf(list []link, searches int) entriesOf {
 	const few = 16
-	if len(list) <= few {
+	if searches <= few || len(list) <= few {
 		return entriesOf{list: list}
 	}
 	list = slices.Clone(list)

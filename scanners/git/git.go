@@ -318,19 +318,20 @@ func (r *repo) walkers() (out []scanners.Artifact) {
 		for _, p := range o.packs {
 			before := slices.Clone(earlier)
 			earlier = append(earlier, p)
-			want := func(i []byte) bool {
-				if r.want != nil && !r.want[id(i)] || r.memory.clean(i) {
-					return false
-				}
-				// Objects of an earlier pack are read there.
-				return !slices.ContainsFunc(before, func(b *pack.Pack) bool { _, ok := b.Find(i); return ok })
-			}
-			if hits, known := r.memory.pack(p); known {
+			hits, known := r.memory.pack(p)
+			if known && len(hits) <= fewHits {
 				// A few objects are read one by one, without reading all headers.
 				for list := range slices.Chunk(slices.Sorted(maps.Keys(hits)), 16) {
 					out = append(out, scanners.Artifact{Location: r.location("pack " + p.Name), Parts: r.single(list)})
 				}
 				continue
+			}
+			want := func(i []byte) bool {
+				if r.want != nil && !r.want[id(i)] || known && !hits[id(i)] || r.memory.clean(i) {
+					return false
+				}
+				// Objects of an earlier pack are read there.
+				return !slices.ContainsFunc(before, func(b *pack.Pack) bool { _, ok := b.Find(i); return ok })
 			}
 			// The first walker that runs reads the headers for all.
 			walk := sync.OnceValue(func() *pack.Walk {
@@ -350,6 +351,10 @@ func (r *repo) walkers() (out []scanners.Artifact) {
 	}
 	return out
 }
+
+// fewHits is the number of objects up to which each is made from its chain of deltas alone. A walk
+// reads a base once for all objects that are made of it.
+const fewHits = 32
 
 // maxVerified is how many bytes of a pack's objects are hashed: all of a small pack. Damage to
 // the rest shows in the checksums of the index; hashing it would take more than a tenth of a
