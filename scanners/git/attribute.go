@@ -281,16 +281,20 @@ func (a *attribution) difference(commit, tree int32, olds []int32, dir string, d
 		*left--
 		a.intro[subject] = append(a.intro[subject], introduction{commit, path})
 	}
-	for _, l := range a.links[tree] {
+	for i, l := range a.links[tree] {
 		subject, named := a.named[l.name]
 		blob := a.wanted[l.to]
 		if !named && !blob && !a.contains(l.to, depth+1) {
 			continue
 		}
+		// Most entries are where they were, and equal.
+		if slices.ContainsFunc(before, func(b entriesOf) bool { return i+b.shift < len(b.list) && b.list[i+b.shift] == l }) {
+			continue
+		}
 		same, known := false, false
 		var below []int32
-		for _, b := range before {
-			for _, o := range b.named(l.name) {
+		for k := range before {
+			for _, o := range before[k].named(l.name, i) {
 				known = true
 				same = same || o.to == l.to
 				below = append(below, o.to)
@@ -315,8 +319,9 @@ func (a *attribution) difference(commit, tree int32, olds []int32, dir string, d
 
 // entriesOf finds the entries of a tree by their names.
 type entriesOf struct {
-	list   []link
-	sorted bool
+	list   []link // as the tree has them
+	sorted []link // by name; nil: they are few, or few are searched for
+	shift  int    // how many more entries preceded the last one that was found
 }
 
 // newEntriesOf prepares for a number of searches.
@@ -325,31 +330,33 @@ func newEntriesOf(list []link, searches int) entriesOf {
 	if searches <= few || len(list) <= few {
 		return entriesOf{list: list}
 	}
-	list = slices.Clone(list)
-	slices.SortFunc(list, func(x, y link) int { return cmp.Compare(x.name, y.name) })
-	return entriesOf{list, true}
+	sorted := slices.Clone(list)
+	slices.SortFunc(sorted, func(x, y link) int { return cmp.Compare(x.name, y.name) })
+	return entriesOf{list: list, sorted: sorted}
 }
 
-// named lists the entries of a name: more than one only in a damaged tree.
-func (e entriesOf) named(name int32) (out []link) {
-	if !e.sorted {
+// named lists the entries of a name, which another tree has at position at: more than one only in
+// a damaged tree.
+func (e *entriesOf) named(name int32, at int) (out []link) {
+	if e.sorted == nil {
 		for i, l := range e.list {
-			if l.name == name {
-				if out == nil {
-					out = e.list[i : i+1 : i+1]
-				} else {
-					out = append(out, l)
-				}
+			switch {
+			case l.name != name:
+			case out == nil:
+				out = e.list[i : i+1 : i+1]
+				e.shift = max(0, i-at)
+			default:
+				out = append(out, l)
 			}
 		}
 		return out
 	}
-	i, _ := slices.BinarySearchFunc(e.list, name, func(l link, name int32) int { return cmp.Compare(l.name, name) })
+	i, _ := slices.BinarySearchFunc(e.sorted, name, func(l link, name int32) int { return cmp.Compare(l.name, name) })
 	k := i
-	for k < len(e.list) && e.list[k].name == name {
+	for k < len(e.sorted) && e.sorted[k].name == name {
 		k++
 	}
-	return e.list[i:k]
+	return e.sorted[i:k]
 }
 
 // rank orders names by how useful they are to a reader.

@@ -32,6 +32,7 @@ type scan struct {
 	gaps     *spill.Sorter  // notices of what was not read, by their message
 	accepted map[string]int // gaps that are accepted, by the reason
 	theirs   int            // findings that the scanned folder itself lists as ignored
+	paths    map[[2]string]bool
 	refused  []Checked
 	unjudged map[string]int // unanswered credentials that are accepted, by the reason
 	out      *Scanned
@@ -128,7 +129,7 @@ func (s *scan) publish(list []*rules.Finding) {
 		if s.Ignore != nil && s.Ignore(*f) {
 			continue
 		}
-		if detect.Elsewhere(s.Rules, f.Rule, f.Location.Path) {
+		if s.elsewhere(f.Rule, f.Location.Path) {
 			s.out.Summary.Suppressed++
 			continue
 		}
@@ -150,6 +151,23 @@ func (s *scan) publish(list []*rules.Finding) {
 		s.send(FindingEvent(*f, s.Keys.Fingerprint, s.Rules, s.ShowSecrets))
 		s.fails(s.found.add(*f))
 	}
+}
+
+// maxElsewhere limits the paths whose answers are kept.
+const maxElsewhere = 1 << 14
+
+// elsewhere is detect.Elsewhere: the versions of a file have one path. The caller holds mu.
+func (s *scan) elsewhere(rule, path string) bool {
+	k := [2]string{rule, path}
+	out, known := s.paths[k]
+	if !known {
+		if s.paths == nil || len(s.paths) >= maxElsewhere {
+			s.paths = map[[2]string]bool{}
+		}
+		out = detect.Elsewhere(s.Rules, rule, path)
+		s.paths[k] = out
+	}
+	return out
 }
 
 // stream collects the findings of one source: artifact by artifact, and where
