@@ -114,6 +114,8 @@ type repo struct {
 	links   *links
 	ends    map[id]bool // commits at which a shallow clone ends
 	history *graph      // its commits, once an attribution has read them
+	// promised is how many objects trees name that are not here, once they were counted.
+	promised *int
 
 	complete bool // all relevant commits were fetched: a shallow boundary does not count
 }

@@ -82,12 +82,16 @@ func (r *repo) promises(ctx context.Context) int {
 		defer r.links.mu.Unlock()
 		return len(r.links.promised)
 	}
-	if n, ok := r.recallPromises(ctx); ok {
-		return n
+	if r.promised == nil {
+		n, ok := r.recallPromises(ctx)
+		if !ok {
+			g, err := r.graph(ctx, nil)
+			if err != nil {
+				return 0
+			}
+			n = len(g.missing)
+		}
+		r.promised = &n
 	}
-	g, err := r.graph(ctx, nil)
-	if err != nil {
-		return 0
-	}
-	return len(g.missing)
+	return *r.promised
 }
