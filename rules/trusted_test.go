@@ -62,21 +62,14 @@ func sameLists(t *testing.T, what string, a, b []*Allowlist) {
 	if len(a) != len(b) {
 		t.Fatalf("%s: %d allow-lists, not %d", what, len(a), len(b))
 	}
-	plain := func(l *Allowlist) Allowlist {
-		c := *l
-		c.compiled = nil
-		c.StopWords = nil
-		for _, w := range l.StopWords {
-			c.StopWords = append(c.StopWords, strings.ToLower(w)) // as gitleaks does
-		}
-		slices.Sort(c.StopWords)
-		c.StopWords = slices.Compact(c.StopWords)
-		for _, list := range []*[]string{&c.Commits, &c.Paths, &c.Regexes, &c.StopWords} {
-			if len(*list) == 0 {
-				*list = nil
-			}
-		}
-		return c
+	type fields struct {
+		description, target            string
+		condition                      config.AllowlistMatchCondition
+		commits, paths, regexes, words []string
+	}
+	plain := func(l *Allowlist) fields {
+		words := slices.Compact(slices.Sorted(slices.Values(l.StopWords)))
+		return fields{l.Description, l.RegexTarget, l.MatchCondition, slices.Concat(l.Commits), slices.Concat(l.Paths), slices.Concat(l.Regexes), slices.Concat(words)}
 	}
 	for i := range a {
 		if x, y := plain(a[i]), plain(b[i]); !reflect.DeepEqual(x, y) {
@@ -84,6 +77,17 @@ func sameLists(t *testing.T, what string, a, b []*Allowlist) {
 		}
 		if a[i].compiled() == nil {
 			t.Errorf("%s: an allow-list does not compile", what)
+		}
+		// Both ways to search for stop words have the same result.
+		for _, w := range a[i].StopWords {
+			for _, secret := range []string{"x9" + strings.ToUpper(w) + "q7", w[:len(w)-1] + "7" + w, "q" + w[1:]} {
+				a[i].asked.Store(0)
+				search := a[i].HasStopWord(secret)
+				a[i].asked.Store(mostSearches)
+				if trie := a[i].HasStopWord(secret); search != trie {
+					t.Errorf("%s: %q has a stop word: %v, not %v", what, secret, search, trie)
+				}
+			}
 		}
 	}
 }

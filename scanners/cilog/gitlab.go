@@ -26,13 +26,15 @@ var gitlabCI = Format{
 		return Line{}
 	},
 	Control: func(b []byte, at, n int) Mark {
+		line := erased(b, at, n)
 		for _, section := range gitlabSections {
 			word, kind := section.word, section.kind
-			s := erased(b, at, n, word)
-			if s == nil {
+			k := bytes.LastIndex(line, []byte(word))
+			if k < 0 {
 				continue
 			}
-			k := bytes.IndexByte(s[len(word):], ':')
+			s := line[k:]
+			k = bytes.IndexByte(s[len(word):], ':')
 			if k < 0 {
 				return Mark{}
 			}

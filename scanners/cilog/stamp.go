@@ -1,7 +1,6 @@
 package cilog
 
 import (
-	"bytes"
 	"encoding/binary"
 
 	"github.com/quellhq/quell/scanners"
@@ -116,29 +115,23 @@ func bracketed(b []byte) int {
 	return n + 2
 }
 
-// hidden is a marker that erased finds.
+// hidden is a marker in an erased line.
 type hidden struct {
 	word string
 	kind scanners.MarkKind
 }
 
-// erased returns the text before an erased line's carriage return, b[:at], from the last word
-// on; nil if the sequence at b[at] is not `ESC [ 0 K` after one. Systems hide markers this way.
-func erased(b []byte, at, n int, word string) []byte {
-	if !erases(b, at, n) {
+// erased returns the text of an erased line before its carriage return, b[:at]; nil if the
+// sequence at b[at] is not `ESC [ 0 K` after one. Systems hide markers this way.
+func erased(b []byte, at, n int) []byte {
+	if at == 0 || b[at-1] != '\r' || string(b[at:at+n]) != "\x1b[0K" {
 		return nil
 	}
-	from := max(0, at-1-maxMarker)
-	k := bytes.LastIndex(b[from:at-1], []byte(word))
-	if k < 0 || bytes.ContainsAny(b[from+k:at-1], "\r\n\x1b") {
-		return nil
+	from := at - 1
+	for from > max(0, at-1-maxMarker) && b[from-1] != '\r' && b[from-1] != '\n' && b[from-1] != 0x1b {
+		from--
 	}
-	return b[from+k : at-1]
-}
-
-// erases reports whether the sequence at b[at] is `ESC [ 0 K` after a carriage return.
-func erases(b []byte, at, n int) bool {
-	return at > 0 && b[at-1] == '\r' && string(b[at:at+n]) == "\x1b[0K"
+	return b[from : at-1]
 }
 
 // maxMarker limits the length of a hidden marker.

@@ -15,9 +15,10 @@ var travisCI = Format{
 		return bytes.Contains(head, []byte("travis_fold:start:")) || bytes.Contains(head, []byte("travis_time:start:"))
 	},
 	Control: func(b []byte, at, n int) Mark {
+		line := erased(b, at, n)
 		for _, fold := range travisFolds {
-			if s := erased(b, at, n, fold.word); s != nil {
-				return Mark{Kind: fold.kind, From: at - 1 - len(s) + len(fold.word), To: at - 1}
+			if k := bytes.LastIndex(line, []byte(fold.word)); k >= 0 {
+				return Mark{Kind: fold.kind, From: at - 1 - len(line) + k + len(fold.word), To: at - 1}
 			}
 		}
 		return Mark{}

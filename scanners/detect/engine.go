@@ -69,9 +69,10 @@ type placed struct {
 	octets        bool   // the mark is one of octetMarks
 }
 
-// rest is what an expression requires from a literal on.
+// rest is what an expression requires from a literal on. Most attempts end at ahead, without the
+// program.
 type rest struct {
-	prog  *syntax.Prog
+	prog  func() *syntax.Prog
 	ahead *ahead
 }
 

@@ -18,12 +18,9 @@ func (l *look) events(t *text, part span) {
 	if !t.objects(part) {
 		return
 	}
-	members := bytes.Contains(b[part.start:part.end], memberMark)
-	for _, key := range cilog.Output {
-		if !members && bytes.Contains(key, memberMark) {
-			continue
-		}
-		k := bytes.Index(b[part.start:part.end], key)
+	first := t.firstOutputs(b[part.start:part.end])
+	for i, key := range cilog.Output {
+		k := first[i]
 		if k < 0 {
 			continue
 		}
@@ -63,7 +60,36 @@ func (l *look) events(t *text, part span) {
 	}
 }
 
-// memberMark is in every object with a string, and in few lines of a log.
+// firstOutputs has where each of cilog.Output occurs first in a part of t, or -1.
+func (t *text) firstOutputs(b []byte) []int {
+	first := make([]int, len(cilog.Output))
+	left := 0
+	for i, key := range cilog.Output {
+		switch first[i] = -1; {
+		case bytes.HasSuffix(key, memberMark):
+			left++
+		case t.seen.begins&beginsList != 0: // a list's element
+			first[i] = bytes.Index(b, key)
+		}
+	}
+	for at := 0; left > 0; {
+		k := bytes.Index(b[at:], memberMark)
+		if k < 0 {
+			break
+		}
+		end := at + k + len(memberMark)
+		for i, key := range cilog.Output {
+			if first[i] < 0 && bytes.HasSuffix(b[:end], key) && bytes.HasSuffix(key, memberMark) {
+				first[i] = end - len(key)
+				left--
+			}
+		}
+		at += k + 1
+	}
+	return first
+}
+
+// memberMark is between the name and the text of an object's member.
 var memberMark = []byte(`":"`)
 
 // objects reports whether a line of a part begins with a JSON object or list, as events do,

@@ -4,6 +4,7 @@ import (
 	"regexp/syntax"
 	"slices"
 	"strings"
+	"sync"
 	"unicode/utf8"
 )
 
@@ -202,7 +203,7 @@ func restOf(elems []*syntax.Regexp, i int) (*syntax.Prog, error) {
 
 // program is what an expression requires from an anchor's literal on, and the condition on the
 // text after the literal.
-func program(expr string, path []int, elem int) (*syntax.Prog, *ahead) {
+func program(expr string, path []int, elem int) (func() *syntax.Prog, *ahead) {
 	re, err := syntax.Parse(expr, syntax.Perl)
 	if err != nil {
 		panic("detect: an expression that was analysed does not parse: " + err.Error())
@@ -211,11 +212,13 @@ func program(expr string, path []int, elem int) (*syntax.Prog, *ahead) {
 	for path = path[1:]; len(path) > 0; path = path[2:] {
 		b = b.into(path[0], path[1])
 	}
-	p, err := restOf(b.elems, elem)
-	if err != nil {
-		panic("detect: an expression that was analysed does not compile: " + err.Error())
-	}
-	return p, aheadOf(b.elems, elem)
+	return sync.OnceValue(func() *syntax.Prog {
+		p, err := restOf(b.elems, elem)
+		if err != nil {
+			panic("detect: an expression that was analysed does not compile: " + err.Error())
+		}
+		return p
+	}), aheadOf(b.elems, elem)
 }
 
 // worth is how selective the literals are: the length of the shortest one, but at most two for

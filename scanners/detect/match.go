@@ -52,7 +52,7 @@ func (s *scratch) text() *text {
 func (s *scratch) automaton(p *placed, id uint16) *automaton {
 	q := &s.quick[id]
 	if q.auto == nil {
-		q.auto = newAutomaton(p.rest().prog)
+		q.auto = newAutomaton(p.rest().prog())
 	}
 	return q.auto
 }

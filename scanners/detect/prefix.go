@@ -2,6 +2,8 @@ package detect
 
 import (
 	"bytes"
+	"encoding/binary"
+	"math/bits"
 	"slices"
 )
 
@@ -14,6 +16,21 @@ const maxPrefix = 200
 func sharedPrefix(a, b []byte) (inA, inB int) {
 	i, k := 0, 0
 	for i < len(a) && k < len(b) && i < maxPrefix {
+		if i+8 <= min(len(a), maxPrefix) && k+8 <= len(b) {
+			// Eight bytes at once, up to a number that may continue after them.
+			w := binary.LittleEndian.Uint64(a[i:])
+			if w == binary.LittleEndian.Uint64(b[k:]) {
+				if n := 8 - bits.LeadingZeros64(noDigits(w))/8; n > 0 {
+					blank := ^(nonzero(w^' '*eachByte) & nonzero(w^'\t'*eachByte)) & (0x80 * eachByte) << (64 - 8*n) >> (64 - 8*n)
+					if blank != 0 {
+						last := bits.Len64(blank) / 8
+						inA, inB = i+last, k+last
+					}
+					i, k = i+n, k+n
+					continue
+				}
+			}
+		}
 		if digit(a[i]) && digit(b[k]) {
 			for i < len(a) && digit(a[i]) {
 				i++
@@ -35,6 +52,12 @@ func sharedPrefix(a, b []byte) (inA, inB int) {
 		return 0, 0
 	}
 	return inA, inB
+}
+
+// noDigits has the high bit of each byte of w that is no digit.
+func noDigits(w uint64) uint64 {
+	const low, high = 0x0f * eachByte, 0xf0 * eachByte
+	return nonzero(w&high^'0'*eachByte) | (w&low+6*eachByte)&(0x10*eachByte)<<3
 }
 
 // assigns reports whether a text ends in the name of a credential and the sign that assigns its
