@@ -22,7 +22,7 @@ const password = "change the user's password, which ends that user's sessions"
 
 // forms are recognised by structure alone. Sources: itsdangerous and Django's signing module,
 // ActiveSupport::MessageEncryptor and MessageVerifier, hapi's iron, ASP.NET Core's data
-// protection, Fernet's specification, Plug.Crypto, oauth2-proxy's pkg/encryption.
+// protection, Fernet's specification, Plug.Crypto, Tornado's web.py, Mojolicious' sessions, oauth2-proxy's pkg/encryption.
 var forms = []struct {
 	re func() *regexp.Regexp
 	Stateless
@@ -31,10 +31,12 @@ var forms = []struct {
 	{regex.Lazy(`^\.?[\w-]{8,}:[0-9A-Za-z]{6}:(?:[\w-]{27}|[\w-]{43})$`), Stateless{"Django (signed_cookies)", password + "; or SECRET_KEY, which ends everyone's"}},
 	{regex.Lazy(`^[A-Za-z0-9+/]{16,}={0,2}--[A-Za-z0-9+/]{16}={0,2}--[A-Za-z0-9+/]{22}={0,2}$`), Stateless{"Rails or Rack (encrypted cookie)", "change secret_key_base, or the secret of the sessions, which ends everyone's"}},
 	{regex.Lazy(`^[A-Za-z0-9+/]{20,}={0,2}\n?--(?:[0-9a-f]{40}|[0-9a-f]{64})$`), Stateless{"Rack or Rails (signed cookie)", "change the secret of the sessions, which ends everyone's"}},
+	{regex.Lazy(`^eyJ[A-Za-z0-9+/]{20,}-{1,2}--[0-9a-f]{40,64}$`), Stateless{"Mojolicious", "change the application's secrets, which ends everyone's"}},
 	{regex.Lazy(`^Fe26\.2\*`), Stateless{"iron", "change the password of the sealed cookies, which ends everyone's"}},
 	{regex.Lazy(`^CfDJ8[\w-]{60,}$`), Stateless{"ASP.NET Core", "update the user's security stamp, which ends that user's sessions within 30 minutes; or revoke the data protection keys, which ends everyone's"}},
 	{regex.Lazy(`^gAAAAA[\w-]{60,}={0,2}$`), Stateless{"Fernet", "change the Fernet key, which ends everyone's"}},
 	{regex.Lazy(`^(?:SFMyNTY|QTEyOEdDTQ)\.[\w-]{20,}\.[\w-]{20,}`), Stateless{"Phoenix", "delete the user's tokens, which ends that user's sessions; or change secret_key_base, which ends everyone's"}},
+	{regex.Lazy(`^"?2\|1:[0-9]\|10:[0-9]{10}\|[0-9]+:[^|]+\|[0-9]+:[A-Za-z0-9+/]*={0,2}\|[0-9a-f]{64}"?$`), Stateless{"Tornado", "change cookie_secret, which ends everyone's"}},
 	{regex.Lazy(`^[\w-]{200,}={0,2}\|1[0-9]{9}\|[\w-]{27,43}={0,2}$`), Stateless{"oauth2-proxy (cookie store)", "change cookie-secret, which ends everyone's"}},
 }
 

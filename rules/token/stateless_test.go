@@ -24,6 +24,8 @@ func TestStatelessForms(t *testing.T) {
 		"Fernet":                 {"gAAAAABk" + b64(100), "Fernet"},
 		"Phoenix":                {"SFMyNTY.g3QAAAAB" + b64(40) + "." + b64(43), "Phoenix"},
 		"Auth.js":                {raw.EncodeToString([]byte(`{"alg":"dir","enc":"A256GCM"}`)) + "..iv." + b64(40) + "." + b64(22), "an encrypted token"},
+		"Mojolicious":            {"eyJ" + std(201) + "---" + strings.Repeat("0123abcd", 8), "Mojolicious"},
+		"Tornado":                {"2|1:0|10:1796034955|4:torn|24:" + std(32) + "|" + strings.Repeat("0123abcd", 8), "Tornado"},
 		"JWT":                    {raw.EncodeToString([]byte(`{"alg":"HS256"}`)) + "." + raw.EncodeToString([]byte(`{"sub":"a"}`)) + "." + b64(43), "a signed token"},
 		"cookie-session":         {base64.StdEncoding.EncodeToString([]byte(`{"user":"alice"}`)), "cookie-session"},
 		"oauth2-proxy, a cookie": {b64(400) + "|1790000000|" + b64(43), "oauth2-proxy"},

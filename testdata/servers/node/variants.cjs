@@ -12,7 +12,7 @@ top.use(express.urlencoded({ extended: false }), express.json());
 function mount(path, name, { page, anonymous, allowed, logout, method = 'post' }) {
   const app = express.Router();
   app.use(session({ name, secret: 'made-up', resave: false, saveUninitialized: false, cookie: { path } }));
-  app.post('/login', (q, r) => q.session.regenerate(() => { q.session.user = q.query.user || 'alice'; q.session.csrf = crypto.randomBytes(12).toString('base64'); r.send('ok'); }));
+  app.post('/login', (q, r) => q.session.regenerate(() => { q.session.user = q.query.user || 'alice'; if (q.query.ttl) q.session.cookie.maxAge = +q.query.ttl; q.session.csrf = crypto.randomBytes(12).toString('base64'); r.send('ok'); }));
   app.get('/me', (q, r) => (q.session.user ? page(q, r) : anonymous(q, r)));
   app[method]('/logout', (q, r) => {
     if (allowed && !allowed(q)) return r.status(403).send('forbidden');
