@@ -15,8 +15,8 @@ import (
 	"time"
 )
 
-// verdicts scans a log and returns the liveness of the finding in each line.
-func (o *operator) verdicts(log string) map[int]string {
+// verdictsByLine scans a log and returns the liveness of the finding in each line.
+func (o *operator) verdictsByLine(log string) map[int]string {
 	o.t.Helper()
 	line, out := map[string]int{}, map[int]string{}
 	for _, l := range strings.Split(strings.TrimSpace(o.quell(1, "scan", "log", log, "--format", "jsonl")), "\n") {
@@ -143,7 +143,7 @@ func TestTheConfusionMatrix(t *testing.T) {
 						line += "control = \"env:CONTROL\"\n"
 					}
 					o.policy(fmt.Sprintf("[[instance]]\nprovider = %q\nurl = %q\nown = true\ncookie = %q\nprobe_path = %q\n%s%s", s.provider, s.url, s.cookie, s.probe, line, s.settings))
-					got := o.verdicts(o.file("job.log", text))
+					got := o.verdictsByLine(o.file("job.log", text))
 					for n, c := range list {
 						v := got[n+1]
 						switch v {
