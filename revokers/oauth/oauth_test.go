@@ -1,6 +1,9 @@
 package oauth
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
@@ -8,6 +11,10 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+	"github.com/go-jose/go-jose/v4/jwt"
 
 	"github.com/quellhq/quell/revokers"
 	"github.com/quellhq/quell/revokers/issuer"
@@ -179,6 +186,63 @@ func TestADemandIsNoDeath(t *testing.T) {
 			v := revokers.Judge(target, revokers.Evidence{Answer: a, Control: &live, Before: &live, Sent: &revokers.Acknowledgement{Accepted: true}})
 			if v.Liveness != revokers.Unknown || v.Reason != revokers.Restricted || v.Remedy == "" {
 				t.Errorf("%s, %s: %s (%s), remedy %q", challenge, endpoint, v.Liveness, v.Reason, v.Remedy)
+			}
+		}
+	}
+}
+
+// A key set without keys, as an issuer publishes during a rollover, neither proves nor
+// disproves a signature: not before a revocation, and not after one that was accepted.
+func TestAnEmptyKeySetDecidesNothing(t *testing.T) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	set := func(k *ecdsa.PrivateKey) string {
+		b, err := json.Marshal(jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: k.Public(), KeyID: "k1", Algorithm: "ES256", Use: "sig"}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(b)
+	}
+	for _, id := range []string{"k1", ""} {
+		for keys, class := range map[string]revokers.Class{
+			`{"keys":[]}`: revokers.Other, `{}`: revokers.Other, `{"keys":null}`: revokers.Other,
+			set(key): revokers.Accepts, set(other): revokers.Refuses, // so that the cases above could differ
+		} {
+			issuers, target := issuing(t, "", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(keys)) })
+			signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.ES256, Key: jose.JSONWebKey{Key: key, KeyID: id}}, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			text, err := jwt.Signed(signer).Claims(map[string]any{"iss": target.Instance.URL.String(), "sub": "alice", "exp": time.Now().Add(time.Hour).Unix()}).Serialize()
+			if err != nil {
+				t.Fatal(err)
+			}
+			target.Secret = credential.NewSecretString(text)
+			a, err := (JWT{issuers}).Verify(t.Context(), target, jwks)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if a.Class != class {
+				t.Errorf("keys %s, key id %q: %s (%s), want %s", keys, id, a.Class, a.Detail, class)
+			}
+			if class != revokers.Other {
+				continue
+			}
+			target.Seen = &revokers.Sighting{Endpoint: jwks}
+			live := revokers.Answer{Class: revokers.Accepts, Endpoint: jwks}
+			for name, e := range map[string]revokers.Evidence{
+				"before a revocation": {Answer: a},
+				"after a revocation":  {Answer: a, Control: &live, Before: &live, Sent: &revokers.Acknowledgement{Accepted: true}},
+			} {
+				if v := revokers.Judge(target, e); v.Liveness != revokers.Unknown {
+					t.Errorf("keys %s, key id %q, %s: %s (%s)", keys, id, name, v.Liveness, v.Reason)
+				}
 			}
 		}
 	}
