@@ -58,6 +58,7 @@ type revokeTOML struct {
 	Grade      string            `toml:"grade"`
 	Source     string            `toml:"source"`
 	Claim      string            `toml:"claim"`
+	Mints      bool              `toml:"mints"`
 	Once       bool              `toml:"once"`
 }
 
@@ -70,7 +71,7 @@ func (t revokeTOML) over(base revokeTOML) revokeTOML {
 	out.Settle, out.Batch = cmp.Or(t.Settle, base.Settle), cmp.Or(t.Batch, base.Batch)
 	out.Collateral, out.Grade = cmp.Or(t.Collateral, base.Collateral), cmp.Or(t.Grade, base.Grade)
 	out.Source, out.Claim = cmp.Or(t.Source, base.Source), cmp.Or(t.Claim, base.Claim)
-	out.Reversible, out.Once = t.Reversible || base.Reversible, t.Once || base.Once
+	out.Reversible, out.Mints, out.Once = t.Reversible || base.Reversible, t.Mints || base.Mints, t.Once || base.Once
 	if t.Steps != nil {
 		out.Steps = t.Steps
 	}
@@ -174,7 +175,11 @@ func (s *sharedTOML) revoke(r *Rule, t revokeTOML) (Revoke, error) {
 	v := Revoke{
 		ID: t.ID, Native: t.Native, Steps: t.Steps, Tier: t.Tier, Scope: ScopeOf(string(t.Scope)), Settle: t.Settle,
 		Reversible: t.Reversible, Restore: t.Restore, Collateral: t.Collateral, Needs: slices.Clone(t.Needs), Batch: t.Batch,
-		Only: t.Only, Hosts: t.Hosts, Parts: t.Parts, Grade: t.Grade, Source: t.Source, Once: t.Once,
+		Only: t.Only, Hosts: t.Hosts, Parts: t.Parts, Grade: t.Grade, Source: t.Source, Mints: t.Mints, Once: t.Once,
+	}
+	if v.Mints {
+		// The new secret is discarded, which ends more than the credential: its users need it.
+		v.Tier, v.Collateral = TierCollateral, cmp.Or(v.Collateral, "the response contains a new secret, which quell discards")
 	}
 	if v.Always = t.Claim == "always"; t.Claim != "" && !v.Always {
 		return v, r.errorf("revoke %q: claim can only be \"always\"", t.ID)

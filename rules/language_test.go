@@ -160,3 +160,15 @@ func TestASecretOfOneRegionIsNotSentToAnother(t *testing.T) {
 		t.Errorf("a value that is not in the list makes the host %s", h)
 	}
 }
+
+// A revocation whose response has a new secret, which is discarded, ends more than the credential.
+func TestARevocationThatMintsIsCollateral(t *testing.T) {
+	const post = `{ method = "POST", path = "/t", header = { Authorization = "Bearer {token}" } }`
+	set, err := Load("x.toml", []byte(strings.Replace(revokeWith(post), "accept", "mints = true\naccept", 1)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if v := set.Rules[0].Revokes[0]; !v.Mints || v.Tier != TierCollateral || v.Collateral == "" {
+		t.Errorf("tier %q, collateral %q", v.Tier, v.Collateral)
+	}
+}

@@ -32,7 +32,6 @@ func TestBadFilesNameFileAndLine(t *testing.T) {
 	const arms = "[[rules.probe.when]]\nstatus = [200]\nthen = \"live\"\n[[rules.probe.when]]\nstatus = [401]\nthen = \"dead\"\n"
 	for name, c := range map[string]struct{ text, want string }{
 		"an unknown key":                {head + "colour = 1\n", `x.toml:7: unknown key "rules.colour"`},
-		"a new secret for a store":      {head + "[[rules.revoke]]\nid='r'\nmints=true\n", "x.toml:9: mints is not supported yet"},
 		"an unknown table":              {head + "[rules.prob]\n", `x.toml:7: unknown key`},
 		"bad syntax":                    {"[provider\n", "x.toml:1: "},
 		"no provider":                   {"title = 'x'\n", "x.toml:1: [provider] has no id"},

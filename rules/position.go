@@ -17,11 +17,6 @@ func tomlError(name string, text []byte, err error) error {
 	if errors.As(err, &strict) && len(strict.Errors) > 0 {
 		e := strict.Errors[0]
 		row, _ := e.Position()
-		if key := e.Key(); key[len(key)-1] == "mints" {
-			// No revocation hands the secret in a response to a store: a file that declares one
-			// relies on what doesn't happen.
-			return fmt.Errorf("%s:%d: mints is not supported yet: quell discards a new secret in a response; remove the key, and use tier \"collateral\" if the credential's users need that secret", name, row)
-		}
 		return fmt.Errorf("%s:%d: unknown key %q", name, row, strings.Join(e.Key(), "."))
 	}
 	var dec *toml.DecodeError

@@ -47,7 +47,7 @@ var features = map[string]string{
 	"requests in order": `(?:\[\[rules\.revoke\.request\]\](?s:.*)){2}`, "the wait between them": `\nafter = `, "closed lists of hosts": `\{site:sites\}(?s:.*)lists = `, "a host per request": `host = "`,
 	"present": `present = true`, "absent": `absent = true`, "a beginning": `prefix = `, "an element of a list": `has = `, "one of several": `code" = \[`, "dead with 200 and a condition": `status = \[200\]\njson = \{[^\n]*\}\nthen = "dead"`,
 	"restricted with 403": `status = \[403\]`, "a pick": `pick = \{`, "paging": `next = "next_cursor"`, "a probe that is a POST": `reads = true`, "a login": `login = true`, "a secret in a URL": `secret_in_url = true`,
-	"a time of RFC 3339": `keep = \{[^}]*expires = (?s:.*)T00:00:00Z`, "a time since 1970": `exp = 1893456000`, "a claim": `claim = "always"`, "a reversible revocation": `reversible = true`,
+	"a time of RFC 3339": `keep = \{[^}]*expires = (?s:.*)T00:00:00Z`, "a time since 1970": `exp = 1893456000`, "a claim": `claim = "always"`, "a new secret": `mints = true`, "a reversible revocation": `reversible = true`,
 	"its restoration": `\[rules\.revoke\.restore\]`, "surfaces": `surfaces = \[`, "a word with the cause asker": `also = "asker"`, "a word with the cause credential": `also = "credential"`, "batches": `batch = `,
 	"only": `\nonly = \[`, "needs": `needs = \[`, "settle": `settle = `, "a limit of requests": `requests_max = `, "the owner": `owner = `, "identity": `probe\.identity`, "a source per fact": `\[provider\.source\.\w+\](?s:.*)\nsource = "errors"`,
 	"a condition of a header": `\nheader = \{ WWW-Authenticate`, "a multipart body": `multipart = `, "a raw body": `raw = `, "whoami": `provider\.whoami`,
