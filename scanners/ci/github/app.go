@@ -18,6 +18,7 @@ import (
 
 	"github.com/google/go-github/v88/github"
 
+	"github.com/quellhq/quell/rules"
 	"github.com/quellhq/quell/scanners/ci"
 )
 
@@ -31,6 +32,8 @@ type App struct {
 	Owner        string
 	// Permissions are what is asked for, all "read".
 	Permissions []string
+	// Minted gets each token that is made; may be nil.
+	Minted func(rules.Secret)
 
 	mu      sync.Mutex
 	token   string
@@ -110,6 +113,9 @@ func (a *App) mint(ctx context.Context, c *ci.Client) error {
 	a.token, a.expires = t.GetToken(), t.GetExpiresAt().Time
 	if a.token == "" {
 		return errors.New("a token of the App's installation: the answer has none")
+	}
+	if a.Minted != nil {
+		a.Minted(rules.NewSecretString(a.token))
 	}
 	return nil
 }

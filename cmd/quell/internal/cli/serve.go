@@ -11,6 +11,7 @@ import (
 	"github.com/quellhq/quell/cmd/quell/internal/report"
 	"github.com/quellhq/quell/cmd/quell/internal/run"
 	"github.com/quellhq/quell/cmd/quell/internal/serve"
+	"github.com/quellhq/quell/rules"
 	"github.com/quellhq/quell/scanners"
 )
 
@@ -31,10 +32,10 @@ func (a *app) serve() *cobra.Command {
 		doer := run.NewDoer()
 		o := serve.Options{
 			Config: cfg, Listen: listen, State: a.state, Version: Version(), Getenv: a.getenv, Redactor: a.red,
-			Runtime: func(offline bool, red *report.Redactor) (*run.Runtime, error) {
+			Runtime: func(offline bool, red *report.Redactor, own []rules.Secret) (*run.Runtime, error) {
 				return run.New(run.Options{
 					Getenv: a.getenv, Policy: a.policyFile, State: a.state, Rules: a.ruleFiles, Recipients: a.recipients, Identity: a.identity,
-					NeedsSecrets: !offline && cfg.Kills(), Offline: offline, NoSelfHosted: a.noSelfHosted, ProbeTime: a.probeTime, Redactor: red, Doer: doer,
+					NeedsSecrets: !offline && cfg.Kills(), Offline: offline, NoSelfHosted: a.noSelfHosted, ProbeTime: a.probeTime, Redactor: red, Doer: doer, Own: own,
 				})
 			},
 			Memory: func(rt *run.Runtime, l *ledger.Ledger) (scanners.Memory, error) { return a.memoryIn(rt, l) },

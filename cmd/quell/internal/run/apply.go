@@ -37,6 +37,9 @@ type Applier struct {
 	// Switch returns a hold if nothing may be sent any more. It is called before
 	// each intent; nil is never on.
 	Switch func(context.Context) *policy.Hold
+	// Reserve counts a credential as one that is ended, in the moment before its first intent is
+	// recorded; a hold means that it may not be. Nil: the plan's own limit is the only one.
+	Reserve func(ctx context.Context, fingerprint string) *policy.Hold
 	// Notify sends a text to the policy's webhooks and returns the hosts that took
 	// it. Nil: there are none.
 	Notify func(ctx context.Context, text string) (hosts []string, err error)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/quellhq/quell/cmd/quell/internal/plan"
+	"github.com/quellhq/quell/cmd/quell/internal/policy"
 	"github.com/quellhq/quell/cmd/quell/internal/report"
 	"github.com/quellhq/quell/revokers/prove"
 )
@@ -25,6 +26,8 @@ type ApplyOptions struct {
 	DryRun      bool
 	Only        []string
 	RevokeFirst bool
+	// Reserve is the Applier's; may be nil.
+	Reserve func(ctx context.Context, fingerprint string) *policy.Hold
 }
 
 // Apply does what a plan says and emits an action for each item. The summary
@@ -41,6 +44,7 @@ func (r *Runtime) Apply(ctx context.Context, p *plan.Plan, id string, o ApplyOpt
 		return sum, err
 	}
 	a.DryRun, a.Only, a.RevokeFirst = o.DryRun, o.Only, o.RevokeFirst
+	a.Reserve = o.Reserve
 	sum.Outcomes = map[prove.Outcome]int{}
 	start := r.options.Now()
 	err = a.Apply(ctx, p, id, func(act report.Action) error {

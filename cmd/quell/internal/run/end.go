@@ -199,6 +199,11 @@ func (r *applying) intend(ctx context.Context, items []*item, final revokers.Eff
 		}
 		entries[i] = r.entry(w, b)
 	}
+	for _, w := range items {
+		if err := heldBy(r.reserve(ctx, w)); err != nil {
+			return err
+		}
+	}
 	if err := r.append(ctx, entries...); err != nil {
 		return ledgerError{err}
 	}

@@ -115,6 +115,24 @@ func OwnSecrets(set *rules.Set, list issuer.Instances, getenv func(string) strin
 	return out
 }
 
+// ownForms are secrets in the forms in which they leak: whole, the password of a pair or of a
+// URL, and a PEM key without what surrounds it, with its lines apart or joined by \n.
+func ownForms(all ...credential.Secret) (out []credential.Secret) {
+	for _, s := range all {
+		text := strings.TrimSpace(s.Reveal())
+		forms := []string{text, afterColon(text), passwordOf(text)}
+		for _, key := range privateKey.FindAllString(text, 10) {
+			forms = append(forms, key, strings.ReplaceAll(key, `\n`, "\n"), strings.ReplaceAll(key, "\n", `\n`))
+		}
+		for _, f := range forms {
+			if len(f) >= minOwn {
+				out = append(out, credential.NewSecretString(f))
+			}
+		}
+	}
+	return out
+}
+
 // secretLike finds the values of a configuration file that are long enough to
 // be a credential.
 var secretLike = regexp.MustCompile(`[A-Za-z0-9._~+/=:%-]{12,}`)

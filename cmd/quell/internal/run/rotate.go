@@ -279,6 +279,9 @@ func (r *applying) step(ctx context.Context, w *item, s revokers.Step, rot revok
 	if w.target.Seen != nil {
 		i.Learned = w.target.Seen.Learned
 	}
+	if h := r.reserve(ctx, w); h != nil {
+		return r.hold(ctx, w, h.Why, h.Remedy, "")
+	}
 	if err := r.record(ctx, w, i); err != nil {
 		return true, err
 	}

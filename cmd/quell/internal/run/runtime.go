@@ -63,6 +63,9 @@ type Options struct {
 	ProbeTime time.Duration
 	// Redactor is the one that the caller's sinks use.
 	Redactor *report.Redactor
+	// Own are credentials that the caller works with, besides those that the policy and the
+	// environment name: they are never ended.
+	Own []credential.Secret
 	// Watch counts what the run does while it does it; may be nil.
 	Watch *Watch
 	// Progress gets messages for a person who waits.
@@ -185,7 +188,8 @@ func newRuntime(o Options) (*Runtime, error) {
 	for _, s := range instanceSecrets(r.Instances) {
 		r.Redactor.Add(s)
 	}
-	r.Own = Own(r.Rules, r.Instances, o.Getenv, ci.Variables()...)
+	own := OwnSecrets(r.Rules, r.Instances, o.Getenv, ci.Variables()...)
+	r.Own = guard.NewOwn(append(own, ownForms(append(o.Own, credential.NewSecretString(passwordOf(o.State)))...)...))
 	return r, nil
 }
 

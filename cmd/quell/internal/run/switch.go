@@ -50,6 +50,14 @@ func (a *Applier) stop(ctx context.Context) *policy.Hold {
 	return nil
 }
 
+// reserve returns the hold of an item that may not be counted as ended.
+func (r *applying) reserve(ctx context.Context, w *item) *policy.Hold {
+	if r.Reserve == nil {
+		return nil
+	}
+	return r.Reserve(ctx, w.it.Fingerprint)
+}
+
 // errHeld stops a request that may not be sent any more.
 type errHeld struct {
 	policy.Hold

@@ -148,7 +148,15 @@ func (w *worker[A]) Work(ctx context.Context, j *river.Job[A]) (err error) {
 		}
 		w.s.metrics.job(j.Kind, result, time.Since(start))
 	}()
-	return w.do(ctx, j.Args, red)
+	return w.do(context.WithValue(ctx, failuresKey{}, len(j.Errors)), j.Args, red)
+}
+
+type failuresKey struct{}
+
+// failures is how often the job of a context has failed.
+func failures(ctx context.Context) int {
+	n, _ := ctx.Value(failuresKey{}).(int)
+	return n
 }
 
 // retries spaces the attempts of a failed job: 1, 16, 81 … seconds, an hour at most.

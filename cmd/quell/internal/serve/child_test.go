@@ -13,6 +13,7 @@ import (
 	"github.com/quellhq/quell/cmd/quell/internal/ledger"
 	"github.com/quellhq/quell/cmd/quell/internal/report"
 	"github.com/quellhq/quell/cmd/quell/internal/run"
+	"github.com/quellhq/quell/rules"
 	"github.com/quellhq/quell/scanners"
 )
 
@@ -31,8 +32,8 @@ func child(home string) int {
 	err = Run(context.Background(), Options{
 		Config: c, State: state, Version: "test", Getenv: os.Getenv, Redactor: report.NewRedactor(), Log: slog.New(slog.NewTextHandler(os.Stderr, nil)), Tick: 300 * time.Millisecond,
 		Ready: func(string) { _ = os.WriteFile(filepath.Join(home, "ready"), nil, 0o600) },
-		Runtime: func(offline bool, red *report.Redactor) (*run.Runtime, error) {
-			return run.New(run.Options{Getenv: os.Getenv, Policy: filepath.Join(home, "policy.toml"), State: state, Offline: offline, NeedsSecrets: !offline, Redactor: red, Doer: doer})
+		Runtime: func(offline bool, red *report.Redactor, own []rules.Secret) (*run.Runtime, error) {
+			return run.New(run.Options{Getenv: os.Getenv, Policy: filepath.Join(home, "policy.toml"), State: state, Offline: offline, NeedsSecrets: !offline, Redactor: red, Doer: doer, Own: own})
 		},
 		Memory: func(rt *run.Runtime, l *ledger.Ledger) (scanners.Memory, error) {
 			return l.Memory("test", rt.Keys.Fingerprint[:], nil)

@@ -23,7 +23,7 @@ func (s *Server) readMetricsToken() (err error) {
 		return fmt.Errorf("metrics_token: %w", err)
 	}
 	if !s.metricsToken.IsZero() {
-		s.o.Redactor.Add(s.metricsToken)
+		s.knows(s.metricsToken)
 	}
 	return nil
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/quellhq/quell/cmd/quell/internal/ledger"
 	"github.com/quellhq/quell/cmd/quell/internal/plan"
+	"github.com/quellhq/quell/cmd/quell/internal/policy"
 	"github.com/quellhq/quell/cmd/quell/internal/report"
 	"github.com/quellhq/quell/cmd/quell/internal/run"
 	"github.com/quellhq/quell/cmd/quell/internal/serve/store"
@@ -34,12 +35,21 @@ func (s *Server) kill(ctx context.Context, a KillArgs, red *report.Redactor) err
 	if n := o.rt.Policy.Approvals; n > 0 {
 		return s.held(ctx, o, fmt.Sprintf("the policy asks for the approval of %d people", n), "quell plan and quell apply, once they approve")
 	}
-	allowed, err := s.store.Reserve(ctx, a.Fingerprint, o.rt.Policy.Max(), time.Now())
+	most := o.rt.Policy.Max()
+	full := fmt.Sprintf("kill.max: %d kills in 24 hours", most)
+	const remedy = "a higher kill.max in the policy; or quell plan and quell apply"
+	wait := func(free time.Time) error {
+		if err := s.held(ctx, o, full, remedy); err != nil {
+			return err
+		}
+		return river.JobSnooze(min(max(time.Until(free), time.Minute), time.Hour))
+	}
+	free, err := s.store.Room(ctx, a.Fingerprint, most, time.Now())
 	if err != nil {
 		return err
 	}
-	if !allowed {
-		return s.held(ctx, o, fmt.Sprintf("kill.max: %d kills in 24 hours", o.rt.Policy.Max()), "a higher kill.max in the policy; or quell plan and quell apply")
+	if !free.IsZero() {
+		return wait(free)
 	}
 	p, id, err := s.begun(ctx, o)
 	if err == nil && p == nil {
@@ -48,20 +58,55 @@ func (s *Server) kill(ctx context.Context, a KillArgs, red *report.Redactor) err
 	if err != nil || p == nil {
 		return err
 	}
-	got := &outcome{}
-	if _, err = o.rt.Apply(ctx, p, id, run.ApplyOptions{}, report.Redacting(got, red), report.Summary{}, run.Tally{}); err != nil {
+	got, fresh := &outcome{}, false
+	// Only what is sent counts: what the policy holds, or what is dead, takes no place of others.
+	reserve := func(ctx context.Context, fp string) *policy.Hold {
+		ok, first, at, err := s.store.Reserve(ctx, fp, most, time.Now())
+		fresh = fresh || first
+		switch {
+		case err != nil:
+			return &policy.Hold{Why: "kill.max can't be checked: " + report.Clean(err.Error()), Remedy: "the database of quell serve"}
+		case !ok:
+			free = at
+			return &policy.Hold{Why: full, Remedy: remedy}
+		}
+		return nil
+	}
+	if _, err = o.rt.Apply(ctx, p, id, run.ApplyOptions{Reserve: reserve}, report.Redacting(got, red), report.Summary{}, run.Tally{}); err != nil {
 		return err
 	}
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
+	if fresh {
+		if err := s.release(ctx, a.Fingerprint, id); err != nil {
+			return err
+		}
+	}
 	if err := s.ended(ctx, a.Fingerprint, got.action); err != nil {
 		return err
+	}
+	if !free.IsZero() {
+		return river.JobSnooze(min(max(time.Until(free), time.Minute), time.Hour))
 	}
 	if from := got.action.SendsFrom; from != nil {
 		return river.JobSnooze(max(time.Until(*from), 0) + time.Second) // the end of kill.delay
 	}
 	return nil
+}
+
+// release takes a reservation back if the ledger has no intent of the plan.
+func (s *Server) release(ctx context.Context, fp, plan string) error {
+	entries, err := s.ledger.Incident(ctx, fp)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if _, ok := e.Body.(ledger.Intent); ok && e.Run == plan {
+			return nil
+		}
+	}
+	return s.store.Update(ctx, func(tx *store.Tx) error { return tx.Release(fp) })
 }
 
 // begun returns the plan that an earlier attempt began, whose process may have ended between a

@@ -36,7 +36,7 @@ func (s *Server) readHooks() error {
 			return fmt.Errorf("notify %s: %w", n.Name, err)
 		}
 		for _, secret := range h.Secrets() {
-			s.o.Redactor.Add(secret)
+			s.knows(secret)
 		}
 		s.hooks[n.Name] = h
 	}

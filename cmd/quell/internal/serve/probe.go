@@ -60,7 +60,7 @@ func (s *Server) open(ctx context.Context, fingerprint string, red *report.Redac
 	if err := json.Unmarshal([]byte(o.row.Ref), &ref); err != nil {
 		return o, false, fmt.Errorf("the row of incident %s is damaged", fingerprint)
 	}
-	if o.rt, err = s.o.Runtime(false, red); err != nil {
+	if o.rt, err = s.o.Runtime(false, red, s.own.all()); err != nil {
 		return o, false, err
 	}
 	o.rt.Asker = s.asking.get()

@@ -8,10 +8,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"strings"
 	"sync"
 	"time"
 
+	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 	"github.com/riverqueue/river"
 
 	"github.com/quellhq/quell/cmd/quell/internal/ledger"
@@ -21,6 +23,7 @@ import (
 	"github.com/quellhq/quell/revokers"
 	"github.com/quellhq/quell/rules"
 	"github.com/quellhq/quell/scanners"
+	"github.com/quellhq/quell/scanners/ci"
 )
 
 // scan reads a repository, or one run of it, and records what it finds. Issuers are asked by
@@ -38,15 +41,19 @@ func (s *Server) scan(ctx context.Context, a ScanArgs, red *report.Redactor) err
 	if err != nil {
 		return err
 	}
+	start := time.Now()
 	back := x.LookBack.or(31 * day)
 	if known.ReadAt.IsZero() {
 		back = max(back, x.Backfill.or(90*day))
+	} else {
+		// What was not read since, because quell or the server was away, is compared too.
+		back = max(back, start.Sub(known.ReadAt)+day)
 	}
 	c, err := x.api()
 	if err != nil {
 		return err
 	}
-	in, err := x.open(c, a, time.Now().Add(-back))
+	in, err := x.open(c, a, start.Add(-back))
 	if err != nil {
 		return err
 	}
@@ -59,13 +66,13 @@ func (s *Server) scan(ctx context.Context, a ScanArgs, red *report.Redactor) err
 			keys[at.Path] = key
 		}
 	}
-	rt, err := s.o.Runtime(true, red)
+	rt, err := s.o.Runtime(true, red, s.own.all())
 	if err != nil {
 		return err
 	}
 	defer rt.Close(context.WithoutCancel(ctx))
 	rec := &recorder{s: s, rt: rt, red: red, target: a.Target, public: known.Public, run: "serve " + a.Target}
-	left := &unread{red: red, below: map[string]bool{}}
+	left := &unread{red: red, a: a, below: map[string]bool{}}
 	res, err := rt.Scan(ctx, run.ScanOptions{
 		Command: "serve", Version: s.o.Version, Targets: []string{a.Repo}, Sources: []scanners.Source{in.Source},
 		Detector: s.detector, Workers: 1, Confidence: rules.Medium,
@@ -91,10 +98,20 @@ func (s *Server) scan(ctx context.Context, a ScanArgs, red *report.Redactor) err
 	if left.wait > 0 {
 		return river.JobSnooze(left.wait)
 	}
-	if a.Run == "" && a.What == whatRuns {
+	if tries := left.tries(); left.again > 0 && failures(ctx) < tries {
+		return fmt.Errorf("%s of %s: %s could not be read, and may be later: %s", a.What, a.Repo, report.Count(left.again, "thing"), left.cause)
+	}
+	switch {
+	case a.Run == "" && a.What == whatRuns:
+		read := start
+		if left.again > 0 || left.list {
+			read = known.ReadAt // the next sweep looks back as far as this one did
+		}
 		err = s.store.Update(ctx, func(tx *store.Tx) error {
-			return tx.Read(store.Repo{Target: a.Target, Repo: a.Repo, Public: known.Public, ReadAt: time.Now(), Artifacts: res.Summary.Artifacts, Gaps: left.n, Gap: left.first})
+			return tx.Read(store.Repo{Target: a.Target, Repo: a.Repo, Public: known.Public, ReadAt: read, Artifacts: res.Summary.Artifacts, Gaps: left.n, Gap: left.first})
 		})
+	case a.Run != "" && left.n > 0:
+		err = s.store.Update(ctx, func(tx *store.Tx) error { return tx.Missed(a.Target, a.Repo, left.n, left.first) })
 	}
 	s.metrics.read(a.Target, res.Summary.Artifacts, res.Summary.Bytes, left.n)
 	return err
@@ -103,8 +120,13 @@ func (s *Server) scan(ctx context.Context, a ScanArgs, red *report.Redactor) err
 // unread collects what a scan could not read.
 type unread struct {
 	red   *report.Redactor
+	a     ScanArgs
 	n     int64
 	first string
+	again int64           // of n, those that a later attempt may read
+	cause string          // the first of these
+	waits bool            // all of these are logs that the server does not have yet
+	list  bool            // the list of the runs was not read
 	below map[string]bool // paths, and the archives that they are in
 	wait  time.Duration   // the longest that a server asked for
 }
@@ -114,8 +136,20 @@ func (u *unread) add(g scanners.Gap) {
 		u.wait = max(u.wait, d)
 	}
 	u.n += max(g.Count, 1)
+	text := scanners.Clip(report.Clean(u.red.Quoted(g.Error())), 300)
 	if u.first == "" {
-		u.first = scanners.Clip(report.Clean(u.red.Quoted(g.Error())), 300)
+		u.first = text
+	}
+	if again, wait := u.passing(g); again {
+		if u.again == 0 {
+			u.cause, u.waits = text, true
+		}
+		u.again += max(g.Count, 1)
+		u.waits = u.waits && wait
+	}
+	switch kindOf(g) {
+	case scanners.GapUnreadable, scanners.GapDenied, scanners.GapMissing, scanners.GapInterrupted:
+		u.list = u.list || g.Location.Path == "" || strings.HasSuffix(g.Location.Path, u.a.Repo)
 	}
 	for p := g.Location.Path; ; {
 		u.below[p] = true
@@ -125,6 +159,48 @@ func (u *unread) add(g scanners.Gap) {
 		}
 		p = p[:i]
 	}
+}
+
+func kindOf(g scanners.Gap) string {
+	if g.Kind != "" {
+		return g.Kind
+	}
+	return scanners.KindOf(g.Err)
+}
+
+// passing reports whether a later attempt may read what a gap is about: a server or the network
+// failed, a registry refused, or the logs of a run that has just ended are not there yet (wait).
+func (u *unread) passing(g scanners.Gap) (again, wait bool) {
+	code := ci.Status(g.Err)
+	var answer *transport.Error
+	if errors.As(g.Err, &answer) {
+		code = answer.StatusCode
+	}
+	switch {
+	case code >= 500, code == http.StatusRequestTimeout, code == http.StatusTooManyRequests:
+		return true, false
+	case u.a.What == whatImage && code != 0:
+		// No sweep reads it later.
+		return true, false
+	case code == http.StatusNotFound && u.a.Run != "":
+		return true, true
+	case code != 0:
+		return false, false
+	}
+	return kindOf(g) == scanners.GapUnreadable, false
+}
+
+// tries is how often a scan with such gaps is tried again. The logs of a run come within seconds
+// or never, and a sweep reads again what is not read; of an image a job is all that there is, and
+// one that fails to the end is among the discarded ones.
+func (u *unread) tries() int {
+	switch {
+	case u.a.What == whatImage:
+		return maxAttempts
+	case u.waits:
+		return 3
+	}
+	return 6 // about 40 minutes
 }
 
 // silent is a report.Sink that nothing reads.
@@ -197,6 +273,38 @@ func (r *recorder) digest(l rules.Location) string {
 	return hex.EncodeToString(h.Sum(nil)[:16])
 }
 
+// better reports whether a form in which a credential was found replaces the one that its row has.
+// A rule that knows less, or a place where a part of the pair is not next to it, must not take
+// away the form that an issuer can be asked about.
+func better(found rules.Ref, row store.Credential) bool {
+	if row.State == revokers.Live.String() || row.Outcome != "" {
+		return false // this form is the one that works
+	}
+	var have rules.Ref
+	if json.Unmarshal([]byte(row.Ref), &have) != nil {
+		return true
+	}
+	lost, more := false, false
+	for name, p := range have.PartFingerprints {
+		q, ok := found.PartFingerprints[name]
+		lost, more = lost || !ok, more || ok && p != q
+	}
+	for name := range found.PartFingerprints {
+		_, had := have.PartFingerprints[name]
+		more = more || !had
+	}
+	switch {
+	case lost, have.Provider != "" && found.Provider == "":
+		return false
+	case have.Provider == "" && found.Provider != "":
+		return true
+	case more:
+		// Another secret for the same name counts once the issuer refused the first one.
+		return len(found.PartFingerprints) > len(have.PartFingerprints) || row.State != ""
+	}
+	return found.Confidence > have.Confidence
+}
+
 // flush appends new places to the ledger, and then adds rows and jobs in one transaction. If the
 // process ends in between, the next scan appends the places once more.
 func (r *recorder) flush(ctx context.Context) {
@@ -232,12 +340,12 @@ func (r *recorder) flush(ctx context.Context) {
 	r.err = r.s.store.Update(ctx, func(tx *store.Tx) error {
 		var jobs []river.InsertManyParams
 		for _, f := range list {
-			before, err := tx.Found(f.row, f.order, now)
+			before, replaced, err := tx.Found(f.row, f.order, now, func(before store.Credential) bool { return better(f.ref, before) })
 			if err != nil {
 				return err
 			}
 			// Issuers are asked about what is new; about the rest as often as recheck says.
-			if before.Fingerprint == "" || before.State == "" {
+			if before.Fingerprint == "" || before.State == "" || replaced {
 				priority := usual
 				if r.public {
 					priority = public

@@ -50,7 +50,8 @@ type Options struct {
 	// Redactor is the one of all that leaves the process.
 	Redactor *report.Redactor
 	// Runtime makes what a job works with; offline asks no issuer.
-	Runtime func(offline bool, red *report.Redactor) (*run.Runtime, error)
+	// own are the credentials that the server works with, which are never ended.
+	Runtime func(offline bool, red *report.Redactor, own []rules.Secret) (*run.Runtime, error)
 	// Memory opens the memory of what sources have read, in a ledger.
 	Memory func(rt *run.Runtime, l *ledger.Ledger) (scanners.Memory, error)
 	// Log gets a message for each event that an operator should see.
@@ -74,6 +75,7 @@ type Server struct {
 	sources  map[string]*source
 	hooks    map[string]notify.Hook
 	asking   asking
+	own      own
 	metrics  *metrics
 	// metricsToken protects /metrics; empty: only this machine reads it.
 	metricsToken rules.Secret
@@ -111,8 +113,8 @@ func (s *Server) prepare() (*run.Runtime, error) {
 	s.sources = map[string]*source{}
 	for i := range s.o.Config.Target {
 		t := &s.o.Config.Target[i]
-		x := &source{Target: t, calls: func() { s.metrics.call(t.Name) }, patience: cmp.Or(s.o.Patience, defaultPatience)}
-		if err := x.secrets(s.o.Getenv, s.o.Redactor.Add); err != nil {
+		x := &source{Target: t, calls: func() { s.metrics.call(t.Name) }, minted: s.own.minted, patience: cmp.Or(s.o.Patience, defaultPatience)}
+		if err := x.secrets(s.o.Getenv, s.knows); err != nil {
 			return nil, err
 		}
 		if _, err := x.api(); err != nil { // App keys
@@ -126,7 +128,7 @@ func (s *Server) prepare() (*run.Runtime, error) {
 	if err := s.readMetricsToken(); err != nil {
 		return nil, err
 	}
-	rt, err := s.o.Runtime(true, s.o.Redactor)
+	rt, err := s.o.Runtime(true, s.o.Redactor, s.own.all())
 	if err != nil {
 		return nil, err
 	}

@@ -24,6 +24,7 @@ import (
 	"github.com/quellhq/quell/cmd/quell/internal/ledger"
 	"github.com/quellhq/quell/cmd/quell/internal/report"
 	"github.com/quellhq/quell/cmd/quell/internal/run"
+	"github.com/quellhq/quell/rules"
 	"github.com/quellhq/quell/scanners"
 	"github.com/quellhq/quell/scanners/ci/citest"
 )
@@ -195,8 +196,8 @@ func (b *bench) options() Options {
 	doer := run.NewDoer()
 	return Options{
 		Config: b.config(), Listen: "127.0.0.1:0", State: b.state, Version: "test", Getenv: getenv, Redactor: report.NewRedactor(),
-		Runtime: func(offline bool, red *report.Redactor) (*run.Runtime, error) {
-			return run.New(run.Options{Getenv: getenv, Policy: filepath.Join(b.home, "policy.toml"), State: b.state, Offline: offline, NeedsSecrets: !offline, Redactor: red, Doer: doer})
+		Runtime: func(offline bool, red *report.Redactor, own []rules.Secret) (*run.Runtime, error) {
+			return run.New(run.Options{Getenv: getenv, Policy: filepath.Join(b.home, "policy.toml"), State: b.state, Offline: offline, NeedsSecrets: !offline, Redactor: red, Doer: doer, Own: own})
 		},
 		Memory: func(rt *run.Runtime, l *ledger.Ledger) (scanners.Memory, error) {
 			return l.Memory("test", rt.Keys.Fingerprint[:], func(err error) { b.t.Error(err) })

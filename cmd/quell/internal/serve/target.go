@@ -87,6 +87,7 @@ type source struct {
 	*Target
 	token, webhook, appKey rules.Secret
 	calls                  func() // counts a request to the API
+	minted                 func(rules.Secret)
 	patience               time.Duration
 	mem                    scanners.Memory
 	cache                  string
@@ -94,6 +95,7 @@ type source struct {
 	mu     sync.Mutex
 	client *ci.Client
 	made   time.Time
+	app    *github.App
 }
 
 // secrets reads what the target names.
@@ -135,18 +137,21 @@ func (x *source) api() (*ci.Client, error) {
 	c := &ci.Client{Base: base, Memory: x.mem, Patience: x.patience}
 	switch s, ok := x.system(); {
 	case x.App != nil:
-		key, err := ci.ParseKey(x.appKey)
-		if err != nil {
-			return nil, fmt.Errorf("target %s: app.key: %w", x.Name, err)
+		if x.app == nil {
+			key, err := ci.ParseKey(x.appKey)
+			if err != nil {
+				return nil, fmt.Errorf("target %s: app.key: %w", x.Name, err)
+			}
+			app := &github.App{ID: x.App.ID, Key: key, Installation: x.App.Installation, Owner: x.Of[0], Permissions: []string{"metadata", "actions"}, Minted: x.minted}
+			if x.Reads(readGit) {
+				app.Permissions = append(app.Permissions, "contents")
+			}
+			if x.Reads(readAlerts) {
+				app.Permissions = append(app.Permissions, "secret_scanning_alerts")
+			}
+			x.app = app
 		}
-		app := &github.App{ID: x.App.ID, Key: key, Installation: x.App.Installation, Owner: x.Of[0], Permissions: []string{"metadata", "actions"}}
-		if x.Reads(readGit) {
-			app.Permissions = append(app.Permissions, "contents")
-		}
-		if x.Reads(readAlerts) {
-			app.Permissions = append(app.Permissions, "secret_scanning_alerts")
-		}
-		c.Auth, c.Renew = app.Authorize(&ci.Client{Base: base, Patience: x.patience})
+		c.Auth, c.Renew = x.app.Authorize(&ci.Client{Base: base, Patience: x.patience})
 	case x.token.IsZero():
 	case ok:
 		c.Auth = s.Auth(x.User, x.token)

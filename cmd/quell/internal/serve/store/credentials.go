@@ -67,17 +67,18 @@ func (s *Store) Unseen(ctx context.Context, fingerprint string, places []string)
 }
 
 // Found records a credential with places at which it is exposed, and returns its row as it was
-// before. The row of a new one is zero.
-func (t *Tx) Found(c Credential, places []string, now time.Time) (before Credential, err error) {
+// before. The row of a new one is zero. Of a known one the form that is kept stays, unless replaces
+// reports that the new one is better, or its value was deleted.
+func (t *Tx) Found(c Credential, places []string, now time.Time, replaces func(before Credential) bool) (before Credential, replaced bool, err error) {
 	before, err = scanCredential(t.QueryRow(`SELECT `+credentialColumns+` FROM serve_credential WHERE fingerprint = ?`, c.Fingerprint).Scan)
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
-		return before, err
+		return before, false, err
 	}
 	fresh := int64(0)
 	for _, p := range places {
 		n, err := t.Exec(`INSERT INTO serve_exposure(fingerprint, place) VALUES (?,?) ON CONFLICT(fingerprint, place) DO NOTHING`, c.Fingerprint, p)
 		if err != nil {
-			return before, err
+			return before, false, err
 		}
 		fresh += n
 	}
@@ -86,10 +87,14 @@ func (t *Tx) Found(c Credential, places []string, now time.Time) (before Credent
 		last = Millis(before.Last)
 	}
 	_, err = t.Exec(`INSERT INTO serve_credential(`+credentialColumns+`) VALUES (?,?,?,?,?,?,?,?,?,?,?,'','','','',0,0,'',0)
-ON CONFLICT(fingerprint) DO UPDATE SET exposures = serve_credential.exposures + ?, last_at = excluded.last_at, ref = excluded.ref, sealed = excluded.sealed,
+ON CONFLICT(fingerprint) DO UPDATE SET exposures = serve_credential.exposures + ?, last_at = excluded.last_at,
 	public = CASE WHEN excluded.public > serve_credential.public THEN excluded.public ELSE serve_credential.public END`,
 		c.Fingerprint, c.Rule, c.Provider, c.Redacted, c.Ref, c.Sealed, c.Target, flag(c.Public), fresh, Millis(now), last, fresh)
-	return before, err
+	if err != nil || before.Fingerprint == "" || before.Sealed != "" && !replaces(before) {
+		return before, false, err
+	}
+	_, err = t.Exec(`UPDATE serve_credential SET rule = ?, provider = ?, redacted = ?, ref = ?, sealed = ? WHERE fingerprint = ?`, c.Rule, c.Provider, c.Redacted, c.Ref, c.Sealed, c.Fingerprint)
+	return before, true, err
 }
 
 // Asked records a verdict.
@@ -146,26 +151,54 @@ func (s *Store) Again(ctx context.Context, asked, ended time.Time) (out []string
 }
 
 // Reserve counts a kill of this day, and reports whether the policy allows it: at most most
-// credentials in any 24 hours, over all workers. One that was counted before is allowed again.
-func (s *Store) Reserve(ctx context.Context, fingerprint string, most int, now time.Time) (ok bool, err error) {
+// credentials in any 24 hours, over all workers. One that was counted in them is allowed again, and
+// keeps its time. fresh is set if it was not; free is when a place is free, if there is none.
+func (s *Store) Reserve(ctx context.Context, fingerprint string, most int, now time.Time) (ok, fresh bool, free time.Time, err error) {
 	err = s.Update(ctx, func(tx *Tx) error {
 		if s.pool != nil {
 			if _, err := tx.Exec(`SELECT pg_advisory_xact_lock(?)`, migrationLock+1); err != nil {
 				return err
 			}
 		}
-		var others int
-		if err := tx.QueryRow(`SELECT count(*) FROM serve_kill WHERE at > ? AND fingerprint <> ?`, Millis(now.Add(-24*time.Hour)), fingerprint).Scan(&others); err != nil {
+		var had bool
+		if had, free, err = room(tx.QueryRow, fingerprint, most, now); err != nil || !free.IsZero() {
 			return err
 		}
-		if others >= most {
+		if ok = true; had {
 			return nil
 		}
-		ok = true
+		fresh = true
 		_, err := tx.Exec(`INSERT INTO serve_kill(fingerprint, at) VALUES (?,?) ON CONFLICT(fingerprint) DO UPDATE SET at = excluded.at`, fingerprint, Millis(now))
 		return err
 	})
-	return ok, err
+	return ok, fresh, free, err
+}
+
+// Room reports when a kill of a credential may be counted; zero: now.
+func (s *Store) Room(ctx context.Context, fingerprint string, most int, now time.Time) (time.Time, error) {
+	_, free, err := room(func(query string, args ...any) *sql.Row { return s.db.QueryRowContext(ctx, s.bind(query), args...) }, fingerprint, most, now)
+	return free, err
+}
+
+const killDay = 24 * time.Hour
+
+func room(query func(string, ...any) *sql.Row, fingerprint string, most int, now time.Time) (had bool, free time.Time, err error) {
+	since := Millis(now.Add(-killDay))
+	var mine, others, first int64
+	err = query(`SELECT coalesce(sum(CASE WHEN fingerprint = ? THEN 1 ELSE 0 END), 0), coalesce(sum(CASE WHEN fingerprint = ? THEN 0 ELSE 1 END), 0), coalesce(min(at), 0) FROM serve_kill WHERE at > ?`, fingerprint, fingerprint, since).Scan(&mine, &others, &first)
+	if err != nil || mine > 0 || others < int64(most) {
+		return mine > 0, time.Time{}, err
+	}
+	if first == 0 { // the policy allows none at all
+		return false, now.Add(killDay), nil
+	}
+	return false, Time(first).Add(killDay), nil
+}
+
+// Release takes back a kill that was counted and for which nothing was sent.
+func (t *Tx) Release(fingerprint string) error {
+	_, err := t.Exec(`DELETE FROM serve_kill WHERE fingerprint = ?`, fingerprint)
+	return err
 }
 
 // States counts the credentials by state and outcome.

@@ -101,6 +101,12 @@ ON CONFLICT(target, repo) DO UPDATE SET read_at = excluded.read_at, artifacts = 
 	return err
 }
 
+// Missed records things of one run of a repository that could not be read; a sweep reads them again.
+func (t *Tx) Missed(target, repo string, n int64, first string) error {
+	_, err := t.Exec(`UPDATE serve_repo SET gaps = gaps + ?, gap = CASE WHEN gap = '' THEN ? ELSE gap END WHERE target = ? AND repo = ?`, n, first, target, repo)
+	return err
+}
+
 // Repo reads a repository; the zero Repo if it is not known.
 func (s *Store) Repo(ctx context.Context, target, name string) (Repo, error) {
 	r := Repo{Target: target, Repo: name}

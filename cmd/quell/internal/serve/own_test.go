@@ -1,0 +1,75 @@
+package serve
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/quellhq/quell/scanners/ci/citest"
+)
+
+// policyText adds to the policy.
+func (b *bench) policyText(text string) {
+	b.t.Helper()
+	f, err := os.OpenFile(filepath.Join(b.home, "policy.toml"), os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	defer f.Close()
+	fmt.Fprint(f, text)
+}
+
+// A credential that the configuration names is quell's own: it is not ended, though it leaked, is
+// live and the policy allows it. Another one of the same log is.
+func TestWhatTheServerWorksWithIsNeverEnded(t *testing.T) {
+	b := newBench(t, 10, 11)
+	b.head, b.env["METRICS"] = "apply = true\nmetrics_token = \"env:METRICS\"", strings.ReplaceAll(session(10), "%3A", ":")
+	b.fake.Repos = []*citest.Repo{{Name: "a", Runs: []*citest.Run{{ID: 1, Attempts: 2, Created: time.Now(), Logs: leaking(10)}}}}
+	b.start()
+	db := b.db()
+	b.eventually("two decisions", func() bool { return b.count(db, `SELECT count(*) FROM serve_credential WHERE outcome <> ''`) == 2 })
+	b.app.mu.Lock()
+	defer b.app.mu.Unlock()
+	if !b.app.live[session(10)] || b.app.live[session(11)] {
+		t.Errorf("live %v, ended %v", b.app.live, b.app.ended)
+	}
+	if n := b.count(db, `SELECT count(*) FROM serve_credential WHERE outcome = 'Held' AND detail LIKE '%quell works with%'`); n != 1 {
+		t.Errorf("%d are held as quell's own", n)
+	}
+}
+
+// What the policy holds takes no place of kill.max: a stranger's live sessions don't keep the own
+// ones from being ended.
+func TestHeldCredentialsTakeNoPlaceOfKillMax(t *testing.T) {
+	b := newBench(t, 10, 20)
+	b.head = "apply = true"
+	b.policyText("[kill]\nmax = 1\n")
+	own := filepath.Join(b.home, "policy.toml")
+	text, _ := os.ReadFile(own)
+	_ = os.WriteFile(own, []byte(strings.Replace(string(text), "own = true\n", "", 1)), 0o600)
+	repo := &citest.Repo{Name: "a", Runs: []*citest.Run{{ID: 1, Attempts: 1, Created: time.Now(), Logs: leaking(10)}}}
+	b.fake.Repos = []*citest.Repo{repo}
+	r := b.start()
+	db := b.db()
+	b.eventually("the stranger's is held", func() bool { return b.count(db, `SELECT count(*) FROM serve_credential WHERE outcome = 'Held'`) == 1 })
+	b.idle(db)
+	r.stop()
+	if n := b.count(db, `SELECT count(*) FROM serve_kill`); n != 0 {
+		t.Errorf("%d places are taken", n)
+	}
+	_ = os.WriteFile(own, text, 0o600)
+	repo.Runs = append([]*citest.Run{{ID: 2, Attempts: 1, Created: time.Now(), Logs: leaking(20)}}, repo.Runs...)
+	if _, err := db.ExecContext(t.Context(), `UPDATE serve_target SET next = 0`); err != nil {
+		t.Fatal(err)
+	}
+	b.start()
+	b.eventually("the own one is ended", func() bool {
+		return b.count(db, `SELECT count(*) FROM serve_credential WHERE outcome = 'Confirmed'`) == 1
+	})
+	if n := b.count(db, `SELECT count(*) FROM serve_kill`); n != 1 {
+		t.Errorf("%d places are taken", n)
+	}
+}
