@@ -78,7 +78,7 @@ type rest struct {
 
 // New prepares the rules of set.
 func New(set *rules.Set) *Engine {
-	e := &Engine{allow: allowlists(set.Allowlists), recall: &recall{}}
+	e := &Engine{allow: allowlists(set.Allowlists), recall: newRecall()}
 	e.scratch.New = func() any { return &scratch{} }
 	var list []*rules.Rule
 	for _, r := range set.Rules {

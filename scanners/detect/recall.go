@@ -14,8 +14,8 @@ import (
 
 // The versions of a file in a history are mostly equal. What a search computes from a stretch of
 // text alone is kept, by the SHA-256 of that text and of everything else that the result depends
-// on, and taken from there where the same stretch comes again. Nothing of the text itself is
-// kept.
+// on, and taken from there where the same stretch comes again. Of the text itself, only what a
+// verdict says of a credential's surroundings is kept: hosts, users, databases.
 
 // digest identifies a stretch of text and a question about it.
 type digest [sha256.Size]byte
@@ -24,11 +24,23 @@ type digest [sha256.Size]byte
 // that follow each other. Twice as many are in memory, because the older half is dropped at once.
 const maxRecalled = 1 << 14
 
+// maxRecalledBytes limits the memory of the results of one kind, again of each half.
+const maxRecalledBytes = 8 << 20
+
+// maxWindow and maxMatches are the length of a window, in bytes, and the number of its matches up
+// to which the result is kept: a window that is larger is hardly equal in the next version.
+const maxWindow, maxMatches = 64 << 10, 256
+
+// maxAsked is the capacity of a key's text that is kept for the next key, in bytes.
+const maxAsked = 64 << 10
+
 // recalled keeps the results of one kind. Results that were not used for a while are dropped. It
 // is safe for concurrent use.
 type recalled[V any] struct {
+	size        func(V) int // what a result occupies beyond its own value, in bytes; nil: nothing
 	mu          sync.Mutex
 	young, aged map[digest]V
+	bytes       int // of young
 }
 
 func (r *recalled[V]) get(k digest) (V, bool) {
@@ -50,10 +62,13 @@ func (r *recalled[V]) put(k digest, v V) {
 }
 
 func (r *recalled[V]) keep(k digest, v V) {
-	if r.young == nil || len(r.young) >= maxRecalled {
-		r.young, r.aged = make(map[digest]V, 64), r.young
+	if r.young == nil || len(r.young) >= maxRecalled || r.bytes >= maxRecalledBytes {
+		r.young, r.aged, r.bytes = make(map[digest]V, 64), r.young, 0
 	}
 	r.young[k] = v
+	if r.size != nil {
+		r.bytes += r.size(v)
+	}
 }
 
 // recall is what an engine keeps.
@@ -61,6 +76,27 @@ type recall struct {
 	windows recalled[[][]int]
 	verdict recalled[verdict]
 	barren  recalled[effort]
+}
+
+func newRecall() *recall {
+	return &recall{windows: recalled[[][]int]{size: sizeOfMatches}, verdict: recalled[verdict]{size: verdict.size}}
+}
+
+func sizeOfMatches(list [][]int) (n int) {
+	for _, m := range list {
+		n += 24 + 8*len(m)
+	}
+	return n
+}
+
+func (v verdict) size() int {
+	n := len(v.public) + len(v.issuer)
+	for _, list := range [][]string{v.claims, v.said.Hosts, v.said.Near, v.said.Users, v.said.Databases} {
+		for _, s := range list {
+			n += 16 + len(s)
+		}
+	}
+	return n
 }
 
 // asked collects what a key is made of.
@@ -92,13 +128,15 @@ func (a *asked) flags(list ...bool) {
 // digest returns the key of what was collected, and begins a new collection.
 func (a *asked) digest() digest {
 	k := digest(sha256.Sum256(a.b))
-	a.b = a.b[:0]
+	if a.b = a.b[:0]; cap(a.b) > maxAsked {
+		a.b = nil
+	}
 	return k
 }
 
 // all runs the expression over a window. Its result depends on the window's text alone.
 func (e *Engine) all(s *scratch, r *compiled, window string) [][]int {
-	if e.recall == nil {
+	if e.recall == nil || len(window) > maxWindow {
 		return r.Regex.Regexp().FindAllStringSubmatchIndex(window, -1)
 	}
 	s.asked.number(r.number)
@@ -108,7 +146,9 @@ func (e *Engine) all(s *scratch, r *compiled, window string) [][]int {
 		return found
 	}
 	found := r.Regex.Regexp().FindAllStringSubmatchIndex(window, -1)
-	e.recall.windows.put(k, found)
+	if len(found) <= maxMatches {
+		e.recall.windows.put(k, found)
+	}
 	return found
 }
 
@@ -202,7 +242,8 @@ func (l *look) barren(t *text, depth int) (digest, bool) {
 	}
 	a := &l.s.asked
 	a.number(depth, len(t.views), len(t.decoded), len(t.cuts))
-	a.flags(t.inside, t.openStart, t.openEnd, l.chunk.Binary)
+	// columns asks the parent, too.
+	a.flags(t.inside, t.openStart, t.openEnd, l.chunk.Binary, t.parent.stamped())
 	a.text(t.decoded...)
 	a.number(t.cuts...)
 	a.b = append(a.b, t.data...)

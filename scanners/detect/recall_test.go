@@ -3,10 +3,12 @@ package detect
 import (
 	"bytes"
 	"encoding/base64"
+	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
 	"net/url"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -145,5 +147,46 @@ func TestKeptExpiryIsThatOfNow(t *testing.T) {
 		if got := now(c.kept); got.State != c.want.State {
 			t.Errorf("%v is %v now", c.kept, got.State)
 		}
+	}
+}
+
+// A decoded text is searched anew where the text that it comes from lets it be read as the
+// column of a log.
+func TestAColumnDependsOnTheTextAroundIt(t *testing.T) {
+	tok := "ghp_" + "wWPw5k4aXcaT4fNP0UcnZwJUVFk6LO0pINUx"
+	column := "           INFO     Using token " + tok[:20] + "   client.py:120\n" + strings.Repeat(" ", 20) + tok[20:] + "\n           DEBUG    done      client.py:121\n"
+	run := base64.StdEncoding.EncodeToString([]byte(column)) + "\n"
+	for _, stamp := range []string{"[12:34:56]hello\n", "[12:34:56]\n", "x\n[12:34:56]\ty\nfoo\n", "\x1b[0m[12:34:56] hello\n"} {
+		e, alone := New(builtin(t)), New(builtin(t))
+		alone.recall = nil
+		everything(e, []byte("hello\n"+run), "")
+		got, want := everything(e, []byte(stamp+run), ""), everything(alone, []byte(stamp+run), "")
+		if len(want) == 0 || !slices.Equal(got, want) {
+			t.Errorf("%q: %q, alone %q", stamp, got, want)
+		}
+	}
+}
+
+// The memory is limited in bytes, too: many matches of a window are large.
+func TestKeptResultsHaveALimitInBytes(t *testing.T) {
+	e := New(builtin(t))
+	kept := &e.recall.windows
+	for i := range 4 * maxRecalledBytes / (maxMatches * 40) {
+		var k digest
+		binary.LittleEndian.PutUint64(k[:], uint64(i))
+		found := make([][]int, maxMatches)
+		for j := range found {
+			found[j] = make([]int, 2)
+		}
+		kept.put(k, found)
+	}
+	total := 0
+	for _, half := range []map[digest][][]int{kept.young, kept.aged} {
+		for _, found := range half {
+			total += sizeOfMatches(found)
+		}
+	}
+	if total == 0 || total > 2*maxRecalledBytes+2*maxMatches*40 {
+		t.Errorf("%d bytes are kept", total)
 	}
 }

@@ -126,15 +126,17 @@ var cellNameRE = regex.Lazy(`^[A-Za-z_][\w.-]{1,80}$`)
 // besideRE matches the right-hand column of a log line: a file and a line number.
 var besideRE = regex.Lazy(`[ ]+[\w./-]{1,60}\.[a-z]{1,4}:[0-9]{1,6}[ ]*$`)
 
+// stamped reports whether a line begins with a time in brackets.
+func (t *text) stamped() bool {
+	return t.seen.begins&beginsList != 0 && slices.ContainsFunc(t.seen.stamps, func(i uint32) bool { return t.data[i] == '[' && shaped(t.data[i+1:], "00:00:00]") })
+}
+
 // columns searches messages that are wrapped inside of a column, with the source location to
 // their right, as the handlers of Python's rich and others print them.
 func (l *look) columns(t *text, part span) {
 	b := t.data
-	stamped := func(x *text) bool {
-		return x.seen.begins&beginsList != 0 && slices.ContainsFunc(x.seen.stamps, func(i uint32) bool { return x.data[i] == '[' && shaped(x.data[i+1:], "00:00:00]") })
-	}
 	// The searched text may be its parent without the timestamps.
-	if !stamped(t) && (t.parent == nil || !stamped(t.parent)) {
+	if !t.stamped() && (t.parent == nil || !t.parent.stamped()) {
 		return // not a log with a timestamp on the left
 	}
 	for i := part.start; i < part.end; {
