@@ -88,7 +88,7 @@ func (l *look) cookies(t *text, m *raw, keep func(*raw) bool) {
 		t.parsed.end = max(t.parsed.end, c.value.end)
 	}
 	for _, c := range list {
-		if n, ok := l.crumb(t, m, c); ok && keep(&n) && l.e.judged(l.s, &n, l.chunk) {
+		if n, ok := l.crumb(t, m, c); ok && keep(&n) && l.e.judged(l.s, t, &n, l.chunk) {
 			l.add(t, n)
 		}
 	}
@@ -262,7 +262,7 @@ func (l *look) list(t *text, m *raw, keep func(*raw) bool) {
 			continue
 		}
 		n := raw{rule: m.rule, start: min(m.start, value.start), end: value.end, secret: value, text: t.data, confidence: m.rule.Confidence}
-		if keep(&n) && l.e.judged(l.s, &n, l.chunk) {
+		if keep(&n) && l.e.judged(l.s, t, &n, l.chunk) {
 			l.add(t, n)
 		}
 	}

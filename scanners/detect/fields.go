@@ -50,7 +50,7 @@ func (l *look) fields(t *text, m *raw, keep func(*raw) bool) {
 		return
 	}
 	n := raw{rule: m.rule, start: min(name.start, f.value.start), end: max(name.end, f.value.end), secret: f.value, text: t.data, confidence: m.rule.Confidence}
-	if keep(&n) && l.e.judged(l.s, &n, l.chunk) {
+	if keep(&n) && l.e.judged(l.s, t, &n, l.chunk) {
 		l.add(t, n)
 	}
 }

@@ -28,6 +28,9 @@ type look struct {
 	limits int  // how often a limit left out something
 	ids    int
 	found  []raw
+	// byStart are the indexes in found by the match's place in the chunk, in units of stretch.
+	byStart  map[int][]int
+	compared int // matches of found that others were compared with
 	// elsewhere are matches that only a list of paths suppresses.
 	elsewhere []raw
 	pending   []fieldAt // of the current search
@@ -86,7 +89,7 @@ func (l *look) suppressed(kept []raw, yield func(scanners.Match) bool) {
 
 func (m *raw) out() scanners.Match {
 	out := scanners.Match{Rule: m.rule.Rule, Secret: rules.NewSecret(m.value), Start: m.place.start, End: m.place.end, Confidence: m.confidence,
-		Decoded: m.decoded, Views: m.views, Partial: m.partial, Offline: m.offline, Cookie: m.cookie, Claims: m.claimed(), Token: m.token, Allowed: m.allowed}
+		Decoded: m.decoded, Views: m.views, Partial: m.partial, Offline: m.offline, Cookie: m.cookie, Claims: m.said, Token: m.token, Allowed: m.allowed}
 	for _, p := range m.pieces {
 		out.Pieces = append(out.Pieces, [2]int{p.start, p.end})
 	}
@@ -263,7 +266,7 @@ func (l *look) find(t *text, parts []span, wanted func(*raw) bool) {
 		if !keep(&m) {
 			return
 		}
-		if l.e.judged(l.s, &m, l.chunk) && !(m.rule.ID == kubernetesSecret && l.kubernetes(t, m)) {
+		if l.e.judged(l.s, t, &m, l.chunk) && !(m.rule.ID == kubernetesSecret && l.kubernetes(t, m)) {
 			l.add(t, m)
 		}
 	})
@@ -302,13 +305,17 @@ func (l *look) add(t *text, m raw) {
 	}
 	m.leads = m.rule.leads && m.secret.start == m.start
 	if !m.heard {
-		m.said = m.claimed()
+		m.said = m.claimed(t, 0)
 	}
 	m.text = nil
 	if m.elsewhere {
 		l.elsewhere = append(l.elsewhere, m)
 		return
 	}
+	if l.byStart == nil {
+		l.byStart = map[int][]int{}
+	}
+	l.byStart[m.place.start/stretch] = append(l.byStart[m.place.start/stretch], len(l.found))
 	l.found = append(l.found, m)
 }
 
@@ -378,7 +385,6 @@ func resolve(found []raw) []raw {
 		return cmp.Or(a.guess()-b.guess(), len(b.value)-len(a.value), len(a.decoded)-len(b.decoded), a.place.start-b.place.start, strings.Compare(a.rule.ID, b.rule.ID))
 	})
 	// An index of kept matches by position: a chunk may contain thousands.
-	const stretch = 1 << 10
 	near := map[int][]int{}
 	var kept []raw
 	for _, m := range found {

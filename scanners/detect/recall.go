@@ -186,8 +186,8 @@ func (m *raw) context() (from, to int) {
 }
 
 // judged is judge, and keeps what it decides. The text that judge reads is cut to what it may
-// depend on, so that a key made of the same bytes has the same result.
-func (e *Engine) judged(s *scratch, m *raw, c scanners.Chunk) bool {
+// depend on, so that a key made of the same bytes has the same result. m.text is t's.
+func (e *Engine) judged(s *scratch, t *text, m *raw, c scanners.Chunk) bool {
 	if e.recall == nil {
 		return e.judge(s, m, c)
 	}
@@ -204,7 +204,7 @@ func (e *Engine) judged(s *scratch, m *raw, c scanners.Chunk) bool {
 		x.start, x.end, x.secret = m.start-from, m.end-from, span{m.secret.start - from, m.secret.end - from}
 		if v.ok = e.judge(s, &x, c); v.ok {
 			v = verdict{ok: true, allowed: x.allowed, elsewhere: x.elsewhere, rule: x.rule, confidence: x.confidence, public: x.public, issuer: x.issuer,
-				offline: x.offline, carrier: x.carrier, claims: x.claims, said: x.claimed(), token: x.token}
+				offline: x.offline, carrier: x.carrier, claims: x.claims, said: x.claimed(t, from), token: x.token}
 		}
 		e.recall.verdict.put(k, v)
 	}

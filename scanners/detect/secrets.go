@@ -41,7 +41,7 @@ func (l *look) secretsObject(t *text) {
 		for _, m := range member().FindAllSubmatchIndex(b[from:to], -1) {
 			r := raw{rule: rule, start: from + m[0], end: from + m[1], secret: span{from + m[4], from + m[5]}, confidence: rules.High, text: b}
 			l.s.raws++
-			if m[5]-m[4] >= minDumped && l.e.judged(l.s, &r, l.chunk) {
+			if m[5]-m[4] >= minDumped && l.e.judged(l.s, t, &r, l.chunk) {
 				l.add(t, r)
 			}
 		}

@@ -10,6 +10,7 @@ import (
 type text struct {
 	seen   survey
 	parsed parsed
+	nearby nearby
 	data   []byte
 	parent *text     // nil: the chunk
 	segs   []segment // by position; none for the chunk
@@ -49,7 +50,7 @@ const (
 // reset prepares t for bytes derived from parent.
 func (t *text) reset(parent *text) {
 	t.parent, t.data, t.segs, t.cuts = parent, t.data[:0], t.segs[:0], t.cuts[:0]
-	t.payloads, t.parsed = t.payloads[:0], parsed{}
+	t.payloads, t.parsed, t.nearby = t.payloads[:0], parsed{}, nearby{}
 	t.seen.reset() // the survey was another text's
 	t.seen.unfolded = false
 	t.views, t.decoded, t.inside = parent.views, parent.decoded, false

@@ -386,7 +386,7 @@ func (l *look) joined(c *text, usual bool) {
 		if proven := whole && checked; !proven && (l.begins(c, m) || c.digestBegins(m.secret)) {
 			return false
 		}
-		k := slices.IndexFunc(l.found, func(f raw) bool {
+		k := l.firstIn(span{at.start, at.start + 1}, func(f *raw) bool {
 			return f.place.start == at.start && !f.spliced() && f.rule.Specific() >= m.rule.Specific()
 		})
 		if k < 0 {
@@ -424,9 +424,30 @@ func (l *look) begins(c *text, m *raw) bool {
 		end = m.secret.end + k
 	}
 	line := c.raw(last, min(end, m.secret.end+lineContext))
-	return slices.ContainsFunc(l.found, func(f raw) bool {
+	return l.firstIn(span{line.start, max(line.end, line.start+1)}, func(f *raw) bool {
 		return !f.spliced() && (f.place.start == line.start || f.rule == m.rule && f.place.start > line.start && f.place.start < line.end)
-	})
+	}) >= 0
+}
+
+// stretch is how many bytes of the chunk one list of matches is for.
+const stretch = 1 << 10
+
+// firstIn is the index of the first match in l.found that begins in a part of the chunk and for
+// which f returns true, or -1. f may be called for matches that begin next to the part.
+func (l *look) firstIn(part span, f func(*raw) bool) int {
+	first := -1
+	for i := part.start / stretch; i <= (part.end-1)/stretch; i++ {
+		for _, k := range l.byStart[i] {
+			if first >= 0 && k > first {
+				break
+			}
+			if l.compared++; f(&l.found[k]) {
+				first = k
+				break
+			}
+		}
+	}
+	return first
 }
 
 // digestBegins reports whether the last piece of a secret is a digest at the beginning of a line
