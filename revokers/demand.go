@@ -3,6 +3,7 @@ package revokers
 import (
 	"encoding/json"
 	"net/http"
+	"slices"
 	"strings"
 )
 
@@ -20,7 +21,14 @@ var demands = map[string]string{
 // Demand returns what a response asks for besides the credential, empty if
 // nothing: such an answer is given to a live credential too and refuses none.
 // It looks at the challenges (RFC 9110, 11.6.1) and at the member error of a
-// JSON body.
+// JSON body. A demand is none of the operator's dead_marker either: the issuer has
+// not looked at whether the credential is live.
+//
+// quell presents tokens as bearer tokens, without a proof of possession. A
+// challenge of the scheme DPoP alone, without an error or with one about the
+// request, says that the scheme was wrong. With error="invalid_token" (RFC 9449,
+// 7.1) it says either that the token is bad or that it is bound to a key and was
+// presented without it: this is a refusal, and Judge decides what it proves.
 func Demand(status int, h http.Header, body []byte) string {
 	if status < 400 || status > 499 {
 		return ""
@@ -34,7 +42,7 @@ func Demand(status int, h http.Header, body []byte) string {
 		}
 	}
 	// An issuer that takes the token with a proof only names no other scheme.
-	if Schemes(challenges) == "dpop" {
+	if Schemes(challenges) == "dpop" && !refusesToken(challenges) {
 		return demands["use_dpop_nonce"]
 	}
 	var doc struct {
@@ -48,6 +56,14 @@ func Demand(status int, h http.Header, body []byte) string {
 		code, _ = o["code"].(string)
 	}
 	return demands[strings.ToLower(code)]
+}
+
+// refusesToken reports whether a challenge has the error code that is about the
+// token and not about the request (RFC 6750, 3.1).
+func refusesToken(challenges []string) bool {
+	return slices.ContainsFunc(challenges, func(c string) bool {
+		return slices.ContainsFunc(elements(c), func(e string) bool { return errorOf(e) == "invalid_token" })
+	})
 }
 
 // errorOf returns the value of an element error=VALUE of a challenge, with or

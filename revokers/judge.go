@@ -3,10 +3,15 @@ package revokers
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/quellhq/quell/rules/credential"
 )
+
+// MarkerSource is the source of a refusal that the operator's dead_marker
+// documents.
+const MarkerSource = "dead_marker in the policy"
 
 // Evidence is all that Judge may look at.
 type Evidence struct {
@@ -136,6 +141,35 @@ func refused(t Target, e Evidence, v Verdict) Verdict {
 	return unknown(Refused, said+", which does not prove that it is dead", strings.Join(lacks, ", and "))
 }
 
+// bound returns what is missing where a refusal can mean that a live token is
+// bound to a key and was presented as a bearer token, which gets the words of a
+// bad token (RFC 9449, 7.1 and 7.2); nil if it can't. A live control that is a
+// bearer token does not exclude that.
+//
+// Where DPoP is offered next to another scheme, a learned refusal counts only for
+// a credential that was Live here, so that it is accepted as a bearer token. Where
+// DPoP is the only scheme, what the issuer documents of bearer tokens does not
+// apply: the refusal must be the one that was learned while this credential was
+// Live, with a live control or after an accepted revocation, because an issuer can
+// also have ceased to take bearer tokens. The operator's dead_marker is a statement
+// about this endpoint's text, that only what has ended gets it, and counts as
+// everywhere.
+func bound(t Target, e Evidence, known bool) (lacks []string) {
+	a := e.Answer
+	schemes := strings.Split(a.Challenge, ",")
+	switch {
+	case !slices.Contains(schemes, "dpop") || a.Documented == MarkerSource:
+		return nil
+	case len(schemes) > 1 && (t.Seen != nil || a.Documented != ""):
+		return nil
+	case len(schemes) > 1 || t.Seen == nil || e.Learned == "" || a.Shape != e.Learned || a.Shape != t.Seen.Learned:
+		return []string{markerRemedy(t)}
+	case !known:
+		return []string{controlRemedy(t)}
+	}
+	return nil
+}
+
 // proof reports whether the refusal is documented or learned, and otherwise
 // what the operator can do so that it will be.
 func proof(t Target, e Evidence) (ok bool, lacks []string) {
@@ -155,6 +189,9 @@ func proof(t Target, e Evidence) (ok bool, lacks []string) {
 	// credential was Live.
 	if (has("basic") || has("digest")) && !a.SentBasic && !(learned && seen && a.Shape == t.Seen.Learned) {
 		return false, []string{gatewayRemedy(t)}
+	}
+	if lacks := bound(t, e, live || accepted); lacks != nil {
+		return false, lacks
 	}
 	if a.Documented != "" {
 		switch a.Also {

@@ -345,3 +345,45 @@ func TestARefusedPairIsNoDeath(t *testing.T) {
 		}
 	}
 }
+
+// A live token that is bound to a key and presented as a bearer token gets the
+// words of a bad one (RFC 9449, 7.1). So an answer that offers DPoP proves a death
+// only of what was accepted as a bearer token here, or by the operator's marker.
+func TestAChallengeForProofOfPossession(t *testing.T) {
+	u, _ := url.Parse("https://api.example")
+	live := &revokers.Answer{Class: revokers.Accepts, Endpoint: endpoint}
+	accepted := &revokers.Acknowledgement{Accepted: true}
+	seen := &revokers.Sighting{Endpoint: endpoint, Learned: "shape"}
+	for name, c := range map[string]struct {
+		challenge, documented string
+		seen                  *revokers.Sighting
+		control, before       *revokers.Answer
+		sent                  *revokers.Acknowledgement
+		shape                 string
+		want                  revokers.Liveness
+	}{
+		"never live, live control":                           {"dpop", "", nil, live, nil, nil, "shape", revokers.Unknown},
+		"never live, next to bearer":                         {"bearer,dpop", "", nil, live, nil, nil, "shape", revokers.Unknown},
+		"never live, documented of bearer tokens":            {"dpop", "https://api.example/docs", nil, live, nil, nil, "shape", revokers.Unknown},
+		"never live, documented next to bearer":              {"bearer,dpop", "https://api.example/docs", nil, live, nil, nil, "shape", revokers.Dead},
+		"never live, the marker":                             {"dpop", revokers.MarkerSource, nil, live, nil, nil, "other", revokers.Dead},
+		"never live, the marker without a control":           {"dpop", revokers.MarkerSource, nil, nil, nil, nil, "other", revokers.Dead},
+		"the marker, a control that is refused":              {"dpop", revokers.MarkerSource, seen, &revokers.Answer{Class: revokers.Refuses, Endpoint: endpoint}, nil, nil, "shape", revokers.Unknown},
+		"seen live, learned, live control":                   {"dpop", "", seen, live, nil, nil, "shape", revokers.Dead},
+		"seen live, learned, accepted":                       {"dpop", "", seen, nil, live, accepted, "shape", revokers.Dead},
+		"seen live, learned, neither":                        {"dpop", "", seen, nil, nil, nil, "shape", revokers.Unknown},
+		"seen live, another refusal than the learned one":    {"dpop", "", seen, live, nil, nil, "other", revokers.Unknown},
+		"seen live, documented, bearer tokens taken no more": {"dpop", "https://api.example/docs", seen, nil, live, accepted, "other", revokers.Unknown},
+		"seen live, documented, nothing sent":                {"dpop", "https://api.example/docs", seen, nil, nil, nil, "shape", revokers.Unknown},
+		"seen live next to bearer, learned, live control":    {"bearer,dpop", "", seen, live, nil, nil, "shape", revokers.Dead},
+	} {
+		rule := &rules.Rule{ID: "x", Provider: &rules.Provider{ID: "x"}, Probe: &rules.Probe{}, Kind: rules.KindBearer}
+		target := revokers.Target{Credential: credential.Credential{Ref: credential.Ref{Rule: "x", Kind: rules.KindBearer}, Secret: credential.NewSecretString("value-of-a-token")}, Rule: rule, Named: true, Seen: c.seen,
+			Instance: &issuer.Instance{Provider: "x", URL: u, Operator: true}}
+		a := revokers.Answer{Class: revokers.Refuses, Endpoint: endpoint, Status: 401, Shape: c.shape, Challenge: c.challenge, Documented: c.documented}
+		v := revokers.Judge(target, revokers.Evidence{Answer: a, Never: [2]revokers.Answer{a, a}, Control: c.control, Learned: "shape", Sent: c.sent, Before: c.before})
+		if v.Liveness != c.want || c.want == revokers.Unknown && v.Remedy == "" {
+			t.Errorf("%s: %s (%s) %s, remedy %q", name, v.Liveness, v.Reason, v.Detail, v.Remedy)
+		}
+	}
+}

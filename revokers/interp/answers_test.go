@@ -109,6 +109,7 @@ func TestWhatAResponseSays(t *testing.T) {
 		"a redirect that is no URL":       {says(307, "", "Location", "%zz"), revokers.Silent, revokers.Unreachable, false},
 		"a step-up":                       {says(401, `{"error":"revoked"}`, "WWW-Authenticate", `Bearer error="insufficient_user_authentication"`), revokers.Other, revokers.Restricted, false},
 		"a proof of possession is asked":  {says(401, `{"error":"revoked"}`, "WWW-Authenticate", `DPoP error="use_dpop_nonce"`), revokers.Other, revokers.Restricted, false},
+		"a refusal in terms of DPoP":      {says(401, `{"error":"x"}`, "WWW-Authenticate", `DPoP error="invalid_token"`), revokers.Refuses, "", false},
 		"200 with another word":           {says(200, `{"ok":false}`), revokers.Other, revokers.Unexpected, false},
 		"200 without a body":              {says(200, ``), revokers.Other, revokers.Unexpected, false},
 		"200 with half of a document":     {says(200, `{"ok":tr`), revokers.Other, revokers.Unexpected, false},

@@ -184,7 +184,7 @@ func (s *scope) classify(p *rules.Probe, r issuer.Response) revokers.Answer {
 	}
 	a.Raw = revokers.NewRefusal(r.Status, location, a.Challenge+"|"+realm(r.Header), r.Body, s.sent())
 	if m := s.t.Instance.Settings["dead_marker"]; m != "" && r.Status < 500 && (bytes.Contains(r.Body, []byte(m)) || strings.Contains(location, m) || location != "" && strings.Contains(query(r), m)) {
-		a.Documented = "dead_marker in the policy"
+		a.Documented = revokers.MarkerSource
 		return say(revokers.Refuses, revokers.SignedOut, "")
 	}
 	for _, arm := range p.When {

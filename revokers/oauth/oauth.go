@@ -207,7 +207,7 @@ func (v Token) introspect(ctx context.Context, t revokers.Target, a revokers.Ans
 		a.Class, a.Reason, a.Detail = revokers.Other, revokers.Unexpected, fmt.Sprintf("introspection answered %d without saying whether it is active", resp.Status)
 		return a, nil
 	case !*r.Active && marked(t, resp):
-		a.Class, a.Reason, a.Documented = revokers.Refuses, revokers.SignedOut, markerSource
+		a.Class, a.Reason, a.Documented = revokers.Refuses, revokers.SignedOut, revokers.MarkerSource
 		a.Raw = revokers.NewRefusal(resp.Status, "", a.Challenge, resp.Body, []string{t.Secret.Reveal()})
 		return a, nil
 	case !*r.Active:
@@ -225,9 +225,6 @@ func (v Token) introspect(ctx context.Context, t revokers.Target, a revokers.Ans
 	}
 	return a, nil
 }
-
-// markerSource is the source of a refusal that the operator's marker documents.
-const markerSource = "dead_marker in the policy"
 
 // marked reports whether a response has the operator's dead_marker, in the body
 // or in the words of a challenge.
@@ -265,7 +262,7 @@ func (v Token) userinfo(ctx context.Context, t revokers.Target, a revokers.Answe
 		a.Class, a.Reason, a.Detail = revokers.Accepts, revokers.Authenticated, "userinfo answered"
 		a.Identity = identity(t, map[string]string{"subject": r.Subject})
 	case marked(t, resp):
-		a.Class, a.Reason, a.Documented = revokers.Refuses, revokers.SignedOut, markerSource
+		a.Class, a.Reason, a.Documented = revokers.Refuses, revokers.SignedOut, revokers.MarkerSource
 		a.Raw = revokers.NewRefusal(resp.Status, "", a.Challenge+"|"+auth, resp.Body, []string{t.Secret.Reveal()})
 	case strings.Contains(auth, "insufficient_scope"):
 		a.Class, a.Reason, a.Detail = revokers.Other, revokers.Restricted, "userinfo demands more than the token"

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strings"
 
 	"github.com/quellhq/quell/rules"
 )
@@ -45,10 +46,18 @@ ON CONFLICT(incident) DO UPDATE SET rule = excluded.rule, cookie = excluded.cook
 	return nil
 }
 
-// Kept lists the sealed credentials by incident. Rows of earlier releases have
+// Kept lists the sealed credentials by incident: all of them, or those of the
+// incidents that are named. Rows of earlier releases have
 // fingerprint, rule and cookie only.
-func (l *Ledger) Kept(ctx context.Context) ([]Sealed, error) {
-	rows, err := l.db.QueryContext(ctx, `SELECT incident, rule, cookie, value, ref FROM sealed ORDER BY incident`)
+func (l *Ledger) Kept(ctx context.Context, incidents ...string) ([]Sealed, error) {
+	where, names := "", make([]any, len(incidents))
+	if len(incidents) > 0 {
+		where = ` WHERE incident IN (?` + strings.Repeat(",?", len(incidents)-1) + `)`
+	}
+	for i, name := range incidents {
+		names[i] = name
+	}
+	rows, err := l.db.QueryContext(ctx, l.engine.bind(`SELECT incident, rule, cookie, value, ref FROM sealed`+where+` ORDER BY incident`), names...)
 	if err != nil {
 		return nil, fmt.Errorf("ledger: %w", err)
 	}

@@ -32,8 +32,11 @@ type Applier struct {
 	Ledger     *ledger.Ledger
 	Identities []age.Identity
 	Sealer     *config.Sealer // seals what is kept to ask again later
-	Actor      string
-	NoKill     bool
+	// Key makes the fingerprints of a credential's parts, by which the ledger
+	// knows with which of them it was seen Live.
+	Key    rules.FingerprintKey
+	Actor  string
+	NoKill bool
 	// Switch returns a hold if nothing may be sent any more. It is called before
 	// each intent; nil is never on.
 	Switch func(context.Context) *policy.Hold
@@ -229,6 +232,9 @@ func (r *applying) passive(ctx context.Context, w *item) error {
 
 func (r *applying) found(w *item) ledger.Found {
 	ref := w.it.Ref
+	if w.it.Kills() { // others were not opened
+		ref.PartFingerprints = partPrints(r.Key, w.cred.Parts)
+	}
 	return ledger.Found{Credential: &ref, Exposures: w.it.Exposures}
 }
 

@@ -2,6 +2,7 @@ package run
 
 import (
 	"context"
+	"maps"
 	"time"
 
 	"github.com/quellhq/quell/cmd/quell/internal/ledger"
@@ -24,6 +25,10 @@ type history struct {
 	// first is the first intent that no outcome ended: its Before is the last
 	// answer before the first request.
 	first *ledger.Intent
+	// parts are the fingerprints of the parts that the credential was sent with by
+	// first. mixed is set if a later intent sent others.
+	parts map[string]string
+	mixed bool
 	// rotations are the steps of the plan's rotation by name.
 	rotations map[string]rotation
 	// final is the outcome of this plan that ended the incident.
@@ -55,11 +60,14 @@ type noticeOf struct {
 // rotations are those of the plan that is being applied.
 func historyOf(entries []ledger.Entry, plan string) history {
 	h := history{rotations: map[string]rotation{}, sent: map[string]bool{}}
+	found := map[string]map[string]string{} // the credential's parts by the run that recorded them
 	for _, e := range entries {
 		h.newest = e.ID
 		switch b := e.Body.(type) {
+		case ledger.Found:
+			found[e.Run] = partsOf(b)
 		case ledger.Intent:
-			h.begun(b, e.Run == plan, e.At)
+			h.begun(b, found[e.Run], e.Run == plan, e.At)
 		case ledger.Receipt:
 			h.answered(b)
 		case ledger.Rotation:
@@ -93,7 +101,7 @@ func historyOf(entries []ledger.Entry, plan string) history {
 	return h
 }
 
-func (h *history) begun(b ledger.Intent, mine bool, at time.Time) {
+func (h *history) begun(b ledger.Intent, parts map[string]string, mine bool, at time.Time) {
 	switch {
 	case b.Action == "rotate":
 		if mine {
@@ -107,10 +115,19 @@ func (h *history) begun(b ledger.Intent, mine bool, at time.Time) {
 		if b.Step != "" {
 			h.sent[b.Step] = false
 		}
-		if h.first == nil {
-			h.first = &b
+		switch {
+		case h.first == nil:
+			h.first, h.parts, h.mixed = &b, parts, false
+		case !maps.Equal(h.parts, parts):
+			h.mixed = true
 		}
 	}
+}
+
+// about reports whether every request since first was sent with exactly these
+// parts: only then the answer before it and its receipt are about the credential.
+func (h *history) about(parts map[string]string) bool {
+	return !h.mixed && maps.Equal(h.parts, parts)
 }
 
 func (h *history) ended(b ledger.Outcome, mine bool, at time.Time) {

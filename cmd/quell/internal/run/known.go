@@ -2,10 +2,12 @@ package run
 
 import (
 	"context"
+	"maps"
 	"os"
 
 	"github.com/quellhq/quell/cmd/quell/internal/ledger"
 	"github.com/quellhq/quell/revokers"
+	"github.com/quellhq/quell/rules"
 	"github.com/quellhq/quell/rules/credential"
 )
 
@@ -15,6 +17,18 @@ type kill struct {
 	instance string // URL of the one that accepted it
 	before   *revokers.Answer
 	sent     *revokers.Acknowledgement
+	// parts are the fingerprints of the parts that the credential was sent with.
+	parts map[string]string
+}
+
+// with returns k if it ended the credential with exactly these parts, else nil:
+// a revocation that was sent with another cookie's signature or with another
+// key id may have ended nothing.
+func (k *kill) with(parts map[string]string) *kill {
+	if k == nil || !maps.Equal(k.parts, parts) {
+		return nil
+	}
+	return k
 }
 
 // killOf reads the last kill of an incident; nil if none was accepted, if the
@@ -25,18 +39,27 @@ func killOf(entries []ledger.Entry) *kill {
 	// first is the intent of the first request since the credential was Live: one
 	// without a receipt may have arrived, and is sent again.
 	var first *ledger.Intent
+	// found are the parts of the credential by the run that recorded them, and
+	// parts those of first.
+	found := map[string]map[string]string{}
+	var parts map[string]string
 	accepted := func(ack revokers.Acknowledgement) {
 		if k = nil; ack.Accepted {
 			if b := liveBefore(first); b != nil {
-				k = &kill{first.Instance, b, &ack}
+				k = &kill{first.Instance, b, &ack, parts}
 			}
 		}
 	}
 	for _, e := range entries {
 		switch b := e.Body.(type) {
+		case ledger.Found:
+			found[e.Run] = partsOf(b)
 		case ledger.Intent:
-			if first == nil {
-				first = &b
+			if b.Action == "restore" || b.Action == "delete_logs" {
+				continue // they end no credential
+			}
+			if now := found[e.Run]; first == nil || !maps.Equal(parts, now) {
+				first, parts = &b, now
 			}
 		case ledger.Receipt:
 			if b.Action == "" || b.Action == "revoke" {
@@ -68,14 +91,27 @@ func killOf(entries []ledger.Entry) *kill {
 type known struct {
 	ref  ledger.Ref
 	kill *kill
+	key  rules.FingerprintKey
 }
 
-// at reports whether the ledger's credential is t: the same value, under the
-// same name, at the same instance.
+// partsOf returns the fingerprints of the parts that a credential was found with.
+func partsOf(f ledger.Found) map[string]string {
+	if f.Credential == nil {
+		return nil
+	}
+	return f.Credential.PartFingerprints
+}
+
+// at reports whether the ledger's credential is t: the same value, with the same
+// parts, under the same name, at the same instance. Which signature, key id or
+// session token belongs to a value is a guess from where they are in the text, so
+// a value that was Live with one part was not seen Live with another, or with
+// none: its issuer refuses the wrong pair of a live credential too.
 func (k known) at(t revokers.Target) bool {
 	r, i := k.ref, t.Instance
 	return r.Endpoint != "" && r.Instance == t.URL() && r.Rule == t.Credential.Rule && r.Cookie == t.Cookie &&
-		(r.Page == "" || r.Page == i.Settings["probe_path"]) && (r.User == "" || r.User == i.Settings["user"])
+		(r.Page == "" || r.Page == i.Settings["probe_path"]) && (r.User == "" || r.User == i.Settings["user"]) &&
+		maps.Equal(r.PartFingerprints, partPrints(k.key, t.Parts))
 }
 
 // seen is where it was Live.
@@ -122,7 +158,7 @@ func (r *Runtime) recall(ctx context.Context) (map[string]known, error) {
 		if err != nil && len(entries) == 0 {
 			continue
 		}
-		out[s.Incident] = known{s.Ref, killOf(entries)}
+		out[s.Incident] = known{s.Ref, killOf(entries).with(s.Ref.PartFingerprints), r.Keys.Fingerprint}
 	}
 	return out, nil
 }

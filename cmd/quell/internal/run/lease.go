@@ -2,6 +2,8 @@ package run
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -9,11 +11,14 @@ import (
 	"github.com/quellhq/quell/revokers/prove"
 )
 
+// leaseTime is how long an incident is held without a renewal.
+const leaseTime = 15 * time.Second
+
 func (r *applying) ttl() time.Duration {
 	if r.Lease > 0 {
 		return r.Lease
 	}
-	return 15 * time.Second
+	return leaseTime
 }
 
 // holding are the items whose incidents this apply has leased. It renews the
@@ -49,10 +54,10 @@ func (r *applying) acquire(ctx context.Context, items []*item) (h *holding, othe
 			others = append(others, w)
 		}
 	}
-	renewing, stop := context.WithCancel(context.WithoutCancel(ctx))
+	until, stop := context.WithCancel(context.WithoutCancel(ctx))
 	h.stop = stop
 	if len(h.items) > 0 {
-		go h.renew(renewing)
+		go h.renew(until)
 	} else {
 		stop()
 	}
@@ -60,7 +65,17 @@ func (r *applying) acquire(ctx context.Context, items []*item) (h *holding, othe
 }
 
 func (h *holding) renew(ctx context.Context) {
-	t := time.NewTicker(h.r.ttl() / 3)
+	renewing(ctx, h.r.Ledger, h.r.ttl(), func() []ledger.Lease {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		return slices.Collect(maps.Values(h.leases))
+	})
+}
+
+// renewing extends the leases that held returns, three times per ttl, until ctx
+// ends.
+func renewing(ctx context.Context, led *ledger.Ledger, ttl time.Duration, held func() []ledger.Lease) {
+	t := time.NewTicker(ttl / 3)
 	defer t.Stop()
 	for {
 		select {
@@ -68,15 +83,9 @@ func (h *holding) renew(ctx context.Context) {
 			return
 		case <-t.C:
 		}
-		h.mu.Lock()
-		var list []ledger.Lease
-		for _, l := range h.leases {
-			list = append(list, l)
-		}
-		h.mu.Unlock()
 		// A lease that is lost shows in the fence of the next intent; a failed
 		// renewal is tried again before the lease expires.
-		_, _ = h.r.Ledger.Renew(ctx, h.r.ttl(), list...)
+		_, _ = led.Renew(ctx, ttl, held()...)
 	}
 }
 

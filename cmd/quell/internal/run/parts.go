@@ -102,6 +102,20 @@ func (p *parter) pair(main, part seat) {
 	}
 }
 
+// partPrints returns the fingerprints of a credential's parts by their names; nil
+// for a credential of one part. It reads the parts that are sent, and not the
+// fingerprints that a report or a plan has next to them.
+func partPrints(key rules.FingerprintKey, parts map[string]rules.Secret) map[string]string {
+	var out map[string]string
+	for name, s := range parts {
+		if out == nil {
+			out = make(map[string]string, len(parts))
+		}
+		out[name] = key.Fingerprint(s)
+	}
+	return out
+}
+
 // addParts gives a credential its parts.
 func (l *credentials) addParts(i int32, c *rules.Credential) error {
 	for name, n := range l.parts[i] {

@@ -118,9 +118,20 @@ func (r *applying) keep(ctx context.Context, w *item) error {
 	}
 	s := ledger.Sealed{Incident: w.it.Fingerprint, Value: sealed}
 	s.Ref.Ref = w.it.Ref
+	s.Ref.PartFingerprints = partPrints(r.Key, w.cred.Parts)
 	s.Ref.Instance, s.Ref.Page, s.Ref.User = w.it.Instance, w.it.Page, w.it.User
 	if seen := w.target.Seen; seen != nil {
 		s.Ref.Endpoint, s.Ref.Learned = seen.Endpoint, seen.Learned
+	} else {
+		// Where it was Live, and with which parts, is worth more than what was
+		// never Live.
+		had, err := r.Ledger.Kept(ctx, s.Incident)
+		if err != nil {
+			return err
+		}
+		if len(had) > 0 && had[0].Ref.Endpoint != "" {
+			return nil
+		}
 	}
 	return r.Ledger.Keep(ctx, s)
 }
@@ -215,13 +226,14 @@ func (r *applying) resume(ctx context.Context, w *item) (final bool, err error) 
 	h := w.hist
 	// A request without a receipt may have arrived, so the answer before the first
 	// one counts, however often it is sent.
-	if w.before == nil {
+	same := h.about(partPrints(r.Key, w.cred.Parts))
+	if w.before == nil && same {
 		w.before = liveBefore(h.first)
 	}
-	if w.before != nil && w.target.Seen == nil && h.first != nil {
+	if w.before != nil && w.target.Seen == nil && h.first != nil && same {
 		w.target.Seen = &revokers.Sighting{Endpoint: w.before.Endpoint, At: w.before.At, Learned: h.first.Learned}
 	}
-	if h.receipt != nil {
+	if h.receipt != nil && same {
 		w.sent = &revokers.Acknowledgement{Accepted: h.receipt.Accepted, Status: h.receipt.Status, Detail: h.receipt.Detail, At: h.receipt.At}
 		w.act.Receipt = w.sent
 	}

@@ -7,6 +7,8 @@ import (
 	"net/url"
 	"time"
 
+	"filippo.io/age"
+
 	"github.com/quellhq/quell/cmd/quell/internal/ledger"
 	"github.com/quellhq/quell/cmd/quell/internal/plan"
 	"github.com/quellhq/quell/cmd/quell/internal/report"
@@ -42,9 +44,8 @@ func (r *Runtime) Recheck(ctx context.Context, sink report.Sink, due bool) (repo
 		return sum, err
 	}
 	start := r.options.Now()
-	k := &rechecking{Runtime: r, led: led, sink: sink, checker: r.Checker()}
+	k := &rechecking{Runtime: r, led: led, sink: sink, checker: r.Checker(), ids: ids}
 	var next time.Time
-	busy := 0
 	var unrecorded error
 	for _, e := range kept {
 		entries, err := led.Incident(ctx, e.Incident)
@@ -59,28 +60,15 @@ func (r *Runtime) Recheck(ctx context.Context, sink report.Sink, due bool) (repo
 		if due && !now {
 			continue
 		}
-		leased, err := led.Leases(ctx, e.Incident)
-		if err != nil {
-			return sum, err
-		}
-		if len(leased) > 0 {
-			busy++
-			continue
-		}
-		c, err := OpenCredential(r.Rules, e.Ref.Ref, e.Value, ids...)
-		if err != nil {
-			return sum, fmt.Errorf("incident %s: %w", e.Incident, err)
-		}
-		sum.Credentials++
-		unwritten, err := k.one(ctx, e, c, entries, is, &sum)
+		unwritten, err := k.alone(ctx, e, due, &sum)
 		if err != nil {
 			return sum, err
 		}
 		unrecorded = errors.Join(unrecorded, unwritten)
 	}
-	if busy > 0 {
+	if k.busy > 0 {
 		// Its apply looks at it, and what it says now is no news.
-		if err := sink.Emit(report.Notice{Message: fmt.Sprintf("%s is being ended by another quell and was not asked about", count(busy, "credential"))}); err != nil {
+		if err := sink.Emit(report.Notice{Message: fmt.Sprintf("%s is being ended by another quell and was not asked about", count(k.busy, "credential"))}); err != nil {
 			return sum, err
 		}
 	}
@@ -107,20 +95,83 @@ type rechecking struct {
 	led     *ledger.Ledger
 	sink    report.Sink
 	checker *Checker
+	ids     []age.Identity
+	busy    int // credentials that another quell holds
 }
 
-// one asks about one credential, records the answers and reports them. unwritten
-// is why the ledger did not take them.
-func (r *rechecking) one(ctx context.Context, e ledger.Sealed, c credential.Credential, entries []ledger.Entry, is standing, sum *report.Summary) (unwritten, err error) {
+// alone asks about one credential while it holds the incident's lease: an answer
+// from before the revocation of an apply that runs meanwhile would be recorded
+// after that apply's outcome, and undo it. An incident that is held is left out.
+// unwritten is why the ledger did not take the answers.
+func (r *rechecking) alone(ctx context.Context, e ledger.Sealed, due bool, sum *report.Summary) (unwritten, err error) {
+	leases, unleased := r.led.Acquire(ctx, leaseTime, e.Incident)
+	switch {
+	case ctx.Err() != nil:
+		return nil, ctx.Err()
+	case unleased != nil:
+		// A ledger that takes no lease takes no answer either. It is reported.
+		if leases, err = r.led.Leases(ctx, e.Incident); err != nil || len(leases) > 0 {
+			r.busy += len(leases)
+			return nil, err
+		}
+	case len(leases) == 0:
+		r.busy++
+		return nil, nil
+	default:
+		defer r.led.Release(context.WithoutCancel(ctx), leases...) //nolint:errcheck // it expires by itself
+		until, stop := context.WithCancel(ctx)
+		defer stop()
+		mine := leases
+		go renewing(until, r.led, leaseTime, func() []ledger.Lease { return mine })
+	}
+	// What was recorded and kept since the list was read counts.
+	kept, err := r.led.Kept(ctx, e.Incident)
+	if err != nil || len(kept) == 0 {
+		return nil, err
+	}
+	e = kept[0]
+	entries, err := r.led.Incident(ctx, e.Incident)
+	if err != nil && len(entries) == 0 && !errors.Is(err, ledger.ErrNoIncident) {
+		return nil, err
+	}
+	is := standingOf(entries)
+	if now, _ := is.due(r.options.Now()); due && !now {
+		return nil, nil
+	}
+	c, err := OpenCredential(r.Rules, e.Ref.Ref, e.Value, r.ids...)
+	if err != nil {
+		return nil, fmt.Errorf("incident %s: %w", e.Incident, err)
+	}
 	c.Fingerprint, c.Redacted = e.Incident, c.Secret.Hint()
 	r.Redactor.Add(c.Secret)
 	for _, p := range c.Parts {
 		r.Redactor.Add(p)
 	}
-	verdicts := r.again(ctx, r.checker, e, c, killOf(entries))
+	verdicts := r.again(ctx, r.checker, e, c, killOf(entries).with(partPrints(r.Keys.Fingerprint, c.Parts)))
+	// The entries have the time of the answer; reporting it can take long.
+	at := r.options.Now()
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
 	}
+	if unleased == nil {
+		// A machine that slept loses its leases, and another quell may have ended
+		// the credential since it answered.
+		if leases, unleased = r.led.Renew(ctx, leaseTime, leases...); unleased == nil && len(leases) == 0 {
+			r.busy++
+			return nil, nil
+		}
+	}
+	rows, err := r.report(e, c, verdicts, is, at, sum)
+	if unleased != nil {
+		return unleased, err
+	}
+	return r.led.Append(ctx, rows...), err
+}
+
+// report emits what was answered at a time about one credential, and returns what
+// the ledger is to record.
+func (r *rechecking) report(e ledger.Sealed, c credential.Credential, verdicts []revokers.Verdict, is standing, at time.Time, sum *report.Summary) (rows []ledger.Entry, err error) {
+	sum.Credentials++
 	best := Checked{Verdicts: verdicts}.Verdict()
 	CountVerdict(sum, &best, false)
 	errs := []error{r.sink.Emit(CredentialEvent(c, e.Value))}
@@ -138,11 +189,10 @@ func (r *rechecking) one(ctx context.Context, e ledger.Sealed, c credential.Cred
 		errs = append(errs, r.sink.Emit(a))
 		bodies = append(bodies, ledger.Outcome{Outcome: ledger.Word(a.Outcome), Detail: a.Detail, Control: ledger.NewWord(a.Control)})
 	}
-	var rows []ledger.Entry
 	for _, b := range bodies {
-		rows = append(rows, ledger.Entry{At: r.options.Now(), Incident: e.Incident, Actor: r.Actor(), Run: recheckRun, Body: b})
+		rows = append(rows, ledger.Entry{At: at, Incident: e.Incident, Actor: r.Actor(), Run: recheckRun, Body: b})
 	}
-	return r.led.Append(ctx, rows...), errors.Join(errs...)
+	return rows, errors.Join(errs...)
 }
 
 // recheckRun is the run of recheck's entries in the ledger.

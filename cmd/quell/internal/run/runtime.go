@@ -375,6 +375,7 @@ func (r *Runtime) Applier(led *ledger.Ledger, breakGlass string) (*Applier, erro
 		Ledger:     led,
 		Identities: ids,
 		Sealer:     r.Sealer,
+		Key:        r.Keys.Fingerprint,
 		Actor:      r.Actor(),
 		NoKill:     r.noKill(),
 		Switch:     r.Switch,
