@@ -20,6 +20,8 @@ import (
 // EnumerateArgs lists the repositories of a target.
 type EnumerateArgs struct {
 	Target string `json:"target"`
+	// Entry is the one entry of the target's list that a sweep could not list; empty: all.
+	Entry string `json:"entry,omitempty"`
 }
 
 // ScanArgs reads a repository, or one run of it.
@@ -32,6 +34,9 @@ type ScanArgs struct {
 	Attempt int `json:"attempt,omitempty"`
 	// Ref is what an event is about: the head of a push, the number of an alert, an image.
 	Ref string `json:"ref,omitempty"`
+	// Event is the delivery that reported an image: a tag that is moved while a job reads it is
+	// read again.
+	Event string `json:"event,omitempty"`
 }
 
 // What a scan reads.

@@ -247,6 +247,13 @@ func (t *Target) check() error {
 	case !github && !s.AddressTarget && s.Address == "" && t.URL == "":
 		return fmt.Errorf("url is missing: %s has no public server", t.System)
 	}
+	if t.System == "gitlab" && t.Webhook != "" {
+		for _, of := range t.Of {
+			if _, err := strconv.ParseInt(of, 10, 64); err == nil {
+				return fmt.Errorf("of: %s is a number, and webhooks name groups and projects by their paths (hint: write its path)", of)
+			}
+		}
+	}
 	for key, ref := range map[string]string{"token": t.Token, "webhook": t.Webhook} {
 		if err := reference(key, ref); err != nil {
 			return err

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/riverqueue/river"
@@ -25,18 +27,20 @@ func (s *Server) enumerate(ctx context.Context, a EnumerateArgs, _ *report.Redac
 	if err != nil {
 		return err
 	}
+	if a.Entry != "" {
+		return s.entry(ctx, x, c, a)
+	}
 	at, err := s.store.Cursor(ctx, a.Target)
 	if err != nil {
 		return err
 	}
-	var failed error
 	for at.Page > 0 {
 		var list []ci.Repo
 		next := 0
 		if at.Entry < len(x.Of) { // the configuration may have become shorter
 			list, next, err = x.page(ctx, c, x.Of[at.Entry], at.Page)
 		}
-		if err == nil && next == 0 && at.Page > 1 {
+		if err == nil && next == 0 && at.Page > 1 && at.Entry < len(x.Of) {
 			// A repository that was pushed to while the pages were listed has moved to the first
 			// one from a page that was not listed yet.
 			var moved []ci.Repo
@@ -53,8 +57,8 @@ func (s *Server) enumerate(ctx context.Context, a EnumerateArgs, _ *report.Redac
 		if err != nil {
 			// One entry that can't be listed does not keep the others from being read.
 			x.failed(c)
-			failed = fmt.Errorf("%s: %w", x.Of[at.Entry], err)
-			why = report.Clean(s.o.Redactor.Quoted(failed.Error()))
+			why = s.unlisted(err)
+			s.log("a part of the target can't be listed; it is tried again by itself", "target", a.Target, "part", x.Of[at.Entry], "error", why)
 			next = 0
 		}
 		now := at
@@ -72,9 +76,10 @@ func (s *Server) enumerate(ctx context.Context, a EnumerateArgs, _ *report.Redac
 				jobs = append(jobs, s.scansOf(x, r)...)
 			}
 			if why != "" {
-				if err := tx.Failed(a.Target, why); err != nil {
+				if err := tx.Failed(a.Target, x.Of[at.Entry], why); err != nil {
 					return err
 				}
+				jobs = append(jobs, job(EnumerateArgs{Target: a.Target, Entry: x.Of[at.Entry]}, queueList, usual))
 			}
 			return errors.Join(tx.Listed(repos...), s.insert(ctx, tx, jobs...), tx.Move(a.Target, now, time.Now()))
 		})
@@ -83,7 +88,53 @@ func (s *Server) enumerate(ctx context.Context, a EnumerateArgs, _ *report.Redac
 		}
 		at = now
 	}
-	return failed
+	return nil
+}
+
+func (s *Server) unlisted(err error) string {
+	return strings.ReplaceAll(report.Clean(s.o.Redactor.Quoted(err.Error())), "\n", " ")
+}
+
+// entry lists one entry of a target's list again, which a sweep could not list.
+func (s *Server) entry(ctx context.Context, x *source, c *ci.Client, a EnumerateArgs) error {
+	if !slices.Contains(x.Of, a.Entry) {
+		return s.store.Update(ctx, func(tx *store.Tx) error { return tx.Failed(a.Target, a.Entry, "") })
+	}
+	sweep, err := s.store.Sweep(ctx, a.Target)
+	if err != nil {
+		return err
+	}
+	for page := 1; page > 0; {
+		list, next, err := x.page(ctx, c, a.Entry, page)
+		if wait, ok := throttled(err); ok {
+			return river.JobSnooze(wait)
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err != nil {
+			x.failed(c)
+			err = fmt.Errorf("%s: %w", a.Entry, err)
+			return errors.Join(err, s.store.Update(ctx, func(tx *store.Tx) error { return tx.Failed(a.Target, a.Entry, s.unlisted(err)) }))
+		}
+		err = s.store.Update(ctx, func(tx *store.Tx) error {
+			var repos []store.Repo
+			var jobs []river.InsertManyParams
+			for _, r := range list {
+				repos = append(repos, store.Repo{Target: a.Target, Repo: r.Name, Public: r.Public, Sweep: sweep})
+				jobs = append(jobs, s.scansOf(x, r)...)
+			}
+			if err := errors.Join(tx.Listed(repos...), s.insert(ctx, tx, jobs...)); err != nil || next > 0 {
+				return err
+			}
+			return errors.Join(tx.Failed(a.Target, a.Entry, ""), tx.Complete(a.Target, time.Now()))
+		})
+		if err != nil {
+			return err
+		}
+		page = next
+	}
+	return nil
 }
 
 // scansOf are the jobs of a repository in a sweep.

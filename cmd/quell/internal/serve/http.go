@@ -2,8 +2,12 @@ package serve
 
 import (
 	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"strings"
@@ -41,6 +45,7 @@ func (s *Server) listen(l net.Listener) (*http.Server, <-chan error) {
 		WriteTimeout:      60 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    64 << 10,
+		ErrorLog:          log.New(webErrors{s}, "", 0),
 	}
 	go func() {
 		if err := web.Serve(l); err != http.ErrServerClosed {
@@ -48,6 +53,15 @@ func (s *Server) listen(l net.Listener) (*http.Server, <-chan error) {
 		}
 	}()
 	return web, failed
+}
+
+// webErrors logs what net/http reports, which may quote what was sent.
+type webErrors struct{ s *Server }
+
+// Write implements io.Writer. Each call is one message.
+func (e webErrors) Write(b []byte) (int, error) {
+	e.s.log("the HTTP server", "error", e.s.o.Redactor.Quoted(report.Clean(strings.TrimSpace(string(b)))))
+	return len(b), nil
 }
 
 func (s *Server) handler() http.Handler {
@@ -104,9 +118,29 @@ func (s *Server) hook(w http.ResponseWriter, r *http.Request) {
 		http.NotFound(w, r)
 		return
 	}
+	if !webhook.Formed(x.System, x.webhook, r.Header) {
+		s.metrics.hook(x.Name, "refused")
+		http.Error(w, "the signature is missing or wrong", http.StatusUnauthorized)
+		return
+	}
+	if r.ContentLength > webhook.MaxBody {
+		http.Error(w, "the body is too long", http.StatusRequestEntityTooLarge)
+		return
+	}
+	// A sender without the secret can hold a place until ReadTimeout: those of long bodies are few
+	// because of memory, and short ones don't wait for them.
+	slots := x.long
+	if r.ContentLength >= 0 && r.ContentLength <= shortBody {
+		slots = x.short
+	}
+	full := time.NewTimer(slotTime)
+	defer full.Stop()
 	select {
-	case s.bodies <- struct{}{}:
-		defer func() { <-s.bodies }()
+	case slots <- struct{}{}:
+		defer func() { <-slots }()
+	case <-full.C:
+		http.Error(w, "too many deliveries at one time: send it again", http.StatusServiceUnavailable)
+		return
 	case <-r.Context().Done():
 		return
 	}
@@ -137,6 +171,13 @@ func (s *Server) hook(w http.ResponseWriter, r *http.Request) {
 	err = s.store.Update(r.Context(), func(tx *store.Tx) error {
 		var err error
 		if fresh, err = tx.Delivered(x.Name+" "+e.ID, time.Now()); err != nil || !fresh {
+			return err
+		}
+		// The header with the id is not signed; the body is.
+		digest := hmac.New(sha256.New, []byte(x.webhook.Reveal()))
+		digest.Write([]byte("delivered\n"))
+		digest.Write(body)
+		if fresh, err = tx.Delivered(x.Name+" body "+hex.EncodeToString(digest.Sum(nil)), time.Now()); err != nil || !fresh {
 			return err
 		}
 		return s.insert(r.Context(), tx, []river.InsertManyParams{job(a, queueScan, urgent)}...)
@@ -176,7 +217,11 @@ func (s *Server) scanOf(x *source, e webhook.Event) (ScanArgs, bool) {
 		if x.registry() == "" {
 			return a, false
 		}
-		a.Ref = x.registry() + "/" + strings.ToLower(e.Ref)
+		i := strings.IndexAny(e.Ref, ":@")
+		if i < 0 || !x.Covers(e.Ref[:i]) && !strings.EqualFold(owner(e.Ref), owner(e.Repo)) {
+			return a, false // this machine's login at the registry is for the target's images
+		}
+		a.Ref, a.Event = x.registry()+"/"+strings.ToLower(e.Ref[:i])+e.Ref[i:], e.ID
 		return a, true
 	}
 	return a, false

@@ -2,6 +2,7 @@ package serve
 
 import (
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -74,6 +75,7 @@ func (m *metrics) serve(st *store.Store, w http.ResponseWriter, r *http.Request)
 	unread := gauge("repositories_unread", "Repositories that were never read to their end.", "target")
 	gaps := gauge("blind_spots", "Things in a target's repositories that could not be read.", "target")
 	swept := gauge("last_sweep_timestamp_seconds", "When all repositories of a target were last listed; 0: never.", "target")
+	unlisted := gauge("unlisted", "Entries of a target's list that could not be listed.", "target")
 	ctx := r.Context()
 	depths, err := st.Depths(ctx)
 	if err == nil {
@@ -103,6 +105,11 @@ func (m *metrics) serve(st *store.Store, w http.ResponseWriter, r *http.Request)
 		repos.WithLabelValues(t.Name).Set(float64(t.Repos))
 		unread.WithLabelValues(t.Name).Set(float64(t.Unread))
 		gaps.WithLabelValues(t.Name).Set(float64(t.Gaps))
+		failed := 0
+		if t.Error != "" {
+			failed = strings.Count(t.Error, "\n") + 1
+		}
+		unlisted.WithLabelValues(t.Name).Set(float64(failed))
 		at := 0.0
 		if !t.Ended.IsZero() {
 			at = float64(t.Ended.UnixMilli()) / 1000

@@ -73,3 +73,16 @@ func TestHeldCredentialsTakeNoPlaceOfKillMax(t *testing.T) {
 		t.Errorf("%d places are taken", n)
 	}
 }
+
+// prependPolicy adds to the policy's first table.
+func (b *bench) prependPolicy(text string) {
+	b.t.Helper()
+	file := filepath.Join(b.home, "policy.toml")
+	have, err := os.ReadFile(file)
+	if err == nil {
+		err = os.WriteFile(file, []byte(strings.Replace(string(have), "version = 1\n", "version = 1\n"+text, 1)), 0o600)
+	}
+	if err != nil {
+		b.t.Fatal(err)
+	}
+}

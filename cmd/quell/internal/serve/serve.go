@@ -28,6 +28,7 @@ import (
 
 	"github.com/riverqueue/river"
 
+	"github.com/quellhq/quell/cmd/quell/internal/config"
 	"github.com/quellhq/quell/cmd/quell/internal/ledger"
 	"github.com/quellhq/quell/cmd/quell/internal/notify"
 	"github.com/quellhq/quell/cmd/quell/internal/report"
@@ -79,8 +80,7 @@ type Server struct {
 	metrics  *metrics
 	// metricsToken protects /metrics; empty: only this machine reads it.
 	metricsToken rules.Secret
-	bodies       chan struct{} // deliveries of webhooks that are in memory
-	beaten       atomic.Int64  // when the database was last written, in Unix seconds
+	beaten       atomic.Int64 // when the database was last written, in Unix seconds
 }
 
 func (s *Server) log(message string, args ...any) {
@@ -94,7 +94,12 @@ const (
 	defaultWorkers = 2
 	probes         = 4
 	stopTime       = 20 * time.Second // for jobs to end by themselves
-	maxBodies      = 8
+	webTime        = 5 * time.Second  // for requests to end
+	// deliveries of one target at one time, of at most shortBody bytes or longer ones, and how
+	// long another one waits
+	maxShort, maxLong = 64, 4
+	shortBody         = 1 << 20
+	slotTime          = 8 * time.Second
 )
 
 // Check reads everything that Run needs, and changes nothing.
@@ -109,11 +114,11 @@ func Check(o Options) error {
 
 // prepare reads secrets and rules.
 func (s *Server) prepare() (*run.Runtime, error) {
-	s.metrics, s.bodies = newMetrics(), make(chan struct{}, maxBodies)
+	s.metrics = newMetrics()
 	s.sources = map[string]*source{}
 	for i := range s.o.Config.Target {
 		t := &s.o.Config.Target[i]
-		x := &source{Target: t, calls: func() { s.metrics.call(t.Name) }, minted: s.own.minted, patience: cmp.Or(s.o.Patience, defaultPatience)}
+		x := &source{Target: t, calls: func() { s.metrics.call(t.Name) }, minted: s.own.minted, patience: cmp.Or(s.o.Patience, defaultPatience), short: make(chan struct{}, maxShort), long: make(chan struct{}, maxLong)}
 		if err := x.secrets(s.o.Getenv, s.knows); err != nil {
 			return nil, err
 		}
@@ -140,10 +145,29 @@ func (s *Server) prepare() (*run.Runtime, error) {
 	case s.o.Config.Apply && !rt.HasPolicy():
 		err = errors.New("apply = true and there is no policy file: it says what may be ended (hint: quell policy init, or --policy FILE)")
 	}
+	if err == nil {
+		err = opens(rt)
+	}
 	if err != nil {
 		return nil, errors.Join(err, rt.Close(context.Background()))
 	}
 	return rt, nil
+}
+
+// opens reports an error if what is sealed now could not be opened by a later job.
+func opens(rt *run.Runtime) error {
+	ids, err := rt.Identities()
+	if err != nil {
+		return err
+	}
+	sealed, err := rt.Sealer.Seal([]byte("made up to see whether it opens"))
+	if err != nil {
+		return err
+	}
+	if _, err := config.Open(sealed, ids...); err != nil {
+		return errors.New("recipients lacks this installation's own key, so no job could open what is found (hint: add the public key of the identity.txt in the state folder)")
+	}
+	return nil
 }
 
 // lease is how long one process has a SQLite file to itself without a renewal.
@@ -195,7 +219,11 @@ func Run(ctx context.Context, o Options) error {
 	if err := s.beat(ctx); err != nil {
 		return err
 	}
-	if _, err := s.store.TakeOver(ctx, s.worker, time.Now()); err != nil {
+	now, err := s.store.Now(ctx)
+	if err != nil {
+		return err
+	}
+	if _, err := s.store.TakeOver(ctx, s.worker, now); err != nil {
 		return err
 	}
 	if s.queue, err = s.client(); err != nil {
@@ -296,11 +324,28 @@ func (s *Server) work(ctx context.Context, alone []ledger.Lease) error {
 		case <-tick.C:
 		}
 	}
+	// Other workers must not take the jobs that still run: this one shows that it is there.
+	stopped := make(chan struct{})
+	defer close(stopped)
+	go func() {
+		for {
+			select {
+			case <-stopped:
+				return
+			case <-time.After(s.o.Tick):
+				_ = s.alive(jobs, &alone)
+			}
+		}
+	}()
+	if web != nil {
+		end, cancel := context.WithTimeout(jobs, webTime)
+		if web.Shutdown(end) != nil {
+			_ = web.Close()
+		}
+		cancel()
+	}
 	end, cancel := context.WithTimeout(jobs, stopTime)
 	defer cancel()
-	if web != nil {
-		_ = web.Shutdown(end)
-	}
 	if s.queue.Stop(end) != nil {
 		hard, cancel := context.WithTimeout(jobs, stopTime)
 		defer cancel()
@@ -315,9 +360,8 @@ func (s *Server) work(ctx context.Context, alone []ledger.Lease) error {
 
 var errTaken = errors.New("another quell serve took over the database file while this one was suspended")
 
-// tick shows that this worker is there, takes over the jobs of those that ended, and starts
-// what is due.
-func (s *Server) tick(ctx context.Context, alone *[]ledger.Lease) error {
+// alive shows that this worker is there.
+func (s *Server) alive(ctx context.Context, alone *[]ledger.Lease) error {
 	if len(*alone) > 0 {
 		held, err := s.ledger.Renew(ctx, lease, *alone...)
 		if err != nil {
@@ -328,10 +372,21 @@ func (s *Server) tick(ctx context.Context, alone *[]ledger.Lease) error {
 		}
 		*alone = held
 	}
-	if err := s.beat(ctx); err != nil {
+	return s.beat(ctx)
+}
+
+// tick shows that this worker is there, takes over the jobs of those that ended, and starts
+// what is due.
+func (s *Server) tick(ctx context.Context, alone *[]ledger.Lease) error {
+	if err := s.alive(ctx, alone); err != nil {
 		return err
 	}
-	n, err := s.store.TakeOver(ctx, s.worker, time.Now())
+	// The machines' clocks may differ: the database's is the one of all.
+	now, err := s.store.Now(ctx)
+	if err != nil {
+		return err
+	}
+	n, err := s.store.TakeOver(ctx, s.worker, now)
 	if err != nil {
 		return err
 	}
@@ -340,8 +395,8 @@ func (s *Server) tick(ctx context.Context, alone *[]ledger.Lease) error {
 	}
 	for i := range s.o.Config.Target {
 		t := &s.o.Config.Target[i]
-		due, err := s.store.Due(ctx, t.Name, t.Every.or(day), time.Now(), func(tx *store.Tx) error {
-			return s.insert(ctx, tx, job(EnumerateArgs{t.Name}, queueList, usual))
+		due, err := s.store.Due(ctx, t.Name, t.Every.or(day), now, func(tx *store.Tx) error {
+			return s.insert(ctx, tx, job(EnumerateArgs{Target: t.Name}, queueList, usual))
 		})
 		if err != nil {
 			return err
@@ -350,14 +405,18 @@ func (s *Server) tick(ctx context.Context, alone *[]ledger.Lease) error {
 			s.log("sweep", "target", t.Name)
 		}
 	}
-	return s.store.Once(ctx, "recheck", s.o.Config.Recheck.or(day), time.Now(), func(tx *store.Tx) error {
+	return s.store.Once(ctx, "recheck", s.o.Config.Recheck.or(day), now, func(tx *store.Tx) error {
 		return s.insert(ctx, tx, job(RecheckArgs{}, queueList, usual))
 	})
 }
 
 func (s *Server) beat(ctx context.Context) error {
 	host, _ := os.Hostname()
-	if err := s.store.Beat(ctx, s.worker, host, time.Now()); err != nil {
+	now, err := s.store.Now(ctx)
+	if err != nil {
+		return err
+	}
+	if err := s.store.Beat(ctx, s.worker, host, now); err != nil {
 		return err
 	}
 	s.beaten.Store(time.Now().Unix())

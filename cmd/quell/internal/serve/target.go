@@ -89,6 +89,7 @@ type source struct {
 	calls                  func() // counts a request to the API
 	minted                 func(rules.Secret)
 	patience               time.Duration
+	short, long            chan struct{} // deliveries of webhooks that are in memory
 	mem                    scanners.Memory
 	cache                  string
 

@@ -85,6 +85,17 @@ func (s *Store) Ping(ctx context.Context) error {
 	return s.db.QueryRowContext(ctx, `SELECT 1`).Scan(&one)
 }
 
+// Now is the time of the database, by which all workers agree who is there and what is due. A
+// SQLite file has one worker, and its machine's clock.
+func (s *Store) Now(ctx context.Context) (time.Time, error) {
+	if s.pool == nil {
+		return time.Now(), nil
+	}
+	var t time.Time
+	err := s.db.QueryRowContext(ctx, `SELECT now()`).Scan(&t)
+	return t, err
+}
+
 // migrationLock is the number of the advisory lock of PostgreSQL under which one process
 // migrates.
 const migrationLock int64 = 487_300_885_613

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"strings"
 	"time"
 )
 
@@ -54,19 +55,49 @@ func (s *Store) Cursor(ctx context.Context, name string) (c Cursor, err error) {
 	return c, err
 }
 
+// Sweep is the number of a target's last sweep.
+func (s *Store) Sweep(ctx context.Context, name string) (n int64, err error) {
+	err = s.db.QueryRowContext(ctx, s.bind(`SELECT sweep FROM serve_target WHERE name = ?`), name).Scan(&n)
+	if errors.Is(err, sql.ErrNoRows) {
+		return 0, nil
+	}
+	return n, err
+}
+
 // Move writes the cursor. A cursor of page 0 ends the sweep.
 func (t *Tx) Move(name string, c Cursor, now time.Time) error {
-	ended := int64(0)
-	if c.Page == 0 {
-		ended = Millis(now)
+	_, err := t.Exec(`UPDATE serve_target SET entry = ?, page = ? WHERE name = ? AND sweep = ?`, c.Entry, c.Page, name, c.Sweep)
+	if err != nil || c.Page != 0 {
+		return err
 	}
-	_, err := t.Exec(`UPDATE serve_target SET entry = ?, page = ?, ended = CASE WHEN CAST(? AS BIGINT) > 0 THEN CAST(? AS BIGINT) ELSE ended END WHERE name = ? AND sweep = ?`, c.Entry, c.Page, ended, ended, name, c.Sweep)
+	return t.Complete(name, now)
+}
+
+// Complete records that all of a target is listed, if no sweep is under way and no entry failed.
+func (t *Tx) Complete(name string, now time.Time) error {
+	_, err := t.Exec(`UPDATE serve_target SET ended = ? WHERE name = ? AND page = 0 AND error = ''`, Millis(now), name)
 	return err
 }
 
-// Failed records why a part of a sweep could not be listed; empty: it could.
-func (t *Tx) Failed(name, why string) error {
-	_, err := t.Exec(`UPDATE serve_target SET error = ? WHERE name = ?`, why, name)
+// Failed records why an entry of a target could not be listed, without line breaks; empty: it could.
+func (t *Tx) Failed(name, entry, why string) error {
+	var have string
+	if err := t.QueryRow(`SELECT error FROM serve_target WHERE name = ?`, name).Scan(&have); err != nil {
+		if errors.Is(err, sql.ErrNoRows) {
+			return nil
+		}
+		return err
+	}
+	var lines []string
+	for line := range strings.SplitSeq(have, "\n") {
+		if line != "" && !strings.HasPrefix(line, entry+": ") {
+			lines = append(lines, line)
+		}
+	}
+	if why != "" {
+		lines = append(lines, entry+": "+why)
+	}
+	_, err := t.Exec(`UPDATE serve_target SET error = ? WHERE name = ?`, strings.Join(lines, "\n"), name)
 	return err
 }
 
@@ -125,7 +156,7 @@ func (s *Store) Repo(ctx context.Context, target, name string) (Repo, error) {
 type TargetState struct {
 	Name   string
 	Ended  time.Time // of the last sweep that listed all; zero: none did
-	Error  string    // why a part of the last sweep could not be listed
+	Error  string    // the entries that could not be listed and why, one a line
 	Repos  int64     // repositories that the last sweep listed
 	Unread int64     // of these, those that were never read to their end
 	Gaps   int64     // things in them that could not be read

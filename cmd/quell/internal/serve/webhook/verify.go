@@ -36,6 +36,23 @@ func Verify(system string, secret rules.Secret, h http.Header, body []byte) bool
 	return false
 }
 
+// Formed reports whether a delivery has what Verify asks for in its headers, before its body is
+// read: of GitLab the secret itself, of the others something in the form of a signature.
+func Formed(system string, secret rules.Secret, h http.Header) bool {
+	text := h.Get("X-Gitea-Signature")
+	switch system {
+	case "gitlab":
+		return Verify(system, secret, h, nil)
+	case "github":
+		var ok bool
+		if text, ok = strings.CutPrefix(h.Get("X-Hub-Signature-256"), "sha256="); !ok {
+			return false
+		}
+	}
+	b, err := hex.DecodeString(text)
+	return err == nil && len(b) == sha256.Size
+}
+
 // signed reports whether text is the HMAC-SHA-256 of a body, in hexadecimal.
 func signed(secret rules.Secret, text string, body []byte) bool {
 	got, err := hex.DecodeString(text)
