@@ -155,8 +155,23 @@ func (s *Server) planned(ctx context.Context, o opened, red *report.Redactor) (*
 // held records that nothing is sent.
 func (s *Server) held(ctx context.Context, o opened, why, remedy string) error {
 	fp := o.row.Fingerprint
-	if o.row.Outcome == string(prove.Held) && o.row.Detail == why {
-		return nil
+	if o.row.Outcome == string(prove.Held) {
+		// The row's detail is that of the last question; the ledger knows why it was held.
+		entries, err := s.ledger.Incident(ctx, fp)
+		if err != nil && len(entries) == 0 {
+			return err
+		}
+		for i := len(entries) - 1; i >= 0; i-- {
+			switch b := entries[i].Body.(type) {
+			case ledger.Held:
+				if b.Why == why {
+					return nil
+				}
+				i = 0
+			case ledger.Outcome, ledger.Intent, ledger.Restore:
+				i = 0
+			}
+		}
 	}
 	if err := s.ledger.Append(ctx, ledger.Entry{Incident: fp, Actor: o.rt.Actor(), Run: "serve", Body: ledger.Held{Why: why, Remedy: remedy}}); err != nil {
 		return err

@@ -86,3 +86,54 @@ func (b *bench) prependPolicy(text string) {
 		b.t.Fatal(err)
 	}
 }
+
+// A credential that was dead and leaks at another place is asked about again.
+func TestWhatWasDeadAndLeaksAnewIsAskedAgain(t *testing.T) {
+	b := newBench(t)
+	repo := &citest.Repo{Name: "a", Runs: []*citest.Run{{ID: 1, Attempts: 1, Created: time.Now(), Logs: leaking(10)}}}
+	b.fake.Repos = []*citest.Repo{repo}
+	r := b.start()
+	db := b.db()
+	b.eventually("it is dead", func() bool { return b.count(db, `SELECT count(*) FROM serve_credential WHERE asked_at > 0`) == 1 })
+	b.idle(db)
+	r.stop()
+	b.app.mu.Lock()
+	b.app.live[session(10)] = true
+	b.app.mu.Unlock()
+	repo.Runs = append([]*citest.Run{{ID: 2, Attempts: 1, Created: time.Now(), Logs: leaking(10)}}, repo.Runs...)
+	for _, q := range []string{`UPDATE serve_target SET next = 0 WHERE name = 'acme'`, `UPDATE serve_credential SET state = 'dead', asked_at = asked_at - 7200000`} {
+		if _, err := db.ExecContext(t.Context(), q); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b.start()
+	b.eventually("the second sweep", func() bool {
+		return b.count(db, `SELECT count(*) FROM serve_target WHERE name = 'acme' AND sweep = 2 AND page = 0`) == 1
+	})
+	b.idle(db)
+	if n := b.count(db, `SELECT count(*) FROM serve_credential WHERE state = 'live'`); n != 1 {
+		t.Error("it was not asked about")
+	}
+}
+
+// What is held for the same reason is held once, though it is asked about each day.
+func TestTheSameHoldIsRecordedOnce(t *testing.T) {
+	b := newBench(t, 10)
+	b.head = "apply = true"
+	b.prependPolicy("approvals = 2\n")
+	b.fake.Repos = []*citest.Repo{{Name: "a", Runs: []*citest.Run{{ID: 1, Attempts: 1, Created: time.Now(), Logs: leaking(10)}}}}
+	b.start()
+	db := b.db()
+	b.eventually("it is held", func() bool { return b.count(db, `SELECT count(*) FROM serve_credential WHERE outcome = 'Held'`) == 1 })
+	b.idle(db)
+	for _, q := range []string{`UPDATE serve_credential SET asked_at = 1`, `UPDATE serve_target SET next = 0 WHERE name = '_recheck'`} {
+		if _, err := db.ExecContext(t.Context(), q); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b.eventually("the recheck", func() bool { return b.count(db, `SELECT count(*) FROM serve_credential WHERE asked_at > 1`) == 1 })
+	b.idle(db)
+	if n := b.count(db, `SELECT count(*) FROM ledger WHERE type = 'held'`); n != 1 {
+		t.Errorf("%d holds", n)
+	}
+}

@@ -230,6 +230,7 @@ type finding struct {
 	ref    rules.Ref
 	places map[string]rules.Location // by digest
 	order  []string
+	moved  bool // it is found at a place that was not recorded
 }
 
 // batch is how many credentials are recorded together, maxPlaces how many places of one.
@@ -246,8 +247,12 @@ func (r *recorder) add(ctx context.Context, c rules.Credential) {
 	ref.Redacted = c.Secret.Hint()
 	text, err := json.Marshal(ref)
 	if err == nil {
+		shown := r.red.String(string(text))
+		if json.Unmarshal([]byte(shown), &ref) != nil {
+			ref = rules.Ref{Rule: c.Rule, Provider: c.Provider, Kind: c.Kind, Confidence: c.Confidence, Fingerprint: c.Fingerprint, Redacted: ref.Redacted}
+		}
 		f := finding{ref: ref, places: map[string]rules.Location{}}
-		f.row = store.Credential{Fingerprint: c.Fingerprint, Rule: c.Rule, Provider: c.Provider, Redacted: ref.Redacted, Ref: r.red.String(string(text)), Target: r.target, Public: r.public}
+		f.row = store.Credential{Fingerprint: c.Fingerprint, Rule: c.Rule, Provider: c.Provider, Redacted: ref.Redacted, Ref: shown, Target: r.target, Public: r.public}
 		for _, x := range c.Findings[:min(len(c.Findings), maxPlaces)] {
 			l := r.red.Location(x.Location)
 			key := r.digest(l)
@@ -317,7 +322,7 @@ func (r *recorder) flush(ctx context.Context) {
 	ctx = context.WithoutCancel(ctx)
 	now := time.Now()
 	var entries []ledger.Entry
-	for _, f := range list {
+	for i, f := range list {
 		fresh, err := r.s.store.Unseen(ctx, f.row.Fingerprint, f.order)
 		if err != nil {
 			r.err = err
@@ -326,6 +331,7 @@ func (r *recorder) flush(ctx context.Context) {
 		if len(fresh) == 0 {
 			continue
 		}
+		list[i].moved = true
 		ref := f.ref
 		found := ledger.Found{Credential: &ref}
 		for _, k := range fresh {
@@ -344,8 +350,9 @@ func (r *recorder) flush(ctx context.Context) {
 			if err != nil {
 				return err
 			}
-			// Issuers are asked about what is new; about the rest as often as recheck says.
-			if before.Fingerprint == "" || before.State == "" || replaced {
+			// Issuers are asked about what is new, and about what was dead and leaks anew: it may
+			// have been made valid again. About the rest as often as recheck says.
+			if before.Fingerprint == "" || before.State == "" || replaced || f.moved && before.State == revokers.Dead.String() && now.Sub(before.Asked) > time.Hour {
 				priority := usual
 				if r.public {
 					priority = public
