@@ -16,7 +16,7 @@ const vectorContext = 600
 func weak(m *raw, secret string) bool {
 	before := m.text[m.start:m.secret.start]
 	return cacheKeyRE().MatchString(secret) || resourceRE().MatchString(secret) || listedRE().Match(before) || idRE().Match(before) && !sessionIDRE().Match(before) || signedRE().Match(before) ||
-		hexRE().MatchString(secret) && (hashedRE().Match(before) || printRE().Match(m.text[max(0, m.secret.start-lineContext/4):m.secret.start])) || strings.HasPrefix(secret, "Signature=") || notNameRE().Match(before) || otherUseRE().Match(m.text[max(0, m.start-16):m.secret.start]) ||
+		hexRE().MatchString(secret) && (hashedRE().Match(before) || printRE().Match(m.text[max(0, m.secret.start-nameContext):m.secret.start])) || strings.HasPrefix(secret, "Signature=") || notNameRE().Match(before) || otherUseRE().Match(m.text[max(0, m.start-16):m.secret.start]) ||
 		uuidRE().MatchString(strings.TrimPrefix(secret, "uuid=")) && (bareKeyRE().Match(m.text[max(0, m.secret.start-32):m.secret.start]) || keyNameRE().Match(before) && !grantsRE().Match(before)) ||
 		hexRE().MatchString(secret) && !accessRE().Match(before) && vector(m)
 }

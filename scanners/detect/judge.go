@@ -37,7 +37,7 @@ func (e *Engine) judge(s *scratch, m *raw, c scanners.Chunk) bool {
 	if r.Random && !m.structured && !unguessable(secret) || r.Fallback && !r.Random && evidence(secret) < 0 && !diced(secret) {
 		return false
 	}
-	if r.Kind == rules.KindPrivateKey && !keyBody(secret) || m.cookie == "" && m.start == m.secret.start && inBase64(m.text, m.secret) {
+	if r.Kind == rules.KindPrivateKey && !keyBody(secret) || m.inBase64 {
 		return false
 	}
 	match := string(m.text[m.start:m.end])
@@ -65,7 +65,7 @@ func (e *Engine) judge(s *scratch, m *raw, c scanners.Chunk) bool {
 	if r.Provider == nil && !r.Generic() && r.Confidence == rules.Medium && len(secret) >= minDiced && evidence(secret) < 0 {
 		m.confidence = rules.Low
 	}
-	if r.Fallback && badgeRE().Match(m.text[max(0, m.secret.start-lineContext/4):m.secret.start]) {
+	if r.Fallback && badgeRE().Match(m.text[max(0, m.secret.start-nameContext):m.secret.start]) {
 		m.confidence = rules.Low
 	}
 	if !r.ValidChecksum(secret) {
@@ -224,6 +224,10 @@ func until(t time.Time) rules.Offline {
 // lineContext limits how many bytes of a match's line are read on either side: a line of a
 // minified file may be megabytes long, and contain thousands of matches.
 const lineContext = 1024
+
+// nameContext is how much of the text before a value is searched for words that name another
+// use of it, in bytes.
+const nameContext = lineContext / 4
 
 // marked reports whether a line contains a comment that suppresses findings.
 func marked(line []byte) bool {

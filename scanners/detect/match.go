@@ -74,6 +74,7 @@ type raw struct {
 	public     string // rule for tokens that grant only what any visitor has, by their own claims; empty: not public
 	structured bool   // only a framework makes values of this form
 	leads      bool   // the secret begins with the expression's own literal
+	inBase64   bool   // the value is part of a longer run of base64
 	extends    bool   // continues a match that is complete in one line over a line break: both are reported
 	claims     []string
 	said       rules.Claims  // all claims of the text, kept once the text itself is released

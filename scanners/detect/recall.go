@@ -178,6 +178,9 @@ func (m *raw) context() (from, to int) {
 	case r.Generic():
 		near = vectorContext
 	}
+	if r.Random || r.Fallback || r.Provider == nil {
+		near = max(near, nameContext) // badgeRE, pageRE
+	}
 	from, to = max(0, start-near), min(len(m.text), end+near)
 	line := lineOf(m.text, start, end)
 	begin := max(0, start-lineContext)
@@ -188,12 +191,14 @@ func (m *raw) context() (from, to int) {
 // judged is judge, and keeps what it decides. The text that judge reads is cut to what it may
 // depend on, so that a key made of the same bytes has the same result. m.text is t's.
 func (e *Engine) judged(s *scratch, t *text, m *raw, c scanners.Chunk) bool {
+	// The lines around it decide this, too.
+	m.inBase64 = m.cookie == "" && m.start == m.secret.start && inBase64(m.text, m.secret)
 	if e.recall == nil {
 		return e.judge(s, m, c)
 	}
 	from, to := m.context()
 	s.asked.number(m.rule.number, m.start-from, m.end-from, m.secret.start-from, m.secret.end-from, int(m.confidence))
-	s.asked.flags(m.structured)
+	s.asked.flags(m.structured, m.inBase64)
 	s.asked.text(m.cookie, c.Artifact.Location.Path, c.Artifact.Location.Commit)
 	s.asked.b = append(s.asked.b, m.text[from:to]...)
 	k := s.asked.digest()
