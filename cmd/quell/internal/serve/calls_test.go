@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/quellhq/quell/rules/testenv"
 	"github.com/quellhq/quell/scanners/ci/citest"
 )
 
@@ -16,7 +17,7 @@ func TestRequestsOfADay(t *testing.T) {
 	if os.Getenv("QUELL_REAL") != "1" {
 		t.Skip("QUELL_REAL=1 runs it")
 	}
-	const repos, perMonth = 40, 100
+	const repos, perMonth = 40 / testenv.Fewer, 100
 	b := newBench(t)
 	b.head, b.more = "workers = 8", `every = "240h"`
 	created := func(i int) time.Time { return time.Now().Add(-time.Duration(i) * 30 * day / perMonth) }
