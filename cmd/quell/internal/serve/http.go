@@ -2,9 +2,6 @@ package serve
 
 import (
 	"context"
-	"crypto/hmac"
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"io"
 	"log"
@@ -174,10 +171,7 @@ func (s *Server) hook(w http.ResponseWriter, r *http.Request) {
 			return err
 		}
 		// The header with the id is not signed; the body is.
-		digest := hmac.New(sha256.New, []byte(x.webhook.Reveal()))
-		digest.Write([]byte("delivered\n"))
-		digest.Write(body)
-		if fresh, err = tx.Delivered(x.Name+" body "+hex.EncodeToString(digest.Sum(nil)), time.Now()); err != nil || !fresh {
+		if fresh, err = tx.Delivered(x.Name+" body "+webhook.Digest(x.webhook, body), time.Now()); err != nil || !fresh {
 			return err
 		}
 		return s.insert(r.Context(), tx, []river.InsertManyParams{job(a, queueScan, urgent)}...)

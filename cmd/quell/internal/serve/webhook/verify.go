@@ -53,6 +53,14 @@ func Formed(system string, secret rules.Secret, h http.Header) bool {
 	return err == nil && len(b) == sha256.Size
 }
 
+// Digest names a body that was delivered. It is keyed, and is not the body's signature.
+func Digest(secret rules.Secret, body []byte) string {
+	m := hmac.New(sha256.New, []byte(secret.Reveal()))
+	m.Write([]byte("delivered\n"))
+	m.Write(body)
+	return hex.EncodeToString(m.Sum(nil))
+}
+
 // signed reports whether text is the HMAC-SHA-256 of a body, in hexadecimal.
 func signed(secret rules.Secret, text string, body []byte) bool {
 	got, err := hex.DecodeString(text)
