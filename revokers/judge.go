@@ -128,6 +128,10 @@ func refused(t Target, e Evidence, v Verdict) Verdict {
 	if pair := t.Pair(); pair != "" && t.Seen == nil && a.Documented == "" {
 		return unknown(Refused, said+fmt.Sprintf("; it is sent with the cookie %s, and whether the one near it in the text belongs to it is not known", pair), markerRemedy(t))
 	}
+	if len(t.Parts) > 0 && t.Seen == nil && a.Documented == "" {
+		// A key that belongs to another id is refused, too. A documented word says what it is about.
+		return unknown(Refused, said+"; its parts were put together by their places in the text, and whether they belong together is not known", markerRemedy(t))
+	}
 	right := t.Seen != nil || t.Named || t.Instance.Sole || t.Rule.OneIssuer()
 	proven, lacks := proof(t, e)
 	if proven && right {

@@ -387,3 +387,37 @@ func TestAChallengeForProofOfPossession(t *testing.T) {
 		}
 	}
 }
+
+// The parts of a credential are put together by their places in a text: the words that
+// never-issued ones get prove nothing of it unless it was Live with these parts. A word that the
+// issuer documents says what it is about.
+func TestARefusalOfPartsPutTogetherIsNoDeath(t *testing.T) {
+	set, err := rules.Builtin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := set.Rule("github-pat")
+	u, _ := url.Parse("https://api.github.com")
+	for name, c := range map[string]struct {
+		parts      map[string]credential.Secret
+		seen       bool
+		documented string
+		want       revokers.Liveness
+	}{
+		"found together":            {map[string]credential.Secret{"id": credential.NewSecretString("an-id-of-a-key")}, false, "", revokers.Unknown},
+		"live before":               {map[string]credential.Secret{"id": credential.NewSecretString("an-id-of-a-key")}, true, "", revokers.Dead},
+		"documented":                {map[string]credential.Secret{"id": credential.NewSecretString("an-id-of-a-key")}, false, "https://docs.example/errors", revokers.Dead},
+		"one value, without a part": {nil, false, "", revokers.Dead},
+	} {
+		target := revokers.Target{Credential: credential.Credential{Ref: credential.Ref{Rule: r.ID}, Secret: credential.NewSecretString(leakedText), Parts: c.parts}, Rule: r,
+			Instance: &issuer.Instance{Provider: "github", URL: u, Public: true, HasPublic: true, Sole: true}}
+		if c.seen {
+			target.Seen = &revokers.Sighting{Endpoint: endpoint, Learned: "shape"}
+		}
+		no := revokers.Answer{Class: revokers.Refuses, Endpoint: endpoint, Status: 401, Shape: "shape", Documented: c.documented}
+		v := revokers.Judge(target, revokers.Evidence{Answer: no, Never: [2]revokers.Answer{no, no}, Control: &revokers.Answer{Class: revokers.Accepts, Endpoint: endpoint}, Learned: "shape"})
+		if v.Liveness != c.want || c.want == revokers.Unknown && v.Remedy == "" {
+			t.Errorf("%s: %s (%s) %s", name, v.Liveness, v.Reason, v.Detail)
+		}
+	}
+}
