@@ -1,4 +1,5 @@
-// Package testenv names the programs and servers that a test needs.
+// Package testenv names the programs and servers that a test needs, and has the checks that
+// tests of several packages share.
 package testenv
 
 import (
