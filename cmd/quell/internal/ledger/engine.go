@@ -40,8 +40,8 @@ type engine interface {
 
 const insertEntry = `INSERT INTO ledger(id, at, incident, type, actor, run, body, hash) VALUES (?,?,?,?,?,?,?,?)`
 
-// numbered replaces each ? by $1, $2 …
-func numbered(query string) string {
+// Numbered replaces each ? of a query by $1, $2 …, as PostgreSQL has them.
+func Numbered(query string) string {
 	var b strings.Builder
 	n := 0
 	for _, r := range query {

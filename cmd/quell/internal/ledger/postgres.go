@@ -123,7 +123,7 @@ func nameOf(u *url.URL) string {
 	return "ledger-" + hex.EncodeToString(s[:8]) + ".checkpoint"
 }
 
-func (postgres) bind(query string) string     { return numbered(query) }
+func (postgres) bind(query string) string     { return Numbered(query) }
 func (postgres) migrations() []string         { return postgresMigrations }
 func (postgres) shared() bool                 { return true }
 func (postgres) snapshot() sql.IsolationLevel { return sql.LevelRepeatableRead }
