@@ -69,12 +69,7 @@ func (s *Server) enumerate(ctx context.Context, a EnumerateArgs, _ *report.Redac
 			}
 		}
 		err = s.store.Update(ctx, func(tx *store.Tx) error {
-			var repos []store.Repo
-			var jobs []river.InsertManyParams
-			for _, r := range list {
-				repos = append(repos, store.Repo{Target: a.Target, Repo: r.Name, Public: r.Public, Sweep: at.Sweep})
-				jobs = append(jobs, s.scansOf(x, r)...)
-			}
+			repos, jobs := s.listed(x, list, at.Sweep)
 			if why != "" {
 				if err := tx.Failed(a.Target, x.Of[at.Entry], why); err != nil {
 					return err
@@ -118,12 +113,7 @@ func (s *Server) entry(ctx context.Context, x *source, c *ci.Client, a Enumerate
 			return errors.Join(err, s.store.Update(ctx, func(tx *store.Tx) error { return tx.Failed(a.Target, a.Entry, s.unlisted(err)) }))
 		}
 		err = s.store.Update(ctx, func(tx *store.Tx) error {
-			var repos []store.Repo
-			var jobs []river.InsertManyParams
-			for _, r := range list {
-				repos = append(repos, store.Repo{Target: a.Target, Repo: r.Name, Public: r.Public, Sweep: sweep})
-				jobs = append(jobs, s.scansOf(x, r)...)
-			}
+			repos, jobs := s.listed(x, list, sweep)
 			if err := errors.Join(tx.Listed(repos...), s.insert(ctx, tx, jobs...)); err != nil || next > 0 {
 				return err
 			}
@@ -135,6 +125,15 @@ func (s *Server) entry(ctx context.Context, x *source, c *ci.Client, a Enumerate
 		page = next
 	}
 	return nil
+}
+
+// listed are the rows of repositories that a sweep has listed, and the jobs that read them.
+func (s *Server) listed(x *source, list []ci.Repo, sweep int64) (repos []store.Repo, jobs []river.InsertManyParams) {
+	for _, r := range list {
+		repos = append(repos, store.Repo{Target: x.Name, Repo: r.Name, Public: r.Public, Sweep: sweep})
+		jobs = append(jobs, s.scansOf(x, r)...)
+	}
+	return repos, jobs
 }
 
 // scansOf are the jobs of a repository in a sweep.
