@@ -32,7 +32,8 @@ func newInstallation(t *testing.T) *installation {
 
 func (i *installation) getenv(name string) string { return i.env[name] }
 
-func (i *installation) append(incidents ...string) {
+// ledger opens the ledger of the installation.
+func (i *installation) ledger() *ledger.Ledger {
 	i.t.Helper()
 	rt, err := run.New(run.Options{Getenv: i.getenv})
 	if err != nil {
@@ -42,6 +43,12 @@ func (i *installation) append(incidents ...string) {
 	if err != nil {
 		i.t.Fatal(err)
 	}
+	return l
+}
+
+func (i *installation) append(incidents ...string) {
+	i.t.Helper()
+	l := i.ledger()
 	defer l.Close()
 	for _, n := range incidents {
 		if err := l.Append(i.t.Context(), ledger.Entry{Incident: n, Body: ledger.Found{}}, ledger.Entry{Incident: n, Body: ledger.Outcome{Outcome: "Confirmed"}}); err != nil {
@@ -123,14 +130,7 @@ func TestAnotherInstallationIsAdmitted(t *testing.T) {
 
 func TestIncidentsAreListedForPeople(t *testing.T) {
 	i := newInstallation(t)
-	rt, err := run.New(run.Options{Getenv: i.getenv})
-	if err != nil {
-		t.Fatal(err)
-	}
-	l, err := rt.Ledger(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
+	l := i.ledger()
 	ref := &rules.Ref{Rule: "gitlab-pat", Kind: rules.KindAPIKey, Redacted: "glpa…(26 bytes)"}
 	place := rules.Location{Path: "build.log", Line: 5, Column: 47}
 	v := ledger.Verdict{}

@@ -17,7 +17,6 @@ import (
 	"github.com/creack/pty"
 
 	"github.com/quellhq/quell/cmd/quell/internal/ledger"
-	"github.com/quellhq/quell/cmd/quell/internal/run"
 	"github.com/quellhq/quell/rules"
 )
 
@@ -149,17 +148,10 @@ func TestWhatIsTypedIsScanned(t *testing.T) {
 // line stays whole.
 func TestListsAreWrapped(t *testing.T) {
 	i := newInstallation(t)
-	rt, err := run.New(run.Options{Getenv: i.getenv})
-	if err != nil {
-		t.Fatal(err)
-	}
-	l, err := rt.Ledger(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
+	l := i.ledger()
 	ref := rules.Ref{Rule: "gitlab-session-cookie", Kind: rules.KindSessionCookie, Redacted: "3998…(32 bytes)"}
 	at := rules.Location{Path: "logs/2026/build-and-deploy/attempt 2/step 14.txt", Line: 1204, Column: 25, Commit: "0123456789abcdef"}
-	err = l.Append(t.Context(), ledger.Entry{Incident: "cc33dd44ee55ff66", Body: ledger.Found{Credential: &ref, Exposures: []rules.Location{at}}}, ledger.Entry{Incident: "cc33dd44ee55ff66", Body: ledger.Held{Why: "not yours"}})
+	err := l.Append(t.Context(), ledger.Entry{Incident: "cc33dd44ee55ff66", Body: ledger.Found{Credential: &ref, Exposures: []rules.Location{at}}}, ledger.Entry{Incident: "cc33dd44ee55ff66", Body: ledger.Held{Why: "not yours"}})
 	if err != nil {
 		t.Fatal(err)
 	}
