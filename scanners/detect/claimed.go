@@ -7,13 +7,13 @@ import (
 	"github.com/quellhq/quell/rules"
 )
 
-// claimed returns what the text around a match says about it, which is untrusted. The match's
+// readClaims returns the claims of the text around a match, which is untrusted. The match's
 // own text may be a part of t that begins at off.
-func (m *raw) claimed(t *text, off int) rules.Claims {
+func (m *raw) readClaims(t *text, off int) rules.Claims {
 	if m.text == nil {
-		return m.said
+		return m.claims
 	}
-	c := rules.Claims{Hosts: m.claims, Expires: m.carrier.Expires}
+	c := rules.Claims{Hosts: m.hosts, Expires: m.carrier.Expires}
 	if p := m.rule.Provider; p != nil && p.SelfHosted && m.end <= len(m.text) {
 		c.Near = t.nearby.near(p, t.data, off+max(0, m.start-lineContext), off+min(len(m.text), m.end+lineContext))
 	}

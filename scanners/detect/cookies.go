@@ -44,8 +44,8 @@ func (p *parsed) by(rule *compiled) *parsed {
 	return p
 }
 
-// crumb is one cookie with its position.
-type crumb struct {
+// cookiePair is one cookie with its position.
+type cookiePair struct {
 	name, value span
 	httpOnly    bool
 }
@@ -55,7 +55,7 @@ type crumb struct {
 func (l *look) cookies(t *text, m *raw, keep func(*raw) bool) {
 	b := t.data
 	at := b[m.start:m.end]
-	var list []crumb
+	var list []cookiePair
 	// A header that has been read isn't read again from a name inside it: cookie=cookie=… would
 	// take quadratic time.
 	if m.end < t.parsed.by(m.rule).end {
@@ -77,9 +77,9 @@ func (l *look) cookies(t *text, m *raw, keep func(*raw) bool) {
 		}
 		return
 	case at[len(at)-1] == '(' || at[0] == '$' || at[0] == '<' && at[len(at)-1] == '=':
-		list = crumbs(b, m.end, 1)
+		list = cookiePairs(b, m.end, 1)
 	case m.end < len(b) && b[m.end] == '{':
-		list = crumbs(b, m.end+1, 64)
+		list = cookiePairs(b, m.end+1, 64)
 	default:
 		set := len(at) > 4 && bytes.EqualFold(at[:4], []byte("set-"))
 		list = header(b, m.end, set)
@@ -88,14 +88,14 @@ func (l *look) cookies(t *text, m *raw, keep func(*raw) bool) {
 		t.parsed.end = max(t.parsed.end, c.value.end)
 	}
 	for _, c := range list {
-		if n, ok := l.crumb(t, m, c); ok && keep(&n) && l.e.judged(l.s, t, &n, l.chunk) {
+		if n, ok := l.sessionCookie(t, m, c); ok && keep(&n) && l.e.judged(l.s, t, &n, l.chunk) {
 			l.add(t, n)
 		}
 	}
 }
 
-// crumb judges one cookie by its name, its value and its attributes.
-func (l *look) crumb(t *text, m *raw, c crumb) (raw, bool) {
+// sessionCookie judges one cookie by its name, its value and its attributes.
+func (l *look) sessionCookie(t *text, m *raw, c cookiePair) (raw, bool) {
 	name, value := string(t.data[c.name.start:c.name.end]), string(t.data[c.value.start:c.value.end])
 	structured := structureRE().MatchString(value)
 	if len(value) < 20 || !sessionNameRE().MatchString(name) || uuidRE().MatchString(value) && !c.httpOnly {
@@ -111,12 +111,12 @@ func (l *look) crumb(t *text, m *raw, c crumb) (raw, bool) {
 
 // header reads name=value pairs separated by semicolons: all of a Cookie header, or the one
 // pair of Set-Cookie with its attributes.
-func header(b []byte, from int, set bool) []crumb {
+func header(b []byte, from int, set bool) []cookiePair {
 	end := min(len(b), from+maxCookies)
 	if i := bytes.IndexByte(b[from:end], '\n'); i >= 0 {
 		end = from + i
 	}
-	var out []crumb
+	var out []cookiePair
 	for i := from; i < end; {
 		for i < end && (b[i] == ' ' || b[i] == ';') {
 			i++
@@ -142,7 +142,7 @@ func header(b []byte, from int, set bool) []crumb {
 		if i == from+maxCookies {
 			return out // part of a value is no value
 		}
-		out = append(out, crumb{name: name, value: value})
+		out = append(out, cookiePair{name: name, value: value})
 		if set {
 			// The cookie's attributes may be on the line in any order.
 			out[0].httpOnly = bytes.Contains(bytes.ToLower(b[i:min(end, i+maxAttributes)]), []byte("httponly"))
@@ -169,7 +169,7 @@ func valueByte(c byte) bool {
 }
 
 // jarRow reads what follows the fifth field of a row in a Netscape cookie jar.
-func jarRow(b []byte, from int) []crumb {
+func jarRow(b []byte, from int) []cookiePair {
 	end := min(len(b), from+maxCookies)
 	if i := bytes.IndexByte(b[from:end], '\n'); i >= 0 {
 		end = from + i
@@ -178,7 +178,7 @@ func jarRow(b []byte, from int) []crumb {
 	if tab <= 0 || tab > maxName {
 		return nil
 	}
-	c := crumb{name: span{from, from + tab}, value: span{from + tab + 1, from + tab + 1}}
+	c := cookiePair{name: span{from, from + tab}, value: span{from + tab + 1, from + tab + 1}}
 	for c.value.end < end && valueByte(b[c.value.end]) {
 		c.value.end++
 	}
@@ -187,7 +187,7 @@ func jarRow(b []byte, from int) []crumb {
 	}
 	row := b[max(0, from-maxAttributes):from]
 	c.httpOnly = bytes.HasPrefix(row[bytes.LastIndexByte(row, '\n')+1:], []byte("#HttpOnly_"))
-	return []crumb{c}
+	return []cookiePair{c}
 }
 
 // maxPaired is the longest value that pairRE matches: the largest repeat count that Go's regexp
@@ -200,16 +200,16 @@ var pairRE = regex.Lazy(`^[\s,]{0,40}(?:\{\s{0,40}["']?name["']?\s{0,4}:\s{0,4})
 	`(?:</td><td class="v">|[ ]elementType="Cookie"[^<>]{0,200}>\s{0,40}<stringProp name="Cookie\.value">|\s{0,4}(?:=>|:|,)\s{0,4}(?:["']?value["']?\s{0,4}:\s{0,4})?\\{0,3}["'])` +
 	`([^\s"'<,;\\]{1,999})`)
 
-// crumbs reads up to n consecutive names and values.
-func crumbs(b []byte, from, n int) []crumb {
-	var out []crumb
+// cookiePairs reads up to n consecutive names and values.
+func cookiePairs(b []byte, from, n int) []cookiePair {
+	var out []cookiePair
 	end := min(len(b), from+maxCookies)
 	for i := from; i < end && len(out) < n; {
 		p := pairRE().FindSubmatchIndex(b[i:end])
 		if p == nil || p[5]-p[4] == maxPaired {
 			return out // part of a value is no value
 		}
-		out = append(out, crumb{name: span{i + p[2], i + p[3]}, value: span{i + p[4], i + p[5]}})
+		out = append(out, cookiePair{name: span{i + p[2], i + p[3]}, value: span{i + p[4], i + p[5]}})
 		i += p[1]
 		if i < end && (b[i] == '"' || b[i] == '\'') {
 			i++

@@ -37,7 +37,7 @@ type Engine struct {
 	atStart []uint16
 	slow    []int // rules that run around their keywords, or always
 	scratch sync.Pool
-	recall  *recall // nil: nothing is kept
+	cache   *cache // nil: nothing is kept
 }
 
 type compiled struct {
@@ -78,7 +78,7 @@ type rest struct {
 
 // New prepares the rules of set.
 func New(set *rules.Set) *Engine {
-	e := &Engine{allow: allowlists(set.Allowlists), recall: newRecall()}
+	e := &Engine{allow: allowlists(set.Allowlists), cache: newCache()}
 	e.scratch.New = func() any { return &scratch{} }
 	var list []*rules.Rule
 	for _, r := range set.Rules {

@@ -93,12 +93,12 @@ func (e *Engine) judge(s *scratch, m *raw, c scanners.Chunk) bool {
 	if m.offline.State == rules.OfflineUnknown && r.Kind == rules.KindBearer {
 		m.carrier = neighbourExpiry(m.text, m.secret.start, m.secret.end)
 	}
-	m.claims = claims(line)
-	if m.issuer != "" && !slices.Contains(m.claims, m.issuer) {
-		m.claims = append(m.claims, m.issuer)
+	m.hosts = claims(line)
+	if m.issuer != "" && !slices.Contains(m.hosts, m.issuer) {
+		m.hosts = append(m.hosts, m.issuer)
 	}
-	if len(m.claims) == 0 && (m.cookie != "" || r.Kind == rules.KindBearer || r.Kind == rules.KindJWT) {
-		m.claims = blockClaims(m.text, m.start, m.end)
+	if len(m.hosts) == 0 && (m.cookie != "" || r.Kind == rules.KindBearer || r.Kind == rules.KindJWT) {
+		m.hosts = blockClaims(m.text, m.start, m.end)
 	}
 	if m.cookie != "" {
 		if !r.AnyForm && (strings.HasPrefix(secret, "ajax:") || (r.Fallback || r.Cookie.Pattern()) && rules.NoiseCookie(m.cookie)) {

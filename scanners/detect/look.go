@@ -89,7 +89,7 @@ func (l *look) suppressed(kept []raw, yield func(scanners.Match) bool) {
 
 func (m *raw) out() scanners.Match {
 	out := scanners.Match{Rule: m.rule.Rule, Secret: rules.NewSecret(m.value), Start: m.place.start, End: m.place.end, Confidence: m.confidence,
-		Decoded: m.decoded, Views: m.views, Partial: m.partial, Offline: m.offline, Cookie: m.cookie, Claims: m.said, Token: m.token, Allowed: m.allowed}
+		Decoded: m.decoded, Views: m.views, Partial: m.partial, Offline: m.offline, Cookie: m.cookie, Claims: m.claims, Token: m.token, Allowed: m.allowed}
 	for _, p := range m.pieces {
 		out.Pieces = append(out.Pieces, [2]int{p.start, p.end})
 	}
@@ -304,8 +304,8 @@ func (l *look) add(t *text, m raw) {
 		}
 	}
 	m.leads = m.rule.leads && m.secret.start == m.start
-	if !m.heard {
-		m.said = m.claimed(t, 0)
+	if !m.claimsRead {
+		m.claims = m.readClaims(t, 0)
 	}
 	m.text = nil
 	if m.elsewhere {
@@ -334,15 +334,15 @@ func (l *look) decoded(c *text, step string, depth int) {
 	l.ids++
 	c.id = l.ids
 	c.decoded = l.s.with(c.decoded, step)
-	k, ok := l.barren(c, depth)
-	if ok && l.known(k) {
+	k, ok := l.emptyKey(c, depth)
+	if ok && l.knownEmpty(k) {
 		return
 	}
 	before := *l
 	raws := l.s.raws
 	l.text(c, depth+1)
 	if ok && l.s.raws == raws && l.limits == before.limits && !l.late && len(l.found) == len(before.found) && len(l.elsewhere) == len(before.elsewhere) && len(l.s.joins) == 0 {
-		l.e.recall.barren.put(k, effort{l.ids - before.ids, l.spent - before.spent})
+		l.e.cache.empty.put(k, effort{l.ids - before.ids, l.spent - before.spent})
 	}
 }
 

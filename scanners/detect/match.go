@@ -36,7 +36,7 @@ type scratch struct {
 	chunk    text
 	allow    map[*allowlist]*automaton // nil: none for it
 	firsts   [][]string                // the lists that with returns for a single step
-	asked    asked
+	key      keyText
 	raws     int // matches that were judged, or that depend on others of the chunk
 }
 
@@ -71,14 +71,14 @@ type raw struct {
 	allowed    bool
 	elsewhere  bool // a list of paths suppresses it
 	partial    bool
-	public     string // rule for tokens that grant only what any visitor has, by their own claims; empty: not public
-	structured bool   // only a framework makes values of this form
-	leads      bool   // the secret begins with the expression's own literal
-	inBase64   bool   // the value is part of a longer run of base64
-	extends    bool   // continues a match that is complete in one line over a line break: both are reported
-	claims     []string
-	said       rules.Claims  // all claims of the text, kept once the text itself is released
-	heard      bool          // said is known although the text is still here
+	public     string        // rule for tokens that grant only what any visitor has, by their own claims; empty: not public
+	structured bool          // only a framework makes values of this form
+	leads      bool          // the secret begins with the expression's own literal
+	inBase64   bool          // the value is part of a longer run of base64
+	extends    bool          // continues a match that is complete in one line over a line break: both are reported
+	hosts      []string      // that the line names
+	claims     rules.Claims  // of the text, kept once the text itself is released
+	claimsRead bool          // claims is set although the text is still here
 	carrier    rules.Offline // expiry of the value according to the text around it, which is untrusted
 	token      *token.Facts
 	issuer     string // host of a token's iss

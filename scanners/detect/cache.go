@@ -12,38 +12,38 @@ import (
 	"github.com/quellhq/quell/scanners"
 )
 
-// The versions of a file in a history are mostly equal. What a search computes from a stretch of
-// text alone is kept, by the SHA-256 of that text and of everything else that the result depends
-// on, and taken from there where the same stretch comes again. Of the text itself, only what a
-// verdict says of a credential's surroundings is kept: hosts, users, databases.
+// The versions of a file in a history are mostly equal. A result that depends on a stretch of text
+// alone is kept under the SHA-256 of that text and of the other inputs, and used again for the
+// next equal stretch. The text itself is not kept, except for the hosts, users and databases that
+// a verdict has from a credential's surroundings.
 
 // digest identifies a stretch of text and a question about it.
 type digest [sha256.Size]byte
 
-// maxRecalled is how many results of one kind are kept: a few thousand are enough for versions
+// maxResults is how many results of one kind are kept: a few thousand are enough for versions
 // that follow each other. Twice as many are in memory, because the older half is dropped at once.
-const maxRecalled = 1 << 14
+const maxResults = 1 << 14
 
-// maxRecalledBytes limits the memory of the results of one kind, again of each half.
-const maxRecalledBytes = 8 << 20
+// maxResultBytes limits the memory of the results of one kind, again of each half.
+const maxResultBytes = 8 << 20
 
 // maxWindow and maxMatches are the length of a window, in bytes, and the number of its matches up
 // to which the result is kept: a window that is larger is hardly equal in the next version.
 const maxWindow, maxMatches = 64 << 10, 256
 
-// maxAsked is the capacity of a key's text that is kept for the next key, in bytes.
-const maxAsked = 64 << 10
+// maxKeyText is the capacity of a key's text that is kept for the next key, in bytes.
+const maxKeyText = 64 << 10
 
-// recalled keeps the results of one kind. Results that were not used for a while are dropped. It
+// memo keeps the results of one kind. Results that were not used for a while are dropped. It
 // is safe for concurrent use.
-type recalled[V any] struct {
+type memo[V any] struct {
 	size        func(V) int // what a result occupies beyond its own value, in bytes; nil: nothing
 	mu          sync.Mutex
 	young, aged map[digest]V
 	bytes       int // of young
 }
 
-func (r *recalled[V]) get(k digest) (V, bool) {
+func (r *memo[V]) get(k digest) (V, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	v, ok := r.young[k]
@@ -55,14 +55,14 @@ func (r *recalled[V]) get(k digest) (V, bool) {
 	return v, ok
 }
 
-func (r *recalled[V]) put(k digest, v V) {
+func (r *memo[V]) put(k digest, v V) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.keep(k, v)
 }
 
-func (r *recalled[V]) keep(k digest, v V) {
-	if r.young == nil || len(r.young) >= maxRecalled || r.bytes >= maxRecalledBytes {
+func (r *memo[V]) keep(k digest, v V) {
+	if r.young == nil || len(r.young) >= maxResults || r.bytes >= maxResultBytes {
 		r.young, r.aged, r.bytes = make(map[digest]V, 64), r.young, 0
 	}
 	r.young[k] = v
@@ -71,15 +71,15 @@ func (r *recalled[V]) keep(k digest, v V) {
 	}
 }
 
-// recall is what an engine keeps.
-type recall struct {
-	windows recalled[[][]int]
-	verdict recalled[verdict]
-	barren  recalled[effort]
+// cache has the results that an engine keeps.
+type cache struct {
+	windows  memo[[][]int]
+	verdicts memo[verdict]
+	empty    memo[effort]
 }
 
-func newRecall() *recall {
-	return &recall{windows: recalled[[][]int]{size: sizeOfMatches}, verdict: recalled[verdict]{size: verdict.size}}
+func newCache() *cache {
+	return &cache{windows: memo[[][]int]{size: sizeOfMatches}, verdicts: memo[verdict]{size: verdict.size}}
 }
 
 func sizeOfMatches(list [][]int) (n int) {
@@ -91,7 +91,7 @@ func sizeOfMatches(list [][]int) (n int) {
 
 func (v verdict) size() int {
 	n := len(v.public) + len(v.issuer)
-	for _, list := range [][]string{v.claims, v.said.Hosts, v.said.Near, v.said.Users, v.said.Databases} {
+	for _, list := range [][]string{v.hosts, v.claims.Hosts, v.claims.Near, v.claims.Users, v.claims.Databases} {
 		for _, s := range list {
 			n += 16 + len(s)
 		}
@@ -99,23 +99,23 @@ func (v verdict) size() int {
 	return n
 }
 
-// asked collects what a key is made of.
-type asked struct{ b []byte }
+// keyText collects the inputs that a result depends on.
+type keyText struct{ b []byte }
 
-func (a *asked) number(list ...int) {
+func (a *keyText) number(list ...int) {
 	for _, n := range list {
 		a.b = binary.AppendVarint(a.b, int64(n))
 	}
 }
 
-func (a *asked) text(list ...string) {
+func (a *keyText) text(list ...string) {
 	for _, s := range list {
 		a.number(len(s))
 		a.b = append(a.b, s...)
 	}
 }
 
-func (a *asked) flags(list ...bool) {
+func (a *keyText) flags(list ...bool) {
 	for _, on := range list {
 		n := 0
 		if on {
@@ -126,9 +126,9 @@ func (a *asked) flags(list ...bool) {
 }
 
 // digest returns the key of what was collected, and begins a new collection.
-func (a *asked) digest() digest {
+func (a *keyText) digest() digest {
 	k := digest(sha256.Sum256(a.b))
-	if a.b = a.b[:0]; cap(a.b) > maxAsked {
+	if a.b = a.b[:0]; cap(a.b) > maxKeyText {
 		a.b = nil
 	}
 	return k
@@ -136,23 +136,23 @@ func (a *asked) digest() digest {
 
 // all runs the expression over a window. Its result depends on the window's text alone.
 func (e *Engine) all(s *scratch, r *compiled, window string) [][]int {
-	if e.recall == nil || len(window) > maxWindow {
+	if e.cache == nil || len(window) > maxWindow {
 		return r.Regex.Regexp().FindAllStringSubmatchIndex(window, -1)
 	}
-	s.asked.number(r.number)
-	s.asked.b = append(s.asked.b, window...)
-	k := s.asked.digest()
-	if found, ok := e.recall.windows.get(k); ok {
+	s.key.number(r.number)
+	s.key.b = append(s.key.b, window...)
+	k := s.key.digest()
+	if found, ok := e.cache.windows.get(k); ok {
 		return found
 	}
 	found := r.Regex.Regexp().FindAllStringSubmatchIndex(window, -1)
 	if len(found) <= maxMatches {
-		e.recall.windows.put(k, found)
+		e.cache.windows.put(k, found)
 	}
 	return found
 }
 
-// verdict is what judge decided, and what the text around the match says about it.
+// verdict is the decision of judge, with the claims of the text around the match.
 type verdict struct {
 	ok                 bool
 	allowed, elsewhere bool
@@ -160,8 +160,8 @@ type verdict struct {
 	confidence         rules.Confidence
 	public, issuer     string
 	offline, carrier   rules.Offline
-	claims             []string
-	said               rules.Claims
+	hosts              []string
+	claims             rules.Claims
 	token              *token.Facts
 }
 
@@ -188,42 +188,42 @@ func (m *raw) context() (from, to int) {
 	return min(from, begin), max(to, begin+len(line))
 }
 
-// judged is judge, and keeps what it decides. The text that judge reads is cut to what it may
+// judged is judge with a cache of its decisions. The text that judge reads is cut to what it may
 // depend on, so that a key made of the same bytes has the same result. m.text is t's.
 func (e *Engine) judged(s *scratch, t *text, m *raw, c scanners.Chunk) bool {
 	// The lines around it decide this, too.
 	m.inBase64 = m.cookie == "" && m.start == m.secret.start && inBase64(m.text, m.secret)
-	if e.recall == nil {
+	if e.cache == nil {
 		return e.judge(s, m, c)
 	}
 	from, to := m.context()
-	s.asked.number(m.rule.number, m.start-from, m.end-from, m.secret.start-from, m.secret.end-from, int(m.confidence))
-	s.asked.flags(m.structured, m.inBase64)
-	s.asked.text(m.cookie, c.Artifact.Location.Path, c.Artifact.Location.Commit)
-	s.asked.b = append(s.asked.b, m.text[from:to]...)
-	k := s.asked.digest()
-	v, ok := e.recall.verdict.get(k)
+	s.key.number(m.rule.number, m.start-from, m.end-from, m.secret.start-from, m.secret.end-from, int(m.confidence))
+	s.key.flags(m.structured, m.inBase64)
+	s.key.text(m.cookie, c.Artifact.Location.Path, c.Artifact.Location.Commit)
+	s.key.b = append(s.key.b, m.text[from:to]...)
+	k := s.key.digest()
+	v, ok := e.cache.verdicts.get(k)
 	if !ok {
 		x := *m
 		x.text = m.text[from:to:to]
 		x.start, x.end, x.secret = m.start-from, m.end-from, span{m.secret.start - from, m.secret.end - from}
 		if v.ok = e.judge(s, &x, c); v.ok {
 			v = verdict{ok: true, allowed: x.allowed, elsewhere: x.elsewhere, rule: x.rule, confidence: x.confidence, public: x.public, issuer: x.issuer,
-				offline: x.offline, carrier: x.carrier, claims: x.claims, said: x.claimed(t, from), token: x.token}
+				offline: x.offline, carrier: x.carrier, hosts: x.hosts, claims: x.readClaims(t, from), token: x.token}
 		}
-		e.recall.verdict.put(k, v)
+		e.cache.verdicts.put(k, v)
 	}
 	if !v.ok {
 		return false
 	}
 	m.allowed, m.elsewhere, m.rule, m.confidence, m.public, m.issuer = v.allowed, v.elsewhere, v.rule, v.confidence, v.public, v.issuer
 	m.offline, m.carrier, m.token = now(v.offline), now(v.carrier), v.token
-	m.claims = slices.Clone(v.claims)
-	m.said = v.said
-	for _, list := range []*[]string{&m.said.Hosts, &m.said.Near, &m.said.Users, &m.said.Databases} {
+	m.hosts = slices.Clone(v.hosts)
+	m.claims = v.claims
+	for _, list := range []*[]string{&m.claims.Hosts, &m.claims.Near, &m.claims.Users, &m.claims.Databases} {
 		*list = slices.Clone(*list)
 	}
-	m.heard = true
+	m.claimsRead = true
 	return true
 }
 
@@ -235,19 +235,19 @@ func now(o rules.Offline) rules.Offline {
 	return until(*o.Expires)
 }
 
-// effort is what the search of a derived text took that found nothing.
+// effort is the work of searching a derived text that has no match.
 type effort struct{ ids, spent int }
 
-// barren is the key of a derived text whose search depends on nothing but its bytes and a few
-// properties, and reports whether there is such a key: in a log, and in a text that continues in
-// another chunk, other things count.
-func (l *look) barren(t *text, depth int) (digest, bool) {
-	if l.e.recall == nil || t.marks != nil || l.chunk.Offset > 0 || l.chunk.To < len(l.chunk.Data) || len(l.s.joins) > 0 || l.late {
+// emptyKey returns the key of a derived text whose search depends only on its bytes and a few
+// properties. There is no key in a log, or in a text that continues in another chunk, where the
+// search depends on more.
+func (l *look) emptyKey(t *text, depth int) (digest, bool) {
+	if l.e.cache == nil || t.marks != nil || l.chunk.Offset > 0 || l.chunk.To < len(l.chunk.Data) || len(l.s.joins) > 0 || l.late {
 		return digest{}, false
 	}
-	a := &l.s.asked
+	a := &l.s.key
 	a.number(depth, len(t.views), len(t.decoded), len(t.cuts))
-	// columns asks the parent, too.
+	// columns depends on the parent, too.
 	a.flags(t.inside, t.openStart, t.openEnd, l.chunk.Binary, t.parent.stamped())
 	a.text(t.decoded...)
 	a.number(t.cuts...)
@@ -255,10 +255,10 @@ func (l *look) barren(t *text, depth int) (digest, bool) {
 	return a.digest(), true
 }
 
-// known reports whether a derived text was searched before and has nothing, and counts the
-// search as if it were made.
-func (l *look) known(k digest) bool {
-	x, ok := l.e.recall.barren.get(k)
+// knownEmpty reports whether a derived text was searched before without a match. If so, it counts
+// the effort of that search again, so that limits are reached at the same place.
+func (l *look) knownEmpty(k digest) bool {
+	x, ok := l.e.cache.empty.get(k)
 	if !ok || l.budget < x.spent || l.spent+x.spent > maxSpent {
 		return false
 	}

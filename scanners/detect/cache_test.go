@@ -82,7 +82,7 @@ func next(r *rand.Rand, b []byte, lines [][]byte) []byte {
 // that keeps results reports the same as one that keeps none.
 func TestVersionsAreSearchedAsIfEachWereAlone(t *testing.T) {
 	e, alone := New(builtin(t)), New(builtin(t))
-	alone.recall = nil
+	alone.cache = nil
 	r := rand.New(rand.NewPCG(11, 12))
 	found, kept := 0, 0
 	for history := range 4 {
@@ -109,7 +109,7 @@ func TestVersionsAreSearchedAsIfEachWereAlone(t *testing.T) {
 			}
 		}
 	}
-	for _, n := range []int{len(e.recall.windows.young), len(e.recall.verdict.young), len(e.recall.barren.young)} {
+	for _, n := range []int{len(e.cache.windows.young), len(e.cache.verdicts.young), len(e.cache.empty.young)} {
 		kept += n
 		if n == 0 {
 			t.Error("one kind of results is never kept")
@@ -122,8 +122,8 @@ func TestVersionsAreSearchedAsIfEachWereAlone(t *testing.T) {
 
 // The memory of an engine has a limit, whatever it reads.
 func TestKeptResultsHaveALimit(t *testing.T) {
-	var r recalled[int]
-	for i := range 5 * maxRecalled {
+	var r memo[int]
+	for i := range 5 * maxResults {
 		var k digest
 		k[0], k[1], k[2] = byte(i), byte(i>>8), byte(i>>16)
 		r.put(k, i)
@@ -131,7 +131,7 @@ func TestKeptResultsHaveALimit(t *testing.T) {
 			t.Fatal("the last result is lost")
 		}
 	}
-	if n := len(r.young) + len(r.aged); n > 2*maxRecalled {
+	if n := len(r.young) + len(r.aged); n > 2*maxResults {
 		t.Errorf("%d results are kept", n)
 	}
 }
@@ -158,7 +158,7 @@ func TestAColumnDependsOnTheTextAroundIt(t *testing.T) {
 	run := base64.StdEncoding.EncodeToString([]byte(column)) + "\n"
 	for _, stamp := range []string{"[12:34:56]hello\n", "[12:34:56]\n", "x\n[12:34:56]\ty\nfoo\n", "\x1b[0m[12:34:56] hello\n"} {
 		e, alone := New(builtin(t)), New(builtin(t))
-		alone.recall = nil
+		alone.cache = nil
 		everything(e, []byte("hello\n"+run), "")
 		got, want := everything(e, []byte(stamp+run), ""), everything(alone, []byte(stamp+run), "")
 		if len(want) == 0 || !slices.Equal(got, want) {
@@ -170,8 +170,8 @@ func TestAColumnDependsOnTheTextAroundIt(t *testing.T) {
 // The memory is limited in bytes, too: many matches of a window are large.
 func TestKeptResultsHaveALimitInBytes(t *testing.T) {
 	e := New(builtin(t))
-	kept := &e.recall.windows
-	for i := range 4 * maxRecalledBytes / (maxMatches * 40) {
+	kept := &e.cache.windows
+	for i := range 4 * maxResultBytes / (maxMatches * 40) {
 		var k digest
 		binary.LittleEndian.PutUint64(k[:], uint64(i))
 		found := make([][]int, maxMatches)
@@ -186,7 +186,7 @@ func TestKeptResultsHaveALimitInBytes(t *testing.T) {
 			total += sizeOfMatches(found)
 		}
 	}
-	if total == 0 || total > 2*maxRecalledBytes+2*maxMatches*40 {
+	if total == 0 || total > 2*maxResultBytes+2*maxMatches*40 {
 		t.Errorf("%d bytes are kept", total)
 	}
 }
