@@ -63,36 +63,36 @@ func (r *repo) attribute(ctx context.Context, findings []*rules.Finding) error {
 		return nil
 	}
 	wanted := slices.Sorted(maps.Keys(byName))
-	stories, ok := r.recallStories(ctx, want, wanted)
+	known, ok := r.savedProvenanceOf(ctx, want, wanted)
 	if !ok {
 		var err error
-		if stories, err = r.stories(ctx, want, wanted); err != nil {
+		if known, err = r.collectProvenance(ctx, want, wanted); err != nil {
 			return err
 		}
-		r.keepStories(ctx, stories)
+		r.saveProvenance(ctx, known)
 	}
 	for text, list := range byName {
 		for _, f := range list {
-			stories[nameKey(text)].tell(&f.Location)
+			known[nameKey(text)].annotate(&f.Location)
 		}
 	}
 	for _, f := range findings {
 		i, ok := r.subject(f)
-		if story, told := stories[i.String()]; ok && told && want[i] {
-			story.tell(&f.Location)
+		if p, has := known[i.String()]; ok && has && want[i] {
+			p.annotate(&f.Location)
 		}
 	}
 	return nil
 }
 
-// story is what is known of an object: for a blob, the first commit that introduced it.
-type story struct {
+// provenance is where an object comes from: for a blob, the first commit that introduced it.
+type provenance struct {
 	Path   string            `json:"path,omitempty"`
 	Commit string            `json:"commit,omitempty"`
 	Notes  map[string]string `json:"notes"`
 }
 
-func (s story) tell(l *rules.Location) {
+func (s provenance) annotate(l *rules.Location) {
 	notes := maps.Clone(l.Notes)
 	if notes == nil {
 		notes = map[string]string{}
@@ -111,8 +111,8 @@ func (s story) tell(l *rules.Location) {
 	}
 }
 
-// stories collects everything that is requested in one pass: each tree is read once.
-func (r *repo) stories(ctx context.Context, want map[id]bool, byName []string) (map[string]story, error) {
+// collectProvenance collects everything that is requested in one pass: each tree is read once.
+func (r *repo) collectProvenance(ctx context.Context, want map[id]bool, byName []string) (map[string]provenance, error) {
 	a := attribution{repo: r, intro: map[int32][]introduction{}, wanted: map[int32]bool{}, named: map[int32]int32{}, commits: map[int32]*commit{}}
 	texts := map[string]bool{}
 	for _, t := range byName {
@@ -147,12 +147,12 @@ func (r *repo) stories(ctx context.Context, want map[id]bool, byName []string) (
 	a.introduce()
 	a.reach()
 	a.current()
-	out := map[string]story{}
+	out := map[string]provenance{}
 	for i := range want {
-		out[i.String()] = a.story(i)
+		out[i.String()] = a.provenance(i)
 	}
 	for k, t := range byName {
-		out[nameKey(t)] = a.storyOf(subjectName-int32(k), "", t)
+		out[nameKey(t)] = a.provenanceOf(subjectName-int32(k), "", t)
 	}
 	return out, nil
 }
@@ -191,20 +191,20 @@ type attribution struct {
 	commits map[int32]*commit // that were read for a report
 }
 
-// story returns what is known of an object.
-func (a *attribution) story(i id) story {
-	s := story{Notes: map[string]string{}}
+// provenance returns that of an object.
+func (a *attribution) provenance(i id) provenance {
+	s := provenance{Notes: map[string]string{}}
 	k := a.n.of([]byte(i))
 	if k >= 0 && a.at[k] >= 0 {
 		a.describe(&s, a.at[k])
 		return s
 	}
-	return a.storyOf(k, i, "")
+	return a.provenanceOf(k, i, "")
 }
 
-// storyOf returns what is known of a blob, or of a name, by the paths at which commits have it.
-func (a *attribution) storyOf(k int32, i id, name string) story {
-	s := story{Notes: map[string]string{}}
+// provenanceOf returns that of a blob or of a name, by the paths at which commits have it.
+func (a *attribution) provenanceOf(k int32, i id, name string) provenance {
+	s := provenance{Notes: map[string]string{}}
 	list := a.intro[k]
 	if len(list) == 0 {
 		if name != "" {
@@ -245,7 +245,7 @@ func (a *attribution) storyOf(k int32, i id, name string) story {
 
 func at(seconds int64) string { return time.Unix(seconds, 0).UTC().Format(time.RFC3339) }
 
-func (a *attribution) describe(s *story, k int32) {
+func (a *attribution) describe(s *provenance, k int32) {
 	c := a.commits[k]
 	if c == nil {
 		read := a.commit(k)

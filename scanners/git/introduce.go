@@ -17,7 +17,7 @@ type introduction struct {
 	path   string
 }
 
-// containment says whether a tree contains something wanted.
+// containment is whether a tree contains something wanted.
 type containment uint8
 
 const (

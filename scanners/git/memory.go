@@ -180,16 +180,16 @@ func (r *repo) keep(ctx context.Context) {
 	r.src.Memory.Remember(ctx, r.memory.key, all)
 }
 
-// told are the stories of a repository in one state: while nothing is new they need not be
-// computed again.
-type told struct {
-	State   string           `json:"state"`
-	Stories map[string]story `json:"stories"`
+// savedProvenance is the provenance of a repository's objects in one state: it is not computed
+// again while nothing is new.
+type savedProvenance struct {
+	State   string                `json:"state"`
+	Objects map[string]provenance `json:"stories"`
 }
 
-func (r *repo) storyKey() string { return r.memory.key + "/stories" }
+func (r *repo) provenanceKey() string { return r.memory.key + "/stories" }
 
-// state is unchanged while the sources of stories are unchanged: the objects, the names, the
+// state is unchanged while the sources of provenance are unchanged: the objects, the names, the
 // reflogs and the indexes.
 func (r *repo) state() string {
 	h := sha256.New()
@@ -234,35 +234,35 @@ func (r *repo) recallPromises(ctx context.Context) (n int, ok bool) {
 	return n, err == nil
 }
 
-// recallStories returns the stories of the last scan if all requested ones are there and still
-// valid.
-func (r *repo) recallStories(ctx context.Context, want map[id]bool, byName []string) (map[string]story, bool) {
+// savedProvenanceOf returns the provenance that the last scan saved, if it is still valid and has
+// all requested objects.
+func (r *repo) savedProvenanceOf(ctx context.Context, want map[id]bool, byName []string) (map[string]provenance, bool) {
 	if !r.remembers() || r.memory.key == "" {
 		return nil, false
 	}
-	b, ok := r.src.Memory.Recall(ctx, r.storyKey())
-	var t told
+	b, ok := r.src.Memory.Recall(ctx, r.provenanceKey())
+	var t savedProvenance
 	if !ok || json.Unmarshal(b, &t) != nil || t.State != r.state() {
 		return nil, false
 	}
 	for i := range want {
-		if _, ok := t.Stories[i.String()]; !ok {
+		if _, ok := t.Objects[i.String()]; !ok {
 			return nil, false
 		}
 	}
 	for _, text := range byName {
-		if _, ok := t.Stories[nameKey(text)]; !ok {
+		if _, ok := t.Objects[nameKey(text)]; !ok {
 			return nil, false
 		}
 	}
-	return t.Stories, true
+	return t.Objects, true
 }
 
-func (r *repo) keepStories(ctx context.Context, stories map[string]story) {
+func (r *repo) saveProvenance(ctx context.Context, known map[string]provenance) {
 	if !r.remembers() || r.memory.key == "" {
 		return
 	}
-	if b, err := json.Marshal(told{r.state(), stories}); err == nil {
-		r.src.Memory.Remember(ctx, r.storyKey(), b)
+	if b, err := json.Marshal(savedProvenance{r.state(), known}); err == nil {
+		r.src.Memory.Remember(ctx, r.provenanceKey(), b)
 	}
 }

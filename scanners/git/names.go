@@ -208,5 +208,5 @@ func (r *repo) addPath(p string, from *origin) {
 	}
 }
 
-// nameKey is the key of a name's story.
+// nameKey is the key of a name's provenance.
 func nameKey(text string) string { return fmt.Sprintf("name %x", text) }
