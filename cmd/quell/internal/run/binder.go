@@ -18,9 +18,9 @@ import (
 // token and its cookie stay apart, since each is ended in its own way, and name
 // each other.
 type binder struct {
-	key   rules.FingerprintKey
-	seats *spill.Sorter // every place of every credential
-	out   *credentials
+	key       rules.FingerprintKey
+	positions *spill.Sorter // every place of every credential
+	out       *credentials
 
 	index  []int32 // a credential's number while it was grouped -> its place in out
 	flags  []bool  // it renews others
@@ -54,12 +54,12 @@ func sumOf(l rules.Location) (s placeSum) {
 	return s
 }
 
-// seat notes a place of the credential with the given number.
-func (b *binder) seat(l rules.Location, number uint32) error {
+// addPosition notes a place of the credential with the given number.
+func (b *binder) addPosition(l rules.Location, number uint32) error {
 	at := sumOf(l)
 	key := binary.BigEndian.AppendUint64(at[:], uint64(l.Offset))
 	value := binary.BigEndian.AppendUint64(make([]byte, 0, 12), uint64(l.EndOffset))
-	return b.seats.Add(key, binary.BigEndian.AppendUint32(value, number))
+	return b.positions.Add(key, binary.BigEndian.AppendUint32(value, number))
 }
 
 // number puts the n credentials in the order of their first places.
@@ -205,19 +205,19 @@ func (b *binder) signedCookies() error {
 	return nil
 }
 
-// seat is a place of a credential in an artifact.
-type seat struct {
+// position is a place of a credential in an artifact.
+type position struct {
 	from, to int64
 	cred     int32
 }
 
 // walk goes through all places, artifact by artifact.
 func (b *binder) walk() error {
-	var here []byte // the artifact's digest and the offset
-	var same []seat // the places with the same beginning
+	var here []byte     // the artifact's digest and the offset
+	var same []position // the places with the same beginning
 	w := &walker{binder: b}
 	flush := func() {
-		slices.SortStableFunc(same, func(x, y seat) int { return cmp.Compare(x.cred, y.cred) })
+		slices.SortStableFunc(same, func(x, y position) int { return cmp.Compare(x.cred, y.cred) })
 		for _, s := range same {
 			w.group(s)
 			w.pair(s)
@@ -225,7 +225,7 @@ func (b *binder) walk() error {
 		}
 		same = same[:0]
 	}
-	for r, err := range b.seats.Sorted() {
+	for r, err := range b.positions.Sorted() {
 		if err != nil {
 			return err
 		}
@@ -238,7 +238,7 @@ func (b *binder) walk() error {
 			here = r.Key
 		}
 		number := binary.BigEndian.Uint32(r.Value[8:])
-		same = append(same, seat{int64(binary.BigEndian.Uint64(r.Key[len(placeSum{}):])), int64(binary.BigEndian.Uint64(r.Value)), b.index[number]})
+		same = append(same, position{int64(binary.BigEndian.Uint64(r.Key[len(placeSum{}):])), int64(binary.BigEndian.Uint64(r.Value)), b.index[number]})
 	}
 	flush()
 	return nil
@@ -250,7 +250,7 @@ type walker struct {
 	// open is the last group of each family. A role that it already has begins
 	// the next one: the tokens of the next response.
 	open map[string]*session
-	near []seat // signatures and signed cookies, not further back than together
+	near []position // signatures and signed cookies, not further back than together
 }
 
 // session is a group while it grows: credentials by role.
@@ -260,7 +260,7 @@ type session struct {
 	roles map[uint8]int32
 }
 
-func (w *walker) group(s seat) {
+func (w *walker) group(s position) {
 	r := w.out.roles[s.cred]
 	if r == 0 {
 		return
@@ -281,7 +281,7 @@ func (w *walker) group(s seat) {
 }
 
 // pair brings signatures and cookies together whose places are near.
-func (w *walker) pair(s seat) {
+func (w *walker) pair(s position) {
 	signs, isSignature := w.signs[s.cred]
 	name, isCookie := w.cookies[s.cred]
 	if !isSignature && !isCookie {

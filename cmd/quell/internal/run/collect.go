@@ -135,7 +135,7 @@ func (c *collector) credentials() (*credentials, error) {
 		return nil, err
 	}
 	byPlace := spill.NewSorter(c.file, sortMemory)
-	b := &binder{key: c.key, seats: spill.NewSorter(c.file, sortMemory), out: &credentials{codec: codec, box: box{file: c.file}}, parts: newParter(c.set)}
+	b := &binder{key: c.key, positions: spill.NewSorter(c.file, sortMemory), out: &credentials{codec: codec, box: box{file: c.file}}, parts: newParter(c.set)}
 	var now credentialRecord
 	var first, current []byte
 	n := uint32(0)
@@ -170,7 +170,7 @@ func (c *collector) credentials() (*credentials, error) {
 			return nil, err
 		}
 		now.merge(c.set, f)
-		if err := b.seat(f.Location, n); err != nil {
+		if err := b.addPosition(f.Location, n); err != nil {
 			return nil, err
 		}
 	}

@@ -211,7 +211,7 @@ func TestAnAnswerOfRecheckDoesNotUndoAnApply(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if h := historyOf(entries, "p2"); a.Outcome != prove.Confirmed || h.final == nil || killOf(entries) == nil || !standingOf(entries).dead {
+	if h := historyOf(entries, "p2"); a.Outcome != prove.Confirmed || h.final == nil || killOf(entries) == nil || !stateOf(entries).dead {
 		t.Errorf("%s: %s; final %v, kill %v", a.Outcome, a.Detail, h.final, killOf(entries))
 	}
 	// A held incident is left out, and said to be.

@@ -18,7 +18,7 @@ type parter struct {
 
 	is   map[int32]string // the rule of each credential that has parts or is one
 	name map[int32]string // the cookie of each of them that is one
-	near []seat           // places not further back than reach
+	near []position       // places not further back than reach
 	best map[int32]map[string]nearest
 }
 
@@ -60,7 +60,7 @@ func (p *parter) credential(i int32, c rules.Ref) {
 func (p *parter) artifact() { p.near = nil }
 
 // add takes the next place of the artifact.
-func (p *parter) add(s seat) {
+func (p *parter) add(s position) {
 	if _, ok := p.is[s.cred]; !ok {
 		return
 	}
@@ -75,7 +75,7 @@ func (p *parter) add(s seat) {
 }
 
 // pair notes that part may belong to main.
-func (p *parter) pair(main, part seat) {
+func (p *parter) pair(main, part position) {
 	d := max(main.from-part.to, part.from-main.to, 0)
 	for name, want := range p.rules[p.is[main.cred]] {
 		d := d

@@ -52,7 +52,7 @@ func (r *Runtime) Recheck(ctx context.Context, sink report.Sink, due bool) (repo
 		if err != nil && len(entries) == 0 && !errors.Is(err, ledger.ErrNoIncident) {
 			return sum, err
 		}
-		is := standingOf(entries)
+		is := stateOf(entries)
 		now, later := is.due(r.options.Now())
 		if !later.IsZero() && (next.IsZero() || later.Before(next)) {
 			next = later
@@ -134,7 +134,7 @@ func (r *rechecking) alone(ctx context.Context, e ledger.Sealed, due bool, sum *
 	if err != nil && len(entries) == 0 && !errors.Is(err, ledger.ErrNoIncident) {
 		return nil, err
 	}
-	is := standingOf(entries)
+	is := stateOf(entries)
 	if now, _ := is.due(r.options.Now()); due && !now {
 		return nil, nil
 	}
@@ -170,7 +170,7 @@ func (r *rechecking) alone(ctx context.Context, e ledger.Sealed, due bool, sum *
 
 // report emits what was answered at a time about one credential, and returns what
 // the ledger is to record.
-func (r *rechecking) report(e ledger.Sealed, c credential.Credential, verdicts []revokers.Verdict, is standing, at time.Time, sum *report.Summary) (rows []ledger.Entry, err error) {
+func (r *rechecking) report(e ledger.Sealed, c credential.Credential, verdicts []revokers.Verdict, is incidentState, at time.Time, sum *report.Summary) (rows []ledger.Entry, err error) {
 	sum.Credentials++
 	best := Checked{Verdicts: verdicts}.Verdict()
 	CountVerdict(sum, &best, false)
@@ -199,7 +199,7 @@ func (r *rechecking) report(e ledger.Sealed, c credential.Credential, verdicts [
 const recheckRun = "recheck"
 
 // cameBack is the action for a credential that was dead and is live again.
-func cameBack(c credential.Credential, v revokers.Verdict, is standing) report.Action {
+func cameBack(c credential.Credential, v revokers.Verdict, is incidentState) report.Action {
 	was := "its issuer had refused it"
 	if is.outcome != "" {
 		was = fmt.Sprintf("it was %s on %s", is.outcome, is.at.UTC().Format(time.RFC3339))

@@ -47,14 +47,14 @@ func referenceGroup(findings []rules.Finding, key rules.FingerprintKey, set *rul
 // cookie are kept apart, since each is ended in its own way, and name each other.
 func referenceBind(creds []rules.Credential, key rules.FingerprintKey) []rules.Credential {
 	creds = referenceJoin(creds, key)
-	at := map[placeRef][]seatRef{}
+	at := map[placeRef][]positionRef{}
 	for i, c := range creds {
 		if role(c.Ref) == "" {
 			continue
 		}
 		for _, f := range c.Findings {
 			p := placeOf(f.Location)
-			at[p] = append(at[p], seatRef{f.Location.Offset, f.Location.EndOffset, i})
+			at[p] = append(at[p], positionRef{f.Location.Offset, f.Location.EndOffset, i})
 		}
 	}
 	parent := make([]int, len(creds))
@@ -69,12 +69,12 @@ func referenceBind(creds []rules.Credential, key rules.FingerprintKey) []rules.C
 		}
 		return i
 	}
-	for _, seats := range at {
-		slices.SortFunc(seats, func(a, b seatRef) int { return cmp.Or(cmp.Compare(a.from, b.from), cmp.Compare(a.cred, b.cred)) })
+	for _, positions := range at {
+		slices.SortFunc(positions, func(a, b positionRef) int { return cmp.Or(cmp.Compare(a.from, b.from), cmp.Compare(a.cred, b.cred)) })
 		// One open group of each family: a role that it has already begins the
 		// next session, the next answer's tokens.
 		open := map[string]*sessionRef{}
-		for _, x := range seats {
+		for _, x := range positions {
 			r := role(creds[x.cred].Ref)
 			o := open[family(r)]
 			if has, ok := 0, false; o != nil {
@@ -146,8 +146,8 @@ type placeRef struct{ path, artifact, commit, layer string }
 
 func placeOf(l rules.Location) placeRef { return placeRef{l.Path, l.Artifact, l.Commit, l.Layer} }
 
-// seatRef is where a credential stands in an artifact.
-type seatRef struct {
+// positionRef is where a credential is in an artifact.
+type positionRef struct {
 	from, to int64
 	cred     int
 }

@@ -12,18 +12,18 @@ import (
 // --due asks again.
 var recheckAfter = []time.Duration{time.Hour, 6 * time.Hour, 24 * time.Hour, 7 * 24 * time.Hour, 30 * 24 * time.Hour}
 
-// standing is what the ledger says about an incident, for asking again.
-type standing struct {
-	since time.Time // the last outcome, or the first entry
-	asked time.Time // the last question that was answered
-	dead  bool      // the last answer that decided, or the last outcome, is dead
+// incidentState is the state of an incident in the ledger, for the next recheck.
+type incidentState struct {
+	since    time.Time // the last outcome, or the first entry
+	answered time.Time // the last question that was answered
+	dead     bool      // the last answer that decided, or the last outcome, is dead
 	// outcome is the last outcome and at its time; empty if there is none.
 	outcome prove.Outcome
 	at      time.Time
 }
 
-func standingOf(entries []ledger.Entry) standing {
-	var s standing
+func stateOf(entries []ledger.Entry) incidentState {
+	var s incidentState
 	for _, e := range entries {
 		if s.since.IsZero() {
 			s.since = e.At
@@ -31,7 +31,7 @@ func standingOf(entries []ledger.Entry) standing {
 		switch b := e.Body.(type) {
 		case ledger.Verdict:
 			if !b.Unanswered() {
-				s.asked = e.At
+				s.answered = e.At
 			}
 			switch b.Liveness {
 			case revokers.Live:
@@ -60,13 +60,13 @@ func standingOf(entries []ledger.Entry) standing {
 
 // due reports whether a look of the schedule has passed and nothing was answered
 // since; next is when the next one passes, zero if there is none.
-func (s standing) due(now time.Time) (due bool, next time.Time) {
+func (s incidentState) due(now time.Time) (due bool, next time.Time) {
 	for _, d := range recheckAfter {
 		at := s.since.Add(d)
 		if at.After(now) {
 			return due, at
 		}
-		due = due || s.asked.Before(at)
+		due = due || s.answered.Before(at)
 	}
 	return due, time.Time{}
 }

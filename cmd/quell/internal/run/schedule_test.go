@@ -46,7 +46,7 @@ func TestTheScheduleOfLooks(t *testing.T) {
 		"an apply without an outcome":      {[]ledger.Entry{entry(0, ledger.Found{}), answer(time.Second, revokers.Live, revokers.Authenticated)}, time.Hour, true, 6 * time.Hour, false},
 		"restored by its operator":         {[]ledger.Entry{confirmed, entry(day, ledger.Restore{Outcome: ledger.Restored})}, day + time.Minute, false, day + time.Hour, false},
 	} {
-		s := standingOf(c.entries)
+		s := stateOf(c.entries)
 		due, next := s.due(t0.Add(c.now))
 		want := time.Time{}
 		if c.next != 0 {
@@ -177,7 +177,7 @@ func TestRecheckRaisesWhatCameBack(t *testing.T) {
 	if h := historyOf(entries, "plan"); h.final != nil {
 		t.Error("apply of the old plan would print Confirmed again")
 	}
-	if s := standingOf(entries); s.dead || s.outcome != prove.StillAlive {
+	if s := stateOf(entries); s.dead || s.outcome != prove.StillAlive {
 		t.Errorf("%+v", s)
 	}
 	r = nextRun(t, r)
