@@ -39,9 +39,9 @@ func TestTheAskableFormIsKept(t *testing.T) {
 		}
 		return got
 	}
-	asked := func(fp, state string) {
+	verdict := func(fp, state string) {
 		t.Helper()
-		if err := s.Update(t.Context(), func(tx *store.Tx) error { return tx.Asked(fp, state, "", "", "", time.Now()) }); err != nil {
+		if err := s.Update(t.Context(), func(tx *store.Tx) error { return tx.Verdict(fp, state, "", "", "", time.Now()) }); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -55,13 +55,13 @@ func TestTheAskableFormIsKept(t *testing.T) {
 		"by a generic rule":                    {part, generic, "unknown", false},
 		"with its part":                        {part, full, "unknown", true},
 		"by a rule of a provider":              {generic, part, "", true},
-		"with another part, not asked yet":     {full, other, "", false},
+		"with another part, not probed yet":    {full, other, "", false},
 		"with another part, the first is dead": {full, other, "dead", true},
 		"with its part, live already":          {part, full, "live", false},
 	} {
 		find(name, c.first)
 		if c.state != "" {
-			asked(name, c.state)
+			verdict(name, c.state)
 		}
 		want := text(c.first)
 		if c.replaced {

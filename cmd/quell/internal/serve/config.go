@@ -23,8 +23,8 @@ type Config struct {
 	// LeaveKills keeps this process from ending anything: it reads and asks, needs no admin
 	// credential, and leaves what Apply adds to other processes of the same database.
 	LeaveKills bool `toml:"leave_kills,omitempty"`
-	// Recheck is how often issuers are asked again about credentials that were live, whose
-	// question had no answer, or that quell ended; default 24h.
+	// Recheck is how often credentials are probed again that were live, had no answer, or were ended
+	// by quell; default 24h.
 	Recheck Period `toml:"recheck,omitempty"`
 	// MetricsToken protects /metrics; without it /metrics is served to this machine only.
 	MetricsToken string   `toml:"metrics_token,omitempty"`

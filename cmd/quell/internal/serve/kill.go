@@ -197,7 +197,7 @@ func (s *Server) ended(ctx context.Context, fp string, a report.Action) error {
 	return s.store.Update(ctx, func(tx *store.Tx) error {
 		if dead {
 			reason := revokers.Revoked
-			if err := tx.Asked(fp, revokers.Dead.String(), string(reason), detail, a.Host, time.Now()); err != nil {
+			if err := tx.Verdict(fp, revokers.Dead.String(), string(reason), detail, a.Host, time.Now()); err != nil {
 				return err
 			}
 		}

@@ -121,7 +121,7 @@ func (s *Server) judged(ctx context.Context, o opened, v revokers.Verdict) error
 	}
 	live := v.Liveness == revokers.Live
 	err := s.store.Update(ctx, func(tx *store.Tx) error {
-		if err := tx.Asked(fp, v.Liveness.String(), string(v.Reason), v.Detail, v.Host, v.At); err != nil {
+		if err := tx.Verdict(fp, v.Liveness.String(), string(v.Reason), v.Detail, v.Host, v.At); err != nil {
 			return err
 		}
 		if !live {
@@ -143,10 +143,11 @@ func (s *Server) judged(ctx context.Context, o opened, v revokers.Verdict) error
 // short is enough of a fingerprint for a person to find the incident.
 func short(fingerprint string) string { return fingerprint[:min(8, len(fingerprint))] }
 
-// recheck asks again about what was live, had no answer, or was ended in the last 90 days.
+// recheck adds probes of the credentials that were live, had no answer, or were ended in the last
+// 90 days.
 func (s *Server) recheck(ctx context.Context, _ RecheckArgs, _ *report.Redactor) error {
 	now := time.Now()
-	list, err := s.store.Again(ctx, now.Add(-s.o.Config.Recheck.or(day)/2), now.Add(-90*day))
+	list, err := s.store.DueRechecks(ctx, now.Add(-s.o.Config.Recheck.or(day)/2), now.Add(-90*day))
 	if err != nil {
 		return err
 	}

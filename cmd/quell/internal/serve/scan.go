@@ -26,11 +26,11 @@ import (
 	"github.com/quellhq/quell/scanners/ci"
 )
 
-// scan reads a repository, or one run of it, and records what it finds. Issuers are asked by
-// jobs of their own.
+// scan reads a repository, or one run of it, and records the credentials. Probes are jobs of
+// their own.
 //
-// A run counts as read once all that was found in it is recorded. What ends before that reads
-// it again: each sweep compares all runs of the last weeks, so that those which end late, are
+// A run counts as read once all its credentials are recorded; a job that ends earlier leaves it
+// for the next one. Each sweep compares all runs of the last weeks, so that runs that end late, are
 // run again, or whose webhook was lost are read too.
 func (s *Server) scan(ctx context.Context, a ScanArgs, red *report.Redactor) error {
 	x := s.sources[a.Target]
@@ -318,7 +318,7 @@ func (r *recorder) flush(ctx context.Context) {
 	if len(list) == 0 || r.err != nil {
 		return
 	}
-	// What was found is recorded though the job is stopped.
+	// Findings are recorded even if the job is stopped.
 	ctx = context.WithoutCancel(ctx)
 	now := time.Now()
 	var entries []ledger.Entry
@@ -350,9 +350,9 @@ func (r *recorder) flush(ctx context.Context) {
 			if err != nil {
 				return err
 			}
-			// Issuers are asked about what is new, and about what was dead and leaks anew: it may
-			// have been made valid again. About the rest as often as recheck says.
-			if before.Fingerprint == "" || before.State == "" || replaced || f.moved && before.State == revokers.Dead.String() && now.Sub(before.Asked) > time.Hour {
+			// A new credential is probed, and a dead one that leaks at another place, because it
+			// may have been made valid again. Recheck probes the others.
+			if before.Fingerprint == "" || before.State == "" || replaced || f.moved && before.State == revokers.Dead.String() && now.Sub(before.ProbedAt) > time.Hour {
 				priority := usual
 				if r.public {
 					priority = public

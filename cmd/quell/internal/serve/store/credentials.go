@@ -19,11 +19,11 @@ type Credential struct {
 	Public      bool   // found where everyone can read it
 	Exposures   int64
 	First, Last time.Time // first and newest exposure
-	State       string    // live, dead, unknown; empty: not asked yet
+	State       string    // live, dead, unknown; empty: not probed yet
 	Reason      string
 	Detail      string
 	Host        string
-	Asked       time.Time
+	ProbedAt    time.Time
 	Live        time.Time // when an issuer last accepted it
 	Outcome     string    // of the last kill; empty: there was none
 	OutcomeAt   time.Time
@@ -36,9 +36,9 @@ const credentialColumns = `fingerprint, rule, provider, redacted, ref, sealed, t
 
 func scanCredential(scan func(...any) error) (c Credential, err error) {
 	var public int
-	var first, last, asked, live, outcome int64
-	err = scan(&c.Fingerprint, &c.Rule, &c.Provider, &c.Redacted, &c.Ref, &c.Sealed, &c.Target, &public, &c.Exposures, &first, &last, &c.State, &c.Reason, &c.Detail, &c.Host, &asked, &live, &c.Outcome, &outcome)
-	c.Public, c.First, c.Last, c.Asked, c.Live, c.OutcomeAt = public != 0, Time(first), Time(last), Time(asked), Time(live), Time(outcome)
+	var first, last, probed, live, outcome int64
+	err = scan(&c.Fingerprint, &c.Rule, &c.Provider, &c.Redacted, &c.Ref, &c.Sealed, &c.Target, &public, &c.Exposures, &first, &last, &c.State, &c.Reason, &c.Detail, &c.Host, &probed, &live, &c.Outcome, &outcome)
+	c.Public, c.First, c.Last, c.ProbedAt, c.Live, c.OutcomeAt = public != 0, Time(first), Time(last), Time(probed), Time(live), Time(outcome)
 	return c, err
 }
 
@@ -97,8 +97,8 @@ ON CONFLICT(fingerprint) DO UPDATE SET exposures = serve_credential.exposures + 
 	return before, true, err
 }
 
-// Asked records a verdict.
-func (t *Tx) Asked(fingerprint, state, reason, detail, host string, at time.Time) error {
+// Verdict records a verdict.
+func (t *Tx) Verdict(fingerprint, state, reason, detail, host string, at time.Time) error {
 	live := int64(0)
 	if state == "live" {
 		live = Millis(at)
@@ -132,10 +132,10 @@ func (t *Tx) Ended(fingerprint, outcome, detail string, at time.Time) error {
 	return err
 }
 
-// Again lists the credentials whose issuers are asked again: those that were live, those whose
-// question had no answer, and those that quell ended, up to a time after that.
-func (s *Store) Again(ctx context.Context, asked, ended time.Time) (out []string, err error) {
-	rows, err := s.Query(ctx, `SELECT fingerprint FROM serve_credential WHERE sealed <> '' AND asked_at < ? AND (state <> 'dead' OR outcome <> '' AND outcome_at > ?) ORDER BY CASE state WHEN 'live' THEN 0 ELSE 1 END, first_at DESC`, Millis(asked), Millis(ended))
+// DueRechecks lists the credentials that were last probed before a time and are probed again: those
+// that were live, had no answer, or were ended by quell after the time ended.
+func (s *Store) DueRechecks(ctx context.Context, probed, ended time.Time) (out []string, err error) {
+	rows, err := s.Query(ctx, `SELECT fingerprint FROM serve_credential WHERE sealed <> '' AND asked_at < ? AND (state <> 'dead' OR outcome <> '' AND outcome_at > ?) ORDER BY CASE state WHEN 'live' THEN 0 ELSE 1 END, first_at DESC`, Millis(probed), Millis(ended))
 	if err != nil {
 		return nil, err
 	}
@@ -152,7 +152,8 @@ func (s *Store) Again(ctx context.Context, asked, ended time.Time) (out []string
 
 // Reserve counts a kill of this day, and reports whether the policy allows it: at most most
 // credentials in any 24 hours, over all workers. One that was counted in them is allowed again, and
-// keeps its time. fresh is set if it was not; free is when a place is free, if there is none.
+// keeps its time. fresh is set if it was not counted; free is the time when another kill is
+// allowed, if none is now.
 func (s *Store) Reserve(ctx context.Context, fingerprint string, most int, now time.Time) (ok, fresh bool, free time.Time, err error) {
 	err = s.Update(ctx, func(tx *Tx) error {
 		if s.pool != nil {
