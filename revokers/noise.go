@@ -98,19 +98,19 @@ func (r *Refusal) Noise() bool { return r != nil && r.blocks != nil }
 // Alike reports whether two refusals are equal in all but their bodies.
 func (r *Refusal) Alike(o *Refusal) bool { return r != nil && o != nil && r.head() == o.head() }
 
-// head is what a refusal says outside of its body.
+// head is the part of a refusal outside of its body.
 func (r *Refusal) head() string {
 	return strconv.Itoa(r.status) + "\x00" + r.location + "\x00" + r.challenge
 }
 
 var (
-	// spoken are numbers that say what happened, and stay.
+	// spoken are numbers that identify an error, and are kept.
 	spoken = regex.Lazy(`(?i)\b(?:code|error|status|reason)\b\W{0,3}[A-Z]{0,3}[0-9]{1,6}`)
 	number = regex.Lazy(`[0-9]+`)
 	random = regex.Lazy(`[A-Za-z0-9_+/=-]{8,}`)
 )
 
-// plainBlock leaves out of a text what varies without a meaning.
+// plainBlock masks the parts of a text that vary without a meaning.
 func plainBlock(s string) string {
 	s = strings.Join(strings.Fields(s), " ")
 	keep := spoken().FindAllString(s, 8)
@@ -126,8 +126,8 @@ func plainBlock(s string) string {
 
 // blocksOf takes a page apart: its texts, forms, fields, links and the values of
 // its documents. Each block is named by what stays of it when numbers and ids are
-// left out, and has a digest of its spelling. Scripts are compared as addScript
-// says, styles are left out. It is nil for what is no page.
+// left out, and has a digest of its spelling. Scripts are compared by addScript,
+// styles are left out. It is nil if the body is not a page.
 func blocksOf(body []byte) map[string]string {
 	start := bytes.ToLower(body[:min(len(body), 2048)])
 	if !slices.ContainsFunc([]string{"<html", "<!doctype html", "<body", "<form", "<div", "<head", "<p>", "<h1", "<title"}, func(t string) bool { return bytes.Contains(start, []byte(t)) }) {

@@ -50,7 +50,7 @@ func ParseRemote(target string) (u *url.URL, ok bool, err error) {
 		return nil, true, errors.New("not an address")
 	}
 	if _, has := u.User.Password(); has || u.User != nil && u.Scheme != "ssh" {
-		return nil, true, errors.New("a credential in the address would stand in the list of processes (hint: QUELL_GIT_TOKEN, ~/.netrc or ~/.git-credentials)")
+		return nil, true, errors.New("a credential in the address would appear in the list of processes (hint: QUELL_GIT_TOKEN, ~/.netrc or ~/.git-credentials)")
 	}
 	switch u.Scheme {
 	case "https", "ssh", "file":

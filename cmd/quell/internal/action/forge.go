@@ -136,7 +136,7 @@ func Upload(ctx context.Context, api *github.API, d Decision, workspace, categor
 }
 
 // prepare makes of a report what code scanning takes: results in files of the
-// repository alone, each with the hash that alerts are told apart by.
+// repository alone, each with the hash that distinguishes alerts.
 func prepare(sarif []byte, workspace, category string) ([]byte, int, error) {
 	var doc map[string]any
 	if err := json.Unmarshal(sarif, &doc); err != nil {

@@ -133,7 +133,7 @@ func (in Inputs) Judge(d Decision) Judgement {
 }
 
 // MayApply says why kill: apply is refused; empty: it is not. What a run finds out
-// about a kill must outlive its machine, and be told apart from the next one's.
+// about a kill must outlive its machine, and be distinguishable from the next one's.
 func (in Inputs) MayApply(e Env, d Decision, ledgerDurable bool) string {
 	switch {
 	case d.NoKill != "":

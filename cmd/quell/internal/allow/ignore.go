@@ -43,7 +43,7 @@ func (p Place) accepts(f rules.Finding) bool {
 }
 
 // ignored reads a .gitleaksignore: on each line a fingerprint, FILE:RULE:LINE or
-// COMMIT:FILE:RULE:LINE (gitleaks, detect/utils.go). ok is false if the text is none.
+// COMMIT:FILE:RULE:LINE (gitleaks, detect/utils.go). ok is false if the text has another form.
 func ignored(b []byte) (out []Place, ok bool) {
 	sc := bufio.NewScanner(bytes.NewReader(b))
 	sc.Buffer(nil, MaxBytes)
@@ -126,7 +126,7 @@ func shape(err error) error {
 	return fmt.Errorf("not JSON")
 }
 
-// foreign reads the file of another scanner. ok is false if the text is none.
+// foreign reads the file of another scanner. ok is false if the text has another form.
 func foreign(b []byte) (list []Place, ok bool, err error) {
 	b = bytes.TrimSpace(bytes.TrimPrefix(b, []byte("\xef\xbb\xbf")))
 	if len(b) > 0 && (b[0] == '{' || b[0] == '[' && json.Valid(b)) {

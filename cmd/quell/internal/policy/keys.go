@@ -59,7 +59,7 @@ var keys = []Key{
 	{"instance.admin", "", "your credential that revocations of tier `admin` use"},
 	{"instance.client_id", "the provider's public client", "your OAuth client"},
 	{"instance.client_secret", "", "its secret"},
-	{"instance.control", "", "a live credential of your own, asked together with the leaked one"},
+	{"instance.control", "", "a live credential of your own, probed together with the leaked one"},
 	{"instance.controls.rule", "", "the rule whose credentials this control is for"},
 	{"instance.controls.parts", "", "the control's parts by name; `token` is the credential itself"},
 	{"instance.ca", "the system's", "file of certificates (PEM) that sign the server's"},

@@ -186,11 +186,11 @@ func TestWarnings(t *testing.T) {
 		want string
 	}{
 		"one cookie name at two hosts":              {issuer.Instances{cookie("sid"), elsewhere}, "app.example and other.example"},
-		"one cookie name at two hosts, two kinds":   {issuer.Instances{cookie("sid"), &framework}, "can't be told apart"},
+		"one cookie name at two hosts, two kinds":   {issuer.Instances{cookie("sid"), &framework}, "can't be distinguished"},
 		"elsewhere = false, and elsewhere is named": {issuer.Instances{sole, at(t, "https://b.example", true, false, true)}, "elsewhere = false of a.example"},
 		"two servers":                       {issuer.Instances{at(t, "https://a.example", true, false, true), at(t, "https://b.example", true, false, true)}, ""},
 		"own = true of a public host":       {issuer.Instances{strangers}, "strangers use that host"},
-		"two applications with one cookie":  {issuer.Instances{cookie("sid"), cookie("sid")}, "can't be told apart"},
+		"two applications with one cookie":  {issuer.Instances{cookie("sid"), cookie("sid")}, "can't be distinguished"},
 		"two applications with two cookies": {issuer.Instances{cookie("sid"), cookie("sid2")}, ""},
 		"one of each":                       {issuer.Instances{at(t, "https://gitlab.com", false, true, true), at(t, "https://a.example", true, false, true)}, ""},
 	} {

@@ -66,22 +66,22 @@ func TestASightingIsOfTheSameParts(t *testing.T) {
 	if a := end(t, r, pairOf(r, ownSignature), "p1"); a.Outcome != prove.StillAlive {
 		t.Fatalf("%s: %s", a.Outcome, a.Detail)
 	}
-	asked := func(c rules.Credential) revokers.Verdict {
+	verdict := func(c rules.Credential) revokers.Verdict {
 		t.Helper()
 		return again(t, home, text, env).Checker().One(t.Context(), c).Verdict()
 	}
 	labelled := pairOf(r, otherUsers)
 	labelled.PartFingerprints = map[string]string{rules.SignaturePart: r.Keys.Fingerprint.Fingerprint(rules.NewSecretString(ownSignature))}
 	for name, c := range map[string]rules.Credential{"alone": pairOf(r, ""), "another user's signature": pairOf(r, otherUsers), "the same in an edited report": labelled} {
-		if v := asked(c); v.Liveness != revokers.Unknown || v.Reason != revokers.Refused || v.Remedy == "" || v.Control != "live" {
+		if v := verdict(c); v.Liveness != revokers.Unknown || v.Reason != revokers.Refused || v.Remedy == "" || v.Control != "live" {
 			t.Errorf("%s: %s %s (%s), control %s", name, v.Liveness, v.Reason, v.Detail, v.Control)
 		}
 	}
-	if v := asked(pairOf(r, ownSignature)); v.Liveness != revokers.Live {
+	if v := verdict(pairOf(r, ownSignature)); v.Liveness != revokers.Live {
 		t.Errorf("the pair: %s %s (%s)", v.Liveness, v.Reason, v.Detail)
 	}
 	ended.Store(true)
-	if v := asked(pairOf(r, ownSignature)); v.Liveness != revokers.Dead {
+	if v := verdict(pairOf(r, ownSignature)); v.Liveness != revokers.Dead {
 		t.Errorf("the pair after its end: %s %s (%s)", v.Liveness, v.Reason, v.Detail)
 	}
 }
@@ -214,7 +214,7 @@ func TestAnAnswerOfRecheckDoesNotUndoAnApply(t *testing.T) {
 	if h := historyOf(entries, "p2"); a.Outcome != prove.Confirmed || h.final == nil || killOf(entries) == nil || !stateOf(entries).dead {
 		t.Errorf("%s: %s; final %v, kill %v", a.Outcome, a.Detail, h.final, killOf(entries))
 	}
-	// A held incident is left out, and said to be.
+	// A held incident is left out, with a notice.
 	if _, err := led.Acquire(t.Context(), time.Minute, c.Fingerprint); err != nil {
 		t.Fatal(err)
 	}

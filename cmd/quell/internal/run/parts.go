@@ -14,7 +14,7 @@ type parter struct {
 	named map[string]bool                  // rules that find parts
 	reach int64                            // the widest distance that a rule allows
 
-	signed bool // a part is told by its cookie's name
+	signed bool // a part is identified by its cookie's name
 
 	is   map[int32]string // the rule of each credential that has parts or is one
 	name map[int32]string // the cookie of each of them that is one

@@ -20,7 +20,7 @@ import (
 )
 
 // Recheck asks again about every credential that the ledger keeps, at the
-// instance and by the endpoint that said Live, and records the answers in the
+// instance and by the endpoint that answered Live, and records the answers in the
 // ledger. due limits it to those of which a look of the schedule has passed. Live
 // ones are findings in the exit code, unanswered ones make it incomplete. A
 // credential that was dead and is Live again is an action with the outcome
@@ -67,7 +67,7 @@ func (r *Runtime) Recheck(ctx context.Context, sink report.Sink, due bool) (repo
 		unrecorded = errors.Join(unrecorded, unwritten)
 	}
 	if k.busy > 0 {
-		// Its apply looks at it, and what it says now is no news.
+		// The apply that ends it reports its state.
 		if err := sink.Emit(report.Notice{Message: fmt.Sprintf("%s is being ended by another quell and was not asked about", count(k.busy, "credential"))}); err != nil {
 			return sum, err
 		}

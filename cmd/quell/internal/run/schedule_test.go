@@ -37,7 +37,7 @@ func TestTheScheduleOfLooks(t *testing.T) {
 		"answered":                         {[]ledger.Entry{confirmed, answer(time.Hour, revokers.Dead, revokers.Revoked)}, 2 * time.Hour, false, 6 * time.Hour, true},
 		"answered too early for the next":  {[]ledger.Entry{confirmed, answer(5*time.Hour, revokers.Dead, revokers.Revoked)}, 6 * time.Hour, true, day, true},
 		"not answered":                     {[]ledger.Entry{confirmed, answer(time.Hour, revokers.Unknown, revokers.Unreachable)}, 2 * time.Hour, true, 6 * time.Hour, true},
-		"nobody ran it for a week":         {[]ledger.Entry{confirmed}, 8 * day, true, 30 * day, true},
+		"not run for a week":               {[]ledger.Entry{confirmed}, 8 * day, true, 30 * day, true},
 		"after the last":                   {[]ledger.Entry{confirmed, answer(31*day, revokers.Dead, revokers.Revoked)}, 400 * day, false, 0, true},
 		"the last is missing":              {[]ledger.Entry{confirmed, answer(8*day, revokers.Dead, revokers.Revoked)}, 400 * day, true, 0, true},
 		"it came back, which begins again": {[]ledger.Entry{confirmed, answer(day, revokers.Live, revokers.Authenticated), entry(day, ledger.Outcome{Outcome: ledger.Word(prove.StillAlive)})}, day + time.Hour, true, day + 6*time.Hour, false},
