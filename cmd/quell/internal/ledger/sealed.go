@@ -15,7 +15,9 @@ type Ref struct {
 	Instance string `json:"instance,omitempty"` // URL of the issuer that answered Live
 	Page     string `json:"page,omitempty"`     // its probe_path, which distinguishes instances of one URL
 	User     string `json:"user,omitempty"`     // its user, likewise
-	Endpoint string `json:"endpoint,omitempty"` // the one that answered Live
+	// Namespace is its namespace, likewise. Rows of earlier releases have none.
+	Namespace string `json:"namespace,omitempty"`
+	Endpoint  string `json:"endpoint,omitempty"` // the one that answered Live
 	// Roles names the parts that the sealed value holds, in their order; empty for
 	// a credential of one part.
 	Roles []string `json:"roles,omitempty"`

@@ -36,10 +36,11 @@ type Item struct {
 	Verdict   revokers.Verdict   `json:"verdict"`
 	Action    string             `json:"action"` // one of the Act constants
 	Hold      *policy.Hold       `json:"hold,omitempty"`
-	Instance  string             `json:"instance,omitempty"` // URL of the instance that receives the requests
-	Page      string             `json:"page,omitempty"`     // the instance's probe_path, which distinguishes instances with one URL
-	User      string             `json:"user,omitempty"`     // the instance's user, likewise
-	Seen      *revokers.Sighting `json:"seen,omitempty"`     // where and when it was Live
+	Instance  string             `json:"instance,omitempty"`  // URL of the instance that receives the requests
+	Page      string             `json:"page,omitempty"`      // the instance's probe_path, which distinguishes instances with one URL
+	User      string             `json:"user,omitempty"`      // the instance's user, likewise
+	Namespace string             `json:"namespace,omitempty"` // the instance's namespace, likewise
+	Seen      *revokers.Sighting `json:"seen,omitempty"`      // where and when it was Live
 	Captures  map[string]string  `json:"captures,omitempty"`
 	Batch     int                `json:"batch,omitempty"` // number of credentials that one request can end
 	// Unprovable is the reason for which the result of the kill can't be proven.

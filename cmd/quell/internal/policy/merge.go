@@ -8,7 +8,7 @@ import (
 // Same reports whether two entries describe one instance: they have the same target of requests
 // and the same cookie.
 func (i Instance) Same(o Instance) bool {
-	return o.Provider == i.Provider && strings.EqualFold(strings.TrimRight(o.URL, "/"), strings.TrimRight(i.URL, "/")) && o.Cookie == i.Cookie && o.User == i.User
+	return o.Provider == i.Provider && strings.EqualFold(strings.TrimRight(o.URL, "/"), strings.TrimRight(i.URL, "/")) && o.Cookie == i.Cookie && o.User == i.User && o.Namespace == i.Namespace
 }
 
 // With is p with the instances and identities of more. An instance that p already has is

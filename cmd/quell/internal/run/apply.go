@@ -272,10 +272,22 @@ func (r *applying) instance(it plan.Item) (*issuer.Instance, error) {
 	if rule == nil || rule.Provider == nil {
 		return nil, fmt.Errorf("no rule %q", it.Rule)
 	}
+	var found *issuer.Instance
 	for _, i := range r.Checker.Instances.Of(rule.Provider.ID) {
-		if i.URL.String() == it.Instance && (rule.Cookie == nil || i.Cookie == "" || i.Cookie == it.Cookie) && (it.Page == "" || i.Settings["probe_path"] == it.Page) && (it.User == "" || i.Settings["user"] == it.User) {
+		if i.URL.String() != it.Instance || rule.Cookie != nil && i.Cookie != "" && i.Cookie != it.Cookie || i.Settings["namespace"] != it.Namespace {
+			continue
+		}
+		page, user := i.Settings["probe_path"], i.Settings["user"]
+		if page == it.Page && user == it.User {
 			return i, nil
 		}
+		// Plans of earlier releases name neither.
+		if found == nil && (it.Page == "" || page == it.Page) && (it.User == "" || user == it.User) {
+			found = i
+		}
+	}
+	if found != nil {
+		return found, nil
 	}
 	return nil, errors.New("the policy no longer names the plan's instance " + it.Instance)
 }

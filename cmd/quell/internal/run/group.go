@@ -19,7 +19,7 @@ func (r *applying) groups() [][]*item {
 			out = append(out, []*item{w})
 			continue
 		}
-		key := w.it.Instance + "\x00" + w.it.Page + "\x00" + w.it.User + "\x00" + w.it.Revoke
+		key := w.it.Instance + "\x00" + w.it.Page + "\x00" + w.it.User + "\x00" + w.it.Namespace + "\x00" + w.it.Revoke
 		if g, ok := open[key]; ok && len(out[g]) < w.it.Batch {
 			out[g] = append(out[g], w)
 			continue

@@ -110,7 +110,7 @@ func partsOf(f ledger.Found) map[string]string {
 func (k known) at(t revokers.Target) bool {
 	r, i := k.ref, t.Instance
 	return r.Endpoint != "" && r.Instance == t.URL() && r.Rule == t.Credential.Rule && r.Cookie == t.Cookie &&
-		(r.Page == "" || r.Page == i.Settings["probe_path"]) && (r.User == "" || r.User == i.Settings["user"]) &&
+		(r.Page == "" || r.Page == i.Settings["probe_path"]) && (r.User == "" || r.User == i.Settings["user"]) && r.Namespace == i.Settings["namespace"] &&
 		maps.Equal(r.PartFingerprints, partPrints(k.key, t.Parts))
 }
 

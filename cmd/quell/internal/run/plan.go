@@ -92,7 +92,8 @@ func (p *Planner) item(ctx context.Context, c Checked, done int) (plan.Item, err
 		return it, nil
 	}
 	if t := c.Target; t != nil {
-		it.Instance, it.Page, it.User, it.Seen, it.Captures = t.URL(), t.Instance.Settings["probe_path"], t.Instance.Settings["user"], t.Seen, c.captures()
+		it.Instance, it.Seen, it.Captures = t.URL(), t.Seen, c.captures()
+		it.Page, it.User, it.Namespace = t.Instance.Settings["probe_path"], t.Instance.Settings["user"], t.Instance.Settings["namespace"]
 	}
 	d := p.decide(ctx, c, done)
 	d.fill(&it)

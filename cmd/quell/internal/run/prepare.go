@@ -119,7 +119,7 @@ func (r *applying) keep(ctx context.Context, w *item) error {
 	s := ledger.Sealed{Incident: w.it.Fingerprint, Value: sealed}
 	s.Ref.Ref = w.it.Ref
 	s.Ref.PartFingerprints = partPrints(r.Key, w.cred.Parts)
-	s.Ref.Instance, s.Ref.Page, s.Ref.User = w.it.Instance, w.it.Page, w.it.User
+	s.Ref.Instance, s.Ref.Page, s.Ref.User, s.Ref.Namespace = w.it.Instance, w.it.Page, w.it.User, w.it.Namespace
 	if seen := w.target.Seen; seen != nil {
 		s.Ref.Endpoint, s.Ref.Learned = seen.Endpoint, seen.Learned
 	} else {

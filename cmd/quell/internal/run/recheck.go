@@ -245,14 +245,16 @@ func (r *Runtime) again(ctx context.Context, k *Checker, e ledger.Sealed, c cred
 		return []revokers.Verdict{v}
 	}
 	t := revokers.Target{Credential: c, Rule: rule, Instance: in}
-	if e.Ref.Endpoint != "" {
+	// A row of an earlier release names no namespace: where it was Live is not certain.
+	if e.Ref.Endpoint != "" && in.Settings["namespace"] == e.Ref.Namespace {
 		t.Seen = &revokers.Sighting{Endpoint: e.Ref.Endpoint, Learned: e.Ref.Learned}
 	}
 	v, _ := k.after(ctx, &t, ended)
 	return []revokers.Verdict{v}
 }
 
-// instanceOf finds the ledger's own instance among today's.
+// instanceOf finds the ledger's own instance among today's. One with another namespace is only
+// returned if the ledger names none, as in earlier releases, and nothing else fits.
 func (r *Runtime) instanceOf(rule *rules.Rule, ref ledger.Ref) *issuer.Instance {
 	if rule.Provider == nil {
 		return nil
@@ -262,10 +264,12 @@ func (r *Runtime) instanceOf(rule *rules.Rule, ref ledger.Ref) *issuer.Instance 
 		if i.URL.String() != ref.Instance || i.Cookie != "" && i.Cookie != ref.Cookie || ref.User != "" && i.Settings["user"] != ref.User {
 			continue
 		}
-		if ref.Page != "" && i.Settings["probe_path"] == ref.Page {
+		exact := i.Settings["namespace"] == ref.Namespace
+		switch {
+		case !exact && ref.Namespace != "":
+		case exact && i.Settings["probe_path"] == ref.Page && i.Settings["user"] == ref.User:
 			return i
-		}
-		if found == nil {
+		case found == nil, exact && found.Settings["namespace"] != ref.Namespace:
 			found = i
 		}
 	}

@@ -134,7 +134,7 @@ func (x *restoring) bind(ref ledger.Ref, fill func(revokers.Target) revokers.Tar
 		return fmt.Errorf("restore: no rule %q (hint: --rules FILE, as when it was killed)", ref.Rule)
 	}
 	in := x.r.instanceOf(rule, ref)
-	if in == nil {
+	if in == nil || in.Settings["namespace"] != ref.Namespace {
 		return fmt.Errorf("restore: the policy no longer names the instance %s", ref.Instance)
 	}
 	x.target = fill(revokers.Target{Rule: rule, Instance: in})
