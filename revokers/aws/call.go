@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/xml"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -97,15 +98,44 @@ func iam(i *issuer.Instance) (at *issuer.Instance, signed string) {
 
 // request makes a signed request of a query API.
 func request(ctx context.Context, i *issuer.Instance, k keys, service, region string, form url.Values, reads bool, now time.Time) (issuer.Request, error) {
-	r := issuer.Request{Method: http.MethodPost, Path: "/", Header: http.Header{}, Body: issuer.Raw{Type: formType, Bytes: []byte(form.Encode())}, Reads: reads}
-	sum := sha256.Sum256([]byte(form.Encode()))
+	return signed(ctx, i, k, service, region, issuer.Request{Method: http.MethodPost, Path: "/", Header: http.Header{}, Body: issuer.Raw{Type: formType, Bytes: []byte(form.Encode())}, Reads: reads}, now)
+}
+
+// Sign returns r, a POST of Raw to the root of i, with a signature by a key of the form
+// ID:SECRET or ID:SECRET:SESSION. All of r's headers are signed.
+func Sign(ctx context.Context, i *issuer.Instance, key credential.Secret, service, region string, r issuer.Request, now time.Time) (issuer.Request, error) {
+	k, ok := adminKeys(key)
+	if !ok {
+		return r, errors.New("the key of AWS is not of the form ID:SECRET or ID:SECRET:SESSION")
+	}
+	return signed(ctx, i, k, service, region, r, now)
+}
+
+// LoginKey joins the parts of a key for Sign. It is zero if the id or the secret is missing.
+func LoginKey(id, secret, session string) credential.Secret {
+	switch {
+	case id == "" || secret == "":
+		return credential.Secret{}
+	case session == "":
+		return credential.NewSecretString(id + ":" + secret)
+	}
+	return credential.NewSecretString(id + ":" + secret + ":" + session)
+}
+
+func signed(ctx context.Context, i *issuer.Instance, k keys, service, region string, r issuer.Request, now time.Time) (issuer.Request, error) {
+	body, ok := r.Body.(issuer.Raw)
+	if !ok {
+		return r, errors.New("sign the request: its body is not raw")
+	}
+	sum := sha256.Sum256(body.Bytes)
 	u := *i.URL
 	u.Path = strings.TrimRight(u.Path, "/") + "/"
 	q, err := http.NewRequestWithContext(ctx, r.Method, u.String(), http.NoBody)
 	if err != nil {
 		return r, fmt.Errorf("sign the request: the address of %s is not one of HTTP", i.Host())
 	}
-	q.Header.Set("Content-Type", formType)
+	q.Header = r.Header.Clone()
+	q.Header.Set("Content-Type", body.Type)
 	err = v4.NewSigner().SignHTTP(ctx, aws.Credentials{AccessKeyID: k.id, SecretAccessKey: k.secret, SessionToken: k.session}, q, hex.EncodeToString(sum[:]), service, region, now)
 	if err != nil {
 		return r, fmt.Errorf("sign the request for %s: the key is not one of AWS", i.Host())
@@ -116,6 +146,26 @@ func request(ctx context.Context, i *issuer.Instance, k keys, service, region st
 		}
 	}
 	return r, nil
+}
+
+var regionName = regexp.MustCompile(`^[a-z]{2}(?:-[a-z]+)+-[0-9]$`)
+
+// IsRegion reports whether s has the form of a region's name, as eu-west-1.
+func IsRegion(s string) bool { return regionName.MatchString(s) }
+
+// Service is the endpoint of a regional service of the partition that a region belongs to,
+// for the operator's login at STS. A server of the operator's own has all services.
+func Service(i *issuer.Instance, service, region string) *issuer.Instance {
+	if i.URL.Hostname() != "sts.amazonaws.com" && !stsHost.MatchString(i.URL.Hostname()) {
+		return i
+	}
+	c := *i
+	host := service + "." + region + ".amazonaws.com"
+	if strings.HasPrefix(region, "cn-") {
+		host += ".cn"
+	}
+	c.URL = &url.URL{Scheme: "https", Host: host}
+	return &c
 }
 
 const formType = "application/x-www-form-urlencoded"

@@ -6,7 +6,7 @@ import "github.com/quellhq/quell/rules/credential"
 type Login struct {
 	Method string // one of LoginMethods
 	Mount  string // path of the auth mount, without auth/; empty: the method's name
-	Role   string // kubernetes, jwt; cert: the certificate role, if several match
+	Role   string // kubernetes, jwt, aws; cert: the certificate role, if several match
 
 	RoleID   string // approle
 	SecretID credential.Secret
@@ -17,6 +17,12 @@ type Login struct {
 	// GitHubAudience, if set, makes quell request the JWT from GitHub Actions for this
 	// audience.
 	GitHubAudience string
+
+	// AWSKey signs the request by which Vault learns who quell is at AWS, as ID:SECRET or
+	// ID:SECRET:SESSION. It is not sent.
+	AWSKey credential.Secret
+	Region string // aws: the region of the STS endpoint that Vault asks; empty: the global one
+	Server string // aws: the value that the mount requires in X-Vault-AWS-IAM-Server-ID
 }
 
 // Methods of Login.
@@ -25,9 +31,10 @@ const (
 	LoginKubernetes = "kubernetes"
 	LoginJWT        = "jwt"
 	LoginCert       = "cert"
+	LoginAWS        = "aws"
 )
 
 // LoginMethods lists the methods of Login.
 func LoginMethods() []string {
-	return []string{LoginAppRole, LoginKubernetes, LoginJWT, LoginCert}
+	return []string{LoginAppRole, LoginKubernetes, LoginJWT, LoginCert, LoginAWS}
 }

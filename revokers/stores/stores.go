@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"github.com/quellhq/quell/revokers"
+	"github.com/quellhq/quell/revokers/aws"
 	"github.com/quellhq/quell/revokers/issuer"
 	"github.com/quellhq/quell/rules/credential"
 )
@@ -50,7 +51,7 @@ type call struct {
 }
 
 func kinds() map[string]store {
-	return map[string]store{"github": github{}, "gitlab": gitlab{}, "kubernetes": kubernetes{}}
+	return map[string]store{"github": github{}, "gitlab": gitlab{}, "kubernetes": kubernetes{}, "aws": secretsManager{}}
 }
 
 // providers are the ids of the providers whose instances are servers of a kind.
@@ -71,7 +72,10 @@ func (r Rotator) parse(t revokers.Target, s string) (kind string, st store, p pl
 	st = kinds()[kind]
 	switch {
 	case st == nil || !ok || !plain(path) || !plain(name) || strings.Contains(name, "/") || !strings.Contains(path, "/"):
-		return "", nil, p, fmt.Errorf("store %q is not github:OWNER/REPO#NAME, gitlab:GROUP/PROJECT#NAME or kubernetes:NAMESPACE/SECRET#KEY", s)
+		return "", nil, p, fmt.Errorf("store %q is not github:OWNER/REPO#NAME, gitlab:GROUP/PROJECT#NAME, kubernetes:NAMESPACE/SECRET#KEY or aws:REGION/SECRET#KEY", s)
+	}
+	if region, name, _ := strings.Cut(path, "/"); kind == "aws" && (!aws.IsRegion(region) || name == "") {
+		return "", nil, p, fmt.Errorf("store %q does not begin with a region, as aws:eu-west-1/NAME#KEY", s)
 	}
 	for _, provider := range providers(kind) {
 		if at := t.Related[provider]; at != nil {
@@ -189,6 +193,11 @@ func (Rotator) Undo(context.Context, revokers.Target, revokers.Step, []byte) err
 // have the status and nothing of the answer, which may contain the value.
 func (c call) do(ctx context.Context, what string, r issuer.Request, out any, statuses ...int) error {
 	r.Reads = r.Method == http.MethodGet
+	return c.send(ctx, what, r, out, statuses...)
+}
+
+// send is do for a request whose method does not say whether it only reads.
+func (c call) send(ctx context.Context, what string, r issuer.Request, out any, statuses ...int) error {
 	a, err := c.doer.Do(ctx, c.at, r)
 	switch {
 	case err != nil:

@@ -140,6 +140,11 @@ func request(ctx context.Context, d issuer.Doer, i *issuer.Instance, c *api.Clie
 		if l.Role != "" {
 			data["name"] = l.Role
 		}
+	case issuer.LoginAWS:
+		data, err = awsLogin(ctx, l, getenv)
+		if err != nil {
+			return "", nil, err
+		}
 	default:
 		return "", nil, fmt.Errorf("login by %s is not supported", l.Method)
 	}

@@ -1,10 +1,12 @@
 package policy
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 
+	"github.com/quellhq/quell/revokers/aws"
 	"github.com/quellhq/quell/revokers/issuer"
 	"github.com/quellhq/quell/rules/credential"
 )
@@ -20,6 +22,10 @@ type Login struct {
 	JWT      string `toml:"jwt,omitempty"`
 	// GitHubAudience makes GitHub Actions issue the JWT.
 	GitHubAudience string `toml:"github_audience,omitempty"`
+	// AWSKey is ID:SECRET or ID:SECRET:SESSION; empty: that of the environment.
+	AWSKey    string `toml:"aws_key,omitempty"`
+	AWSRegion string `toml:"aws_region,omitempty"`
+	AWSServer string `toml:"aws_server_id,omitempty"`
 }
 
 // podToken is where Kubernetes mounts the token of a pod's service account.
@@ -41,7 +47,9 @@ func (l *Login) validate(provider string) error {
 		return fmt.Errorf("login by %s needs role", l.Method)
 	case l.Method == issuer.LoginJWT && (l.JWT == "") == (l.GitHubAudience == ""):
 		return fmt.Errorf("login by jwt needs jwt or github_audience")
-	case strings.HasPrefix(l.SecretID, "vault:") || strings.HasPrefix(l.JWT, "vault:"):
+	case l.AWSRegion != "" && !aws.IsRegion(l.AWSRegion):
+		return errors.New("login.aws_region is no region, as eu-west-1")
+	case strings.HasPrefix(l.SecretID, "vault:") || strings.HasPrefix(l.JWT, "vault:") || strings.HasPrefix(l.AWSKey, "vault:"):
 		return fmt.Errorf("login: a login can't read its own credential from Vault (hint: env:NAME or file:PATH)")
 	}
 	return nil
@@ -51,9 +59,12 @@ func (l *Login) build(read func(string) (credential.Secret, error)) (*issuer.Log
 	if l == nil {
 		return nil, nil
 	}
-	out := &issuer.Login{Method: l.Method, Mount: l.Mount, Role: l.Role, RoleID: l.RoleID, Wrapped: l.Wrapped, GitHubAudience: l.GitHubAudience}
+	out := &issuer.Login{Method: l.Method, Mount: l.Mount, Role: l.Role, RoleID: l.RoleID, Wrapped: l.Wrapped, GitHubAudience: l.GitHubAudience, Region: l.AWSRegion, Server: l.AWSServer}
 	var err error
 	if out.SecretID, err = read(l.SecretID); err != nil {
+		return nil, err
+	}
+	if out.AWSKey, err = read(l.AWSKey); err != nil {
 		return nil, err
 	}
 	jwt := l.JWT

@@ -227,7 +227,7 @@ func (i Instance) validate() error {
 		if err := i.Login.validate(i.Provider); err != nil {
 			return err
 		}
-		refs["login.secret_id"], refs["login.jwt"] = i.Login.SecretID, i.Login.JWT
+		refs["login.secret_id"], refs["login.jwt"], refs["login.aws_key"] = i.Login.SecretID, i.Login.JWT, i.Login.AWSKey
 	}
 	for _, c := range i.Controls {
 		if c.Rule == "" || len(c.Parts) == 0 {

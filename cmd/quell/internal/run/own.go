@@ -41,7 +41,7 @@ func instanceSecrets(list issuer.Instances) []credential.Secret {
 			}
 		}
 		if i.Login != nil {
-			add(i.Login.SecretID, i.Login.JWT)
+			add(i.Login.SecretID, i.Login.JWT, i.Login.AWSKey)
 		}
 	}
 	return out
