@@ -23,6 +23,7 @@ type engine struct {
 	root   string // rotates the engine's own credential
 	config string // reads something that a rotation of the root changes
 	field  string // of config
+	always string // a field of config that is there before the first rotation too
 }
 
 // engines by name. What has no read that a rotation changes can't be settled by the
@@ -30,10 +31,10 @@ type engine struct {
 func engines() map[string]engine {
 	return map[string]engine{
 		"database":  {rotate: "rotate-role/{name}", creds: "static-creds/{name}", root: "rotate-root/{name}"},
-		"ldap":      {rotate: "rotate-role/{name}", creds: "static-cred/{name}", root: "rotate-root"},
+		"ldap":      {rotate: "rotate-role/{name}", creds: "static-cred/{name}", root: "rotate-root", config: "config", field: "last_bind_password_rotation", always: "binddn"},
 		"terraform": {rotate: "rotate-role/{name}"},
 		"gcp":       {rotate: "{name}/rotate-key", root: "config/rotate-root"},
-		"aws":       {root: "config/rotate-root", config: "config/root", field: "access_key"},
+		"aws":       {root: "config/rotate-root", config: "config/root", field: "access_key", always: "access_key"},
 		"azure":     {root: "rotate-root"},
 	}
 }
@@ -134,11 +135,10 @@ func (j *job) root() error {
 			if err != nil {
 				return "", err
 			}
-			v := text(got[e.field])
-			if v == "" {
-				return "", fmt.Errorf("read %s: Vault's answer has no %s", at(e.config), e.field)
+			if text(got[e.always]) == "" {
+				return "", fmt.Errorf("read %s: Vault's answer has no %s", at(e.config), e.always)
 			}
-			return v, nil
+			return text(got[e.field]), nil
 		}
 	}
 	j.add(orderSwap, a)

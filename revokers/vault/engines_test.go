@@ -25,11 +25,17 @@ func TestEnginesByTheirContracts(t *testing.T) {
 			func(n int) map[string]any {
 				return map[string]any{"access_key": fmt.Sprintf("AKIAMADEUP%d", n), "region": "us-west-2"}
 			}},
-		"GCP root":             {issuer.Rotation{Engine: "gcp", Root: "gcp"}, "/v1/gcp/config/rotate-root", "", nil},
-		"GCP static account":   {issuer.Rotation{Engine: "gcp", StaticRole: "gcp/static-account/app"}, "/v1/gcp/static-account/app/rotate-key", "", nil},
-		"GCP roleset":          {issuer.Rotation{Engine: "gcp", StaticRole: "team/gcp/roleset/app"}, "/v1/team/gcp/roleset/app/rotate-key", "", nil},
-		"Azure root":           {issuer.Rotation{Engine: "azure", Root: "azure"}, "/v1/azure/rotate-root", "", nil},
-		"LDAP root":            {issuer.Rotation{Engine: "ldap", Root: "ldap"}, "/v1/ldap/rotate-root", "", nil},
+		"GCP root":           {issuer.Rotation{Engine: "gcp", Root: "gcp"}, "/v1/gcp/config/rotate-root", "", nil},
+		"GCP static account": {issuer.Rotation{Engine: "gcp", StaticRole: "gcp/static-account/app"}, "/v1/gcp/static-account/app/rotate-key", "", nil},
+		"GCP roleset":        {issuer.Rotation{Engine: "gcp", StaticRole: "team/gcp/roleset/app"}, "/v1/team/gcp/roleset/app/rotate-key", "", nil},
+		"Azure root":         {issuer.Rotation{Engine: "azure", Root: "azure"}, "/v1/azure/rotate-root", "", nil},
+		"LDAP root": {issuer.Rotation{Engine: "ldap", Root: "ldap"}, "/v1/ldap/rotate-root", "/v1/ldap/config",
+			func(n int) map[string]any {
+				if n == 0 {
+					return map[string]any{"binddn": "cn=admin"}
+				}
+				return map[string]any{"binddn": "cn=admin", "last_bind_password_rotation": fmt.Sprintf("2026-01-01T00:00:%02dZ", n)}
+			}},
 		"Terraform role":       {issuer.Rotation{Engine: "terraform", StaticRole: "terraform/org"}, "/v1/terraform/rotate-role/org", "", nil},
 		"database root":        {issuer.Rotation{Root: "database/pg"}, "/v1/database/rotate-root/pg", "", nil},
 		"database static role": {issuer.Rotation{StaticRole: "database/app"}, "/v1/database/rotate-role/app", "/v1/database/static-creds/app", creds},

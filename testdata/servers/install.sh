@@ -6,7 +6,7 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 tools=${QUELL_TOOLS:-${XDG_CACHE_HOME:-$HOME/.cache}/quell-tools}
 
 packages() {
-  local want=(buildah umoci skopeo busybox-static docker-registry tomcat10 python3-django python3-flask python3-flask-login ruby-sinatra ruby-webrick ruby-railties libmojolicious-perl python3-tornado python3-cherrypy3 php-cli postgresql git xz-utils bzip2 p7zip pre-commit) missing=() p
+  local want=(buildah umoci skopeo busybox-static docker-registry tomcat10 python3-django python3-flask python3-flask-login ruby-sinatra ruby-webrick ruby-railties libmojolicious-perl python3-tornado python3-cherrypy3 php-cli postgresql slapd git xz-utils bzip2 p7zip pre-commit) missing=() p
   for p in "${want[@]}"; do dpkg -s "$p" >/dev/null 2>&1 || missing+=("$p"); done
   command -v npm >/dev/null || missing+=(nodejs npm)
   [ ${#missing[@]} -eq 0 ] && return
@@ -26,10 +26,19 @@ packages() {
 # No script of a package runs: lefthook's would make hooks in this repository.
 node() { cd "$here/node"; [ node_modules/.package-lock.json -nt package-lock.json ] || npm ci --silent --ignore-scripts; }
 
-# Vault 1.21.1 is the newest release whose own sdk was published as a module.
+# Vault 1.21.1 is the newest release whose own sdk was published as a module. Engines that
+# a minimal build lacks are plugins of the same versions.
 vault() {
-  local v=v1.21.1 sdk=v0.20.0 dir="$tools/vault-v1.21.1" src
-  [ -x "$dir/vault" ] && [ -x "$dir/postgresql-database-plugin" ] && return
+  local v=v1.21.1 sdk=v0.20.0 dir="$tools/vault-v1.21.1" src p missing=0
+  local plugins=(
+    postgresql-database-plugin=github.com/hashicorp/vault/plugins/database/postgresql/postgresql-database-plugin
+    aws-auth=github.com/hashicorp/vault/builtin/credential/aws/cmd/aws
+    aws-secrets=github.com/hashicorp/vault/builtin/logical/aws/cmd/aws
+    vault-plugin-secrets-openldap=github.com/hashicorp/vault-plugin-secrets-openldap/cmd/vault-plugin-secrets-openldap
+    vault-plugin-secrets-terraform=github.com/hashicorp/vault-plugin-secrets-terraform/cmd/vault-plugin-secrets-terraform
+  )
+  for p in vault "${plugins[@]%%=*}"; do [ -x "$dir/$p" ] || missing=1; done
+  [ $missing = 1 ] || return 0
   mkdir -p "$dir/src"; cd "$dir/src"
   (cd / && go mod download github.com/hashicorp/vault@$v)
   src=$(go env GOMODCACHE)/github.com/hashicorp/vault@$v
@@ -37,8 +46,11 @@ vault() {
   cat "$src/go.sum" > go.sum
   go mod edit -require github.com/hashicorp/vault@$v -replace github.com/hashicorp/vault/sdk=github.com/hashicorp/vault/sdk@$sdk
   printf 'package main\n\nimport (\n\t"os"\n\n\t"github.com/hashicorp/vault/command"\n)\n\nfunc main() { os.Exit(command.Run(os.Args[1:])) }\n' > main.go
-  GOWORK=off GOFLAGS=-mod=mod go build -tags minimal -trimpath -ldflags '-s -w' -o "$dir/" . github.com/hashicorp/vault/plugins/database/postgresql/postgresql-database-plugin
-  mv "$dir/vaultserver" "$dir/vault"
+  export GOWORK=off GOFLAGS=-mod=mod
+  [ -x "$dir/vault" ] || go build -tags minimal -trimpath -ldflags '-s -w' -o "$dir/vault" .
+  for p in "${plugins[@]}"; do
+    [ -x "$dir/${p%%=*}" ] || go build -tags minimal -trimpath -ldflags '-s -w' -o "$dir/${p%%=*}" "${p#*=}"
+  done
 }
 
 gitea() {

@@ -64,7 +64,10 @@ func (b *bed) rotate(leaked string, with issuer.Rotation) {
 			t.Fatalf("%s: %v", s.Name, err)
 		}
 		state, err := r.Did(t.Context(), target, s, mark)
-		if err != nil || state != revokers.Done && !s.Repeats {
+		// Not every engine shows that it has rotated: after a crash the probe of the old
+		// credential decides.
+		silent := state == revokers.Unsure && s.Ends && with.Engine == "terraform"
+		if err != nil || state != revokers.Done && !s.Repeats && !silent {
 			t.Errorf("%s after it was taken: %v %v", s.Name, state, err)
 		}
 		if s.Repeats {

@@ -6,10 +6,12 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/base64"
 	"encoding/json"
 	"encoding/pem"
 	"fmt"
+	"math/big"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -116,6 +118,35 @@ func jwt(t *testing.T, key *ecdsa.PrivateKey, claims map[string]any) string {
 	return text + "." + base64.RawURLEncoding.EncodeToString(sig)
 }
 
+// loginPolicy is what quell's own login may do in tests of logins.
+const loginPolicy = `path "secret/data/control" { capabilities = ["read"] }
+path "auth/token/lookup" { capabilities = ["update"] }
+path "auth/token/revoke-self" { capabilities = ["update"] }`
+
+// certificate makes a self-signed certificate, and a file of it with its key.
+func certificate(t *testing.T, name string) (file, text string) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tmpl := &x509.Certificate{SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: name}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}, BasicConstraintsValid: true, IsCA: true}
+	der, err := x509.CreateCertificate(rand.Reader, tmpl, tmpl, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	private, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text = string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
+	file = filepath.Join(t.TempDir(), name+".pem")
+	if err := os.WriteFile(file, []byte(text+string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}))), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file, text
+}
+
 // quell signs in by each method, reads a control from Vault, and leaves no session.
 // The method kubernetes is tried at a mount that checks the JWT's signature itself: it
 // takes the same request.
@@ -130,16 +161,36 @@ func TestVaultLogins(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := b.c.Sys().PutPolicy("reads", `path "secret/data/control" { capabilities = ["read"] }
-path "auth/token/lookup" { capabilities = ["update"] }
-path "auth/token/revoke-self" { capabilities = ["update"] }`); err != nil {
+	if err := b.c.Sys().PutPolicy("reads", loginPolicy); err != nil {
 		t.Fatal(err)
 	}
-	for _, mount := range []string{"jwt", "kubernetes"} {
+	// The issuer of GitHub's tokens, which Vault discovers.
+	discovery := httptest.NewServer(nil)
+	t.Cleanup(discovery.Close)
+	point := key.PublicKey
+	discovery.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		coordinate := func(n *big.Int) string {
+			return base64.RawURLEncoding.EncodeToString(n.FillBytes(make([]byte, 32)))
+		}
+		switch r.URL.Path {
+		case "/.well-known/openid-configuration":
+			_ = json.NewEncoder(w).Encode(map[string]any{"issuer": discovery.URL, "jwks_uri": discovery.URL + "/jwks", "id_token_signing_alg_values_supported": []string{"ES256"}})
+		case "/jwks":
+			_ = json.NewEncoder(w).Encode(map[string]any{"keys": []any{map[string]string{"kty": "EC", "crv": "P-256", "alg": "ES256", "use": "sig", "x": coordinate(point.X), "y": coordinate(point.Y)}}})
+		default:
+			w.WriteHeader(404)
+		}
+	})
+	for mount, config := range map[string]map[string]any{
+		"jwt":        {"jwt_validation_pubkeys": string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}))},
+		"kubernetes": {"jwt_validation_pubkeys": string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}))},
+		"github":     {"oidc_discovery_url": discovery.URL, "bound_issuer": discovery.URL, "jwt_supported_algs": "ES256"},
+	} {
 		if err := b.c.Sys().EnableAuthWithOptions(mount, &api.EnableAuthOptions{Type: "jwt"}); err != nil {
 			t.Fatal(err)
 		}
-		b.write("auth/"+mount+"/config", map[string]any{"jwt_validation_pubkeys": string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}))})
+		b.write("auth/"+mount+"/config", config)
 		b.write("auth/"+mount+"/role/quell", map[string]any{"role_type": "jwt", "user_claim": "sub", "bound_audiences": "https://vault.test", "token_policies": "reads", "token_ttl": "5m"})
 	}
 	if err := b.c.Sys().EnableAuthWithOptions("approle", &api.EnableAuthOptions{Type: "approle"}); err != nil {
@@ -162,7 +213,7 @@ path "auth/token/revoke-self" { capabilities = ["update"] }`); err != nil {
 	if _, err := b.c.KVv2("secret").Put(t.Context(), "control", map[string]any{"token": control}); err != nil {
 		t.Fatal(err)
 	}
-	token := jwt(t, key, map[string]any{"sub": "quell", "aud": "https://vault.test", "exp": time.Now().Add(time.Hour).Unix(), "iat": time.Now().Unix()})
+	token := jwt(t, key, map[string]any{"iss": discovery.URL, "sub": "quell", "aud": "https://vault.test", "exp": time.Now().Add(time.Hour).Unix(), "iat": time.Now().Unix()})
 	actions := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Authorization") != "Bearer made-up-request-token" || r.URL.Query().Get("audience") != "https://vault.test" || r.URL.Query().Get("api-version") != "2.0" {
 			w.WriteHeader(403)
@@ -175,7 +226,7 @@ path "auth/token/revoke-self" { capabilities = ["update"] }`); err != nil {
 	for _, c := range []struct{ name, login string }{
 		{"approle with a wrapped secret id", "method = \"approle\"\nrole_id = \"quell\"\nsecret_id = \"env:WRAPPED\"\nwrapped = true"},
 		{"jwt", "method = \"jwt\"\nrole = \"quell\"\njwt = \"env:JWT\""},
-		{"jwt of GitHub Actions", "method = \"jwt\"\nrole = \"quell\"\ngithub_audience = \"https://vault.test\""},
+		{"jwt of GitHub Actions", "method = \"jwt\"\nmount = \"github\"\nrole = \"quell\"\ngithub_audience = \"https://vault.test\""},
 		{"kubernetes", "method = \"kubernetes\"\nrole = \"quell\"\njwt = \"env:JWT\""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -186,7 +237,7 @@ path "auth/token/revoke-self" { capabilities = ["update"] }`); err != nil {
 			o.policy(fmt.Sprintf("[[instance]]\nprovider = \"vault\"\nurl = %q\nown = true\n[instance.login]\n%s\n[[instance]]\nprovider = \"gitlab\"\nurl = \"https://127.0.0.1:1\"\ncontrol = \"vault:secret/control#token\"\n", b.c.Address(), c.login))
 			log := o.file("job.log", stamp+"VAULT_TOKEN="+leaked+"\n")
 			out := o.quell(1, "scan", "log", log, "--format", "jsonl")
-			if !strings.Contains(out, `"live"`) || strings.Contains(out, "permission denied") || strings.Contains(out, "the Vault client") {
+			if !strings.Contains(out, `"live"`) || strings.Contains(out, "permission denied") || strings.Contains(out, "login by") || strings.Contains(out, "the Vault client") {
 				t.Errorf("%s", out)
 			}
 			if n := b.tokens(); n != before {

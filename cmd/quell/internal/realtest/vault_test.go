@@ -29,10 +29,13 @@ func mkdir(t *testing.T) string {
 
 const root = "quell-test-root-token"
 
-func vaultServer(t *testing.T) *api.Client {
+func vaultServer(t *testing.T) *api.Client { return vaultWith(t, "postgresql-database-plugin") }
+
+// vaultWith starts a Vault with one of the plugins that install.sh builds.
+func vaultWith(t *testing.T, plugin string) *api.Client {
 	bin := tools(t, "vault-v1.21.1/vault")
 	plugins := mkdir(t)
-	command(t, nil, "", "cp", tools(t, "vault-v1.21.1/postgresql-database-plugin"), plugins)
+	command(t, nil, "", "cp", tools(t, "vault-v1.21.1/"+plugin), plugins)
 	port := freePort(t)
 	addr := "http://127.0.0.1:" + port
 	start(t, addr+"/v1/sys/health", []string{"HOME=" + plugins, "VAULT_DISABLE_MLOCK=1", "SKIP_SETCAP=1"}, "", bin, "server", "-dev", "-dev-no-store-token", "-dev-root-token-id="+root, "-dev-listen-address=127.0.0.1:"+port, "-dev-plugin-dir="+plugins)
