@@ -22,6 +22,7 @@ const (
 	issueSecretID = "issue-secret-id"
 	endSecretID   = "destroy-secret-id"
 	endTokens     = "end-tokens"
+	endLostIDs    = "end-lost-secret-ids"
 )
 
 // approle replaces a secret id: a new one is issued next to the old one, which is
@@ -107,8 +108,40 @@ func (j *job) approle() error {
 		{base + "secret-id/destroy", []string{"update"}, "destroy the leaked secret id"},
 	}
 	j.add(orderEnd, end)
+	lost := act{
+		did: func(context.Context, []byte) (revokers.State, error) { return revokers.NotDone, nil },
+		do:  func(ctx context.Context, fresh *credential.Secret) error { return j.endLost(ctx, base, *fresh) },
+	}
+	lost.Name, lost.Needs, lost.Repeats, lost.After, lost.Where = endLostIDs, true, true, true, issue.Where
+	lost.Effect = j.effect(put, `{"secret_id_accessor":"{each that earlier plans issued for the incident and lost}"}`, base+"secret-id-accessor/destroy")
+	j.add(orderAfter, lost)
 	if j.with.Tokens {
 		j.tokens(endTokens, "auth/"+mount+"/login", map[string]string{"role_name": role})
+	}
+	return nil
+}
+
+// endLost destroys the secret ids that quell issued for this incident, except the one that
+// consumers have: a plan that was given up leaves what it issued last.
+func (j *job) endLost(ctx context.Context, base string, fresh credential.Secret) error {
+	keep, err := j.secretID(ctx, base, fresh)
+	switch {
+	case err != nil:
+		return err
+	case keep == nil:
+		return fmt.Errorf("the role does not have the new secret id: nothing was ended (%w)", revokers.ErrRefused)
+	}
+	all, err := j.tagged(ctx, base)
+	if err != nil {
+		return err
+	}
+	for _, accessor := range all {
+		if accessor == text(keep["secret_id_accessor"]) {
+			continue
+		}
+		if _, err := j.write(ctx, base+"secret-id-accessor/destroy", map[string]any{"secret_id_accessor": accessor}); err != nil {
+			return err
+		}
 	}
 	return nil
 }

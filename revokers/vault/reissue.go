@@ -17,8 +17,8 @@ const (
 	extendToken = "extend-token"
 )
 
-// trial is the time to live of a replacement until it is written: one that a crash
-// loses ends by itself, since nothing but a list of all tokens would find it.
+// trial is the time to live of a replacement without a period until it is written: one
+// that a crash loses ends by itself, since nothing but a list of all tokens would find it.
 const trial = 5 * time.Minute
 
 // reissue replaces a token by an orphan with its policies, so that it does not end
@@ -35,28 +35,25 @@ func (j *job) reissue() error {
 		path = "auth/token/create/" + j.with.Token
 	}
 	issue := act{
-		mark: func(context.Context) ([]byte, error) {
-			return []byte(strconv.FormatInt(time.Now().Unix(), 10)), nil
+		mark: func(ctx context.Context) ([]byte, error) {
+			lives, err := j.trial(ctx)
+			if err != nil {
+				return nil, err
+			}
+			return fmt.Appendf(nil, "%d %d", time.Now().Unix(), int64(lives.Seconds())), nil
 		},
 		do: func(ctx context.Context, fresh *credential.Secret) error { return j.create(ctx, path, fresh) },
 		did: func(_ context.Context, mark []byte) (revokers.State, error) {
 			// The store does not show it. If there is one, it ends within the trial.
 			return revokers.Lost, nil
 		},
-		undo: func(ctx context.Context, mark []byte) error {
-			was, err := j.lookup(ctx, j.t.Secret)
-			if err != nil {
-				return err
-			}
-			if n, _ := strconv.Atoi(text(was["period"])); n > 0 {
-				return fmt.Errorf("it is periodic, so it does not end by itself (hint: vault token revoke -accessor ACCESSOR, of the token whose metadata has %s = %s; then quell plan)", tagKey, j.tag())
-			}
-			at, err := strconv.ParseInt(string(mark), 10, 64)
-			if err != nil {
+		undo: func(_ context.Context, mark []byte) error {
+			var at, lives int64
+			if _, err := fmt.Sscanf(string(mark), "%d %d", &at, &lives); err != nil {
 				return errors.New("the mark of the lost token is damaged")
 			}
 			// The request may have left some time after the mark.
-			left := time.Until(time.Unix(at, 0).Add(trial + time.Minute))
+			left := time.Until(time.Unix(at+lives, 0).Add(time.Minute))
 			if left > 0 {
 				return fmt.Errorf("a token that was issued and lost lives for %s more (hint: apply again then)", left.Round(time.Second))
 			}
@@ -69,6 +66,9 @@ func (j *job) reissue() error {
 	issue.grants = []Grant{
 		{path, []string{"update"}, "issue the replacement"},
 		{"auth/token/lookup", []string{"update"}, "read the rights of the leaked token, and the replacement"},
+	}
+	if j.with.Token != "" {
+		issue.grants = append(issue.grants, Grant{"auth/token/roles/" + j.with.Token, []string{"read"}, "know for how long a replacement that a crash loses lives"})
 	}
 	j.add(orderIssue, issue)
 	extend := act{
@@ -92,6 +92,30 @@ func (j *job) reissue() error {
 	}
 	j.add(order, extend)
 	return nil
+}
+
+// trial is for how long a replacement lives that is not written anywhere. One with a
+// period lives for that: it ends because only its holder could renew it.
+func (j *job) trial(ctx context.Context) (time.Duration, error) {
+	was, err := j.lookup(ctx, j.t.Secret)
+	if err != nil {
+		return 0, err
+	}
+	longest := trial
+	periods := []string{text(was["period"])}
+	if j.with.Token != "" {
+		role, err := j.read(ctx, "auth/token/roles/"+j.with.Token)
+		if err != nil {
+			return 0, err
+		}
+		periods = append(periods, text(role["token_period"]), text(role["period"]))
+	}
+	for _, p := range periods {
+		if n, err := strconv.Atoi(p); err == nil {
+			longest = max(longest, time.Duration(n)*time.Second)
+		}
+	}
+	return longest, nil
 }
 
 // lookup reads a token by quell's own.

@@ -42,20 +42,41 @@ func TestAReplacementIsExtendedOnceItIsWritten(t *testing.T) {
 	}
 }
 
-// A lost token ends by itself after the trial, but a periodic one does not.
-func TestALostTokenThatIsPeriodic(t *testing.T) {
-	for period, want := range map[int]string{0: "", 3600: "revoke -accessor"} {
-		f, target := against(t, func(w http.ResponseWriter, _ *http.Request) {
+// A lost token lives for its trial, or for the period of the leaked token or of the token
+// role: until then no other is issued.
+func TestForHowLongALostTokenLives(t *testing.T) {
+	for name, c := range map[string]struct {
+		token, role int // periods in seconds
+		age         time.Duration
+		ended       bool
+	}{
+		"no period, soon":            {0, 0, time.Minute, false},
+		"no period, after the trial": {0, 0, 7 * time.Minute, true},
+		"the token's period":         {3600, 0, 7 * time.Minute, false},
+		"the role's period":          {0, 3600, 7 * time.Minute, false},
+		"after the role's period":    {0, 3600, 62 * time.Minute, true},
+		"a short period":             {10, 10, 4 * time.Minute, false},
+	} {
+		f, target := against(t, func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Content-Type", "application/json")
-			fmt.Fprintf(w, `{"data":{"accessor":"a","period":%d}}`, period)
-		}, "made-up-leaked", issuer.Rotation{Reissue: true, KV: "secret/ci#token"})
-		old := fmt.Append(nil, time.Now().Add(-time.Hour).Unix())
-		err := rotator().Undo(t.Context(), target, revokers.Step{Name: issueToken}, old)
-		if (err == nil) != (want == "") || err != nil && (!strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "made-up")) {
-			t.Errorf("period %d: %v", period, err)
+			if r.URL.Path == "/v1/auth/token/roles/ci" {
+				fmt.Fprintf(w, `{"data":{"name":"ci","orphan":true,"token_period":%d}}`, c.role)
+				return
+			}
+			fmt.Fprintf(w, `{"data":{"accessor":"a","period":%d}}`, c.token)
+		}, "made-up-leaked", issuer.Rotation{Reissue: true, Token: "ci", KV: "secret/ci#token"})
+		step := revokers.Step{Name: issueToken}
+		mark, err := rotator().Mark(t.Context(), target, step)
+		if err != nil || len(f.requests()) != 2 {
+			t.Fatal(name, err)
 		}
-		if len(f.requests()) == 0 {
-			t.Error("the token was not looked up")
+		var at, lives int64
+		if _, err := fmt.Sscanf(string(mark), "%d %d", &at, &lives); err != nil {
+			t.Fatal(name, err)
+		}
+		err = rotator().Undo(t.Context(), target, step, fmt.Appendf(nil, "%d %d", at-int64(c.age.Seconds()), lives))
+		if (err == nil) != c.ended || err != nil && !strings.Contains(err.Error(), "more (hint: apply again then)") {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
 }

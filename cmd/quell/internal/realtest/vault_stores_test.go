@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 
@@ -21,6 +22,7 @@ type builds struct {
 	mu              sync.Mutex
 	github, gitlab  string
 	refuses         bool
+	closed          bool // GitLab refuses reads too
 	public, private *[32]byte
 }
 
@@ -28,6 +30,12 @@ func (s *builds) set(refuses bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.refuses = refuses
+}
+
+func (s *builds) open() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closed = false
 }
 
 func (s *builds) hold() (github, gitlab string) {
@@ -57,6 +65,10 @@ func (s *builds) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.github = string(plain)
 		w.WriteHeader(204)
 	case "GET /api/v4/projects/acme%2Fapp/variables/ID":
+		if s.closed {
+			answer(403, map[string]string{"message": "403 Forbidden"})
+			return
+		}
 		answer(200, map[string]string{"key": "ID", "value": s.gitlab})
 	case "PUT /api/v4/projects/acme%2Fapp/variables/ID":
 		if s.refuses {
@@ -115,4 +127,73 @@ func TestVaultStoreThatRefuses(t *testing.T) {
 		t.Errorf("builds hold the same value %v, live %v; the leaked one lives %v, the lost one %v", github == gitlab, live(github), live(leaked), live(first))
 	}
 	b.o.files(log, filepath.Join(b.o.dir, "config"))
+}
+
+// However often it is applied, a plan whose second store refuses issues three secret ids at
+// most, and the last one stays alive for the builds that have it. A store that can't be
+// read keeps anything from being issued. The plan that succeeds ends what was lost.
+func TestVaultStoreThatRefusesForEver(t *testing.T) {
+	t.Parallel()
+	b := newBed(t)
+	if err := b.c.Sys().EnableAuthWithOptions("approle", &api.EnableAuthOptions{Type: "approle"}); err != nil {
+		t.Fatal(err)
+	}
+	b.write("auth/approle/role/ci", map[string]any{"token_policies": "default"})
+	leaked := b.write("auth/approle/role/ci/secret-id", nil).Data["secret_id"].(string)
+	s := &builds{github: leaked, gitlab: leaked, refuses: true, closed: true}
+	var err error
+	if s.public, s.private, err = box.GenerateKey(rand.Reader); err != nil {
+		t.Fatal(err)
+	}
+	srv := httptest.NewServer(s)
+	t.Cleanup(srv.Close)
+	b.o.env["ADMIN"] = "made-up-store-admin"
+	b.o.secrets = []string{leaked, root, "made-up-store-admin"}
+	store := func(provider string) string {
+		return fmt.Sprintf("[[instance]]\nprovider = %q\nurl = %q\nadmin = \"env:ADMIN\"\n", provider, srv.URL)
+	}
+	b.policy(collateral + store("github") + store("gitlab") + b.instance("[instance.rotate]\nvault = \""+b.c.Address()+"\"\napprole = \"approle/ci\"\nstores = [\"github:acme/app#ID\", \"gitlab:acme/app#ID\"]\n"))
+	log := b.o.file("job.log", stamp+"VAULT_SECRET_ID="+leaked+"\n")
+	report, plan := filepath.Join(b.o.dir, "report.jsonl"), filepath.Join(b.o.dir, "plan.json")
+	b.o.quell(1, "scan", "log", log, "--format", "jsonl", "--output", report)
+	b.o.quell(0, "plan", report, "--output", plan)
+	ids := func() int {
+		s, err := b.c.Logical().List("auth/approle/role/ci/secret-id")
+		if err != nil || s == nil {
+			t.Fatal(err)
+		}
+		return len(s.Data["keys"].([]any))
+	}
+	live := func(id string) bool {
+		got, err := b.c.Logical().Write("auth/approle/role/ci/secret-id/lookup", map[string]any{"secret_id": id})
+		return err == nil && got != nil
+	}
+	held := func(plan string) action {
+		return one(t, actions(t, b.o.quell(3, "apply", plan, "--format", "jsonl")), "vault-approle-secret-id", "Held")
+	}
+	if a := held(plan); ids() != 1 {
+		t.Fatalf("a secret id was issued for a store that can't be read: %s", a.Held)
+	}
+	s.open()
+	values := map[string]bool{}
+	last := ""
+	for range 6 {
+		last = held(plan).Held
+		github, _ := s.hold()
+		values[github] = true
+		if n := ids(); n != 2 || !live(github) || !live(leaked) {
+			t.Fatalf("%d secret ids; that of GitHub lives %v", n, live(github))
+		}
+	}
+	if len(values) != 3 || !strings.Contains(last, "3 new secrets") {
+		t.Errorf("%d secret ids were issued: %s", len(values), last)
+	}
+	s.set(false)
+	again := filepath.Join(b.o.dir, "again.json")
+	b.o.quell(0, "plan", report, "--output", again)
+	one(t, actions(t, b.o.quell(0, "apply", again, "--format", "jsonl")), "vault-approle-secret-id", "Confirmed")
+	github, gitlab := s.hold()
+	if github != gitlab || !live(github) || live(leaked) || ids() != 1 {
+		t.Errorf("%d secret ids are left", ids())
+	}
 }

@@ -99,6 +99,18 @@ func (r *applying) rotate(ctx context.Context, w *item, steps []revokers.Step) (
 			wait := (r.inFlight() - time.Since(x.at)).Round(time.Second)
 			return r.hold(ctx, w, "an earlier apply began to rotate it, and its request may still take effect", fmt.Sprintf("quell apply with the same plan in %s", max(wait, time.Second)), "")
 		}
+		if s.Issues {
+			// What can't be read is not written either: nothing is issued for it.
+			for _, l := range steps[i+1:] {
+				if !l.Needs {
+					continue
+				}
+				if _, err := rot.Mark(ctx, w.target, l); err != nil {
+					w.act.Code = heldCode(w)
+					return r.hold(ctx, w, "the rotation failed, so nothing was issued or revoked: "+err.Error(), "admin of the store's [[instance]] in the policy, then quell apply with the same plan", "")
+				}
+			}
+		}
 		if s.Needs && w.fresh.IsZero() {
 			if err := r.readAgain(ctx, w); err != nil {
 				return r.hold(ctx, w, "the new value can't be read from the store: "+err.Error(), "quell vault policy prints the rights that the store has to grant; then quell apply with the same plan", "")
@@ -110,6 +122,9 @@ func (r *applying) rotate(ctx context.Context, w *item, steps []revokers.Step) (
 	}
 	return false, nil
 }
+
+// maxIssues is the number of new secrets that applies of one plan issue at most.
+const maxIssues = 3
 
 type heldFor struct{ why, remedy string }
 
@@ -167,8 +182,15 @@ func (r *applying) recover(ctx context.Context, w *item, s revokers.Step, later 
 	if !needed {
 		return true, nil, nil
 	}
-	r.progress("ending what %s issued before a crash", s.Name)
+	if x.intent.Attempt >= maxIssues {
+		// The last one is left alive: builds may have it, from a store that shows no value.
+		return false, &heldFor{fmt.Sprintf("%d new secrets were issued by applies of this plan, and not one reached all stores: a store refused it, or the apply was killed", x.intent.Attempt), "admin of the stores' [[instance]] in the policy, as what earlier applies say that was refused; then quell plan"}, nil
+	}
 	name := "undo " + s.Name
+	if u := w.hist.rotations[name]; u.done && u.at.After(x.at) {
+		return false, nil, nil // an earlier apply ended it
+	}
+	r.progress("ending what %s issued before a crash", s.Name)
 	if err := r.record(ctx, w, ledger.Intent{
 		Action: "rotate", Host: w.target.Host(), Instance: w.target.URL(), Fence: w.fence, Step: name, Mark: x.intent.Mark, Attempt: w.hist.rotations[name].intent.Attempt + 1, With: store(w),
 	}); err != nil {
