@@ -3,6 +3,7 @@
 # make test   install what the tests sign in to, which it names first, then run all of them
 # make campaign  damage archives at random; kill, fill and restart what an apply depends on, 500 times each;
 #             prove 20,000 kills with faults and stale replicas, answer each probe at random; look for new secrets in all output
+# make lint   what staticcheck finds, and code that nothing calls
 # make bench  throughput of each source on one core, and a pair with gitleaks
 QUELL_TOOLS ?= $(if $(XDG_CACHE_HOME),$(XDG_CACHE_HOME),$(HOME)/.cache)/quell-tools
 export QUELL_TOOLS
@@ -22,7 +23,7 @@ LIMIT = 40m
 # The heavy servers take their time to build: they do it at low priority while
 # the tests that need none of them run. QUELL_REAL=1: what was installed may not be missing.
 test:
-	go vet ./...
+	$(MAKE) lint
 	GOOS=windows go vet ./...
 	GOOS=windows go build -o /dev/null ./cmd/quell
 	mkdir -p $(QUELL_TOOLS)
@@ -34,6 +35,14 @@ test:
 	  GODEBUG=cpu.avx2=off,cpu.bmi2=off go test -timeout $(LIMIT) ./scanners/inflate ./scanners/detect -run 'Survey|Scan|Split|Decoded|Reader|Codes|Adler'; }; status=$$?; \
 	wait $$pid || { cat $(QUELL_TOOLS)/install.log; exit 1; }; \
 	[ $$status -eq 0 ] && go test -race -timeout $(LIMIT) ./cmd/quell/internal/realtest
+
+# Versions are named here, not in go.mod, so that a build of quell downloads none of their modules.
+STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
+DEADCODE = golang.org/x/tools/cmd/deadcode@v0.52.0
+lint:
+	go vet ./...
+	go run $(STATICCHECK) ./...
+	@dead=$$(go run $(DEADCODE) -test ./...) && test -z "$$dead" || { echo "code that nothing calls:"; echo "$$dead"; exit 1; }
 
 # Damaged files of every form, at random: DAMAGED of each. A failure prints QUELL_SEED.
 DAMAGED = 300
@@ -114,4 +123,4 @@ docs: build
 clean:
 	rm -rf bin dist
 
-.PHONY: build demo test campaign campaign-archives campaign-apply campaign-proof bench docs release release-tools release-snapshot package-files campaign-redaction release-more clean
+.PHONY: build demo test lint campaign campaign-archives campaign-apply campaign-proof bench docs release release-tools release-snapshot package-files campaign-redaction release-more clean

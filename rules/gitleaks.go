@@ -150,8 +150,10 @@ func takeLists(vc *config.ViperConfig) (*gitleaksLists, error) {
 		}
 		r.AllowList, r.Allowlists = nil, nil
 	}
-	if vc.AllowList != nil {
-		vc.Allowlists = append(vc.Allowlists, vc.AllowList)
+	//lint:ignore SA1019 gitleaks still reads the old key, which a user's file may have
+	old := &vc.AllowList
+	if *old != nil {
+		vc.Allowlists = append(vc.Allowlists, *old)
 	}
 	for _, a := range vc.Allowlists {
 		l := list(a.Description, a.Condition, a.RegexTarget, a.Commits, a.Paths, a.Regexes, a.StopWords)
@@ -162,7 +164,7 @@ func takeLists(vc *config.ViperConfig) (*gitleaksLists, error) {
 			out.all = append(out.all, l)
 		}
 	}
-	vc.AllowList, vc.Allowlists = nil, nil
+	*old, vc.Allowlists = nil, nil
 	return out, err
 }
 

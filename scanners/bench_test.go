@@ -5,11 +5,11 @@ import (
 	"bytes"
 	"compress/gzip"
 	"fmt"
+	"go/build"
 	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"runtime"
 	"testing"
 	"time"
 
@@ -32,7 +32,7 @@ import (
 // text reads the standard library's net package: about 4 MB in 300 files.
 func text(b *testing.B, f func(name string, text []byte)) {
 	b.Helper()
-	root := filepath.Join(runtime.GOROOT(), "src", "net")
+	root := filepath.Join(build.Default.GOROOT, "src", "net")
 	err := filepath.WalkDir(root, func(p string, d fs.DirEntry, err error) error {
 		if err != nil || !d.Type().IsRegular() {
 			return err
@@ -64,7 +64,7 @@ func measure(b *testing.B, src func() scanners.Source) {
 }
 
 func BenchmarkPath(b *testing.B) {
-	dir := filepath.Join(runtime.GOROOT(), "src", "net")
+	dir := filepath.Join(build.Default.GOROOT, "src", "net")
 	measure(b, func() scanners.Source { return files.Source{Name: "path", Targets: []string{dir}} })
 }
 

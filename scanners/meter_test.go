@@ -113,7 +113,7 @@ func TestAChunkEndsAtAHole(t *testing.T) {
 		line, column int
 	}
 	var got []chunk
-	r := &timed{ctx: t.Context(), r: &prefixed{r: &broken{parts: []string{"a\nb", "", "c\n"}, holes: []int64{100, 1000}}}, x: &account{}}
+	r := &timed{ctx: t.Context(), r: &broken{parts: []string{"a\nb", "", "c\n"}, holes: []int64{100, 1000}}, x: &account{}}
 	_, err := NewChunker(8).Each(r, &Artifact{}, func(c Chunk) error {
 		got = append(got, chunk{string(c.Data), c.Offset, c.Line, c.Column})
 		return nil

@@ -134,15 +134,6 @@ func TestLinesOfAContainerAreDescribed(t *testing.T) {
 	}
 }
 
-// seen records what it receives.
-type seen struct{ paths, texts []string }
-
-func (s *seen) MaxLen() int { return 1 << 10 }
-func (s *seen) Detect(c Chunk) iter.Seq[Match] {
-	s.paths, s.texts = append(s.paths, c.Artifact.Location.Path), append(s.texts, string(c.Data))
-	return func(func(Match) bool) {}
-}
-
 type single struct{ text string }
 
 func (o single) Open(context.Context) (Session, error) { return Of(o.Artifacts), nil }

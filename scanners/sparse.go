@@ -40,23 +40,6 @@ func (f *filled) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// prefixed is a reader some of whose first bytes were already read.
-type prefixed struct {
-	head []byte
-	r    io.Reader
-}
-
-func (p *prefixed) Read(b []byte) (int, error) {
-	if len(p.head) > 0 {
-		n := copy(b, p.head)
-		p.head = p.head[n:]
-		return n, nil
-	}
-	return p.r.Read(b)
-}
-
-func (p *prefixed) Hole() (int64, bool) { return hole(p.r) }
-
 func hole(r io.Reader) (int64, bool) {
 	if h, ok := r.(Holed); ok {
 		return h.Hole()

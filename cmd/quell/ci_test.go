@@ -106,9 +106,6 @@ func repository(runs, size int, session func(run int) bool) *citest.Repo {
 // Every run is scanned though the program is killed again and again; only what was in flight is
 // fetched twice, and the last run reports all findings.
 func TestScanOfRunsSurvivesKills(t *testing.T) {
-	if runtime.GOOS == "windows" {
-		t.Skip("no SIGKILL")
-	}
 	runs, kills := campaign(80, 1000), campaign(3, 20)
 	fake := citest.NewGitHub(t, "o", ciToken)
 	has := func(n int) bool { return n%40 == 3 }
@@ -251,9 +248,6 @@ func TestScanOfRunsEndsAsDocumented(t *testing.T) {
 
 // An interrupt ends the scan though the server does not answer, with what was found until then.
 func TestScanOfRunsIsInterrupted(t *testing.T) {
-	if runtime.GOOS == "windows" {
-		t.Skip("no SIGINT")
-	}
 	fake := citest.NewGitHub(t, "o", ciToken)
 	fake.Repos = []*citest.Repo{repository(30, 1000, func(n int) bool { return n == 30 })}
 	waiting := make(chan bool)

@@ -10,7 +10,6 @@ import (
 	"sync"
 
 	"github.com/quellhq/quell/revokers"
-	"github.com/quellhq/quell/revokers/issuer"
 	"github.com/quellhq/quell/rules"
 	"github.com/quellhq/quell/rules/credential"
 )
@@ -211,13 +210,4 @@ func ControlOf(t revokers.Target) (revokers.Target, bool) {
 	t.Fingerprint = "control of " + t.URL()
 	t.Offline = credential.Offline{State: credential.OfflineUnknown}
 	return t, true
-}
-
-// Requests returns the number of requests per look: for the credential and, if there is one,
-// the control.
-func Requests(i *issuer.Instance, r *rules.Rule) int {
-	if _, ok := i.Control(r); ok {
-		return 2
-	}
-	return 1
 }

@@ -232,16 +232,3 @@ type Offline struct{}
 func (Offline) Do(context.Context, *issuer.Instance, issuer.Request) (issuer.Response, error) {
 	return issuer.Response{}, ErrOffline
 }
-
-// Audit reports every request before it is sent: method, and host and path of the instance,
-// without query, headers and body.
-type Audit struct {
-	Next issuer.Doer
-	Log  func(method, host string, reads bool)
-}
-
-// Do implements issuer.Doer.
-func (a *Audit) Do(ctx context.Context, i *issuer.Instance, r issuer.Request) (issuer.Response, error) {
-	a.Log(r.Method, i.Host(), r.Reads)
-	return a.Next.Do(ctx, i, r)
-}

@@ -289,12 +289,3 @@ func TestOfflineSendsNothing(t *testing.T) {
 		}
 	}
 }
-
-// The audit has no path, query or header of a request, because each can contain a secret.
-func TestAuditNamesMethodAndHost(t *testing.T) {
-	var got []any
-	a := &guard.Audit{Next: &doer{answer: always(200)}, Log: func(method, host string, reads bool) { got = append(got, method, host, reads) }}
-	if _, err := a.Do(t.Context(), host("a.example"), effect); err != nil || len(got) != 3 || got[0] != "POST" || got[1] != "a.example" || got[2] != false {
-		t.Errorf("%v %v", got, err)
-	}
-}

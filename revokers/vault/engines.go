@@ -50,7 +50,7 @@ func (j *job) static() error {
 		e = engines()["database"]
 	}
 	if e.rotate == "" {
-		return fmt.Errorf("Vault can't rotate a static role of the engine %s on request", j.with.Engine)
+		return fmt.Errorf("the engine %s of Vault can't rotate a static role on request", j.with.Engine)
 	}
 	mount, name, err := named("static role", j.with.StaticRole)
 	if j.with.Engine == "gcp" && err == nil {
@@ -109,7 +109,7 @@ func (j *job) root() error {
 	mount, name := strings.Trim(j.with.Root, "/"), ""
 	switch {
 	case e.root == "":
-		return fmt.Errorf("Vault can't rotate the root credential of the engine %s", j.with.Engine)
+		return fmt.Errorf("the engine %s of Vault can't rotate its root credential", j.with.Engine)
 	case strings.Contains(e.root, "{name}"):
 		var err error
 		if mount, name, err = named("root", j.with.Root); err != nil {

@@ -150,7 +150,7 @@ func checked(do func(context.Context) error, did func(context.Context, []byte) (
 		case err != nil:
 			return err
 		case state != revokers.Done:
-			return errors.New("Vault accepted the request and does not show that it did anything")
+			return errors.New("the request was accepted, and Vault does not show that it did anything")
 		}
 		return nil
 	}

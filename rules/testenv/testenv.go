@@ -27,3 +27,13 @@ func Missing(t testing.TB, what string) {
 	}
 	t.Skipf("%s is missing: testdata/servers/install.sh installs it", what)
 }
+
+// Sequential skips a test of code without goroutines under the race detector, which can find
+// nothing there and makes it ten times slower. make test runs the packages that call it without
+// the detector too.
+func Sequential(t testing.TB) {
+	t.Helper()
+	if Fewer > 1 {
+		t.Skip("no goroutines; make test runs it without the race detector")
+	}
+}

@@ -10,6 +10,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
+	"go/build"
 	"hash/crc32"
 	"io"
 	"iter"
@@ -682,7 +683,7 @@ func TestNothingIsLeft(t *testing.T) {
 		"7z": tool(t, ".7z", "b", "7zr", "a", "in.txt.7z", "in.txt"), "lzma": zipLZMA("a", "b"),
 	}
 	for _, name := range []string{"zip64.zip", "zip64-2.zip", "dd.zip", "test.zip", "winxp.zip", "unix.zip", "symlink.zip"} {
-		files[name] = must(os.ReadFile(filepath.Join(runtime.GOROOT(), "src/archive/zip/testdata", name)))
+		files[name] = must(os.ReadFile(filepath.Join(build.Default.GOROOT, "src/archive/zip/testdata", name)))
 	}
 	for name, b := range files {
 		form, members := o.Recognise(b[:min(len(b), o.Head())], name), 0

@@ -78,7 +78,7 @@ func open(ctx context.Context, f files.File, part func(scanners.Artifact, io.Rea
 		if len(b) > maxStdinZip {
 			return scanners.OfKind(scanners.GapLimitMemory, fmt.Errorf("an archive from standard input may have %d bytes at most; save it to a file", maxStdinZip))
 		}
-		r, at, size = io.NopCloser(scanners.InMemory(b)), bytes.NewReader(b), int64(len(b))
+		at, size = bytes.NewReader(b), int64(len(b))
 		if ofRun(at, size) {
 			return Zip(ctx, at, size, f.Path, part, gap)
 		}

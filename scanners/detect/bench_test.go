@@ -2,10 +2,10 @@ package detect
 
 import (
 	"bytes"
+	"go/build"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"testing"
 
@@ -19,7 +19,7 @@ func corpus(tb testing.TB, limit int) []byte {
 	tb.Helper()
 	dir := os.Getenv("QUELL_CORPUS")
 	if dir == "" {
-		dir = filepath.Join(runtime.GOROOT(), "src", "net")
+		dir = filepath.Join(build.Default.GOROOT, "src", "net")
 	}
 	var all bytes.Buffer
 	_ = filepath.WalkDir(dir, func(p string, d fs.DirEntry, err error) error {

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/quellhq/quell/rules"
+	"github.com/quellhq/quell/rules/testenv"
 	"github.com/quellhq/quell/scanners"
 	"github.com/quellhq/quell/scanners/detect"
 )
@@ -17,6 +18,7 @@ import (
 // The findings that the policy shows by default must be exact for 98 % of the credentials and
 // absent for all but 0.3 % of the look-alikes.
 func TestTheBlindSet(t *testing.T) {
+	testenv.Sequential(t)
 	set, err := rules.Builtin()
 	if err != nil {
 		t.Fatal(err)

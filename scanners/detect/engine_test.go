@@ -15,6 +15,7 @@ import (
 	gitleaks "github.com/zricethezav/gitleaks/v8/detect"
 
 	"github.com/quellhq/quell/rules"
+	"github.com/quellhq/quell/rules/testenv"
 	"github.com/quellhq/quell/scanners"
 )
 
@@ -288,6 +289,7 @@ func FuzzWindows(f *testing.F) {
 
 // The same test on real text: Go's sources, and the files in QUELL_CORPUS.
 func TestWindowsFindWhatWholeFilesFind(t *testing.T) {
+	testenv.Sequential(t)
 	e := New(builtin(t))
 	files, total := 0, 0
 	each(t, func(name string, b []byte) {

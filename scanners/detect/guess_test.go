@@ -7,9 +7,12 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/quellhq/quell/rules/testenv"
 )
 
 func TestRandomValuesAreToldFromWords(t *testing.T) {
+	testenv.Sequential(t)
 	random := rand.New(rand.NewPCG(3, 4))
 	const digits, lower, upper = "0123456789", "abcdefghijklmnopqrstuvwxyz", "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 	for _, x := range []struct {
@@ -37,6 +40,7 @@ func TestRandomValuesAreToldFromWords(t *testing.T) {
 
 // These words are the names of other packages than those that the table was counted from.
 func TestIdentifiersAreNoSecrets(t *testing.T) {
+	testenv.Sequential(t)
 	files, err := filepath.Glob(filepath.Join(goroot(), "src", "*", "*.go"))
 	if err != nil || len(files) == 0 {
 		t.Fatal(files, err)

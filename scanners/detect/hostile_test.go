@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/quellhq/quell/rules/testenv"
 	"github.com/quellhq/quell/scanners"
 )
 
@@ -53,6 +54,7 @@ func BenchmarkHostile(b *testing.B) {
 // The work on a hostile text is limited by its length: the test counts the bytes that
 // automatons read and the bytes that are derived, and doesn't measure time.
 func TestHostileTextsAreBounded(t *testing.T) {
+	testenv.Sequential(t)
 	e := New(builtin(t))
 	for name, b := range hostile(64 << 10 / fewer) {
 		l := look{e: e, s: &scratch{}, chunk: scanners.Chunk{Artifact: &scanners.Artifact{}, Data: b, To: len(b)}, budget: maxDerived}

@@ -5,10 +5,13 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"testing"
+
+	"github.com/quellhq/quell/rules/testenv"
 )
 
 // No random token may be mistaken for a word, a placeholder or a sample.
 func TestRandomTokensAreFound(t *testing.T) {
+	testenv.Sequential(t)
 	e := New(builtin(t))
 	src := rand.NewChaCha8([32]byte{31})
 	token := func() string {

@@ -9,6 +9,7 @@ import (
 	"bytes"
 	"cmp"
 	"fmt"
+	"go/build"
 	"go/format"
 	"io/fs"
 	"log"
@@ -17,7 +18,6 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"runtime"
 	"slices"
 	"strings"
 )
@@ -26,7 +26,7 @@ var wordRE = regexp.MustCompile(`[A-Z]?[a-z]{2,20}|[A-Z]{3,20}`)
 
 func main() {
 	words := map[string]bool{}
-	root := filepath.Join(runtime.GOROOT(), "src")
+	root := filepath.Join(build.Default.GOROOT, "src")
 	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() || !strings.HasSuffix(path, ".go") || strings.Contains(path, "testdata") {
 			return err
@@ -76,7 +76,7 @@ func main() {
 	if err := os.WriteFile("letters.go", src, 0o644); err != nil {
 		log.Fatal(err)
 	}
-	grams, triples := common(runtime.GOROOT())
+	grams, triples := common(build.Default.GOROOT)
 	if err := os.WriteFile("common.grams", grams, 0o644); err != nil {
 		log.Fatal(err)
 	}

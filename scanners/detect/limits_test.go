@@ -3,7 +3,6 @@ package detect
 import (
 	"bytes"
 	"encoding/base64"
-	"fmt"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -11,6 +10,7 @@ import (
 
 	"github.com/klauspost/compress/gzip"
 
+	"github.com/quellhq/quell/rules/testenv"
 	"github.com/quellhq/quell/scanners"
 )
 
@@ -56,6 +56,7 @@ func words(r *rand.Rand, n int) string {
 const limitToken = "glpat-" + "Zx8Kq2LmN5pR7tVw9Yb3"
 
 func TestABombLeavesItsNeighboursDecoded(t *testing.T) {
+	testenv.Sequential(t)
 	e := New(builtin(t))
 	plain := base64.StdEncoding.EncodeToString([]byte("GITLAB_TOKEN=" + limitToken + "\nGITLAB_TOKEN=" + limitToken + "\n"))
 	for _, n := range []int{4, 8, 40} {
@@ -114,7 +115,7 @@ func TestARunOfEncodedTextIsNotCutByAChunk(t *testing.T) {
 					t.Errorf("%d bytes, wrapped at %d, %v of it before a border: lost", len(blob), wrapped, part)
 				}
 				if wrapped == 0 && !slices.Contains(secrets, limitToken) {
-					t.Error(fmt.Sprintf("%d bytes in one line, %v of it before a border: not found, %v", len(blob), part, kinds))
+					t.Errorf("%d bytes in one line, %v of it before a border: not found, %v", len(blob), part, kinds)
 				}
 			}
 		}

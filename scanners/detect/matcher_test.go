@@ -7,11 +7,14 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/quellhq/quell/rules/testenv"
 )
 
 // Where Go's regexp finds a match, the matcher finds the same from there, groups included, or
 // reports that it can't decide.
 func TestMatcherFindsWhatRegexpFinds(t *testing.T) {
+	testenv.Sequential(t)
 	e := New(builtin(t))
 	r := rand.New(rand.NewPCG(3, 4))
 	found, told := 0, 0

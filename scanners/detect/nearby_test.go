@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/quellhq/quell/rules"
+	"github.com/quellhq/quell/rules/testenv"
 	"github.com/quellhq/quell/scanners"
 )
 
@@ -98,6 +99,7 @@ func FuzzHostsOfAWindow(f *testing.F) {
 // more than the text itself, and a part of a line for each credential whose window cuts one. A match is compared with those next
 // to it only.
 func TestWorkFollowsTheText(t *testing.T) {
+	testenv.Sequential(t)
 	e := New(builtin(t))
 	const lines, perLine = 200, 10
 	r := rand.New(rand.NewPCG(25, 26))

@@ -82,9 +82,6 @@ type pattern struct {
 	second, then func(c byte) bool // nil: any
 }
 
-// nulPattern is the number of the escape that begins with a NUL.
-const nulPattern = 5
-
 // The patterns, in the order of the masks' bits: escapes first, in the order of their list.
 const (
 	atBracket = escapeCount + iota

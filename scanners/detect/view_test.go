@@ -1,7 +1,7 @@
 package detect
 
 import (
-	"runtime"
+	"go/build"
 	"strings"
 	"testing"
 
@@ -10,7 +10,7 @@ import (
 	"github.com/quellhq/quell/scanners/cilog"
 )
 
-func goroot() string { return runtime.GOROOT() }
+func goroot() string { return build.Default.GOROOT }
 
 func TestViewsReachTokensThroughTheLog(t *testing.T) {
 	e := New(builtin(t))

@@ -5,7 +5,6 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 
@@ -23,14 +22,6 @@ func bare(n int) string {
 		b = append(b, a[r.IntN(len(a))])
 	}
 	return string(b)
-}
-
-// told fails where a secret was not found and no gap was reported.
-func told(t *testing.T, found []*rules.Finding, gaps []scanners.Gap, want string) {
-	t.Helper()
-	if len(gaps) == 0 && !slices.ContainsFunc(found, func(f *rules.Finding) bool { return f.Secret.Reveal() == want }) {
-		t.Errorf("neither found nor reported; %d findings", len(found))
-	}
 }
 
 func must(t *testing.T, err error) {

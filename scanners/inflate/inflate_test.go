@@ -4,13 +4,13 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	gobuild "go/build"
 	"hash/adler32"
 	"hash/crc32"
 	"io"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -39,7 +39,7 @@ func deflated(t testing.TB, b []byte, level int) []byte {
 func texts(t testing.TB) [][]byte {
 	t.Helper()
 	r := rand.New(rand.NewPCG(1, 5))
-	src, err := filepath.Glob(filepath.Join(runtime.GOROOT(), "src/net/http/*.go"))
+	src, err := filepath.Glob(filepath.Join(gobuild.Default.GOROOT, "src/net/http/*.go"))
 	if err != nil || len(src) == 0 {
 		t.Fatal("no text to compress", err)
 	}

@@ -2,10 +2,10 @@ package oci_test
 
 import (
 	"bytes"
+	"go/build"
 	"io"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"testing"
 	"time"
@@ -37,7 +37,7 @@ func BenchmarkLayer(b *testing.B) {
 		}
 	} else {
 		var parts []any
-		files, _ := filepath.Glob(filepath.Join(runtime.GOROOT(), "src/net/*/*.go"))
+		files, _ := filepath.Glob(filepath.Join(build.Default.GOROOT, "src/net/*/*.go"))
 		for _, f := range files {
 			text, err := os.ReadFile(f)
 			if err != nil {

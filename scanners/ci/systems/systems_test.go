@@ -41,7 +41,6 @@ type world struct {
 	// found are the paths of findings, gaps what is not read.
 	found, gaps []string
 	run         string // of --run
-	runs        []string
 	header      string // that holds the credential
 	listPath    string // of the list of runs
 	// secondary is the path of a log; its faults make one log incomplete.

@@ -131,13 +131,4 @@ var forms = []form{
 	}},
 }
 
-func formNamed(name string) form {
-	for _, f := range forms {
-		if f.name == name {
-			return f
-		}
-	}
-	panic("no form " + name)
-}
-
 func b64of(s string) string { return base64.RawURLEncoding.EncodeToString([]byte(s)) }

@@ -214,7 +214,7 @@ func ReadSecret(ref string, getenv func(string) string) (rules.Secret, error) {
 		if v == "" {
 			if strings.ToUpper(arg) != arg {
 				// It may be the secret itself.
-				return rules.Secret{}, errors.New("the environment has no variable of the name after env:")
+				return rules.Secret{}, errors.New("no environment variable has the name that follows env: in the setting")
 			}
 			return rules.Secret{}, fmt.Errorf("the environment has no %s", arg)
 		}

@@ -197,6 +197,7 @@ func TestNoPackageState(t *testing.T) {
 	}
 }
 
+//lint:ignore SA1019 the parser alone, without types, is fast, and only names of one file are resolved
 func isPackage(o *ast.Object) bool {
 	s, ok := o.Decl.(*ast.ValueSpec)
 	return ok && s != nil

@@ -1,11 +1,7 @@
 package policy
 
 import (
-	"fmt"
-	"reflect"
 	"strings"
-
-	"github.com/quellhq/quell/cmd/quell/internal/config"
 )
 
 // Key describes a key of the policy file.
@@ -117,47 +113,4 @@ func Keys() []Key {
 		}
 	}
 	return out
-}
-
-// Describe is the description of a key; the zero Key if there is none.
-func Describe(name string) Key {
-	for _, k := range Keys() {
-		if k.Name == name {
-			return k
-		}
-	}
-	return Key{}
-}
-
-// names are the keys of the file's types without the tables themselves.
-func names() (out []string) {
-	all := config.FileKeys(reflect.TypeFor[Policy]())
-	for i, k := range all {
-		if i+1 < len(all) && strings.HasPrefix(all[i+1], k+".") {
-			continue
-		}
-		out = append(out, k)
-	}
-	return out
-}
-
-// KeysTable is the table of docs/policy.md.
-func KeysTable() string {
-	var b strings.Builder
-	b.WriteString("| key | default | meaning |\n|---|---|---|\n")
-	for _, k := range keys {
-		d := k.Default
-		if strings.ContainsAny(d, `"0123456789[`) || d == "false" || d == "true" {
-			d = "`" + d + "`"
-		}
-		name := strings.ReplaceAll(k.Name, "own.", "[[own]] ")
-		name = strings.ReplaceAll(name, "instance.controls.", "[[instance.controls]] ")
-		name = strings.ReplaceAll(name, "instance.rotate.reload.", "[instance.rotate.reload] ")
-		name = strings.ReplaceAll(name, "instance.rotate.", "[instance.rotate] ")
-		name = strings.ReplaceAll(name, "instance.managed.", "[instance.managed] ")
-		name = strings.ReplaceAll(name, "instance.login.", "[instance.login] ")
-		name = strings.ReplaceAll(name, "instance.", "[[instance]] ")
-		fmt.Fprintf(&b, "| `%s` | %s | %s |\n", name, strings.ReplaceAll(d, "``", "`"), k.Doc)
-	}
-	return b.String()
 }

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/quellhq/quell/cmd/quell/internal/policy"
+	"github.com/quellhq/quell/revokers/guard"
 	"github.com/quellhq/quell/revokers/issuer"
 	"github.com/quellhq/quell/revokers/prove"
 	"github.com/quellhq/quell/rules/credential"
@@ -154,7 +155,7 @@ func TestBaitsAmongRightfulKills(t *testing.T) {
 		names = append(names, n)
 	}
 	b.planner, b.applier = b.installation(pol, list)
-	b.planner.Own = Own(b.set, list, func(n string) string { return f.env[n] }, names...)
+	b.planner.Own = guard.NewOwn(OwnSecrets(b.set, list, func(n string) string { return f.env[n] }, names...))
 
 	p := b.plan()
 	acts, err := apply(t.Context(), b.applier, p)

@@ -189,7 +189,7 @@ func (b *bench) installation(pol *policy.Policy, list issuer.Instances) (*Planne
 	registry := natives.New(natives.Config{Doer: &issuer.Client{}, Key: []byte("key")})
 	canary := pol.Canary()
 	checker := &Checker{Set: b.set, Instances: list, Verifier: registry, Asker: &guard.Asker{}, Canary: func(c credential.Credential) bool { return canary(c.Fingerprint) }}
-	p := &Planner{Set: b.set, Registry: registry, Policy: pol, Own: Own(b.set, list, func(string) string { return "" }), Sealer: config.NewSealer(to), Redactor: report.NewRedactor()}
+	p := &Planner{Set: b.set, Registry: registry, Policy: pol, Own: guard.NewOwn(OwnSecrets(b.set, list, func(string) string { return "" })), Sealer: config.NewSealer(to), Redactor: report.NewRedactor()}
 	return p, &Applier{
 		Planner: p, Checker: checker, Prover: &prove.Prover{Asker: checker.Asker, Verifier: registry, Controls: &prove.Controls{}},
 		Policy: pol, Ledger: led, Identities: []age.Identity{b.id}, Sealer: config.NewSealer(to), Actor: "test", Poll: 10 * time.Millisecond,

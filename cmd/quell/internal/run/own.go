@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/quellhq/quell/revokers/guard"
 	"github.com/quellhq/quell/revokers/issuer"
 	"github.com/quellhq/quell/rules"
 	"github.com/quellhq/quell/rules/credential"
@@ -139,8 +138,3 @@ var secretLike = regexp.MustCompile(`[A-Za-z0-9._~+/=:%-]{12,}`)
 
 // privateKey finds PEM keys, whose lines a configuration file may join by \n.
 var privateKey = regexp.MustCompile(`-----BEGIN [A-Z ]{0,20}PRIVATE KEY-----[A-Za-z0-9+/=\\\s]{64,}?-----END [A-Z ]{0,20}PRIVATE KEY-----`)
-
-// Own knows the credentials that quell works with, in every encoding.
-func Own(set *rules.Set, list issuer.Instances, getenv func(string) string, more ...string) guard.Own {
-	return guard.NewOwn(OwnSecrets(set, list, getenv, more...))
-}

@@ -61,8 +61,7 @@ func referenceBind(creds []rules.Credential, key rules.FingerprintKey) []rules.C
 	for i := range parent {
 		parent[i] = i
 	}
-	var root func(int) int
-	root = func(i int) int {
+	root := func(i int) int {
 		for parent[i] != i {
 			parent[i] = parent[parent[i]]
 			i = parent[i]
