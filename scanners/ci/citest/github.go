@@ -121,8 +121,8 @@ func NewGitHub(t testing.TB, owner, token string) *GitHub {
 	var api http.Handler
 	var once sync.Once
 	s.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		//lint:ignore SA2001 what a test set before Address is visible from here on
 		s.mu.Lock()
+		//lint:ignore SA2001 what a test set before Address is visible from here on
 		s.mu.Unlock()
 		if !s.before(w, r, true) {
 			return
