@@ -10,8 +10,8 @@ import (
 	"github.com/quellhq/quell/cmd/quell/internal/report"
 )
 
-// What a stranger wrote reaches GitHub in three languages. Each has one function here,
-// and nothing else writes a stranger's text into it.
+// Untrusted text reaches GitHub in three languages: the job's log, Markdown and workflow
+// commands. Each has one function here, and no other code writes untrusted text into it.
 
 // Data escapes the text of a workflow command.
 // https://docs.github.com/actions/reference/workflows-and-actions/workflow-commands
@@ -59,16 +59,15 @@ func Link(text, base string, parts ...string) string {
 }
 
 // Log passes text on to a job's log, in which the runner looks for commands: lines
-// that begin with one, and the older form anywhere. The runner is told to look for none
-// until Close; what would be one is made unlike it all the same, for runners that do
-// not listen.
+// that begin with one, and the older form anywhere. The stop-commands command switches
+// that off until Close. Log escapes commands all the same, for runners that ignore it.
 type Log struct {
 	w     io.Writer
 	token string
 	line  []byte
 }
 
-// NewLog begins a stretch of plain text. token ends it, and is known to nobody.
+// NewLog begins a run of plain text. token ends it, and must be secret and random.
 func NewLog(w io.Writer, token string) *Log {
 	fmt.Fprintf(w, "::stop-commands::%s\n", token)
 	return &Log{w: w, token: token}

@@ -1,5 +1,5 @@
-// Package action is quell inside of a GitHub Actions job: what an event brought,
-// whom it may be trusted for, and how the result is told to GitHub.
+// Package action is quell within a GitHub Actions job: it selects what to scan for an event,
+// decides how far the event is trusted, and reports the result to GitHub.
 package action
 
 import (
@@ -13,7 +13,7 @@ import (
 	"strings"
 )
 
-// Env is what the runner tells of a job.
+// Env holds the variables that the runner sets for a job.
 // https://docs.github.com/actions/reference/workflows-and-actions/variables
 type Env struct {
 	Event      string // GITHUB_EVENT_NAME
@@ -104,9 +104,9 @@ const maxPayload = 25 << 20
 
 // Decision is what an event asks for, and whom it may be trusted for.
 type Decision struct {
-	// What says in words what of the repository is read.
+	// What describes the part of the repository that is read.
 	What string
-	// Range and Not, or Release, or Whole say what of it; none: nothing.
+	// Range and Not, or Release, or Whole select that part; none set: nothing is read.
 	Range   string
 	Not     []string
 	Release string
@@ -114,11 +114,11 @@ type Decision struct {
 	// Run is the finished run whose logs an event is about, with its last attempt.
 	Run     int64
 	Attempt int
-	// Stranger says why what is scanned may come from somebody without any rights
+	// Stranger is the reason why the scanned text may come from a person without any rights
 	// here; empty: it does not.
 	Stranger string
 	Public   bool
-	// NoKill says why nothing may be killed on this event; empty: it may.
+	// NoKill is the reason why this event permits no kill; empty: it permits them.
 	NoKill string
 	// Base is the commit whose allow-list and rules are heeded: never what is being
 	// brought. Empty: the default branch's.
@@ -261,7 +261,7 @@ func (d *Decision) push(e Env, p payload) error {
 	return nil
 }
 
-// create is a push of something new, told without its commits.
+// create is the push of a new ref; the event has no commits.
 func (d *Decision) create(e Env, p payload) error {
 	pre := "refs/heads/"
 	if p.RefType == "tag" {

@@ -46,8 +46,8 @@ const marker = "<!-- quell: this comment is kept up to date -->"
 // maxComment is below GitHub's bound on a comment, 65,536 characters.
 const maxComment = 65_000
 
-// Comment puts text into quell's comment on a pull request, which it makes once there
-// is something to say. It never changes anybody else's: a marker can be copied.
+// Comment writes text into quell's comment on a pull request. It creates the comment with the
+// first result, and never edits another author's: a marker can be copied.
 func Comment(ctx context.Context, api *github.API, number int, text string, needed bool) error {
 	me := ""
 	if u, _, err := api.Users.Get(ctx, ""); err == nil {
@@ -105,8 +105,8 @@ func DeleteLogs(ctx context.Context, api *github.API, run int64, attempt int) (g
 // https://docs.github.com/code-security/code-scanning/integrating-with-code-scanning/sarif-support-for-code-scanning
 const maxSarif = 10 << 20
 
-// Upload files a SARIF report with code scanning. What stands in no file of the
-// repository stays out of it, and is counted.
+// Upload sends a SARIF report to code scanning. Results outside of the repository's files are
+// left out, and counted.
 func Upload(ctx context.Context, api *github.API, d Decision, workspace, category string, sarif []byte) (left int, err error) {
 	if d.SHA == "" || d.Ref == "" {
 		return 0, errors.New("sarif: the event has no commit and ref to file it under")
@@ -202,7 +202,7 @@ func prepare(sarif []byte, workspace, category string) ([]byte, int, error) {
 	return out, left, err
 }
 
-// first is where a result stands, if that is a file of the repository.
+// first returns the place of a result, if that is a file of the repository.
 func first(result map[string]any) (file string, line int) {
 	props, _ := result["properties"].(map[string]any)
 	if in, _ := props["inRepository"].(bool); !in {

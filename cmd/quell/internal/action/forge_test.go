@@ -45,8 +45,8 @@ func TestContent(t *testing.T) {
 	}
 }
 
-// Code scanning gets what stands in files of the repository; what is read of the work
-// tree for it stays inside.
+// Code scanning gets the results in files of the repository; the files that are read for it
+// are within the work tree.
 func TestPrepare(t *testing.T) {
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "a.txt"), []byte(strings.Repeat("a line\n", 9)), 0o600); err != nil {

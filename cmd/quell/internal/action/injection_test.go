@@ -19,7 +19,7 @@ import (
 	"github.com/quellhq/quell/scanners/github/githubtest"
 )
 
-// evilResult says each of the strings in every place where a stranger's text may stand.
+// evilResult has each of the strings in every place that untrusted text can reach.
 func evilResult(s string) *Result {
 	at := func(l rules.Location) rules.Location { l.Line, l.Column = 3, 5; return l }
 	r := &Result{Env: Env{Event: "push", Server: "https://github.example", Repository: "o/r"}, Decision: Decision{What: "what the push brought"}, Sources: []string{"git", "logs"},
@@ -58,8 +58,8 @@ func TestNoCommandIsInjected(t *testing.T) {
 				t.Errorf("%q: %q is no command of ours", s, l)
 				continue
 			}
-			// What the runner makes of the file's name is the name, with escapes for
-			// what no terminal should get.
+			// The runner decodes the file's name to the name itself, with escapes for
+			// control characters.
 			if f, _, ok := strings.Cut(strings.TrimPrefix(m[2], "file="), ","); ok && strings.HasPrefix(m[2], "file=") {
 				name := strings.NewReplacer("%3A", ":", "%2C", ",", "%0A", "\n", "%0D", "\r", "%25", "%").Replace(f)
 				if clean, _, _ := strings.Cut(report.Clean(s), "!"); !strings.Contains(name, "evil") && strings.Contains(clean, "evil") && name != strings.Trim(clean, " ") {
@@ -110,7 +110,7 @@ func TestNoMarkupIsInjected(t *testing.T) {
 				t.Errorf("%q: a tag with attributes: %q", s, m[0])
 			}
 		}
-		// Outside of code spans and links nothing of it stands.
+		// No untrusted text is outside of code spans and links.
 		bare := regexp.MustCompile(`(?s)<code>.*?</code>`).ReplaceAllString(page, "")
 		bare = regexp.MustCompile(`<a [^>]*>`).ReplaceAllString(bare, "")
 		if strings.Contains(bare, "evil") {

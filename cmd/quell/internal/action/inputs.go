@@ -39,7 +39,7 @@ type Inputs struct {
 // Sources are what the input scan may name.
 var Sources = []string{"git", "logs", "image", "path"}
 
-// ReadInputs reads and checks them. What is wrong is told by the input's name.
+// ReadInputs reads and checks the inputs. An error names the input that is wrong.
 func ReadInputs(getenv func(string) string) (Inputs, error) {
 	get := func(name string) string { return strings.TrimSpace(getenv("INPUT_" + strings.ToUpper(name))) }
 	var err error
@@ -74,7 +74,7 @@ func ReadInputs(getenv func(string) string) (Inputs, error) {
 		if slices.Contains(in.Scan, c.source) && len(c.given) == 0 && err == nil {
 			err = fmt.Errorf("input scan names %s, and the input %s says none", c.source, c.input)
 		}
-		// What is named is scanned, and then nothing that was not named.
+		// If a source is named, only named sources are scanned.
 		if len(c.given) > 0 && !slices.Contains(in.Scan, c.source) {
 			in.Scan = append(in.Scan, c.source)
 		}
@@ -95,7 +95,7 @@ func lines(s string) (out []string) {
 	return out
 }
 
-// Sources says what is scanned: what was asked for by name, or what the event brought.
+// Sources returns what is scanned: the named sources, or those of the event.
 func (in Inputs) Sources(d Decision) []string {
 	switch {
 	case len(in.Scan) > 0:
@@ -110,17 +110,17 @@ func (in Inputs) Sources(d Decision) []string {
 type Judgement struct {
 	Offline bool
 	FailOn  string
-	Why     string // why nobody is asked, where that is not what the inputs say
+	Why     string // why no issuer is asked, if the inputs do not decide it
 }
 
-// Judge says who is asked, and what fails the job.
+// Judge decides whether issuers are asked, and what fails the job.
 func (in Inputs) Judge(d Decision) Judgement {
 	j := Judgement{Offline: in.Verify == "off", FailOn: in.FailOn}
 	switch {
 	case d.Stranger == "":
 	case in.Verify == "auto", d.Public && !j.Offline:
-		// Whoever plants somebody else's token would read from the job's colour
-		// whether it is alive.
+		// The job's result would show the author of a pull request whether a token that
+		// the author planted is alive.
 		j.Offline, j.Why = true, "no issuer is asked, since "+d.Stranger
 	}
 	if j.FailOn == "" {
@@ -132,8 +132,8 @@ func (in Inputs) Judge(d Decision) Judgement {
 	return j
 }
 
-// MayApply says why kill: apply is refused; empty: it is not. What a run finds out
-// about a kill must outlive its machine, and be distinguishable from the next one's.
+// MayApply returns the reason why kill: apply is refused; empty: it is allowed. The record of a
+// kill must outlive the machine of the run, and differ from that of the next run.
 func (in Inputs) MayApply(e Env, d Decision, ledgerDurable bool) string {
 	switch {
 	case d.NoKill != "":

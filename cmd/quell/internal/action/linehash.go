@@ -15,11 +15,10 @@ const (
 	hashBase   = 37
 )
 
-// LineHashes computes what code scanning tells alerts apart by, primaryLocationLineHash,
-// for the lines that are wanted: a polynomial over the hundred units that follow the
-// line's beginning, without blanks, and how many lines before had the same. It is what
-// the upload action computes; whoever uploads without it computes it himself, or each
-// upload makes new alerts.
+// LineHashes computes primaryLocationLineHash, by which code scanning distinguishes alerts, for
+// the given lines: a polynomial over the hundred units that follow the beginning of the line,
+// without blanks, and the number of preceding lines with the same value. The upload action
+// computes it; an upload without it creates new alerts each time.
 func LineHashes(r io.Reader, want map[int]bool) (map[int]string, error) {
 	out := map[int]string{}
 	var window [hashWindow]uint64

@@ -14,8 +14,7 @@ import (
 	"github.com/quellhq/quell/rules"
 )
 
-// Result keeps a run's events, to tell them to GitHub in its ways. It is a
-// report.Sink.
+// Result collects the events of a run and renders them for GitHub. It is a report.Sink.
 type Result struct {
 	Env      Env
 	Decision Decision
@@ -138,7 +137,7 @@ func (r *Result) file(l rules.Location) (file string, line int, ok bool) {
 	return file, line, ok
 }
 
-// place is where something stands, as a link where there is something to see.
+// place renders a location, as a link if GitHub has a page for it.
 func (r *Result) place(l rules.Location) string {
 	repo := r.Env.Server + "/" + r.Env.Repository
 	switch {
@@ -162,7 +161,7 @@ func (r *Result) place(l rules.Location) string {
 	return Code(fmt.Sprintf("%s:%d", where, l.Line))
 }
 
-// headline says the result in one line.
+// headline is the result in one line.
 func (r *Result) headline() string {
 	s := r.Summary
 	n := 0
@@ -301,7 +300,7 @@ func cut(s string, n int) string {
 	return strings.ToValidUTF8(s[:n], "") + "…"
 }
 
-// steps says what to do next.
+// steps lists what to do next.
 func (r *Result) steps(b *strings.Builder) {
 	n := 0
 	for _, c := range r.Credentials {
@@ -323,7 +322,7 @@ func (r *Result) steps(b *strings.Builder) {
 	b.WriteString("4. What is no secret: a line with `quell:allow`, or an entry of the file that the input `allow` names, on the default branch.\n")
 }
 
-// kills says what was or would be done.
+// kills lists the kills that were made or planned.
 func (r *Result) kills(b *strings.Builder) {
 	if len(r.Actions) == 0 {
 		return
@@ -355,7 +354,7 @@ func (r *Result) kills(b *strings.Builder) {
 // https://docs.github.com/rest/checks/runs has the bound of annotations.
 const maxAnnotations = 10
 
-// Commands are the workflow commands that mark places in files, and what is said of
+// Commands are the workflow commands that annotate places in files, and the summary of
 // the run as a whole.
 func (r *Result) Commands() string {
 	var b strings.Builder
