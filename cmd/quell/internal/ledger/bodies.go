@@ -91,9 +91,11 @@ type Receipt struct {
 // Rotation records a step of a rotation that is done, and where consumers find
 // the replacement.
 type Rotation struct {
-	Where  string    `json:"where"`
-	Detail string    `json:"detail,omitempty"`
-	Step   string    `json:"step,omitempty"`
+	Where  string `json:"where"`
+	Detail string `json:"detail,omitempty"`
+	Step   string `json:"step,omitempty"`
+	// Ends is set if the step is what ends the old value, or a part of that.
+	Ends   bool      `json:"ends,omitempty"`
 	Mark   []byte    `json:"mark,omitempty"`
 	Intent int64     `json:"intent,omitempty"` // as in Receipt
 	At     time.Time `json:"at"`

@@ -66,7 +66,8 @@ func killOf(entries []ledger.Entry) *kill {
 				accepted(revokers.Acknowledgement{Accepted: b.Accepted, Status: b.Status, Detail: b.Detail, At: b.At})
 			}
 		case ledger.Rotation:
-			if k == nil {
+			// A step that only issues or writes a new value leaves the old one alive.
+			if k == nil && (b.Ends || b.Step == "") {
 				accepted(revokers.Acknowledgement{Accepted: true, Detail: "rotated", At: b.At})
 			}
 		case ledger.Verdict:

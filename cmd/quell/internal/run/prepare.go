@@ -254,7 +254,7 @@ func (r *applying) resume(ctx context.Context, w *item) (final bool, err error) 
 			rotating = true
 			continue
 		}
-		if w.revoke == nil && w.sent == nil {
+		if w.revoke == nil && w.sent == nil && s.Ends {
 			w.sent = &revokers.Acknowledgement{Accepted: true, Detail: "rotated", At: x.at}
 			if w.before == nil {
 				w.before = liveBefore(&x.intent)

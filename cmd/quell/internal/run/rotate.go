@@ -359,7 +359,7 @@ func (r *applying) rotated(ctx context.Context, w *item, s revokers.Step, detail
 	if s.Ends {
 		r.endedBy(w, now)
 	}
-	r.persist(ctx, r.entry(w, ledger.Rotation{Where: s.Where, Detail: detail, Step: s.Name, At: now}))
+	r.persist(ctx, r.entry(w, ledger.Rotation{Where: s.Where, Detail: detail, Step: s.Name, Ends: s.Ends, At: now}))
 }
 
 // endedBy notes that a step was sent that ends a credential which has no revocation
