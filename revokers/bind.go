@@ -21,6 +21,10 @@ type Binding struct {
 	// Skipped are targets that contradict a claim of the text while others
 	// match it. They are reported and not asked.
 	Skipped []Target
+	// Others are instances that can have issued the credential too and are not asked: those of
+	// another provider with a cookie of this name, which its rule can't ask, and those whose
+	// cookie another text names for it.
+	Others []*issuer.Instance
 	// None explains why there is nothing to ask.
 	None string
 }
@@ -38,29 +42,43 @@ func Bind(set *rules.Set, all issuer.Instances, c credential.Credential) Binding
 	}
 	var fit []*issuer.Instance
 	named := 0
+	names, complete := c.Names()
+	if !complete {
+		named++ // another instance's name can be among those that were left out
+	}
 	for _, i := range all.Of(r.Provider.ID) {
-		if r.Cookie != nil && i.Cookie != "" && i.Cookie != c.Cookie || r.Kind == credential.KindJWT && !issuedBy(r, i, c) || !r.Issues(i.URL.Hostname(), c.Secret) {
+		if r.Cookie != nil && i.Cookie != "" && !slices.Contains(names, i.Cookie) || r.Kind == credential.KindJWT && !issuedBy(r, i, c) || !r.Issues(i.URL.Hostname(), c.Secret) {
 			continue
 		}
-		if i.Cookie != "" && i.Cookie == c.Cookie {
+		if i.Cookie != "" && slices.Contains(names, i.Cookie) {
 			named++
 		}
 		fit = append(fit, i)
 	}
-	if named > 0 {
+	var others []*issuer.Instance
+	for _, i := range all {
+		claimed := slices.Contains(c.Claims.Cookies, i.Cookie) && !slices.Contains(names, i.Cookie)
+		if i.Operator && i.Cookie != "" && (claimed || i.Provider != r.Provider.ID && slices.Contains(names, i.Cookie)) {
+			others = append(others, i)
+		}
+	}
+	if slices.ContainsFunc(fit, func(i *issuer.Instance) bool { return i.Cookie != "" && slices.Contains(names, i.Cookie) }) {
 		fit = slices.DeleteFunc(fit, func(i *issuer.Instance) bool { return i.Cookie == "" })
 	}
 	if len(fit) == 0 {
 		return Binding{None: fmt.Sprintf("no instance of %s is named that can have issued it", r.Provider.ID)}
 	}
-	var out Binding
+	out := Binding{Others: others}
 	match := func(i *issuer.Instance) bool {
 		return slices.ContainsFunc(c.Claims.Hosts, func(h string) bool { return Claims(h, i.URL) })
 	}
 	matched := slices.ContainsFunc(fit, match)
 	for _, i := range fit {
 		i = i.For(r.ID)
-		t := Target{Credential: c, Rule: r, Instance: i, Named: named == 1 && i.Cookie != "" && i.Cookie == c.Cookie, Related: related(all, i)}
+		t := Target{Credential: c, Rule: r, Instance: i, Named: named+len(others) == 1 && i.Cookie != "" && slices.Contains(names, i.Cookie), Related: related(all, i)}
+		if i.Cookie != "" && slices.Contains(names, i.Cookie) {
+			t.Ref = c.As(i.Cookie) // of several names the one that this instance reads
+		}
 		if matched && !match(i) || OtherAccount(i, c) {
 			out.Skipped = append(out.Skipped, t)
 			continue

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/quellhq/quell/rules/credential"
+	"github.com/quellhq/quell/rules/regex"
 )
 
 // MarkerSource is the source of a refusal that the operator's dead_marker
@@ -132,6 +133,12 @@ func refused(t Target, e Evidence, v Verdict) Verdict {
 		// A key that belongs to another id is refused, too. A documented word says what it is about.
 		return unknown(Refused, said+"; its parts were put together by their places in the text, and whether they belong together is not known", markerRemedy(t))
 	}
+	if t.Seen == nil && piece(t) {
+		return unknown(Refused, said+"; by its name it can be one piece of a cookie that was sent in several, and one piece alone is refused", wholeRemedy(t.Rule.ID))
+	}
+	if t.Apart && t.Seen == nil && a.Documented == "" {
+		return unknown(Refused, said+"; it was put together of cookies that are not next to each other in the text, and whether they are of one session is not known", markerRemedy(t))
+	}
 	right := t.Seen != nil || t.Named || t.Instance.Sole || t.Rule.OneIssuer()
 	proven, lacks := proof(t, e)
 	if proven && right {
@@ -143,6 +150,24 @@ func refused(t Target, e Evidence, v Verdict) Verdict {
 		lacks = append([]string{soleRemedy(t)}, lacks...)
 	}
 	return unknown(Refused, said+", which does not prove that it is dead", strings.Join(lacks, ", and "))
+}
+
+// pieceRE is how frameworks name the pieces of a cookie that is longer than 4 KiB: .0 (Auth.js,
+// Supabase), C1 (ASP.NET Core), _0 (oauth2-proxy), -0 (an Amazon load balancer).
+var pieceRE = regex.Lazy(`^.+(?:\.|_|-|C)([0-9])$`)
+
+// fullPiece is the length, in bytes, from which the first piece may have another after it: the
+// shortest limit of a framework is 3180 (Supabase), less what percent-encoding adds.
+const fullPiece = 2048
+
+// piece reports whether t can be one piece of a cookie. A name that the operator gives an instance
+// is that of a whole one, and the only piece of a short cookie is whole.
+func piece(t Target) bool {
+	if t.Cookie == "" || t.Instance.Cookie == t.Cookie {
+		return false
+	}
+	m := pieceRE().FindStringSubmatch(t.Cookie)
+	return m != nil && (m[1] != "0" || t.Secret.Len() >= fullPiece)
 }
 
 // bound returns what is missing where a refusal can mean that a live token is

@@ -421,3 +421,68 @@ func TestARefusalOfPartsPutTogetherIsNoDeath(t *testing.T) {
 		}
 	}
 }
+
+// One piece of a cookie that was sent in several is refused, and so are pieces of two sessions.
+func TestARefusedPieceIsNoDeath(t *testing.T) {
+	rule := &rules.Rule{ID: "x", Provider: &rules.Provider{ID: "x"}, Cookie: &rules.CookieFamily{Names: []string{"app*"}}, Probe: &rules.Probe{HTML: true}, Kind: rules.KindSessionCookie}
+	u, _ := url.Parse("https://app.example")
+	long := strings.Repeat("Ab3", 1000)
+	for name, c := range map[string]struct {
+		cookie, value, named, documented string
+		apart, seen                      bool
+		want                             revokers.Liveness
+	}{
+		"the first of several":               {cookie: "app.0", value: long, want: revokers.Unknown},
+		"the second":                         {cookie: "app_1", value: "rest-of-it", want: revokers.Unknown},
+		"as ASP.NET Core names them":         {cookie: "appC2", value: long, want: revokers.Unknown},
+		"the marker on a piece":              {cookie: "app-1", value: long, documented: revokers.MarkerSource, want: revokers.Unknown},
+		"a piece that was live alone":        {cookie: "app-1", value: long, seen: true, want: revokers.Dead},
+		"the only piece of a short one":      {cookie: "app-0", value: "short-enough-for-one", want: revokers.Dead},
+		"a name that the operator gives":     {cookie: "app_1", value: long, named: "app_1", want: revokers.Dead},
+		"a whole one":                        {cookie: "app", value: long, want: revokers.Dead},
+		"put together of what is apart":      {cookie: "app", value: long, apart: true, want: revokers.Unknown},
+		"put together, and it was live":      {cookie: "app", value: long, apart: true, seen: true, want: revokers.Dead},
+		"put together, and it is documented": {cookie: "app", value: long, apart: true, documented: revokers.MarkerSource, want: revokers.Dead},
+	} {
+		target := revokers.Target{Credential: credential.Credential{Ref: credential.Ref{Rule: "x", Cookie: c.cookie, Apart: c.apart, Kind: rules.KindSessionCookie}, Secret: credential.NewSecretString(c.value)}, Rule: rule, Named: true,
+			Instance: &issuer.Instance{Provider: "x", URL: u, Operator: true, Cookie: c.named}}
+		if c.seen {
+			target.Seen = &revokers.Sighting{Endpoint: endpoint, Learned: "shape"}
+		}
+		no := revokers.Answer{Class: revokers.Refuses, Endpoint: endpoint, Status: 401, Shape: "shape", Documented: c.documented}
+		v := revokers.Judge(target, revokers.Evidence{Answer: no, Never: [2]revokers.Answer{no, no}, Control: &revokers.Answer{Class: revokers.Accepts, Endpoint: endpoint}, Learned: "shape"})
+		if v.Liveness != c.want || c.want == revokers.Unknown && v.Remedy == "" {
+			t.Errorf("%s: %s (%s) %s, remedy %q", name, v.Liveness, v.Reason, v.Detail, v.Remedy)
+		}
+	}
+}
+
+// Of very many hosts some are left out: one of them can be another server.
+func TestHostsThatWereLeftOutHoldBack(t *testing.T) {
+	set, err := rules.Builtin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	u, _ := url.Parse("https://api.github.com")
+	no := revokers.Answer{Class: revokers.Refuses, Endpoint: endpoint, Status: 401, Documented: "https://docs.example/errors"}
+	for n, want := range map[int]revokers.Liveness{3: revokers.Dead, 32: revokers.Unknown} {
+		target := revokers.Target{Credential: credential.Credential{Ref: credential.Ref{Rule: "github-pat"}, Secret: credential.NewSecretString(leakedText)}, Rule: set.Rule("github-pat"),
+			Instance: &issuer.Instance{Provider: "github", URL: u, Public: true, HasPublic: true, Sole: true}}
+		for i := range n {
+			// One host in ever other spellings.
+			name := []byte("api.github.com")
+			for bit := range 5 {
+				if i>>bit&1 == 1 {
+					name[4+bit] -= 'a' - 'A'
+				}
+			}
+			target.Claims.Merge(credential.Claims{Hosts: []string{string(name)}})
+		}
+		if n > 16 {
+			target.Claims.Merge(credential.Claims{Hosts: []string{"github.corp.example"}})
+		}
+		if v := revokers.Judge(target, revokers.Evidence{Answer: no, Never: [2]revokers.Answer{no, no}}); v.Liveness != want {
+			t.Errorf("%d hosts: %s %s", n, v.Liveness, v.Detail)
+		}
+	}
+}

@@ -73,6 +73,9 @@ func (t Target) Contradicted() (what, name string, ok bool) {
 	if d, ok := other(t.Claims.Bases(), database(t.Instance)); ok {
 		return "database", d, true
 	}
+	if t.Claims.Full() {
+		return "host", "(one of more than are kept)", true
+	}
 	return "", "", false
 }
 

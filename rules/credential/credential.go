@@ -20,7 +20,12 @@ type Ref struct {
 	Fingerprint string `json:"fingerprint"`
 	Redacted    string `json:"redacted"`
 	// Cookie is the cookie's name if the secret is a cookie's value.
-	Cookie  string  `json:"cookie,omitempty"`
+	Cookie string `json:"cookie,omitempty"`
+	// Cookies are further names under which the text has the same value, sorted.
+	Cookies []string `json:"cookies,omitempty"`
+	// Apart is set if the value was put together of cookies that are not next to each other in
+	// the text, so that they can be those of several sessions.
+	Apart   bool    `json:"apart,omitempty"`
 	Claims  Claims  `json:"claims,omitzero"`
 	Offline Offline `json:"offline"`
 	// Token has the token's own statements about its issuer and type.
@@ -55,6 +60,9 @@ type Claims struct {
 	// Users and Databases are further ones, where the text names several.
 	Users     []string `json:"users,omitempty"`
 	Databases []string `json:"databases,omitempty"`
+	// Cookies are names under which other texts have the value of a cookie. The value is not sent
+	// under them.
+	Cookies []string `json:"cookies,omitempty"`
 }
 
 // Accounts lists all users that the text names for the credential.
@@ -72,11 +80,64 @@ func all(first string, more []string) []string {
 
 // IsZero reports whether there are no claims.
 func (c Claims) IsZero() bool {
-	return len(c.Hosts) == 0 && len(c.Near) == 0 && c.Expires == nil && c.User == "" && c.Database == ""
+	return len(c.Hosts) == 0 && len(c.Near) == 0 && c.Expires == nil && c.User == "" && c.Database == "" && len(c.Cookies) == 0
+}
+
+// maxNames is the maximum number of further cookie names per credential.
+const maxNames = 64
+
+// Name adds a name under which the text has the value of a cookie. The first one is Cookie.
+func (r *Ref) Name(cookie string) {
+	switch {
+	case cookie == "" || cookie == r.Cookie:
+	case r.Cookie == "":
+		r.Cookie = cookie
+	case len(r.Cookies) < maxNames:
+		if i, had := slices.BinarySearch(r.Cookies, cookie); !had {
+			r.Cookies = slices.Insert(slices.Clip(r.Cookies), i, cookie)
+		}
+	}
+}
+
+// Names lists all names under which the text has the value of a cookie. complete is false if there
+// can be more.
+func (r Ref) Names() (names []string, complete bool) {
+	if r.Cookie == "" {
+		return nil, true
+	}
+	return append([]string{r.Cookie}, r.Cookies...), len(r.Cookies) < maxNames
+}
+
+// Merge adds what another find of the same credential says about it: hosts, users and cookie names
+// that a text names hold a verdict back, wherever they were found.
+func (r *Ref) Merge(o Ref) {
+	r.Claims.Merge(o.Claims)
+	if r.Cookie == "" {
+		return
+	}
+	names, _ := o.Names()
+	for _, n := range names {
+		r.Name(n)
+	}
+}
+
+// As is r with another of its names as the first one.
+func (r Ref) As(cookie string) Ref {
+	names, _ := r.Names()
+	r.Cookie, r.Cookies = cookie, nil
+	for _, n := range names {
+		r.Name(n)
+	}
+	return r
 }
 
 // maxHosts is the maximum number of hosts per credential.
 const maxHosts = 16
+
+// Full reports whether there can be further hosts, users or databases that were left out.
+func (c Claims) Full() bool {
+	return len(c.Hosts) >= maxHosts || len(c.Near) >= maxHosts || len(c.Users) >= maxHosts || len(c.Databases) >= maxHosts
+}
 
 // Merge adds the claims of another finding of the same credential. The first expiry stays;
 // hosts, users and databases accumulate.
@@ -93,6 +154,11 @@ func (c *Claims) Merge(o Claims) {
 	}
 	if c.Expires == nil {
 		c.Expires = o.Expires
+	}
+	for _, n := range o.Cookies {
+		if len(c.Cookies) < maxNames && !slices.Contains(c.Cookies, n) {
+			c.Cookies = append(slices.Clip(c.Cookies), n)
+		}
 	}
 	for _, u := range o.Accounts() {
 		c.User, c.Users = with(c.User, c.Users, u)

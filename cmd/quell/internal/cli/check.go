@@ -94,6 +94,7 @@ func (a *app) credentials(rt *run.Runtime, args []string, rule, cookie string) (
 		for _, c := range list {
 			if i, ok := index[c.Fingerprint]; ok {
 				out[i].Findings = append(out[i].Findings, c.Findings...)
+				out[i].Ref.Merge(c.Ref)
 				continue
 			}
 			index[c.Fingerprint] = len(out)

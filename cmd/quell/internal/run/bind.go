@@ -60,6 +60,11 @@ func family(role string) string {
 	return "OAuth"
 }
 
+// adjacent is how far the next piece of a cookie may begin after the end of one, in bytes, if they
+// are certain to be of one list: the attributes of a header Set-Cookie are in between, or the
+// members of a JSON object.
+const adjacent = 512
+
 // chunkRE is how frameworks name the pieces of a cookie that is longer than
 // 4 KiB: .0 (Auth.js, Supabase), C1 (ASP.NET Core), _0 (oauth2-proxy), -0
 // (an Amazon load balancer).

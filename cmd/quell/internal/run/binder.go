@@ -150,11 +150,16 @@ func (b *binder) join(name string, list []piece, joined map[int32]int32) error {
 	if err != nil {
 		return err
 	}
+	end := whole.Places[0].EndOffset
 	for _, p := range list[1:] {
 		c, err := b.out.record(p.cred)
 		if err != nil {
 			return err
 		}
+		if d := c.Places[0].Offset - end; d < 0 || d > adjacent {
+			whole.Ref.Apart = true
+		}
+		end = c.Places[0].EndOffset
 		whole.Secret = append(whole.Secret, c.Secret...)
 		for n, l := range c.Places {
 			var inside []string
@@ -168,7 +173,7 @@ func (b *binder) join(name string, list []piece, joined map[int32]int32) error {
 		b.out.refs[p.cred], b.out.roles[p.cred], b.flags[p.cred] = gone, 0, false
 		b.cookie(p.cred, "")
 	}
-	whole.Ref.Cookie = name
+	whole.Ref.Cookie, whole.Ref.Cookies = name, nil
 	whole.Ref.Fingerprint = b.key.Fingerprint(rules.NewSecret(whole.Secret))
 	record, err := b.out.codec.encode(&whole)
 	if err != nil {

@@ -194,13 +194,16 @@ func (k *Checker) One(ctx context.Context, c credential.Credential) Checked {
 		targets, answers = append(targets, t), append(answers, a)
 	}
 	if len(live) == 0 {
-		onlyOne(targets, out.Verdicts, b.Skipped)
+		onlyOne(targets, out.Verdicts, b.Skipped, b.Others)
 	}
 	switch {
 	case len(live) == 1:
 		out.Target, out.Answer = &targets[live[0]], &answers[live[0]]
 	case len(live) == 0 && len(targets) == 1:
 		out.Target, out.Answer = &targets[0], &answers[0]
+	}
+	if out.Target != nil {
+		out.Ref = out.As(out.Target.Cookie)
 	}
 	for _, t := range b.Skipped {
 		out.Verdicts = append(out.Verdicts, skipped(t))
@@ -219,19 +222,24 @@ func (k *Checker) One(ctx context.Context, c credential.Credential) Checked {
 // onlyOne takes back a Dead that rests on the operator's statement that no other
 // server has issued the credential (elsewhere = false), where the policy itself
 // names another one that can have issued it and that does not say Dead.
-func onlyOne(asked []revokers.Target, verdicts []revokers.Verdict, skipped []revokers.Target) {
-	var others []revokers.Target
+func onlyOne(asked []revokers.Target, verdicts []revokers.Verdict, skipped []revokers.Target, more []*issuer.Instance) {
+	var others []string // their addresses
 	remedy := ""
 	for i, t := range asked {
 		if verdicts[i].Liveness != revokers.Dead && t.Instance.Operator {
-			others, remedy = append(others, t), verdicts[i].Remedy
+			others, remedy = append(others, t.URL()), verdicts[i].Remedy
+		}
+	}
+	for _, i := range more {
+		if others = append(others, i.URL.String()); remedy == "" {
+			remedy = fmt.Sprintf("cookie of [[instance]] provider = %q, url = %q in the policy, if its sessions have another name; else end the session there by hand", i.Provider, i.URL)
 		}
 	}
 	for _, t := range skipped {
 		if !t.Instance.Operator || revokers.OtherAccount(t.Instance, t.Credential) {
 			continue
 		}
-		if others = append(others, t); remedy == "" {
+		if others = append(others, t.URL()); remedy == "" {
 			remedy = fmt.Sprintf("quell check --rule %s with the credential alone on standard input, which asks %s too", t.Rule.ID, t.URL())
 		}
 	}
@@ -244,7 +252,7 @@ func onlyOne(asked []revokers.Target, verdicts []revokers.Verdict, skipped []rev
 			continue
 		}
 		v.Liveness, v.Reason, v.Remedy = revokers.Unknown, revokers.Refused, remedy
-		v.Detail += "; but " + others[0].URL() + ", which the policy names too, can have issued it and did not refuse it"
+		v.Detail += "; but " + others[0] + ", which the policy names too, can have issued it and did not refuse it"
 	}
 }
 

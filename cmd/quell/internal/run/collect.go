@@ -99,7 +99,15 @@ func (c *credentialRecord) merge(set *rules.Set, f findingRecord) {
 	}
 	r := &c.Ref
 	if r.Rule == "" || specific(set, f.Ref.Rule) > specific(set, r.Rule) {
-		r.Rule, r.Provider, r.Kind, r.Cookie = f.Ref.Rule, f.Ref.Provider, f.Ref.Kind, f.Ref.Cookie
+		names, _ := r.Names()
+		r.Rule, r.Provider, r.Kind, r.Cookie, r.Cookies = f.Ref.Rule, f.Ref.Provider, f.Ref.Kind, f.Ref.Cookie, nil
+		if r.Cookie != "" {
+			for _, n := range names {
+				r.Name(n)
+			}
+		}
+	} else if r.Cookie != "" {
+		r.Name(f.Ref.Cookie)
 	}
 	r.Confidence = max(r.Confidence, f.Ref.Confidence)
 	r.Token = cmp.Or(r.Token, f.Ref.Token)

@@ -28,7 +28,15 @@ func referenceGroup(findings []rules.Finding, key rules.FingerprintKey, set *rul
 		}
 		c := &out[i]
 		if c.Rule == "" || specific(set, f.Rule) > specific(set, c.Rule) {
-			c.Rule, c.Provider, c.Kind, c.Cookie = f.Rule, f.Provider, f.Kind, f.Cookie
+			names := append(slices.Clone(c.Cookies), c.Cookie)
+			c.Rule, c.Provider, c.Kind, c.Cookie, c.Cookies = f.Rule, f.Provider, f.Kind, f.Cookie, names
+		} else {
+			c.Cookies = append(c.Cookies, f.Cookie)
+		}
+		slices.Sort(c.Cookies)
+		c.Cookies = slices.DeleteFunc(slices.Compact(c.Cookies), func(n string) bool { return n == "" || n == c.Cookie || c.Cookie == "" })
+		if len(c.Cookies) == 0 {
+			c.Cookies = nil
 		}
 		c.Confidence = max(c.Confidence, f.Confidence)
 		c.Token = cmp.Or(c.Token, f.Token)
@@ -185,6 +193,10 @@ func referenceJoin(creds []rules.Credential, key rules.FingerprintKey) []rules.C
 		}
 		var value []rules.Secret
 		first := &creds[list[0].cred]
+		for i := 1; i < len(list); i++ {
+			d := list[i].at - creds[list[i-1].cred].Findings[0].Location.EndOffset
+			first.Apart = first.Apart || d < 0 || d > adjacent
+		}
 		for _, p := range list {
 			value = append(value, creds[p.cred].Secret)
 			if p.cred != list[0].cred {
@@ -192,7 +204,7 @@ func referenceJoin(creds []rules.Credential, key rules.FingerprintKey) []rules.C
 				first.Findings = append(first.Findings, creds[p.cred].Findings...)
 			}
 		}
-		first.Secret, first.Cookie = rules.JoinSecrets(value...), b.name
+		first.Secret, first.Cookie, first.Cookies = rules.JoinSecrets(value...), b.name, nil
 		first.Fingerprint = key.Fingerprint(first.Secret)
 	}
 	var out []rules.Credential

@@ -4,13 +4,16 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
+	"time"
 
 	"filippo.io/age"
 
 	"github.com/quellhq/quell/cmd/quell/internal/config"
 	"github.com/quellhq/quell/rules"
 	"github.com/quellhq/quell/rules/credential"
+	"github.com/quellhq/quell/rules/token"
 )
 
 // sealMark begins the sealed form of a credential. Earlier releases sealed the
@@ -20,10 +23,12 @@ const sealMark = "quell-credential-1\n"
 // sealed is what is encrypted. The rule and the cookie's name are inside, so
 // that a report whose lines were edited cannot send a value to another issuer.
 type sealed struct {
-	Rule   string            `json:"rule"`
-	Cookie string            `json:"cookie,omitempty"`
-	Secret string            `json:"secret"`
-	Parts  map[string]string `json:"parts,omitempty"`
+	Rule   string `json:"rule"`
+	Cookie string `json:"cookie,omitempty"`
+	// Cookies are further names of the cookie; see rules.Ref.
+	Cookies []string          `json:"cookies,omitempty"`
+	Secret  string            `json:"secret"`
+	Parts   map[string]string `json:"parts,omitempty"`
 }
 
 // ErrRelabelled is returned for a sealed value that belongs to another rule than
@@ -32,7 +37,7 @@ var ErrRelabelled = errors.New("the sealed value belongs to another rule or cook
 
 // SealCredential encrypts the secrets of a credential to the recipients of with.
 func SealCredential(c credential.Credential, with *config.Sealer) (string, error) {
-	s := sealed{Rule: c.Rule, Cookie: c.Cookie, Secret: c.Secret.Reveal()}
+	s := sealed{Rule: c.Rule, Cookie: c.Cookie, Cookies: c.Cookies, Secret: c.Secret.Reveal()}
 	for name, p := range c.Parts {
 		if s.Parts == nil {
 			s.Parts = map[string]string{}
@@ -60,6 +65,8 @@ func OpenCredential(set *rules.Set, ref credential.Ref, value string, with ...ag
 		if r := set.Rule(ref.Rule); r != nil && !r.CanBe(ref.Cookie, opened) {
 			return credential.Credential{}, ErrRelabelled
 		}
+		c.Claims.Merge(credential.Claims{Cookies: c.Cookies})
+		c.Cookies, c.Offline = nil, offlineOf(set, c)
 		return c, nil
 	}
 	var s sealed
@@ -68,6 +75,14 @@ func OpenCredential(set *rules.Set, ref credential.Ref, value string, with ...ag
 	}
 	if s.Rule != ref.Rule || s.Cookie != ref.Cookie {
 		return credential.Credential{}, ErrRelabelled
+	}
+	c.Cookies = nil
+	for _, n := range ref.Cookies {
+		if slices.Contains(s.Cookies, n) {
+			c.Name(n)
+		} else {
+			c.Claims.Merge(credential.Claims{Cookies: []string{n}})
+		}
 	}
 	c.Secret = credential.NewSecretString(s.Secret)
 	for name, p := range s.Parts {
@@ -79,5 +94,47 @@ func OpenCredential(set *rules.Set, ref credential.Ref, value string, with ...ag
 	if r := set.Rule(ref.Rule); r != nil && r.Provider != nil {
 		c.Provider, c.Kind = r.Provider.ID, r.Kind
 	}
+	c.Offline = offlineOf(set, c)
 	return c, nil
+}
+
+// offlineOf is what the file says about a credential's own expiry. That it has expired is a verdict
+// without a question, so that only the value itself may say so: the file may have been changed.
+func offlineOf(set *rules.Set, c credential.Credential) credential.Offline {
+	if c.Offline.State != credential.OfflineExpired {
+		return c.Offline
+	}
+	ends := ownExpiry(set, c)
+	switch {
+	case ends.IsZero():
+		return credential.Offline{State: credential.OfflineUnknown}
+	case ends.After(time.Now()):
+		return credential.Offline{State: credential.OfflineUnexpired, Expires: &ends}
+	}
+	return credential.Offline{State: credential.OfflineExpired, Expires: &ends}
+}
+
+// ownExpiry reads when a value ends from the value itself; zero: it does not say.
+func ownExpiry(set *rules.Set, c credential.Credential) time.Time {
+	v := c.Secret.Reveal()
+	if t, ok := token.ParseJWE(v); ok {
+		return t
+	}
+	// An issuer's prefix may precede a JWT.
+	if i := strings.Index(v, "ey"); i >= 0 {
+		if j, err := token.ParseJWT(v[i:]); err == nil {
+			return j.Expires
+		}
+	}
+	if t, ok := token.ParsePASETO(v); ok {
+		return t
+	}
+	r := set.Rule(c.Rule)
+	switch {
+	case r != nil && len(r.Expiry) > 0:
+		return token.Expiry(v, r.Expiry)
+	case c.Cookie != "":
+		return token.CookieExpiry(v)
+	}
+	return time.Time{}
 }
