@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/quellhq/quell/cmd/quell/internal/serve/store"
 	"github.com/quellhq/quell/scanners/ci/citest"
 )
 
@@ -221,4 +222,62 @@ func groups(t *testing.T, db *sql.DB) string {
 		_ = rows.Close()
 	}
 	return out.String()
+}
+
+// The time by which workers agree is the server's, whatever the time zone of a session is.
+func TestTimeOfTheStoreIsThatOfPostgres(t *testing.T) {
+	address, db, _ := postgresLedger(t)
+	for _, zone := range []string{"UTC", "Asia/Tokyo"} {
+		s, err := store.Open(t.Context(), address+"&timezone="+zone)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var before, after float64
+		const now = `SELECT extract(epoch FROM clock_timestamp())`
+		if err := db.QueryRowContext(t.Context(), now).Scan(&before); err != nil {
+			t.Fatal(err)
+		}
+		got, err := s.Now(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := db.QueryRowContext(t.Context(), now).Scan(&after); err != nil {
+			t.Fatal(err)
+		}
+		if at := float64(got.UnixMicro()) / 1e6; at < before-0.001 || at > after+0.001 {
+			t.Errorf("in %s: %f is not between %f and %f", zone, at, before, after)
+		}
+		if err := s.Beat(t.Context(), "w", "host", got.Add(-time.Hour)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.TakeOver(t.Context(), "self", got); err != nil {
+			t.Fatal(err)
+		}
+		var workers int
+		if err := db.QueryRowContext(t.Context(), `SELECT count(*) FROM serve_worker`).Scan(&workers); err != nil || workers != 0 {
+			t.Errorf("in %s: %d workers that are gone are left, %v", zone, workers, err)
+		}
+		err = s.Update(t.Context(), func(tx *store.Tx) error {
+			for _, n := range []int64{1, 2} {
+				if err := tx.Missed("t", "o/a", "runs", "1", n, "why", got); err != nil {
+					return err
+				}
+			}
+			list, err := tx.Unread("t", "o/a", "runs", got.Add(-time.Minute))
+			if err == nil && len(list) != 1 {
+				t.Errorf("%q", list)
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.Cursor(t.Context(), "t"); err != nil {
+			t.Fatal(err)
+		}
+		if list, err := s.Targets(t.Context()); err != nil || len(list) != 1 || list[0].Gaps != 2 {
+			t.Errorf("%+v, %v", list, err)
+		}
+		s.Close()
+	}
 }

@@ -89,6 +89,24 @@ func renewing(ctx context.Context, led *ledger.Ledger, ttl time.Duration, held f
 	}
 }
 
+// Alone calls do while this process is the only actor of an incident. free is false if another one
+// holds it: then do is not called. still renews the lease and reports whether it was kept: a machine
+// that slept loses it, and what do learned before may no longer hold.
+func Alone(ctx context.Context, led *ledger.Ledger, incident string, do func(still func() (bool, error)) error) (free bool, err error) {
+	leases, err := led.Acquire(ctx, leaseTime, incident)
+	if err != nil || len(leases) == 0 {
+		return false, err
+	}
+	defer led.Release(context.WithoutCancel(ctx), leases...) //nolint:errcheck // it expires by itself
+	until, stop := context.WithCancel(ctx)
+	defer stop()
+	go renewing(until, led, leaseTime, func() []ledger.Lease { return leases })
+	return true, do(func() (bool, error) {
+		kept, err := led.Renew(ctx, leaseTime, leases...)
+		return len(kept) > 0, err
+	})
+}
+
 // release ends the lease of an item that is finished.
 func (h *holding) release(ctx context.Context, w *item) {
 	h.mu.Lock()

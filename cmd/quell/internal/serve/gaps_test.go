@@ -110,3 +110,17 @@ func TestLookBackCoversAnOutage(t *testing.T) {
 		t.Errorf("%d credentials", n)
 	}
 }
+
+// Whoever starts a run writes its log, so a marker in it hides nothing.
+func TestMarkerInALogHidesNothing(t *testing.T) {
+	b := newBench(t)
+	b.fake.Repos = []*citest.Repo{{Name: "a", Runs: []*citest.Run{{ID: 1, Attempts: 1, Created: time.Now(), Logs: func(int) map[string]string {
+		return map[string]string{"0_build.txt": strings.TrimSuffix(lineOf(10), "\n") + " # gitleaks:allow quell:allow\n"}
+	}}}}}
+	b.start()
+	db := b.db()
+	b.eventually("the scan", func() bool { return b.count(db, `SELECT count(*) FROM serve_repo WHERE read_at > 0`) == 1 })
+	if n := b.count(db, `SELECT count(*) FROM serve_credential`); n != 1 {
+		t.Errorf("%d credentials", n)
+	}
+}

@@ -3,6 +3,7 @@ package serve
 import (
 	"context"
 	"crypto/ed25519"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -130,12 +131,26 @@ func (s *Server) planned(ctx context.Context, o opened, red *report.Redactor) (*
 	if o.cred.Findings, err = s.exposures(ctx, o.row.Fingerprint, o.cred.Ref); err != nil {
 		return nil, "", err
 	}
-	checked := o.rt.Checker().One(ctx, o.cred)
-	if ctx.Err() != nil {
-		return nil, "", ctx.Err()
-	}
-	if v := red.Verdict(checked.Verdict()); v.Liveness != revokers.Live {
-		return nil, "", s.judged(ctx, o, v)
+	var checked run.Checked
+	free, err := run.Alone(ctx, s.ledger, o.row.Fingerprint, func(still func() (bool, error)) error {
+		checked = o.rt.Checker().One(ctx, o.cred)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		v := red.Verdict(checked.Verdict())
+		if v.Liveness == revokers.Live {
+			return nil
+		}
+		if held, err := still(); err != nil || !held {
+			return errors.Join(err, busyUnless(held))
+		}
+		return s.judged(ctx, o, v)
+	})
+	switch {
+	case !free && err == nil, errors.Is(err, errBusy):
+		return nil, "", s.busy()
+	case err != nil || checked.Verdict().Liveness != revokers.Live:
+		return nil, "", err
 	}
 	p, err := o.rt.Plan(ctx, []run.Checked{checked}, "")
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/quellhq/quell/cmd/quell/internal/report"
 	"github.com/quellhq/quell/cmd/quell/internal/serve/store"
 )
 
@@ -21,6 +22,7 @@ type metrics struct {
 	artifacts *prometheus.CounterVec
 	bytes     *prometheus.CounterVec
 	gaps      *prometheus.CounterVec
+	allowed   *prometheus.CounterVec
 	verdicts  *prometheus.CounterVec
 	outcomes  *prometheus.CounterVec
 	hooks     *prometheus.CounterVec
@@ -40,6 +42,7 @@ func newMetrics() *metrics {
 	m.artifacts = counter("artifacts_total", "Logs, files and other artifacts that were read.", "target")
 	m.bytes = counter("bytes_total", "Bytes that were read.", "target")
 	m.gaps = counter("gaps_total", "Things that could not be read.", "target")
+	m.allowed = counter("allowed_total", "Findings that a marker in a repository's file suppressed.", "target")
 	m.verdicts = counter("verdicts_total", "Answers of issuers.", "liveness")
 	m.outcomes = counter("outcomes_total", "Outcomes of kills.", "outcome")
 	m.hooks = counter("webhooks_total", "Deliveries of webhooks, by what became of them.", "target", "result")
@@ -55,9 +58,10 @@ func (m *metrics) verdict(liveness string)  { m.verdicts.WithLabelValues(livenes
 func (m *metrics) outcome(outcome string)   { m.outcomes.WithLabelValues(outcome).Inc() }
 func (m *metrics) hook(target, what string) { m.hooks.WithLabelValues(target, what).Inc() }
 
-func (m *metrics) read(target string, artifacts, bytes, gaps int64) {
-	m.artifacts.WithLabelValues(target).Add(float64(artifacts))
-	m.bytes.WithLabelValues(target).Add(float64(bytes))
+func (m *metrics) read(target string, sum report.Summary, gaps int64) {
+	m.artifacts.WithLabelValues(target).Add(float64(sum.Artifacts))
+	m.bytes.WithLabelValues(target).Add(float64(sum.Bytes))
+	m.allowed.WithLabelValues(target).Add(float64(sum.Allowed))
 	m.gaps.WithLabelValues(target).Add(float64(gaps))
 }
 

@@ -81,19 +81,35 @@ func (s *Server) open(ctx context.Context, fingerprint string, red *report.Redac
 	return o, true, nil
 }
 
-// probe asks the issuer of a credential and records the verdict.
+// busy lets a job wait for the actor that works on its incident.
+func (s *Server) busy() error { return river.JobSnooze(3 * s.o.Tick) }
+
+// probe asks the issuer of a credential and records the verdict, while no other actor works on the
+// incident: an answer from before a revocation would be recorded after the outcome, and undo it.
 func (s *Server) probe(ctx context.Context, a ProbeArgs, red *report.Redactor) error {
-	o, ok, err := s.open(ctx, a.Fingerprint, red)
-	if err != nil || !ok {
-		return err
-	}
-	defer o.rt.Close(context.WithoutCancel(ctx))
-	checked := o.rt.Checker().One(ctx, o.cred)
-	if ctx.Err() != nil {
-		return ctx.Err()
-	}
-	v := red.Verdict(checked.Verdict())
-	if err := s.judged(ctx, o, v); err != nil {
+	var checked run.Checked
+	var v revokers.Verdict
+	asked := false
+	free, err := run.Alone(ctx, s.ledger, a.Fingerprint, func(still func() (bool, error)) error {
+		o, ok, err := s.open(ctx, a.Fingerprint, red)
+		if err != nil || !ok {
+			return err
+		}
+		defer o.rt.Close(context.WithoutCancel(ctx))
+		checked = o.rt.Checker().One(ctx, o.cred)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if held, err := still(); err != nil || !held {
+			return errors.Join(err, busyUnless(held))
+		}
+		v, asked = red.Verdict(checked.Verdict()), true
+		return s.judged(ctx, o, v)
+	})
+	switch {
+	case !free && err == nil, errors.Is(err, errBusy):
+		return s.busy()
+	case err != nil || !asked:
 		return err
 	}
 	switch {
@@ -109,7 +125,16 @@ func (s *Server) probe(ctx context.Context, a ProbeArgs, red *report.Redactor) e
 	return nil
 }
 
-// judged records a verdict: in the ledger if it differs from the last one, and in the row, with
+var errBusy = errors.New("another actor works on the incident")
+
+func busyUnless(held bool) error {
+	if held {
+		return nil
+	}
+	return errBusy
+}
+
+// judged records a verdict, while the caller has the incident's lease: in the ledger if it differs from the last one, and in the row, with
 // the jobs that follow from it.
 func (s *Server) judged(ctx context.Context, o opened, v revokers.Verdict) error {
 	ctx = context.WithoutCancel(ctx)
@@ -144,9 +169,22 @@ func (s *Server) judged(ctx context.Context, o opened, v revokers.Verdict) error
 func short(fingerprint string) string { return fingerprint[:min(8, len(fingerprint))] }
 
 // recheck adds probes of the credentials that were live, had no answer, or were ended in the last
-// 90 days.
+// 90 days. A kill that was begun and whose job was given up goes on: its proof is still due.
 func (s *Server) recheck(ctx context.Context, _ RecheckArgs, _ *report.Redactor) error {
 	now := time.Now()
+	if s.o.Config.Apply {
+		begun, err := s.store.Begun(ctx)
+		if err != nil {
+			return err
+		}
+		var jobs []river.InsertManyParams
+		for _, fp := range begun {
+			jobs = append(jobs, job(KillArgs{fp}, queueKill, urgent))
+		}
+		if err := s.store.Update(ctx, func(tx *store.Tx) error { return s.insert(ctx, tx, jobs...) }); err != nil {
+			return err
+		}
+	}
 	list, err := s.store.DueRechecks(ctx, now.Add(-s.o.Config.Recheck.or(day)/2), now.Add(-90*day))
 	if err != nil {
 		return err

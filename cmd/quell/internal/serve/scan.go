@@ -72,12 +72,15 @@ func (s *Server) scan(ctx context.Context, a ScanArgs, red *report.Redactor) err
 	}
 	defer rt.Close(context.WithoutCancel(ctx))
 	rec := &recorder{s: s, rt: rt, red: red, target: a.Target, public: known.Public, run: "serve " + a.Target}
-	left := &unread{red: red, a: a, below: map[string]bool{}}
+	left := &unread{red: red, a: a, runs: map[string]*missed{}, below: map[string]bool{}}
 	res, err := rt.Scan(ctx, run.ScanOptions{
 		Command: "serve", Version: s.o.Version, Targets: []string{a.Repo}, Sources: []scanners.Source{in.Source},
 		Detector: s.detector, Workers: 1, Confidence: rules.Medium,
-		Gap:  left.add,
-		Each: func(c rules.Credential, _ *revokers.Verdict, _ bool) { rec.add(ctx, c) },
+		// Whoever starts a run writes its log: a marker there suppresses nothing. Files of a
+		// repository are reviewed.
+		NoMarkers: a.What != whatGit,
+		Gap:       left.add,
+		Each:      func(c rules.Credential, _ *revokers.Verdict, _ bool) { rec.add(ctx, c) },
 	}, silent{})
 	rec.flush(ctx)
 	switch {
@@ -108,13 +111,51 @@ func (s *Server) scan(ctx context.Context, a ScanArgs, red *report.Redactor) err
 			read = known.ReadAt // the next sweep looks back as far as this one did
 		}
 		err = s.store.Update(ctx, func(tx *store.Tx) error {
-			return tx.Read(store.Repo{Target: a.Target, Repo: a.Repo, Public: known.Public, ReadAt: read, Artifacts: res.Summary.Artifacts, Gaps: left.n, Gap: left.first})
+			return errors.Join(
+				tx.Read(store.Repo{Target: a.Target, Repo: a.Repo, Public: known.Public, ReadAt: read, Artifacts: res.Summary.Artifacts, Gaps: left.rest.n, Gap: left.rest.first}),
+				s.missedRuns(ctx, tx, a, left.runs, start, start.Add(-back)))
 		})
-	case a.Run != "" && left.n > 0:
-		err = s.store.Update(ctx, func(tx *store.Tx) error { return tx.Missed(a.Target, a.Repo, left.n, left.first) })
+	case a.What != whatImage:
+		err = s.store.Update(ctx, func(tx *store.Tx) error {
+			return tx.Missed(a.Target, a.Repo, a.What, a.Run, left.n, left.first, start)
+		})
 	}
-	s.metrics.read(a.Target, res.Summary.Artifacts, res.Summary.Bytes, left.n)
+	s.metrics.read(a.Target, res.Summary, left.n)
 	return err
+}
+
+// missedRuns records what a sweep could not read of each run, and adds jobs for the runs of which
+// something was missed earlier: a sweep does not see a run that the server no longer lists. What
+// the sweep did read is not read again by such a job.
+func (s *Server) missedRuns(ctx context.Context, tx *store.Tx, a ScanArgs, left map[string]*missed, start, since time.Time) error {
+	list, err := tx.Unread(a.Target, a.Repo, a.What, since)
+	if err != nil {
+		return err
+	}
+	var jobs []river.InsertManyParams
+	for _, id := range list {
+		if left[id] == nil {
+			jobs = append(jobs, job(ScanArgs{Target: a.Target, Repo: a.Repo, What: a.What, Run: id}, queueScan, late))
+		}
+	}
+	for id, m := range left {
+		if err := tx.Missed(a.Target, a.Repo, a.What, id, m.n, m.first, start); err != nil {
+			return err
+		}
+	}
+	return s.insert(ctx, tx, jobs...)
+}
+
+// missed counts what could not be read, and has the first message about it.
+type missed struct {
+	n     int64
+	first string
+}
+
+func (m *missed) add(n int64, text string) {
+	if m.n += n; m.first == "" {
+		m.first = text
+	}
 }
 
 // unread collects what a scan could not read.
@@ -123,12 +164,14 @@ type unread struct {
 	a     ScanArgs
 	n     int64
 	first string
-	again int64           // of n, those that a later attempt may read
-	cause string          // the first of these
-	waits bool            // all of these are logs that the server does not have yet
-	list  bool            // the list of the runs was not read
-	below map[string]bool // paths, and the archives that they are in
-	wait  time.Duration   // the longest that a server asked for
+	again int64              // of n, those that a later attempt may read
+	cause string             // the first of these
+	waits bool               // all of these are logs that the server does not have yet
+	list  bool               // the list of the runs was not read
+	runs  map[string]*missed // of n, those of one run, by its identifier
+	rest  missed             // of n, the others
+	below map[string]bool    // paths, and the archives that they are in
+	wait  time.Duration      // the longest that a server asked for
 }
 
 func (u *unread) add(g scanners.Gap) {
@@ -151,6 +194,14 @@ func (u *unread) add(g scanners.Gap) {
 	case scanners.GapUnreadable, scanners.GapDenied, scanners.GapMissing, scanners.GapInterrupted:
 		u.list = u.list || g.Location.Path == "" || strings.HasSuffix(g.Location.Path, u.a.Repo)
 	}
+	of := &u.rest
+	if id := g.Location.Run; id != "" {
+		if u.runs[id] == nil {
+			u.runs[id] = &missed{}
+		}
+		of = u.runs[id]
+	}
+	of.add(max(g.Count, 1), text)
 	for p := g.Location.Path; ; {
 		u.below[p] = true
 		i := strings.LastIndexByte(p, '!')
@@ -310,6 +361,29 @@ func better(found rules.Ref, row store.Credential) bool {
 	return found.Confidence > have.Confidence
 }
 
+// enrich writes what a find adds to a row, and reports whether that is anything. before is the
+// row as it was, and replaced is set if the find's form is kept.
+func enrich(tx *store.Tx, before store.Credential, found rules.Ref, replaced bool) (bool, error) {
+	var have rules.Ref
+	if before.Fingerprint == "" || json.Unmarshal([]byte(before.Ref), &have) != nil {
+		return false, nil
+	}
+	kept, was := have, before.Ref
+	if replaced {
+		b, err := json.Marshal(found)
+		if err != nil {
+			return false, err
+		}
+		kept, was, found = found, string(b), have
+	}
+	kept.Merge(found)
+	b, err := json.Marshal(kept)
+	if err != nil || string(b) == was {
+		return false, err
+	}
+	return true, tx.Describe(before.Fingerprint, string(b))
+}
+
 // flush appends new places to the ledger, and then adds rows and jobs in one transaction. If the
 // process ends in between, the next scan appends the places once more.
 func (r *recorder) flush(ctx context.Context) {
@@ -350,9 +424,13 @@ func (r *recorder) flush(ctx context.Context) {
 			if err != nil {
 				return err
 			}
+			more, err := enrich(tx, before, f.ref, replaced)
+			if err != nil {
+				return err
+			}
 			// A new credential is probed, and a dead one that leaks at another place, because it
-			// may have been made valid again. Recheck probes the others.
-			if before.Fingerprint == "" || before.State == "" || replaced || f.moved && before.State == revokers.Dead.String() && now.Sub(before.ProbedAt) > time.Hour {
+			// may have been made valid again, or if the text names another issuer of it. Recheck probes the others.
+			if before.Fingerprint == "" || before.State == "" || replaced || more && before.Outcome == "" || f.moved && before.State == revokers.Dead.String() && now.Sub(before.ProbedAt) > time.Hour {
 				priority := usual
 				if r.public {
 					priority = public

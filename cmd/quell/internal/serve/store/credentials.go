@@ -97,6 +97,12 @@ ON CONFLICT(fingerprint) DO UPDATE SET exposures = serve_credential.exposures + 
 	return before, true, err
 }
 
+// Describe replaces what is known about a credential besides its value: its Ref as JSON.
+func (t *Tx) Describe(fingerprint, ref string) error {
+	_, err := t.Exec(`UPDATE serve_credential SET ref = ? WHERE fingerprint = ?`, ref, fingerprint)
+	return err
+}
+
 // Verdict records a verdict.
 func (t *Tx) Verdict(fingerprint, state, reason, detail, host string, at time.Time) error {
 	live := int64(0)
@@ -115,6 +121,23 @@ func (s *Store) Plan(ctx context.Context, fingerprint string) (file string, err 
 		return "", nil
 	}
 	return file, err
+}
+
+// Begun lists the credentials whose kill has begun and has no outcome.
+func (s *Store) Begun(ctx context.Context) (out []string, err error) {
+	rows, err := s.Query(ctx, `SELECT fingerprint FROM serve_plan ORDER BY fingerprint`)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var f string
+		if err := rows.Scan(&f); err != nil {
+			return nil, err
+		}
+		out = append(out, f)
+	}
+	return out, rows.Err()
 }
 
 // Plan keeps a signed plan until the kill has an outcome.

@@ -114,6 +114,8 @@ CREATE TABLE serve_exposure (fingerprint TEXT NOT NULL, place TEXT NOT NULL, PRI
 CREATE TABLE serve_kill (fingerprint TEXT PRIMARY KEY, at BIGINT NOT NULL);
 CREATE INDEX serve_kill_at ON serve_kill(at);
 CREATE TABLE serve_plan (fingerprint TEXT PRIMARY KEY, file TEXT NOT NULL);
+`, `
+CREATE TABLE serve_gap (target TEXT NOT NULL, repo TEXT NOT NULL, what TEXT NOT NULL, item TEXT NOT NULL, at BIGINT NOT NULL, gaps BIGINT NOT NULL, gap TEXT NOT NULL, PRIMARY KEY (target, repo, what, item));
 `}
 
 func (s *Store) migrate(ctx context.Context) error {

@@ -108,7 +108,7 @@ type Repo struct {
 	Sweep        int64
 	ReadAt       time.Time // when it was last read to its end; zero: never
 	Artifacts    int64     // that were read in its last scan
-	Gaps         int64     // things that could not be read
+	Gaps         int64     // things that could not be read, besides those of single items; see Missed
 	Gap          string    // the first of them
 }
 
@@ -132,10 +132,37 @@ ON CONFLICT(target, repo) DO UPDATE SET read_at = excluded.read_at, artifacts = 
 	return err
 }
 
-// Missed records things of one run of a repository that could not be read; a sweep reads them again.
-func (t *Tx) Missed(target, repo string, n int64, first string) error {
-	_, err := t.Exec(`UPDATE serve_repo SET gaps = gaps + ?, gap = CASE WHEN gap = '' THEN ? ELSE gap END WHERE target = ? AND repo = ?`, n, first, target, repo)
+// Missed records how many things of an item of a repository could not be read, and the first of
+// them: of one run, of its git history or its alerts. n of 0 means that all was read.
+func (t *Tx) Missed(target, repo, what, item string, n int64, first string, now time.Time) error {
+	if n == 0 {
+		_, err := t.Exec(`DELETE FROM serve_gap WHERE target = ? AND repo = ? AND what = ? AND item = ?`, target, repo, what, item)
+		return err
+	}
+	_, err := t.Exec(`INSERT INTO serve_gap(target, repo, what, item, at, gaps, gap) VALUES (?,?,?,?,?,?,?)
+ON CONFLICT(target, repo, what, item) DO UPDATE SET gaps = excluded.gaps, gap = excluded.gap`, target, repo, what, item, Millis(now), n, first)
 	return err
+}
+
+// Unread lists the items of a kind of which something could not be read. It forgets those that
+// were first missed before a time.
+func (t *Tx) Unread(target, repo, what string, since time.Time) (items []string, err error) {
+	if _, err := t.Exec(`DELETE FROM serve_gap WHERE target = ? AND repo = ? AND what = ? AND at < ?`, target, repo, what, Millis(since)); err != nil {
+		return nil, err
+	}
+	rows, err := t.Query(`SELECT item FROM serve_gap WHERE target = ? AND repo = ? AND what = ? ORDER BY item`, target, repo, what)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var item string
+		if err := rows.Scan(&item); err != nil {
+			return nil, err
+		}
+		items = append(items, item)
+	}
+	return items, rows.Err()
 }
 
 // Repo reads a repository; the zero Repo if it is not known.
@@ -164,7 +191,7 @@ type TargetState struct {
 
 // Targets lists the targets that were swept or are being swept.
 func (s *Store) Targets(ctx context.Context) (out []TargetState, err error) {
-	rows, err := s.Query(ctx, `SELECT t.name, t.ended, t.error, count(r.repo), coalesce(sum(CASE WHEN r.read_at = 0 THEN 1 ELSE 0 END), 0), coalesce(sum(r.gaps), 0)
+	rows, err := s.Query(ctx, `SELECT t.name, t.ended, t.error, count(r.repo), coalesce(sum(CASE WHEN r.read_at = 0 THEN 1 ELSE 0 END), 0), coalesce(sum(r.gaps), 0) + coalesce((SELECT sum(g.gaps) FROM serve_gap g WHERE g.target = t.name), 0)
 FROM serve_target t LEFT JOIN serve_repo r ON r.target = t.name AND r.sweep = t.sweep WHERE substr(t.name, 1, 1) <> '_' GROUP BY t.name, t.ended, t.error ORDER BY t.name`)
 	if err != nil {
 		return nil, err
