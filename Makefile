@@ -50,6 +50,7 @@ campaign: campaign-archives campaign-apply campaign-proof campaign-redaction
 
 campaign-archives:
 	QUELL_CAMPAIGN=$(DAMAGED) go test -timeout $(LIMIT) ./scanners/archive -run 'TestDamageIsNeverSilent|TestHostileInputsEndInTime' -v
+	QUELL_CAMPAIGN=1 go test -timeout $(LIMIT) ./cmd/quell -run TestHostileInputsAreBounded -v
 
 # N repetitions of each campaign of package run; make test runs short ones.
 N = 500

@@ -41,7 +41,7 @@ var samples = []string{
 const minSealed = 100
 
 // digestNameRE matches names of digests and revisions.
-var digestNameRE = regex.Lazy(`(?i)(?:hash|hashed[_-]?\w*|digest|checksum|check_sum|fingerprint|thumbprint|sha-?(?:1|224|256|384|512)?|md5(?:sum)?|e-?tag|integrity|revision|commit(?:_?id|_?sha)?|_sum)["'\]]{0,2}[ ]{0,4}(?:=>|[:=,]|\s)`)
+var digestNameRE = regex.Lazy(`(?i)(?:hash|hashed[_-]?\w*|digest|checksum|check_sum|fingerprint|thumbprint|sha-?(?:1|224|256|384|512)?|md5(?:sum)?|e-?tag|integrity|revision|(?:gpg|pgp)[_-]?keys?(?:[_-]?id)?|commit(?:_?id|_?sha)?|_sum)["'\]]{0,2}[ ]{0,4}(?:=>|[:=,]|\s)`)
 
 // idNameRE matches names of identifiers that sign no user in. A session id is not one of them.
 var idNameRE = regex.Lazy(`(?i)(?:client|app|application|tenant|subscription|account|user|key|token|trace|span|request|correlation|transaction|message|event|object|resource|project|team|org|device|install(?:ation)?|deployment|build|job|run|group|role|policy|secret|pair|document|record)[_-]?u?id["'\]]{0,2}[ ]{0,4}(?:=>|[:=,]|\s)`)
@@ -51,6 +51,7 @@ var (
 	constant = regex.Lazy(`^0x[0-9A-Fa-f]+$`)
 	regionID = regex.Lazy(`^[a-z]{2}(?:-[a-z]+)+-[0-9][_:][0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}$`)                 // Cognito's devices and identities
 	openPGP  = regex.Lazy(`^(?:98|99[0-9a-f]{2}|c6[0-9a-f]{2})[0-9a-f]{2}04[0-9a-f]{8}(?:01|11|12|13|16)[0-9a-f]{40,}$`) // a public key packet, RFC 4880 5.5.2
+	escaped  = regex.Lazy(`^(?:\\u(?:0[1-9A-Fa-f]|[1-9A-Fa-f][0-9A-Fa-f])[0-9A-Fa-f]{2})+$`)                             // words in a script other than Latin, as Java and JSON write them
 	plainID  = regex.Lazy(`^(?:[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}|[0-9a-fA-F]{16,64}|[0-9]+)$`)
 )
 
@@ -68,7 +69,7 @@ func Harmless(before, value string) bool {
 	if strings.Contains(before, "ENC[") || len(value) >= minSealed && strings.HasPrefix(value, "Ag") && value[2] >= 'A' && value[2] <= 'D' {
 		return true
 	}
-	return constant().MatchString(value) || slices.Contains(samples, value) || counting(value) || regionID().MatchString(value) || openPGP().MatchString(value) || digestNameRE().MatchString(before) && digestRE().MatchString(value) || idNameRE().MatchString(before) && plainID().MatchString(value)
+	return constant().MatchString(value) || escaped().MatchString(value) || slices.Contains(samples, value) || counting(value) || regionID().MatchString(value) || openPGP().MatchString(value) || digestNameRE().MatchString(before) && digestRE().MatchString(value) || idNameRE().MatchString(before) && plainID().MatchString(value)
 }
 
 // counting reports whether a value is the hexadecimal form of at least eight bytes that count up

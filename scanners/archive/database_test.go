@@ -50,6 +50,8 @@ func TestDatabasesAreAForm(t *testing.T) {
 	}{
 		"a database":                    {file, nil, []string{"in the file"}, "", nil},
 		"with a write-ahead log":        {file, log, []string{"in the file", "in the log"}, "", nil},
+		"with a damaged log":            {file, log[:len(log)-9], []string{"in the file"}, "write-ahead log: damaged", nil},
+		"with a log that is too large":  {file, append(slices.Clone(log), make([]byte, sqlite.MaxSize)...), []string{"in the file"}, "not read with the file", nil},
 		"a damaged one":                 {damaged, nil, nil, "database", nil},
 		"only how one begins":           {[]byte(sqlite.Magic), nil, nil, "database", nil},
 		"larger than what is opened":    {large, nil, nil, "larger than 64 MiB", nil},

@@ -22,6 +22,7 @@ import (
 	"github.com/ulikunitz/xz/lzma"
 
 	"github.com/quellhq/quell/rules"
+	"github.com/quellhq/quell/scanners"
 	"github.com/quellhq/quell/scanners/archive"
 )
 
@@ -382,5 +383,34 @@ func TestNamesOfCompressedFiles(t *testing.T) {
 				t.Errorf("%d findings, gaps %q", len(found), gaps)
 			}
 		})
+	}
+}
+
+// Disk images and compressed formats without an opener are recognised by their first bytes, and
+// a text that begins with the same letters is none.
+func TestFormatsThatAreNotOpenedAreNamed(t *testing.T) {
+	o := archive.New(archive.DefaultLimits)
+	rest := strings.Repeat("\x00\x93", 300)
+	for name, head := range map[string]string{
+		"squashfs": "hsqs" + rest, "qcow": "QFI\xfb" + rest, "vmdk": "KDMV" + rest, "vhdx": "vhdxfile" + rest, "vhd": "conectix" + rest,
+		"vdi": "<<< Oracle VM VirtualBox Disk Image >>>\n" + strings.Repeat("\x00", 24) + "\x7f\x10\xda\xbe\x01\x00\x01\x00" + rest, "LUKS": "LUKS\xba\xbe\x00\x02" + rest, "UBI": "UBI#\x01\x00\x00\x00" + rest,
+		"pbzx": "pbzx\x00\x00\x00\x00" + rest, "LZFSE": "bvx2\x00" + rest, "rzip": "RZIP\x02\x01" + rest, "Avro": "Obj\x01\x04\x16avro.schema\x04{}\x14avro.codec\x0edeflate\x00" + rest,
+		"cabinet": "MSCF\x00\x00\x00\x00" + rest, "wim": "MSWIM\x00\x00\x00" + rest, "lzo": "\x89LZO\x00\r\n\x1a\n" + rest, "compress (.Z)": "\x1f\x9d" + rest,
+	} {
+		form := o.Recognise([]byte(head), "f")
+		if form != name {
+			t.Errorf("%s is taken for %q", name, form)
+			continue
+		}
+		budget := &scanners.Budget{In: func() int64 { return int64(len(head)) }}
+		err := o.Open(t.Context(), form, scanners.Packed{Name: "f", Reader: strings.NewReader(head)}, budget, func(string, io.Reader) error { return nil }, func(string, error) {})
+		if err == nil || scanners.KindOf(err) != scanners.GapUnsupported {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	for _, text := range []string{"conectix makes disks\n", "pbzx is a format\n", "bvx2 too\n", "RZIP\n", "UBI# \n", "Obj\x01avro.codec\x08null" + rest} {
+		if form := o.Recognise([]byte(text), "f"); form != "" {
+			t.Errorf("%.20q is taken for %s", text, form)
+		}
 	}
 }

@@ -66,6 +66,16 @@ func forms() []form {
 		{name: "qcow", magic: "QFI\xfb", open: unsupported},
 		{name: "vmdk", magic: "KDMV", open: unsupported},
 		{name: "vhdx", magic: "vhdxfile", open: unsupported},
+		{name: "vhd", magic: "conectix", known: binaryHead, open: unsupported},
+		{name: "vdi", at: 0x40, magic: "\x7f\x10\xda\xbe", open: unsupported},
+		{name: "LUKS", magic: "LUKS\xba\xbe", open: unsupported},
+		{name: "UBI", magic: "UBI#\x01\x00\x00\x00", open: unsupported},
+		{name: "pbzx", magic: "pbzx\x00", open: unsupported},
+		{name: "LZFSE", magic: "bvx2", known: binaryHead, open: unsupported},
+		{name: "LZFSE", magic: "bvx1", known: binaryHead, open: unsupported},
+		{name: "LZFSE", magic: "bvxn", known: binaryHead, open: unsupported},
+		{name: "rzip", magic: "RZIP\x02", open: unsupported},
+		{name: "Avro", magic: "Obj\x01", known: avroHead, open: unsupported},
 		{name: "cabinet", magic: "MSCF\x00\x00\x00\x00", open: unsupported},
 		{name: "InstallShield cabinet", magic: "ISc(", open: unsupported},
 		{name: "compress (.Z)", magic: "\x1f\x9d", open: unsupported},
@@ -122,6 +132,12 @@ func arjHead(head []byte) bool {
 }
 
 func orcHead(head []byte) bool { return len(head) > 16 && head[3] < ' ' && binaryHead(head) }
+
+// avroHead detects Avro data whose blocks are compressed.
+func avroHead(head []byte) bool {
+	_, codec, ok := strings.Cut(string(head), "avro.codec")
+	return ok && len(codec) > 5 && codec[1:5] != "null"
+}
 
 // binaryHead rejects a text that begins with the letters of a magic number.
 func binaryHead(head []byte) bool {

@@ -38,7 +38,9 @@ func mailHead(head []byte) bool {
 		}
 		name, value, ok := bytes.Cut(line, []byte{':'})
 		if !ok || len(name) > 76 || slices.ContainsFunc(name, func(c byte) bool { return noFieldName[c] }) {
-			if box { // a mailbox: a mail program wrote it anyway
+			// A mail program wrote this line of a mailbox. After a field that declares an encoded
+			// body, the line is damaged, or the empty line before the body is.
+			if box || begins && encoded {
 				continue
 			}
 			return false

@@ -2,6 +2,7 @@ package detect
 
 import (
 	"bytes"
+	"slices"
 	"strings"
 
 	"github.com/quellhq/quell/rules/regex"
@@ -61,15 +62,22 @@ func mixed(s string) bool {
 	return strings.ContainsAny(s, "0123456789") && strings.ToLower(s) != s && strings.ToUpper(s) != s
 }
 
+// publicBodies begin public keys in base64: RSAPublicKey (RFC 8017, A.1.1) of 1024 to 4096 bits,
+// and SubjectPublicKeyInfo of RSA and elliptic curves.
+var publicBodies = []string{"MIGJAoGBA", "MIIBCgKCAQEA", "MIIBigKCAYEA", "MIICCgKCAgEA", "MIGfMA0GCSqGSIb3", "MIIBIjANBgkqhkiG9w0BAQEFAAOC", "MIICIjANBgkqhkiG9w0BAQEFAAOC", "MFkwEwYHKoZIzj0", "MHYwEAYHKoZIzj0", "MCowBQYDK2VwAyEA"}
+
 var bodyRE = regex.Lazy(`[A-Za-z0-9+/]{24,}`)
 
 // keyBody reports whether there is a line of a key between the marks of its beginning and end,
-// and not code, other marks or the words of an example.
+// and not code, other marks, a public key or the words of an example.
 func keyBody(secret string) bool {
 	if !strings.HasPrefix(secret, "-----BEGIN") {
 		return true // of another form
 	}
-	for _, at := range bodyRE().FindAllStringIndex(secret, 16) {
+	for n, at := range bodyRE().FindAllStringIndex(secret, 16) {
+		if n == 0 && slices.ContainsFunc(publicBodies, func(p string) bool { return strings.HasPrefix(secret[at[0]:], p) }) {
+			return false
+		}
 		// Binary data between the mark and the line is code.
 		if mixed(secret[at[0]:at[1]]) && !strings.ContainsFunc(secret[:at[0]], func(r rune) bool { return r < '\t' }) {
 			return true

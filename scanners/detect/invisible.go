@@ -1,6 +1,9 @@
 package detect
 
-import "bytes"
+import (
+	"bytes"
+	"slices"
+)
 
 // invisible searches lines with characters that are not visible, or that look like a space: a
 // page, a chat or a word processor inserts them into or before a token.
@@ -31,33 +34,60 @@ func (l *look) invisible(t *text, own span) {
 		if n := bytes.IndexByte(b[i:to], '\n'); n >= 0 {
 			to = i + n
 		}
-		c := l.derive(t)
-		c.openStart, c.openEnd = from > 0 && b[from-1] != '\n', to < len(b) && b[to] != '\n'
-		at := from
-		for k := from; k < to; {
-			size, space := unseen(b, k)
-			if size == 0 {
-				k++
-				continue
-			}
-			c.copy(at, k)
-			c.cut()
-			if space {
+		var begins []int // where matches begin without spaces removed
+		within := l.visible(t, from, to, false, func(c *text, m *raw) bool {
+			begins = append(begins, c.outer(m.start, m.end).start)
+			return c.fresh(m.start, m.end)
+		})
+		if within {
+			l.visible(t, from, to, true, func(c *text, m *raw) bool {
+				return m.rule.leads && c.fresh(m.start, m.end) && c.split(m.secret.start, m.secret.end) && !slices.Contains(begins, c.outer(m.start, m.end).start)
+			})
+		}
+		done, i = to, max(to, i+size)
+	}
+}
+
+// visible searches a part of a line as a reader sees it: without invisible characters, and with a
+// space for each that looks like one. It reports whether such a space is between two letters
+// of a token. With glued set, the text is without those spaces: a page that may not break a
+// line inserts them into a token, but usually they are the spaces that they look like.
+func (l *look) visible(t *text, from, to int, glued bool, wanted func(c *text, m *raw) bool) (within bool) {
+	b := t.data
+	c := l.derive(t)
+	defer l.s.free(c)
+	c.openStart, c.openEnd = from > 0 && b[from-1] != '\n', to < len(b) && b[to] != '\n'
+	at := from
+	for k := from; k < to; {
+		size, space := unseen(b, k)
+		if size == 0 {
+			k++
+			continue
+		}
+		c.copy(at, k)
+		c.cut()
+		if space {
+			inside := k > from && k+size < to && tokenLetter(b[k-1]) && tokenLetter(b[k+size])
+			within = within || inside
+			if !glued || !inside {
 				c.put([]byte{' '}, k, k+size, whole)
 				c.cut()
 			}
-			k += size
-			at = k
 		}
-		c.copy(at, to)
-		if l.spend(len(c.data)) {
-			c.seen.unfolded = t.seen.unfolded
-			l.find(c, []span{{0, len(c.data)}}, func(m *raw) bool { return c.fresh(m.start, m.end) })
-			l.s.joins = l.s.joins[:0]
-		}
-		l.s.free(c)
-		done, i = to, max(to, i+size)
+		k += size
+		at = k
 	}
+	c.copy(at, to)
+	if l.spend(len(c.data)) {
+		c.seen.unfolded = t.seen.unfolded
+		l.find(c, []span{{0, len(c.data)}}, func(m *raw) bool { return wanted(c, m) })
+		l.s.joins = l.s.joins[:0]
+	}
+	return within
+}
+
+func tokenLetter(c byte) bool {
+	return c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c == '-' || c == '_'
 }
 
 // leads are the next positions of the first bytes of invisible characters, one for each byte.

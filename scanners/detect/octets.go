@@ -280,6 +280,9 @@ func rowAddress(b []byte) int {
 		}
 	default:
 		if n := digits(i); n >= 4 && rest(i+n, "  ") {
+			if rest(i+n+2, " ") {
+				return i + n + 3
+			}
 			return i + n + 2
 		}
 	}

@@ -43,7 +43,7 @@ func TestListedBytesAreFoundAtTheirPlace(t *testing.T) {
 }
 
 func TestAnAddressOfADumpIsReadAsTheExpressionDoes(t *testing.T) {
-	re := regexp.MustCompile(`^[ \t]{0,16}(?:0x[0-9a-f]{4}:[ ]{1,2}|[0-9a-f]{4,8}[ ]{2}|\|[0-9a-f]{8}\|[ ])`)
+	re := regexp.MustCompile(`^[ \t]{0,16}(?:0x[0-9a-f]{4}:[ ]{1,2}|[0-9a-f]{4,8}[ ]{2,3}|\|[0-9a-f]{8}\|[ ])`)
 	pieces := []string{" ", "  ", "\t", "                ", "0x", "0010", "00000010", "a", "F", "|", ":", ": ", "| ", "\n"}
 	found := 0
 	for range 200_000 {

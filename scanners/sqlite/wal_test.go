@@ -3,6 +3,7 @@ package sqlite
 import (
 	"bytes"
 	"database/sql"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -45,13 +46,18 @@ func TestRowsOfAWriteAheadLog(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	rows := func(log []byte) string {
+	read := func(log []byte) (string, error) {
 		t.Helper()
 		in, err := Read(t.Context(), bytes.Clone(file), log)
+		return string(in.Rows), err
+	}
+	rows := func(log []byte) string {
+		t.Helper()
+		got, err := read(log)
 		if err != nil {
 			t.Fatal(err)
 		}
-		return string(in.Rows)
+		return got
 	}
 	if got := rows(log); !strings.Contains(got, "checkpointed") || !strings.Contains(got, "in the log, 0 ") || !strings.Contains(got, "in the log, 199 ") || strings.Contains(got, "not committed") {
 		t.Errorf("%d bytes: %.300s", len(got), got)
@@ -59,15 +65,34 @@ func TestRowsOfAWriteAheadLog(t *testing.T) {
 	if got := rows(nil); !strings.Contains(got, "checkpointed") || strings.Contains(got, "in the log") {
 		t.Errorf("without a log: %.300s", got)
 	}
-	// Damaged in the middle: the transactions committed before are rendered.
+	// Damaged or cut short: the transactions committed before are rendered, and it is an error.
 	bad := bytes.Clone(log)
 	bad[len(bad)/2] ^= 1
-	if got := rows(bad); !strings.Contains(got, "in the log, 0 ") || strings.Contains(got, "in the log, 199 ") {
-		t.Errorf("damaged: %d bytes", len(got))
+	if got, err := read(bad); !errors.Is(err, errLog) || !strings.Contains(got, "in the log, 0 ") || strings.Contains(got, "in the log, 199 ") {
+		t.Errorf("damaged: %v, %d bytes", err, len(got))
 	}
-	for _, b := range [][]byte{log[:20], log[:40], bytes.Repeat([]byte{0xff}, 5000)} {
-		if got := rows(b); !strings.Contains(got, "checkpointed") {
-			t.Errorf("a log of %d bytes", len(b))
+	for _, b := range [][]byte{log[:20], log[:40], log[:len(log)-7], log[:len(log)-4096], bytes.Repeat([]byte{0xff}, 5000)} {
+		if got, err := read(b); !errors.Is(err, errLog) || !strings.Contains(got, "checkpointed") {
+			t.Errorf("a log of %d bytes: %v", len(b), err)
+		}
+	}
+	for at := range 56 { // its header and that of the first frame
+		for bit := range 8 {
+			b := bytes.Clone(log)
+			b[at] ^= 1 << bit
+			if got, err := read(b); err == nil && !strings.Contains(got, "in the log, 199 ") {
+				t.Errorf("bit %d of byte %d is wrong, in silence", bit, at)
+			}
+		}
+	}
+	// Frames of an earlier generation after those of this one are no damage.
+	tail := bytes.Clone(log[32 : 32+24+4096])
+	for i := range 8 {
+		tail[8+i] ^= 0x55
+	}
+	for _, b := range [][]byte{append(bytes.Clone(log), tail...), append(bytes.Clone(log), tail[:300]...), {}, make([]byte, 4096)} {
+		if _, err := read(b); err != nil {
+			t.Errorf("a log of %d bytes: %v", len(b), err)
 		}
 	}
 }

@@ -265,7 +265,11 @@ func tcpdumpX(b []byte) string {
 
 func wireshark(b []byte) string {
 	return rows(b, func(o int, part []byte) string {
-		return fmt.Sprintf("%04x  %-47s   %s", o, bytesAs(string(part), "%02x", " "), printable(part))
+		gap := "  "
+		if len(b)%2 == 0 { // what its window shows, and what it copies
+			gap = "   "
+		}
+		return fmt.Sprintf("%04x%s%-47s   %s", o, gap, bytesAs(string(part), "%02x", " "), printable(part))
 	})
 }
 

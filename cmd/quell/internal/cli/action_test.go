@@ -311,6 +311,18 @@ func TestActionReadsLogs(t *testing.T) {
 	if o := act(t, s, e, r.Fill(e, nil), env); o.code != exitIncomplete || !strings.Contains(o.log, "permissions") {
 		t.Errorf("without permission: exit code %d\n%s", o.code, o.log)
 	}
+	// A job that goes on, besides quell's own, and an expired artifact are not green.
+	s.Deny = nil
+	s.Jobs = []githubtest.Job{{ID: 1, Name: "build", Status: "in_progress"}, {ID: 2, Name: "quell", Status: "in_progress"}}
+	if o := act(t, s, e, r.Fill(e, nil), env); o.code != exitIncomplete || !strings.Contains(o.summary, "### Not read") {
+		t.Errorf("a job goes on: exit code %d\n%s", o.code, o.log)
+	}
+	s.Logs, s.Artifacts = map[int]map[string]string{1: {"0_a.txt": "2026-11-01T10:00:01.0000000Z Cleaning up orphan processes\n"}}, []githubtest.Artifact{{ID: 2, Name: "old", Expired: true}}
+	run.Payload = map[string]any{"workflow_run": map[string]any{"id": 56, "run_attempt": 1, "event": "push", "head_repository": map[string]any{"id": 1}}}
+	delete(env, "INPUT_SCAN")
+	if o := act(t, s, run, r.Fill(run, nil), env); o.code != exitIncomplete || !strings.Contains(o.summary, "### Not read") {
+		t.Errorf("an expired artifact: exit code %d\n%s", o.code, o.log)
+	}
 }
 
 func TestActionReadsPaths(t *testing.T) {

@@ -15,6 +15,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -29,9 +30,12 @@ type tokens struct {
 
 func (p *tokens) next() string {
 	const a = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-	b := []byte("glpat" + "-")
-	for range 20 {
-		b = append(b, a[p.IntN(len(a))])
+	b, n, letters := []byte("glpat"+"-"), 20, a
+	if p.IntN(3) == 0 {
+		b, n, letters = []byte("dop_"+"v1_"), 64, "0123456789abcdef"
+	}
+	for range n {
+		b = append(b, letters[p.IntN(len(letters))])
 	}
 	p.all = append(p.all, string(b))
 	return string(b)
@@ -156,10 +160,11 @@ func image(t *testing.T, p *tokens, dir string) {
 func TestPlantedSecretsAreInNoOutput(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
-	for _, c := range []struct {
+	for n, c := range []struct {
 		kind string
 		args []string
 		make func(t *testing.T, p *tokens, dir string)
+		also func(t *testing.T, p *tokens) []string // arguments instead of the folder
 	}{
 		{"path", nil, func(t *testing.T, p *tokens, dir string) {
 			write(t, filepath.Join(dir, p.next(), p.next()+".txt"), p.text())
@@ -169,28 +174,41 @@ func TestPlantedSecretsAreInNoOutput(t *testing.T) {
 			write(t, filepath.Join(dir, "b.tar"), tarOf(t, map[string]string{p.next() + ".log": p.text()}))
 			write(t, filepath.Join(dir, p.next()+".zip"), "PK\x03\x04"+strings.Repeat("\x00", 40))
 			write(t, filepath.Join(dir, "marked.txt"), p.next()+" # quell:allow\n")
-		}},
+		}, nil},
+		{"path", nil, names, nil},
 		{"log", nil, func(t *testing.T, p *tokens, dir string) {
 			write(t, filepath.Join(dir, "logs.zip"), zipOf(t, map[string]string{p.next() + "/1_" + p.next() + ".txt": p.text(), "0_" + p.next() + ".txt": p.text()}))
 			write(t, filepath.Join(dir, p.next()+".log"), "##[group]"+p.next()+"\n"+p.text())
-		}},
-		{"git", []string{"--worktree"}, repository},
-		{"git", []string{"--range", "HEAD~1..HEAD"}, repository},
-		{"image", nil, image},
+		}, nil},
+		{"log", nil, names, nil},
+		{"git", []string{"--worktree"}, repository, nil},
+		{"git", []string{"--range", "HEAD~1..HEAD"}, repository, nil},
+		{"image", nil, image, nil},
+		{"image", nil, nil, savedImage},
+		{"image", nil, nil, registryImage},
+		{"github", nil, nil, githubRuns},
 	} {
 		for _, confidence := range []string{"low", "high"} {
-			t.Run(strings.Join(append([]string{c.kind, confidence}, c.args...), " "), func(t *testing.T) {
+			t.Run(fmt.Sprint(n, " ", strings.Join(append([]string{c.kind, confidence}, c.args...), " ")), func(t *testing.T) {
 				p := &tokens{Rand: rand.New(rand.NewPCG(seed, 1))}
 				dir, home, out := t.TempDir(), t.TempDir(), t.TempDir()
-				c.make(t, p, filepath.Join(dir, "in"))
+				targets := []string{filepath.Join(dir, "in")}
+				if c.make != nil {
+					c.make(t, p, targets[0])
+				} else {
+					targets = c.also(t, p)
+				}
 				getenv := func(name string) string {
-					return map[string]string{"HOME": home, "XDG_STATE_HOME": home + "/state", "XDG_CONFIG_HOME": home + "/config", "XDG_CACHE_HOME": home + "/cache"}[name]
+					return map[string]string{"HOME": home, "XDG_STATE_HOME": home + "/state", "XDG_CONFIG_HOME": home + "/config", "XDG_CACHE_HOME": home + "/cache", "GITHUB_TOKEN": "the-token-of-the-test"}[name]
 				}
 				wrote := map[string]string{}
 				for _, format := range []string{"text", "jsonl", "json", "sarif"} {
 					for _, again := range []string{"", ", again"} {
 						report := filepath.Join(out, format)
-						args := append([]string{"scan", c.kind, filepath.Join(dir, "in"), "--offline", "--confidence", confidence, "--format", format, "--report", format + "=" + report}, c.args...)
+						args := slices.Concat([]string{"scan", c.kind}, targets, []string{"--offline", "--confidence", confidence, "--format", format, "--report", format + "=" + report}, c.args)
+						if again != "" {
+							args = append(args, "--show", "all,incomplete")
+						}
 						var stdout, stderr bytes.Buffer
 						if code := Run(t.Context(), args, strings.NewReader(""), &stdout, &stderr, getenv); code == exitFailed {
 							t.Fatalf("exit %d: %s", code, stderr.String())
@@ -214,7 +232,7 @@ func TestPlantedSecretsAreInNoOutput(t *testing.T) {
 					t.Fatal(err)
 				}
 				if !strings.Contains(wrote["jsonl on standard output"], `"type":"finding"`) {
-					t.Error("nothing is found, so nothing is shown")
+					t.Errorf("nothing is found, so nothing is shown: %.2000s", wrote["jsonl on standard output"])
 				}
 				for n, token := range p.all {
 					for form, text := range shapes(token) {

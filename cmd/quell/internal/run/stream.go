@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -348,12 +349,19 @@ func (s *stream) attribute(list []*rules.Finding) {
 
 // secretsIn finds the secrets of a name or a message, however sure the detector is.
 func secretsIn(d scanners.Detector) func(text string) []rules.Secret {
-	return func(text string) (out []rules.Secret) {
+	find := func(text string) (out []rules.Secret) {
 		b := []byte(scanners.Apart(text))
 		for m := range d.Detect(scanners.Chunk{Artifact: &scanners.Artifact{}, Data: b, Line: 1, Column: 1, To: len(b)}) {
 			if m.Confidence >= rules.Medium {
 				out = append(out, m.Secret)
 			}
+		}
+		return out
+	}
+	return func(text string) []rules.Secret {
+		out := find(text)
+		if strings.Contains(text, "!") { // before the name of a member of an archive
+			out = append(out, find(strings.ReplaceAll(text, "!", "/"))...)
 		}
 		return out
 	}

@@ -1,0 +1,56 @@
+package archive_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"testing"
+
+	"github.com/quellhq/quell/rules"
+	"github.com/quellhq/quell/scanners"
+	"github.com/quellhq/quell/scanners/archive"
+	"github.com/quellhq/quell/scanners/detect"
+)
+
+// No single bit of a message's header, or of the header of its parts, hides an encoded part:
+// a scan finds the token in the part or reports that it did not read it.
+func TestNoBitOfAHeaderHidesAPart(t *testing.T) {
+	set, err := rules.Builtin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := scanners.Pool{Detector: detect.New(set), Workers: 1, Unpacker: archive.New(archive.DefaultLimits)}
+	r := rand.New(rand.NewPCG(1, 1))
+	token := randomToken(r)
+	text := randomWords(r, 300) + "\nvalue " + token + " end\n" + randomWords(r, 300)
+	mails := map[string]string{
+		"gzip":     mailOf("x", "Content-Transfer-Encoding: base64", wrap64(gz([]byte(text)))),
+		"zip":      mailOf("x", "Content-Transfer-Encoding: base64", wrap64(zipOf("a", text))),
+		"text":     mailOf("x", "Content-Transfer-Encoding: base64", wrap64([]byte(text))),
+		"quoted":   mailOf("x", "Content-Transfer-Encoding: quoted-printable", "value "+token[:9]+"=\n"+token[9:]+" end"),
+		"one part": "Subject: x\nFrom: a@example.com\nMIME-Version: 1.0\nContent-Transfer-Encoding: base64\n\n" + wrap64(gz([]byte(text))) + "\n",
+	}
+	for name, mail := range mails {
+		header := bytes.LastIndex([]byte(mail), []byte("\n\n")) + 2
+		for at := range header {
+			for bit := range 8 {
+				b := []byte(mail)
+				b[at] ^= 1 << bit
+				var mu sync.Mutex
+				found, gaps := false, 0
+				if _, err := p.Run(context.Background(), one{"f.eml", streamed(b)}, func(f rules.Finding) {
+					mu.Lock()
+					defer mu.Unlock()
+					found = found || f.Secret.Reveal() == token
+				}, func(scanners.Gap) { mu.Lock(); defer mu.Unlock(); gaps++ }); err != nil {
+					t.Fatal(err)
+				}
+				if !found && gaps == 0 {
+					t.Errorf("%s: bit %d of byte %d, %s: lost in silence", name, bit, at, fmt.Sprintf("%q", b[max(0, at-12):min(len(b), at+12)]))
+				}
+			}
+		}
+	}
+}
