@@ -2,6 +2,7 @@ package revokers
 
 import (
 	"encoding/json"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -116,12 +117,38 @@ func signsOut(address, logout string) bool {
 	if err != nil {
 		return false
 	}
-	return logout != "" && logout != "/" && (u.Path == logout || strings.HasSuffix(u.Path, logout)) || signOutRE().MatchString(u.Path)
+	if signOutRE().MatchString(u.Path) || SignOutQuery(u.Query()) != "" {
+		return true
+	}
+	path, query, _ := strings.Cut(logout, "?")
+	if path == "" || path == "/" || !strings.HasSuffix(u.Path, path) {
+		return false
+	}
+	has := u.Query()
+	want, err := url.ParseQuery(query)
+	for k, v := range want {
+		if !slices.Equal(has[k], v) {
+			return false
+		}
+	}
+	return err == nil
+}
+
+// SignOutQuery returns the parameter that makes a page log out, such as
+// action=logout, empty if there is none.
+func SignOutQuery(q url.Values) string {
+	for _, k := range slices.Sorted(maps.Keys(q)) {
+		if len(q[k]) == 1 && signOutWordRE().MatchString(q.Get(k)) {
+			return url.Values{k: q[k]}.Encode()
+		}
+	}
+	return ""
 }
 
 var (
-	signOutRE = regex.Lazy(`(?i)(?:^|[/_.-])(?:log|sign)[_-]?(?:out|off)(?:$|[/_.?-])`)
-	overRE    = regex.Lazy(`(?i)session\s+(?:has\s+|is\s+|was\s+)?(?:expired|timed\s+out|invalid|ended|terminated)|(?:log|sign)\s?in\s+(?:again|to\s+continue|required)|(?:logged|signed)[\s-]+out|not\s+(?:logged|signed)\s+in`)
+	signOutWordRE = regex.Lazy(`(?i)^(?:log|sign)[_-]?(?:out|off)$`)
+	signOutRE     = regex.Lazy(`(?i)(?:^|[/_.-])(?:log|sign)[_-]?(?:out|off)(?:$|[/_.?-])`)
+	overRE        = regex.Lazy(`(?i)session\s+(?:has\s+|is\s+|was\s+)?(?:expired|timed\s+out|invalid|ended|terminated)|(?:log|sign)\s?in\s+(?:again|to\s+continue|required)|(?:logged|signed)[\s-]+out|not\s+(?:logged|signed)\s+in`)
 )
 
 // Members of documents that say whether there is a user.

@@ -14,13 +14,14 @@ import (
 //	absent = true    the value does not exist or is null
 //	prefix = "text"  the value begins with the text; a list: with one of them
 //	suffix = "text"  the value ends with the text; a list: with one of them
+//	contains = "text" the value has the text; a list: one of them
 //	has = "value"    the value is a list with this element
 //
 // A * in a path stands for the elements of a list. The condition holds if it holds for one of
 // them (absent: for all).
 
 // operators lists the keys of such a table.
-var operators = []string{"present", "absent", "prefix", "suffix", "has"}
+var operators = []string{"present", "absent", "prefix", "suffix", "contains", "has"}
 
 // checkConditions returns an error for invalid conditions.
 func checkConditions(conditions map[string]any) error {
@@ -56,7 +57,7 @@ func checkOperator(t map[string]any) error {
 			if v != true {
 				return fmt.Errorf("%s can only be true", name)
 			}
-		case "prefix", "suffix":
+		case "prefix", "suffix", "contains":
 			list, isList := v.([]any)
 			if !isList {
 				list = []any{v}

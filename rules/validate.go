@@ -299,11 +299,18 @@ func validateDead(p *Probe, a *Arm) error {
 			return fmt.Errorf(": an answer of 403 is never dead without a condition on its body or header")
 		case status >= 200 && status < 300 && !a.Condition():
 			return fmt.Errorf(": an answer of %d is never dead without a condition on its body or header", status)
-		case status >= 300 && status < 400 && (a.Location == "" || !p.HTML):
-			return fmt.Errorf(": a redirect is dead only for a page, and only to a named sign-in path")
+		case status >= 300 && status < 400 && (a.Location == "" || !p.HTML) && !a.redirectsWithWord():
+			return fmt.Errorf(": a redirect is dead only for a page, and only to a named sign-in path; or with a word of its address that a source documents")
 		}
 	}
 	return nil
+}
+
+// redirectsWithWord reports whether the arm is for redirects whose address has a word
+// that a source documents, such as error=login_required.
+func (a *Arm) redirectsWithWord() bool {
+	t, ok := a.Header["Location"].(map[string]any)
+	return ok && t["contains"] != nil && a.Source != ""
 }
 
 // source resolves the name of a declared source. A URL is its own source.

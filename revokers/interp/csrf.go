@@ -26,6 +26,7 @@ const (
 	csrfJSON   = "json"   // a value of a document: json:PATH
 	csrfHeader = "header" // a header of the response: header:NAME
 	csrfForm   = "form"   // all hidden fields of the form that logs out
+	csrfLink   = "link"   // the query of the link that logs out
 	csrfDouble = "double" // a made-up value that is compared with a cookie: double:NAME
 )
 
@@ -58,14 +59,14 @@ func parseCSRF(from, to string) (csrf, error) {
 		return c, nil
 	}
 	c.kind, c.name, _ = strings.Cut(from, ":")
-	if c.kind == csrfForm {
+	if c.kind == csrfForm || c.kind == csrfLink {
 		if c.name != "" || to != "" {
-			return c, errors.New("csrf = \"form\" sends the form's own fields: it takes no name, and no csrf_to")
+			return c, fmt.Errorf("csrf = %q sends what the %[1]s has: it takes no name, and no csrf_to", c.kind)
 		}
 		return c, nil
 	}
 	if !slices.Contains([]string{csrfInput, csrfMeta, csrfCookie, csrfJSON, csrfHeader, csrfDouble}, c.kind) || c.name == "" {
-		return c, errors.New("csrf is not form, input:NAME, meta:NAME, cookie:NAME, json:PATH, header:NAME or double:NAME")
+		return c, errors.New("csrf is not form, link, input:NAME, meta:NAME, cookie:NAME, json:PATH, header:NAME or double:NAME")
 	}
 	if to == "" {
 		to = c.usual()
@@ -133,6 +134,12 @@ func (c csrf) read(ctx context.Context, v *visit) (csrfToken, error) {
 			return csrfToken{}, errStep{a.Status, err}
 		}
 		return csrfToken{fields: fields}, nil
+	case csrfLink:
+		fields, err := logoutLink(v, a.Body, at)
+		if err != nil {
+			return csrfToken{}, errStep{a.Status, err}
+		}
+		return csrfToken{fields: fields}, nil
 	case csrfCookie:
 		value := v.jar[c.name]
 		if value == "" {
@@ -168,6 +175,14 @@ func (c csrf) put(r *issuer.Request, tok csrfToken, value string) error {
 			r.Body = url.Values{}
 		}
 		return nil
+	case c.kind == csrfLink:
+		r.Query = tok.fields
+		if tok.shown {
+			r.Query = url.Values{"csrf": {value}}
+		}
+		if r.Method == http.MethodPost {
+			r.Body = url.Values{}
+		}
 	case c.kind == csrfForm && r.Method == http.MethodGet:
 		r.Query = tok.fields
 	case c.kind == csrfForm:
@@ -227,47 +242,90 @@ func madeUp() string {
 	return string(b[:])
 }
 
-// logoutForm finds the form of a page that leads to logout_path, and returns its
-// hidden fields.
-func logoutForm(v *visit, page []byte, at string) (url.Values, error) {
-	doc, err := html.Parse(bytes.NewReader(page))
-	if err != nil {
-		return nil, fmt.Errorf("the page is no HTML: %w", err)
+// logoutPage is a page that is searched for what leads to logout_path.
+type logoutPage struct {
+	doc        *html.Node
+	here, want *url.URL // of the page, and of the logout
+}
+
+func parseLogoutPage(v *visit, page []byte, at string) (p logoutPage, err error) {
+	if p.doc, err = html.Parse(bytes.NewReader(page)); err != nil {
+		return p, fmt.Errorf("the page is no HTML: %w", err)
 	}
 	in := v.t.Instance
 	base := in.Origin() + strings.TrimRight(in.URL.EscapedPath(), "/")
-	here, err := url.Parse(base + at)
-	if err != nil {
-		return nil, errors.New("the page has no address")
+	if p.here, err = url.Parse(base + at); err != nil {
+		return p, errors.New("the page has no address")
 	}
-	want, err := url.Parse(base + in.Settings["logout_path"])
+	if p.want, err = url.Parse(base + in.Settings["logout_path"]); err != nil {
+		return p, errors.New("logout_path of the [[instance]] is no path")
+	}
+	return p, nil
+}
+
+// only returns what all of the found have in common; it is an error if they differ,
+// since only one of them is the logout.
+func (p logoutPage) only(found []url.Values, what string) (url.Values, error) {
+	switch {
+	case len(found) == 0:
+		return nil, fmt.Errorf("the page %s has no %s that leads to logout_path", p.here.Path, what)
+	case slices.ContainsFunc(found[1:], func(f url.Values) bool { return f.Encode() != found[0].Encode() }):
+		return nil, fmt.Errorf("the page has several %ss that lead to logout_path: %w", what, errSeveral)
+	}
+	return found[0], nil // the same in a header and a menu
+}
+
+// logoutForm finds the form of a page that leads to logout_path, and returns its
+// hidden fields.
+func logoutForm(v *visit, page []byte, at string) (url.Values, error) {
+	p, err := parseLogoutPage(v, page, at)
 	if err != nil {
-		return nil, errors.New("logout_path of the [[instance]] is no path")
+		return nil, err
 	}
 	var found []url.Values
-	for n := range doc.Descendants() {
+	for n := range p.doc.Descendants() {
 		if n.Type != html.ElementNode || n.Data != "form" {
 			continue
 		}
-		to, err := here.Parse(attr(n, "action"))
-		if err != nil || !sameAddress(to, want) {
+		to, err := p.here.Parse(attr(n, "action"))
+		if err != nil || !sameAddress(to, p.want) {
 			continue
 		}
-		fields, err := pressed(n, here, want)
+		fields, err := p.pressed(n)
 		if err != nil {
 			return nil, err
 		}
 		found = append(found, fields)
 	}
-	switch {
-	case len(found) == 0:
-		return nil, fmt.Errorf("the page %s has no form that leads to logout_path", pathOnly(at))
-	case len(found) > 1 && !slices.ContainsFunc(found[1:], func(f url.Values) bool { return f.Encode() != found[0].Encode() }):
-		return found[0], nil // the same form in a header and a menu
-	case len(found) > 1:
-		return nil, fmt.Errorf("the page has several forms that lead to logout_path: %w", errSeveral)
+	return p.only(found, "form")
+}
+
+// logoutLink finds the link of a page that leads to logout_path, and returns what
+// its query has besides that of logout_path.
+func logoutLink(v *visit, page []byte, at string) (url.Values, error) {
+	p, err := parseLogoutPage(v, page, at)
+	if err != nil {
+		return nil, err
 	}
-	return found[0], nil
+	var found []url.Values
+	for n := range p.doc.Descendants() {
+		if n.Type != html.ElementNode || n.Data != "a" || attr(n, "href") == "" {
+			continue
+		}
+		to, err := p.here.Parse(attr(n, "href"))
+		if err != nil || to.Scheme != p.want.Scheme || to.Host != p.want.Host || to.Path != p.want.Path {
+			continue
+		}
+		query, named := to.Query(), true
+		for k, values := range p.want.Query() {
+			named = named && slices.Equal(query[k], values)
+			delete(query, k)
+		}
+		if named {
+			found = append(found, query)
+		}
+	}
+	return p.only(found, "link")
 }
 
 // sameAddress reports whether two addresses lead to one action: an application
@@ -276,20 +334,46 @@ func sameAddress(a, b *url.URL) bool {
 	return a.Scheme == b.Scheme && a.Host == b.Host && a.Path == b.Path && a.Query().Encode() == b.Query().Encode()
 }
 
+// controls are the elements that a form sends: those in it, and those elsewhere in
+// the page that name it.
+func (p logoutPage) controls(form *html.Node) []*html.Node {
+	var out []*html.Node
+	id := attr(form, "id")
+	for n := range p.doc.Descendants() {
+		if n.Type != html.ElementNode {
+			continue
+		}
+		inside := !has(n, "form") && within(n, form)
+		if inside || id != "" && attr(n, "form") == id {
+			out = append(out, n)
+		}
+	}
+	return out
+}
+
+func within(n, form *html.Node) bool {
+	for a := range n.Ancestors() {
+		if a == form {
+			return true
+		}
+	}
+	return false
+}
+
 // pressed are the hidden fields of a form, and its button if that has a name.
 // Buttons that lead elsewhere and controls that are disabled send nothing.
-func pressed(form *html.Node, here, want *url.URL) (url.Values, error) {
+func (p logoutPage) pressed(form *html.Node) (url.Values, error) {
 	out, buttons := url.Values{}, 0
-	for n := range form.Descendants() {
+	for _, n := range p.controls(form) {
 		name := attr(n, "name")
-		if n.Type != html.ElementNode || name == "" || disabled(n) {
+		if name == "" || disabled(n) {
 			continue
 		}
 		kind := strings.ToLower(attr(n, "type"))
 		switch {
 		case n.Data == "input" && kind == "hidden":
 		case n.Data == "input" && kind == "submit", n.Data == "button" && kind != "button" && kind != "reset":
-			if to, err := here.Parse(attr(n, "formaction")); has(n, "formaction") && (err != nil || !sameAddress(to, want)) {
+			if to, err := p.here.Parse(attr(n, "formaction")); has(n, "formaction") && (err != nil || !sameAddress(to, p.want)) {
 				continue
 			}
 			if buttons++; buttons > 1 {

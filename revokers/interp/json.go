@@ -72,6 +72,8 @@ func holdsFor(want any, values []any) bool {
 			return slices.ContainsFunc(values, func(v any) bool { return affix(w["prefix"], v, strings.HasPrefix) })
 		case w["suffix"] != nil:
 			return slices.ContainsFunc(values, func(v any) bool { return affix(w["suffix"], v, strings.HasSuffix) })
+		case w["contains"] != nil:
+			return slices.ContainsFunc(values, func(v any) bool { return affix(w["contains"], v, strings.Contains) })
 		}
 		return false
 	}

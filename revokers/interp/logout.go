@@ -118,6 +118,9 @@ func (l Logout) request(s *scope, c csrf, tok csrfToken) (issuer.Request, revoke
 	r := issuer.Request{Method: strings.ToUpper(in.Settings["logout_method"]), Path: in.Settings["logout_path"], Header: http.Header{}}
 	if r.Method == "" {
 		r.Method = l.Method
+		if c.kind == csrfLink {
+			r.Method = http.MethodGet
+		}
 	}
 	switch {
 	case !slices.Contains([]string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete}, r.Method):

@@ -103,6 +103,15 @@ func TestLogoutAsApplicationsDoIt(t *testing.T) {
 		"DELETE with a header": {page: write(`<meta name=csrf-token content="t0ken+/==">`), logout: only(func(r *http.Request) bool {
 			return r.Method == http.MethodDelete && r.Header.Get("X-CSRF-Token") == value
 		}), settings: map[string]string{"logout_method": "DELETE", "csrf": "meta:csrf-token"}},
+		"a link": {page: write(`<a href="/sub/help">?</a><a href="/logout?do=out&amp;k=t0ken%2B%2F%3D%3D&amp;next=%2Fme">Out</a><a href="/login?do=out">In</a>`), logout: only(func(r *http.Request) bool {
+			return r.Method == http.MethodGet && r.FormValue("k") == value && r.FormValue("next") == "/me" && len(r.URL.Query()["do"]) == 1
+		}), settings: map[string]string{"logout_path": "/logout?do=out", "csrf": "link"}},
+		"two links that differ":    {page: write(`<a href="/logout?k=1">Out</a><a href="/logout?k=2">Out everywhere</a>`), logout: only(func(*http.Request) bool { return true }), settings: map[string]string{"csrf": "link"}, refused: true},
+		"a link to another host":   {page: write(`<a href="http://other.example/logout?k=1">Out</a><a href="//other.example/logout?k=1">Out</a>`), logout: only(func(*http.Request) bool { return true }), settings: map[string]string{"csrf": "link"}, refused: true},
+		"a link to another action": {page: write(`<a href="/logout?do=delete&amp;k=1">Delete</a>`), logout: only(func(*http.Request) bool { return true }), settings: map[string]string{"logout_path": "/logout?do=out", "csrf": "link"}, refused: true},
+		"controls outside of the form": {page: write(`<form id=f method=post action=/logout><input type=hidden name=xsrf value="t0ken+/=="><input form=g type=hidden name=other value=1></form><button type=submit form=f name=logout value=yes>Yes</button><button type=submit form=f>No</button><button form=g name=delete value=1>x</button>`), logout: only(func(r *http.Request) bool {
+			return r.PostFormValue("xsrf") == value && r.PostFormValue("logout") == "yes" && len(r.PostForm) == 2
+		}), settings: map[string]string{"csrf": "form"}},
 		"a field":                    {page: write(`<form><input type="hidden" name="_csrf" value="t0ken+/=="></form>`), logout: only(form("_csrf")), settings: map[string]string{"csrf": "input:_csrf"}},
 		"a field without quotes":     {page: write(`<INPUT value=t0ken+/== type=hidden name=_csrf>`), logout: only(form("_csrf")), settings: map[string]string{"csrf": "input:_csrf"}},
 		"a field with entities":      {page: write(`<input name="_csrf" value="t0ken&#43;/&#x3d;=">`), logout: only(form("_csrf")), settings: map[string]string{"csrf": "input:_csrf"}},

@@ -107,12 +107,13 @@ func Markers(have, lack []Sample) []string {
 }
 
 // Logout is a path of the page that ends a session, and the method of the link
-// or form that leads there, relative to the instance.
-func (s Sample) Logout(in *issuer.Instance) (path, method string) {
+// or form that leads there, relative to the instance. token reports that a link has
+// further parameters.
+func (s Sample) Logout(in *issuer.Instance) (path, method string, token bool) {
 	base := strings.TrimRight(in.URL.Path, "/")
 	here, err := url.Parse(in.Origin() + base + in.Settings["probe_path"])
 	if err != nil {
-		return "", ""
+		return "", "", false
 	}
 	for _, f := range s.forms {
 		to, err := here.Parse(f.action)
@@ -120,14 +121,19 @@ func (s Sample) Logout(in *issuer.Instance) (path, method string) {
 			continue
 		}
 		rest, ok := strings.CutPrefix(to.Path, base)
-		if ok && revokers.SignsOut(rest) && (method == "" || method == http.MethodGet) {
+		query := revokers.SignOutQuery(to.Query())
+		if query != "" {
+			rest += "?" + query
+		}
+		if ok && (query != "" || revokers.SignsOut(rest)) && (method == "" || method == http.MethodGet) {
 			path, method = rest, f.method
 			if method == "" {
 				method = http.MethodGet
 			}
+			token = method == http.MethodGet && to.RawQuery != "" && to.Query().Encode() != query
 		}
 	}
-	return path, method
+	return path, method, token
 }
 
 // Meta is a meta element that looks like a token against forged requests.

@@ -68,6 +68,10 @@ type Control struct {
 // Host returns the instance's host, with its port unless that is the scheme's default.
 func (i *Instance) Host() string { return i.URL.Host }
 
+// SettingRevocation is the id of the revocation that the operator prefers where a
+// rule has it.
+const SettingRevocation = "revocation"
+
 // identity are the settings that tell instances of one URL apart.
 var identity = []string{"probe_path", "user", "namespace"}
 

@@ -63,9 +63,12 @@ func New(c Config) *Registry {
 			"aws-revoke-older":         aws.Older{Doer: c.Doer},
 			"google-disable-key":       gcp.Disable{Doer: c.Doer},
 			"oauth-revoke":             oauth.Revoke{Issuers: issuers},
+			"oauth-end-session":        oauth.EndSession{Issuers: issuers},
+			"oauth-global":             oauth.Global{Issuers: issuers},
 			"vault-revoke-self":        vault.RevokeSelf{Doer: c.Doer},
 			"vault-revoke-orphan":      vault.RevokeOrphan{Doer: c.Doer},
 			"web-logout":               interp.Logout{Doer: c.Doer, Method: http.MethodPost},
+			"web-logout-link":          interp.Logout{Doer: c.Doer, Method: http.MethodGet, CSRF: "link"},
 			"web-logout-get":           interp.Logout{Doer: c.Doer, Method: http.MethodGet},
 			"kubernetes-delete-secret": kubernetes.DeleteSecret{Doer: c.Doer},
 			"session-row":              rows.Delete{Offline: c.Offline},
@@ -157,10 +160,16 @@ func (r *Registry) Rotator(t revokers.Target) revokers.Rotator {
 
 // Choose returns the first revocation of t's rule whose needs the operator's
 // settings meet, reversible ones first; otherwise the setting that the last one
-// lacks.
+// lacks. Where the rule has the revocation that the operator names, it is that or
+// none.
 func Choose(t revokers.Target) (v *rules.Revoke, missing string) {
+	want := t.Instance.Settings[issuer.SettingRevocation]
+	named := slices.ContainsFunc(t.Rule.Revokes, func(r rules.Revoke) bool { return r.ID == want })
 	for i := range t.Rule.Revokes {
 		r := &t.Rule.Revokes[i]
+		if named && r.ID != want {
+			continue
+		}
 		if len(r.Only) > 0 && !slices.Contains(r.Only, t.Host()) || !interp.Begins(t, r.Parts) {
 			continue
 		}

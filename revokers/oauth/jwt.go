@@ -77,6 +77,7 @@ func (v JWT) Verify(ctx context.Context, t revokers.Target, endpoint string) (re
 		}
 		a.Class, a.Reason, a.Detail = revokers.Accepts, revokers.Authenticated, fmt.Sprintf("signed by the issuer's key %q and not expired", j.KeyID)
 		a.Identity = identity(t, map[string]string{"issuer": j.Issuer, "subject": j.Subject, "client": j.ClientID, "scopes": j.Scope, "audience": strings.Join(j.Audience, ",")})
+		a.Captures = a.Identity
 		if !j.Expires.IsZero() {
 			a.Expires = &j.Expires
 		}

@@ -21,6 +21,7 @@ import (
 	"github.com/quellhq/quell/revokers/interp"
 	"github.com/quellhq/quell/revokers/issuer"
 	"github.com/quellhq/quell/rules/credential"
+	"github.com/quellhq/quell/rules/token"
 )
 
 // Sources of what an issuer's words mean.
@@ -50,6 +51,8 @@ type metadata struct {
 	Revocation    string `json:"revocation_endpoint"`
 	UserInfo      string `json:"userinfo_endpoint"`
 	JWKS          string `json:"jwks_uri"`
+	EndSession    string `json:"end_session_endpoint"`
+	Global        string `json:"global_token_revocation_endpoint"`
 
 	foreign map[string]bool // endpoints at another host, which are not asked
 }
@@ -88,7 +91,7 @@ func (s *Issuers) discover(ctx context.Context, i *issuer.Instance) (*metadata, 
 		return nil, errors.New("the metadata belongs to another issuer than the one that was named")
 	}
 	m.foreign = map[string]bool{}
-	for name, e := range map[string]*string{introspection: &m.Introspection, "revocation": &m.Revocation, userinfo: &m.UserInfo, "jwks": &m.JWKS} {
+	for name, e := range map[string]*string{introspection: &m.Introspection, "revocation": &m.Revocation, userinfo: &m.UserInfo, "jwks": &m.JWKS, "end_session": &m.EndSession, "global": &m.Global} {
 		if *e == "" {
 			continue
 		}
@@ -115,6 +118,19 @@ func (s *Issuers) call(ctx context.Context, t revokers.Target, path string, read
 	// RFC 6749, 2.3.1: both are form-encoded before they become a Basic header.
 	r.SetBasicAuth(url.QueryEscape(t.Instance.ClientID), url.QueryEscape(t.Instance.ClientSecret.Reveal()))
 	return s.Doer.Do(ctx, t.Instance, issuer.Request{Method: http.MethodPost, Path: path, Header: h, Body: form, Reads: reads})
+}
+
+// claims reads a token that is a JWT, unverified.
+func claims(t revokers.Target) (token.JWT, error) { return token.ParseJWT(t.Secret.Reveal()) }
+
+// logoutHint are the parameters of an RP-initiated logout by an ID token.
+func logoutHint(t revokers.Target) url.Values {
+	return url.Values{"id_token_hint": {t.Secret.Reveal()}, "client_id": {t.Instance.ClientID}}
+}
+
+// byAdmin is the header of a request that the operator's own token is for.
+func byAdmin(i *issuer.Instance) http.Header {
+	return http.Header{"Authorization": {"Bearer " + i.Admin.Reveal()}}
 }
 
 func hint(k credential.Kind) string {
@@ -219,6 +235,7 @@ func (v Token) introspect(ctx context.Context, t revokers.Target, a revokers.Ans
 	}
 	a.Class, a.Reason, a.Detail = revokers.Accepts, revokers.Authenticated, "introspection says active"
 	a.Identity = identity(t, map[string]string{"subject": r.Subject, "username": r.Username, "client": r.Client, "scopes": r.Scope})
+	a.Captures = a.Identity
 	if r.Expires > 0 && r.Expires < 253402300800 {
 		x := time.Unix(int64(r.Expires), 0).UTC()
 		a.Expires = &x
@@ -261,6 +278,7 @@ func (v Token) userinfo(ctx context.Context, t revokers.Target, a revokers.Answe
 	case resp.Status == http.StatusOK && json.Unmarshal(resp.Body, &r) == nil && r.Subject != "":
 		a.Class, a.Reason, a.Detail = revokers.Accepts, revokers.Authenticated, "userinfo answered"
 		a.Identity = identity(t, map[string]string{"subject": r.Subject})
+		a.Captures = a.Identity
 	case marked(t, resp):
 		a.Class, a.Reason, a.Documented = revokers.Refuses, revokers.SignedOut, revokers.MarkerSource
 		a.Raw = revokers.NewRefusal(resp.Status, "", a.Challenge+"|"+auth, resp.Body, []string{t.Secret.Reveal()})

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Installs what the tests sign in to: Debian's packages, npm's, and Vault and
-# Gitea built from their modules. It starts nothing and may run again at once.
+# Installs what the tests sign in to: Debian's packages, npm's, and Vault, Gitea and
+# oauth2-proxy built from their modules. It starts nothing and may run again at once.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 tools=${QUELL_TOOLS:-${XDG_CACHE_HOME:-$HOME/.cache}/quell-tools}
 
 packages() {
-  local want=(buildah umoci skopeo busybox-static docker-registry tomcat10 python3-django python3-flask python3-flask-login ruby-sinatra ruby-webrick ruby-railties libmojolicious-perl python3-tornado python3-cherrypy3 php-cli postgresql slapd git xz-utils bzip2 p7zip pre-commit) missing=() p
+  local want=(buildah umoci skopeo busybox-static docker-registry tomcat10 python3-django python3-flask python3-flask-login ruby-sinatra ruby-webrick ruby-railties libmojolicious-perl python3-tornado python3-cherrypy3 php-cli php-mysql wordpress wordpress-theme-twentytwentythree micro-httpd mariadb-server-core mariadb-client redis-server postgresql slapd git xz-utils bzip2 p7zip pre-commit) missing=() p
   for p in "${want[@]}"; do dpkg -s "$p" >/dev/null 2>&1 || missing+=("$p"); done
   command -v npm >/dev/null || missing+=(nodejs npm)
   [ ${#missing[@]} -eq 0 ] && return
@@ -67,14 +67,21 @@ gitea() {
   chmod -R u+w,a+rX "$dir"
 }
 
+# What keeps sessions of other applications, in a cookie or in Redis.
+proxy() {
+  local v=v7.15.6 dir
+  dir="$tools/oauth2-proxy-$v"
+  [ -x "$dir/oauth2-proxy" ] || GOBIN="$dir" go install -trimpath -ldflags '-s -w' github.com/oauth2-proxy/oauth2-proxy/v7@$v
+}
+
 # What runs and reads workflows: a runner without GitHub, and a linter.
 runner() {
   [ -x "$tools/act-v0.2.89/act" ] || GOBIN="$tools/act-v0.2.89" go install github.com/nektos/act@v0.2.89
   [ -x "$tools/actionlint-v1.7.12/actionlint" ] || GOBIN="$tools/actionlint-v1.7.12" go install github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
 }
 
-if [ $# -eq 0 ]; then set -- packages node vault gitea runner; fi
-echo "$0 installs: $* (packages: Debian's, by apt-get; node: npm modules in $here/node; vault, gitea and runner: built into $tools)"
+if [ $# -eq 0 ]; then set -- packages node vault gitea runner proxy; fi
+echo "$0 installs: $* (packages: Debian's, by apt-get; node: npm modules in $here/node; vault, gitea, runner and proxy: built into $tools)"
 for step in "$@"; do
   began=$(date +%s); ("$step"); echo "$step ready in $(($(date +%s) - began)) s"
 done

@@ -4,7 +4,7 @@ session_start();
 $path = parse_url($_SERVER['REQUEST_URI'], PHP_URL_PATH);
 if ($path == '/login') {
     session_regenerate_id(true);
-    $_SESSION['user'] = 'alice';
+    $_SESSION['user'] = $_GET['user'] ?? 'alice';
     echo 'ok';
 } elseif ($path == '/logout') {
     $_SESSION = [];

@@ -1,8 +1,8 @@
 """Flask with flask-login: the session is a signed cookie."""
 import os
 
-from flask import Flask
-from flask_login import LoginManager, UserMixin, login_required, login_user, logout_user
+from flask import Flask, request
+from flask_login import LoginManager, UserMixin, current_user, login_required, login_user, logout_user
 
 app = Flask(__name__)
 app.secret_key = "made-up"
@@ -10,24 +10,25 @@ manager = LoginManager(app)
 
 
 class User(UserMixin):
-    id = "alice"
+    def __init__(self, name):
+        self.id = name
 
 
 @manager.user_loader
-def load(_):
-    return User()
+def load(name):
+    return User(name)
 
 
 @app.post("/login")
 def login():
-    login_user(User())
+    login_user(User(request.args.get("user", "alice")))
     return "ok"
 
 
 @app.get("/me")
 @login_required
 def me():
-    return "alice"
+    return current_user.id
 
 
 @app.post("/logout")

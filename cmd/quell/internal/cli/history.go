@@ -142,7 +142,7 @@ func describe(e ledger.Entry) []string {
 	case ledger.Observation:
 		return looks(b)
 	case ledger.Derived:
-		return []string{fmt.Sprintf("%s %s of the same subject is %s (%s)", b.Kind, b.Redacted, b.Liveness, b.Reason)}
+		return []string{fmt.Sprintf("%s %s of the same session or user is %s (%s)", b.Kind, b.Redacted, b.Liveness, b.Reason)}
 	case ledger.Outcome:
 		s := fmt.Sprintf("%s after %.1f s: %s; %s", b.Outcome, b.Seconds, plain(b.Detail), control(string(b.Control)))
 		if b.Looks > 0 {

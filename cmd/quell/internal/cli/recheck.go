@@ -1,6 +1,12 @@
 package cli
 
-import "github.com/spf13/cobra"
+import (
+	"errors"
+
+	"github.com/spf13/cobra"
+
+	"github.com/quellhq/quell/cmd/quell/internal/run"
+)
 
 func (a *app) recheck() *cobra.Command {
 	var purge, due bool
@@ -25,6 +31,9 @@ With --due only what the schedule has due is asked: 1 hour, 6 hours, 1 day, 7 da
 		}
 		defer sink.Close()
 		sum, err := rt.Recheck(c.Context(), sink, due)
+		if errors.Is(err, run.ErrUnrecorded) {
+			return errors.Join(sink.Emit(sum), err)
+		}
 		if err != nil {
 			return err
 		}

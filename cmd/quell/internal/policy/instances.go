@@ -85,6 +85,7 @@ func (i Instance) build(secret func(ref string) (credential.Secret, error), miss
 			"probe_path": i.ProbePath, "logout_path": i.LogoutPath, "login_path": i.LoginPath,
 			"live_marker": i.LiveMarker, "dead_marker": i.DeadMarker, "user": i.User, "namespace": i.Namespace,
 			"logout_method": i.LogoutMethod, "csrf": i.CSRF, "csrf_path": i.CSRFPath, "csrf_to": i.CSRFTo, "sessions_table": i.SessionsTable, "revoke_orphan": yes(i.RevokeOrphan),
+			issuer.SettingRevocation: i.Revocation,
 		},
 		Headers: i.Headers,
 	}

@@ -77,7 +77,7 @@ type Instance struct {
 	LiveMarker   string            `toml:"live_marker,omitempty"`
 	DeadMarker   string            `toml:"dead_marker,omitempty"`
 	LogoutMethod string            `toml:"logout_method,omitempty"`
-	CSRF         string            `toml:"csrf,omitempty"`      // where the logout's token is read: form, input:NAME, meta:NAME, cookie:NAME, json:PATH, header:NAME, double:NAME
+	CSRF         string            `toml:"csrf,omitempty"`      // where the logout's token is read: form, link, input:NAME, meta:NAME, cookie:NAME, json:PATH, header:NAME, double:NAME
 	CSRFPath     string            `toml:"csrf_path,omitempty"` // the page that has it; default probe_path
 	CSRFTo       string            `toml:"csrf_to,omitempty"`   // form:NAME, header:NAME, json:NAME or query:NAME
 	Headers      map[string]string `toml:"headers,omitempty"`
@@ -100,9 +100,11 @@ type Instance struct {
 	Rotate        *Rotate        `toml:"rotate,omitempty"`
 	Rotations     []Rotate       `toml:"rotations,omitempty"` // for one rule each
 	// RevokeOrphan allows the one sudo path of tokens: auth/token/revoke-orphan.
-	RevokeOrphan bool     `toml:"revoke_orphan,omitempty"`
-	Login        *Login   `toml:"login,omitempty"`   // a Vault: how quell signs in
-	Managed      *Managed `toml:"managed,omitempty"` // a Vault: where leaked secrets are looked for
+	RevokeOrphan bool `toml:"revoke_orphan,omitempty"`
+	// Revocation is the id of the revocation that is used where a rule has it.
+	Revocation string   `toml:"revocation,omitempty"`
+	Login      *Login   `toml:"login,omitempty"`   // a Vault: how quell signs in
+	Managed    *Managed `toml:"managed,omitempty"` // a Vault: where leaked secrets are looked for
 }
 
 // Control is a live credential of the operator's own for one rule.

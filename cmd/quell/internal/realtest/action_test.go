@@ -288,7 +288,7 @@ func TestActionKills(t *testing.T) {
 	origin := "http://127.0.0.1:" + port
 	session := func() string {
 		b := newBrowser(t)
-		app.signIn(b, origin)
+		app.signIn(b, origin, "alice")
 		return b.cookie(origin+app.probe, app.cookie)
 	}
 	leaked, control := session(), session()

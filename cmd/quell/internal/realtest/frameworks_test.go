@@ -51,11 +51,18 @@ func TestFrameworks(t *testing.T) {
 	}
 }
 
-// Gitea's own web session ends by the sign-out of its menu.
-func TestTheWebSessionOfGitea(t *testing.T) {
-	t.Parallel()
-	u := gitea(t)
-	in := func(b *browser, user string) {
+// giteaUsers starts a forge with the users alice and bob, and returns how they sign
+// in.
+func giteaUsers(t *testing.T) (u string, in func(b *browser, user string)) {
+	t.Helper()
+	u = gitea(t)
+	admin := newBrowser(t)
+	for _, name := range []string{"alice", "bob"} {
+		if r := admin.send("POST", u+"/api/v1/admin/users", `{"username":"`+name+`","email":"`+name+`@example.com","password":"`+giteaPassword+`","must_change_password":false}`, "Authorization", basic("root1", giteaPassword), "Content-Type", "application/json"); r.status != 201 {
+			t.Fatalf("no user %s: %d %.200s", name, r.status, r.body)
+		}
+	}
+	return u, func(b *browser, user string) {
 		page := b.do("GET", u+"/user/login", nil)
 		form := url.Values{"user_name": {user}, "password": {giteaPassword}}
 		if strings.Contains(page.body, `name="_csrf"`) {
@@ -65,13 +72,16 @@ func TestTheWebSessionOfGitea(t *testing.T) {
 			b.t.Fatalf("sign-in of %s: %d", user, r.status)
 		}
 	}
-	admin := newBrowser(t)
-	for _, name := range []string{"alice", "bob"} {
-		if r := admin.send("POST", u+"/api/v1/admin/users", `{"username":"`+name+`","email":"`+name+`@example.com","password":"`+giteaPassword+`","must_change_password":false}`, "Authorization", basic("root1", giteaPassword), "Content-Type", "application/json"); r.status != 201 {
-			t.Fatalf("no user %s: %d %.200s", name, r.status, r.body)
-		}
-	}
-	site{"Gitea", "webapp", u, "i_like_gitea", "logout_path = \"/user/logout\"\nlogout_method = \"GET\"\nlogin_path = \"/user/login\"\n", "/user/settings", in, "webapp-session-named", "Confirmed"}.run(t)
+}
+
+func giteaSite(u string, in func(b *browser, user string)) site {
+	return site{"Gitea", "webapp", u, "i_like_gitea", "logout_path = \"/user/logout\"\nlogout_method = \"GET\"\nlogin_path = \"/user/login\"\n", "/user/settings", in, "webapp-session-named", "Confirmed"}
+}
+
+// Gitea's own web session ends by the sign-out of its menu.
+func TestTheWebSessionOfGitea(t *testing.T) {
+	t.Parallel()
+	giteaSite(giteaUsers(t)).run(t)
 }
 
 // Rows of a store that connect-pg-simple keeps in PostgreSQL.

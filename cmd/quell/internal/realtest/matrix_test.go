@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"html"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -76,12 +77,16 @@ type cell struct {
 // cells are the sessions that an application is asked about. moved are addresses
 // of the application and of another installation of it; foreign is another
 // application.
-func (s site) cells(t *testing.T, moved [2]string, foreign site) []cell {
+// expired is nil, or makes a session that is over by its time.
+func (s site) cells(t *testing.T, moved [2]string, foreign site, expired func() string) []cell {
 	t.Helper()
 	list := []cell{{"live", s.session(t, "alice"), true}, {"another user's", s.session(t, "bob"), true}, {"corrupted", corrupt(s.session(t, "alice")), false}}
 	b := newBrowser(t)
 	foreign.signIn(b, "alice")
 	list = append(list, cell{"another application's", b.cookie(foreign.url+foreign.probe, foreign.cookie), false})
+	if expired != nil {
+		list = append(list, cell{"expired", expired(), false})
+	}
 	if s.want != "Confirmed" {
 		return list
 	}
@@ -121,6 +126,14 @@ func TestTheConfusionMatrix(t *testing.T) {
 	moved := [2]string{nodeServer(t), nodeServer(t)}
 	sites := append(nodeSites(moved[0]), frameworkSites(t)...)
 	django, djangoIn := djangoServer(t, filepath.Join(t.TempDir(), "db.sqlite3"))
+	php, phpOver := phpSite(t)
+	tomcat, tomcatOver := tomcatSite(t)
+	wordpress, wordpressOver := wordpressSite(t)
+	forge, forgeIn := giteaUsers(t)
+	over := map[string]func() string{php.name: phpOver, tomcat.name: tomcatOver, wordpress.name: wordpressOver}
+	sites = append(sites, php, flaskSite(t), tomcat, wordpress, giteaSite(forge, forgeIn),
+		sinatraSite(t, "Sinatra, carried", "rack.session", "UntilExpiry"), sinatraSite(t, "Sinatra, a pool", "pool.id", "Confirmed", "POOL=1"))
+	sites = append(sites, proxySites(t)...)
 	sites = append(sites, site{"Django", "django", django, "sessionid", "logout_path = \"/accounts/logout/\"\nlogin_path = \"/accounts/login/\"\n", "/accounts/me/", djangoIn, "django-session-named", "Confirmed"})
 	var live, dead, unknown atomic.Int32
 	t.Run("sites", func(t *testing.T) {
@@ -128,7 +141,7 @@ func TestTheConfusionMatrix(t *testing.T) {
 			t.Run(s.name, func(t *testing.T) {
 				t.Parallel()
 				text := ""
-				list := s.cells(t, moved, sites[(i+3)%len(sites)])
+				list := s.cells(t, moved, sites[(i+3)%len(sites)], over[s.name])
 				for _, c := range list {
 					text += "Cookie: " + s.cookie + "=" + c.value + "\n"
 				}
@@ -165,6 +178,16 @@ func TestTheConfusionMatrix(t *testing.T) {
 	t.Logf("%d cells of %d applications: %d live, %d dead, %d unknown", live.Load()+dead.Load()+unknown.Load(), len(sites), live.Load(), dead.Load(), unknown.Load())
 }
 
+// setting is the text that a setting of a policy has, empty if it is not there.
+func setting(policy, key string) string {
+	_, rest, ok := strings.Cut(policy, key+" = \"")
+	if !ok {
+		return ""
+	}
+	v, _, _ := strings.Cut(rest, "\"")
+	return v
+}
+
 // end signs a session out as its user's browser does.
 func (s site) end(t *testing.T, value string) {
 	t.Helper()
@@ -172,9 +195,23 @@ func (s site) end(t *testing.T, value string) {
 	header := []string{"Cookie", s.cookie + "=" + value}
 	page := b.do("GET", s.url+s.probe, nil, header...)
 	form, method, path, body := url.Values{}, "POST", "/logout", ""
+	if p := setting(s.settings, "logout_path"); p != "" {
+		path = p
+	}
+	if strings.Contains(s.settings, "logout_method = \"GET\"") {
+		method = "GET"
+	}
 	switch {
+	case s.provider == "oauth2proxy":
+		method, path = "GET", "/oauth2/sign_out"
+	case s.provider == "wordpress":
+		method = "GET"
+		link, err := url.Parse(html.UnescapeString(find(t, `href=["']([^"']*action=logout[^"']*)["']`, page.body)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		path = link.RequestURI()
 	case s.provider == "django":
-		path = "/accounts/logout/"
 		form.Set("csrfmiddlewaretoken", strings.Repeat("a1B2", 16))
 		header[1] += "; csrftoken=" + strings.Repeat("a1B2", 16)
 	case s.cookie == "header_app":
@@ -190,8 +227,6 @@ func (s site) end(t *testing.T, value string) {
 		form.Set("t", find(t, `value=([^>]+)>`, page.body))
 	case s.cookie == "form-app":
 		form.Set("_csrf", find(t, `name=_csrf value="([^"]+)"`, page.body))
-	case s.cookie == "deep":
-		method = "GET"
 	}
 	if body == "" {
 		body = form.Encode()

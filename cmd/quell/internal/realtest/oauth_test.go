@@ -19,6 +19,7 @@ import (
 type tokens struct {
 	Access  string `json:"access_token"`
 	Refresh string `json:"refresh_token"`
+	ID      string `json:"id_token"`
 	Error   string `json:"error"`
 }
 
@@ -28,10 +29,13 @@ func oauthPolicy(issuer, client, secret string) string {
 
 const cb = "http://127.0.0.1:1/cb"
 
-// panva signs in at oidc-provider's development form.
+// panva signs alice in at oidc-provider's development form.
 func panva(t *testing.T, issuer, resource string) tokens {
-	b := newBrowser(t)
-	q := url.Values{"client_id": {"app"}, "response_type": {"code"}, "scope": {"openid offline_access api"}, "prompt": {"consent"}, "redirect_uri": {cb}}
+	return panvaUser(t, newBrowser(t), issuer, resource, "alice", "openid offline_access api")
+}
+
+func panvaUser(t *testing.T, b *browser, issuer, resource, user, scope string) tokens {
+	q := url.Values{"client_id": {"app"}, "response_type": {"code"}, "scope": {scope}, "prompt": {"consent"}, "redirect_uri": {cb}}
 	if resource != "" {
 		q.Set("resource", resource)
 	}
@@ -50,7 +54,7 @@ func panva(t *testing.T, issuer, resource string) tokens {
 		}
 		r = b.do("GET", r.location, nil)
 		if r.status == 200 {
-			r = b.do("POST", absolute(issuer, find(t, `action="([^"]+)"`, r.body)), url.Values{"prompt": {find(t, `name="prompt" value="([^"]+)"`, r.body)}, "login": {"alice"}, "password": {"x"}})
+			r = b.do("POST", absolute(issuer, find(t, `action="([^"]+)"`, r.body)), url.Values{"prompt": {find(t, `name="prompt" value="([^"]+)"`, r.body)}, "login": {user}, "password": {"x"}})
 		}
 	}
 	t.Fatal("no code from the provider")
@@ -81,12 +85,12 @@ func basic(user, pass string) string {
 }
 
 // oidcServer runs panva's oidc-provider.
-func oidcServer(t *testing.T) (issuer string) {
+func oidcServer(t *testing.T, env ...string) (issuer string) {
 	need(t, "node")
 	need(t, filepath.Join(servers, "node/node_modules/oidc-provider"))
 	port := freePort(t)
 	issuer = "http://127.0.0.1:" + port
-	start(t, issuer+"/.well-known/openid-configuration", []string{"PORT=" + port}, filepath.Join(servers, "node"), "node", "oidc.mjs")
+	start(t, issuer+"/.well-known/openid-configuration", append(env, "PORT="+port), filepath.Join(servers, "node"), "node", "oidc.mjs")
 	return issuer
 }
 
@@ -142,6 +146,37 @@ func TestOIDCProvider(t *testing.T) {
 	})
 }
 
+// The issuer's own session ends by RP-initiated logout, whose page asks first. The
+// tokens of a grant without offline_access end with it; those of one with it do not.
+func TestTheSessionOfAnIssuer(t *testing.T) {
+	t.Parallel()
+	issuer := oidcServer(t)
+	in := func(b *browser, user string) { panvaUser(t, b, issuer, "", user, "openid api") }
+	s := site{"oidc-provider", "webapp", issuer, "_session", "logout_path = \"/session/end/confirm\"\ncsrf = \"form\"\ncsrf_path = \"/session/end\"\nlive_marker = \"name=logout\"\n", "/session/end", in, "webapp-session-named", "Confirmed"}
+	s.run(t)
+	active := func(token string) bool {
+		r := newBrowser(t).do("POST", issuer+"/token/introspection", url.Values{"token": {token}}, "Authorization", basic("app", "made-up-client-secret"))
+		return strings.Contains(r.body, `"active":true`)
+	}
+	for scope, lives := range map[string]bool{"openid api": false, "openid offline_access api": true} {
+		b := newBrowser(t)
+		granted := panvaUser(t, b, issuer, "", "alice", scope)
+		value := s.of(b)
+		if !active(granted.Access) {
+			t.Fatal("the access token is not live")
+		}
+		o := newOperator(t)
+		o.secrets = []string{strings.Split(value, ";")[0]}
+		o.policy(fmt.Sprintf("[[instance]]\nprovider = \"webapp\"\nurl = %q\nown = true\ncookie = \"_session\"\nprobe_path = %q\nsettle = \"1s\"\n%s", issuer, s.probe, s.settings))
+		log := o.file("job.log", stamp+"> Cookie: _session="+value+"\n")
+		one(t, o.kill(1, 0, "log", log), "webapp-session-named", "Confirmed")
+		if active(granted.Access) != lives {
+			t.Errorf("%s: after the logout the access token is live: %v", scope, !lives)
+		}
+		t.Logf("%s: the session ended; the access token is live: %v", scope, lives)
+	}
+}
+
 // zitadel's provider leaves the refresh token alive when the access token goes.
 func TestZitadel(t *testing.T) {
 	t.Parallel()
@@ -189,6 +224,36 @@ func TestZitadel(t *testing.T) {
 	r := token(t, newBrowser(t), meta.Token, "web", "secret", url.Values{"grant_type": {"refresh_token"}, "refresh_token": {leaked.Refresh}})
 	if r.Access == "" {
 		t.Errorf("this issuer leaves the refresh token alive, but it answered %s", r.Error)
+	}
+	// Both leak together: what became of the refresh token is reported as not known,
+	// since nothing but redeeming it says so.
+	both := signIn()
+	o.secrets = append(o.secrets, both.Access, both.Refresh)
+	log = o.file("both.log", stamp+`{"access_token":"`+both.Access+`","refresh_token":"`+both.Refresh+`"}`+"\n")
+	access := one(t, o.kill(1, 4, "log", log), "oauth-access-token", "Confirmed")
+	if len(access.Derived) != 1 || access.Derived[0].Kind != "refresh token" || access.Derived[0].Liveness != "unknown" {
+		t.Errorf("what became of the refresh token: %+v", access.Derived)
+	}
+	if r := token(t, newBrowser(t), meta.Token, "web", "secret", url.Values{"grant_type": {"refresh_token"}, "refresh_token": {both.Refresh}}); r.Access == "" {
+		t.Errorf("it was redeemed or ended: %s", r.Error)
+	}
+	// The sign-in ends by its ID token, which is accepted until it expires. This issuer
+	// ends everything of the user at the client with it.
+	ended, stays := signIn(), signIn()
+	e := newOperator(t)
+	e.env["CONTROL"], e.env["CLIENT_SECRET"] = stays.Access, "secret"
+	e.secrets = []string{ended.ID, ended.Access, stays.Access}
+	e.policy(oauthPolicy(issuer, "web", "") + "revocation = \"end-session\"\n")
+	id := one(t, e.kill(1, 3, "log", e.file("id.log", stamp+`{"id_token":"`+ended.ID+`"}`+"\n")), "jwt", "UntilExpiry")
+	if id.Receipt == nil || !id.Receipt.Accepted {
+		t.Errorf("%+v", id.Receipt)
+	}
+	live := func(token string) bool {
+		return newBrowser(t).do("GET", issuer+"userinfo", nil, "Authorization", "Bearer "+token).status == 200
+	}
+	t.Logf("end-session by the ID token: its access token is live: %v, one of another sign-in of the user: %v", live(ended.Access), live(stays.Access))
+	if live(ended.Access) || live(stays.Access) || id.Scope != "all_user_sessions" {
+		t.Errorf("the scope of the kill is said to be %q", id.Scope)
 	}
 	// Nothing but redeeming it tells whether such a refresh token is alive, and
 	// quell does not redeem: it holds it and says so.

@@ -47,7 +47,7 @@ func TestUsersOfLeastRightsAreNotDead(t *testing.T) {
 			origin := "http://127.0.0.1:" + port
 			session := func() string {
 				b := newBrowser(t)
-				w.signIn(b, origin)
+				w.signIn(b, origin, "alice")
 				path := w.probe
 				if w.provider == "tomcat" {
 					path = "/app/"

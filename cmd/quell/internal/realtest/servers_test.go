@@ -67,29 +67,46 @@ func freePort(t *testing.T) string {
 	return port
 }
 
-// start runs a server until the test ends and waits until ready answers.
-func start(t *testing.T, ready string, env []string, dir string, args ...string) {
+// run runs a server until the test ends. log is what it printed, to be read once
+// ended is closed.
+func run(t *testing.T, env []string, dir string, args ...string) (ended <-chan error, log *bytes.Buffer) {
 	t.Helper()
 	c := exec.Command(args[0], args[1:]...)
 	c.Dir = dir
 	c.Env = append(os.Environ(), env...)
-	var log bytes.Buffer
-	c.Stdout, c.Stderr = &log, &log
+	log = &bytes.Buffer{}
+	c.Stdout, c.Stderr = log, log
 	grouped(c)
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
 	}
-	ended := make(chan error, 1)
-	go func() { ended <- c.Wait() }()
+	over, done := make(chan error, 1), make(chan struct{})
+	go func() { over <- c.Wait(); close(done) }()
 	t.Cleanup(func() {
 		stop(c)
 		select {
-		case <-ended:
+		case <-done:
 		case <-time.After(5 * time.Second):
 			kill(c)
-			<-ended
+			<-done
 		}
 	})
+	return over, log
+}
+
+// listens reports whether something on this machine takes connections at a port.
+func listens(port string) bool {
+	c, err := net.Dial("tcp", "127.0.0.1:"+port)
+	if err == nil {
+		_ = c.Close()
+	}
+	return err == nil
+}
+
+// start runs a server until the test ends and waits until ready answers.
+func start(t *testing.T, ready string, env []string, dir string, args ...string) {
+	t.Helper()
+	ended, log := run(t, env, dir, args...)
 	for deadline := time.Now().Add(120 * time.Second); ; {
 		r, err := http.Get(ready)
 		if err == nil {
@@ -130,6 +147,7 @@ type operator struct {
 	env map[string]string
 	// secrets must never show up in anything that quell writes.
 	secrets []string
+	dialled int // connections that quell began
 }
 
 func newOperator(t *testing.T) *operator {
@@ -165,7 +183,12 @@ func (o *operator) quell(want int, args ...string) string {
 	ctx, cancel := context.WithTimeout(o.t.Context(), 3*time.Minute)
 	defer cancel()
 	var out, errs bytes.Buffer
-	code := cli.Run(ctx, args, strings.NewReader(""), &out, &errs, func(k string) string { return o.env[k] })
+	dialled := &recorder{}
+	code := cli.Run(dialled.watch(ctx), args, strings.NewReader(""), &out, &errs, func(k string) string { return o.env[k] })
+	for _, host := range dialled.unnamed(o.named(args)) {
+		o.t.Errorf("quell %s connected to %s, which the operator did not name", args[0], host)
+	}
+	o.dialled += dialled.count()
 	if code != want {
 		o.t.Fatalf("quell %s ended with %d, not %d\n%s%s", strings.Join(args, " "), code, want, out.String(), errs.String())
 	}
@@ -203,6 +226,7 @@ func (o *operator) files(except ...string) {
 // action is what the JSON lines of apply tell.
 type action struct {
 	Rule, Outcome, Detail, Held, Control string
+	Scope                                string
 	Remedy                               string
 	Kind                                 string
 	Seconds                              float64

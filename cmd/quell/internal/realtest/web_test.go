@@ -15,12 +15,12 @@ type webapp struct {
 	provider, cookie, rule string
 	probe, logout, login   string
 	start                  func(t *testing.T, port string)
-	signIn                 func(b *browser, origin string)
+	signIn                 func(b *browser, origin, user string)
 	want                   string
 }
 
 func webapps(t *testing.T) []webapp {
-	simple := func(b *browser, origin string) { b.do("POST", origin+"/login", url.Values{}) }
+	simple := func(b *browser, origin, user string) { b.do("POST", origin+"/login?user="+user, url.Values{}) }
 	web, err := filepath.Abs(filepath.Join(servers, "web"))
 	if err != nil {
 		t.Fatal(err)
@@ -45,18 +45,20 @@ func webapps(t *testing.T) []webapp {
 			need(t, "/usr/lib/python3/dist-packages/django")
 			env := []string{"DB=" + filepath.Join(t.TempDir(), "db.sqlite3"), "DJANGO_SUPERUSER_PASSWORD=pw", "PYTHONDONTWRITEBYTECODE=1"}
 			command(t, env, web, python, "django_app.py", "migrate", "-v0")
-			command(t, env, web, python, "django_app.py", "createsuperuser", "--noinput", "--username", "root", "--email", "root@example.com")
+			for _, user := range []string{"alice", "bob"} {
+				command(t, env, web, python, "django_app.py", "createsuperuser", "--noinput", "--username", user, "--email", user+"@example.com")
+			}
 			start(t, "http://127.0.0.1:"+port+"/admin/login/", env, web, python, "django_app.py", "runserver", "--noreload", "127.0.0.1:"+port)
-		}, func(b *browser, origin string) {
+		}, func(b *browser, origin, user string) {
 			page := b.do("GET", origin+"/admin/login/", nil)
-			b.do("POST", origin+"/admin/login/?next=/admin/", url.Values{"username": {"root"}, "password": {"pw"}, "csrfmiddlewaretoken": {find(b.t, `name="csrfmiddlewaretoken" value="([^"]+)"`, page.body)}})
+			b.do("POST", origin+"/admin/login/?next=/admin/", url.Values{"username": {user}, "password": {"pw"}, "csrfmiddlewaretoken": {find(b.t, `name="csrfmiddlewaretoken" value="([^"]+)"`, page.body)}})
 		}, "Confirmed"},
 		{"tomcat", "JSESSIONID", "tomcat-session", "/app/me.jsp", "/app/logout.jsp", "", func(t *testing.T, port string) {
 			need(t, "/usr/share/tomcat10/bin/catalina.sh")
 			start(t, "http://127.0.0.1:"+port+"/app/me.jsp", nil, "", filepath.Join(web, "tomcat.sh"), t.TempDir(), port)
-		}, func(b *browser, origin string) {
+		}, func(b *browser, origin, user string) {
 			b.do("GET", origin+"/app/me.jsp", nil)
-			b.do("POST", origin+"/app/j_security_check", url.Values{"j_username": {"alice"}, "j_password": {"pw"}})
+			b.do("POST", origin+"/app/j_security_check", url.Values{"j_username": {user}, "j_password": {"pw"}})
 		}, "Confirmed"},
 	}
 }
@@ -71,21 +73,21 @@ func TestSessionCookies(t *testing.T) {
 			port := freePort(t)
 			w.start(t, port)
 			origin := "http://127.0.0.1:" + port
-			session := func() (*browser, string) {
+			session := func(user string) string {
 				b := newBrowser(t)
-				w.signIn(b, origin)
+				w.signIn(b, origin, user)
 				path := w.probe
 				if w.provider == "tomcat" {
 					path = "/app/"
 				}
-				return b, b.cookie(origin+path, w.cookie)
+				return b.cookie(origin+path, w.cookie)
 			}
-			_, leaked := session()
+			leaked := session("alice")
 			// A signed cookie is a function of the user and the second.
 			time.Sleep(1100 * time.Millisecond)
-			_, control := session()
+			control, other := session("alice"), session("bob")
 			o := newOperator(t)
-			o.secrets = []string{leaked, control}
+			o.secrets = []string{leaked, control, other}
 			o.env["CONTROL"] = control
 			o.policy(fmt.Sprintf("[[instance]]\nprovider = %q\nurl = %q\nown = true\nprobe_path = %q\nlogout_path = %q\nlogin_path = %q\ncontrol = \"env:CONTROL\"\nsettle = \"2s\"\n", w.provider, origin, w.probe, w.logout, w.login))
 			log := o.file("job.log", "\xef\xbb\xbf"+stamp+"##[group]Run ./smoke.sh\n"+stamp+"> Cookie: theme=dark; "+w.cookie+"="+leaked+"; lang=en\n")
@@ -110,6 +112,9 @@ func TestSessionCookies(t *testing.T) {
 			if live.status != 200 || strings.Contains(live.body, "j_security_check") {
 				t.Errorf("the operator's own session was ended too: %d", live.status)
 			}
+			if r := status(other); r.status != 200 || strings.Contains(r.body, "j_security_check") || w.provider != "django" && !strings.Contains(r.body, "bob") {
+				t.Errorf("another user's session was ended too: %d %.200s", r.status, r.body)
+			}
 			if story := o.quell(0, "ledger"); !strings.Contains(story, w.want) {
 				t.Errorf("the ledger says %s", story)
 			}
@@ -129,7 +134,7 @@ func TestFourCommandsFromALeakedLog(t *testing.T) {
 	w.start(t, port)
 	origin := "http://127.0.0.1:" + port
 	b := newBrowser(t)
-	w.signIn(b, origin)
+	w.signIn(b, origin, "alice")
 	leaked := b.cookie(origin+"/me", w.cookie)
 	o := newOperator(t)
 	o.secrets = []string{leaked}
@@ -143,9 +148,9 @@ func TestFourCommandsFromALeakedLog(t *testing.T) {
 		t.Errorf("nobody gave a control, but it is %q", a.Control)
 	}
 	// The same in one go, on another leak.
-	w.signIn(b, origin)
+	w.signIn(b, origin, "alice")
 	second := newBrowser(t)
-	w.signIn(second, origin)
+	w.signIn(second, origin, "alice")
 	again := second.cookie(origin+"/me", w.cookie)
 	o.secrets = append(o.secrets, again)
 	log = o.file("again.log", "connect.sid="+again+"\n")

@@ -96,7 +96,7 @@ type Action struct {
 	Seconds     float64   `json:"seconds,omitempty"` // from the kill to the proof
 }
 
-// Derived is what became of another credential of the same subject at the
+// Derived is what became of another credential of the same session or user at the
 // same issuer, which a kill may or may not take with it.
 type Derived struct {
 	Fingerprint string            `json:"fingerprint"`
@@ -141,11 +141,13 @@ type Summary struct {
 	Unknown     int   `json:"unknown"`
 	// Unanswered counts the unknown ones whose question was due and was not
 	// answered: they make the run incomplete unless accepted.
-	Unanswered int                   `json:"unanswered"`
-	Hidden     int                   `json:"hidden"`     // below the confidence that is shown
-	Suppressed int64                 `json:"suppressed"` // by a list of paths that comes with the rules
-	Allowed    int64                 `json:"allowed"`    // suppressed by a marker in the text
-	Incomplete int                   `json:"incomplete"` // things that could not be read
+	Unanswered int   `json:"unanswered"`
+	Hidden     int   `json:"hidden"`     // below the confidence that is shown
+	Suppressed int64 `json:"suppressed"` // by a list of paths that comes with the rules
+	Allowed    int64 `json:"allowed"`    // suppressed by a marker in the text
+	Incomplete int   `json:"incomplete"` // things that could not be read
+	// Unrecorded counts the credentials whose answers the ledger did not take.
+	Unrecorded int                   `json:"unrecorded,omitempty"`
 	Outcomes   map[prove.Outcome]int `json:"outcomes,omitempty"`
 	Seconds    float64               `json:"seconds"`
 	ExitCode   int                   `json:"exit_code"`

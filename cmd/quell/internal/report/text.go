@@ -290,10 +290,13 @@ func (t *text) summary(s Summary) {
 			c = red
 		}
 		where := ""
-		if s.Findings > 0 || s.Credentials == 0 {
+		if s.Findings > 0 || s.Artifacts > 0 && s.Credentials == 0 {
 			where = " in " + Count(int64(s.Findings), "place")
 		}
 		line(c, "%s%s: %s live, %s dead, %s unknown", Count(int64(s.Credentials), "credential"), where, Number(int64(s.Live)), Number(int64(s.Dead)), Number(int64(s.Unknown)))
+	}
+	if n := int64(s.Unrecorded); n > 0 {
+		line(red, "UNRECORDED: the ledger did not take the answers about %s", Count(n, "credential"))
 	}
 	if n := int64(s.Unanswered); n > 0 {
 		line(yellow, "UNANSWERED: %s could not be judged; this is not a clean result", Count(n, "credential"))

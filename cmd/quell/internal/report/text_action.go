@@ -148,7 +148,7 @@ func (t *text) action(a Action) {
 		t.labelled("took", fmt.Sprintf("%.1f s from the kill to the end of the proof", a.Seconds))
 	}
 	for _, d := range a.Derived {
-		t.labelled("also", fmt.Sprintf("%s %s of the same subject: %s (%s)", d.Kind, short(d.Fingerprint), d.Liveness, d.Reason))
+		t.labelled("also", fmt.Sprintf("%s %s of the same session or user: %s (%s)", d.Kind, short(d.Fingerprint), d.Liveness, d.Reason))
 	}
 	t.nextStep(a)
 	fmt.Fprintln(t.w)

@@ -215,7 +215,7 @@ func example(w any) any {
 	case []any:
 		return w[0]
 	case map[string]any:
-		for _, k := range []string{"prefix", "suffix"} {
+		for _, k := range []string{"prefix", "suffix", "contains"} {
 			if v := w[k]; v != nil {
 				return example(v)
 			}

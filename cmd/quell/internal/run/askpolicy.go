@@ -161,9 +161,12 @@ const renewControl = "sign in again, renew the control, and quell policy check -
 // judgeShown says whether a death could be proven, and proposes what is missing.
 func (r *Runtime) judgeShown(ctx context.Context, out *Shown, t revokers.Target, live, never, none interp.Sample) {
 	i := t.Instance
-	if path, method := live.Logout(i); path != "" && i.Settings["logout_path"] == "" {
+	if path, method, token := live.Logout(i); path != "" && i.Settings["logout_path"] == "" {
 		out.Settings = append(out.Settings, fmt.Sprintf("logout_path = %q", path))
-		if method == "GET" {
+		switch {
+		case token:
+			out.Settings = append(out.Settings, `csrf = "link"`)
+		case method == "GET":
 			out.Settings = append(out.Settings, `logout_method = "GET"`)
 		}
 	} else if path != "" && method == "POST" && i.Settings["csrf"] == "" && path == i.Settings["logout_path"] {

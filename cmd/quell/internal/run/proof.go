@@ -144,27 +144,35 @@ func outlives(act *report.Action, form token.Stateless, until string) {
 }
 
 // derived asks about the live credentials of the same issuer and subject that
-// this plan knows and that the kill may have ended too, or left.
+// this plan knows and that the kill may have ended too, or left. Of the refresh token of
+// the same session it is reported that its state is not known where nothing but
+// redeeming it would say.
 func (r *applying) derived(ctx context.Context, w *item) []report.Derived {
 	var out []report.Derived
 	subject := w.it.Verdict.Identity["subject"]
-	if subject == "" || len(r.items) > maxDerived {
+	if len(r.items) > maxDerived {
 		return nil
 	}
 	for _, o := range r.items {
-		if o == w || o.it.Instance != w.it.Instance || o.cred.Secret.IsZero() || o.it.Verdict.Liveness != revokers.Live || o.it.Verdict.Identity["subject"] != subject {
-			continue
+		d := report.Derived{Fingerprint: o.it.Fingerprint, Kind: o.it.Kind, Redacted: o.it.Redacted}
+		switch {
+		case o == w || o.it.Instance != "" && o.it.Instance != w.it.Instance:
+		case o.it.Kind == credential.KindRefresh && o.it.Verdict.Liveness == revokers.Unknown && w.it.Group != "" && o.it.Group == w.it.Group:
+			d.Liveness, d.Reason = revokers.Unknown, o.it.Verdict.Reason
+			out = append(out, d)
+		case subject != "" && o.it.Verdict.Identity["subject"] == subject && o.it.Verdict.Liveness == revokers.Live && !o.cred.Secret.IsZero():
+			in, err := r.instance(o.it)
+			if err != nil {
+				continue
+			}
+			t := r.bound(o, in)
+			v, _ := r.Checker.At(ctx, &t)
+			if ctx.Err() != nil {
+				return out
+			}
+			d.Liveness, d.Reason = v.Liveness, v.Reason
+			out = append(out, d)
 		}
-		in, err := r.instance(o.it)
-		if err != nil {
-			continue
-		}
-		t := r.bound(o, in)
-		v, _ := r.Checker.At(ctx, &t)
-		if ctx.Err() != nil {
-			break
-		}
-		out = append(out, report.Derived{Fingerprint: o.it.Fingerprint, Kind: o.it.Kind, Redacted: o.it.Redacted, Liveness: v.Liveness, Reason: v.Reason})
 	}
 	return out
 }

@@ -24,7 +24,8 @@ import (
 // ledger. due limits it to those of which a look of the schedule has passed. Live
 // ones are findings in the exit code, unanswered ones make it incomplete. A
 // credential that was dead and is Live again is an action with the outcome
-// StillAlive, here and in the ledger.
+// StillAlive, here and in the ledger. If the ledger does not take answers, the error
+// is ErrUnrecorded and the summary counts them.
 func (r *Runtime) Recheck(ctx context.Context, sink report.Sink, due bool) (report.Summary, error) {
 	var sum report.Summary
 	if r.options.Offline {
@@ -64,6 +65,9 @@ func (r *Runtime) Recheck(ctx context.Context, sink report.Sink, due bool) (repo
 		if err != nil {
 			return sum, err
 		}
+		if unwritten != nil {
+			sum.Unrecorded++
+		}
 		unrecorded = errors.Join(unrecorded, unwritten)
 	}
 	if k.busy > 0 {
@@ -84,10 +88,14 @@ func (r *Runtime) Recheck(ctx context.Context, sink report.Sink, due bool) (repo
 	sum.Seconds = r.options.Now().Sub(start).Seconds()
 	sum.ExitCode = Tally{Counted: sum.Live, Unanswered: sum.Credentials - sum.Live - sum.Dead}.ExitCode()
 	if unrecorded != nil {
-		return sum, fmt.Errorf("the answers were reported, and the ledger could not record all of them (quell: hint: make the ledger writable, then quell recheck again): %w", unrecorded)
+		sum.ExitCode = ExitFailed
+		return sum, fmt.Errorf("%w (quell: hint: make the ledger writable, then quell recheck again): %w", ErrUnrecorded, unrecorded)
 	}
 	return sum, nil
 }
+
+// ErrUnrecorded reports that the ledger did not take answers that were reported.
+var ErrUnrecorded = errors.New("the answers were reported, and the ledger could not record all of them")
 
 // rechecking is one run of Recheck.
 type rechecking struct {

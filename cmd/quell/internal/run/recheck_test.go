@@ -1,6 +1,8 @@
 package run
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -122,5 +124,55 @@ func TestRecheckWithoutTheInstanceIsIncomplete(t *testing.T) {
 	}
 	if asked.Load() != 0 || sum.ExitCode != ExitIncomplete {
 		t.Errorf("%d requests, exit code %d", asked.Load(), sum.ExitCode)
+	}
+}
+
+// The summary of a recheck says that the ledger did not take its answers.
+func TestTheSummaryOfARecheckSaysWhatWasNotRecorded(t *testing.T) {
+	session := "s%3A" + strings.Repeat("a1B2", 8) + "." + strings.Repeat("c3D4", 11)
+	url, asked := application(t, session)
+	home := t.TempDir()
+	policy := fmt.Sprintf("version = 1\n[[instance]]\nprovider = \"express\"\nurl = %q\nown = true\nprobe_path = \"/me\"\n", url)
+	r := again(t, home, policy, nil)
+	led, err := r.Ledger(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := rules.Credential{Ref: rules.Ref{Rule: "express-session", Provider: "express", Kind: rules.KindSessionCookie, Cookie: "connect.sid"}, Secret: rules.NewSecretString(session)}
+	sealed, err := SealCredential(c, r.Sealer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := led.Keep(t.Context(), ledger.Sealed{Incident: "abc", Value: sealed, Ref: ledger.Ref{Ref: c.Ref, Instance: url, Page: "/me", Endpoint: "GET /me"}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := led.Close(); err != nil {
+		t.Fatal(err)
+	}
+	found, err := filepath.Glob(filepath.Join(home, ".local", "state", "quell", "*.db"))
+	if err != nil || len(found) == 0 {
+		t.Fatalf("no ledger: %v", err)
+	}
+	for _, path := range found {
+		b := &bench{t: t, path: path}
+		defer b.unwritable()()
+	}
+	var out collected
+	sum, err := again(t, home, policy, nil).Recheck(t.Context(), &out, false)
+	if !errors.Is(err, ErrUnrecorded) || sum.Unrecorded != 1 || sum.Credentials != 1 || sum.Live != 1 || sum.ExitCode != ExitFailed || asked.Load() == 0 {
+		t.Errorf("%+v, %v", sum, err)
+	}
+	var text bytes.Buffer
+	shown, shownErr := report.New("text", &text, r.Rules, report.Style{})
+	if shownErr != nil {
+		t.Fatal(shownErr)
+	}
+	if err := errors.Join(shown.Emit(sum), shown.Close()); err != nil || !strings.Contains(text.String(), "UNRECORDED") {
+		t.Errorf("%v: %s", err, text.String())
+	}
+	text.Reset()
+	shown, err = report.New("text", &text, r.Rules, report.Style{})
+	if err := errors.Join(shown.Emit(report.Summary{}), shown.Close()); err != nil || strings.Contains(text.String(), "place") {
+		t.Errorf("a recheck looks at no places: %s", text.String())
 	}
 }

@@ -1,0 +1,182 @@
+package realtest
+
+import (
+	"crypto/md5" //nolint:gosec // the name of WordPress's cookie
+	"encoding/hex"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+func webFolder(t *testing.T) string {
+	t.Helper()
+	web, err := filepath.Abs(filepath.Join(servers, "web"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return web
+}
+
+// posts signs in at a path that takes the user's name.
+func posts(origin string) func(b *browser, user string) {
+	return func(b *browser, user string) {
+		b.do("POST", origin+"/login?user="+user, url.Values{"user": {user}})
+	}
+}
+
+// phpSite keeps sessions in files. expired is a session whose file was removed, as
+// PHP does after session.gc_maxlifetime.
+func phpSite(t *testing.T) (s site, expired func() string) {
+	t.Helper()
+	need(t, "php")
+	port, kept := freePort(t), t.TempDir()
+	start(t, "http://127.0.0.1:"+port+"/me", nil, webFolder(t), "php", "-d", "session.save_path="+kept, "-S", "127.0.0.1:"+port, "app.php")
+	origin := "http://127.0.0.1:" + port
+	s = site{"PHP", "php", origin, "PHPSESSID", "", "/me", posts(origin), "php-session-named", "Confirmed"}
+	return s, func() string {
+		v := s.session(t, "alice")
+		if err := os.Remove(filepath.Join(kept, "sess_"+v)); err != nil {
+			t.Fatal(err)
+		}
+		return v
+	}
+}
+
+func flaskSite(t *testing.T) site {
+	t.Helper()
+	need(t, "/usr/lib/python3/dist-packages/flask_login")
+	port := freePort(t)
+	origin := "http://127.0.0.1:" + port
+	start(t, origin+"/me", []string{"PORT=" + port, "PYTHONDONTWRITEBYTECODE=1"}, webFolder(t), "/usr/bin/python3", "flask_app.py")
+	return site{"Flask", "flask", origin, "session", "", "/me", posts(origin), "flask-session-named", "UntilExpiry"}
+}
+
+func tomcatSite(t *testing.T) (s site, expired func() string) {
+	t.Helper()
+	need(t, "/usr/share/tomcat10/bin/catalina.sh")
+	port := freePort(t)
+	start(t, "http://127.0.0.1:"+port+"/app/me.jsp", nil, "", filepath.Join(webFolder(t), "tomcat.sh"), t.TempDir(), port)
+	origin := "http://127.0.0.1:" + port + "/app"
+	s = site{"Tomcat", "tomcat", origin, "JSESSIONID", "logout_path = \"/logout.jsp\"\nlogout_method = \"GET\"\n", "/me.jsp", func(b *browser, user string) {
+		b.do("GET", origin+"/me.jsp", nil)
+		b.do("POST", origin+"/j_security_check", url.Values{"j_username": {user}, "j_password": {"pw"}})
+	}, "tomcat-session-named", "Confirmed"}
+	return s, func() string {
+		v := s.session(t, "alice")
+		newBrowser(t).do("GET", origin+"/me.jsp?ttl=1", nil, "Cookie", "JSESSIONID="+v)
+		time.Sleep(2100 * time.Millisecond)
+		return v
+	}
+}
+
+func sinatraSite(t *testing.T, name, cookie, want string, env ...string) site {
+	t.Helper()
+	need(t, "/usr/share/rubygems-integration/all/specifications/sinatra-3.0.5.gemspec")
+	port := freePort(t)
+	origin := "http://127.0.0.1:" + port
+	start(t, origin+"/me", append(env, "PORT="+port), webFolder(t), "/usr/bin/ruby", "sinatra_app.rb")
+	return site{name, "webapp", origin, cookie, "headers = { User-Agent = \"Go-http-client/1.1\" }\n", "/me", posts(origin), "webapp-session-named", want}
+}
+
+// wordpressSite is WordPress of Debian's package with its database. A page that
+// everybody sees has the link that signs out, with the token against forged requests.
+func wordpressSite(t *testing.T) (s site, expired func() string) {
+	t.Helper()
+	need(t, "/usr/share/wordpress/wp-login.php")
+	need(t, "/usr/sbin/mariadbd")
+	need(t, "php")
+	dir, port := mkdir(t), freePort(t)
+	files, data, socket := filepath.Join(dir, "site"), filepath.Join(dir, "db"), filepath.Join(dir, "s")
+	command(t, nil, "", "cp", "-rL", "/usr/share/wordpress", files)
+	if err := os.Remove(filepath.Join(files, "wp-config.php")); err != nil {
+		t.Fatal(err)
+	}
+	command(t, nil, "", "cp", filepath.Join(webFolder(t), "wp_config.php"), filepath.Join(files, "wp-config.php"))
+	who := strings.TrimSpace(command(t, nil, "", "id", "-un"))
+	command(t, nil, "", "mariadb-install-db", "--no-defaults", "--datadir="+data, "--auth-root-authentication-method=normal", "--skip-test-db", "--user="+who)
+	run(t, nil, "", "/usr/sbin/mariadbd", "--no-defaults", "--datadir="+data, "--socket="+socket, "--pid-file="+filepath.Join(dir, "pid"), "--skip-networking", "--innodb-flush-method=fsync", "--innodb-buffer-pool-size=16M", "--user="+who)
+	for deadline := time.Now().Add(60 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+		if _, err := os.Stat(socket); err == nil {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("MariaDB does not start")
+		}
+	}
+	command(t, nil, "", "mariadb", "--no-defaults", "-S", socket, "-u", "root", "-e", "CREATE DATABASE wp")
+	origin := "http://127.0.0.1:" + port
+	env := []string{"SOCKET=" + socket, "ORIGIN=" + origin, "DB_USER=root", "PHP_CLI_SERVER_WORKERS=4"}
+	install := filepath.Join(webFolder(t), "wp_install.php")
+	command(t, env, dir, "php", install, files)
+	start(t, origin+"/wp-login.php", env, files, "php", "-S", "127.0.0.1:"+port, "-t", files)
+	hash := md5.Sum([]byte(origin)) //nolint:gosec // see above
+	s = site{"WordPress", "wordpress", origin, "wordpress_logged_in_" + hex.EncodeToString(hash[:]), "logout_path = \"/wp-login.php?action=logout\"\nlogin_path = \"/wp-login.php\"\n", "/", func(b *browser, user string) {
+		b.do("GET", origin+"/wp-login.php", nil)
+		b.do("POST", origin+"/wp-login.php", url.Values{"log": {user}, "pwd": {"made-up-password"}, "testcookie": {"1"}})
+	}, "wordpress-session-named", "Confirmed"}
+	return s, func() string {
+		out := strings.TrimSpace(command(t, env, dir, "php", install, files, "alice"))
+		if !strings.HasPrefix(out, "alice%7C") {
+			t.Fatalf("no login cookie that is over: %.60s", out)
+		}
+		return out
+	}
+}
+
+// proxySites are oauth2-proxy in front of an issuer: its session in the cookie, and
+// in Redis.
+func proxySites(t *testing.T) []site {
+	t.Helper()
+	bin := tools(t, "oauth2-proxy-v7.15.6/oauth2-proxy")
+	need(t, "redis-server")
+	need(t, filepath.Join(servers, "node/node_modules/oidc-provider"))
+	carried, kept, redis := freePort(t), freePort(t), freePort(t)
+	callbacks := "http://127.0.0.1:" + carried + "/oauth2/callback http://127.0.0.1:" + kept + "/oauth2/callback"
+	issuer := oidcServer(t, "PROXY="+callbacks)
+	run(t, nil, mkdir(t), "redis-server", "--port", redis, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no")
+	for deadline := time.Now().Add(30 * time.Second); !listens(redis); time.Sleep(50 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("Redis does not start")
+		}
+	}
+	made := func(name, port, want string, more ...string) site {
+		origin := "http://127.0.0.1:" + port
+		start(t, origin+"/ping", nil, mkdir(t), append([]string{bin, "--provider=oidc", "--oidc-issuer-url=" + issuer, "--client-id=proxy", "--client-secret=made-up-client-secret", "--cookie-secret=made-up-made-up-made-up-made-up-", "--cookie-secure=false", "--http-address=127.0.0.1:" + port, "--upstream=static://202", "--email-domain=*", "--oidc-email-claim=sub", "--scope=openid", "--redirect-url=" + origin + "/oauth2/callback"}, more...)...)
+		in := func(b *browser, user string) {
+			r := b.do("GET", origin+"/oauth2/start", nil)
+			for range 16 {
+				if b.maybe(origin+"/", "_oauth2_proxy") != "" {
+					return
+				}
+				if r.location == "" {
+					break
+				}
+				if r = b.do("GET", absolute(issuer, r.location), nil); r.status == 200 {
+					r = b.do("POST", absolute(issuer, find(b.t, `action="([^"]+)"`, r.body)), url.Values{"prompt": {find(b.t, `name="prompt" value="([^"]+)"`, r.body)}, "login": {user}, "password": {"x"}})
+				}
+			}
+			b.t.Fatalf("no session of oauth2-proxy: %d %.300s", r.status, r.body)
+		}
+		return site{name, "oauth2proxy", origin, "_oauth2_proxy", "", "/oauth2/userinfo", in, "oauth2-proxy-session-named", want}
+	}
+	return []site{
+		made("oauth2-proxy, the session in the cookie", carried, "UntilExpiry"),
+		made("oauth2-proxy, the session in Redis", kept, "Confirmed", "--session-store-type=redis", "--redis-connection-url=redis://127.0.0.1:"+redis),
+	}
+}
+
+func TestWordPress(t *testing.T) {
+	t.Parallel()
+	s, _ := wordpressSite(t)
+	s.run(t)
+}
+
+func TestOAuth2Proxy(t *testing.T) {
+	t.Parallel()
+	for _, s := range proxySites(t) {
+		t.Run(s.name, func(t *testing.T) { s.run(t) })
+	}
+}
