@@ -23,6 +23,7 @@ type Rotation struct {
 	AppRole  string   // the role whose secret id leaked
 	Reissue  bool     // replace the leaked token by one with its rights
 	Token    string   // the token role that issues the replacement; empty: create-orphan
+	Policies []string // the policies of the replacement of Reissue; empty: those of the leaked token
 	UserPass string   // the user whose password leaked
 	PKI      string   // mount/serial number of the certificate whose key leaked
 	Transit  string   // the key that signed or encrypted what leaked
@@ -46,14 +47,17 @@ type Rotation struct {
 // Reload describes how quell detects that consumers have reloaded, before it ends the old
 // value. The zero value means that it does not wait.
 type Reload struct {
-	URL     *url.URL      // a health check, polled until it answers 200
-	Marker  string        // required text in its body; {version} is KV's new version
-	Wait    time.Duration // at least this long
-	Timeout time.Duration // at most this long; zero: two minutes
+	URL    *url.URL // a health check, polled until it answers 200
+	Marker string   // required text in its body; {version} is KV's new version
+	// Audit is an audit device, and AuditLog the file that it writes: another than quell
+	// has to have read or used the new value.
+	Audit, AuditLog string
+	Wait            time.Duration // at least this long
+	Timeout         time.Duration // at most this long; zero: two minutes
 }
 
 // Zero reports whether there is nothing to wait for.
-func (r Reload) Zero() bool { return r.URL == nil && r.Wait == 0 }
+func (r Reload) Zero() bool { return r.URL == nil && r.Wait == 0 && r.AuditLog == "" }
 
 // For returns i with the rotation for credentials of a rule.
 func (i *Instance) For(rule string) *Instance {
@@ -73,4 +77,5 @@ type Managed struct {
 	StaticRoles []string // mount/role
 	AppRoles    []string // mount/role
 	Audit       string   // an audit device, by whose digest a secret is found in its log
+	AuditLog    string   // the file that the device writes, where quell can read it
 }

@@ -9,8 +9,6 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/hashicorp/vault/api"
-
 	"github.com/quellhq/quell/revokers/issuer"
 	"github.com/quellhq/quell/rules/credential"
 )
@@ -222,10 +220,6 @@ const SecretIDRule = "vault-approle-secret-id"
 // audit returns the digest by which the audit device records each credential, to be
 // searched for in its log.
 func (s *search) audit(ctx context.Context, device string, creds []credential.Credential) error {
-	device = strings.Trim(device, "/")
-	if !clean(device) {
-		return fmt.Errorf("managed.audit %q is no path of an audit device", device)
-	}
 	c, err := s.client()
 	if err != nil {
 		return err
@@ -234,15 +228,11 @@ func (s *search) audit(ctx context.Context, device string, creds []credential.Cr
 		if one.Secret.IsZero() || one.Rule != SecretIDRule && !strings.HasPrefix(one.Rule, "vault-") {
 			continue
 		}
-		hash, err := c.Sys().AuditHashWithContext(ctx, device, one.Secret.Reveal())
-		var r *api.ResponseError
-		switch {
-		case errors.As(err, &r):
-			return reason("audit-hash of "+device, err)
-		case err != nil || !strings.HasPrefix(hash, "hmac-sha256:"):
-			return fmt.Errorf("audit-hash of %s: Vault's answer has no hash", device)
+		hash, err := auditHash(ctx, c, device, one.Secret)
+		if err != nil {
+			return err
 		}
-		s.at(one.Fingerprint, "in the log of audit device "+device+" as "+hash)
+		s.at(one.Fingerprint, "in the log of audit device "+strings.Trim(device, "/")+" as "+hash)
 	}
 	return nil
 }

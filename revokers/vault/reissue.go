@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/quellhq/quell/revokers"
@@ -63,6 +65,10 @@ func (j *job) reissue() error {
 	issue.Name, issue.Issues, issue.Where = issueToken, true, path
 	issue.Effect = j.effect(put, `{"policies":"{those of the leaked token}","ttl":"`+trial.String()+`","meta":{"`+tagKey+`":"{incident}"}}`, path)
 	issue.Note = "an orphan with the policies of the leaked token"
+	if len(j.with.Policies) > 0 {
+		issue.Effect.Body = []byte(strings.Replace(string(issue.Effect.Body), "{those of the leaked token}", jsonSafe(strings.Join(j.with.Policies, ",")), 1))
+		issue.Note = "an orphan with the policies " + strings.Join(j.with.Policies, ", ")
+	}
 	issue.grants = []Grant{
 		{path, []string{"update"}, "issue the replacement"},
 		{"auth/token/lookup", []string{"update"}, "read the rights of the leaked token, and the replacement"},
@@ -136,8 +142,11 @@ func (j *job) create(ctx context.Context, path string, fresh *credential.Secret)
 	if err != nil {
 		return err
 	}
-	var policies []string
+	policies := slices.Clone(j.with.Policies)
 	list, _ := was["policies"].([]any)
+	if len(policies) > 0 {
+		list = nil
+	}
 	for _, p := range list {
 		switch p := text(p); p {
 		case "root":

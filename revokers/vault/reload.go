@@ -28,7 +28,7 @@ func (j *job) reload() error {
 		return nil
 	}
 	a := act{
-		do:  func(ctx context.Context, _ *credential.Secret) error { return j.awaitReload(ctx) },
+		do:  func(ctx context.Context, fresh *credential.Secret) error { return j.awaitReload(ctx, *fresh) },
 		did: func(context.Context, []byte) (revokers.State, error) { return revokers.NotDone, nil },
 	}
 	a.Name, a.Repeats = awaitReload, true
@@ -38,11 +38,18 @@ func (j *job) reload() error {
 		a.Effect.Method, a.Effect.URL = http.MethodGet, w.URL.String()
 		a.Where, a.Note = w.URL.String(), "the consumers use the new value"
 	}
+	if w.AuditLog != "" {
+		if w.URL == nil {
+			a.Where = "the log of audit device " + strings.Trim(w.Audit, "/")
+		}
+		a.Note = "the audit log shows that the consumers have the new value"
+		a.grants = []Grant{{"sys/audit-hash/" + strings.Trim(w.Audit, "/"), []string{"update"}, "find uses of the new value in the audit log"}}
+	}
 	j.add(orderReload, a)
 	return nil
 }
 
-func (j *job) awaitReload(ctx context.Context) error {
+func (j *job) awaitReload(ctx context.Context, fresh credential.Secret) error {
 	w := j.with.Reload
 	limit := w.Timeout
 	if limit == 0 {
@@ -60,8 +67,28 @@ func (j *job) awaitReload(ctx context.Context) error {
 		}
 		marker = strings.ReplaceAll(marker, "{version}", strconv.Itoa(all.VersionMetadata.Version))
 	}
+	var seen func() (bool, error)
+	if w.AuditLog != "" {
+		var err error
+		if fresh.IsZero() {
+			if fresh, err = j.r.Replacement(ctx, j.t); err != nil {
+				return err
+			}
+		}
+		if fresh.Equal(j.t.Secret) {
+			fresh = credential.Secret{}
+		}
+		if seen, err = j.observed(ctx, fresh); err != nil {
+			return err
+		}
+	}
 	if err := pause(ctx, w.Wait); err != nil {
 		return err
+	}
+	if seen != nil {
+		if err := until(ctx, limit, "the audit log shows no consumer with the new value", seen); err != nil {
+			return err
+		}
 	}
 	if w.URL == nil {
 		return nil
@@ -86,6 +113,23 @@ func (j *job) awaitReload(ctx context.Context) error {
 		}
 		if time.Now().After(end) {
 			return fmt.Errorf("the consumers did not reload within %s: %s %s (hint: reload them, then apply again; nothing was ended)", limit, w.URL.Host, last)
+		}
+		if err := pause(ctx, time.Second); err != nil {
+			return err
+		}
+	}
+}
+
+// until asks once a second, for limit at most.
+func until(ctx context.Context, limit time.Duration, last string, ask func() (bool, error)) error {
+	for end := time.Now().Add(limit); ; {
+		switch ok, err := ask(); {
+		case err != nil:
+			return err
+		case ok:
+			return nil
+		case time.Now().After(end):
+			return fmt.Errorf("the consumers did not reload within %s: %s (hint: reload them, then apply again; nothing was ended)", limit, last)
 		}
 		if err := pause(ctx, time.Second); err != nil {
 			return err

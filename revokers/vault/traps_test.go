@@ -1,9 +1,11 @@
 package vault
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
@@ -33,6 +35,7 @@ type fake struct {
 func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	b := make([]byte, 4096)
 	n, _ := r.Body.Read(b)
+	r.Body = io.NopCloser(bytes.NewReader(b[:n]))
 	f.mu.Lock()
 	f.got = append(f.got, recorded{r.Method, r.URL.Path, r.Header.Get("X-Vault-Token"), r.Header.Get("X-Vault-Namespace"), string(b[:n])})
 	f.mu.Unlock()

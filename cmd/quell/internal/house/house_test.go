@@ -117,6 +117,7 @@ var mayReveal = []string{
 	"revokers/postgres/postgres.go",
 	"revokers/stores/github.go",
 	"revokers/vault/approle.go",
+	"revokers/vault/auditlog.go",
 	"revokers/vault/client.go",
 	"revokers/vault/ends.go",
 	"revokers/vault/kv.go",

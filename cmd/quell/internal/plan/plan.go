@@ -55,7 +55,9 @@ type Item struct {
 	Rotate     *Rotate           `json:"rotate,omitempty"`
 	// Managed are the places in Vaults that keep it.
 	Managed []string `json:"managed,omitempty"`
-	Sealed  string   `json:"sealed"`
+	// Least is the Vault policy of what its use shows that it needs.
+	Least  string `json:"least,omitempty"`
+	Sealed string `json:"sealed"`
 }
 
 // Rotate names what Vault would replace.

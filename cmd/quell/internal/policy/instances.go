@@ -120,7 +120,7 @@ func (i Instance) build(secret func(ref string) (credential.Secret, error), miss
 		}
 	}
 	if m := i.Managed; m != nil {
-		in.Managed = &issuer.Managed{KV: m.KV, StaticRoles: m.StaticRoles, AppRoles: m.AppRoles, Audit: m.Audit}
+		in.Managed = &issuer.Managed{KV: m.KV, StaticRoles: m.StaticRoles, AppRoles: m.AppRoles, Audit: m.Audit, AuditLog: m.AuditLog}
 	}
 	if in.Login, err = i.Login.build(read); err != nil {
 		return nil, err

@@ -81,4 +81,5 @@ type Managed struct {
 	StaticRoles []string `toml:"static_roles,omitempty"`
 	AppRoles    []string `toml:"approles,omitempty"`
 	Audit       string   `toml:"audit,omitempty"`
+	AuditLog    string   `toml:"audit_log,omitempty"`
 }

@@ -231,6 +231,9 @@ func (i Instance) validate() error {
 		}
 		refs["login.secret_id"], refs["login.jwt"], refs["login.aws_key"] = i.Login.SecretID, i.Login.JWT, i.Login.AWSKey
 	}
+	if m := i.Managed; m != nil && m.AuditLog != "" && m.Audit == "" {
+		return errors.New("managed.audit_log needs managed.audit, the path of the audit device")
+	}
 	for _, c := range i.Controls {
 		if c.Rule == "" || len(c.Parts) == 0 {
 			return errors.New("controls: each needs a rule and parts")

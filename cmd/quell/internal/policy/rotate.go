@@ -25,6 +25,7 @@ type Rotate struct {
 	AppRole    string   `toml:"approle,omitempty"`
 	Reissue    bool     `toml:"reissue,omitempty"`
 	TokenRole  string   `toml:"token_role,omitempty"`
+	Policies   []string `toml:"policies,omitempty"`
 	UserPass   string   `toml:"userpass,omitempty"`
 	PKI        string   `toml:"pki,omitempty"`
 	Transit    string   `toml:"transit,omitempty"`
@@ -42,10 +43,13 @@ type Rotate struct {
 
 // Reload is how quell observes that consumers have reloaded before the old value ends.
 type Reload struct {
-	URL     string         `toml:"url,omitempty"`
-	Marker  string         `toml:"marker,omitempty"`
-	Wait    rules.Duration `toml:"wait,omitempty"`
-	Timeout rules.Duration `toml:"timeout,omitempty"`
+	URL    string `toml:"url,omitempty"`
+	Marker string `toml:"marker,omitempty"`
+	// Audit is an audit device, and AuditLog the file that it writes.
+	Audit    string         `toml:"audit,omitempty"`
+	AuditLog string         `toml:"audit_log,omitempty"`
+	Wait     rules.Duration `toml:"wait,omitempty"`
+	Timeout  rules.Duration `toml:"timeout,omitempty"`
 }
 
 // rotates are all rotations of an instance.
@@ -76,12 +80,17 @@ func (r Rotate) validate(needsRule bool) error {
 		return errors.New("rotate: approle, reissue and userpass make a new secret, and neither kv nor stores say where it goes")
 	case r.UserPass != "" && r.Generate == "":
 		return errors.New("rotate.userpass needs generate: the password policy that makes the new password")
+	case len(r.Policies) > 0 && (!r.Reissue || slices.Contains(r.Policies, "root")):
+		return errors.New("rotate.policies are those of the replacement of reissue, and root is none of them")
 	case r.Tokens && r.AppRole == "" && r.UserPass == "":
 		return errors.New("rotate.tokens is about the tokens that approle or userpass issued")
 	}
 	if r.Reload != nil {
 		if r.Reload.Wait < 0 || r.Reload.Timeout < 0 {
 			return errors.New("rotate.reload: a duration is negative")
+		}
+		if (r.Reload.Audit == "") != (r.Reload.AuditLog == "") {
+			return errors.New("rotate.reload: audit, the path of the device, and audit_log, the file that it writes, go together")
 		}
 		if r.Reload.URL != "" {
 			u, err := url.Parse(r.Reload.URL)
@@ -97,14 +106,14 @@ func (r Rotate) validate(needsRule bool) error {
 func (r Rotate) build(read func(string) (credential.Secret, error)) (*issuer.Rotation, error) {
 	out := &issuer.Rotation{
 		Vault: strings.TrimRight(r.Vault, "/"), Rule: r.Rule, Engine: r.Engine, StaticRole: r.StaticRole, Root: r.Root, Lease: r.Lease,
-		AppRole: r.AppRole, Reissue: r.Reissue, Token: r.TokenRole, UserPass: r.UserPass, PKI: r.PKI, Transit: r.Transit, Entity: r.Entity,
+		AppRole: r.AppRole, Reissue: r.Reissue, Token: r.TokenRole, Policies: r.Policies, UserPass: r.UserPass, PKI: r.PKI, Transit: r.Transit, Entity: r.Entity,
 		Accessor: r.Accessors, Tokens: r.Tokens, KV: r.KV, Generate: r.Generate, Destroy: r.Destroy, Stores: r.Stores, Sessions: r.Sessions,
 	}
 	if out.Engine == "" {
 		out.Engine = "database"
 	}
 	if w := r.Reload; w != nil {
-		out.Reload = issuer.Reload{Marker: w.Marker, Wait: time.Duration(w.Wait), Timeout: time.Duration(w.Timeout)}
+		out.Reload = issuer.Reload{Marker: w.Marker, Audit: w.Audit, AuditLog: w.AuditLog, Wait: time.Duration(w.Wait), Timeout: time.Duration(w.Timeout)}
 		if w.URL != "" {
 			u, err := url.Parse(w.URL)
 			if err != nil {

@@ -357,3 +357,43 @@ func TestVaultReloadIsObserved(t *testing.T) {
 		t.Error("the leaked secret id lives, or the new one does not")
 	}
 }
+
+// A real audit device shows the reload: while its log has no consumer with the new secret
+// id, nothing is ended.
+func TestVaultReloadIsInTheAuditLog(t *testing.T) {
+	t.Parallel()
+	b := newBed(t)
+	if err := b.c.Sys().EnableAuthWithOptions("approle", &api.EnableAuthOptions{Type: "approle"}); err != nil {
+		t.Fatal(err)
+	}
+	audit := filepath.Join(mkdir(t), "audit.log")
+	if err := b.c.Sys().EnableAuditWithOptions("file", &api.EnableAuditOptions{Type: "file", Options: map[string]string{"file_path": audit}}); err != nil {
+		t.Fatal(err)
+	}
+	r := b.round(0)
+	b.policy(collateral + b.instance("[instance.rotate]\nvault = \""+b.c.Address()+"\"\napprole = \"approle/"+r.role+"\"\nkv = \"secret/"+r.role+"#secret_id\"\n[instance.rotate.reload]\naudit = \"file\"\naudit_log = \""+audit+"\"\ntimeout = \"2s\"\n"))
+	report := filepath.Join(b.o.dir, "report.jsonl")
+	b.o.quell(0, "plan", report, "--output", r.plan)
+	live := func(id string) bool {
+		got, err := b.c.Logical().Write("auth/approle/role/"+r.role+"/secret-id/lookup", map[string]any{"secret_id": id})
+		return err == nil && got != nil
+	}
+	for range 2 { // quell's own reads of the new value are no consumer's
+		h := one(t, actions(t, b.o.quell(3, "apply", r.plan, "--format", "jsonl")), "vault-approle-secret-id", "Held")
+		if !strings.Contains(h.Held, "the audit log shows no consumer") || !live(r.leaked) {
+			t.Fatalf("held: %s", h.Held)
+		}
+	}
+	app, err := b.c.Clone()
+	if err != nil {
+		t.Fatal(err)
+	}
+	app.ClearToken()
+	if _, err := app.Logical().Write("auth/approle/login", map[string]any{"role_id": r.role, "secret_id": b.kv(r.role).Data["secret_id"]}); err != nil {
+		t.Fatal(err)
+	}
+	one(t, actions(t, b.o.quell(0, "apply", r.plan, "--format", "jsonl")), "vault-approle-secret-id", "Confirmed")
+	if live(r.leaked) || !live(b.kv(r.role).Data["secret_id"].(string)) {
+		t.Error("the leaked secret id lives, or the new one does not")
+	}
+}

@@ -40,6 +40,15 @@ func TestVaultWhereIsItManaged(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = lives(t, b.c, token)
+	if err := b.c.Sys().PutPolicy("wide", `path "secret/*" { capabilities = ["create", "read", "update", "delete", "list"] }`); err != nil {
+		t.Fatal(err)
+	}
+	wide := newToken(t, b.c, &api.TokenCreateRequest{Policies: []string{"wide"}, TTL: "1h"})
+	as, err := b.c.Clone()
+	if err != nil {
+		t.Fatal(err)
+	}
+	as.SetToken(wide)
 	for _, v := range []struct {
 		path string
 		data map[string]any
@@ -53,9 +62,15 @@ func TestVaultWhereIsItManaged(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	b.o.secrets = []string{token, id, other, "made-up-another-value", root}
-	b.policy(b.instance("[instance.managed]\nkv = [\"secret/team/\"]\napproles = [\"approle/ci\"]\naudit = \"file\"\n"))
-	log := b.o.file("job.log", stamp+"VAULT_TOKEN="+token+"\n"+stamp+"VAULT_SECRET_ID="+id+"\n"+stamp+"export VAULT_TOKEN="+other+"\n")
+	if _, err := as.KVv2("secret").Get(t.Context(), "elsewhere"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := as.Logical().Read("sys/mounts"); err == nil {
+		t.Fatal("the token may do more than its policy")
+	}
+	b.o.secrets = []string{token, id, other, wide, "made-up-another-value", root}
+	b.policy(b.instance("[instance.managed]\nkv = [\"secret/team/\"]\napproles = [\"approle/ci\"]\naudit = \"file\"\naudit_log = \"" + audit + "\"\n"))
+	log := b.o.file("job.log", stamp+"VAULT_TOKEN="+token+"\n"+stamp+"VAULT_SECRET_ID="+id+"\n"+stamp+"export VAULT_TOKEN="+other+"\n"+stamp+"VAULT_TOKEN="+wide+"\n")
 	report, plan := filepath.Join(b.o.dir, "report.jsonl"), filepath.Join(b.o.dir, "plan.json")
 	b.o.quell(1, "scan", "log", log, "--format", "jsonl", "--output", report)
 	b.o.quell(0, "plan", report, "--output", plan)
@@ -69,14 +84,16 @@ func TestVaultWhereIsItManaged(t *testing.T) {
 			Items []struct {
 				Rule    string
 				Managed []string
+				Least   string
 			}
 		}
 	}
 	if err := json.Unmarshal(file, &doc); err != nil {
 		t.Fatal(err)
 	}
-	all := ""
+	all, least := "", ""
 	for _, it := range doc.Plan.Items {
+		least += it.Least
 		all += it.Rule + ": " + strings.Join(it.Managed, " | ") + "\n"
 	}
 	for _, want := range []string{"kv secret/team/app (older version 1)#login.token", "kv secret/team/deep/one#id", "secret id of approle approle/ci, accessor ", "hmac-sha256:"} {
@@ -84,8 +101,15 @@ func TestVaultWhereIsItManaged(t *testing.T) {
 			t.Errorf("%q is not in\n%s", want, all)
 		}
 	}
-	if strings.Contains(all, "elsewhere") || len(doc.Plan.Items) != 3 {
+	if strings.Contains(all, "elsewhere") || len(doc.Plan.Items) != 4 {
 		t.Errorf("more was searched than the policy names:\n%s", all)
+	}
+	// What the token with wide rights has used: one read.
+	if !strings.Contains(least, "path \"secret/data/elsewhere\" {\n  capabilities = [\"read\"]\n}") || strings.Count(least, "path ") != 1 {
+		t.Errorf("%s", least)
+	}
+	if err := b.c.Sys().PutPolicy("least", least); err != nil {
+		t.Errorf("Vault refuses it: %v", err)
 	}
 	recorded, err := os.ReadFile(audit)
 	if err != nil {

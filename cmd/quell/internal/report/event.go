@@ -85,7 +85,9 @@ type Action struct {
 	Receipt    *revokers.Acknowledgement `json:"receipt,omitempty"`
 	Rotation   *Rotation                 `json:"rotation,omitempty"`
 	// Managed are the places in Vaults that keep it.
-	Managed []string            `json:"managed,omitempty"`
+	Managed []string `json:"managed,omitempty"`
+	// Least is the Vault policy of what its use shows that it needs.
+	Least   string              `json:"least,omitempty"`
 	Control string              `json:"control,omitempty"`
 	Proof   []prove.Observation `json:"proof,omitempty"`
 	// Code is the exit code that an item causes by itself, 0 for its outcome's.

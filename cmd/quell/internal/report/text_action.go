@@ -126,6 +126,9 @@ func (t *text) action(a Action) {
 	for _, where := range a.Managed {
 		t.labelled("kept in", where)
 	}
+	for line := range strings.Lines(a.Least) {
+		t.labelled("least", strings.TrimRight(line, "\n"))
+	}
 	if a.Rotation != nil {
 		t.labelled("rotated", a.Rotation.Where+" ("+a.Rotation.Detail+")")
 	}

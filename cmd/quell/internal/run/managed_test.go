@@ -14,9 +14,9 @@ func TestACanaryIsNotSearchedFor(t *testing.T) {
 	c := b.creds[0]
 	for reason, want := range map[revokers.Reason]int{revokers.Canary: 0, revokers.Malformed: 1} {
 		n := 0
-		b.planner.Managed = func(_ context.Context, creds []credential.Credential) map[string][]string {
+		b.planner.Managed = func(_ context.Context, creds []credential.Credential) (map[string][]string, map[string]string) {
 			n = len(creds)
-			return nil
+			return nil, nil
 		}
 		if _, err := b.planner.Plan(t.Context(), []Checked{{Credential: c, Verdicts: []revokers.Verdict{revokers.Undecided(reason, "")}}}); err != nil {
 			t.Fatal(err)

@@ -31,8 +31,8 @@ type Planner struct {
 	Redactor   *report.Redactor
 	NoKill     bool // the environment's switch
 	// Managed finds where Vaults keep credentials, by fingerprint; nil: it is not
-	// looked for.
-	Managed func(ctx context.Context, creds []credential.Credential) map[string][]string
+	// looked for. least are the policies of what their use shows.
+	Managed func(ctx context.Context, creds []credential.Credential) (places map[string][]string, least map[string]string)
 }
 
 // Plan makes the plan. It only reads.
@@ -61,9 +61,9 @@ func (p *Planner) Plan(ctx context.Context, checked []Checked) (*plan.Plan, erro
 				creds = append(creds, c.Credential)
 			}
 		}
-		places := p.Managed(ctx, creds)
+		places, least := p.Managed(ctx, creds)
 		for i := range out.Items {
-			out.Items[i].Managed = places[out.Items[i].Fingerprint]
+			out.Items[i].Managed, out.Items[i].Least = places[out.Items[i].Fingerprint], least[out.Items[i].Fingerprint]
 		}
 	}
 	return out, ctx.Err()
@@ -284,7 +284,7 @@ func (d decision) fill(it *plan.Item) {
 // ActionOf renders item number n of a plan, counted from 1.
 func ActionOf(n int, it plan.Item) report.Action {
 	a := report.Action{Item: n, Ref: it.Ref, Instance: it.Instance, Action: it.Action, Method: it.Revoke, Tier: it.Tier, Scope: it.Scope,
-		Reversible: it.Reversible, Collateral: it.Collateral, Requests: it.Requests, Unprovable: it.Unprovable, Managed: it.Managed}
+		Reversible: it.Reversible, Collateral: it.Collateral, Requests: it.Requests, Unprovable: it.Unprovable, Managed: it.Managed, Least: it.Least}
 	if u, err := url.Parse(it.Instance); err == nil {
 		a.Host = u.Host
 	}

@@ -86,17 +86,22 @@ func (r *Runtime) secret(ref string) (credential.Secret, error) {
 
 // managed finds where the policy's Vaults keep credentials. What could not be searched
 // is a notice that makes the plan incomplete.
-func (r *Runtime) managed(ctx context.Context, creds []credential.Credential) map[string][]string {
-	out := map[string][]string{}
+func (r *Runtime) managed(ctx context.Context, creds []credential.Credential) (out map[string][]string, least map[string]string) {
+	out, least = map[string][]string{}, map[string]string{}
 	if r.options.Offline {
-		return out
+		return out, least
 	}
 	for _, v := range r.Instances {
 		if v.Managed == nil {
 			continue
 		}
-		places, err := vault.Finder{Doer: r.Doer}.Find(ctx, v, creds)
-		if err != nil {
+		find := vault.Finder{Doer: r.Doer}
+		places, err := find.Find(ctx, v, creds)
+		uses, err2 := find.Uses(ctx, v, creds)
+		for fp, u := range uses {
+			least[fp] = strings.TrimPrefix(least[fp]+"\n"+u.Policy(), "\n")
+		}
+		if err = errors.Join(err, err2); err != nil {
 			r.Unread(report.Notice{Kind: scanners.GapUnreadable, Path: v.Host(), Message: fmt.Sprintf("the search in the Vault %s is not complete: %v", v.Host(), err)})
 			r.unsearched++
 		}
@@ -104,7 +109,7 @@ func (r *Runtime) managed(ctx context.Context, creds []credential.Credential) ma
 			out[p.Fingerprint] = append(out[p.Fingerprint], p.Where)
 		}
 	}
-	return out
+	return out, least
 }
 
 // Unsearched is the number of Vaults in which a plan's search was not complete.
