@@ -92,7 +92,7 @@ func (s *Set) nameSignature(r *Rule) error {
 }
 
 // signatureValue is a signature of keygrip: SHA-1 in older versions, SHA-256 in newer ones,
-// SHA-512 if the application says so.
+// SHA-512 if the application is configured so.
 const signatureValue = `[\w-]{86}|[\w-]{43}|[\w-]{27}`
 
 // probedCookie returns the provider's first cookie family with a probe, or nil.

@@ -33,7 +33,7 @@ type Rule struct {
 
 	// Checksum names the built-in test of the token's check digits.
 	Checksum string
-	// Expiry names the formats of rules/token by which the value itself says when it ends. A
+	// Expiry names the formats of rules/token in which the value contains its own expiry. A
 	// session cookie whose rule names none is tried with those that are unmistakable.
 	Expiry []string
 	// Cookie is set for cookie families and has the names and the value of the cookie.

@@ -28,7 +28,7 @@ type Session interface {
 	// text suppresses, matches of a confidence too low to be shown, and content that an opener
 	// could not read. It can be called concurrently.
 	Matched(at rules.Location)
-	// Attribution says when Attribute can complete a finding at a location.
+	// Attribution reports when Attribute can complete a finding at a location.
 	Attribution(at rules.Location) Attribution
 	// Attribute adds details to findings that are too expensive to determine for all artifacts:
 	// who wrote the text, which layer removed it. It is called after the last artifact was
@@ -45,7 +45,7 @@ type Session interface {
 	Close()
 }
 
-// Attribution says when a finding's location can be completed.
+// Attribution is the time at which a finding's location can be completed.
 type Attribution int
 
 const (

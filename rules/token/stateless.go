@@ -44,7 +44,7 @@ var forms = []struct {
 // structure.
 var albCookie = regex.Lazy(`^(?:__Host-|__Secure-)?AWSELBAuthSessionCookie(?:-[0-9]{1,2})?$`)
 
-// StatelessCookie is StatelessForm for a value of a cookie whose name can say it too.
+// StatelessCookie is StatelessForm for a value of a cookie, whose name can identify the form too.
 func StatelessCookie(name, value string) (Stateless, bool) {
 	if albCookie().MatchString(name) {
 		return Stateless{"AWS load balancer", "shorten the session timeout of the load balancer's authenticate action, or change its client at the identity provider, which ends everyone's"}, true

@@ -46,7 +46,7 @@ func TestStatelessForms(t *testing.T) {
 	}
 }
 
-// A load balancer's cookies have no structure: the name says it.
+// A load balancer's cookies have no structure: the name identifies them.
 func TestTheCookiesOfALoadBalancer(t *testing.T) {
 	value := strings.Repeat("aB3+", 80)
 	for name, want := range map[string]bool{"AWSELBAuthSessionCookie-0": true, "AWSELBAuthSessionCookie": true, "AWSALB": false, "AWSELB": false, "MyAWSELBAuthSessionCookie-0": false, "session": false} {

@@ -61,7 +61,7 @@ func TestTheSystemIsToldByTheFirstSign(t *testing.T) {
 	}
 }
 
-// Whatever a line contains, what is recognised is within it.
+// Every recognised part is within its line, for any content of the line.
 func FuzzRecognise(f *testing.F) {
 	for _, s := range []string{"2024-05-22T12:43:46.962646Z 00O+x", `{"log":"a\n","stream":"stdout"}`, "[08:02:41]i:\t [Step 1/2] x\n", "[Container] 2024/05/01 10:00:00 Entering phase A\n",
 		"Step #0 - \"a\": x", "section_start:1:a[b=c]\r\x1b[0K", "travis_fold:end:x\r\x1b[0K", "\x1b_bk;t=1\x07--- x", "\x1b[8mha:x\x1b[0m[Pipeline] { (x)\n", "name-1  | x", "[a] b"} {

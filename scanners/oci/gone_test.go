@@ -2,7 +2,7 @@ package oci
 
 import "testing"
 
-// What a later layer does to a file applies to everything nested in it.
+// A later layer that changes or removes a file does so to everything nested in it.
 func TestGone(t *testing.T) {
 	l := &layer{whiteout: map[string]bool{"app/x.jar": true, "=etc/over.zip": true, "var/log/": true, "=odd!name": true}}
 	for file, want := range map[string]string{

@@ -157,7 +157,7 @@ func FuzzOpen(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) { _, _ = open(context.Background(), b, most) })
 }
 
-// What a limit leaves out is an error, next to what was read.
+// Rows beyond a limit are an error, and the rows before it are read.
 func TestLimitsAreReported(t *testing.T) {
 	cookies := database(t, []string{mozCookies}, func(db *sql.DB) {
 		for i := range 5 {

@@ -43,7 +43,7 @@ type job struct {
 	in     action.Inputs
 	d      action.Decision
 	api    *github.API
-	temp   string   // what a later step may want: reports
+	temp   string   // for later steps: reports
 	scrap  string   // what is gone after this one
 	remote *url.URL // the repository's address
 	result *action.Result
@@ -190,7 +190,7 @@ func (j *job) run(ctx context.Context) error {
 	}
 	code, err := j.scanAndKill(ctx, rt, kill, sources, sink)
 	if err != nil {
-		// What was found until then is kept.
+		// The findings up to then are kept.
 		_ = errors.Join(sink.Emit(report.Summary{ExitCode: exitFailed}), sink.Close())
 		_ = log.Close()
 		r.Failed = err.Error()

@@ -86,8 +86,8 @@ func (j *job) durable(path string) bool {
 	return true
 }
 
-// deleteLog deletes the logs of the finished run that credentials leaked into, once the
-// ledger tells what was in them, and looks that they are gone.
+// deleteLog deletes the logs of the finished run that credentials leaked into, after the
+// ledger has recorded their findings, and checks that they are gone.
 func (j *job) deleteLog(ctx context.Context, rt *run.Runtime, res *run.Scanned) error {
 	if !j.in.DeleteLog || j.d.Run == 0 {
 		return nil
@@ -148,7 +148,7 @@ func (j *job) deleteLog(ctx context.Context, rt *run.Runtime, res *run.Scanned) 
 	return nil
 }
 
-// keepsLogs says why nothing may be deleted now; it is empty if logs may be.
+// keepsLogs returns the reason why no log may be deleted now; empty: logs may be deleted.
 func keepsLogs(ctx context.Context, rt *run.Runtime) string {
 	if rt.Policy.LegalHold {
 		return "legal_hold is set in the policy"
@@ -159,7 +159,7 @@ func keepsLogs(ctx context.Context, rt *run.Runtime) string {
 	return ""
 }
 
-// unproven says why a log must stay: a credential that leaked into it is not
+// unproven returns the reason why a log must be kept: a credential that leaked into it is not
 // proven dead. It is empty if all are.
 func (j *job) unproven(leaked []rules.Credential) string {
 	for _, c := range leaked {

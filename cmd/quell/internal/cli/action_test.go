@@ -98,7 +98,7 @@ func actWith(ctx context.Context, t *testing.T, s *githubtest.Server, e githubte
 			}
 		}
 		slices.Sort(o.findings)
-		// Nobody's secret stands in anything that the run leaves.
+		// No output of the run contains a secret.
 		all := o.log + o.summary + string(b) + string(r)
 		if s, err := os.ReadFile(o.output["sarif"]); err == nil {
 			all += string(s)
@@ -121,7 +121,7 @@ func actWith(ctx context.Context, t *testing.T, s *githubtest.Server, e githubte
 	return o
 }
 
-// What each event brought is what git says that it brought.
+// Each event selects the commits that git lists for it.
 func TestActionReadsWhatTheEventBrought(t *testing.T) {
 	s, r := forge(t)
 	for _, e := range r.Events() {
@@ -151,7 +151,7 @@ func event(t *testing.T, r *githubtest.Repository, name string) githubtest.Event
 	return githubtest.Event{}
 }
 
-// What can't be fetched is never green.
+// A run whose history can't be fetched never succeeds.
 func TestActionSaysWhatItCouldNotRead(t *testing.T) {
 	s, r := forge(t)
 	lost := map[string]string{"GITHUB_SERVER_URL": "http://127.0.0.1:1", "INPUT_FAIL-ON": "never", "INPUT_VERIFY": "off"}
@@ -162,7 +162,7 @@ func TestActionSaysWhatItCouldNotRead(t *testing.T) {
 			t.Errorf("%s: exit code %d, %v\n%s\n%s", name, o.code, o.output, o.log, o.summary)
 		}
 	}
-	// What is here needs no server.
+	// Local objects need no server.
 	e := event(t, r, "a push, whole")
 	if o := act(t, s, e, r.Fill(e, nil), lost); o.code != exitClean {
 		t.Errorf("exit code %d\n%s", o.code, o.log)
@@ -174,8 +174,8 @@ func TestActionSaysWhatItCouldNotRead(t *testing.T) {
 	}
 }
 
-// A stranger's pull request asks nobody, heeds no marker, and is told of where the
-// token may.
+// A pull request from a fork asks no issuer, honours no marker, and gets a comment if the
+// token permits it.
 func TestActionOnAStrangersPullRequest(t *testing.T) {
 	s, r := forge(t)
 	e := event(t, r, "a fork's pull request, shallow")
@@ -186,7 +186,7 @@ func TestActionOnAStrangersPullRequest(t *testing.T) {
 	if len(s.Comments) != 1 || s.Comments[0].Issue != 7 || !strings.Contains(s.Comments[0].Body, "## quell: leaked credentials") {
 		t.Errorf("%+v", s.Comments)
 	}
-	// A token that may not write says so, and nothing else changes.
+	// With a read-only token the run reports that it can't comment, and nothing else changes.
 	s.Deny = []string{"issues:write"}
 	o = act(t, s, e, r.Fill(e, nil), map[string]string{"INPUT_FAIL-ON": "found"})
 	if o.code != exitFindings || !strings.Contains(o.log, "::warning title=quell::the result stands, and could not be told everywhere%3A") && !strings.Contains(o.log, "::warning title=quell::the result stands, and could not be told everywhere:") {
@@ -288,7 +288,7 @@ func TestActionReadsLogs(t *testing.T) {
 		return "2026-11-01T10:00:00.0000000Z " + githubtest.Cookie(n) + "\n2026-11-01T10:00:01.0000000Z Cleaning up orphan processes\n"
 	}
 	s.Logs = map[int]map[string]string{1: {"0_build.txt": log(30)}, 2: {"0_build.txt": log(31)}}
-	// A name may quote what leaked, and is told where there is nothing to read.
+	// The name of a skipped file can contain a secret, and the summary prints that name.
 	quoted := strings.TrimPrefix(githubtest.Cookie(30), "Cookie: sessionid=")
 	s.Artifacts = []githubtest.Artifact{{ID: 1, Name: "dist", Members: map[string]string{"env.txt": githubtest.Cookie(32)}}, {ID: 2, Name: quoted, Expired: true}}
 	s.Jobs = []githubtest.Job{{ID: 1, Name: "build", Status: "completed", Conclusion: "success", Log: []string{log(33)}}, {ID: 2, Name: "quell", Status: "in_progress"}}
@@ -409,7 +409,7 @@ func TestActionOnHostileNames(t *testing.T) {
 	if runner.Stopped != "" || len(runner.Commands) > 11 {
 		t.Errorf("%d commands, stopped %q", len(runner.Commands), runner.Stopped)
 	}
-	// The table's rows are as many as are shown, and nothing stands outside of code.
+	// The table has one row per finding shown, and no untrusted text outside of code spans.
 	rows := 0
 	for l := range strings.Lines(o.summary) {
 		if strings.HasPrefix(l, "| `") {
@@ -445,7 +445,7 @@ func TestActionReadsImages(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	// What is remembered of an image is the job's own, whatever the machine's state is.
+	// The state of an image scan belongs to the job, whatever state the machine has.
 	elsewhere := filepath.Join(t.TempDir(), "state.db")
 	o := act(t, s, e, r.Fill(e, nil), map[string]string{"INPUT_FAIL-ON": "found", "INPUT_VERIFY": "off", "INPUT_SCAN": "git, image", "INPUT_IMAGE": "image", "QUELL_STATE": elsewhere})
 	if _, err := os.Stat(elsewhere); err == nil {
@@ -474,8 +474,8 @@ func TestActionPlans(t *testing.T) {
 	}
 }
 
-// A run that failed or was broken off says so everywhere, and nowhere that nothing was
-// found.
+// Every output of a run that failed or was interrupted reports that, and none reports that
+// nothing was found.
 func TestActionThatDoesNotEnd(t *testing.T) {
 	s, r := forge(t)
 	e := event(t, r, "a pull request, shallow")

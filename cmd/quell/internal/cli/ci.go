@@ -129,7 +129,7 @@ func (a *app) urlFlag(f *pflag.FlagSet) {
 	f.StringVar(&a.ci.url, "url", "", "`ADDRESS` of a self-hosted server")
 }
 
-// ciOptions are what the flags say about runs.
+// ciOptions holds the flags that select runs.
 func (a *app) ciOptions() (ci.Options, error) {
 	c := &a.ci
 	o := ci.Options{Runs: c.runs, Run: c.run, Logs: c.logs, Artifacts: c.artifacts}

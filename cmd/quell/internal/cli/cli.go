@@ -168,8 +168,8 @@ const (
 	mayLackSecrets = false
 )
 
-// reader sets up what shows something and sends nothing: it works under a policy
-// that can't be read, and says so.
+// reader sets up a command that only reads. It works with a policy that can't be read, and
+// prints a warning.
 func (a *app) reader() (*run.Runtime, error) {
 	a.sparePolicy = true
 	rt, err := a.runtimeWithout()

@@ -9,8 +9,8 @@ import (
 	"github.com/quellhq/quell/rules"
 )
 
-// complete completes the first argument with names of the rules that the flags
-// select. What is wrong with them is for the command itself to say.
+// complete completes the first argument with names of the rules that the flags select. It
+// ignores wrong flags: the command itself reports them.
 func (a *app) complete(names func(*rules.Set) []string) cobra.CompletionFunc {
 	return func(_ *cobra.Command, args []string, begun string) ([]string, cobra.ShellCompDirective) {
 		if len(args) > 0 {

@@ -87,7 +87,7 @@ func (a *app) openGit(rt *run.Runtime, targets []string) (scanners.Source, error
 	if remote {
 		s.Remote = a.upstream(rt, u)
 	}
-	// What is asked for in part is read in no time, and says nothing of the rest.
+	// A partial selection is small, and its result does not describe the whole repository.
 	if a.git.commits == "" && a.git.release == "" && !a.git.staged {
 		s.Memory = a.memory(rt)
 	}

@@ -47,7 +47,7 @@ func (a *app) habitFlags(f *pflag.FlagSet) {
 	}
 }
 
-// translate does what the flags of other scanners ask for, and says how quell calls it.
+// translate applies the flags of other scanners, and prints their names in quell.
 func (a *app) translate(c *cobra.Command, args []string) {
 	var own []string
 	h := a.habit

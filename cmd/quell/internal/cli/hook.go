@@ -67,8 +67,8 @@ is no secret, mark its line with quell:allow.`,
 	return c
 }
 
-// hookFile is where a repository's pre-commit hook lies. A setting that leads git to
-// other hooks is an error that says so.
+// hookFile returns the path of a repository's pre-commit hook. A setting by which git uses
+// hooks of another folder is an error that names it.
 func hookFile(dir string) (string, error) {
 	store, err := git.FindDir(dir)
 	if err != nil {
@@ -98,7 +98,7 @@ func hookFile(dir string) (string, error) {
 		}
 	}
 	file := filepath.Join(store, "hooks", "pre-commit")
-	// What a link leads to is not this repository's: other repositories may share it.
+	// The target of a link may be shared with other repositories.
 	for _, p := range []string{filepath.Dir(file), file} {
 		if info, err := os.Lstat(p); err == nil && info.Mode()&os.ModeSymlink != 0 {
 			return "", fmt.Errorf("%s is a link: put the line \"quell hook run\" into the pre-commit hook that it leads to", p)
@@ -107,8 +107,8 @@ func hookFile(dir string) (string, error) {
 	return file, nil
 }
 
-// repository is the one that git tells of (GIT_DIR), where it is not in a work tree's
-// own .git folder; else the one at dir.
+// repository returns the repository that git names in GIT_DIR, if it is not the .git folder of
+// a work tree; else the one at dir.
 func (a *app) repository(dir string) string {
 	if d := a.getenv("GIT_DIR"); d != "" {
 		if _, err := git.FindDir(d); err == nil {

@@ -305,7 +305,7 @@ func parseInstance(s string, set *rules.Set) (policy.Instance, error) {
 		return policy.Instance{}, errNotInstance
 	}
 	doc := map[string]any{"provider": provider, "url": parts[0], "own": true}
-	// A host that strangers use too is not the operator's own unless they say so.
+	// A public host is not the operator's own unless the policy declares it.
 	if p, u := set.Providers[provider], parts[0]; p != nil {
 		if parsed, err := url.Parse(u); err == nil && p.Has(parsed.Hostname()) {
 			delete(doc, "own")
@@ -442,8 +442,8 @@ func (l login) write(p *policy.Policy, who identity, sole bool) {
 	p.Own = append(p.Own, own)
 }
 
-// without keeps the instance of a login that did not answer, which owns nothing
-// then, and says so.
+// without keeps the instance of a login that did not answer, without ownership, and prints a
+// note.
 func (l login) without(p *policy.Policy) string {
 	if !l.instance {
 		return "left out"
@@ -473,8 +473,8 @@ func addLogin(p *policy.Policy, in policy.Instance) {
 	p.Instance = append(p.Instance, in)
 }
 
-// confirm asks a person at a terminal and reports whether the answer was no. It
-// is false if there is nobody to ask.
+// confirm prompts on a terminal and reports whether the answer was no. It is false without a
+// terminal.
 func (a *app) confirm(format string, args ...any) bool {
 	f, ok := a.in.(*os.File)
 	if !ok {

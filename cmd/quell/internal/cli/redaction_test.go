@@ -152,7 +152,7 @@ func redactionRound(t *testing.T, r *rand.Rand) (ended int, checked int64) {
 	}
 	quell("check", at("jsonl"))
 	quell("policy", "check", "--ask")
-	for range 2 { // an answer that says nothing holds items
+	for range 2 { // an answer that decides nothing holds items
 		quell("plan", at("jsonl"), "--output", at("plan.json"), "--show", "all")
 		ended += strings.Count(quell("apply", at("plan.json"), "--format", "jsonl"), `"outcome":"Confirmed"`)
 		quell("apply", at("plan.json"))

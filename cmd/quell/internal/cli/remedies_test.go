@@ -158,8 +158,8 @@ var (
 	variableRE = regexp.MustCompile(`QUELL_[A-Z_]+`)
 )
 
-// Each remedy names a command, a flag or a key of the policy that exists, or says
-// that something has to be done by hand.
+// Each remedy names a command, a flag or a key of the policy that exists, or a step
+// that has to be done by hand.
 func TestEachRemedyExists(t *testing.T) {
 	keys := map[string]bool{}
 	keysOf(reflect.TypeFor[policy.Policy](), keys)

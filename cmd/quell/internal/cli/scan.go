@@ -81,7 +81,7 @@ func (a *app) scan() *cobra.Command {
 	return c
 }
 
-// scanOptions are what the flags say about a scan.
+// scanOptions holds the flags of a scan.
 func (a *app) scanOptions(command string, targets []string, sources ...scanners.Source) (run.ScanOptions, error) {
 	o := run.ScanOptions{
 		Command:     command,
@@ -111,8 +111,8 @@ func (a *app) scanOptions(command string, targets []string, sources ...scanners.
 	return o, nil
 }
 
-// theirs reads what a scanned folder itself wants to be ignored. It is untrusted and
-// suppresses nothing; a file that can't be read is one of the scanned files.
+// theirs reads the ignore files of a scanned folder. They are untrusted and suppress nothing;
+// one that can't be read is reported as a scanned file.
 func (a *app) theirs(command string, targets []string) *allow.List {
 	if command != "scan path" && command != "scan git" && command != "hook run" {
 		return nil

@@ -31,7 +31,7 @@ func (a *app) style(w io.Writer, show report.Show) report.Style {
 	return s
 }
 
-// columns is the width of a terminal; 80 if it does not say.
+// columns returns the width of a terminal; 80 if it is unknown.
 func (a *app) columns(fd int) int {
 	if w, _, err := term.GetSize(fd); err == nil && w > 0 {
 		return w

@@ -99,7 +99,7 @@ func TestATerminalIsWrappedColouredAndShowsProgress(t *testing.T) {
 	}
 }
 
-// What no person reads has no control characters and no progress in its first seconds.
+// Output that is not a terminal has no control characters, and no progress in its first seconds.
 func TestAFileGetsNoControlCharacters(t *testing.T) {
 	env := home(t)
 	var out, errs bytes.Buffer

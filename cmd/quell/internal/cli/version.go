@@ -9,7 +9,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// What a release is, which the linker writes here.
+// The linker sets these for a release.
 var (
 	version string
 	commit  string

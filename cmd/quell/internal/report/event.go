@@ -16,7 +16,7 @@ import (
 // Protocol is the version of the JSON lines.
 const Protocol = 1
 
-// Event is anything that a run tells: one of the types below.
+// Event is one record of a run: one of the types below.
 type Event interface{ eventType() string }
 
 // Config comes first.
@@ -54,7 +54,7 @@ type Credential struct {
 	Inside [][]string `json:"-"`
 }
 
-// Verdict is what the issuer said of a credential.
+// Verdict is the result of asking the issuer about a credential.
 type Verdict struct {
 	Fingerprint string `json:"fingerprint"`
 	revokers.Verdict
@@ -66,7 +66,7 @@ type Action struct {
 	Item       int               `json:"item,omitempty"` // its number in the plan, from 1
 	Host       string            `json:"host,omitempty"`
 	Instance   string            `json:"instance,omitempty"` // URL of the issuer
-	Endpoint   string            `json:"endpoint,omitempty"` // the one that said live
+	Endpoint   string            `json:"endpoint,omitempty"` // the endpoint that answered live
 	Action     string            `json:"action"`             // revoke, rotate, rotate_and_revoke, none, held, until_expiry
 	Method     string            `json:"method,omitempty"`
 	Tier       rules.Tier        `json:"tier,omitempty"`
@@ -74,7 +74,7 @@ type Action struct {
 	Reversible bool              `json:"reversible"`
 	Collateral string            `json:"collateral,omitempty"`
 	Requests   []revokers.Effect `json:"requests,omitempty"`
-	// Unprovable says why the result of the kill could not be proven.
+	// Unprovable is the reason why the result of the kill could not be proven.
 	Unprovable string                    `json:"unprovable,omitempty"`
 	Held       string                    `json:"held,omitempty"`
 	SendsFrom  *time.Time                `json:"sends_from,omitempty"` // the end of a delay that holds it
@@ -117,7 +117,7 @@ type Rotation struct {
 	At          time.Time `json:"at"`
 }
 
-// Progress tells how far a run is.
+// Progress reports how far a run is.
 type Progress struct {
 	Message string `json:"message"`
 }

@@ -90,7 +90,7 @@ func left(v reflect.Value, at, s string, out *[]string) {
 // A field that is added to an event is redacted unless it is listed here too.
 func TestEveryFieldOfEveryEventIsRedacted(t *testing.T) {
 	const secret = "made-up-secret-value"
-	// What quell makes itself, and the secrets that --reveal asks for.
+	// Values that quell creates itself, and the secrets that --reveal prints.
 	want := []string{"Config.Version", "Credential.Sealed", "Credential.Secret", "Derived.Fingerprint", "Finding.Secret", "Location.Commit", "Location.Source", "Notice.Kind",
 		"Ref.Fingerprint", "Ref.Group", "Ref.Kind", "Ref.PartFingerprints", "Ref.Provider", "Ref.Redacted", "Ref.Rule", "Verdict.Fingerprint"}
 	red := NewRedactor(rules.NewSecretString(secret))

@@ -61,8 +61,8 @@ func (s *sarif) Close() error {
 	slices.Sort(ids)
 	meta := make([]object, len(ids))
 	for i, id := range ids {
-		// Code scanning takes a rule for one of security, and shows how severe it is, by
-		// these; what is alive or dead stands in a result's level.
+		// By these, code scanning treats a rule as a security rule and shows its severity. The level
+		// of a result depends on whether the credential is alive.
 		o := object{"id": id, "properties": object{"tags": []string{"security"}, "security-severity": "8.0", "precision": "high"}}
 		if r := s.set.Rule(id); r != nil && r.Description != "" {
 			o["shortDescription"] = object{"text": r.Description}
@@ -90,7 +90,7 @@ func (s *sarif) Close() error {
 		if where == "" {
 			where = f.Location.Artifact
 		}
-		// Code scanning shows what stands in a file of the repository, and nothing else.
+		// Code scanning shows only results in files of the repository.
 		inside := f.Location.Source == "git" && f.Location.Path != "" && f.Location.Notes["repository"] == "" && !strings.Contains(where, "!") ||
 			f.Location.Source == "path" && filepath.IsLocal(filepath.FromSlash(where)) && !strings.Contains(where, "!") && !strings.HasPrefix(where, "actions-run/")
 		results[i] = object{
@@ -118,8 +118,8 @@ func (s *sarif) Close() error {
 	for i := 0; i == 0 || i < len(results); i += maxResults {
 		run := object{
 			"tool": object{"driver": object{"name": "quell", "version": s.version, "informationUri": "https://github.com/quellhq/quell", "rules": meta}},
-			// What was not read is a notification. An execution that is called a failure makes
-			// code scanning reject the file with all its results.
+			// Unread input is a notification. Code scanning rejects a file with all its results if
+			// the execution is marked as failed.
 			"invocations": []object{{"executionSuccessful": true, "toolExecutionNotifications": notes}},
 			"columnKind":  "utf16CodeUnits",
 			"results":     results[i:min(i+maxResults, len(results))],

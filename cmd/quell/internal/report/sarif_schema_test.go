@@ -54,7 +54,7 @@ func sarifSchema(t *testing.T) *jsonschema.Schema {
 	return c.MustCompile("sarif.json")
 }
 
-// What quell writes is valid by the schema of OASIS, and another reader finds all of it.
+// The output is valid by the schema of OASIS, and another reader finds all results in it.
 func TestSARIFIsValid(t *testing.T) {
 	schema := sarifSchema(t)
 	set := &rules.Set{}

@@ -8,13 +8,12 @@ import (
 	"github.com/mattn/go-runewidth"
 )
 
-// The text for people. Live credentials come first, then suspect ones: high
-// confidence and not known to be dead. What is left is listed while it is little,
-// else summed up by kind; --show lists all of it. A result's first word is its
-// state, its second a short id that quell ledger and --only take. Lines are wrapped
-// on a terminal alone, so that what a program reads keeps one fact a line; a word
-// longer than a line is never broken, so that it can be copied. Colour repeats what
-// words say.
+// Conventions of the text report. Live credentials come first, then suspect ones: high
+// confidence and not known to be dead. The others are listed if they are few, else summed up
+// by kind; --show lists all of them. The first word of a result is its state, the second a
+// short id that quell ledger and --only accept. Lines are wrapped only on a terminal, so that
+// other programs read one fact per line; a word longer than a line is never broken, so that it
+// can be copied. Colour carries no information of its own.
 
 // Style is how text looks. The zero value is for a file.
 type Style struct {

@@ -118,7 +118,7 @@ func TestColourRepeatsWhatWordsSay(t *testing.T) {
 	}
 }
 
-// Whatever is asked for, each credential is listed or counted, live ones first.
+// With every value of --show, each credential is listed or counted, live ones first.
 func TestNothingIsLostByGrouping(t *testing.T) {
 	for name, c := range map[string]struct {
 		show   []string

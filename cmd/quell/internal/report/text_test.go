@@ -13,8 +13,8 @@ import (
 	"github.com/quellhq/quell/rules"
 )
 
-// A stranger chooses file names, job names, commit authors, history lines and
-// what an issuer answers: none of it may speak to a terminal or break a line.
+// File names, job names, commit authors, history lines and issuers' answers are untrusted:
+// none of them may contain terminal codes or break a line.
 func TestHostileTextReachesNoTerminal(t *testing.T) {
 	const evil = "a\x1b]0;owned\x07\x1b[2J\r\nquell: clean\u202e\u2028\x9b1mz"
 	l := rules.Location{Path: evil, Artifact: evil, Job: evil, Step: evil, Group: evil, Line: 1, Column: 1, Notes: map[string]string{"author": evil, "created_by": evil, "ref": evil}}
