@@ -22,8 +22,9 @@ type Binding struct {
 	// match it. They are reported and not asked.
 	Skipped []Target
 	// Others are instances that can have issued the credential too and are not asked: those of
-	// another provider with a cookie of this name, which its rule can't ask, and those whose
-	// cookie another text names for it.
+	// another provider with a cookie of this name, which its rule can't ask, those whose
+	// cookie another text names for it, and those without a cookie name whose provider's
+	// family has this one.
 	Others []*issuer.Instance
 	// None explains why there is nothing to ask.
 	None string
@@ -55,15 +56,16 @@ func Bind(set *rules.Set, all issuer.Instances, c credential.Credential) Binding
 		}
 		fit = append(fit, i)
 	}
+	if slices.ContainsFunc(fit, func(i *issuer.Instance) bool { return i.Cookie != "" && slices.Contains(names, i.Cookie) }) {
+		fit = slices.DeleteFunc(fit, func(i *issuer.Instance) bool { return i.Cookie == "" })
+	}
 	var others []*issuer.Instance
 	for _, i := range all {
 		claimed := slices.Contains(c.Claims.Cookies, i.Cookie) && !slices.Contains(names, i.Cookie)
-		if i.Operator && i.Cookie != "" && (claimed || i.Provider != r.Provider.ID && slices.Contains(names, i.Cookie)) {
+		issues := i.Cookie != "" && (claimed || i.Provider != r.Provider.ID && slices.Contains(names, i.Cookie))
+		if i.Operator && !slices.Contains(fit, i) && (issues || i.Cookie == "" && hasFamily(set, i.Provider, names)) {
 			others = append(others, i)
 		}
-	}
-	if slices.ContainsFunc(fit, func(i *issuer.Instance) bool { return i.Cookie != "" && slices.Contains(names, i.Cookie) }) {
-		fit = slices.DeleteFunc(fit, func(i *issuer.Instance) bool { return i.Cookie == "" })
 	}
 	if len(fit) == 0 {
 		return Binding{None: fmt.Sprintf("no instance of %s is named that can have issued it", r.Provider.ID)}
@@ -87,6 +89,14 @@ func Bind(set *rules.Set, all issuer.Instances, c credential.Credential) Binding
 	}
 	slices.SortStableFunc(out.Ask, func(a, b Target) int { return rank(a.Instance) - rank(b.Instance) })
 	return out
+}
+
+// hasFamily reports whether a cookie family of the provider has one of the names: an instance
+// for which the operator names no cookie can then have issued it.
+func hasFamily(set *rules.Set, provider string, names []string) bool {
+	return slices.ContainsFunc(set.Rules, func(r *rules.Rule) bool {
+		return r.Cookie != nil && !r.AnyForm && r.Provider != nil && r.Provider.ID == provider && slices.ContainsFunc(names, r.Cookie.Has)
+	})
 }
 
 func rank(i *issuer.Instance) int {

@@ -73,17 +73,22 @@ func TestACookieIsNamedByOneInstanceAlone(t *testing.T) {
 	set := &rules.Set{Rules: []*rules.Rule{target.Rule}, Providers: map[string]*rules.Provider{"made-up": target.Rule.Provider}}
 	cred := target.Credential
 	cred.Cookie = "sid"
+	// Another product, whose sessions have this name too unless the operator gives another.
+	other := named(t, "https://c.example", "")
+	other.Provider = "framework"
+	set.Rules = append(set.Rules, &rules.Rule{ID: "framework", Provider: &rules.Provider{ID: "framework"}, Kind: credential.KindSessionCookie, Cookie: &rules.CookieFamily{Names: []string{"s*d"}}})
 	page := func(i *issuer.Instance, path string) *issuer.Instance { i.Settings["probe_path"] = path; return i }
 	for name, c := range map[string]struct {
 		all   issuer.Instances
 		named []bool
 	}{
-		"one application has the name":                  {issuer.Instances{named(t, "https://a.example", "sid")}, []bool{true}},
-		"two applications of one origin with two names": {issuer.Instances{named(t, "https://a.example", "sid"), named(t, "https://a.example", "other")}, []bool{true}},
-		"two applications have the name":                {issuer.Instances{named(t, "https://a.example", "sid"), named(t, "https://b.example", "sid")}, []bool{false, false}},
-		"two applications of one origin have the name":  {issuer.Instances{page(named(t, "https://a.example", "sid"), "/a"), page(named(t, "https://a.example", "sid"), "/b")}, []bool{false, false}},
-		"the operator gave no name":                     {issuer.Instances{named(t, "https://a.example", "")}, []bool{false}},
-		"an application without a name is not asked":    {issuer.Instances{named(t, "https://a.example", "sid"), named(t, "https://b.example", "")}, []bool{true}},
+		"one application has the name":                                                          {issuer.Instances{named(t, "https://a.example", "sid")}, []bool{true}},
+		"two applications of one origin with two names":                                         {issuer.Instances{named(t, "https://a.example", "sid"), named(t, "https://a.example", "other")}, []bool{true}},
+		"two applications have the name":                                                        {issuer.Instances{named(t, "https://a.example", "sid"), named(t, "https://b.example", "sid")}, []bool{false, false}},
+		"two applications of one origin have the name":                                          {issuer.Instances{page(named(t, "https://a.example", "sid"), "/a"), page(named(t, "https://a.example", "sid"), "/b")}, []bool{false, false}},
+		"the operator gave no name":                                                             {issuer.Instances{named(t, "https://a.example", "")}, []bool{false}},
+		"an application without a name is not asked, and can have issued what its family names": {issuer.Instances{named(t, "https://a.example", "sid"), named(t, "https://b.example", "")}, []bool{false}},
+		"so can one of another provider":                                                        {issuer.Instances{named(t, "https://a.example", "sid"), other}, []bool{false}},
 	} {
 		var got []bool
 		for _, x := range revokers.Bind(set, c.all, cred).Ask {

@@ -121,6 +121,17 @@ func (c *CookieFamily) Pattern() bool {
 	return c != nil && slices.ContainsFunc(c.Names, func(n string) bool { return strings.Contains(strings.TrimSuffix(n, "*"), "*") })
 }
 
+// Has reports whether the family has a cookie name.
+func (c *CookieFamily) Has(name string) bool {
+	return slices.ContainsFunc(c.Names, func(n string) bool {
+		before, after, pattern := strings.Cut(n, "*")
+		if !pattern {
+			return n == name
+		}
+		return len(name) >= len(before)+len(after) && strings.HasPrefix(name, before) && strings.HasSuffix(name, after)
+	})
+}
+
 // Probed reports whether a read-only request can determine if a credential of the rule is live.
 func (r *Rule) Probed() bool { return r.Probe != nil }
 
