@@ -47,12 +47,9 @@ var digestNameRE = regex.Lazy(`(?i)(?:hash|hashed[_-]?\w*|digest|checksum|check_
 var idNameRE = regex.Lazy(`(?i)(?:client|app|application|tenant|subscription|account|user|key|token|trace|span|request|correlation|transaction|message|event|object|resource|project|team|org|device|install(?:ation)?|deployment|build|job|run|group|role|policy|secret|pair|document|record)[_-]?u?id["'\]]{0,2}[ ]{0,4}(?:=>|[:=,]|\s)`)
 
 var (
-	digestRE = regex.Lazy(`^(?:[0-9a-fA-F]{32}|[0-9a-fA-F]{40}|[0-9a-fA-F]{56}|[0-9a-fA-F]{64}|[0-9a-fA-F]{96}|[0-9a-fA-F]{128}|[A-Za-z0-9+/]{22}==|[A-Za-z0-9+/]{27}=|[A-Za-z0-9+/]{43}=|[A-Za-z0-9+/]{86}==)$`)
-	constant = regex.Lazy(`^0x[0-9A-Fa-f]+$`)
 	regionID = regex.Lazy(`^[a-z]{2}(?:-[a-z]+)+-[0-9][_:][0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}$`)                 // Cognito's devices and identities
 	openPGP  = regex.Lazy(`^(?:98|99[0-9a-f]{2}|c6[0-9a-f]{2})[0-9a-f]{2}04[0-9a-f]{8}(?:01|11|12|13|16)[0-9a-f]{40,}$`) // a public key packet, RFC 4880 5.5.2
 	escaped  = regex.Lazy(`^(?:\\u(?:0[1-9A-Fa-f]|[1-9A-Fa-f][0-9A-Fa-f])[0-9A-Fa-f]{2})+$`)                             // words in a script other than Latin, as Java and JSON write them
-	plainID  = regex.Lazy(`^(?:[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}|[0-9a-fA-F]{16,64}|[0-9]+)$`)
 )
 
 // Harmless reports whether a value that only its name makes look like a secret grants nothing:
@@ -69,14 +66,98 @@ func Harmless(before, value string) bool {
 	if strings.Contains(before, "ENC[") || len(value) >= minSealed && strings.HasPrefix(value, "Ag") && value[2] >= 'A' && value[2] <= 'D' {
 		return true
 	}
-	return constant().MatchString(value) || escaped().MatchString(value) || slices.Contains(samples, value) || counting(value) || regionID().MatchString(value) || openPGP().MatchString(value) || digestNameRE().MatchString(before) && digestRE().MatchString(value) || idNameRE().MatchString(before) && plainID().MatchString(value)
+	return hexConstant(value) || strings.HasPrefix(value, `\u`) && escaped().MatchString(value) || slices.Contains(samples, value) || counting(value) || regional(value) && regionID().MatchString(value) ||
+		(strings.HasPrefix(value, "9") || strings.HasPrefix(value, "c6")) && openPGP().MatchString(value) ||
+		digestForm(value) && digestNameRE().MatchString(before) || plainID(value) && idNameRE().MatchString(before)
+}
+
+// hexConstant reports 0x and hexadecimal digits.
+func hexConstant(value string) bool {
+	return len(value) > 2 && value[0] == '0' && value[1] == 'x' && hexadecimal(value[2:])
+}
+
+func hexadecimal(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; (c < '0' || c > '9') && (c|0x20 < 'a' || c|0x20 > 'f') {
+			return false
+		}
+	}
+	return true
+}
+
+// digestForm reports whether a value has the length of a common digest: in hexadecimal of MD5,
+// SHA-1 and SHA-2, in padded base64 of MD5, SHA-1, SHA-256 and SHA-512.
+func digestForm(value string) bool {
+	switch len(value) {
+	case 32, 40, 56, 64, 96, 128:
+		return hexadecimal(value)
+	case 24:
+		return base64Digits(value, 22, "==")
+	case 28:
+		return base64Digits(value, 27, "=")
+	case 44:
+		return base64Digits(value, 43, "=")
+	case 88:
+		return base64Digits(value, 86, "==")
+	}
+	return false
+}
+
+// base64Digits reports whether a value consists of n digits of base64 and the padding.
+func base64Digits(value string, n int, padding string) bool {
+	for i := range n {
+		if c := value[i]; (c < '0' || c > '9') && (c|0x20 < 'a' || c|0x20 > 'z') && c != '+' && c != '/' {
+			return false
+		}
+	}
+	return value[n:] == padding
+}
+
+// plainID reports whether a value is a UUID, 16 to 64 hexadecimal digits, or a number.
+func plainID(value string) bool {
+	if n := len(value); n >= 16 && n <= 64 && hexadecimal(value) {
+		return true
+	}
+	if isUUID(value) {
+		return true
+	}
+	for i := range len(value) {
+		if value[i] < '0' || value[i] > '9' {
+			return false
+		}
+	}
+	return value != ""
+}
+
+// isUUID reports 8-4-4-4-12 hexadecimal digits.
+func isUUID(value string) bool {
+	if len(value) != 36 {
+		return false
+	}
+	from := 0
+	for _, n := range []int{8, 4, 4, 4, 12} {
+		if !hexadecimal(value[from:from+n]) || from+n < len(value) && value[from+n] != '-' {
+			return false
+		}
+		from += n + 1
+	}
+	return true
+}
+
+// regional reports what all matches of regionID have: a UUID after _ or a colon.
+func regional(value string) bool {
+	k := len(value) - 37
+	return k >= 0 && (value[k] == '_' || value[k] == ':') && isUUID(value[k+1:])
 }
 
 // counting reports whether a value is the hexadecimal form of at least eight bytes that count up
 // or down by one: 0001020304050607.
 func counting(value string) bool {
+	if len(value) < 16 || len(value)%2 != 0 || !hexadecimal(value) {
+		return false
+	}
 	b, err := hex.DecodeString(value)
-	if err != nil || len(b) < 8 {
+	if err != nil {
 		return false
 	}
 	steps := map[byte]int{}

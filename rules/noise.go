@@ -32,7 +32,7 @@ func (g glob) match(s string) bool {
 
 type noiseNames struct {
 	exact map[string]bool
-	globs []glob
+	globs [256][]glob // by the first byte of the names that they match
 }
 
 var noise = sync.OnceValue(func() noiseNames {
@@ -40,7 +40,12 @@ var noise = sync.OnceValue(func() noiseNames {
 	for _, name := range NoiseCookies() {
 		name = strings.ToLower(name)
 		if strings.Contains(name, "*") {
-			n.globs = append(n.globs, strings.Split(name, "*"))
+			g := glob(strings.Split(name, "*"))
+			for c := range n.globs {
+				if g[0] == "" || g[0][0] == byte(c) {
+					n.globs[c] = append(n.globs[c], g)
+				}
+			}
 		} else {
 			n.exact[name] = true
 		}
@@ -53,7 +58,7 @@ func NoiseCookie(name string) bool {
 	name = strings.TrimLeft(strings.ToLower(name), "-") // --client-token
 	name = strings.TrimPrefix(strings.TrimPrefix(name, "__host-"), "__secure-")
 	n := noise()
-	return n.exact[name] || slices.ContainsFunc(n.globs, func(g glob) bool { return g.match(name) })
+	return n.exact[name] || name != "" && slices.ContainsFunc(n.globs[name[0]], func(g glob) bool { return g.match(name) })
 }
 
 // NoiseCookies lists the names that NoiseCookie matches, with * for any part.

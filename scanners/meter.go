@@ -26,7 +26,7 @@ var ErrTime = OfKind(GapLimitTime, errors.New("takes more time than its size jus
 // Limits of the findings of one run. The first place of a secret is always reported, for up to
 // maxSecrets secrets.
 const (
-	maxPlaces   = 10_000 // per secret and artifact
+	maxPlaces   = 100_000 // per secret and artifact: all lines of a log of some 10 MB
 	maxFindings = 300_000
 	maxSecrets  = 1_000_000
 )

@@ -233,14 +233,7 @@ func (a *automaton) try(b []byte, pos int, prev prevByte) attempt {
 	if limit < len(b) {
 		return attempt{may: true, end: -1, stop: limit}
 	}
-	last := &a.states[row/n]
-	if last.end == 0 {
-		last.end = dead
-		if _, ok := a.closure(row/n, -1); ok {
-			last.end = accept
-		}
-	}
-	if last.end == accept {
+	if a.ends(row / n) {
 		end = len(b)
 	}
 	return attempt{may: end >= 0, end: end, stop: len(b)}

@@ -102,10 +102,10 @@ func repeated(s string) bool {
 }
 
 // badgeRE matches the address of a badge up to the token in it, which everybody reads.
-var badgeRE = regex.Lazy(`(?i)badge[\w./%-]{0,100}\?(?:[\w=%.-]{1,60}&)?token=$`)
+var badgeRE = newTest(`(?i)badge[\w./%-]{0,100}\?(?:[\w=%.-]{1,60}&)?token=$`)
 
 // certificateRE matches a member of a Kubernetes Secret that is a certificate.
-var certificateRE = regex.Lazy(`^(?:[\w.-]{1,64}:\s*)?["']?LS0tLS1CRUdJTiBDRVJUSUZJQ0FUR`)
+var certificateRE = newTest(`^(?:[\w.-]{1,64}:\s*)?["']?LS0tLS1CRUdJTiBDRVJUSUZJQ0FUR`)
 
 // typedRE matches names of constants, and the words of a manual in place of a user and password.
-var typedRE = regex.Lazy(`^[A-Z]{2,}(?:_[A-Z]{2,})+$|^["']?(?:user(?:name)?|key|id|login|name|admin|api_?key|client_?id|token)?:(?:secret|pass(?:word|wd)?|pw|key|token)["']?$`)
+var typedRE = newTest(`^[A-Z]{2,}(?:_[A-Z]{2,})+$|^["']?(?:user(?:name)?|key|id|login|name|admin|api_?key|client_?id|token)?:(?:secret|pass(?:word|wd)?|pw|key|token)["']?$`)

@@ -193,8 +193,8 @@ func (m *raw) context() (from, to int) {
 func (e *Engine) judged(s *scratch, t *text, m *raw, c scanners.Chunk) bool {
 	// The lines around it decide this, too.
 	m.inBase64 = m.cookie == "" && m.start == m.secret.start && inBase64(m.text, m.secret)
-	if e.cache == nil {
-		return e.judge(s, m, c)
+	if e.cache == nil || c.Tracked() {
+		return e.judge(s, m, c) // the lines of a log begin with a time, so that hardly one is equal to another
 	}
 	from, to := m.context()
 	s.key.number(m.rule.number, m.start-from, m.end-from, m.secret.start-from, m.secret.end-from, int(m.confidence))

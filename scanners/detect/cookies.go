@@ -20,13 +20,13 @@ const maxAttributes = 512
 
 var (
 	// sessionNameRE matches the names that applications give to session cookies.
-	sessionNameRE = regex.Lazy(`(?i)(?:sess(?:ion)?(?:id|[_.-]?token|[_.-]?key)?|sid|auth(?:[_.-]?token)?|jwt|access[_.-]?token|id[_.-]?token|refresh[_.-]?token|remember(?:[_.-]?me|[_.-]?token|[_.-]?user)?|sso|login|token)`)
+	sessionNameRE = newTest(`(?i)(?:sess(?:ion)?(?:id|[_.-]?token|[_.-]?key)?|sid|auth(?:[_.-]?token)?|jwt|access[_.-]?token|id[_.-]?token|refresh[_.-]?token|remember(?:[_.-]?me|[_.-]?token|[_.-]?user)?|sso|login|token)`)
 	// strongNameRE matches the names that are certainly those of session cookies.
-	strongNameRE = regex.Lazy(`(?i)(?:sess(?:ion)?(?:[_.-]?id|[_.-]?token|[_.-]?key)?$|sess(?:ion)?[_.-]|[_.-]sid$|^sid$|auth|jwt|access[_.-]?token|remember)`)
-	uuidRE       = regex.Lazy(`^[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}$`)
+	strongNameRE = newTest(`(?i)(?:sess(?:ion)?(?:[_.-]?id|[_.-]?token|[_.-]?key)?$|sess(?:ion)?[_.-]|[_.-]sid$|^sid$|auth|jwt|access[_.-]?token|remember)`)
+	uuidRE       = newTest(`^[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}$`)
 	// structureRE matches values that a framework made: iron, express, itsdangerous, Django,
 	// ASP.NET Core, gorilla, Fernet, JOSE, Laravel, Rails, Tornado, Plug.
-	structureRE = regex.Lazy(`^(?:Fe26\.2\*|s(?:%3A|:)[\w-]{20,}\.[A-Za-z0-9+/%]{40,}|\.?[\w-]{8,}\.[\w-]{6}\.[\w-]{27}$|\.?[\w-]{8,}:[0-9A-Za-z]{6}:[\w-]{27,43}$|CfDJ8[\w-]{60,}|MT[A-Za-z0-9_-]{60,}|gAAAAA[\w-]{60,}|ey[\w-]{10,}\.[\w-]*\.[\w-]{10,}|eyJpdiI6[\w%+/=]{60,}|[A-Za-z0-9+/%]{20,}(?:=|%3D){0,2}--[A-Za-z0-9+/%]{16,}|"?2\|1:0\||SFMyNTY\.g3|BAh[\w%+/=]{20,}--)`)
+	structureRE = newTest(`^(?:Fe26\.2\*|s(?:%3A|:)[\w-]{20,}\.[A-Za-z0-9+/%]{40,}|\.?[\w-]{8,}\.[\w-]{6}\.[\w-]{27}$|\.?[\w-]{8,}:[0-9A-Za-z]{6}:[\w-]{27,43}$|CfDJ8[\w-]{60,}|MT[A-Za-z0-9_-]{60,}|gAAAAA[\w-]{60,}|ey[\w-]{10,}\.[\w-]*\.[\w-]{10,}|eyJpdiI6[\w%+/=]{60,}|[A-Za-z0-9+/%]{20,}(?:=|%3D){0,2}--[A-Za-z0-9+/%]{16,}|"?2\|1:0\||SFMyNTY\.g3|BAh[\w%+/=]{20,}--)`)
 )
 
 // parsed is how far one rule has read the cookies of a text. The matches of a text come rule by
@@ -97,13 +97,13 @@ func (l *look) cookies(t *text, m *raw, keep func(*raw) bool) {
 // sessionCookie judges one cookie by its name, its value and its attributes.
 func (l *look) sessionCookie(t *text, m *raw, c cookiePair) (raw, bool) {
 	name, value := string(t.data[c.name.start:c.name.end]), string(t.data[c.value.start:c.value.end])
-	structured := structureRE().MatchString(value)
-	if len(value) < 20 || !sessionNameRE().MatchString(name) || uuidRE().MatchString(value) && !c.httpOnly {
+	structured := structureRE.MatchString(value)
+	if len(value) < 20 || !sessionNameRE.MatchString(name) || uuidRE.MatchString(value) && !c.httpOnly {
 		return raw{}, false
 	}
 	// The match begins where its carrier does: a view may contain only that.
 	n := raw{rule: m.rule, start: min(m.start, c.name.start), end: c.value.end, secret: c.value, cookie: name, text: t.data, confidence: rules.Low, structured: structured}
-	if c.httpOnly || structured || strongNameRE().MatchString(name) {
+	if c.httpOnly || structured || strongNameRE.MatchString(name) {
 		n.confidence = rules.Medium
 	}
 	return n, true

@@ -368,8 +368,7 @@ func gitleaksJudge(e *Engine, m *raw, c scanners.Chunk) bool {
 	}
 	byRegex := func(a *allowlist, target string) bool { return a.RegexAllowed(target) }
 	match := string(m.text[m.start:m.end])
-	return !allowed(e.allow, byRegex, secret, match, string(line), "", "", true) &&
-		!allowed(m.rule.allow, byRegex, secret, match, string(line), "", "", true)
+	return !suppressed(e.allow, byRegex, secret, match, string(line), "") && !suppressed(m.rule.allow, byRegex, secret, match, string(line), "")
 }
 
 const generic = "generic-api-key "

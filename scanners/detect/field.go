@@ -84,23 +84,23 @@ var (
 	// attributeRE matches a later attribute of the same tag, or a later argument.
 	attributeRE = regex.Lazy(`^[^<>\n]{0,200}?\b[Vv]alue=`)
 	// nameKeyRE matches the key of a member whose value is a name.
-	nameKeyRE = regex.Lazy(`(?i)(?:^|[\s{(<,"'])(?:name|key|header)\\{0,3}["']?\s{0,4}(?:=>|[:=])\s{0,4}b?\\{0,3}["']?$`)
+	nameKeyRE = newTest(`(?i)(?:^|[\s{(<,"'])(?:name|key|header)\\{0,3}["']?\s{0,4}(?:=>|[:=])\s{0,4}b?\\{0,3}["']?$`)
 	// valueKeyRE matches the key of a member that contains the value.
 	valueKeyRE = regex.Lazy(`(?i)(?:^|[\s{(,;"'])value\\{0,3}["']?\s{0,4}(?:=>|[:=])`)
 	// nestedRE matches members that contain the value of a field one level deeper.
 	nestedRE = regex.Lazy(`^[^{}]{0,200}?(?:^|[\s,])\\{0,3}["']?(?:value|equalTo|exact|stringValue)\\{0,3}["']?\s{0,4}(?:=>|[:=])`)
 	// envRE matches Docker's instruction, in which a space separates name and value.
-	envRE = regex.Lazy(`\bENV\s+$`)
+	envRE = newTest(`\bENV\s+$`)
 )
 
 // flagged reports whether a name belongs to a flag, or to a variable in a Dockerfile.
 func flagged(b []byte, start int) bool {
-	return bytes.HasPrefix(b[start:], []byte("--")) || envRE().Match(b[max(0, start-16):start])
+	return bytes.HasPrefix(b[start:], []byte("--")) || envRE.Match(b[max(0, start-16):start])
 }
 
 // namesMember reports whether the name that begins at start is itself the value of a member
 // called name or key.
-func namesMember(b []byte, start int) bool { return nameKeyRE().Match(b[max(0, start-24):start]) }
+func namesMember(b []byte, start int) bool { return nameKeyRE.Match(b[max(0, start-24):start]) }
 
 // memberValue finds the value of the object, tag or call one of whose members is the name.
 func memberValue(b []byte, name span) (field, bool) {

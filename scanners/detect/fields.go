@@ -43,14 +43,14 @@ func (l *look) fields(t *text, m *raw, keep func(*raw) bool) {
 		return // coordinates of a package, an address
 	}
 	// A URL contains the value percent-encoded: the decoded view shows it.
-	if percentRE().Match(value) {
-		return
-	}
-	if rules.NoiseCookie(string(low)) || rules.Harmless(string(low)+"=", string(value)) {
+	if percentRE.Match(value) {
 		return
 	}
 	n := raw{rule: m.rule, start: min(name.start, f.value.start), end: max(name.end, f.value.end), secret: f.value, text: t.data, confidence: m.rule.Confidence}
-	if keep(&n) && l.e.judged(l.s, t, &n, l.chunk) {
+	if !keep(&n) || rules.NoiseCookie(string(low)) || rules.Harmless(string(low)+"=", string(value)) {
+		return
+	}
+	if l.e.judged(l.s, t, &n, l.chunk) {
 		l.add(t, n)
 	}
 }
@@ -58,7 +58,7 @@ func (l *look) fields(t *text, m *raw, keep func(*raw) bool) {
 // minField is the shortest value that counts as a credential by its field's name.
 const minField = 16
 
-var percentRE = regex.Lazy(`%[0-9A-Fa-f]{2}`)
+var percentRE = newTest(`%[0-9A-Fa-f]{2}`)
 
 // cookieObject records the cookie that an object, a call or a tag describes by its members.
 func (l *look) cookieObject(t *text, rule *compiled, at int) {

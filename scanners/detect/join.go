@@ -176,7 +176,7 @@ func (t *text) digestBegins(secret span) bool {
 	}
 	last := t.cuts[k]
 	rest := t.data[secret.end:min(len(t.data), secret.end+2)]
-	return hexRE().Match(t.data[last:secret.end]) && slices.Contains([]int{32, 40, 64, 128}, secret.end-last) &&
+	return hexRE.Match(t.data[last:secret.end]) && slices.Contains([]int{32, 40, 64, 128}, secret.end-last) &&
 		(string(rest) == "  " || string(rest) == " *")
 }
 

@@ -44,17 +44,14 @@ func (e *Engine) judge(s *scratch, m *raw, c scanners.Chunk) bool {
 	commit := c.Artifact.Location.Commit
 	// gitleaks' path list contains paths where its own broad rules are noisy; a provider's
 	// token counts at any path.
-	lists := func(paths, ownPaths bool) bool {
-		return allowed(m.rule.allow, s.matches, secret, match, string(line), path, commit, ownPaths) ||
-			allowed(e.allow, s.matches, secret, match, string(line), path, commit, paths)
-	}
-	if lists(false, false) {
+	if suppressed(m.rule.allow, s.matches, secret, match, string(line), commit) || suppressed(e.allow, s.matches, secret, match, string(line), commit) {
 		return false
 	}
-	m.elsewhere = lists(r.Provider == nil, true)
+	m.elsewhere = suppressedAt(m.rule.allow, s.matches, secret, match, string(line), path, commit) ||
+		r.Provider == nil && suppressedAt(e.allow, s.matches, secret, match, string(line), path, commit)
 	if m.cookie == "" && (r.Random || r.Fallback || r.Provider == nil && !m.rule.leads) {
 		begin := nameBegin(m.text, m.start, m.secret.start)
-		if noiseName(m.text, begin, m.secret.start) || pageRE().Match(m.text[max(0, begin-16):m.secret.start]) || rules.Harmless(string(m.text[begin:m.secret.start]), secret) {
+		if noiseName(m.text, begin, m.secret.start) || pageRE.Match(m.text[max(0, begin-16):m.secret.start]) || rules.Harmless(string(m.text[begin:m.secret.start]), secret) {
 			return false
 		}
 	}
@@ -65,7 +62,7 @@ func (e *Engine) judge(s *scratch, m *raw, c scanners.Chunk) bool {
 	if r.Provider == nil && !r.Generic() && r.Confidence == rules.Medium && len(secret) >= minDiced && evidence(secret) < 0 {
 		m.confidence = rules.Low
 	}
-	if r.Fallback && badgeRE().Match(m.text[max(0, m.secret.start-nameContext):m.secret.start]) {
+	if r.Fallback && badgeRE.Match(m.text[max(0, m.secret.start-nameContext):m.secret.start]) {
 		m.confidence = rules.Low
 	}
 	if !r.ValidChecksum(secret) {
@@ -122,12 +119,10 @@ func namedSession(s string) bool {
 	if slices.ContainsFunc(template, func(p string) bool { return strings.Contains(low, p) }) {
 		return false
 	}
-	return digitsRE().MatchString(s) || uuidRE().MatchString(s) || structureRE().MatchString(s) || evidence(s) >= 0 && strings.ContainsAny(s, "0123456789") || diced(s)
+	return digitsRE().MatchString(s) || uuidRE.MatchString(s) || structureRE.MatchString(s) || evidence(s) >= 0 && strings.ContainsAny(s, "0123456789") || diced(s)
 }
 
 var digitsRE = regex.Lazy(`^[0-9]{6,}$`)
-
-var identifierRE = regex.Lazy(`[\w.-]{2,64}`)
 
 // wrappedRE is what an issuer puts before a JWT that is part of its token.
 var wrappedRE = regex.Lazy(`^(?:glcbt-|ghs_[0-9]{1,12}_)ey`)
@@ -182,14 +177,26 @@ func nameBegin(b []byte, start, value int) int {
 	return start
 }
 
-// noiseName reports whether the text between two positions is the name of a value that grants
-// no access.
+// noiseName reports whether one of the first 16 names of at least two characters between two
+// positions is that of a value that grants no access. A name is cut after 64 bytes.
 func noiseName(b []byte, start, value int) bool {
-	return slices.ContainsFunc(identifierRE().FindAll(b[start:value], 16), func(n []byte) bool { return rules.NoiseCookie(string(n)) })
+	for n := 0; start < value && n < 16; {
+		k := start
+		for k < value && k-start < 64 && (word(b[k]) || b[k] == '.' || b[k] == '-') {
+			k++
+		}
+		if k-start >= 2 {
+			if n++; rules.NoiseCookie(string(b[start:k])) {
+				return true
+			}
+		}
+		start = max(k, start+1)
+	}
+	return false
 }
 
 // pageRE matches such a name that is written as words.
-var pageRE = regex.Lazy(`(?i)(?:page|continuation|csrf|next|sync|lock) token["']?\s{0,4}[:=]\s{0,4}["']?$`)
+var pageRE = newTest(`(?i)(?:page|continuation|csrf|next|sync|lock) token["']?\s{0,4}[:=]\s{0,4}["']?$`)
 
 // Elsewhere reports whether a rule does not apply to a path. judge calls it where the path is
 // known. A source that learns the path only afterwards, as for a git object read by its id,
@@ -252,13 +259,13 @@ func leastEntropy(r *rules.Rule, s string) float64 {
 	}
 	const share = 0.62 // one random value in 10,000 has less than this share of the maximum entropy
 	most := math.Log2(float64(len(s)))
-	if hexRE().MatchString(s) {
+	if hexRE.MatchString(s) {
 		most = min(most, 4)
 	}
 	return min(r.Entropy, share*most)
 }
 
-var hexRE = regex.Lazy(`^(?:[0-9a-f-]+|[0-9A-F-]+)$`)
+var hexRE = newTest(`^(?:[0-9a-f-]+|[0-9A-F-]+)$`)
 
 // entropy is Shannon's, in bits per byte.
 func entropy(s string) float64 {
@@ -279,15 +286,23 @@ func entropy(s string) float64 {
 // printed are the example tokens of RFC 6749, RFC 6750 and OpenID Connect Core.
 var printed = []string{"mF_9.B5f-4.1JqM", "2YotnFZFEjr1zCsicMWpAA", "tGzv3JOkF0XG5Qx2TlKWIA", "SlAV32hkKG", "8xLOxBtZp8"}
 
+// characters counts the different bytes of a value.
+func characters(s string) (n int) {
+	var seen [256]bool
+	for i := range len(s) {
+		if !seen[s[i]] {
+			seen[s[i]] = true
+			n++
+		}
+	}
+	return n
+}
+
 var placeholders = []string{"****", "...", "example_token", "your-", "your_", "<token", "redacted", "filtered", "masked", "placeholder"}
 
 // placeholder recognises what people and masking programs write in place of a secret.
 func placeholder(s string) bool {
-	distinct := map[byte]bool{}
-	for i := range len(s) {
-		distinct[s[i]] = true
-	}
-	if len(s) >= 12 && len(distinct) < 6 || typedRE().MatchString(s) || certificateRE().MatchString(s) {
+	if len(s) >= 12 && characters(s) < 6 || typedRE.MatchString(s) || certificateRE.MatchString(s) {
 		return true
 	}
 	// AWS's documentation has EXAMPLE in all of its samples. Only these cases count: a random
