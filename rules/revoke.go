@@ -1,5 +1,7 @@
 package rules
 
+import "slices"
+
 // Tier states which credential a revocation requires and what it affects.
 type Tier string
 
@@ -122,4 +124,21 @@ type Asked struct {
 	Query  map[string]string `toml:"query"`
 	JSON   map[string]any    `toml:"json"` // conditions by dotted path
 	Body   string            `toml:"body"` // contained in the body
+}
+
+// Revocations lists the ids of the revocations that rules of a provider have.
+func (s *Set) Revocations(provider string) []string {
+	var out []string
+	for _, r := range s.Rules {
+		if r.Provider == nil || r.Provider.ID != provider {
+			continue
+		}
+		for _, v := range r.Revokes {
+			if !slices.Contains(out, v.ID) {
+				out = append(out, v.ID)
+			}
+		}
+	}
+	slices.Sort(out)
+	return out
 }

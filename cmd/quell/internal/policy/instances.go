@@ -42,6 +42,9 @@ func (p *Policy) Instances(set *rules.Set, sole []string, getenv func(string) st
 			if set.Providers[i.Provider] == nil {
 				return nil, fmt.Errorf("policy: instance %d: no provider has the id that it names (hint: quell providers lists them)", n+1)
 			}
+			if i.Revocation != "" && !slices.Contains(set.Revocations(i.Provider), i.Revocation) {
+				return nil, fmt.Errorf("policy: instance %d: revocation is none that a rule of %s has (hint: %s)", n+1, i.Provider, strings.Join(set.Revocations(i.Provider), ", "))
+			}
 			in, err := i.build(func(ref string) (credential.Secret, error) {
 				if at, ok := strings.CutPrefix(ref, "vault:"); ok {
 					return vault(vaults, at)

@@ -109,3 +109,25 @@ func TestSettingsOfANetwork(t *testing.T) {
 		}
 	}
 }
+
+// The revocation that an instance names has to be one of its provider's: a name with
+// a fault in it would be ignored.
+func TestTheRevocationOfAnInstance(t *testing.T) {
+	set, err := rules.Builtin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, ok := range map[string]bool{"user": true, "usr": false, "logout": false} {
+		p, err := Parse("p", []byte("version = 1\n[[instance]]\nprovider = 'okta'\nurl = 'https://acme.okta.com'\nrevocation = '"+name+"'\n"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		list, err := p.Instances(set, nil, func(string) string { return "" }, nil, func(err error) error { return err })
+		if (err == nil) != ok || err != nil && !strings.Contains(err.Error(), "current, me, risk, session, user") {
+			t.Errorf("%s: %v", name, err)
+		}
+		if ok && list[len(list)-1].Settings[issuer.SettingRevocation] != name {
+			t.Errorf("%+v", list[len(list)-1].Settings)
+		}
+	}
+}

@@ -1,6 +1,7 @@
 package realtest
 
 import (
+	"database/sql"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -125,7 +126,8 @@ func TestTheConfusionMatrix(t *testing.T) {
 	t.Parallel()
 	moved := [2]string{nodeServer(t), nodeServer(t)}
 	sites := append(nodeSites(moved[0]), frameworkSites(t)...)
-	django, djangoIn := djangoServer(t, filepath.Join(t.TempDir(), "db.sqlite3"))
+	djangoDB := filepath.Join(t.TempDir(), "db.sqlite3")
+	django, djangoIn := djangoServer(t, djangoDB)
 	php, phpOver := phpSite(t)
 	tomcat, tomcatOver := tomcatSite(t)
 	wordpress, wordpressOver := wordpressSite(t)
@@ -134,7 +136,24 @@ func TestTheConfusionMatrix(t *testing.T) {
 	sites = append(sites, php, flaskSite(t), tomcat, wordpress, giteaSite(forge, forgeIn),
 		sinatraSite(t, "Sinatra, carried", "rack.session", "UntilExpiry"), sinatraSite(t, "Sinatra, a pool", "pool.id", "Confirmed", "POOL=1"))
 	sites = append(sites, proxySites(t)...)
-	sites = append(sites, site{"Django", "django", django, "sessionid", "logout_path = \"/accounts/logout/\"\nlogin_path = \"/accounts/login/\"\n", "/accounts/me/", djangoIn, "django-session-named", "Confirmed"})
+	djangoSite := site{"Django", "django", django, "sessionid", "logout_path = \"/accounts/logout/\"\nlogin_path = \"/accounts/login/\"\n", "/accounts/me/", djangoIn, "django-session-named", "Confirmed"}
+	sites = append(sites, djangoSite)
+	over[djangoSite.name] = func() string {
+		v := djangoSite.session(t, "alice")
+		db, err := sql.Open("sqlite", "file:"+djangoDB+"?_pragma=busy_timeout(10000)")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer db.Close()
+		r, err := db.Exec("UPDATE django_session SET expire_date = '2001-01-01 00:00:00' WHERE session_key = ?", v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n, err := r.RowsAffected(); err != nil || n != 1 {
+			t.Fatalf("%d rows, %v", n, err)
+		}
+		return v
+	}
 	var live, dead, unknown atomic.Int32
 	t.Run("sites", func(t *testing.T) {
 		for i, s := range sites {

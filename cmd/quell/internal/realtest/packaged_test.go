@@ -170,8 +170,22 @@ func proxySites(t *testing.T) []site {
 
 func TestWordPress(t *testing.T) {
 	t.Parallel()
-	s, _ := wordpressSite(t)
+	s, expired := wordpressSite(t)
 	s.run(t)
+	// The same by the cookie's family: no cookie is named, and its name is the server's
+	// own. One that is over by its time is dead before anything is asked.
+	leaked, control, other := s.session(t, "alice"), s.session(t, "alice"), s.session(t, "bob")
+	o := newOperator(t)
+	o.secrets = []string{leaked, control, other}
+	o.env["CONTROL"] = control
+	o.policy("[[instance]]\nprovider = \"wordpress\"\nurl = \"" + s.url + "\"\nown = true\nprobe_path = \"/\"\nsettle = \"1s\"\ncontrol = \"env:CONTROL\"\n" + s.settings)
+	one(t, o.kill(1, 0, "log", o.file("job.log", stamp+"> Cookie: "+s.cookie+"="+leaked+"\n")), "wordpress-session", "Confirmed")
+	if r := newBrowser(t).do("GET", s.url+"/", nil, "Cookie", s.cookie+"="+other); !strings.Contains(r.body, "bob") {
+		t.Error("another user's session was ended too")
+	}
+	if got := o.verdictsByLine(o.file("over.log", "Cookie: "+s.cookie+"="+expired()+"\nCookie: "+s.cookie+"="+other+"\n")); got[1] == "live" || got[2] != "live" {
+		t.Errorf("%v", got)
+	}
 }
 
 func TestOAuth2Proxy(t *testing.T) {

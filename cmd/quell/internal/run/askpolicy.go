@@ -76,6 +76,11 @@ func (r *Runtime) show(ctx context.Context, i *issuer.Instance, rule *rules.Rule
 	if name == "" {
 		name = rule.Cookie.Names[0]
 	}
+	if strings.Contains(name, "*") {
+		out.Problem = fmt.Sprintf("the cookie's name (%s) differs from server to server, so nothing can be asked", name)
+		out.Settings = append(out.Settings, `cookie = "…", its name at this server`)
+		return out
+	}
 	t := revokers.Target{Credential: credential.Credential{Ref: credential.Ref{Rule: rule.ID, Cookie: name, Kind: credential.KindSessionCookie}}, Rule: rule, Instance: i, Named: true}
 	control, has := i.Control(rule)
 	// Without a control the form of a session is not known: 32 letters and
