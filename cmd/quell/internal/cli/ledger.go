@@ -12,6 +12,7 @@ import (
 	"github.com/mattn/go-runewidth"
 	"github.com/spf13/cobra"
 
+	"github.com/quellhq/quell/cmd/quell/internal/history"
 	"github.com/quellhq/quell/cmd/quell/internal/ledger"
 	"github.com/quellhq/quell/cmd/quell/internal/report"
 )
@@ -20,6 +21,7 @@ import (
 type ledgerFlags struct {
 	verify, printCheckpoint, installations, accept  bool
 	checkpoint, admit, reason, export, prove, check string
+	forget, purge                                   string
 }
 
 func (a *app) ledger() *cobra.Command {
@@ -38,6 +40,9 @@ writes to a shared ledger; --installations shows the keys.
 
 --export writes the whole ledger as JSON lines, --prove one incident with the
 entries up to a checkpoint. --check checks such a file without the ledger.
+
+--forget deletes the sealed value of an incident, --purge those of all incidents
+that ended longer ago than an age. The entries stay, and say that it is deleted.
 docs/ledger.md has the details.`,
 		RunE: func(c *cobra.Command, args []string) error {
 			if f.check != "" {
@@ -52,6 +57,9 @@ docs/ledger.md has the details.`,
 				return err
 			}
 			defer l.Close()
+			if f.forget != "" || f.purge != "" {
+				return a.forget(c.Context(), l, rt, f)
+			}
 			return a.onLedger(c.Context(), l, rt.Actor(), f, args)
 		}}
 	x := c.Flags()
@@ -64,8 +72,10 @@ docs/ledger.md has the details.`,
 	x.BoolVar(&f.installations, "installations", false, "show the keys of the installations that write to the ledger")
 	x.StringVar(&f.export, "export", "", "write all entries and a checkpoint as JSON lines to `FILE`, - for standard output")
 	x.StringVar(&f.prove, "prove", "", "write what proves an `INCIDENT` to standard output or --output")
+	x.StringVar(&f.forget, "forget", "", "delete the sealed value of an `INCIDENT`")
+	x.StringVar(&f.purge, "purge", "", "delete the sealed values of incidents that ended longer ago than an `AGE`, as 90d")
 	x.StringVar(&f.check, "check", "", "check a `FILE` of --export or --prove, - for standard input")
-	c.MarkFlagsMutuallyExclusive("verify", "print-checkpoint", "accept", "admit", "installations", "export", "prove", "check")
+	c.MarkFlagsMutuallyExclusive("verify", "print-checkpoint", "accept", "admit", "installations", "export", "prove", "check", "forget", "purge")
 	return c
 }
 
@@ -197,7 +207,7 @@ func (a *app) listIncidents(list []ledger.Summary, now time.Time) {
 				place += fmt.Sprintf(" and %d more", len(s.Places)-1)
 			}
 		}
-		rows = append(rows, []string{short(s.Incident), string(s.Outcome), age(now.Sub(s.Began)), kind, cmp.Or(s.Host, "-"), place})
+		rows = append(rows, []string{short(s.Incident), string(s.Outcome), history.Age(now.Sub(s.Began)), kind, cmp.Or(s.Host, "-"), place})
 	}
 	a.table(rows, 4)
 	fmt.Fprintf(a.out, "\n%s. quell ledger INCIDENT shows one's history.\n", report.Count(int64(len(list)), "incident"))

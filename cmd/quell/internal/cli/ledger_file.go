@@ -8,10 +8,13 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"time"
 
 	"github.com/quellhq/quell/cmd/quell/internal/ledger"
 	"github.com/quellhq/quell/cmd/quell/internal/output"
 	"github.com/quellhq/quell/cmd/quell/internal/report"
+	"github.com/quellhq/quell/cmd/quell/internal/run"
+	"github.com/quellhq/quell/cmd/quell/internal/serve"
 )
 
 var errReason = errors.New("ledger: the reason is missing, which is recorded (hint: --reason TEXT)")
@@ -114,3 +117,42 @@ func (a *app) checkExport(path, checkpoint string) error {
 }
 
 func keyText(k ed25519.PublicKey) string { return base64.StdEncoding.EncodeToString(k) }
+
+// forget deletes sealed values, of quell serve too.
+func (a *app) forget(ctx context.Context, l *ledger.Ledger, rt *run.Runtime, f ledgerFlags) error {
+	st, err := serve.Store(ctx, rt.State())
+	if err != nil {
+		return err
+	}
+	if st != nil {
+		defer st.Close()
+	}
+	if f.forget != "" {
+		name, err := l.Resolve(ctx, f.forget)
+		if err != nil {
+			return err
+		}
+		why := "the operator asked for it"
+		if f.reason != "" {
+			why = f.reason
+		}
+		if err := serve.Forget(ctx, l, st, name, rt.Actor(), why); err != nil {
+			return err
+		}
+		a.say("the value of incident %s is not kept; its entries are", name[:min(8, len(name))])
+		return nil
+	}
+	var age serve.Period
+	if err := age.UnmarshalText([]byte(f.purge)); err != nil {
+		return fmt.Errorf("ledger: --purge: %w", err)
+	}
+	n, left, err := serve.Purge(ctx, l, st, rt.Actor(), time.Now().Add(-time.Duration(age)))
+	if err != nil {
+		return err
+	}
+	a.say("%s deleted; their entries stay", report.Count(n, "sealed value"))
+	if left > 0 {
+		a.say("%s older and not ended: their values are kept (hint: quell ledger --forget INCIDENT)", report.Count(left, "incident"))
+	}
+	return nil
+}

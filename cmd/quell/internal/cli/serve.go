@@ -17,7 +17,7 @@ import (
 
 func (a *app) serve() *cobra.Command {
 	var file, listen string
-	var check bool
+	var check, dryRun bool
 	c := &cobra.Command{Use: "serve", Short: "Scan whole organisations, on a schedule and when webhooks report something new", Args: cobra.NoArgs, RunE: func(c *cobra.Command, _ []string) error {
 		if file == "" {
 			return errors.New("serve: --config FILE has what is scanned (hint: docs/serve.md has an example)")
@@ -55,11 +55,15 @@ func (a *app) serve() *cobra.Command {
 			a.say("%s: %s, %s", file, report.Count(int64(len(cfg.Target)), "target"), report.Count(int64(len(cfg.Notify)), "webhook"))
 			return nil
 		}
+		if dryRun {
+			return serve.Rehearse(o, a.out)
+		}
 		return serve.Run(c.Context(), o)
 	}}
 	f := c.Flags()
 	f.StringVar(&file, "config", "", "`FILE` of targets, schedules and webhooks; docs/serve.md has its keys")
-	f.StringVar(&listen, "listen", "127.0.0.1:8471", "`ADDRESS` for webhooks, health and metrics; empty: none")
+	f.StringVar(&listen, "listen", "127.0.0.1:8471", "`ADDRESS` for the web page, the API, webhooks, health and metrics; empty: none")
+	f.BoolVar(&dryRun, "dry-run", false, "print what the webhooks of notify would be sent, send nothing, and end")
 	f.BoolVar(&check, "check", false, "read the configuration and what it names, and end")
 	return c
 }

@@ -93,12 +93,14 @@ var mayReveal = []string{
 	"cmd/quell/internal/allow/ignore.go",         // the digest in a baseline of detect-secrets
 	"cmd/quell/internal/cli/import.go",           // compares with another scanner's value
 	"cmd/quell/internal/notify/notify.go",        // an address
+	"cmd/quell/internal/notify/message.go",       // the key of a signature
 	"cmd/quell/internal/redact/redact.go",        // redacts
 	"cmd/quell/internal/run/own.go",              // compares with the operator's own credentials
 	"cmd/quell/internal/run/codec.go",            // writes sealed files
 	"cmd/quell/internal/run/events.go",           // --reveal
 	"cmd/quell/internal/run/window.go",           // --reveal
 	"cmd/quell/internal/run/seal.go",             // seals
+	"cmd/quell/internal/serve/web/oidc.go",       // the client's secret
 	"cmd/quell/internal/serve/webhook/verify.go", // the key of a signature
 	"cmd/quell/internal/rulestest/accept.go",     // made-up examples
 	"revokers/aws/call.go",                       // signs

@@ -170,6 +170,25 @@ type Deletion struct {
 	EvidenceHash string `json:"evidence_hash,omitempty"`
 }
 
+// What an Approval decides.
+const (
+	Approve Word = "approve" // the plan of this digest may be sent, until a time
+	Hold    Word = "hold"    // nothing is sent for the incident, whatever was approved
+	Release Word = "release" // the holds of the incident end
+)
+
+// Approval records what a person decided about a plan or an incident.
+type Approval struct {
+	Decision Word   `json:"decision"`
+	Person   string `json:"person"`
+	// Method is how the person signed in: token or oidc.
+	Method Word `json:"method,omitempty"`
+	// Plan is the digest of what may be sent; see plan.Digest. Empty for holds.
+	Plan   string     `json:"plan,omitempty"`
+	Until  *time.Time `json:"until,omitempty"`
+	Reason string     `json:"reason,omitempty"`
+}
+
 // Notice records a message that was sent to an address, or a fact about the
 // ledger.
 type Notice struct {
@@ -198,4 +217,27 @@ func (Override) Type() Type    { return TypeOverride }
 func (Key) Type() Type         { return TypeKey }
 func (Restore) Type() Type     { return TypeRestore }
 func (Deletion) Type() Type    { return TypeDeletion }
+func (Approval) Type() Type    { return TypeApproval }
 func (Notice) Type() Type      { return TypeNotice }
+
+// Text is the decision in words.
+func (a Approval) Text() string {
+	s := a.Person
+	switch a.Decision {
+	case Approve:
+		s += " approves plan " + a.Plan[:min(12, len(a.Plan))]
+	case Hold:
+		s += " holds the incident"
+	case Release:
+		s += " releases the incident"
+	default:
+		s += " " + string(a.Decision)
+	}
+	if a.Until != nil {
+		s += " until " + a.Until.UTC().Format(time.RFC3339)
+	}
+	if a.Reason != "" {
+		s += ": " + a.Reason
+	}
+	return s
+}

@@ -209,14 +209,14 @@ func TestAnEntryThatDoesNotDecodeIsShownWithItsError(t *testing.T) {
 	l, path := open(t)
 	add(t, l, story("ab")...)
 	db := raw(t, path)
-	if _, err := db.Exec(`INSERT INTO ledger(at, incident, type, actor, run, body, hash) VALUES ('2026-05-03T00:00:00Z', 'ab', 'intent', '', '', '[1]', 'x'), ('2026-05-03T00:00:00Z', 'ab', 'approval', '', '', '{"by":2}', 'x')`); err != nil {
+	if _, err := db.Exec(`INSERT INTO ledger(at, incident, type, actor, run, body, hash) VALUES ('2026-05-03T00:00:00Z', 'ab', 'intent', '', '', '[1]', 'x'), ('2026-05-03T00:00:00Z', 'ab', 'consent', '', '', '{"by":2}', 'x')`); err != nil {
 		t.Fatal(err)
 	}
 	got, err := l.Incident(t.Context(), "ab")
 	if err == nil || !strings.Contains(err.Error(), "entry 6") || len(got) != 6 {
 		t.Fatalf("%d entries, %v", len(got), err)
 	}
-	if b, ok := got[5].Body.(Unknown); !ok || got[5].Type() != "approval" || string(b.Raw) != `{"by":2}` {
+	if b, ok := got[5].Body.(Unknown); !ok || got[5].Type() != "consent" || string(b.Raw) != `{"by":2}` {
 		t.Errorf("%+v", got[5])
 	}
 }

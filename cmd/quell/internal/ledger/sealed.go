@@ -93,3 +93,33 @@ func (l *Ledger) Purge(ctx context.Context) (int64, error) {
 	}
 	return r.RowsAffected()
 }
+
+// Forget deletes the sealed credentials of incidents and returns their number. The ledger stays.
+func (l *Ledger) Forget(ctx context.Context, incidents ...string) (n int64, err error) {
+	for _, name := range incidents {
+		r, err := l.db.ExecContext(ctx, l.engine.bind(`DELETE FROM sealed WHERE incident = ?`), name)
+		if err != nil {
+			return n, fmt.Errorf("ledger: forget: %w", err)
+		}
+		k, err := r.RowsAffected()
+		if err != nil {
+			return n, fmt.Errorf("ledger: forget: %w", err)
+		}
+		n += k
+	}
+	return n, nil
+}
+
+// Resolve returns the name of the incident that has a prefix.
+func (l *Ledger) Resolve(ctx context.Context, prefix string) (string, error) {
+	name, err := l.resolve(ctx, prefix)
+	if err != nil {
+		return "", fmt.Errorf("ledger: incident %q: %w", prefix, err)
+	}
+	return name, nil
+}
+
+// Deleted is the entry about a sealed value that is deleted, for a reason.
+func Deleted(incident, actor, why string) Entry {
+	return Entry{Incident: incident, Actor: actor, Run: "retention", Body: Deletion{What: "sealed_value", Outcome: "deleted", Detail: why}}
+}

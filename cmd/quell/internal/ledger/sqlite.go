@@ -37,6 +37,16 @@ ALTER TABLE sealed ADD COLUMN ref TEXT NOT NULL DEFAULT '';`,
 // packages in it.
 func OpenSQLite(path string) (*sql.DB, error) { return openSQLite(path) }
 
+// OpenSQLiteReader opens the file of a ledger for reading alone, by several connections.
+func OpenSQLiteReader(path string) (*sql.DB, error) {
+	db, err := sql.Open("sqlite", "file:"+(&url.URL{Path: path}).EscapedPath()+"?_pragma=busy_timeout(10000)&_pragma=query_only(1)")
+	if err != nil {
+		return nil, fmt.Errorf("ledger %s: %w", path, err)
+	}
+	db.SetMaxOpenConns(4)
+	return db, nil
+}
+
 func openSQLite(path string) (*sql.DB, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return nil, fmt.Errorf("ledger: %w", err)

@@ -25,6 +25,7 @@ const (
 	TypeKey         Type = "key"         // an installation's public key
 	TypeRestore     Type = "restore"     // a reversible kill that was undone
 	TypeDeletion    Type = "deletion"    // a deleted log or artifact
+	TypeApproval    Type = "approval"    // what a person decided about a plan
 	TypeNotice      Type = "notice"      // a message that was sent, or a fact about the ledger
 )
 
@@ -46,6 +47,7 @@ var table = map[Type]func([]byte) (Body, error){
 	TypeKey:         decode[Key],
 	TypeRestore:     decode[Restore],
 	TypeDeletion:    decode[Deletion],
+	TypeApproval:    decode[Approval],
 	TypeNotice:      decode[Notice],
 }
 

@@ -1,5 +1,5 @@
 // Package notify sends messages to webhooks: JSON with one key, "text", as Slack, Mattermost
-// and similar receivers expect.
+// and similar receivers expect; cards for Microsoft Teams; or signed JSON.
 package notify
 
 import (
@@ -84,6 +84,11 @@ func (h Hook) Send(ctx context.Context, text string) error {
 	if err != nil {
 		return fmt.Errorf("notify %s: %w", h, err)
 	}
+	return h.Post(ctx, body, nil)
+}
+
+// Post posts a body, as Send does.
+func (h Hook) Post(ctx context.Context, body []byte, header map[string]string) error {
 	ctx, stop := context.WithTimeout(ctx, Timeout)
 	defer stop()
 	q, err := http.NewRequestWithContext(ctx, http.MethodPost, h.url.String(), bytes.NewReader(body))
@@ -91,6 +96,9 @@ func (h Hook) Send(ctx context.Context, text string) error {
 		return fmt.Errorf("notify %s: the address is no URL", h)
 	}
 	q.Header.Set("Content-Type", "application/json")
+	for name, v := range header {
+		q.Header.Set(name, v)
+	}
 	t := &http.Transport{DisableKeepAlives: true}
 	c := &http.Client{Transport: t, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	a, err := c.Do(q)

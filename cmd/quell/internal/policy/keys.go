@@ -31,7 +31,7 @@ var keys = []Key{
 	{"notify", "", "webhooks that get notice of kills of tier `collateral`: a URL, `env:NAME` or `file:PATH`"},
 	{"evidence", "", "reserved; has no effect yet"},
 	{"legal_hold", "false", "nothing is deleted: the Action keeps logs that leaked"},
-	{"approvals", "0", "people who must approve a plan. `quell serve` ends nothing by itself where it is more than 0: it holds the incident, for people to plan and apply. `quell apply` does not check it"},
+	{"approvals", "0", "different people who must approve a plan before `quell serve` sends it, on its page or by its API. `quell apply` does not check it"},
 	{"instance.provider", "", "the id of the provider: `quell providers`. Required"},
 	{"instance.url", "", "its address, https or on this machine; an application below a path has the path in it. Required"},
 	{"instance.own", "false", "everything that it issues is yours"},

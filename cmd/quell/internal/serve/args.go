@@ -60,6 +60,9 @@ type KillArgs struct {
 // RecheckArgs asks again about what was live or ended.
 type RecheckArgs struct{}
 
+// RetentionArgs deletes what is kept no longer.
+type RetentionArgs struct{}
+
 // NotifyArgs sends one message to one webhook.
 type NotifyArgs struct {
 	Hook        string `json:"hook"`
@@ -74,6 +77,7 @@ func (ProbeArgs) Kind() string     { return "probe" }
 func (KillArgs) Kind() string      { return "kill" }
 func (RecheckArgs) Kind() string   { return "recheck" }
 func (NotifyArgs) Kind() string    { return "notify" }
+func (RetentionArgs) Kind() string { return "retention" }
 
 // Queues keep slow work from delaying what must be fast.
 const (

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/quellhq/quell/cmd/quell/internal/config"
+	"github.com/quellhq/quell/cmd/quell/internal/notify"
 	"github.com/quellhq/quell/scanners/ci/systems"
 )
 
@@ -27,9 +28,22 @@ type Config struct {
 	// by quell; default 24h.
 	Recheck Period `toml:"recheck,omitempty"`
 	// MetricsToken protects /metrics; without it /metrics is served to this machine only.
-	MetricsToken string   `toml:"metrics_token,omitempty"`
-	Notify       []Notify `toml:"notify,omitempty"`
-	Target       []Target `toml:"target"`
+	MetricsToken string `toml:"metrics_token,omitempty"`
+	// Retention is how long things are kept; without it, always.
+	Retention Retention `toml:"retention,omitempty"`
+	// Web is the web page and the API; without it neither is served.
+	Web    *Web     `toml:"web,omitempty"`
+	Notify []Notify `toml:"notify,omitempty"`
+	Target []Target `toml:"target"`
+}
+
+// Retention is how long quell serve keeps what it can delete. The ledger is kept always.
+type Retention struct {
+	// Sealed is how long the sealed value of a dead credential is kept, from when it was last live
+	// or found. Without its value its issuer is not asked again.
+	Sealed Period `toml:"sealed,omitempty"`
+	// Incidents is the same for its row in lists, and for its places.
+	Incidents Period `toml:"incidents,omitempty"`
 }
 
 // Kills reports whether this process ends credentials.
@@ -39,7 +53,11 @@ func (c *Config) Kills() bool { return c.Apply && !c.LeaveKills }
 type Notify struct {
 	Name string `toml:"name"`
 	URL  string `toml:"url"` // env:NAME or file:PATH of its address
-	// On selects events: live, ended, left; default all.
+	// Kind is the form of messages: text, slack, teams or webhook; default text.
+	Kind string `toml:"kind,omitempty"`
+	// Secret signs messages of kind webhook: env:NAME or file:PATH.
+	Secret string `toml:"secret,omitempty"`
+	// On selects events: live, ended, left, plan; default all.
 	On []string `toml:"on,omitempty"`
 }
 
@@ -48,9 +66,10 @@ const (
 	EventLive  = "live"  // an issuer accepts a leaked credential
 	EventEnded = "ended" // a kill is proven
 	EventLeft  = "left"  // a kill was held, failed, or could not be proven
+	EventPlan  = "plan"  // a plan waits for the approval of people
 )
 
-var events = []string{EventLive, EventEnded, EventLeft}
+var events = []string{EventLive, EventEnded, EventLeft, EventPlan}
 
 // Target is an organisation, or a part of one, at one server.
 type Target struct {
@@ -184,6 +203,11 @@ func (c *Config) check() error {
 		}
 		seen[t.Name] = true
 	}
+	if c.Web != nil {
+		if err := c.Web.check(); err != nil {
+			return fmt.Errorf("web: %w", err)
+		}
+	}
 	names := map[string]bool{}
 	for i, n := range c.Notify {
 		switch {
@@ -195,8 +219,16 @@ func (c *Config) check() error {
 			return fmt.Errorf("notify %d: url is missing: env:NAME or file:PATH of the webhook's address", i+1)
 		}
 		names[n.Name] = true
-		if err := reference("url", n.URL); err != nil {
+		if err := errors.Join(reference("url", n.URL), reference("secret", n.Secret)); err != nil {
 			return fmt.Errorf("notify %d: %w", i+1, err)
+		}
+		switch {
+		case n.Kind != "" && !slices.Contains(notify.Kinds(), notify.Kind(n.Kind)):
+			return fmt.Errorf("notify %d: kind: %q is not text, slack, teams or webhook", i+1, n.Kind)
+		case n.Kind == string(notify.Webhook) && n.Secret == "":
+			return fmt.Errorf("notify %d: secret is missing: env:NAME or file:PATH of what signs the messages (hint: openssl rand -hex 32)", i+1)
+		case n.Kind != string(notify.Webhook) && n.Secret != "":
+			return fmt.Errorf("notify %d: secret: only messages of kind webhook are signed", i+1)
 		}
 		for _, e := range n.On {
 			if !slices.Contains(events, e) {

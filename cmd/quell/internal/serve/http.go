@@ -15,6 +15,7 @@ import (
 	"github.com/quellhq/quell/cmd/quell/internal/config"
 	"github.com/quellhq/quell/cmd/quell/internal/report"
 	"github.com/quellhq/quell/cmd/quell/internal/serve/store"
+	"github.com/quellhq/quell/cmd/quell/internal/serve/web"
 	"github.com/quellhq/quell/cmd/quell/internal/serve/webhook"
 	"github.com/quellhq/quell/rules"
 )
@@ -67,6 +68,9 @@ func (s *Server) handler() http.Handler {
 	m.HandleFunc("GET /readyz", s.ready)
 	m.HandleFunc("GET /metrics", s.showMetrics)
 	m.Handle("POST /hooks/{target}", http.MaxBytesHandler(http.HandlerFunc(s.hook), webhook.MaxBody))
+	if s.console != nil {
+		m.Handle("/", s.console.Handler())
+	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
 		h.Set("X-Content-Type-Options", "nosniff")
@@ -100,11 +104,16 @@ func (s *Server) showMetrics(w http.ResponseWriter, r *http.Request) {
 			http.Error(w, "the token of metrics_token is missing or wrong", http.StatusUnauthorized)
 			return
 		}
-	} else if host, _, err := net.SplitHostPort(r.RemoteAddr); err != nil || !net.ParseIP(host).IsLoopback() || r.Header.Get("X-Forwarded-For") != "" {
+	} else if host, _, err := net.SplitHostPort(r.RemoteAddr); err != nil || !net.ParseIP(host).IsLoopback() || proxied(r.Header) || !web.OwnHost(r.Host) {
 		http.Error(w, "set metrics_token to read metrics from another machine", http.StatusForbidden)
 		return
 	}
 	s.metrics.serve(s.store, w, r)
+}
+
+// proxied reports whether a proxy forwarded a request, for whom it comes from another machine.
+func proxied(h http.Header) bool {
+	return h.Get("X-Forwarded-For") != "" || h.Get("Forwarded") != "" || h.Get("X-Real-Ip") != "" || h.Get("Via") != "" || h.Get("X-Forwarded-Host") != ""
 }
 
 // hook takes a webhook's delivery. The delivery and its jobs are recorded in one transaction, so

@@ -33,8 +33,19 @@ func (s *Server) kill(ctx context.Context, a KillArgs, red *report.Redactor) err
 		return err
 	}
 	defer o.rt.Close(context.WithoutCancel(ctx))
-	if n := o.rt.Policy.Approvals; n > 0 {
-		return s.held(ctx, o, fmt.Sprintf("the policy asks for the approval of %d people", n), "quell plan and quell apply, once they approve")
+	p, id, err := s.begun(ctx, o)
+	if err != nil {
+		return err
+	}
+	// A kill that has begun goes on: its proof is due. What of it is not sent yet is held below.
+	if hold, err := s.heldBy(ctx, a.Fingerprint); p == nil && (err != nil || hold != nil) {
+		switch {
+		case err != nil:
+			return err
+		case o.row.State != revokers.Live.String():
+			return nil
+		}
+		return s.held(ctx, o, hold.Why, hold.Remedy)
 	}
 	most := o.rt.Policy.Max()
 	full := fmt.Sprintf("kill.max: %d kills in 24 hours", most)
@@ -52,16 +63,23 @@ func (s *Server) kill(ctx context.Context, a KillArgs, red *report.Redactor) err
 	if !free.IsZero() {
 		return wait(free)
 	}
-	p, id, err := s.begun(ctx, o)
-	if err == nil && p == nil {
+	if p == nil {
 		p, id, err = s.planned(ctx, o, red)
 	}
 	if err != nil || p == nil {
 		return err
 	}
+	digest, err := p.Digest()
+	if err != nil {
+		return err
+	}
 	got, fresh := &outcome{}, false
 	// Only what is sent counts: what the policy holds, or what is dead, takes no place of others.
 	reserve := func(ctx context.Context, fp string) *policy.Hold {
+		// People may have taken back what they decided since the plan was made.
+		if hold := s.unapproved(ctx, fp, digest, o.rt.Policy.Approvals); hold != nil {
+			return hold
+		}
 		ok, first, at, err := s.store.Reserve(ctx, fp, most, time.Now())
 		fresh = fresh || first
 		switch {
@@ -84,7 +102,7 @@ func (s *Server) kill(ctx context.Context, a KillArgs, red *report.Redactor) err
 			return err
 		}
 	}
-	if err := s.ended(ctx, a.Fingerprint, got.action); err != nil {
+	if err := s.ended(ctx, a.Fingerprint, got.action, EventLeft); err != nil {
 		return err
 	}
 	if !free.IsZero() {
@@ -125,7 +143,7 @@ func (s *Server) begun(ctx context.Context, o opened) (*plan.Plan, string, error
 }
 
 // planned makes the plan of a credential that is live at this moment, and keeps it; nil: it is
-// not live any more.
+// not live any more, or people must approve the plan first.
 func (s *Server) planned(ctx context.Context, o opened, red *report.Redactor) (*plan.Plan, string, error) {
 	var err error
 	if o.cred.Findings, err = s.exposures(ctx, o.row.Fingerprint, o.cred.Ref); err != nil {
@@ -164,11 +182,19 @@ func (s *Server) planned(ctx context.Context, o opened, red *report.Redactor) (*
 	if err != nil {
 		return nil, "", err
 	}
+	if ok, err := s.approved(ctx, o, p, string(file)); err != nil || !ok {
+		return nil, "", err
+	}
 	return p, id, s.store.Update(ctx, func(tx *store.Tx) error { return tx.Plan(o.row.Fingerprint, string(file)) })
 }
 
-// held records that nothing is sent.
+// held records that nothing is sent, and adds the messages about it.
 func (s *Server) held(ctx context.Context, o opened, why, remedy string) error {
+	return s.heldUntil(ctx, o, why, remedy, EventLeft)
+}
+
+// heldUntil is held with the messages of an event; empty: none.
+func (s *Server) heldUntil(ctx context.Context, o opened, why, remedy, event string) error {
 	fp := o.row.Fingerprint
 	if o.row.Outcome == string(prove.Held) {
 		// The row's detail is that of the last question; the ledger knows why it was held.
@@ -191,16 +217,17 @@ func (s *Server) held(ctx context.Context, o opened, why, remedy string) error {
 	if err := s.ledger.Append(ctx, ledger.Entry{Incident: fp, Actor: o.rt.Actor(), Run: "serve", Body: ledger.Held{Why: why, Remedy: remedy}}); err != nil {
 		return err
 	}
-	return s.ended(ctx, fp, report.Action{Outcome: prove.Held, Detail: why})
+	return s.ended(ctx, fp, report.Action{Outcome: prove.Held, Detail: why}, event)
 }
 
-// ended records the outcome of a kill, and adds the messages about it.
-func (s *Server) ended(ctx context.Context, fp string, a report.Action) error {
+// ended records the outcome of a kill, and adds the messages of an event about it, or of EventEnded
+// if it is dead.
+func (s *Server) ended(ctx context.Context, fp string, a report.Action, event string) error {
 	ctx = context.WithoutCancel(ctx)
 	if a.Outcome == "" {
 		return fmt.Errorf("incident %s: apply reported no outcome", short(fp))
 	}
-	event, detail := EventLeft, a.Detail
+	detail := a.Detail
 	dead := a.Outcome == prove.Confirmed || a.Outcome == prove.AlreadyDead
 	if dead {
 		event = EventEnded

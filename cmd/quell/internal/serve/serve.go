@@ -14,6 +14,7 @@ package serve
 import (
 	"cmp"
 	"context"
+	"crypto/ed25519"
 	"crypto/hmac"
 	"crypto/sha256"
 	"database/sql"
@@ -30,10 +31,10 @@ import (
 
 	"github.com/quellhq/quell/cmd/quell/internal/config"
 	"github.com/quellhq/quell/cmd/quell/internal/ledger"
-	"github.com/quellhq/quell/cmd/quell/internal/notify"
 	"github.com/quellhq/quell/cmd/quell/internal/report"
 	"github.com/quellhq/quell/cmd/quell/internal/run"
 	"github.com/quellhq/quell/cmd/quell/internal/serve/store"
+	"github.com/quellhq/quell/cmd/quell/internal/serve/web"
 	"github.com/quellhq/quell/rules"
 	"github.com/quellhq/quell/scanners"
 	"github.com/quellhq/quell/scanners/detect"
@@ -74,12 +75,17 @@ type Server struct {
 	queue    *river.Client[*sql.Tx]
 	detector scanners.Detector
 	sources  map[string]*source
-	hooks    map[string]notify.Hook
+	hooks    map[string]sender
 	asking   asking
 	own      own
 	metrics  *metrics
 	// metricsToken protects /metrics; empty: only this machine reads it.
 	metricsToken rules.Secret
+	people       *web.People // who may sign in; nil: the configuration has no web page
+	signedBy     ed25519.PublicKey
+	killMax      int // kill.max and approvals of the policy when it started
+	approvals    int
+	console      *web.Console // nil: the configuration has none
 	beaten       atomic.Int64 // when the database was last written, in Unix seconds
 }
 
@@ -133,10 +139,15 @@ func (s *Server) prepare() (*run.Runtime, error) {
 	if err := s.readMetricsToken(); err != nil {
 		return nil, err
 	}
+	people, err := s.readPeople()
+	if err != nil {
+		return nil, err
+	}
 	rt, err := s.o.Runtime(true, s.o.Redactor, s.own.all())
 	if err != nil {
 		return nil, err
 	}
+	s.people, s.signedBy, s.killMax, s.approvals = people, rt.PublicKey(), rt.Policy.Max(), rt.Policy.Approvals
 	switch {
 	case rt.Keys.Temporary != nil:
 		err = fmt.Errorf("the state folder can't be written, so what is sealed now could not be opened after a restart: %w", rt.Keys.Temporary)
@@ -229,6 +240,9 @@ func Run(ctx context.Context, o Options) error {
 	if s.queue, err = s.client(); err != nil {
 		return err
 	}
+	if err := s.openConsole(ctx); err != nil {
+		return err
+	}
 	return s.work(ctx, alone)
 }
 
@@ -242,20 +256,17 @@ func (s *Server) client() (*river.Client[*sql.Tx], error) {
 		river.AddWorkerSafely(ws, &worker[KillArgs]{s: s, do: s.kill}),
 		river.AddWorkerSafely(ws, &worker[RecheckArgs]{s: s, do: s.recheck}),
 		river.AddWorkerSafely(ws, &worker[NotifyArgs]{s: s, do: s.notify}),
+		river.AddWorkerSafely(ws, &worker[RetentionArgs]{s: s, do: s.retention}),
 	} {
 		if err != nil {
 			return nil, err
 		}
 	}
-	workers := s.o.Config.Workers
-	if workers == 0 {
-		workers = defaultWorkers
-	}
 	c := &river.Config{
 		ID:      s.worker,
 		Workers: ws,
 		Queues: map[string]river.QueueConfig{
-			queueList: {MaxWorkers: 2}, queueScan: {MaxWorkers: workers}, queueProbe: {MaxWorkers: probes}, queueKill: {MaxWorkers: 2}, queueNotify: {MaxWorkers: 2},
+			queueList: {MaxWorkers: 2}, queueScan: {MaxWorkers: s.o.Config.scans()}, queueProbe: {MaxWorkers: probes}, queueKill: {MaxWorkers: 2}, queueNotify: {MaxWorkers: 2},
 		},
 		MaxAttempts:   maxAttempts,
 		RetryPolicy:   retries{},
@@ -403,6 +414,14 @@ func (s *Server) tick(ctx context.Context, alone *[]ledger.Lease) error {
 		}
 		if due {
 			s.log("sweep", "target", t.Name)
+		}
+	}
+	if s.o.Config.Retention != (Retention{}) {
+		err := s.store.Once(ctx, "retention", day, now, func(tx *store.Tx) error {
+			return s.insert(ctx, tx, job(RetentionArgs{}, queueList, late))
+		})
+		if err != nil {
+			return err
 		}
 	}
 	return s.store.Once(ctx, "recheck", s.o.Config.Recheck.or(day), now, func(tx *store.Tx) error {

@@ -171,7 +171,7 @@ func TestApplyNeedsAPolicy(t *testing.T) {
 
 // Arguments of jobs have names, numbers and fingerprints alone.
 func TestArgumentsOfJobsAreNames(t *testing.T) {
-	for _, args := range []any{EnumerateArgs{}, ScanArgs{}, ProbeArgs{}, KillArgs{}, RecheckArgs{}, NotifyArgs{}} {
+	for _, args := range []any{EnumerateArgs{}, ScanArgs{}, ProbeArgs{}, KillArgs{}, RecheckArgs{}, NotifyArgs{}, RetentionArgs{}} {
 		text, err := json.Marshal(args)
 		if err != nil {
 			t.Fatal(err)

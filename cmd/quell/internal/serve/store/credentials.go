@@ -109,6 +109,11 @@ func (t *Tx) Verdict(fingerprint, state, reason, detail, host string, at time.Ti
 	if state == "live" {
 		live = Millis(at)
 	}
+	if state == "dead" {
+		if err := t.Decided(fingerprint); err != nil {
+			return err
+		}
+	}
 	_, err := t.Exec(`UPDATE serve_credential SET state = ?, reason = ?, detail = ?, host = ?, asked_at = ?, live_at = CASE WHEN CAST(? AS BIGINT) > 0 THEN CAST(? AS BIGINT) ELSE live_at END WHERE fingerprint = ?`,
 		state, reason, detail, host, Millis(at), live, live, fingerprint)
 	return err
@@ -146,10 +151,15 @@ func (t *Tx) Plan(fingerprint, file string) error {
 	return err
 }
 
-// Ended records the outcome of a kill, and drops its plan.
+// Ended records the outcome of a kill, and drops its plan; and its proposal, unless it is held.
 func (t *Tx) Ended(fingerprint, outcome, detail string, at time.Time) error {
 	if _, err := t.Exec(`DELETE FROM serve_plan WHERE fingerprint = ?`, fingerprint); err != nil {
 		return err
+	}
+	if outcome != "Held" {
+		if err := t.Decided(fingerprint); err != nil {
+			return err
+		}
 	}
 	_, err := t.Exec(`UPDATE serve_credential SET outcome = ?, detail = ?, outcome_at = ? WHERE fingerprint = ?`, outcome, detail, Millis(at), fingerprint)
 	return err

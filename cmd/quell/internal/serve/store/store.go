@@ -29,6 +29,9 @@ import (
 type Store struct {
 	db   *sql.DB
 	pool *pgxpool.Pool // of PostgreSQL; nil: SQLite
+	// read is for lists. On SQLite it has connections of its own: a list that a person looks at
+	// does not delay the queue, which has one connection.
+	read *sql.DB
 }
 
 // Open opens the database of a ledger, and creates or migrates the tables of this package and
@@ -44,6 +47,7 @@ func Open(ctx context.Context, state string) (*Store, error) {
 			return nil, errors.New("the address of the PostgreSQL database cannot be parsed")
 		}
 		s.db = stdlib.OpenDBFromPool(s.pool)
+		s.read = s.db
 	} else {
 		db, err := ledger.OpenSQLite(state)
 		if err != nil {
@@ -55,11 +59,21 @@ func Open(ctx context.Context, state string) (*Store, error) {
 		s.Close()
 		return nil, fmt.Errorf("the tables of quell serve in %s: %w", ledger.Shown(state), err)
 	}
+	if s.read == nil {
+		var err error
+		if s.read, err = ledger.OpenSQLiteReader(state); err != nil {
+			s.Close()
+			return nil, err
+		}
+	}
 	return s, nil
 }
 
 // Close closes the database.
 func (s *Store) Close() {
+	if s.read != nil && s.read != s.db {
+		_ = s.read.Close()
+	}
 	_ = s.db.Close()
 	if s.pool != nil {
 		s.pool.Close()
@@ -116,6 +130,15 @@ CREATE INDEX serve_kill_at ON serve_kill(at);
 CREATE TABLE serve_plan (fingerprint TEXT PRIMARY KEY, file TEXT NOT NULL);
 `, `
 CREATE TABLE serve_gap (target TEXT NOT NULL, repo TEXT NOT NULL, what TEXT NOT NULL, item TEXT NOT NULL, at BIGINT NOT NULL, gaps BIGINT NOT NULL, gap TEXT NOT NULL, PRIMARY KEY (target, repo, what, item));
+`, `
+CREATE INDEX serve_credential_status ON serve_credential((` + status + `), first_at DESC, fingerprint DESC);
+CREATE INDEX serve_credential_first ON serve_credential(first_at DESC, fingerprint DESC, rule, provider, redacted, target, host);
+CREATE INDEX serve_credential_target_first ON serve_credential(target, first_at DESC, fingerprint DESC);
+CREATE INDEX serve_credential_target ON serve_credential(target, (` + status + `), first_at);
+CREATE INDEX serve_job_kind ON river_job(kind, state);
+CREATE INDEX serve_credential_ended ON serve_credential(outcome, outcome_at);
+CREATE TABLE serve_proposal (fingerprint TEXT PRIMARY KEY, digest TEXT NOT NULL, file TEXT NOT NULL, needed BIGINT NOT NULL, at BIGINT NOT NULL);
+CREATE TABLE serve_session (id TEXT PRIMARY KEY, person TEXT NOT NULL, method TEXT NOT NULL, approve INTEGER NOT NULL, created BIGINT NOT NULL, seen BIGINT NOT NULL, expires BIGINT NOT NULL);
 `}
 
 func (s *Store) migrate(ctx context.Context) error {
@@ -233,4 +256,29 @@ func NewWorker() string {
 	b := make([]byte, 8)
 	_, _ = rand.Read(b) // never fails
 	return "quell-" + hex.EncodeToString(b)
+}
+
+// Exists reports whether the database of a ledger has the tables of this package.
+func Exists(ctx context.Context, state string) (bool, error) {
+	query := `SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = 'serve_credential'`
+	var db *sql.DB
+	var err error
+	if ledger.Remote(state) {
+		u, err := ledger.PostgresURL(state)
+		if err != nil {
+			return false, err
+		}
+		if db, err = sql.Open("pgx", u.String()); err != nil {
+			return false, errors.New("the address of the PostgreSQL database cannot be parsed")
+		}
+		query = `SELECT count(*) FROM pg_tables WHERE schemaname = current_schema() AND tablename = 'serve_credential'`
+	} else if db, err = ledger.OpenSQLiteReader(state); err != nil {
+		return false, err
+	}
+	defer db.Close()
+	var n int
+	if err := db.QueryRowContext(ctx, query).Scan(&n); err != nil {
+		return false, fmt.Errorf("the tables of quell serve in %s: %w", ledger.Shown(state), err)
+	}
+	return n > 0, nil
 }

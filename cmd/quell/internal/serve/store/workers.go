@@ -75,7 +75,7 @@ type Depth struct {
 
 // Depths counts the jobs of the queue.
 func (s *Store) Depths(ctx context.Context) (out []Depth, err error) {
-	rows, err := s.Query(ctx, `SELECT kind, state, count(*) FROM river_job GROUP BY kind, state ORDER BY kind, state`)
+	rows, err := s.read.QueryContext(ctx, `SELECT kind, state, count(*) FROM river_job GROUP BY kind, state ORDER BY kind, state`)
 	if err != nil {
 		return nil, err
 	}

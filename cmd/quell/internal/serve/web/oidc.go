@@ -1,0 +1,213 @@
+package web
+
+import (
+	"context"
+	"crypto/subtle"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/coreos/go-oidc/v3/oidc"
+	"golang.org/x/oauth2"
+)
+
+// oidcClient reads the provider's metadata at the first login, so that quell starts while the
+// provider is away.
+type oidcClient struct {
+	mu       sync.Mutex
+	provider *oidc.Provider
+}
+
+// oidcTime is the limit for one request to the provider.
+const oidcTime = 10 * time.Second
+
+func oidcContext(ctx context.Context) context.Context {
+	return oidc.ClientContext(ctx, &http.Client{Timeout: oidcTime})
+}
+
+func (c *Console) oidcConfig(ctx context.Context) (*oidc.Provider, *oauth2.Config, error) {
+	o := c.o.People.OIDC
+	c.oidc.mu.Lock()
+	defer c.oidc.mu.Unlock()
+	if c.oidc.provider == nil {
+		// Its keys are read later, with this context: it must not end with the request.
+		p, err := oidc.NewProvider(oidcContext(context.WithoutCancel(ctx)), o.Issuer)
+		if err != nil {
+			return nil, nil, fmt.Errorf("the OpenID provider %s does not answer as one", hostOf(o.Issuer))
+		}
+		c.oidc.provider = p
+	}
+	scopes := []string{oidc.ScopeOpenID, "email", "profile"}
+	if slices.ContainsFunc(append(slices.Clone(o.Read), o.Approve...), func(s string) bool { return strings.HasPrefix(s, groupPrefix) }) {
+		scopes = append(scopes, "groups")
+	}
+	return c.oidc.provider, &oauth2.Config{
+		ClientID: o.ClientID, ClientSecret: o.Secret.Reveal(), Endpoint: c.oidc.provider.Endpoint(), Scopes: scopes,
+		RedirectURL: c.o.People.URL.String() + "/login/callback",
+	}, nil
+}
+
+const groupPrefix = "group:"
+
+// stateCookie keeps what binds an answer of the provider to the browser that asked: state, nonce,
+// the verifier of PKCE, and where the person wanted to go.
+func (c *Console) stateCookie(r *http.Request) string {
+	if c.secure(r) {
+		return "__Host-quell-oidc"
+	}
+	return "quell-oidc"
+}
+
+func (c *Console) oidcStart(w http.ResponseWriter, r *http.Request) {
+	if c.o.People.OIDC == nil {
+		c.fail(w, r, visitor{}, http.StatusNotFound, "There is no such page.")
+		return
+	}
+	if !c.limit.allow(r.RemoteAddr) {
+		w.Header().Set("Retry-After", "10")
+		c.loginForm(w, r, http.StatusTooManyRequests, "", "Too many attempts. Wait ten seconds.")
+		return
+	}
+	_, conf, err := c.oidcConfig(r.Context())
+	if err != nil {
+		c.o.Log("a login failed", "error", err.Error())
+		c.loginForm(w, r, http.StatusBadGateway, "", "The OpenID provider does not answer.")
+		return
+	}
+	state, nonce, verifier := random(), random(), oauth2.GenerateVerifier()
+	next := r.URL.Query().Get("next")
+	if !localPath(next) {
+		next = "/"
+	}
+	c.setCookie(w, r, c.stateCookie(r), strings.Join([]string{state, nonce, verifier, next}, "|"), 600)
+	http.Redirect(w, r, conf.AuthCodeURL(state, oidc.Nonce(nonce), oauth2.S256ChallengeOption(verifier)), http.StatusSeeOther)
+}
+
+func (c *Console) oidcCallback(w http.ResponseWriter, r *http.Request) {
+	if c.o.People.OIDC == nil {
+		c.fail(w, r, visitor{}, http.StatusNotFound, "There is no such page.")
+		return
+	}
+	refuse := func(code int, why, shown string) {
+		c.o.Log("a login was refused", "from", addressOf(r.RemoteAddr), "why", why)
+		c.loginForm(w, r, code, "", shown)
+	}
+	k, err := r.Cookie(c.stateCookie(r))
+	if err != nil {
+		refuse(http.StatusBadRequest, "no state", "The login took too long, or began in another browser. Begin again.")
+		return
+	}
+	c.setCookie(w, r, c.stateCookie(r), "", -1) // it is used once
+	kept := strings.SplitN(k.Value, "|", 4)
+	q := r.URL.Query()
+	if len(kept) != 4 || subtle.ConstantTimeCompare([]byte(kept[0]), []byte(q.Get("state"))) != 1 {
+		refuse(http.StatusBadRequest, "another state", "The login took too long, or began in another browser. Begin again.")
+		return
+	}
+	if q.Get("error") != "" || q.Get("code") == "" {
+		refuse(http.StatusUnauthorized, "the provider refused", "The OpenID provider did not sign you in.")
+		return
+	}
+	p, conf, err := c.oidcConfig(r.Context())
+	if err != nil {
+		refuse(http.StatusBadGateway, err.Error(), "The OpenID provider does not answer.")
+		return
+	}
+	ctx, cancel := context.WithTimeout(oidcContext(r.Context()), oidcTime)
+	defer cancel()
+	token, err := conf.Exchange(ctx, q.Get("code"), oauth2.VerifierOption(kept[2]))
+	if err != nil {
+		refuse(http.StatusUnauthorized, "the code was not exchanged", "The OpenID provider did not sign you in.")
+		return
+	}
+	raw, _ := token.Extra("id_token").(string)
+	id, err := p.Verifier(&oidc.Config{ClientID: conf.ClientID}).Verify(ctx, raw)
+	if err != nil || subtle.ConstantTimeCompare([]byte(id.Nonce), []byte(kept[1])) != 1 {
+		refuse(http.StatusUnauthorized, "the id token is not valid", "The OpenID provider's answer is not valid.")
+		return
+	}
+	claims := map[string]any{}
+	if err := id.Claims(&claims); err != nil {
+		refuse(http.StatusUnauthorized, "the id token has no claims", "The OpenID provider's answer is not valid.")
+		return
+	}
+	// Some providers put e-mail and groups in the answer of userinfo alone.
+	if info, err := p.UserInfo(ctx, oauth2.StaticTokenSource(token)); err == nil && info.Subject == id.Subject {
+		more := map[string]any{}
+		if info.Claims(&more) == nil {
+			for name, v := range more {
+				if _, had := claims[name]; !had {
+					claims[name] = v
+				}
+			}
+		}
+	}
+	v, why := c.o.People.OIDC.visitor(claims)
+	if why != "" {
+		refuse(http.StatusForbidden, why, "You are signed in there, and may not read here: "+why+".")
+		return
+	}
+	c.begin(w, r, v, kept[3])
+}
+
+// visitor decides from the claims who signed in and what the person may do; why is the reason if
+// it is nothing.
+func (o *OIDC) visitor(claims map[string]any) (v visitor, why string) {
+	name := o.Claim
+	if name == "" {
+		name = "email"
+	}
+	person, _ := claims[name].(string)
+	person = strings.TrimSpace(person)
+	if person == "" {
+		return v, "the provider does not name the claim " + name
+	}
+	if name == "email" {
+		// Whoever can write any address into their account must not become its owner.
+		switch ok := claims["email_verified"].(type) {
+		case bool:
+			if !ok {
+				return v, "the e-mail address is not verified"
+			}
+		case string:
+			if ok != "true" {
+				return v, "the e-mail address is not verified"
+			}
+		default:
+			return v, "the provider does not confirm the e-mail address (hint: claim = \"sub\")"
+		}
+	}
+	var groups []string
+	if list, ok := claims["groups"].([]any); ok {
+		for _, g := range list {
+			if s, ok := g.(string); ok {
+				groups = append(groups, s)
+			}
+		}
+	}
+	listed := func(list []string) bool {
+		return slices.ContainsFunc(list, func(entry string) bool {
+			if g, ok := strings.CutPrefix(entry, groupPrefix); ok {
+				return slices.Contains(groups, g)
+			}
+			return strings.EqualFold(entry, person)
+		})
+	}
+	v = visitor{Person: person, Method: MethodOIDC, Approve: listed(o.Approve)}
+	if !v.Approve && !listed(o.Read) {
+		return visitor{}, person + " is not in read or approve of the configuration"
+	}
+	return v, ""
+}
+
+func hostOf(address string) string {
+	u, err := url.Parse(address)
+	if err != nil {
+		return ""
+	}
+	return u.Host
+}
