@@ -17,8 +17,13 @@ type Rotation struct {
 	// gcp, azure or terraform.
 	Engine     string
 	StaticRole string // the role whose credential leaked
-	Root       string // the connection whose own credential leaked; the mount, if the engine has one
-	Lease      string // the id of the lease whose credential leaked
+	// Other is a second static role of the same rights, whose user OtherUser takes turns
+	// with that of StaticRole: it is rotated and written to KV before StaticRole ends.
+	// UserField is the field of KV's secret that has the user's name, if any.
+	Other, OtherUser, UserField string
+
+	Root  string // the connection whose own credential leaked; the mount, if the engine has one
+	Lease string // the id of the lease whose credential leaked
 
 	AppRole  string   // the role whose secret id leaked
 	Reissue  bool     // replace the leaked token by one with its rights

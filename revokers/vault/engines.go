@@ -2,9 +2,11 @@ package vault
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
+	"github.com/quellhq/quell/revokers"
 	"github.com/quellhq/quell/rules/credential"
 )
 
@@ -12,6 +14,7 @@ import (
 const (
 	rotateRole = "rotate-role"
 	rotateRoot = "rotate-root"
+	rotateNext = "rotate-other-role"
 )
 
 // engine is what one secrets engine offers. Paths are below the mount; {name} is
@@ -45,6 +48,39 @@ func (j *job) static() error {
 	if j.with.StaticRole == "" {
 		return nil
 	}
+	if j.with.Other == "" {
+		return j.rotation(rotateRole, j.with.StaticRole, orderSwap)
+	}
+	// Two users that take turns: the other one's password is made and written while the
+	// leaked one still works, so consumers have an overlap.
+	if e := engines()[j.with.Engine]; e.creds == "" || j.with.KV == "" || j.with.Other == j.with.StaticRole {
+		return errors.New("other_role is another static role of the engine database or ldap, and needs kv")
+	}
+	if err := j.rotation(rotateNext, j.with.Other, orderIssue); err != nil {
+		return err
+	}
+	return j.rotation(rotateRole, j.with.StaticRole, orderEnd)
+}
+
+// otherPassword is the password of the other role now.
+func (j *job) otherPassword(ctx context.Context) (credential.Secret, error) {
+	mount, name, err := named("other role", j.with.Other)
+	if err != nil {
+		return credential.Secret{}, err
+	}
+	path := mount + "/" + strings.ReplaceAll(engines()[j.with.Engine].creds, "{name}", name)
+	got, err := j.read(ctx, path)
+	switch {
+	case err != nil:
+		return credential.Secret{}, err
+	case text(got["password"]) == "" || text(got["username"]) != j.with.OtherUser:
+		return credential.Secret{}, fmt.Errorf("read %s: it has no password of the user %s (hint: other_user)", path, j.with.OtherUser)
+	}
+	return credential.NewSecretString(text(got["password"])), nil
+}
+
+// rotation rotates one static role.
+func (j *job) rotation(step, role string, order int) error {
 	e := engines()[j.with.Engine]
 	if j.with.Engine == "" {
 		e = engines()["database"]
@@ -52,14 +88,14 @@ func (j *job) static() error {
 	if e.rotate == "" {
 		return fmt.Errorf("the engine %s of Vault can't rotate a static role on request", j.with.Engine)
 	}
-	mount, name, err := named("static role", j.with.StaticRole)
+	mount, name, err := named("static role", role)
 	if j.with.Engine == "gcp" && err == nil {
 		// static-account/NAME or roleset/NAME
 		if at := strings.LastIndexByte(mount, '/'); at > 0 {
 			mount, name = mount[:at], mount[at+1:]+"/"+name
 		}
 		if kind, _, _ := strings.Cut(name, "/"); kind != "static-account" && kind != "roleset" {
-			err = fmt.Errorf("static role %q is not mount/static-account/name or mount/roleset/name", j.with.StaticRole)
+			err = fmt.Errorf("static role %q is not mount/static-account/name or mount/roleset/name", role)
 		}
 	}
 	if err != nil {
@@ -67,15 +103,32 @@ func (j *job) static() error {
 	}
 	at := func(path string) string { return mount + "/" + strings.ReplaceAll(path, "{name}", name) }
 	a := act{do: func(ctx context.Context, _ *credential.Secret) error {
+		if step == rotateNext {
+			// Consumers that use the other user already would lose its password.
+			k, err := j.field()
+			if err != nil {
+				return err
+			}
+			v, _, err := k.get(ctx)
+			switch {
+			case err != nil:
+				return err
+			case !j.t.Secret.Equal(credential.NewSecretString(v)):
+				return fmt.Errorf("%s does not hold the leaked value: nothing was rotated (%w)", j.with.KV, revokers.ErrRefused)
+			}
+		}
 		_, err := j.write(ctx, at(e.rotate), nil)
 		return err
 	}}
-	a.Name, a.Ends = rotateRole, true
+	a.Name, a.Ends = step, step == rotateRole
 	a.Effect = j.effect(put, "", at(e.rotate))
 	a.Where = at(e.rotate)
 	a.grants = []Grant{{at(e.rotate), []string{"update"}, "rotate the static role"}}
 	if j.with.Engine == "database" || j.with.Engine == "" {
 		a.Note = "open connections of the old password stay open"
+		if !a.Ends {
+			a.Note = "whoever uses the user " + j.with.OtherUser + " now has to read its password again"
+		}
 	}
 	if e.creds != "" {
 		a.Where = at(e.creds)
@@ -92,7 +145,7 @@ func (j *job) static() error {
 			return pass + "\x00" + at, nil
 		}
 	}
-	j.add(orderSwap, a)
+	j.add(order, a)
 	return nil
 }
 

@@ -95,3 +95,27 @@ func TestEnginesByTheirContracts(t *testing.T) {
 func creds(n int) map[string]any {
 	return map[string]any{"username": "app", "password": fmt.Sprintf("made-up-%d", n), "last_vault_rotation": fmt.Sprintf("2026-01-01T00:00:%02dZ", n), "ttl": 3600}
 }
+
+// The other of two users that take turns keeps its password while consumers do not use the
+// leaked one.
+func TestTheOtherRoleIsNotRotatedForConsumersThatUseIt(t *testing.T) {
+	for held, want := range map[string]int{"made-up-leaked": 1, "made-up-other": 0} {
+		rotations := 0
+		_, target := against(t, func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Type", "application/json")
+			switch r.URL.Path {
+			case "/v1/database/rotate-role/b":
+				rotations++
+				w.WriteHeader(204)
+			case "/v1/secret/data/db":
+				fmt.Fprintf(w, `{"data":{"data":{"password":%q},"metadata":{"version":3,"created_time":"2026-01-01T00:00:00Z"}}}`, held)
+			default:
+				w.WriteHeader(404)
+			}
+		}, "made-up-leaked", issuer.Rotation{StaticRole: "database/a", Other: "database/b", OtherUser: "b", KV: "secret/db#password"})
+		err := rotator().Do(t.Context(), target, revokers.Step{Name: rotateNext}, nil)
+		if rotations != want || (err == nil) != (want == 1) {
+			t.Errorf("%s: %d rotations, %v", held, rotations, err)
+		}
+	}
+}

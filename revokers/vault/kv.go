@@ -78,7 +78,7 @@ func (j *job) kv() error {
 		return err
 	}
 	switch {
-	case j.issues() || j.with.Generate != "":
+	case j.issues() || j.with.Generate != "" || j.with.Other != "":
 	case j.with.Value.IsZero():
 		return errors.New("no new value is given")
 	case j.with.Value.Equal(j.t.Secret):
@@ -125,6 +125,10 @@ func (k kv) write(ctx context.Context, fresh *credential.Secret) error {
 	switch {
 	case fresh.IsZero() && !with.Value.IsZero():
 		*fresh = with.Value
+	case fresh.IsZero() && with.Other != "" && k.j.t.Secret.Equal(old):
+		if *fresh, err = k.j.otherPassword(ctx); err != nil {
+			return err
+		}
 	case fresh.IsZero() && with.Generate != "" && k.j.t.Secret.Equal(old):
 		if *fresh, err = k.j.generate(ctx); err != nil {
 			return err
@@ -141,6 +145,9 @@ func (k kv) write(ctx context.Context, fresh *credential.Secret) error {
 		data[name] = v
 	}
 	data[k.field] = fresh.Reveal()
+	if with.Other != "" && with.UserField != "" {
+		data[with.UserField] = with.OtherUser
+	}
 	c, err := k.j.client()
 	if err != nil {
 		return err
@@ -173,6 +180,10 @@ func (k kv) wrote(ctx context.Context) (revokers.State, error) {
 		mine, err = j.issuedSecretID(ctx, now)
 	case j.with.Reissue:
 		mine, err = j.issuedToken(ctx, now)
+	case j.with.Other != "":
+		var other credential.Secret
+		other, err = j.otherPassword(ctx)
+		mine = other.Equal(now)
 	case !j.with.Value.IsZero():
 		mine = j.with.Value.Equal(now)
 	default:

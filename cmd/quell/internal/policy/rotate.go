@@ -20,6 +20,9 @@ type Rotate struct {
 	Rule       string   `toml:"rule,omitempty"`
 	Engine     string   `toml:"engine,omitempty"`
 	StaticRole string   `toml:"static_role,omitempty"`
+	OtherRole  string   `toml:"other_role,omitempty"`
+	OtherUser  string   `toml:"other_user,omitempty"`
+	UserField  string   `toml:"user_field,omitempty"`
 	Root       string   `toml:"root,omitempty"`
 	Lease      string   `toml:"lease,omitempty"`
 	AppRole    string   `toml:"approle,omitempty"`
@@ -82,6 +85,10 @@ func (r Rotate) validate(needsRule bool) error {
 		return errors.New("rotate.userpass needs generate: the password policy that makes the new password")
 	case len(r.Policies) > 0 && (!r.Reissue || slices.Contains(r.Policies, "root")):
 		return errors.New("rotate.policies are those of the replacement of reissue, and root is none of them")
+	case r.OtherRole != "" && (r.StaticRole == "" || r.OtherUser == "" || r.KV == "" || r.Value != "" || r.Generate != ""):
+		return errors.New("rotate.other_role goes with static_role, other_user and kv, and without value and generate")
+	case r.OtherRole == "" && (r.OtherUser != "" || r.UserField != ""):
+		return errors.New("rotate.other_user and user_field are about other_role")
 	case r.Tokens && r.AppRole == "" && r.UserPass == "":
 		return errors.New("rotate.tokens is about the tokens that approle or userpass issued")
 	}
@@ -105,7 +112,7 @@ func (r Rotate) validate(needsRule bool) error {
 
 func (r Rotate) build(read func(string) (credential.Secret, error)) (*issuer.Rotation, error) {
 	out := &issuer.Rotation{
-		Vault: strings.TrimRight(r.Vault, "/"), Rule: r.Rule, Engine: r.Engine, StaticRole: r.StaticRole, Root: r.Root, Lease: r.Lease,
+		Vault: strings.TrimRight(r.Vault, "/"), Rule: r.Rule, Engine: r.Engine, StaticRole: r.StaticRole, Other: r.OtherRole, OtherUser: r.OtherUser, UserField: r.UserField, Root: r.Root, Lease: r.Lease,
 		AppRole: r.AppRole, Reissue: r.Reissue, Token: r.TokenRole, Policies: r.Policies, UserPass: r.UserPass, PKI: r.PKI, Transit: r.Transit, Entity: r.Entity,
 		Accessor: r.Accessors, Tokens: r.Tokens, KV: r.KV, Generate: r.Generate, Destroy: r.Destroy, Stores: r.Stores, Sessions: r.Sessions,
 	}

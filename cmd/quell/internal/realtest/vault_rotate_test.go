@@ -6,7 +6,9 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/hashicorp/vault/api"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -391,5 +393,49 @@ func TestVaultDatabaseRoot(t *testing.T) {
 	b.write("database/roles/dyn", map[string]any{"db_name": "pg", "default_ttl": "1h", "creation_statements": `CREATE ROLE "{{name}}" LOGIN PASSWORD '{{password}}'`})
 	if d.accepts("vaultadmin", "made-up-of-vault") || b.read("database/creds/dyn")["password"] == "" {
 		t.Error("the old password is accepted, or Vault has lost its own")
+	}
+}
+
+// Two users take turns: the other one's password is made and is in KV, with its name, before
+// the leaked one ends, and a consumer that reads KV is never refused for long.
+func TestVaultAlternatingRoles(t *testing.T) {
+	t.Parallel()
+	b := newBed(t)
+	d := b.database()
+	d.query("made-up-root", "admin", "create role app2 login password 'made-up-second-password'")
+	for _, user := range []string{"app", "app2"} {
+		b.write("database/static-roles/"+user, map[string]any{"db_name": "pg", "username": user, "rotation_period": "24h", "rotation_statements": `ALTER USER "{{name}}" WITH PASSWORD '{{password}}'`})
+	}
+	leaked := b.read("database/static-creds/app")["password"].(string)
+	if _, err := b.c.KVv2("secret").Put(t.Context(), "db", map[string]any{"user": "app", "password": leaked, "host": "db.test"}); err != nil {
+		t.Fatal(err)
+	}
+	b.policy(d.instance("app", "static_role = \"database/app\"\nother_role = \"database/app2\"\nother_user = \"app2\"\nkv = \"secret/db#password\"\nuser_field = \"user\"\ndestroy = true") + b.instance(""))
+	u, wg := &consumer{}, &sync.WaitGroup{}
+	ctx, stop := context.WithCancel(t.Context())
+	wg.Add(1)
+	go u.run(ctx, wg, func() (string, error) {
+		s, err := b.c.KVv2("secret").Get(ctx, "db")
+		if err != nil {
+			return "", err
+		}
+		return s.Data["user"].(string) + ":" + s.Data["password"].(string), nil
+	}, func(login string) bool {
+		user, pass, _ := strings.Cut(login, ":")
+		return d.accepts(user, pass)
+	})
+	time.Sleep(200 * time.Millisecond)
+	a := d.leak("app", leaked, "Confirmed", 0)
+	time.Sleep(200 * time.Millisecond)
+	stop()
+	wg.Wait()
+	now := b.kv("db").Data
+	b.o.secrets = append(b.o.secrets, now["password"].(string))
+	if now["user"] != "app2" || now["host"] != "db.test" || !d.accepts("app2", now["password"].(string)) || d.accepts("app", leaked) || a.Rotation.Replacement != "live" {
+		t.Errorf("user %v, %+v", now["user"], a.Rotation)
+	}
+	t.Logf("%d requests, %d refused and read again, %d failed", u.requests.Load(), u.refused.Load(), u.failed.Load())
+	if u.failed.Load() > 0 || u.requests.Load() < 20 {
+		t.Errorf("%d of %d requests failed", u.failed.Load(), u.requests.Load())
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -394,6 +395,13 @@ func (r *applying) replacement(ctx context.Context, w *item) (v revokers.Verdict
 	}
 	t := w.target
 	t.Secret, t.Seen, t.Captures = w.fresh, nil, nil
+	if with := t.Instance.Rotate; with != nil && with.Other != "" {
+		// The new password is another user's.
+		i := *t.Instance
+		i.Settings = maps.Clone(i.Settings)
+		i.Settings["user"] = with.OtherUser
+		t.Instance = &i
+	}
 	v, _ = r.Checker.At(ctx, &t)
 	return v, true
 }
