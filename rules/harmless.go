@@ -24,6 +24,7 @@ var publicPrefixes = []string{
 	"sha1-", "sha256-", "sha384-", "sha512-", "sha1:", "sha256:", "sha384:", "sha512:", "md5:", "SHA256:", "MD5:", "h1:", "zh:",
 	"MCowBQYDK2VwAyEA", "MFkwEwYHKoZIzj0", "MHYwEAYHKoZIzj0", "MIIBIjANBgkqh", "MIICIjANBgkqh", "MIGfMA0GCSqGSIb3", // SubjectPublicKeyInfo
 	"AAAAB3NzaC1", "AAAAC3NzaC1", "AAAAE2VjZHNh", // OpenSSH public keys
+	"z6Mk", "zQ3sh", "zDnae", "z82L", // did:key: multicodecs of public keys in base58
 	"iVBORw0KGgo", "R0lGODlh", "/9j/4AAQ", // images
 	"MEQCI", "MEUCI", "MEYCI", // ECDSA signatures in DER
 	"AWS4-HMAC-SHA256", "q-sign-algorithm=", // signatures of one request
@@ -35,6 +36,9 @@ var samples = []string{
 	"Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==", // Azurite
 	"C2y6yDjf5/R+ob0N8A7Cgv30VRDJIWEHLM+4QDU5DE2nQ9nDuVTqobD4b8mGGyPMbIZnqyMsEcaGQy67XIw/Jw==", // Cosmos DB
 }
+
+// maxCurve is the longest name of an elliptic curve, in bytes: EC_brainpoolP512r1.
+const maxCurve = 18
 
 // minSealed is the base64 length of the shortest value of a SealedSecret: two bytes of length,
 // a session key encrypted by a 4096-bit RSA key, and the tag.
@@ -49,7 +53,8 @@ var idNameRE = regex.Lazy(`(?i)(?:client|app|application|tenant|subscription|acc
 var (
 	regionID = regex.Lazy(`^[a-z]{2}(?:-[a-z]+)+-[0-9][_:][0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}$`)                 // Cognito's devices and identities
 	openPGP  = regex.Lazy(`^(?:98|99[0-9a-f]{2}|c6[0-9a-f]{2})[0-9a-f]{2}04[0-9a-f]{8}(?:01|11|12|13|16)[0-9a-f]{40,}$`) // a public key packet, RFC 4880 5.5.2
-	escaped  = regex.Lazy(`^(?:\\u(?:0[1-9A-Fa-f]|[1-9A-Fa-f][0-9A-Fa-f])[0-9A-Fa-f]{2})+$`)                             // words in a script other than Latin, as Java and JSON write them
+	curve    = regex.Lazy(`(?i)^(?:ec[_-])?(?:secp|prime|sect|brainpoolp)[0-9]{3}[a-z][0-9]$`)
+	escaped  = regex.Lazy(`^(?:\\u(?:0[1-9A-Fa-f]|[1-9A-Fa-f][0-9A-Fa-f])[0-9A-Fa-f]{2})+$`) // words in a script other than Latin, as Java and JSON write them
 )
 
 // Harmless reports whether a value that only its name makes look like a secret grants nothing:
@@ -66,7 +71,7 @@ func Harmless(before, value string) bool {
 	if strings.Contains(before, "ENC[") || len(value) >= minSealed && strings.HasPrefix(value, "Ag") && value[2] >= 'A' && value[2] <= 'D' {
 		return true
 	}
-	return hexConstant(value) || strings.HasPrefix(value, `\u`) && escaped().MatchString(value) || slices.Contains(samples, value) || counting(value) || regional(value) && regionID().MatchString(value) ||
+	return hexConstant(value) || strings.HasPrefix(value, `\u`) && escaped().MatchString(value) || slices.Contains(samples, value) || counting(value) || len(value) <= maxCurve && curve().MatchString(value) || regional(value) && regionID().MatchString(value) ||
 		(strings.HasPrefix(value, "9") || strings.HasPrefix(value, "c6")) && openPGP().MatchString(value) ||
 		digestForm(value) && digestNameRE().MatchString(before) || plainID(value) && idNameRE().MatchString(before)
 }

@@ -98,12 +98,12 @@ func hostileFiles() []hostile {
 			return string(b)
 		}),
 		written("a sparse member of an exbibyte", "x.tar", func(token string) string { return sparse(1<<60) + tarred(map[string]string{"z": line(token)}) }),
-		written("a tar of 100,000 empty members", "x.tgz", func(token string) string {
+		written("a tar of 40,000 empty members", "x.tgz", func(token string) string {
 			one := tarred(map[string]string{"a": ""})[:512]
-			return gzipped(strings.Repeat(one, 100_000), tarred(map[string]string{"z": line(token)}))
+			return gzipped(strings.Repeat(one, 40_000), tarred(map[string]string{"z": line(token)}))
 		}),
-		written("a name of 16 MiB", "x.tgz", func(token string) string {
-			return gzipped(tarred(map[string]string{strings.Repeat("a/", 8<<20) + token: "x"}))
+		written("a name of 800 KB", "x.tgz", func(token string) string {
+			return gzipped(tarred(map[string]string{strings.Repeat("a/", 400_000) + token: "x"}))
 		}),
 		written("a cpio of huge members", "x.cpio", func(token string) string {
 			return "070701" + strings.Repeat("00000001", 6) + "FFFFFFF0" + strings.Repeat("00000001", 4) + "FFFFFFF0" + "00000000" + "a\x00" + line(token)
@@ -145,8 +145,8 @@ func hostileFiles() []hostile {
 			}
 			return b.String() + "Content-Transfer-Encoding: base64\n\n" + base64.StdEncoding.EncodeToString([]byte(line(token)))
 		}),
-		written("a mailbox of 390,000 mails", "x.mbox.gz", func(token string) string {
-			return gzipped(strings.Repeat("From a Thu Jan\nSubject: x\nMIME-Version: 1.0\nContent-Transfer-Encoding: base64\n\nQQ==\n\n", hostileText/86), line(token))
+		written("a mailbox of 305,000 mails", "x.mbox.gz", func(token string) string {
+			return gzipped(strings.Repeat("From a Thu Jan\nSubject: x\nMIME-Version: 1.0\nContent-Transfer-Encoding: base64\n\nQQ==\n\n", hostileText/110), line(token))
 		}),
 		written("a database whose pages refer to themselves", "x.db", func(token string) string { return loopSQLite(token) }),
 		written("a pack of deltas of a gigabyte", "x.pack", deltaPack),

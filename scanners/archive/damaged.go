@@ -29,13 +29,13 @@ var packedNames = []string{
 }
 
 // misnamed reports whether a file has the extension of a compressed format, but neither the
-// magic number of any format nor text.
+// magic number of any format nor text; or only letters that a magic number begins with.
 func misnamed(head []byte, name string) bool {
 	ext := strings.ToLower(path.Ext(name))
 	if len(head) == 0 || !slices.Contains(packedNames, ext) {
 		return false
 	}
-	return len(head) < 4 || !plausibleText(head[:min(len(head), 512)])
+	return len(head) < 4 || !plausibleText(head[:min(len(head), 512)]) || slices.ContainsFunc(marks, func(m string) bool { return strings.HasPrefix(m, string(head)) })
 }
 
 // plausibleText reports whether b has neither control characters nor bytes that are not UTF-8.

@@ -373,6 +373,8 @@ func TestNamesOfCompressedFiles(t *testing.T) {
 	}{
 		"a gzip without its first bytes":   {"x.gz", gz([]byte(cookie(0)))[3:], true},
 		"one byte":                         {"x.zip", []byte("P"), true},
+		"letters of a magic number":        {"x.lz", []byte("LZIP"), true},
+		"a word":                           {"x.lz", []byte("LATER\n"), false},
 		"nothing":                          {"x.zip", nil, false},
 		"a page of HTML in place of a zip": {"x.zip", []byte("<html>" + cookie(0) + "</html>\n"), false},
 		"bytes with a name of no format":   {"x.bin", gz([]byte(cookie(0)))[3:], false},

@@ -54,17 +54,6 @@ func TestTheFormAloneIsNoCredential(t *testing.T) {
 		"a key of words": {
 			begin + "\n   1foo\n   2bar\n   3foobar\n   4 more words of it to be long enough for a key\n" + end + "\n",
 			"key = \"" + begin + "\\n" + blob(600) + "\\n" + end + "\"\n"},
-		"a public key between the marks of a private key": {
-			begin + "\n        MIIBCgKCAQEA4ej0p7bQ7L/r4rVGUz9RN4VQWoej1Bg1mYWIDYslvKrk1gpj7wZg\n        kdmM7oVK2OfgrSj/FCTkInKPqaCR0gD7K080mL+mLrU3PUnB8wgaIe+VLuS4Lj0t\n" + end + "\n",
-			begin + "\n" + lines(blob(600), 64) + end + "\n"},
-		"a netrc's words in a program": {
-			"machine\x00 login\x01 password )\x08r\xc2\x00\x00\x00r1\x00\x00\x00r2\nmachine a login b password )\x08r\xc2\x00\x00\x00r1\x00\x00\x00r2\x00\n", "machine a login b password " + from(letters, 40) + "\n"},
-		"words in another script": {
-			`"genseckey.secret.key", "keyPassword=\u751F\u6210\u3055\u308C\u305F\u79D8\u5BC6\u30AD\u30FC"` + "\n", `keyPassword=` + from(letters, 24) + "\n"},
-		"the fingerprint of an OpenPGP key": {
-			`"GPG_KEY=` + strings.ToUpper(hex(40)) + `",` + "\n", `"API_KEY=` + hex(40) + `",` + "\n"},
-		"the name of a service account": {
-			`"client_email": "svc@project-123.iam.gserviceaccount.com", "private_key_id": "` + hex(40) + `"` + "\n", "glpat" + "-" + from(letters, 20) + "\n"},
 		"a list of checksums after a name": {
 			hex(32) + "  usr/share/i18n/locales/sk_SK\n" + hex(32) + "  usr/share/i18n/locales/sl_SI\n", "sid=SK" + hex(32) + "\n"},
 		"marks of a key in a program": {
@@ -96,6 +85,21 @@ func TestTheFormAloneIsNoCredential(t *testing.T) {
 		"a name of a constant":            {"[\"PF\",\"MUTATES_ARG_WITHOUT_ACCESSOR\",\"PC\"]\n", "Cookie: PF=" + from(letters, 28) + "; a=b\n"},
 		"a list, one of which has a word": {"\"WGREKULAPIKEYC7SYGKHAPIY2A\",\n\"WWW2774FKTKUX3QMP4BECSRHLWJI\",\n", "API_KEY=" + from(letters, 32) + "\n"},
 		"an unsigned token by its name":   {"token = eyJhbGciOiJub25lIn0.eyJzdWIiOiJhbGljZSIsImFkbWluIjp0cnVlfQ.\nDone in 3 seconds\n", "token = " + from(letters, 40) + "\n"},
+		"a public key between the marks of a private key": {
+			begin + "\n        MIIBCgKCAQEA4ej0p7bQ7L/r4rVGUz9RN4VQWoej1Bg1mYWIDYslvKrk1gpj7wZg\n        kdmM7oVK2OfgrSj/FCTkInKPqaCR0gD7K080mL+mLrU3PUnB8wgaIe+VLuS4Lj0t\n" + end + "\n",
+			begin + "\n" + lines(blob(600), 64) + end + "\n"},
+		"a netrc's words in a program": {
+			"machine\x00 login\x01 password )\x08r\xc2\x00\x00\x00r1\x00\x00\x00r2\nmachine a login b password )\x08r\xc2\x00\x00\x00r1\x00\x00\x00r2\x00\n", "machine a login b password " + from(letters, 40) + "\n"},
+		"words in another script": {
+			`"genseckey.secret.key", "keyPassword=\u751F\u6210\u3055\u308C\u305F\u79D8\u5BC6\u30AD\u30FC"` + "\n", `keyPassword=` + from(letters, 24) + "\n"},
+		"the fingerprint of an OpenPGP key": {
+			`"GPG_KEY=` + strings.ToUpper(hex(40)) + `",` + "\n", `"API_KEY=` + hex(40) + `",` + "\n"},
+		"a public key as a multicodec": {
+			`"publicKeyMultibase": "zQ3sh` + from(letters, 44) + `", key := "zDnae` + from(letters, 44) + `"` + "\n", `"apiKey": "` + from(letters, 44) + `"` + "\n"},
+		"a curve": {
+			"KeyAlgorithmEcSecp384r1 = \"EC_secp384r1\"\n", "apiKey = \"" + from(letters, 24) + "\"\n"},
+		"the name of a service account": {
+			`"client_email": "svc@project-123.iam.gserviceaccount.com", "private_key_id": "` + hex(40) + `"` + "\n", "glpat" + "-" + from(letters, 20) + "\n"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			e := New(builtin(t))
