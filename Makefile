@@ -2,7 +2,8 @@
 # make demo   build it and watch it once
 # make test   install what the tests sign in to, which it names first, then run all of them
 # make campaign  damage archives at random; kill, fill and restart what an apply depends on, 500 times each;
-#             prove 20,000 kills with faults and stale replicas, answer each probe at random; look for new secrets in all output
+#             prove 20,000 kills with faults and stale replicas, answer each probe at random; look for new secrets in all output;
+#             storms of live tokens, issuers that answer badly
 # make lint   what staticcheck finds, and code that nothing calls
 # make bench  throughput of each source on one core, and a pair with gitleaks
 QUELL_TOOLS ?= $(if $(XDG_CACHE_HOME),$(XDG_CACHE_HOME),$(HOME)/.cache)/quell-tools
@@ -46,7 +47,7 @@ lint:
 
 # Damaged files of every form, at random: DAMAGED of each. A failure prints QUELL_SEED.
 DAMAGED = 300
-campaign: campaign-archives campaign-apply campaign-proof campaign-redaction
+campaign: campaign-archives campaign-apply campaign-proof campaign-redaction campaign-issuers
 
 campaign-archives:
 	QUELL_CAMPAIGN=$(DAMAGED) go test -timeout $(LIMIT) ./scanners/archive -run 'TestDamageIsNeverSilent|TestHostileInputsEndInTime' -v
@@ -75,6 +76,12 @@ TIME = 10m
 campaign-redaction:
 	QUELL_CAMPAIGN=$(TIME) go test -timeout 6h -v ./cmd/quell/internal/cli -run NoOutputOfAnIncident
 	go test ./cmd/quell/internal/redact -run '^$$' -fuzz FuzzRedactor -fuzztime $(TIME)
+
+# 10,000 findings of 500 credentials at 40 issuers that answer badly, and storms of 500 live
+# tokens of one issuer and of ten on a simulated clock; 200 values of each kind in ten carriers.
+campaign-issuers:
+	QUELL_CAMPAIGN=1 go test -timeout 1h -v ./cmd/quell/internal/run -run 'FortyIssuers|Storm'
+	QUELL_ALL_VALUES=1 go test -timeout 2h ./cmd/quell/internal/rulestest -run TestValuesAreFound
 
 bench:
 	GOMAXPROCS=1 go test -run '^$$' -bench . ./...
@@ -124,4 +131,4 @@ docs: build
 clean:
 	rm -rf bin dist
 
-.PHONY: build demo test lint campaign campaign-archives campaign-apply campaign-proof bench docs release release-tools release-snapshot package-files campaign-redaction release-more clean
+.PHONY: build demo test lint campaign campaign-archives campaign-apply campaign-proof bench docs release release-tools release-snapshot package-files campaign-redaction campaign-issuers release-more clean

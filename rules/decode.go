@@ -33,6 +33,7 @@ type providerTOML struct {
 	Restore     *Restore              `toml:"restore"`
 	Whoami      []Whoami              `toml:"whoami"`
 	Login       *Login                `toml:"login"`
+	Audit       string                `toml:"audit"`
 }
 
 // revokeTOML is the table [[rules.revoke]] of a file: request is one table or a list of tables.
@@ -50,6 +51,7 @@ type revokeTOML struct {
 	Reversible bool              `toml:"reversible"`
 	Restore    *Restore          `toml:"restore"`
 	Collateral string            `toml:"collateral"`
+	Rights     string            `toml:"rights"`
 	Needs      []string          `toml:"needs"`
 	Batch      int               `toml:"batch"`
 	Only       []string          `toml:"only"`
@@ -71,6 +73,7 @@ func (t revokeTOML) over(base revokeTOML) revokeTOML {
 	out.Settle, out.Batch = cmp.Or(t.Settle, base.Settle), cmp.Or(t.Batch, base.Batch)
 	out.Collateral, out.Grade = cmp.Or(t.Collateral, base.Collateral), cmp.Or(t.Grade, base.Grade)
 	out.Source, out.Claim = cmp.Or(t.Source, base.Source), cmp.Or(t.Claim, base.Claim)
+	out.Rights = cmp.Or(t.Rights, base.Rights)
 	out.Reversible, out.Mints, out.Once = t.Reversible || base.Reversible, t.Mints || base.Mints, t.Once || base.Once
 	if t.Steps != nil {
 		out.Steps = t.Steps
@@ -174,7 +177,7 @@ func (s *sharedTOML) revoke(r *Rule, t revokeTOML) (Revoke, error) {
 	}
 	v := Revoke{
 		ID: t.ID, Native: t.Native, Steps: t.Steps, Tier: t.Tier, Scope: ScopeOf(string(t.Scope)), Settle: t.Settle,
-		Reversible: t.Reversible, Restore: t.Restore, Collateral: t.Collateral, Needs: slices.Clone(t.Needs), Batch: t.Batch,
+		Reversible: t.Reversible, Restore: t.Restore, Collateral: t.Collateral, Rights: t.Rights, Needs: slices.Clone(t.Needs), Batch: t.Batch,
 		Only: t.Only, Hosts: t.Hosts, Parts: t.Parts, Grade: t.Grade, Source: t.Source, Mints: t.Mints, Once: t.Once,
 	}
 	if v.Mints {
@@ -290,7 +293,7 @@ func (t providerTOML) provider(file string) (*Provider, error) {
 	}
 	p := &Provider{
 		ID: t.ID, Name: t.Name, Docs: t.Docs, Patterns: t.Hosts, Lists: t.Lists, Domains: t.Domains, OwnerName: t.OwnerName, Env: t.Env, Files: t.Files, Honeytokens: t.Honeytokens,
-		SelfHosted: t.SelfHosted, Client: t.Client, Sources: t.Sources, Restore: t.Restore, Whoami: t.Whoami, Login: t.Login,
+		SelfHosted: t.SelfHosted, Client: t.Client, Sources: t.Sources, Restore: t.Restore, Whoami: t.Whoami, Login: t.Login, Audit: t.Audit,
 	}
 	var err error
 	if p.Owner, err = stringList(t.Owner); err != nil {

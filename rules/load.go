@@ -66,6 +66,7 @@ type detailTOML struct {
 	Owner       any             `toml:"owner"`
 	RequestsMax int             `toml:"requests_max"`
 	Note        string          `toml:"note"`
+	Derived     string          `toml:"derived"`
 }
 
 type allowlistTOML struct {
@@ -209,6 +210,7 @@ func finish(r *Rule, expr, path string, allow []allowlistTOML, d detailTOML, sha
 		return err
 	}
 	r.Parts, r.Cases, r.RequestsMax, r.Note = d.Parts, d.Cases, d.RequestsMax, d.Note
+	r.Derived = d.Derived
 	if r.OwnerFields, err = stringList(d.Owner); err != nil {
 		return r.errorf("owner: %v", err)
 	}

@@ -49,6 +49,8 @@ type Provider struct {
 	Restore *Restore
 	Whoami  []Whoami
 	Login   *Login
+	// Audit describes where the issuer's log shows the uses of a credential.
+	Audit string
 }
 
 // Source is a document that a fact is taken from.

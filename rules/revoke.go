@@ -47,6 +47,7 @@ type Revoke struct {
 	Scope      Scope
 	Settle     Duration
 	Collateral string
+	Rights     string // the least rights of the credential that signs the request
 	Needs      []string
 	Batch      int      // maximum number of credentials per request; a list with one {token} expands to all of them
 	Only       []string // hosts that support the call, if not every instance does

@@ -68,12 +68,15 @@ type Rule struct {
 	Probe   *Probe
 	Revokes []Revoke
 	Cases   []Case
-	// RequestsMax is the maximum number of requests to the issuer per credential; zero: no
-	// limit is known.
+	// RequestsMax is the maximum number of requests of one apply for one credential, the
+	// control and never-issued ones included; zero: no limit is known.
 	RequestsMax int
 	// Note explains why no request determines whether the credential is live, or why none
 	// revokes it.
 	Note string
+	// Derived describes what was issued or made with the credential, and what becomes of it when
+	// the credential ends.
+	Derived string
 	// OwnerFields replace the provider's Owner for this rule.
 	OwnerFields []string
 

@@ -21,13 +21,26 @@ type Asker struct {
 	never map[place]*never
 }
 
+// Turn is a lock that is held during requests. Unlike a sync.Mutex, waiting for it lets the clock
+// of a simulation go on.
+type Turn chan struct{}
+
+// NewTurn returns a lock that is free.
+func NewTurn() Turn { return make(Turn, 1) }
+
+// Lock waits until the lock is free and takes it.
+func (t Turn) Lock() { t <- struct{}{} }
+
+// Unlock gives the lock back.
+func (t Turn) Unlock() { <-t }
+
 // place identifies where never-issued credentials were tried.
 type place struct {
 	rule, instance, endpoint, cookie string
 }
 
 type never struct {
-	mu       sync.Mutex
+	mu       Turn
 	answers  [2]revokers.Answer
 	template revokers.Template
 	shaped   bool   // both were refused in the same form
@@ -143,7 +156,7 @@ func (a *Asker) tried(ctx context.Context, v revokers.Verifier, t revokers.Targe
 	}
 	n := a.never[k]
 	if n == nil {
-		n = &never{}
+		n = &never{mu: NewTurn()}
 		a.never[k] = n
 	}
 	a.mu.Unlock()

@@ -22,7 +22,21 @@ type Limit struct {
 	PerSecond float64
 
 	mu    sync.Mutex
-	hosts map[string]*rate.Limiter
+	hosts map[string]*lane
+}
+
+// lane is the queue of one host.
+type lane struct {
+	limiter *rate.Limiter
+	patient chan struct{} // holds the one patient request that has a turn
+}
+
+type patientKey struct{}
+
+// Patient returns a context whose requests let all others to the same host go first: looks that
+// prove one kill must not delay the next kill.
+func Patient(ctx context.Context) context.Context {
+	return context.WithValue(ctx, patientKey{}, true)
 }
 
 // loopbackFactor raises the rate for this machine, whose servers are the operator's own.
@@ -30,17 +44,31 @@ const loopbackFactor = 40
 
 // Do implements issuer.Doer.
 func (l *Limit) Do(ctx context.Context, i *issuer.Instance, r issuer.Request) (issuer.Response, error) {
-	if err := l.limiter(i).Wait(ctx); err != nil {
+	if err := l.lane(i).wait(ctx); err != nil {
 		return issuer.Response{}, err
 	}
 	return l.Next.Do(ctx, i, r)
 }
 
-func (l *Limit) limiter(i *issuer.Instance) *rate.Limiter {
+// wait returns when it is the request's turn. At most one patient request has a place in the
+// queue, so that others wait for one of them at most.
+func (l *lane) wait(ctx context.Context) error {
+	if ctx.Value(patientKey{}) != nil {
+		select {
+		case l.patient <- struct{}{}:
+			defer func() { <-l.patient }()
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return l.limiter.Wait(ctx)
+}
+
+func (l *Limit) lane(i *issuer.Instance) *lane {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.hosts == nil {
-		l.hosts = map[string]*rate.Limiter{}
+		l.hosts = map[string]*lane{}
 	}
 	if l.hosts[i.Host()] == nil {
 		n := l.PerSecond
@@ -50,7 +78,7 @@ func (l *Limit) limiter(i *issuer.Instance) *rate.Limiter {
 		if issuer.Loopback(i.URL.Hostname()) {
 			n *= loopbackFactor
 		}
-		l.hosts[i.Host()] = rate.NewLimiter(rate.Limit(n), 4)
+		l.hosts[i.Host()] = &lane{rate.NewLimiter(rate.Limit(n), 4), make(chan struct{}, 1)}
 	}
 	return l.hosts[i.Host()]
 }

@@ -186,3 +186,14 @@ func Choose(t revokers.Target) (v *rules.Revoke, missing string) {
 	}
 	return nil, missing
 }
+
+// Rights are the least rights of the credential that the setting is, by the first revocation of
+// t's rule that needs it.
+func Rights(t revokers.Target, setting string) string {
+	for _, r := range t.Rule.Revokes {
+		if setting != "" && slices.Contains(r.Needs, setting) && interp.Begins(t, r.Parts) {
+			return r.Rights
+		}
+	}
+	return ""
+}

@@ -5,6 +5,7 @@ import (
 	"sync"
 
 	"github.com/quellhq/quell/revokers"
+	"github.com/quellhq/quell/revokers/guard"
 )
 
 // Controls asks controls on behalf of concurrent confirmations. Callers that arrive while a
@@ -15,7 +16,7 @@ type Controls struct {
 }
 
 type lane struct {
-	mu   sync.Mutex // held during a request
+	mu   guard.Turn // held during a request
 	next *shared    // the request that has not begun
 }
 
@@ -34,7 +35,7 @@ func (c *Controls) Ask(ctx context.Context, v revokers.Verifier, control revoker
 	}
 	l := c.lanes[key]
 	if l == nil {
-		l = &lane{}
+		l = &lane{mu: guard.NewTurn()}
 		c.lanes[key] = l
 	}
 	if l.next == nil {

@@ -55,6 +55,31 @@ const (
 	MinLooks    = 2
 )
 
+// LooksOf returns the number of looks that the requests_max of t's rule leaves, of TargetLooks,
+// and the limit for all rounds together; zero: none. The other requests of an apply take their
+// part: the question before the kill, about two never-issued credentials and the control too, the
+// reads that complete an identity, and the kill itself.
+func LooksOf(t revokers.Target) (looks, limit int) {
+	r := t.Rule
+	if r.RequestsMax <= 0 {
+		return TargetLooks, 0
+	}
+	live, refused, kill := 1, 1, 1
+	if p := r.Probe; p != nil {
+		live, refused = live+len(p.Identity), refused+len(p.Also)
+	}
+	for _, v := range r.Revokes {
+		kill = max(kill, len(v.Requests)*(len(v.Steps)+1)) // each request repeats the steps
+	}
+	// A refusal of another form is compared with that of a third never-issued credential.
+	used, look := live+3*refused+kill, refused
+	if _, has := guard.ControlOf(t); has {
+		used, look = used+live, look+live
+	}
+	limit = max(MinLooks, (r.RequestsMax-used)/look)
+	return min(TargetLooks, limit), limit
+}
+
 // Risk returns the probability that n looks miss one stale replica of ten.
 func Risk(n int) float64 { return math.Pow(0.9, float64(n)) }
 

@@ -2,6 +2,7 @@ package detect
 
 import (
 	"bytes"
+	"cmp"
 	"math"
 	"regexp"
 	"slices"
@@ -34,7 +35,7 @@ func (e *Engine) judge(s *scratch, m *raw, c scanners.Chunk) bool {
 		return false
 	}
 	// A rule that recognises a token only by its position must not match words.
-	if r.Random && !m.structured && !unguessable(secret) || r.Fallback && !r.Random && evidence(secret) < 0 && !diced(secret) {
+	if r.Random && !m.structured && !unguessable(bare(r, secret)) || r.Fallback && !r.Random && evidence(secret) < 0 && !diced(secret) {
 		return false
 	}
 	if r.Kind == rules.KindPrivateKey && !keyBody(secret) || m.inBase64 {
@@ -380,4 +381,13 @@ func claims(line []byte) []string {
 		}
 	}
 	return out
+}
+
+// bare is a value without the slashes that it begins with, where they make no path of it: a rule
+// for one issuer describes the whole form, and 1 of 64 values in base64 begins with one.
+func bare(r *rules.Rule, secret string) string {
+	if r.Provider == nil || r.Fallback {
+		return secret
+	}
+	return cmp.Or(strings.TrimLeft(secret, "/"), secret)
 }

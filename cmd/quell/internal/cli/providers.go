@@ -69,7 +69,8 @@ type providerInfo struct {
 	Finds      []string      `json:"finds"` // ids of rules
 	Asks       []string      `json:"asks"`
 	Ends       []providerEnd `json:"ends"`
-	Keys       []providerKey `json:"keys"` // of [[instance]]
+	Keys       []providerKey `json:"keys"`            // of [[instance]]
+	Audit      string        `json:"audit,omitempty"` // where the issuer's log shows uses
 	Example    string        `json:"example"`
 }
 
@@ -79,6 +80,7 @@ type providerEnd struct {
 	Tier       rules.Tier  `json:"tier"`
 	Scope      rules.Scope `json:"scope"`
 	Collateral string      `json:"collateral,omitempty"`
+	Rights     string      `json:"rights,omitempty"`
 	Source     string      `json:"source,omitempty"`
 }
 
@@ -94,7 +96,7 @@ func settingKey(need string) string {
 }
 
 func describeProvider(set *rules.Set, p *rules.Provider) providerInfo {
-	d := providerInfo{ID: p.ID, Name: p.Name, Docs: p.Docs, Hosts: append([]string{}, p.Patterns...), SelfHosted: p.SelfHosted, Owner: p.Owner, Finds: []string{}, Asks: []string{}, Ends: []providerEnd{}, Keys: []providerKey{}}
+	d := providerInfo{ID: p.ID, Name: p.Name, Docs: p.Docs, Hosts: append([]string{}, p.Patterns...), SelfHosted: p.SelfHosted, Owner: p.Owner, Audit: p.Audit, Finds: []string{}, Asks: []string{}, Ends: []providerEnd{}, Keys: []providerKey{}}
 	needs := map[string][]string{}
 	need := func(what string, list []string) {
 		for _, n := range list {
@@ -114,7 +116,7 @@ func describeProvider(set *rules.Set, p *rules.Provider) providerInfo {
 			need("to ask about "+r.ID, r.Probe.Needs)
 		}
 		for _, v := range r.Revokes {
-			d.Ends = append(d.Ends, providerEnd{r.ID, v.ID, v.Tier, v.Scope, v.Collateral, v.Source})
+			d.Ends = append(d.Ends, providerEnd{r.ID, v.ID, v.Tier, v.Scope, v.Collateral, v.Rights, v.Source})
 			need("to end "+r.ID+" ("+v.ID+")", v.Needs)
 		}
 	}
@@ -270,6 +272,21 @@ func (a *app) showProvider(d providerInfo) {
 		if e.Tier == rules.TierAdmin && e.Source != "" {
 			admin[e.Source] = true
 		}
+	}
+	rights := map[string]bool{}
+	for _, e := range d.Ends {
+		if e.Rights != "" {
+			rights[e.Revocation+": "+e.Rights] = true
+		}
+	}
+	if len(rights) > 0 {
+		p("\nleast rights of the credential that ends")
+		for _, s := range slices.Sorted(maps.Keys(rights)) {
+			p("  %s", s)
+		}
+	}
+	if d.Audit != "" {
+		p("\nuses in the issuer's log\n  %s", d.Audit)
 	}
 	if len(admin) > 0 {
 		p("\nrights of the admin or client credential: those that the issuer's document names")

@@ -59,6 +59,12 @@ func (a *app) explain(set *rules.Set, r *rules.Rule) {
 	if r.Note != "" {
 		p("  note        %s", r.Note)
 	}
+	if r.Derived != "" {
+		p("  derived     %s", r.Derived)
+	}
+	if r.Provider != nil && r.Provider.Audit != "" {
+		p("  audit       %s", r.Provider.Audit)
+	}
 	for _, v := range r.Revokes {
 		a.explainRevoke(v)
 	}
@@ -144,5 +150,8 @@ func (a *app) explainRevoke(v rules.Revoke) {
 	}
 	if v.Collateral != "" {
 		p("              collateral: %s", v.Collateral)
+	}
+	if v.Rights != "" {
+		p("              rights: %s", v.Rights)
 	}
 }

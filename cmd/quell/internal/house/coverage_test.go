@@ -20,6 +20,8 @@ type row struct {
 	self, admin, more     int // the least that ends a kind: itself, an operator's credential, more than the one
 	confirm, documented   int
 	reversible, stateless int
+	derived               int
+	audit                 bool
 	hosts                 []string
 }
 
@@ -40,7 +42,7 @@ func coverage(t *testing.T) []row {
 		var c row
 		decided := false
 		for _, p := range set.Providers {
-			c = row{id: p.ID, name: p.Name, page: strings.TrimSuffix(name, ".toml") + ".md", hosts: p.Patterns}
+			c = row{id: p.ID, name: p.Name, page: strings.TrimSuffix(name, ".toml") + ".md", hosts: p.Patterns, audit: p.Audit != ""}
 		}
 		for _, r := range set.Rules {
 			if r.Kind == rules.KindPublic {
@@ -60,6 +62,9 @@ func (c *row) add(r *rules.Rule) {
 	c.detect++
 	if r.Stateless {
 		c.stateless++
+	}
+	if r.Derived != "" {
+		c.derived++
 	}
 	if r.Probe != nil {
 		c.probe++
@@ -107,11 +112,13 @@ Generated from ` + "`rules/providers`" + ` by ` + "`make docs`" + `. A number co
 | confirmed | ended kinds whose death the probe can prove |
 | documented | kinds whose issuer documents how it refuses a dead one; for the others the refusal is learned |
 | undone | kinds whose revocation ` + "`quell restore`" + ` takes back |
+| derived | kinds of which the page says what becomes of credentials that were made with them |
+| audit | the page says where the issuer's log shows the uses of a credential |
 | contract | a test validates requests and answers against the issuer's published API description |
 | hosts | where quell sends requests by itself: the egress allow-list. Instances of your own add theirs |
 
-| provider | found | probed | identity | self | admin | more | confirmed | documented | undone | contract | hosts |
-|---|---|---|---|---|---|---|---|---|---|---|---|
+| provider | found | probed | identity | self | admin | more | confirmed | documented | undone | derived | audit | contract | hosts |
+|---|---|---|---|---|---|---|---|---|---|---|---|---|---|
 `)
 	n := func(i int) string {
 		if i == 0 {
@@ -120,7 +127,10 @@ Generated from ` + "`rules/providers`" + ` by ` + "`make docs`" + `. A number co
 		return fmt.Sprint(i)
 	}
 	for _, c := range rows {
-		contract, hosts := "", ""
+		contract, hosts, audit := "", "", ""
+		if c.audit {
+			audit = "yes"
+		}
 		if _, err := os.Stat(filepath.Join(top, "testdata", "contracts", c.id+".json")); err == nil {
 			contract = "yes"
 		}
@@ -128,7 +138,7 @@ Generated from ` + "`rules/providers`" + ` by ` + "`make docs`" + `. A number co
 			hosts = "`" + strings.Join(c.hosts, "` `") + "`"
 		}
 		fmt.Fprintf(&b, "| [%s](%s) | %s |\n", c.name, c.page, strings.Join([]string{
-			n(c.detect), n(c.probe), n(c.who), n(c.self), n(c.admin), n(c.more), n(c.confirm), n(c.documented), n(c.reversible), contract, hosts}, " | "))
+			n(c.detect), n(c.probe), n(c.who), n(c.self), n(c.admin), n(c.more), n(c.confirm), n(c.documented), n(c.reversible), n(c.derived), audit, contract, hosts}, " | "))
 	}
 	return b.String()
 }

@@ -97,7 +97,19 @@ func page(name string, set *rules.Set) string {
 		}
 		for _, v := range r.Revokes {
 			p("\n`%s`, `%s`: tier %s, ends %s, within %s; confirmed by %s.%s%s", r.ID, v.ID, v.Tier, v.Scope, time.Duration(v.Settle), grade(v), always(v), collateral(v))
+			if v.Rights != "" {
+				p("\nThe credential that `%s` is sent with needs, at least: %s.", v.ID, v.Rights)
+			}
 		}
+		if r.Derived != "" {
+			p("\n`%s`: %s.", r.ID, r.Derived)
+		}
+	}
+	if provider.Audit != "" {
+		p("\n## Audit log\n\n%s.", provider.Audit)
+	}
+	if x := example(set, provider); x != "" {
+		p("\n## Example\n\n```toml\n%s```", x)
 	}
 	if len(provider.Sources) > 0 {
 		p("\n## Sources\n")
@@ -181,4 +193,48 @@ func collateral(v rules.Revoke) string {
 		return ""
 	}
 	return " Collateral: " + v.Collateral + "."
+}
+
+// example is an [[instance]] of the policy with the settings that the provider's probes and
+// revocations need; empty if nothing is asked or ended.
+func example(set *rules.Set, p *rules.Provider) string {
+	needs, asks := map[string]bool{}, false
+	for _, r := range set.Rules {
+		if r.Probe != nil {
+			asks = true
+			for _, n := range r.Probe.Needs {
+				needs[n] = true
+			}
+		}
+		for _, v := range r.Revokes {
+			asks = true
+			for _, n := range v.Needs {
+				needs[n] = true
+			}
+		}
+	}
+	if !asks {
+		return ""
+	}
+	url, id := "https://"+p.ID+".example.com", strings.ToUpper(strings.ReplaceAll(p.ID, "-", "_"))
+	if len(p.Asked) > 0 {
+		url = "https://" + p.Asked[0]
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "[[instance]]\nprovider = %q\nurl = %q\n", p.ID, url)
+	for _, n := range slices.Sorted(maps.Keys(needs)) {
+		switch n {
+		case "admin":
+			fmt.Fprintf(&b, "admin = \"env:%s_ADMIN\"\n", id)
+		case "client":
+			fmt.Fprintf(&b, "client_id = \"ID\"\n")
+		case "client.secret":
+			fmt.Fprintf(&b, "client_secret = \"env:%s_CLIENT_SECRET\"\n", id)
+		case "probe_path", "logout_path", "login_path":
+			fmt.Fprintf(&b, "%s = \"/%s\"\n", n, map[string]string{"probe_path": "me", "logout_path": "logout", "login_path": "login"}[n])
+		case "user", "namespace":
+			fmt.Fprintf(&b, "%s = \"NAME\"\n", n)
+		}
+	}
+	return b.String()
 }

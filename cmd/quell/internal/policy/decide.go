@@ -38,6 +38,7 @@ type Question struct {
 	Instance   *issuer.Instance
 	Revoke     *rules.Revoke // nil: the operator's settings allow none
 	Missing    string        // the setting that a revocation lacks
+	Rights     string        // the least rights of that setting's credential; may be empty
 	Rotation   bool          // Vault replaces it
 	OwnSecret  bool          // a credential that quell itself uses
 	BreakGlass bool
@@ -66,7 +67,11 @@ func (p *Policy) Decide(q Question) *Hold {
 		return &Hold{q.Verdict.Detail, remedy}
 	case q.Revoke == nil && q.Rotation:
 	case q.Revoke == nil && q.Missing != "":
-		return &Hold{"the revocation needs " + q.Missing + " at the instance", revokers.SettingRemedy(q.Missing)}
+		remedy := revokers.SettingRemedy(q.Missing)
+		if q.Rights != "" {
+			remedy += "; the least that it needs: " + q.Rights
+		}
+		return &Hold{"the revocation needs " + q.Missing + " at the instance", remedy}
 	case q.Revoke == nil:
 		return &Hold{noRevocation(q.Rule), "none: end it at the issuer; " + docs(q.Rule)}
 	}

@@ -74,6 +74,10 @@ func TestContractsOfProviders(t *testing.T) {
 	}
 }
 
+// unsent are the documents whose requests all need what an answer or another credential contains:
+// their statuses and replies alone are compared.
+var unsent = map[string]bool{"launchdarkly.json": true, "trello.json": true, "twilio.json": true}
+
 func contract(t *testing.T, name string, set *rules.Set) {
 	doc := contracttest.Document(t, name)
 	sent := 0
@@ -111,7 +115,7 @@ func contract(t *testing.T, name string, set *rules.Set) {
 				}
 			}
 		}
-		if r.Probe != nil && r.Probe.Request != nil && documented(doc, r.Probe.Request) != nil {
+		if r.Probe != nil && r.Probe.Request != nil && documented(doc, r.Probe.Request) != nil && r.Cookie == nil && len(r.Parts) == 0 {
 			p := interp.Probe{Doer: &issuer.Client{}}
 			if _, err := p.Verify(t.Context(), x, "probe"); err != nil {
 				t.Errorf("%s: %v", r.ID, err)
@@ -121,7 +125,7 @@ func contract(t *testing.T, name string, set *rules.Set) {
 			revokes(t, doc, x, &r.Revokes[i])
 		}
 	}
-	if checked == 0 || sent == 0 {
+	if checked == 0 || sent == 0 && !unsent[name] {
 		t.Errorf("%d requests were looked up and %d sent", checked, sent)
 	}
 }

@@ -97,6 +97,22 @@ func (a about) Verify(ctx context.Context, t revokers.Target, endpoint string) (
 	return a.Verifier.Verify(ctx, t, endpoint)
 }
 
+// answered is a reply with its variables filled in.
+func answered(p rules.Reply, target revokers.Target) issuer.Response {
+	expand := interp.Expander(target)
+	out := issuer.Response{Status: p.Status, Header: http.Header{}, Body: []byte(expand(p.Body))}
+	for k, v := range p.Header {
+		out.Header.Set(k, expand(v))
+	}
+	if p.JSON != nil {
+		out.Body, _ = json.Marshal(expandJSON(p.JSON, expand))
+		if out.Header.Get("Content-Type") == "" {
+			out.Header.Set("Content-Type", "application/json")
+		}
+	}
+	return out
+}
+
 const faultSettle = 30 * time.Second
 
 // ruleFaults are faults between the kill and the proof. Each changes the network or the kill.
@@ -186,24 +202,10 @@ func TestFaultsOfEveryProbe(t *testing.T) {
 				target.Instance.Controls = []issuer.Control{{Rule: x.rule.ID, Secret: x.control.Secret, Parts: x.control.Parts}}
 			}
 			f := &faulty{r: r, leaked: x.leaked.Secret.Reveal(), control: x.control.Secret.Reveal(), worked: r.IntN(5) > 0}
-			expand := interp.Expander(target)
-			as := func(p rules.Reply) issuer.Response {
-				out := issuer.Response{Status: p.Status, Header: http.Header{}, Body: []byte(expand(p.Body))}
-				for k, v := range p.Header {
-					out.Header.Set(k, expand(v))
-				}
-				if p.JSON != nil {
-					out.Body, _ = json.Marshal(expandJSON(p.JSON, expand))
-					if out.Header.Get("Content-Type") == "" {
-						out.Header.Set("Content-Type", "application/json")
-					}
-				}
-				return out
-			}
-			f.never = as(s.never(x.c, target))
+			f.never = answered(s.never(x.c, target), target)
 			for _, p := range x.c.Replies {
 				if interp.Means(target, response(p)) == "live" {
-					f.live = as(p)
+					f.live = answered(p, target)
 					break
 				}
 			}

@@ -130,6 +130,7 @@ func (b *binder) bind() (*credentials, error) {
 	b.groups()
 	b.sign()
 	b.out.parts = b.parts.best
+	b.out.into, b.out.has = b.parts.fold(b.out.refs)
 	return b.out, nil
 }
 

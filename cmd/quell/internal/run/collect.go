@@ -129,6 +129,20 @@ func (c *credentialRecord) place(l rules.Location, inside []string) {
 	c.Places = append(c.Places, l)
 }
 
+// with adds the places of a part that grants nothing alone. Together they are as sure as the
+// surer one.
+func (c *credentialRecord) with(part credentialRecord) {
+	c.Ref.Confidence = max(c.Ref.Confidence, part.Ref.Confidence)
+	for n, l := range part.Places {
+		var inside []string
+		if n < len(part.Inside) {
+			inside = part.Inside[n]
+		}
+		c.place(l, inside)
+	}
+	c.Count += part.Count
+}
+
 func specific(set *rules.Set, id string) int {
 	if r := set.Rule(id); r != nil {
 		return r.Specific()

@@ -19,6 +19,8 @@ type credentials struct {
 	renews []bool  // another member of the group can mint a new one
 	signed map[int32]signature
 	parts  map[int32]map[string]nearest // of credentials whose rule declares parts
+	into   map[int32]int32              // parts that grant nothing alone: the credential of which each is a part
+	has    map[int32][]int32            // the same, by that credential
 }
 
 // signature is what a signed cookie or its signature is in its pair.
@@ -37,11 +39,12 @@ type grouped struct {
 	Inside [][]string // how the first places were reached
 }
 
-// all yields the credentials.
+// all yields the credentials. A part that grants nothing alone, such as the id of a key, is not
+// one of its own where the rest is near: its places are among those of the credential.
 func (l *credentials) all() iter.Seq2[grouped, error] {
 	return func(yield func(grouped, error) bool) {
 		for i := range l.refs {
-			if l.refs[i] == gone {
+			if _, part := l.into[int32(i)]; part || l.refs[i] == gone {
 				continue
 			}
 			c, err := l.get(int32(i))
@@ -70,6 +73,13 @@ func (l *credentials) get(i int32) (grouped, error) {
 	}
 	if s, ok := l.signed[i]; ok {
 		r.Ref.Group, r.Ref.Role = l.prints[s.main].String(), s.role
+	}
+	for _, n := range l.has[i] {
+		part, err := l.record(n)
+		if err != nil {
+			return grouped{}, err
+		}
+		r.with(part)
 	}
 	c := grouped{Credential: rules.Credential{Ref: r.Ref, Secret: rules.NewSecret(r.Secret)}, Count: r.Count, Inside: r.Inside}
 	if err := l.addParts(i, &c.Credential); err != nil {

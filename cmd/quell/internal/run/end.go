@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"time"
 
@@ -97,13 +98,26 @@ func (r *applying) revoke(ctx context.Context, items []*item) (proofs []*item, e
 			step = e.Name
 		}
 		left := false
-		receipt, err := v.Send(ctx, targets, e, func(final revokers.Effect) error {
-			if err := r.intend(ctx, some, final, step); err != nil {
-				return err
+		send := func() (revokers.Receipt, error) {
+			return v.Send(ctx, targets, e, func(final revokers.Effect) error {
+				if err := r.intend(ctx, some, final, step); err != nil {
+					return err
+				}
+				left = true
+				return nil
+			})
+		}
+		receipt, err := send()
+		// 429 means that the issuer did nothing; the breaker waits as long as the issuer asks.
+		for try := 1; err == nil && try < throttledKills && first.revoke.Idempotent() && throttled(receipt, len(some)); try++ {
+			r.receipts(ctx, some, receipt, step)
+			r.progress("%s takes no more requests for now: sending again", first.target.Host())
+			select {
+			case <-ctx.Done():
+			case <-time.After(time.Duration(try) * time.Second):
 			}
-			left = true
-			return nil
-		})
+			receipt, err = send()
+		}
 		var held errHeld
 		switch {
 		case errors.As(err, &held):
@@ -129,15 +143,34 @@ func (r *applying) revoke(ctx context.Context, items []*item) (proofs []*item, e
 			}
 			return items, nil
 		}
-		entries := make([]ledger.Entry, len(some))
-		for i, w := range some {
-			ack := receipt.Of(i)
-			w.sent, w.act.Receipt = &ack, &ack
-			entries[i] = r.entry(w, ledger.Receipt{Accepted: ack.Accepted, Status: ack.Status, Detail: ack.Detail, At: ack.At, Action: "revoke", Step: step})
-		}
-		r.persist(ctx, entries...)
+		r.receipts(ctx, some, receipt, step)
 	}
 	return items, nil
+}
+
+// throttledKills is how often a revocation is sent whose issuer answers that it takes no more
+// requests for now.
+const throttledKills = 5
+
+// throttled reports whether a rate limit refused a revocation of n credentials.
+func throttled(receipt revokers.Receipt, n int) bool {
+	for i := range n {
+		if a := receipt.Of(i); a.Accepted || a.Status != http.StatusTooManyRequests {
+			return false
+		}
+	}
+	return true
+}
+
+// receipts notes and records what an issuer answered to a revocation.
+func (r *applying) receipts(ctx context.Context, items []*item, receipt revokers.Receipt, step string) {
+	entries := make([]ledger.Entry, len(items))
+	for i, w := range items {
+		ack := receipt.Of(i)
+		w.sent, w.act.Receipt = &ack, &ack
+		entries[i] = r.entry(w, ledger.Receipt{Accepted: ack.Accepted, Status: ack.Status, Detail: ack.Detail, At: ack.At, Action: "revoke", Step: step})
+	}
+	_ = r.persist(ctx, entries...)
 }
 
 func targetsOf(items []*item) []revokers.Target {

@@ -2,6 +2,8 @@ package run
 
 import (
 	"cmp"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/quellhq/quell/rules"
@@ -12,6 +14,7 @@ import (
 type parter struct {
 	rules map[string]map[string]rules.Part // the parts of a rule, by its id
 	named map[string]bool                  // rules that find parts
+	folds map[string]bool                  // of those: rules of parts that grant nothing alone
 	reach int64                            // the widest distance that a rule allows
 
 	signed bool // a part is identified by its cookie's name
@@ -29,18 +32,46 @@ type nearest struct {
 }
 
 func newParter(set *rules.Set) *parter {
-	p := &parter{rules: map[string]map[string]rules.Part{}, named: map[string]bool{}, is: map[int32]string{}, name: map[int32]string{}, best: map[int32]map[string]nearest{}}
+	p := &parter{rules: map[string]map[string]rules.Part{}, named: map[string]bool{}, folds: map[string]bool{}, is: map[int32]string{}, name: map[int32]string{}, best: map[int32]map[string]nearest{}}
 	if set == nil {
 		return p
 	}
 	for _, r := range set.Rules {
 		for _, part := range r.Parts {
 			p.rules[r.ID], p.named[part.Rule] = r.Parts, true
+			p.folds[part.Rule] = p.folds[part.Rule] || folds(r, set.Rule(part.Rule))
 			p.signed = p.signed || part.Suffix != ""
 			p.reach = max(p.reach, within(part))
 		}
 	}
 	return p
+}
+
+// folds reports whether a part of r is no credential by itself: nothing asks about it and
+// nothing ends it alone.
+func folds(r, part *rules.Rule) bool {
+	return part != nil && part.Cookie == nil && part.Kind != rules.KindPublic && !part.Fallback && !part.Probed() && len(part.Revokes) == 0 && r.Provider != nil && part.Provider == r.Provider
+}
+
+// fold returns the credential of which each part that grants nothing alone is a part, and the
+// parts of each such credential. Of several, it is the first.
+func (p *parter) fold(refs []int64) (into map[int32]int32, parts map[int32][]int32) {
+	for _, main := range slices.Sorted(maps.Keys(p.best)) {
+		if refs[main] == gone {
+			continue
+		}
+		for _, name := range slices.Sorted(maps.Keys(p.best[main])) {
+			c := p.best[main][name].cred
+			if _, has := into[c]; has || refs[c] == gone || !p.folds[p.is[c]] || p.rules[p.is[main]][name].Suffix != "" {
+				continue
+			}
+			if into == nil {
+				into, parts = map[int32]int32{}, map[int32][]int32{}
+			}
+			into[c], parts[main] = main, append(parts[main], c)
+		}
+	}
+	return into, parts
 }
 
 // within is how far a part may be from its credential, in bytes.

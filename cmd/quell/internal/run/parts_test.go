@@ -54,6 +54,44 @@ func TestAPartBelongsToTheNearestCredential(t *testing.T) {
 	}
 }
 
+// The id of a key and its session token are one credential with the secret key near them: what
+// grants nothing alone is no item of its own. Without the secret key it is one.
+func TestPartsThatGrantNothingAloneAreOneCredential(t *testing.T) {
+	set, err := rules.Builtin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	key := rules.FingerprintKey{1}
+	at := func(rule, secret, path string, offset int64) rules.Finding {
+		r := set.Rule(rule)
+		return rules.Finding{
+			Ref: rules.Ref{Rule: rule, Provider: "aws", Kind: r.Kind, Confidence: r.Confidence}, Secret: rules.NewSecretString(secret),
+			Location: rules.Location{Path: path, Offset: offset, EndOffset: offset + int64(len(secret))},
+		}
+	}
+	creds, err := Credentials([]rules.Finding{
+		at("aws-access-token", "ASIAQ3EXAMPLEABCDEFG", "a", 10), at("aws-secret-key", "secret-key-one", "a", 40), at("aws-session-token", "session-token-one", "a", 90),
+		at("aws-access-token", "ASIAQ3EXAMPLEABCDEFG", "b", 5),
+		at("aws-access-token", "AKIAQ3EXAMPLEHIJKLMN", "c", 5),
+	}, key, set)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(creds) != 2 {
+		t.Fatalf("%d credentials, want the whole key and the id that is alone", len(creds))
+	}
+	whole := creds[0]
+	if whole.Rule != "aws-secret-key" {
+		whole = creds[1]
+	}
+	if whole.Rule != "aws-secret-key" || len(whole.Parts) != 2 || len(whole.Findings) != 4 || whole.Confidence != rules.High {
+		t.Errorf("%s with %d parts at %d places, confidence %s", whole.Rule, len(whole.Parts), len(whole.Findings), whole.Confidence)
+	}
+	if whole.PartFingerprints["key_id"] != key.Fingerprint(rules.NewSecretString("ASIAQ3EXAMPLEABCDEFG")) {
+		t.Error("the fingerprint of the key's id is another")
+	}
+}
+
 // Of several signed sessions in one text, each is sent with the signature that
 // follows it.
 func TestEachSessionGetsItsOwnSignature(t *testing.T) {

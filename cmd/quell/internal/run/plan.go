@@ -137,6 +137,7 @@ func (p *Planner) decide(ctx context.Context, c Checked, done int) decision {
 	if t := c.Target; t != nil {
 		q.Instance = t.Instance
 		d.revoke, q.Missing = natives.Choose(*t)
+		q.Rights = natives.Rights(*t, q.Missing)
 		q.Revoke, q.Rotation = d.revoke, t.Instance.Rotate != nil
 	}
 	switch {

@@ -9,6 +9,7 @@ import (
 	"github.com/quellhq/quell/cmd/quell/internal/ledger"
 	"github.com/quellhq/quell/cmd/quell/internal/report"
 	"github.com/quellhq/quell/revokers"
+	"github.com/quellhq/quell/revokers/guard"
 	"github.com/quellhq/quell/revokers/prove"
 	"github.com/quellhq/quell/rules/credential"
 	"github.com/quellhq/quell/rules/token"
@@ -23,7 +24,7 @@ func (r *applying) prove(ctx context.Context, w *item) error {
 		r.persist(ctx, r.entry(w, ledger.Outcome{Outcome: ledger.Word(act.Outcome), Detail: act.Detail, Control: ledger.NewWord(act.Control)}))
 		return nil
 	}
-	conf := r.confirm(ctx, w)
+	conf := r.confirm(guard.Patient(ctx), w)
 	act.Outcome, act.Detail, act.Control, act.Proof, act.Remedy = conf.Outcome, conf.Detail, conf.Control, conf.Observations, conf.Remedy
 	act.Looks, act.ReplicaRisk = conf.Looks, conf.ReplicaRisk
 	qualify(act, w.target)
@@ -36,7 +37,7 @@ func (r *applying) prove(ctx context.Context, w *item) error {
 	}
 	act.Seconds = time.Since(w.start).Seconds()
 	entries := []ledger.Entry{r.entry(w, ledger.Observation{Confirmation: conf})}
-	act.Derived = r.derived(ctx, w)
+	act.Derived = r.derived(guard.Patient(ctx), w)
 	for _, d := range act.Derived {
 		entries = append(entries, r.entry(w, ledger.Derived{Fingerprint: d.Fingerprint, Kind: string(d.Kind), Redacted: d.Redacted, Liveness: d.Liveness, Reason: ledger.NewWord(string(d.Reason))}))
 	}
@@ -66,10 +67,8 @@ func (r *applying) confirm(ctx context.Context, w *item) prove.Confirmation {
 	if endpoint == "" {
 		return prove.Confirmation{Outcome: prove.Unconfirmed, Detail: "the instance lacks a setting that the probe needs", Control: prove.NoControl, Remedy: missingRemedy(t)}
 	}
-	s := prove.Schedule{Settle: time.Duration(w.it.Settle), MaxRisk: r.Policy.MaxReplicaRisk(), Looks: looksFor(t)}
-	if t.Rule.RequestsMax > 0 {
-		s.Limit = s.Looks
-	}
+	s := prove.Schedule{Settle: time.Duration(w.it.Settle), MaxRisk: r.Policy.MaxReplicaRisk()}
+	s.Looks, s.Limit = prove.LooksOf(t)
 	r.progress("confirming %s %s at %s, up to %s", short(w.it.Fingerprint), w.it.Rule, t.Host(), s.Settle)
 	defer r.Watch.confirm(s.Settle)()
 	return r.Prover.Confirm(ctx, prove.Kill{Target: t, Endpoint: endpoint, Attempted: r.attempted(w), Sent: w.sent, Before: w.before}, s)
@@ -81,19 +80,6 @@ func (r *applying) attempted(w *item) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return w.hist.intent != nil || r.kills[w.it.Fingerprint]
-}
-
-// looksFor is the number of looks that the issuer's limits allow.
-func looksFor(t revokers.Target) int {
-	if t.Rule.RequestsMax <= 0 {
-		return prove.TargetLooks
-	}
-	per := 1
-	if _, ok := t.Instance.Control(t.Rule); ok {
-		per = 2
-	}
-	// The probes before the kill, and the kill itself, take part of the budget.
-	return max(prove.MinLooks, min(prove.TargetLooks, (t.Rule.RequestsMax-4)/per))
 }
 
 // qualify says what a probe alone can't: what is accepted without asking the

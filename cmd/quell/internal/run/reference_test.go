@@ -221,3 +221,50 @@ type sessionRef struct {
 	to    int64
 	roles map[string]int
 }
+
+// referenceParts moves the places of a key's id and of its session token to the secret key that
+// is the nearest to them, of those that they are the nearest part of.
+func referenceParts(creds []rules.Credential) []rules.Credential {
+	gone := map[int]bool{}
+	type move struct{ part, main int }
+	var moves []move
+	for i, c := range creds {
+		if c.Rule != "aws-secret-key" {
+			continue
+		}
+		for _, part := range []string{"aws-access-token", "aws-session-token"} {
+			best, least := -1, int64(together)+1
+			for k, p := range creds {
+				if p.Rule != part {
+					continue
+				}
+				for _, x := range c.Findings {
+					for _, y := range p.Findings {
+						if placeOf(x.Location) != placeOf(y.Location) {
+							continue
+						}
+						if d := max(x.Location.Offset-y.Location.EndOffset, y.Location.Offset-x.Location.EndOffset, 0); d < least {
+							best, least = k, d
+						}
+					}
+				}
+			}
+			if best >= 0 && !gone[best] {
+				gone[best] = true
+				moves = append(moves, move{best, i})
+			}
+		}
+	}
+	for _, m := range moves {
+		main, part := &creds[m.main], creds[m.part]
+		main.Confidence = max(main.Confidence, part.Confidence)
+		main.Findings = append(main.Findings, part.Findings...)
+	}
+	var out []rules.Credential
+	for i, c := range creds {
+		if !gone[i] {
+			out = append(out, c)
+		}
+	}
+	return out
+}
