@@ -67,11 +67,11 @@ func (p *Policy) Decide(q Question) *Hold {
 		return &Hold{q.Verdict.Detail, remedy}
 	case q.Revoke == nil && q.Rotation:
 	case q.Revoke == nil && q.Missing != "":
-		remedy := revokers.SettingRemedy(q.Missing)
+		why := "the revocation needs " + q.Missing + " at the instance"
 		if q.Rights != "" {
-			remedy += "; the least that it needs: " + q.Rights
+			why += ", with these rights at least: " + q.Rights
 		}
-		return &Hold{"the revocation needs " + q.Missing + " at the instance", remedy}
+		return &Hold{why, revokers.SettingRemedy(q.Missing)}
 	case q.Revoke == nil:
 		return &Hold{noRevocation(q.Rule), "none: end it at the issuer; " + docs(q.Rule)}
 	}
