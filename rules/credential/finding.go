@@ -84,6 +84,11 @@ type Location struct {
 	Step    string `json:"step,omitempty"`
 	Group   string `json:"group,omitempty"` // group of log lines: a command, a section
 
+	// Origin names what a CI system keeps and can delete: the system, a colon and the address in
+	// its API. Only a source that fetched from an address of the operator's sets it, never the
+	// text that was read.
+	Origin string `json:"origin,omitempty"`
+
 	// Spans are set if the secret consists of several pieces, with terminal codes, a line's
 	// timestamp or a line break between them.
 	Spans []Span `json:"spans,omitempty"`

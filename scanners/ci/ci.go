@@ -91,6 +91,12 @@ type Source struct {
 	// next scan, unless the caller, once it has recorded what was found, calls Recorded. nil:
 	// nothing is called.
 	Found func(at rules.Location, key string)
+
+	// Fetched is called with each item that was downloaded, before it is scanned, and Failed with
+	// what could not be listed or downloaded. Calls may overlap. An error of Fetched makes the
+	// item one that could not be. nil: nothing is called.
+	Fetched func(at rules.Location, b *Blob) error
+	Failed  func(at rules.Location, err error)
 }
 
 // Recorded notes items that Found was called for, so that later scans don't read them again.
@@ -187,6 +193,15 @@ func (l *Lister) Item(i Item) bool {
 		}()
 		if f.blob, f.err = i.Fetch(l.ctx); f.err == nil {
 			l.src.read.Add(1)
+			if l.src.Fetched != nil {
+				if f.err = l.src.Fetched(i.At, f.blob); f.err != nil {
+					_ = f.blob.Close()
+					f.blob = nil
+				}
+			}
+		}
+		if f.err != nil {
+			l.src.failed(i.At, f.err)
 		}
 	}()
 	select {
@@ -213,8 +228,16 @@ func (l *Lister) unique(p string) string {
 	return out
 }
 
+// failed calls Failed.
+func (s *Source) failed(at rules.Location, err error) {
+	if s.Failed != nil {
+		s.Failed(at, err)
+	}
+}
+
 // Gap reports something that is not read.
 func (l *Lister) Gap(at rules.Location, err error) bool {
+	l.src.failed(at, err)
 	g := scanners.Gap{Location: at, Err: clean(err)}
 	select {
 	case l.out <- entry{err: g}:
@@ -229,6 +252,7 @@ func (l *Lister) Gaps(at rules.Location, n int, err error) bool {
 	if n == 0 {
 		return true
 	}
+	l.src.failed(at, err)
 	select {
 	case l.out <- entry{err: scanners.Gap{Location: at, Err: clean(err), Count: int64(n)}}:
 		return true
@@ -249,6 +273,7 @@ func (s *session) Artifacts(ctx context.Context) iter.Seq2[scanners.Artifact, er
 			if err == nil || ctx.Err() != nil {
 				return
 			}
+			s.failed(rules.Location{}, err)
 			var refused *Unauthorized
 			if errors.As(err, &refused) && s.read.Load() == 0 {
 				err = &scanners.Fatal{Err: refused}

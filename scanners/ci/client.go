@@ -194,6 +194,60 @@ func (c *Client) At(parts ...string) *url.URL {
 	return &u
 }
 
+// Origin gives a Location's Origin: what is at a path below Base.
+func (c *Client) Origin(system string, parts ...string) string {
+	return system + ":" + c.At(parts...).String()
+}
+
+// Below gives the parts of the path of an address below Base, unescaped; false: it is not below
+// Base, or not spelt as At spells it.
+func (c *Client) Below(address string) (parts []string, ok bool) {
+	u, err := url.Parse(address)
+	if err != nil || u.User != nil || !c.named(u) {
+		return nil, false
+	}
+	rest, ok := strings.CutPrefix(u.EscapedPath(), c.Base.EscapedPath())
+	if !ok {
+		return nil, false
+	}
+	for _, p := range strings.Split(rest, "/") {
+		p, err := url.PathUnescape(p)
+		if err != nil || p == "" || p == "." || p == ".." {
+			return nil, false
+		}
+		parts = append(parts, p)
+	}
+	return parts, c.At(parts...).String() == address
+}
+
+// Change sends one request that changes something, once: neither an error nor a redirect sends
+// it again. It returns the answer's status, and of a JSON answer a short reason.
+func (c *Client) Change(ctx context.Context, method string, u *url.URL, body []byte) (status int, reason string, err error) {
+	c.setup()
+	if !c.named(u) {
+		return 0, "", fmt.Errorf("an address at another host (%s) gets no request: the token belongs to %s", u.Host, c.Base.Host)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, u.String(), bytes.NewReader(body))
+	if err != nil {
+		return 0, "", errors.New("not an address")
+	}
+	req.Header.Set("Accept", "application/json")
+	if len(body) > 0 {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	res, err := c.send(req, true)
+	if err != nil {
+		return 0, "", clean(err)
+	}
+	defer res.Body.Close()
+	var doc struct{ Message string }
+	b, _ := io.ReadAll(io.LimitReader(res.Body, 64<<10))
+	if json.Unmarshal(b, &doc) == nil {
+		reason = scanners.Clip(doc.Message, 200)
+	}
+	return res.StatusCode, reason, nil
+}
+
 // JSON gets a document from an address of the named host into v.
 func (c *Client) JSON(ctx context.Context, u *url.URL, v any) (http.Header, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)

@@ -23,7 +23,7 @@ func LogZip(ctx context.Context, b *Blob, at rules.Location, part func(scanners.
 	var buf bytes.Buffer
 	return cilog.Zip(ctx, b, b.Size, at.Path, func(a scanners.Artifact, r io.Reader) error {
 		a.Location.System, a.Location.Run, a.Location.Attempt = at.System, at.Run, at.Attempt
-		a.Location.Notes = at.Notes
+		a.Location.Notes, a.Location.Origin = at.Notes, at.Origin
 		return known(&buf, a, r, part)
 	}, func(g scanners.Gap) {
 		g.Location.System, g.Location.Run, g.Location.Attempt = at.System, at.Run, at.Attempt

@@ -154,6 +154,8 @@ type Source struct {
 	Running bool
 	// Uploads adds the artifacts that the run uploaded.
 	Uploads bool
+	// Origin is that of the findings in the run's logs, as in rules.Location; empty: none.
+	Origin string
 	// Temp is a folder for downloads; it is emptied again.
 	Temp string
 }
@@ -206,7 +208,10 @@ func (s *Source) attempt(name string, n int) scanners.Artifact {
 			if err != nil {
 				return err
 			}
-			return cilog.Zip(ctx, f, info.Size(), name, part, gap)
+			return cilog.Zip(ctx, f, info.Size(), name, func(a scanners.Artifact, r io.Reader) error {
+				a.Location.Origin = s.Origin
+				return part(a, r)
+			}, gap)
 		}}
 }
 

@@ -9,6 +9,7 @@ import (
 	"encoding/base32"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -36,6 +37,9 @@ type GitHub struct {
 	// Fault may answer a request itself. It is called before anything else, also for the
 	// storage, with how often the same path was asked for before.
 	Fault func(w http.ResponseWriter, r *http.Request, n int) bool
+	// Change is called before a request that changes something is carried out, and may answer it
+	// itself.
+	Change func(w http.ResponseWriter, r *http.Request) bool
 	// Validate checks requests and answers against the OpenAPI document.
 	Validate bool
 
@@ -45,8 +49,11 @@ type GitHub struct {
 	seen []string // counted requests of the API, as METHOD PATH?QUERY
 	// Stored counts downloads by path of the storage.
 	stored map[string]int
-	hold   time.Time // requests before are an error
-	fill   *contracttest.Filler
+	// changed are the requests that changed something, as METHOD PATH, and comments their texts.
+	changed  []string
+	comments []string
+	hold     time.Time // requests before are an error
+	fill     *contracttest.Filler
 }
 
 // Repo is a repository. Runs are the newest first.
@@ -54,6 +61,7 @@ type Repo struct {
 	Name      string
 	Runs      []*Run
 	Artifacts []*Artifact
+	Caches    []*Cache
 	// Refuse is the status that everything of it is answered with; 0: none.
 	Refuse int
 
@@ -88,6 +96,16 @@ type Run struct {
 	// Logs gives the members of an attempt's archive; nil: it is gone.
 	Logs func(attempt int) map[string]string
 	Jobs []Job
+	// Pull is the number of the pull request that it is of; 0: none. Branch is its branch.
+	Pull   int
+	Branch string
+}
+
+// Cache is one that a run stored.
+type Cache struct {
+	ID       int64
+	Key, Ref string
+	Created  time.Time
 }
 
 // Job is one of a run that has not ended.
@@ -174,6 +192,13 @@ func (s *GitHub) Stored() map[string]int {
 		out[k] = v
 	}
 	return out
+}
+
+// Changed gives the requests that changed something, and the comments that were made.
+func (s *GitHub) Changed() (requests, comments []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.changed), slices.Clone(s.comments)
 }
 
 // Forget forgets what was asked for.
@@ -294,7 +319,7 @@ func (s *GitHub) answer(w http.ResponseWriter, r *http.Request) {
 			out = append(out, s.full("organization-secret-scanning-alert", map[string]any{"number": a.Number, "secret_type": a.Type, "secret": a.Secret, "state": "open", "html_url": s.URL, "repository": s.full("simple-repository", map[string]any{"name": a.Repo, "full_name": s.Owner + "/" + a.Repo})}))
 		}
 		reply(w, http.StatusOK, out)
-	case len(p) >= 4 && p[0] == "repos" && p[1] == s.Owner && s.repo(p[2]) != nil:
+	case len(p) >= 3 && p[0] == "repos" && p[1] == s.Owner && s.repo(p[2]) != nil:
 		x := s.repo(p[2])
 		if x.Refuse != 0 {
 			reply(w, x.Refuse, map[string]string{"message": "Resource not accessible by personal access token"})
@@ -321,7 +346,12 @@ func (s *GitHub) runDoc(x *Repo, run *Run) map[string]any {
 	if status != "completed" {
 		conclusion = nil
 	}
-	return s.full("workflow-run", map[string]any{"id": run.ID, "run_attempt": run.Attempts, "status": status, "conclusion": conclusion, "created_at": run.Created.UTC().Format(time.RFC3339),
+	pulls := []any{}
+	if run.Pull > 0 {
+		branch := map[string]any{"ref": "x", "sha": "0", "repo": map[string]any{"id": 1, "url": s.URL, "name": x.Name}}
+		pulls = append(pulls, map[string]any{"id": 1, "number": run.Pull, "url": s.URL, "head": branch, "base": branch})
+	}
+	return s.full("workflow-run", map[string]any{"id": run.ID, "pull_requests": pulls, "head_branch": run.Branch, "updated_at": run.Created.Add(time.Minute).UTC().Format(time.RFC3339), "actor": s.full("simple-user", map[string]any{"login": "alice"}), "run_attempt": run.Attempts, "status": status, "conclusion": conclusion, "created_at": run.Created.UTC().Format(time.RFC3339),
 		"html_url": fmt.Sprintf("https://github.com/%s/%s/actions/runs/%d", s.Owner, x.Name, run.ID)})
 }
 
@@ -329,7 +359,26 @@ func (s *GitHub) ofRepo(w http.ResponseWriter, r *http.Request, x *Repo, p []str
 	num := func(i int) int64 { n, _ := strconv.ParseInt(p[i], 10, 64); return n }
 	find := x.run
 	path := strings.Join(p, "/")
+	if r.Method != http.MethodGet {
+		if s.Change != nil && s.Change(w, r) {
+			return
+		}
+		s.change(w, r, x, p)
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	switch {
+	case path == "":
+		reply(w, http.StatusOK, s.full("full-repository", s.repoDoc(x)))
+	case path == "actions/caches":
+		out := []any{}
+		for _, c := range x.Caches {
+			if ref := r.URL.Query().Get("ref"); ref == "" || ref == c.Ref {
+				out = append(out, map[string]any{"id": c.ID, "ref": c.Ref, "key": c.Key, "version": "v", "created_at": c.Created.UTC().Format(time.RFC3339), "last_accessed_at": c.Created.UTC().Format(time.RFC3339), "size_in_bytes": 7})
+			}
+		}
+		reply(w, http.StatusOK, map[string]any{"total_count": len(out), "actions_caches": slice(w, r, out)})
 	case path == "actions/runs":
 		s.runs(w, r, x)
 	case path == "actions/artifacts":
@@ -338,6 +387,8 @@ func (s *GitHub) ofRepo(w http.ResponseWriter, r *http.Request, x *Repo, p []str
 			out = append(out, s.artifactDoc(a))
 		}
 		reply(w, http.StatusOK, map[string]any{"total_count": len(x.Artifacts), "artifacts": out})
+	case len(p) == 4 && p[1] == "artifacts" && !slices.ContainsFunc(x.Artifacts, func(a *Artifact) bool { return a.ID == num(2) }):
+		notFound(w)
 	case len(p) == 4 && p[1] == "artifacts":
 		s.moved(w, x, "artifact", p[2])
 	case len(p) >= 3 && p[1] == "runs" && find(num(2)) == nil:
@@ -374,6 +425,38 @@ func (s *GitHub) ofRepo(w http.ResponseWriter, r *http.Request, x *Repo, p []str
 	default:
 		notFound(w)
 	}
+}
+
+// change carries out a request that changes something.
+func (s *GitHub) change(w http.ResponseWriter, r *http.Request, x *Repo, p []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	id := int64(0)
+	if len(p) > 2 {
+		id, _ = strconv.ParseInt(p[2], 10, 64)
+	}
+	done := false
+	switch {
+	case r.Method == http.MethodDelete && len(p) == 4 && p[1] == "runs" && p[3] == "logs" && x.run(id) != nil:
+		x.run(id).Logs, done = nil, true
+	case r.Method == http.MethodDelete && len(p) == 3 && p[1] == "artifacts":
+		x.Artifacts = slices.DeleteFunc(x.Artifacts, func(a *Artifact) bool { done = done || a.ID == id; return a.ID == id })
+	case r.Method == http.MethodDelete && len(p) == 3 && p[1] == "caches":
+		x.Caches = slices.DeleteFunc(x.Caches, func(c *Cache) bool { done = done || c.ID == id; return c.ID == id })
+	case r.Method == http.MethodPost && len(p) == 3 && p[0] == "issues" && p[2] == "comments":
+		var in struct{ Body string }
+		_ = json.NewDecoder(r.Body).Decode(&in)
+		s.comments = append(s.comments, in.Body)
+		s.changed = append(s.changed, r.Method+" "+r.URL.Path)
+		reply(w, http.StatusCreated, s.full("issue-comment", map[string]any{"id": 1, "body": in.Body}))
+		return
+	}
+	if !done {
+		notFound(w)
+		return
+	}
+	s.changed = append(s.changed, r.Method+" "+r.URL.Path)
+	w.WriteHeader(http.StatusNoContent)
 }
 
 func (s *GitHub) artifactDoc(a *Artifact) map[string]any {
@@ -419,15 +502,15 @@ func (s *GitHub) storage(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.stored[strings.TrimPrefix(r.URL.Path, "/")]++
-	s.mu.Unlock()
 	p := strings.Split(strings.Trim(r.URL.Path, "/"), "/")
 	x := s.repo(p[1])
 	id, _ := strconv.ParseInt(p[2], 10, 64)
 	switch p[0] {
 	case "logs":
 		n, _ := strconv.Atoi(p[3])
-		if run := x.run(id); run != nil {
+		if run := x.run(id); run != nil && run.Logs != nil {
 			_, _ = w.Write(Zip(run.Logs(n)))
 		}
 	case "artifact":
@@ -468,4 +551,20 @@ func Zip(members map[string]string) []byte {
 func Cookie(n int) string {
 	sum := sha256.Sum256([]byte(strconv.Itoa(n)))
 	return "2026-11-01T10:00:00.0000000Z Cookie: sessionid=" + strings.ToLower(base32.StdEncoding.EncodeToString(sum[:20])) + "\n"
+}
+
+// Unzip gives the texts of all members of an archive.
+func Unzip(b []byte) string {
+	z, err := zip.NewReader(bytes.NewReader(b), int64(len(b)))
+	if err != nil {
+		return ""
+	}
+	var out strings.Builder
+	for _, f := range z.File {
+		if r, err := f.Open(); err == nil {
+			_, _ = io.Copy(&out, r)
+			_ = r.Close()
+		}
+	}
+	return out.String()
 }

@@ -32,6 +32,8 @@ type App struct {
 	Owner        string
 	// Permissions are what is asked for, all "read".
 	Permissions []string
+	// Write are permissions to change something, which only a deletion needs.
+	Write []string
 	// Minted gets each token that is made; may be nil.
 	Minted func(rules.Secret)
 
@@ -100,6 +102,9 @@ func (a *App) mint(ctx context.Context, c *ci.Client) error {
 	read := map[string]string{}
 	for _, p := range a.Permissions {
 		read[p] = "read"
+	}
+	for _, p := range a.Write {
+		read[p] = "write"
 	}
 	// The library's type leaves out permissions that are newer than it.
 	req, err := api.NewRequest(ctx, http.MethodPost, "app/installations/"+strconv.FormatInt(a.Installation, 10)+"/access_tokens", map[string]any{"permissions": read})

@@ -228,6 +228,11 @@ func (s *Source) repository(ctx context.Context, l *ci.Lister, r repo) error {
 	return nil
 }
 
+// origin gives the Origin of something of a repository's Actions.
+func (s *Source) origin(r repo, parts ...string) string {
+	return s.Client.Origin("github", append([]string{"repos", r.owner, r.name, "actions"}, parts...)...)
+}
+
 func (s *Source) runPath(r repo, id int64) string {
 	return fmt.Sprintf("%s/actions-run/%d", r, id)
 }
@@ -242,6 +247,7 @@ func (s *Source) run(ctx context.Context, l *ci.Lister, r repo, run *github.Work
 	for n := last; n >= 1; n-- {
 		at := s.at(fmt.Sprintf("%s/attempt-%d", s.runPath(r, run.GetID()), n))
 		at.Run, at.Attempt = strconv.FormatInt(run.GetID(), 10), n
+		at.Origin = s.origin(r, "runs", at.Run, "logs")
 		at.Notes = map[string]string{"url": run.GetHTMLURL()}
 		if at.Notes["url"] == "" {
 			at.Notes = nil
@@ -304,6 +310,7 @@ func (s *Source) jobs(ctx context.Context, l *ci.Lister, r repo, id int64, at ru
 		}
 		here := at
 		here.Path, here.Job = at.Path+"/"+ci.Clean(j.GetName())+".txt", j.GetName()
+		here.Origin = s.origin(r, "jobs", strconv.FormatInt(j.GetID(), 10), "logs")
 		u := s.Client.At("repos", r.owner, r.name, "actions", "jobs", strconv.FormatInt(j.GetID(), 10), "logs")
 		if !l.Item(ci.Item{At: here, Fetch: func(ctx context.Context) (*ci.Blob, error) { return s.Client.Download(ctx, u, "") }}) {
 			return nil
@@ -412,6 +419,7 @@ func (n artifactNames) place(run, name string, id int64) string {
 func (s *Source) artifactItem(l *ci.Lister, r repo, run int64, a *github.Artifact, names artifactNames) bool {
 	at := s.at(names.place(s.runPath(r, run), ci.Clean(a.GetName()), a.GetID()))
 	at.Source, at.Run = "artifact", strconv.FormatInt(run, 10)
+	at.Origin = s.origin(r, "artifacts", strconv.FormatInt(a.GetID(), 10))
 	if a.GetExpired() || !a.GetExpiresAt().IsZero() && a.GetExpiresAt().Before(time.Now()) {
 		return l.Gap(at, ci.ErrExpired)
 	}

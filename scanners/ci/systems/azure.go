@@ -130,7 +130,7 @@ func azureBuildOf(s *scan, org, project string, b azureBuild) error {
 	id := strconv.FormatInt(b.ID, 10)
 	base := []string{org, project, "_apis", "build", "builds", id}
 	at := s.at(org + "/" + project + "/builds/" + id)
-	at.Run = id
+	at.Run, at.Origin = id, s.origin(base...)
 	open := !ended(b.Status)
 	key := org + "/" + project + "/" + id + "/" + b.FinishTime
 	if s.Logs {

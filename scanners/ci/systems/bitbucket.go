@@ -126,7 +126,7 @@ func bucketRun(p bucketPipeline) string {
 func bucketSteps(s *scan, workspace, repo string, p bucketPipeline) error {
 	base := []string{"repositories", workspace, repo, "pipelines", p.UUID, "steps"}
 	at := s.at(fmt.Sprintf("%s/%s/pipelines/%s", workspace, repo, bucketRun(p)))
-	at.Run = bucketRun(p)
+	at.Run, at.Origin = bucketRun(p), s.origin("repositories", workspace, repo, "pipelines", bucketRun(p))
 	open := p.State.Name != "" && p.State.Name != "COMPLETED"
 	err := bucketPages(s, s.url(append(base[:6:6], ""), "pagelen", "100"), func(list []struct {
 		UUID, Name string

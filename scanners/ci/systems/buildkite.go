@@ -124,6 +124,7 @@ func kiteBuildOf(s *scan, org, slug string, b kiteBuild) error {
 			key, open = "", true
 		}
 		here.Path += "/output.log"
+		here.Origin = s.origin(append(base[:len(base):len(base)], "jobs", j.ID, "log")...)
 		plain := s.url([]string{"organizations", org, "jobs", j.ID, "log.txt"})
 		long := s.url(append(base[:len(base):len(base)], "jobs", j.ID, "log.txt"))
 		doc := s.url([]string{"organizations", org, "jobs", j.ID, "log"})
@@ -205,6 +206,7 @@ func kiteArtifacts(s *scan, base []string, at rules.Location, jobs map[string]ru
 			if !ok {
 				here = at
 			}
+			here.Origin = s.origin(append(base[:len(base):len(base)], "jobs", a.JobID, "artifacts", a.ID)...)
 			here.Source, here.Path = "artifact", here.Path+"/artifacts/"+strings.Trim(strings.ReplaceAll(a.Path, "..", "_"), "/")
 			if a.State == "deleted" || a.State == "expired" {
 				if !s.Gap(here, ci.ErrExpired) {

@@ -97,7 +97,7 @@ func listCircle(s *scan, target string) error {
 
 func circlePipelineOf(s *scan, slug string, p circlePipeline) error {
 	at := s.at(slug + "/pipelines/" + p.ID)
-	at.Run = p.ID
+	at.Run, at.Origin = p.ID, s.origin("api", "v2", "pipeline", p.ID)
 	attempts := map[string]int{}
 	type workflow struct{ ID, Name, Status string }
 	var flows []workflow

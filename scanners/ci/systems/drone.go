@@ -100,6 +100,7 @@ func droneBuild(s *scan, owner, repo, id string) error {
 			here := at
 			here.Path = fmt.Sprintf("%s/%d_%s/%d_%s.log", at.Path, stage.Number, ci.Clean(stage.Name), x.Number, ci.Clean(x.Name))
 			here.Job, here.Step = stage.Name, x.Name
+			here.Origin = s.origin(append(base[:len(base):len(base)], "logs", strconv.Itoa(stage.Number), strconv.Itoa(x.Number))...)
 			if waits(x.Status) {
 				continue
 			}
@@ -253,6 +254,7 @@ func (r woodpeckerRepo) pipeline(s *scan, full, id string) error {
 			here := at
 			here.Path = fmt.Sprintf("%s/%s/%d_%s.log", at.Path, ci.Clean(w.Name), x.ID, ci.Clean(x.Name))
 			here.Job, here.Step = w.Name, x.Name
+			here.Origin = s.origin("api", "repos", repo, "logs", id, strconv.FormatInt(x.ID, 10))
 			key := ""
 			if ended(p.Status) {
 				key = fmt.Sprintf("%s/%s/%d", repo, id, x.ID)

@@ -177,7 +177,7 @@ func giteaOne(s *scan, owner, name string, run giteaRun) error {
 	base := []string{"repos", owner, name, "actions"}
 	id := strconv.FormatInt(run.ID, 10)
 	at := s.at(fmt.Sprintf("%s/%s/actions-run/%s", owner, name, id))
-	at.Run = id
+	at.Run, at.Origin = id, s.origin(append(base[:4:4], "runs", id)...)
 	if run.HTMLURL != "" {
 		at.Notes = map[string]string{"url": run.HTMLURL}
 	}
@@ -270,6 +270,7 @@ func giteaArtifacts(s *scan, base []string, owner, name string, at rules.Locatio
 		for _, a := range list.Artifacts {
 			here := at
 			here.Source, here.Path = "artifact", at.Path+"/artifacts/"+ci.Clean(a.Name)
+			here.Origin = s.origin("repos", owner, name, "actions", "artifacts", strconv.FormatInt(a.ID, 10))
 			if a.Expired {
 				if !s.Gap(here, ci.ErrExpired) {
 					return errEnd

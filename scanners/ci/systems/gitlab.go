@@ -345,7 +345,7 @@ func (x *labScan) job(p *gl.Project, j *gl.Job, at rules.Location) (open bool, e
 		return nil
 	}
 	if x.Logs {
-		at.Path = path + "/trace.log"
+		at.Path, at.Origin = path+"/trace.log", x.origin(append(base[:4:4], "trace")...)
 		if j.ErasedAt != nil {
 			err = gone(at)
 		} else {
@@ -358,7 +358,7 @@ func (x *labScan) job(p *gl.Project, j *gl.Job, at rules.Location) (open bool, e
 	if !x.Artifacts {
 		return open, nil
 	}
-	at.Path, at.Source = path+"/artifacts.zip", "artifact"
+	at.Path, at.Source, at.Origin = path+"/artifacts.zip", "artifact", x.origin(append(base[:4:4], "artifacts")...)
 	has := j.ArtifactsFile.Filename != ""
 	expired := j.ArtifactsExpireAt != nil && j.ArtifactsExpireAt.Before(time.Now())
 	switch {

@@ -129,6 +129,7 @@ func jenkinsBuildItems(s *scan, path []string, name, id string, b jenkinsBuild) 
 	at := s.at(name + "/builds/" + id)
 	at.Run, at.Job = id, strings.Join(strings.Split(name, "/")[1:], "/")
 	base := append(path[:len(path):len(path)], id)
+	at.Origin = s.origin(base...)
 	// A deleted job's name and numbers may be used again: the time distinguishes builds.
 	key := fmt.Sprintf("%s/%s/%d", strings.Join(path, "/"), id, b.Timestamp)
 	if b.Building {

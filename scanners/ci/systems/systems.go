@@ -193,6 +193,9 @@ func (s *scan) concerning(path string, err error) error {
 	return nil
 }
 
+// origin gives the Origin of something at a path below the base.
+func (s *scan) origin(parts ...string) string { return s.Client.Origin(s.system, parts...) }
+
 func (s *scan) at(path string) rules.Location {
 	return rules.Location{Source: "log", System: s.system, Path: path}
 }

@@ -81,7 +81,7 @@ func listTeamCity(s *scan, target string) error {
 func cityBuildOf(s *scan, target string, b cityBuild) error {
 	id := strconv.FormatInt(b.ID, 10)
 	at := s.at(fmt.Sprintf("%s/builds/%s", target, id))
-	at.Run, at.Job = id, b.BuildTypeID
+	at.Run, at.Job, at.Origin = id, b.BuildTypeID, s.origin("app", "rest", "builds", "id:"+id)
 	if b.State == "queued" {
 		return s.notEnded(at, "the build has not begun")
 	}

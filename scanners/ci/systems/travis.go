@@ -130,6 +130,7 @@ func travisBuild(s *scan, slug, id, state string) error {
 		}
 		here := at
 		here.Path, here.Job = fmt.Sprintf("%s/jobs/%d.log", at.Path, j.ID), j.Number
+		here.Origin = s.origin("job", strconv.FormatInt(j.ID, 10), "log")
 		// A job that is restarted keeps its id.
 		key := "job/" + strconv.FormatInt(j.ID, 10) + "/" + j.FinishedAt
 		if !ended(j.State) {

@@ -50,9 +50,10 @@ type Server struct {
 	// Asked are the requests, as METHOD PATH.
 	Asked []string
 
-	t   testing.TB
-	api http.Handler
-	log map[int64]string
+	t    testing.TB
+	api  http.Handler
+	log  map[int64]string
+	fill *contracttest.Filler
 }
 
 // Job is a job of the current attempt.
@@ -235,6 +236,17 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		s.moved(w, "attempt", n)
+	case strings.Count(path, "/") == 2 && strings.HasPrefix(path, "actions/runs/"):
+		if s.may(w, "actions:read") {
+			last := 1
+			for n := range s.Logs {
+				last = max(last, n)
+			}
+			if s.fill == nil {
+				s.fill = contracttest.NewFiller(s.t, "github.json")
+			}
+			reply(w, http.StatusOK, s.fill.Fill("workflow-run", map[string]any{"id": num("run_id"), "run_attempt": last, "status": "completed", "conclusion": "success", "created_at": "2026-11-01T10:00:00Z"}))
+		}
 	case strings.HasSuffix(path, "/artifacts"):
 		if s.may(w, "actions:read") {
 			reply(w, http.StatusOK, s.artifacts())

@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/http"
 	"net/url"
 	"os"
 	"path"
@@ -83,22 +82,6 @@ func Comment(ctx context.Context, api *github.API, number int, text string, need
 		return fmt.Errorf("comment: %w", github.Explain(err))
 	}
 	return nil
-}
-
-// DeleteLogs deletes the logs of a finished run, and reports whether they are gone.
-func DeleteLogs(ctx context.Context, api *github.API, run int64, attempt int) (gone bool, err error) {
-	err = api.Again(ctx, func() error {
-		_, err := api.Actions.DeleteWorkflowRunLogs(ctx, api.Owner, api.Repo, run)
-		return err
-	})
-	if err != nil {
-		return false, fmt.Errorf("delete the logs: %w", github.Explain(err))
-	}
-	_, res, err := api.Actions.GetWorkflowRunAttemptLogs(ctx, api.Owner, api.Repo, run, attempt, 0)
-	if err == nil {
-		return false, nil
-	}
-	return res != nil && (res.StatusCode == http.StatusNotFound || res.StatusCode == http.StatusGone), nil
 }
 
 // maxSarif is GitHub's bound on an upload, compressed.

@@ -6,18 +6,19 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-	"slices"
+	"strconv"
+	"strings"
 
-	"github.com/quellhq/quell/cmd/quell/internal/action"
 	"github.com/quellhq/quell/cmd/quell/internal/ledger"
 	"github.com/quellhq/quell/cmd/quell/internal/output"
 	"github.com/quellhq/quell/cmd/quell/internal/plan"
 	"github.com/quellhq/quell/cmd/quell/internal/report"
 	"github.com/quellhq/quell/cmd/quell/internal/run"
 	"github.com/quellhq/quell/revokers"
-	"github.com/quellhq/quell/revokers/prove"
 	"github.com/quellhq/quell/rules"
 	"github.com/quellhq/quell/scanners"
+	"github.com/quellhq/quell/scanners/ci"
+	"github.com/quellhq/quell/scanners/ci/removal"
 )
 
 func (j *job) scanAndKill(ctx context.Context, rt *run.Runtime, kill string, sources []scanners.Source, sink report.Sink) (int, error) {
@@ -39,13 +40,13 @@ func (j *job) scanAndKill(ctx context.Context, rt *run.Runtime, kill string, sou
 			return 0, err
 		}
 	case kill == "apply" && !res.Tally.Interrupted:
-		if sum, err = rt.Contain(ctx, res.Checked, "", sink, res.Summary, res.Tally); err != nil {
+		o, err := j.deletions()
+		if err != nil {
 			return 0, err
 		}
-		if err := errors.Join(sink.Emit(sum), sink.Close()); err != nil {
+		if sum, err = rt.ContainAndDelete(ctx, res.Checked, "", o, sink, res.Summary, res.Tally); err != nil {
 			return 0, err
 		}
-		return sum.ExitCode, j.deleteLog(ctx, rt, res)
 	}
 	return sum.ExitCode, errors.Join(sink.Emit(sum), sink.Close())
 }
@@ -86,92 +87,35 @@ func (j *job) durable(path string) bool {
 	return true
 }
 
-// deleteLog deletes the logs of the finished run that credentials leaked into, after the
-// ledger has recorded their findings, and checks that they are gone.
-func (j *job) deleteLog(ctx context.Context, rt *run.Runtime, res *run.Scanned) error {
+// deletions chooses what is deleted of the finished run into which something leaked: its logs,
+// under the rule of quell apply.
+func (j *job) deletions() (o run.DeletionOptions, err error) {
 	if !j.in.DeleteLog || j.d.Run == 0 {
-		return nil
+		return o, nil
 	}
-	var leaked []rules.Credential
-	for _, c := range res.Credentials {
-		if slices.ContainsFunc(c.Findings, func(f rules.Finding) bool { return f.Location.Source == "log" }) {
-			leaked = append(leaked, c)
-		}
-	}
-	if len(leaked) == 0 {
-		return nil
-	}
-	if live := j.unproven(leaked); live != "" {
-		// A log is the evidence of a credential that is still live.
-		j.result.Why = append(j.result.Why, "the logs of the run are kept: "+live)
-		return nil
-	}
-	if why := keepsLogs(ctx, rt); why != "" {
-		j.result.Why = append(j.result.Why, "the logs of the run are kept: "+why)
-		return nil
-	}
-	led, err := rt.Ledger(ctx)
+	s, err := j.server()
 	if err != nil {
-		return err
+		return o, err
 	}
-	defer led.Close()
-	entry := func(c rules.Credential, body ledger.Body) ledger.Entry {
-		return ledger.Entry{Incident: c.Fingerprint, Actor: rt.Actor(), Run: fmt.Sprintf("actions-run/%d", j.d.Run), Body: body}
-	}
-	for _, c := range leaked {
-		var at []rules.Location
-		for _, f := range c.Findings {
-			at = append(at, j.red.Location(f.Location))
-		}
-		if err := led.Append(ctx, entry(c, ledger.Intent{Action: "delete_logs", FoundAt: at})); err != nil {
-			return err
-		}
-	}
-	gone, err := action.DeleteLogs(ctx, j.api, j.d.Run, j.d.Attempt)
-	outcome := "deleted, and gone"
-	switch {
-	case err != nil:
-		outcome = err.Error()
-	case !gone:
-		outcome = "deleted by GitHub's word, and still there"
-	}
-	j.result.Why = append(j.result.Why, "the logs of the run: "+outcome)
-	word := ledger.Word("deleted")
-	if err != nil || !gone {
-		word = "not_deleted"
-	}
-	for _, c := range leaked {
-		if err := led.Append(context.WithoutCancel(ctx), entry(c, ledger.Deletion{What: "the logs of the run", Outcome: word, Detail: outcome})); err != nil {
-			return err
-		}
-	}
-	return nil
+	return run.DeletionOptions{Kinds: []string{removal.Logs}, Comment: j.in.Comment, Servers: func(string) (*removal.Server, error) { return s, nil },
+		Each: func(text string) { j.result.Why = append(j.result.Why, text) }}, nil
 }
 
-// keepsLogs returns the reason why no log may be deleted now; empty: logs may be deleted.
-func keepsLogs(ctx context.Context, rt *run.Runtime) string {
-	if rt.Policy.LegalHold {
-		return "legal_hold is set in the policy"
+// server is GitHub, as the job's token sees it.
+func (j *job) server() (*removal.Server, error) {
+	base, err := ci.ParseBase(j.env.API)
+	if err != nil {
+		return nil, fmt.Errorf("GITHUB_API_URL: %w", err)
 	}
-	if h := rt.Switch(ctx); h != nil {
-		return h.Why
-	}
-	return ""
+	return &removal.Server{System: "github", Client: &ci.Client{Base: base, Auth: ci.Header("Authorization", "Bearer ", rules.NewSecretString(j.in.Token))}}, nil
 }
 
-// unproven returns the reason why a log must be kept: a credential that leaked into it is not
-// proven dead. It is empty if all are.
-func (j *job) unproven(leaked []rules.Credential) string {
-	for _, c := range leaked {
-		dead := j.result.Verdicts[c.Fingerprint].Liveness == revokers.Dead
-		for _, a := range j.result.Actions {
-			if a.Fingerprint == c.Fingerprint {
-				dead = a.Outcome == prove.Confirmed || a.Outcome == prove.AlreadyDead || a.Action == plan.ActNone
-			}
-		}
-		if !dead {
-			return fmt.Sprintf("%s %s is not proven dead", c.Rule, c.Redacted)
-		}
+// origin is what the findings in the logs of the finished run have as their Origin.
+func (j *job) origin() (string, error) {
+	s, err := j.server()
+	if err != nil {
+		return "", err
 	}
-	return ""
+	owner, repo, _ := strings.Cut(j.env.Repository, "/")
+	return s.Client.Origin("github", "repos", owner, repo, "actions", "runs", strconv.FormatInt(j.d.Run, 10), "logs"), nil
 }

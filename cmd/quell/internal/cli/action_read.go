@@ -120,6 +120,10 @@ func (j *job) source(name string, rt *run.Runtime) (scanners.Source, error) {
 		s := &github.Source{API: j.api, Run: j.env.Run, Attempt: j.env.Attempt, Running: true, Temp: j.scrap}
 		if j.d.Run != 0 {
 			s.Run, s.Attempt, s.Running, s.Uploads = j.d.Run, j.d.Attempt, false, true
+			var err error
+			if s.Origin, err = j.origin(); err != nil {
+				return nil, err
+			}
 		}
 		if s.Run == 0 {
 			return nil, errors.New("input scan: logs: GITHUB_RUN_ID is not set")

@@ -3,7 +3,6 @@ package cli
 import (
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 
 	"github.com/quellhq/quell/cmd/quell/internal/action"
@@ -48,31 +47,6 @@ func TestTheActionReadsTheSwitchAgain(t *testing.T) {
 			}
 			if h := rt.Switch(t.Context()); (h != nil) != c.stopped {
 				t.Errorf("%+v", h)
-			}
-		})
-	}
-}
-
-func TestWhatKeepsTheLogs(t *testing.T) {
-	for _, c := range []struct{ name, policy, env, why string }{
-		{"nothing", "", "", ""},
-		{"the policy's switch", "[kill]\ndisabled = true\n", "", "kill switch"},
-		{"the environment's switch", "", "1", "kill switch"},
-		{"a legal hold", "legal_hold = true\n", "", "legal_hold"},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			dir := t.TempDir()
-			file := filepath.Join(dir, "policy.toml")
-			if err := os.WriteFile(file, []byte("version = 1\n"+c.policy), 0o600); err != nil {
-				t.Fatal(err)
-			}
-			env := map[string]string{"HOME": dir, "QUELL_NO_KILL": c.env}
-			rt, err := run.New(run.Options{Getenv: func(k string) string { return env[k] }, Policy: file})
-			if err != nil {
-				t.Fatal(err)
-			}
-			if why := keepsLogs(t.Context(), rt); (why == "") != (c.why == "") || !strings.Contains(why, c.why) {
-				t.Errorf("%q", why)
 			}
 		})
 	}

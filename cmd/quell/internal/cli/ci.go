@@ -5,18 +5,19 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/spf13/pflag"
 
-	"github.com/quellhq/quell/cmd/quell/internal/config"
 	"github.com/quellhq/quell/cmd/quell/internal/run"
 	"github.com/quellhq/quell/rules"
 	"github.com/quellhq/quell/scanners"
 	"github.com/quellhq/quell/scanners/ci"
 	"github.com/quellhq/quell/scanners/ci/github"
+	"github.com/quellhq/quell/scanners/ci/removal"
 	"github.com/quellhq/quell/scanners/ci/systems"
 )
 
@@ -69,21 +70,11 @@ func (a *app) openSystem(rt *run.Runtime, s systems.System, targets []string) (s
 		if c.Base, err = s.Common(targets); err != nil {
 			return nil, err
 		}
-	} else if c.Base, err = a.systemAddress(s); err != nil {
+	} else if c.Base, err = a.systemAddress(s, a.ci.url); err != nil {
 		return nil, err
 	}
-	token, err := a.ciToken(s.TokenEnv...)
-	if err != nil {
+	if err := a.systemAuth(rt, s, c); err != nil {
 		return nil, err
-	}
-	user := ""
-	for _, n := range s.UserEnv {
-		if user = cmp.Or(user, strings.TrimSpace(a.getenv(n))); user != "" {
-			break
-		}
-	}
-	if !token.IsZero() {
-		c.Auth = s.Auth(user, token)
 	}
 	src, err := s.New(c, mem, o, targets)
 	if err == nil && a.ci.git {
@@ -92,10 +83,26 @@ func (a *app) openSystem(rt *run.Runtime, s systems.System, targets []string) (s
 	return src, err
 }
 
+// systemAuth gives a client the credential of the environment.
+func (a *app) systemAuth(rt *run.Runtime, s systems.System, c *ci.Client) error {
+	token, err := a.ciToken(rt, s.TokenEnv...)
+	if err != nil || token.IsZero() {
+		return err
+	}
+	user := ""
+	for _, n := range s.UserEnv {
+		if user = strings.TrimSpace(a.getenv(n)); user != "" {
+			break
+		}
+	}
+	c.Auth = s.Auth(user, token)
+	return nil
+}
+
 // systemAddress is the operator's, that of the environment, or the public one.
-func (a *app) systemAddress(s systems.System) (*url.URL, error) {
-	if a.ci.url != "" {
-		u, err := s.Base(a.ci.url)
+func (a *app) systemAddress(s systems.System, named string) (*url.URL, error) {
+	if named != "" {
+		u, err := s.Base(named)
 		if err != nil {
 			return nil, fmt.Errorf("--url: %w", err)
 		}
@@ -172,8 +179,8 @@ func parseAge(s string, now time.Time) (time.Time, error) {
 }
 
 // ciToken reads the first of the variables that is set. Its value may name where the secret is:
-// file:PATH.
-func (a *app) ciToken(names ...string) (rules.Secret, error) {
+// file:PATH, or vault:MOUNT/PATH#FIELD in a Vault of the policy.
+func (a *app) ciToken(rt *run.Runtime, names ...string) (rules.Secret, error) {
 	for _, n := range names {
 		v := strings.TrimSpace(a.getenv(n))
 		if v == "" {
@@ -182,7 +189,7 @@ func (a *app) ciToken(names ...string) (rules.Secret, error) {
 		s := rules.NewSecretString(v)
 		if strings.HasPrefix(v, "file:") || strings.HasPrefix(v, "vault:") {
 			var err error
-			if s, err = config.ReadSecret(v, a.getenv); err != nil {
+			if s, err = rt.Secret(v); err != nil {
 				return s, fmt.Errorf("%s: %w", n, err)
 			}
 		}
@@ -219,34 +226,96 @@ func (a *app) openGitHub(rt *run.Runtime, targets []string) (scanners.Source, er
 	}
 	mem := a.memory(rt)
 	c := a.ciClient(rt, mem)
-	if a.ci.url != "" {
-		c.Base, err = github.Base(a.ci.url)
-		if err != nil {
-			return nil, fmt.Errorf("--url: %w", err)
-		}
-	} else if c.Base, err = ci.ParseBase(cmp.Or(a.getenv("GITHUB_API_URL"), "https://api.github.com")); err != nil {
-		return nil, fmt.Errorf("GITHUB_API_URL: %w", err)
-	}
-	cfg := github.Config{Client: c, Memory: mem, Options: o, Alerts: a.ci.alerts, Git: a.ci.git, Cache: rt.Dirs.Cache, Targets: targets}
-	token, err := a.ciToken("GITHUB_TOKEN", "GH_TOKEN")
-	if err != nil {
+	if c.Base, err = a.githubAddress(a.ci.url); err != nil {
 		return nil, err
 	}
-	switch {
-	case !token.IsZero():
-		c.Auth = ci.Header("Authorization", "Bearer ", token)
-	case a.getenv("GITHUB_APP_ID") != "":
-		if err := a.githubApp(c, targets); err != nil {
-			return nil, err
+	cfg := github.Config{Client: c, Memory: mem, Options: o, Alerts: a.ci.alerts, Git: a.ci.git, Cache: rt.Dirs.Cache, Targets: targets}
+	read := []string{"metadata", "actions"}
+	for name, on := range map[string]bool{"contents": a.ci.git, "packages": a.ci.packages, "secret_scanning_alerts": a.ci.alerts} {
+		if on {
+			read = append(read, name)
 		}
-		cfg.Installation = true
+	}
+	slices.Sort(read)
+	if cfg.Installation, err = a.githubAuth(rt, c, targets, read, nil); err != nil {
+		return nil, err
 	}
 	return github.New(cfg)
 }
 
+// githubAddress is the API's that the operator names, that of the environment, or the public one.
+func (a *app) githubAddress(named string) (*url.URL, error) {
+	if named != "" {
+		u, err := github.Base(named)
+		if err != nil {
+			return nil, fmt.Errorf("--url: %w", err)
+		}
+		return u, nil
+	}
+	u, err := ci.ParseBase(cmp.Or(a.getenv("GITHUB_API_URL"), "https://api.github.com"))
+	if err != nil {
+		return nil, fmt.Errorf("GITHUB_API_URL: %w", err)
+	}
+	return u, nil
+}
+
+// githubAuth gives a client the token of the environment, or that of an App's installation with
+// the permissions read and write. It reports whether it is the latter.
+func (a *app) githubAuth(rt *run.Runtime, c *ci.Client, targets, read, write []string) (installation bool, err error) {
+	token, err := a.ciToken(rt, "GITHUB_TOKEN", "GH_TOKEN")
+	switch {
+	case err != nil:
+		return false, err
+	case !token.IsZero():
+		c.Auth = ci.Header("Authorization", "Bearer ", token)
+	case a.getenv("GITHUB_APP_ID") != "":
+		return true, a.githubApp(rt, c, targets, read, write)
+	}
+	return false, nil
+}
+
+// servers gives the CI servers that may be asked to delete: those that urls names, by system, or
+// those of the environment. comment is set if they get comments on pull requests too.
+func (a *app) servers(rt *run.Runtime, urls map[string]string, comment bool) run.Servers {
+	known := map[string]*removal.Server{}
+	return func(system string) (*removal.Server, error) {
+		if s := known[system]; s != nil {
+			return s, nil
+		}
+		out := &removal.Server{System: system, Client: a.ciClient(rt, nil)}
+		var err error
+		if system == "github" {
+			if out.Client.Base, err = a.githubAddress(urls[system]); err == nil {
+				write := []string{"actions"}
+				if comment {
+					write = append(write, "pull_requests")
+				}
+				out.Installation, err = a.githubAuth(rt, out.Client, []string{strings.TrimSpace(a.getenv("GITHUB_REPOSITORY_OWNER"))}, []string{"metadata"}, write)
+			}
+		} else {
+			i := slices.IndexFunc(systems.All(), func(s systems.System) bool { return s.Name == system })
+			if i < 0 {
+				return nil, fmt.Errorf("no CI system is called %q", scanners.Clip(system, 40))
+			}
+			s := systems.All()[i]
+			if s.AddressTarget && urls[system] == "" {
+				return nil, fmt.Errorf("no server is named (hint: --url %s=ADDRESS)", system)
+			}
+			if out.Client.Base, err = a.systemAddress(s, urls[system]); err == nil {
+				err = a.systemAuth(rt, s, out.Client)
+			}
+		}
+		if err != nil {
+			return nil, err
+		}
+		known[system] = out
+		return out, nil
+	}
+}
+
 // githubApp signs in as a GitHub App.
-func (a *app) githubApp(c *ci.Client, targets []string) error {
-	pem, err := a.ciToken("GITHUB_APP_PRIVATE_KEY")
+func (a *app) githubApp(rt *run.Runtime, c *ci.Client, targets, read, write []string) error {
+	pem, err := a.ciToken(rt, "GITHUB_APP_PRIVATE_KEY")
 	if err != nil {
 		return err
 	}
@@ -257,20 +326,13 @@ func (a *app) githubApp(c *ci.Client, targets []string) error {
 	if err != nil {
 		return fmt.Errorf("GITHUB_APP_PRIVATE_KEY: %w", err)
 	}
-	x := &github.App{ID: strings.TrimSpace(a.getenv("GITHUB_APP_ID")), Key: key, Owner: targets[0], Permissions: []string{"metadata", "actions"}}
-	if a.ci.git {
-		x.Permissions = append(x.Permissions, "contents")
-	}
-	if a.ci.packages {
-		x.Permissions = append(x.Permissions, "packages")
-	}
-	if a.ci.alerts {
-		x.Permissions = append(x.Permissions, "secret_scanning_alerts")
-	}
+	x := &github.App{ID: strings.TrimSpace(a.getenv("GITHUB_APP_ID")), Key: key, Owner: targets[0], Permissions: read, Write: write}
 	if v := strings.TrimSpace(a.getenv("GITHUB_APP_INSTALLATION_ID")); v != "" {
 		if x.Installation, err = strconv.ParseInt(v, 10, 64); err != nil || x.Installation <= 0 {
 			return errors.New("GITHUB_APP_INSTALLATION_ID is not the number of an installation")
 		}
+	} else if targets[0] == "" {
+		return errors.New("GITHUB_APP_INSTALLATION_ID is missing: it names the App's installation that deletes")
 	} else {
 		owner, _, _ := strings.Cut(targets[0], "/")
 		for _, t := range targets {

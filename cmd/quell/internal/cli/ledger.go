@@ -21,7 +21,7 @@ import (
 type ledgerFlags struct {
 	verify, printCheckpoint, installations, accept  bool
 	checkpoint, admit, reason, export, prove, check string
-	forget, purge                                   string
+	forget, purge, copy                             string
 }
 
 func (a *app) ledger() *cobra.Command {
@@ -74,8 +74,9 @@ docs/ledger.md has the details.`,
 	x.StringVar(&f.prove, "prove", "", "write what proves an `INCIDENT` to standard output or --output")
 	x.StringVar(&f.forget, "forget", "", "delete the sealed value of an `INCIDENT`")
 	x.StringVar(&f.purge, "purge", "", "delete the sealed values of incidents that ended longer ago than an `AGE`, as 90d")
+	x.StringVar(&f.copy, "copy", "", "write the sealed copy `NAME` that a ledger in a database keeps to --output")
 	x.StringVar(&f.check, "check", "", "check a `FILE` of --export or --prove, - for standard input")
-	c.MarkFlagsMutuallyExclusive("verify", "print-checkpoint", "accept", "admit", "installations", "export", "prove", "check", "forget", "purge")
+	c.MarkFlagsMutuallyExclusive("verify", "print-checkpoint", "accept", "admit", "installations", "export", "prove", "copy", "check", "forget", "purge")
 	return c
 }
 
@@ -105,6 +106,8 @@ func (a *app) onLedger(ctx context.Context, l *ledger.Ledger, actor string, f le
 			return err
 		}
 		return a.writeExport(a.output, func(w io.Writer) (ledger.Export, error) { return l.Prove(ctx, w, f.prove, kept) })
+	case f.copy != "":
+		return a.writeCopy(ctx, l, f.copy)
 	case f.verify || f.checkpoint != "":
 		return a.verifyLedger(ctx, l, f.checkpoint)
 	case len(args) == 1:

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/quellhq/quell/cmd/quell/internal/ledger"
@@ -83,6 +84,22 @@ func (a *app) writeExport(path string, export func(io.Writer) (ledger.Export, er
 	}
 	a.say("%d entries in %s", x.Entries, path)
 	return tampered
+}
+
+// writeCopy writes a sealed copy of something that was deleted.
+func (a *app) writeCopy(ctx context.Context, l *ledger.Ledger, name string) error {
+	if a.output == "" || a.output == stdout {
+		return l.Copy(ctx, strings.TrimPrefix(name, "ledger:"), a.out)
+	}
+	f, err := output.Create(a.output, output.Mode)
+	if err != nil {
+		return fmt.Errorf("ledger: copy: %w", err)
+	}
+	defer f.Discard()
+	if err := l.Copy(ctx, strings.TrimPrefix(name, "ledger:"), f); err != nil {
+		return err
+	}
+	return f.Commit()
 }
 
 func (a *app) checkExport(path, checkpoint string) error {

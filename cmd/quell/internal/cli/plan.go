@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -13,17 +15,24 @@ import (
 	"github.com/quellhq/quell/cmd/quell/internal/plan"
 	"github.com/quellhq/quell/cmd/quell/internal/report"
 	"github.com/quellhq/quell/cmd/quell/internal/run"
+	"github.com/quellhq/quell/scanners/ci/removal"
 )
 
 func (a *app) plan() *cobra.Command {
 	var reason string
+	var o run.DeletionOptions
+	var urls map[string]string
 	c := &cobra.Command{Use: "plan [REPORT…]", Short: "Write what would be done about the credentials of reports, and change nothing",
 		Long: `Write what would be done about the credentials of reports: quell's JSON lines, or
 those of gitleaks, betterleaks, TruffleHog, Kingfisher, detect-secrets, ggshield,
 GitHub's secret-scanning alerts and SARIF.
 
 The plan goes to --output (or standard output), sealed and signed, for quell
-apply; what it says is shown on standard error.`,
+apply; what it says is shown on standard error.
+
+With --delete it also has the requests that delete what CI systems keep of the
+leak. quell apply sends them once every credential in a log is proven dead and a
+sealed copy is kept; docs/ci.md has what each system can delete.`,
 		RunE: func(c *cobra.Command, args []string) error {
 			rt, err := a.runtime(needsSecrets)
 			if err != nil {
@@ -49,6 +58,10 @@ apply; what it says is shown on standard error.`,
 			if err != nil {
 				return err
 			}
+			o.Servers = a.servers(rt, urls, o.Comment)
+			if err := rt.PlanDeletions(c.Context(), p, o); err != nil {
+				return err
+			}
 			visible, err := report.ParseShow(a.show)
 			if err != nil {
 				return err
@@ -66,8 +79,16 @@ apply; what it says is shown on standard error.`,
 					return err
 				}
 			}
+			for _, d := range p.Deletions {
+				if err := show.Emit(report.Notice{Message: run.DeletionText(d)}); err != nil {
+					return err
+				}
+			}
 			if err := show.Close(); err != nil {
 				return err
+			}
+			if n := run.Leaks(p); n > 0 && len(o.Kinds) == 0 {
+				a.say("they are in %s of CI systems: --delete %s adds the deletion, once they are dead", report.Count(int64(n), "log or artifact"), strings.Join(removal.Kinds(), ","))
 			}
 			b, err := plan.Sign(p, rt.Keys.Sign)
 			if err != nil {
@@ -93,7 +114,14 @@ apply; what it says is shown on standard error.`,
 			return left
 		}}
 	c.Flags().StringVar(&reason, "break-glass", "", "kill without shown ownership or a sure verdict, for this `REASON`, which is recorded")
+	c.Flags().StringSliceVar(&o.Kinds, "delete", nil, "also delete, of what CI systems keep of the leak, these `KINDS`: logs, artifacts, caches")
+	c.Flags().BoolVar(&o.Comment, "comment", false, "with --delete: comment on the pull requests of GitHub's runs")
+	serverFlag(c, &urls)
 	return c
+}
+
+func serverFlag(c *cobra.Command, urls *map[string]string) {
+	c.Flags().StringToStringVar(urls, "url", nil, "`SYSTEM=ADDRESS` of a self-hosted CI server that may be asked to delete (repeatable)")
 }
 
 // warn emits what the operator should know before anything is planned or killed.
@@ -119,6 +147,7 @@ func doable(p *plan.Plan) int {
 func (a *app) apply() *cobra.Command {
 	var trust []string
 	var o run.ApplyOptions
+	var urls map[string]string
 	c := &cobra.Command{Use: "apply PLAN", Short: "Do what a plan says, and prove it", Args: cobra.ExactArgs(1), RunE: func(c *cobra.Command, args []string) error {
 		rt, err := a.runtime(needsSecrets)
 		if err != nil {
@@ -149,6 +178,7 @@ func (a *app) apply() *cobra.Command {
 		if err := warn(rt, sink); err != nil {
 			return err
 		}
+		o.Servers = a.servers(rt, urls, slices.ContainsFunc(p.Deletions, func(d plan.Deletion) bool { return len(d.Comments) > 0 }))
 		sum, err := rt.Apply(c.Context(), p, id, o, sink, report.Summary{}, run.Tally{})
 		if err != nil {
 			return err
@@ -158,6 +188,7 @@ func (a *app) apply() *cobra.Command {
 	c.Flags().BoolVar(&o.DryRun, "dry-run", false, "show everything and send nothing")
 	c.Flags().StringSliceVar(&o.Only, "only", nil, "apply only these `ITEMS`: their numbers in the plan, as 1,3, or prefixes of fingerprints")
 	c.Flags().BoolVar(&o.RevokeFirst, "revoke-first", false, "revoke before rotating: the leaked value ends at once, and its consumers have none until the rotation is done")
+	serverFlag(c, &urls)
 	c.Flags().StringArrayVar(&trust, "trust-key", nil, "also take plans signed by this Ed25519 public `KEY` (base64)")
 	return c
 }

@@ -49,6 +49,10 @@ func (s *Sealer) Seal(b []byte) (string, error) {
 	return base64.StdEncoding.EncodeToString(s.aead.Seal(out, nonce, b, s.head)), nil
 }
 
+// Encrypt gives a writer of an age file (age-encryption.org/v1) that the recipients can open. It
+// is whole once it is closed.
+func (s *Sealer) Encrypt(w io.Writer) (io.WriteCloser, error) { return age.Encrypt(w, s.to...) }
+
 func (s *Sealer) start() {
 	key := make([]byte, chacha20poly1305.KeySize)
 	rand.Read(key)

@@ -72,8 +72,15 @@ type Intent struct {
 	Mark    []byte `json:"mark,omitempty"`
 	Attempt int    `json:"attempt,omitempty"` // 1 for the first
 	With    *Store `json:"with,omitempty"`
-	// FoundAt is where the log to delete exposed the credential.
+	// FoundAt is where the log to delete exposed the credential, and Origin what of a CI system
+	// is copied or deleted, as in rules.Location.
 	FoundAt []rules.Location `json:"found_at,omitempty"`
+	Origin  string           `json:"origin,omitempty"`
+}
+
+// Kills reports whether the request ends or replaces a credential.
+func (i Intent) Kills() bool {
+	return i.Action == "revoke" || i.Action == "rotate" || i.Action == "rotate_and_revoke"
 }
 
 // Receipt records the issuer's answer to a request: a claim, not a proof.
@@ -161,12 +168,22 @@ type Restore struct {
 	Status  int    `json:"status,omitempty"`
 }
 
-// Deletion records a deleted log or artifact. EvidenceHash is the digest of what
-// was kept of it.
+// Outcomes of a Deletion.
+const (
+	WasCopied  Word = "copied"      // a sealed copy is kept; nothing was deleted yet
+	WasDeleted Word = "deleted"     // the system deleted it, and it can't be read any more
+	NotDeleted Word = "not_deleted" // the system refused, or it can still be read
+	WasGone    Word = "gone"        // it was no longer kept before quell sent anything
+)
+
+// Deletion records a deleted log, artifact or cache. EvidenceHash is the SHA-256 of the sealed
+// copy that was kept of it in the file Evidence.
 type Deletion struct {
 	What         string `json:"what"`
+	Origin       string `json:"origin,omitempty"` // as in Intent
 	Outcome      Word   `json:"outcome"`
 	Detail       string `json:"detail,omitempty"`
+	Evidence     string `json:"evidence,omitempty"`
 	EvidenceHash string `json:"evidence_hash,omitempty"`
 }
 

@@ -27,6 +27,35 @@ type Plan struct {
 	BreakGlass string    `json:"break_glass,omitempty"` // the reason for overriding ownership
 	Recipients []string  `json:"recipients"`
 	Items      []Item    `json:"items"`
+	// Deletions are of what CI systems keep of the leak, once all credentials in it are dead.
+	Deletions []Deletion `json:"deletions,omitempty"`
+}
+
+// Deletion is one request that deletes a log, an artifact or a cache.
+type Deletion struct {
+	System string `json:"system"`
+	Kind   string `json:"kind"`   // logs, artifacts or caches
+	Origin string `json:"origin"` // as in rules.Location
+	What   string `json:"what"`
+	Method string `json:"method"`
+	URL    string `json:"url"`
+	// With is the origin of the logs of the run that a cache belongs to.
+	With       string     `json:"with,omitempty"`
+	Tier       rules.Tier `json:"tier"`
+	Reversible bool       `json:"reversible"` // never
+	Collateral string     `json:"collateral,omitempty"`
+	// Credentials are the fingerprints of those that were found in it.
+	Credentials []string         `json:"credentials"`
+	FoundAt     []rules.Location `json:"found_at,omitempty"`
+	// Comments are addresses of pull requests that get a comment about it.
+	Comments []string     `json:"comments,omitempty"`
+	Actor    string       `json:"actor,omitempty"` // who started the run
+	Hold     *policy.Hold `json:"hold,omitempty"`
+}
+
+// Fill sets what a deletion sends.
+func (d *Deletion) Fill(kind, origin, what, method, url, takes string, hold *policy.Hold) {
+	d.Kind, d.Origin, d.What, d.Method, d.URL, d.Collateral, d.Hold = kind, origin, what, method, url, takes, hold
 }
 
 // Item is the part of one credential.

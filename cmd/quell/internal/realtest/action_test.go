@@ -370,6 +370,15 @@ func TestActionKills(t *testing.T) {
 		}
 	}
 	o.quell(0, "ledger", "--verify")
+	// The database keeps the sealed copy, with the hash that the ledger has.
+	kept := regexp.MustCompile(`"evidence":"(ledger:[^"]+)","evidence_hash":"([0-9a-f]{64})"`).FindStringSubmatch(story)
+	if kept == nil {
+		t.Fatalf("the ledger has no copy:\n%s", story)
+	}
+	o.quell(0, "ledger", "--copy", kept[1], "--output", o.dir+"/copy.age")
+	if b, err := os.ReadFile(o.dir + "/copy.age"); err != nil || fmt.Sprintf("%x", sha256.Sum256(b)) != kept[2] || !bytes.HasPrefix(b, []byte("age-encryption.org/v1")) {
+		t.Errorf("the copy is not what the ledger says: %v", err)
+	}
 	// A password in an argument would be seen by everybody on the machine.
 	if out := o.quell(2, "ledger", "--state", ledger); strings.Contains(out, "made-up-root") {
 		t.Error(out)

@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -108,6 +110,30 @@ func TestScanGitea(t *testing.T) {
 	}
 	if t.Failed() {
 		t.Log(report)
+	}
+	// The token is ended, and the leak closed: Gitea deletes the run.
+	o.env["CONTROL"], o.env["ADMIN"] = token, "root1:"+giteaPassword
+	o.policy(fmt.Sprintf("[[own]]\nprovider = \"gitea\"\nurl = %q\nidentity = [%q]\n[[instance]]\nprovider = \"gitea\"\nurl = %q\nadmin = \"env:ADMIN\"\ncontrol = \"env:CONTROL\"\nsettle = \"1s\"\n", u, giteaID(t, u, token), u))
+	o.quell(1, "scan", "gitea", "root1/app", "--url", u, "--logs", "--format", "jsonl", "--output", o.dir+"/report.jsonl")
+	runs := func() (ids []int) {
+		var doc struct {
+			Runs []struct{ ID int } `json:"workflow_runs"`
+		}
+		if err := json.Unmarshal([]byte(b.send("GET", u+"/api/v1/repos/root1/app/actions/runs", "", "Authorization", "token "+token).body), &doc); err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range doc.Runs {
+			ids = append(ids, r.ID)
+		}
+		return ids
+	}
+	if got := runs(); !slices.Equal(got, []int{2, 1}) { // the second one waits for a runner
+		t.Fatal(got)
+	}
+	o.quell(0, "plan", o.dir+"/report.jsonl", "--delete", "logs", "--url", "gitea="+u, "--output", o.dir+"/plan.json")
+	said := o.quell(0, "apply", o.dir+"/plan.json", "--url", "gitea="+u)
+	if !strings.Contains(said, "CONFIRMED") || !strings.Contains(said, "deleted: run ") || !slices.Equal(runs(), []int{2}) {
+		t.Errorf("%s\n%v", said, runs())
 	}
 	o.files()
 }

@@ -126,11 +126,14 @@ type Progress struct {
 // notice with Incomplete set is a part of what was asked for that was not read.
 type Notice struct {
 	Message    string `json:"message"`
-	Kind       string `json:"kind,omitempty"` // of what was not read: one of scanners.GapKinds
+	Kind       string `json:"kind,omitempty"` // of what was not read: one of scanners.GapKinds; or NotDeleted
 	Path       string `json:"path,omitempty"`
 	Count      int64  `json:"count,omitempty"` // how many things of the kind, where it is more than one
 	Incomplete bool   `json:"incomplete,omitempty"`
 }
+
+// NotDeleted is the kind of a notice about something that was to be deleted and stays.
+const NotDeleted = "not_deleted"
 
 // Summary comes last.
 type Summary struct {

@@ -151,7 +151,7 @@ func (e entry) suspect() bool {
 }
 
 func (t *text) notice(n Notice) {
-	if !n.Incomplete {
+	if !n.Incomplete || n.Kind == NotDeleted {
 		t.notices = append(t.notices, Clean(n.Message))
 		if t.acted || t.live.n+t.suspect.n+t.others.n == 0 {
 			t.flushNotices()

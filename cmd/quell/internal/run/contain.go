@@ -28,6 +28,11 @@ type ApplyOptions struct {
 	RevokeFirst bool
 	// Reserve is the Applier's; may be nil.
 	Reserve func(ctx context.Context, fingerprint string) *policy.Hold
+	// Servers gives the CI servers for the plan's deletions; nil: none is named, and everything
+	// stays.
+	Servers Servers
+	// Delete adds deletions to the plan after its kills, which nothing delays.
+	Delete DeletionOptions
 }
 
 // Apply does what a plan says and emits an action for each item. The summary
@@ -47,13 +52,27 @@ func (r *Runtime) Apply(ctx context.Context, p *plan.Plan, id string, o ApplyOpt
 	a.Reserve = o.Reserve
 	sum.Outcomes = map[prove.Outcome]int{}
 	start := r.options.Now()
+	ended := map[string]report.Action{}
 	err = a.Apply(ctx, p, id, func(act report.Action) error {
+		ended[act.Fingerprint] = act
 		if act.Outcome != "" {
 			sum.Outcomes[act.Outcome]++
 		}
 		tally.add(act)
 		return sink.Emit(withNext(act))
 	})
+	if err == nil && ctx.Err() == nil && len(o.Delete.Kinds) > 0 {
+		if err = r.PlanDeletions(ctx, p, o.Delete); err == nil {
+			o.Servers = o.Delete.Servers
+			for _, n := range r.TakeNotices() {
+				err = errors.Join(err, sink.Emit(n))
+			}
+		}
+	}
+	if err == nil && len(p.Deletions) > 0 {
+		c := closing{Runtime: r, applier: a, plan: p, id: id, servers: o.Servers, ended: ended, dry: o.DryRun, some: len(o.Only) > 0, each: o.Delete.Each}
+		err = c.run(ctx, sink.Emit, &tally)
+	}
 	tally.Interrupted = ctx.Err() != nil
 	var unrecorded UnrecordedError
 	if errors.As(err, &unrecorded) {
@@ -72,6 +91,11 @@ func (r *Runtime) Apply(ctx context.Context, p *plan.Plan, id string, o ApplyOpt
 // continues. What was killed is known to be dead and is no finding any more;
 // what could not be read or judged is still missing.
 func (r *Runtime) Contain(ctx context.Context, checked []Checked, breakGlass string, sink report.Sink, sum report.Summary, tally Tally) (report.Summary, error) {
+	return r.ContainAndDelete(ctx, checked, breakGlass, DeletionOptions{}, sink, sum, tally)
+}
+
+// ContainAndDelete is Contain, and then deletes what CI systems keep of the leak.
+func (r *Runtime) ContainAndDelete(ctx context.Context, checked []Checked, breakGlass string, o DeletionOptions, sink report.Sink, sum report.Summary, tally Tally) (report.Summary, error) {
 	p, err := r.Plan(ctx, checked, breakGlass)
 	if err != nil {
 		return sum, err
@@ -86,7 +110,7 @@ func (r *Runtime) Contain(ctx context.Context, checked []Checked, breakGlass str
 	if err != nil {
 		return sum, err
 	}
-	return r.Apply(ctx, p, id, ApplyOptions{}, sink, sum, tally)
+	return r.Apply(ctx, p, id, ApplyOptions{Delete: o}, sink, sum, tally)
 }
 
 // noKill reports the environment's switch that stops all killing.

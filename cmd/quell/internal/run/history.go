@@ -169,7 +169,7 @@ func (a *Applier) killsOf(ctx context.Context, plan string) (map[string]bool, er
 		if err != nil {
 			return nil, err
 		}
-		if _, ok := e.Body.(ledger.Intent); ok && e.Run == plan {
+		if i, ok := e.Body.(ledger.Intent); ok && e.Run == plan && i.Kills() {
 			out[e.Incident] = true
 		}
 	}

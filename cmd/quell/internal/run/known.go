@@ -55,7 +55,7 @@ func killOf(entries []ledger.Entry) *kill {
 		case ledger.Found:
 			found[e.Run] = partsOf(b)
 		case ledger.Intent:
-			if b.Action == "restore" || b.Action == "delete_logs" {
+			if !b.Kills() {
 				continue // they end no credential
 			}
 			if now := found[e.Run]; first == nil || !maps.Equal(parts, now) {

@@ -189,7 +189,7 @@ func newRuntime(o Options) (*Runtime, error) {
 		r.Redactor.Add(s)
 	}
 	own := OwnSecrets(r.Rules, r.Instances, o.Getenv, ci.Variables()...)
-	r.Own = guard.NewOwn(append(own, ownForms(append(o.Own, credential.NewSecretString(passwordOf(o.State)))...)...))
+	r.Own = guard.NewOwn(append(own, ownForms(append(append(o.Own, r.referred(ci.Variables())...), credential.NewSecretString(passwordOf(o.State)))...)...))
 	return r, nil
 }
 

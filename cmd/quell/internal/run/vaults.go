@@ -84,6 +84,31 @@ func (r *Runtime) secret(ref string) (credential.Secret, error) {
 	return r.fromVault(r.Instances.Of("vault"), at)
 }
 
+// Secret resolves a reference to a secret: env:NAME, file:PATH, or vault:MOUNT/PATH#FIELD in a
+// Vault of the policy. The redactor removes it from everything that leaves the process.
+func (r *Runtime) Secret(ref string) (credential.Secret, error) {
+	s, err := r.secret(ref)
+	if err == nil {
+		r.Redactor.Add(s)
+	}
+	return s, err
+}
+
+// referred are the secrets that variables of the environment name by file:PATH or vault:…: like
+// those that stand in the environment they are never killed. One that can't be read is an error
+// of whatever needs it.
+func (r *Runtime) referred(names []string) (out []credential.Secret) {
+	for _, n := range names {
+		v := strings.TrimSpace(r.options.Getenv(n))
+		if strings.HasPrefix(v, "file:") || strings.HasPrefix(v, "vault:") && !r.options.Offline {
+			if s, err := r.Secret(v); err == nil {
+				out = append(out, s)
+			}
+		}
+	}
+	return out
+}
+
 // managed finds where the policy's Vaults keep credentials. What could not be searched
 // is a notice that makes the plan incomplete.
 func (r *Runtime) managed(ctx context.Context, creds []credential.Credential) (out map[string][]string, least map[string]string) {

@@ -121,7 +121,7 @@ func (s *Server) release(ctx context.Context, fp, plan string) error {
 		return err
 	}
 	for _, e := range entries {
-		if _, ok := e.Body.(ledger.Intent); ok && e.Run == plan {
+		if i, ok := e.Body.(ledger.Intent); ok && e.Run == plan && i.Kills() {
 			return nil
 		}
 	}
