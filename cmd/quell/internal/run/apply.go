@@ -100,7 +100,7 @@ func (a *Applier) Apply(ctx context.Context, p *plan.Plan, id string, emit func(
 	if err != nil {
 		return err
 	}
-	r := &applying{Applier: a, plan: p, id: id, items: items, emit: emit, allowed: map[string]bool{}}
+	r := &applying{Applier: a, plan: p, id: id, items: items, emit: emit, allowed: map[string]bool{}, killed: make(chan struct{})}
 	if len(a.Only) > 0 {
 		if r.only, err = p.Select(a.Only); err != nil {
 			return err
@@ -150,6 +150,8 @@ type applying struct {
 	// have no intent yet when the next one is decided.
 	allowed map[string]bool
 	wg      sync.WaitGroup
+	// killed is closed when all groups had their turn.
+	killed chan struct{}
 }
 
 func (r *applying) done(w *item, err error) {
@@ -186,6 +188,7 @@ func (r *applying) run(ctx context.Context) error {
 		}
 		others = append(others, r.group(ctx, group)...)
 	}
+	close(r.killed)
 	r.wg.Wait()
 	for len(others) > 0 && !r.stopped(ctx) {
 		others = r.await(ctx, others)

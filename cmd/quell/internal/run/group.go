@@ -2,6 +2,7 @@ package run
 
 import (
 	"context"
+	"time"
 
 	"github.com/quellhq/quell/cmd/quell/internal/plan"
 )
@@ -95,11 +96,34 @@ func (r *applying) group(ctx context.Context, group []*item) (others []*item) {
 		r.wg.Add(1)
 		go func() {
 			defer r.wg.Done()
+			r.killsFirst(ctx)
 			r.done(w, r.prove(ctx, w))
 			held.release(context.WithoutCancel(ctx), w)
 		}()
 	}
 	return others
+}
+
+// A plan of more than manyKills items sends all kills before it proves them, but for those that
+// take longer than proveWithin: the looks of hundreds of proofs use up the limits of the issuers
+// that the other kills need.
+const (
+	manyKills   = 25
+	proveWithin = 10 * time.Minute
+)
+
+// killsFirst returns when a proof may begin.
+func (r *applying) killsFirst(ctx context.Context) {
+	if len(r.items) <= manyKills {
+		return
+	}
+	wait := time.NewTimer(proveWithin)
+	defer wait.Stop()
+	select {
+	case <-r.killed:
+	case <-wait.C:
+	case <-ctx.Done():
+	}
 }
 
 func contains(list []*item, w *item) bool {
