@@ -5,6 +5,8 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -288,4 +290,46 @@ func TestOfflineSendsNothing(t *testing.T) {
 			t.Error(err)
 		}
 	}
+}
+
+// stamps notes the order of requests.
+type stamps struct {
+	mu    sync.Mutex
+	order []string
+}
+
+func (s *stamps) Do(_ context.Context, _ *issuer.Instance, r issuer.Request) (issuer.Response, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.order = append(s.order, r.Path)
+	return issuer.Response{Status: 200}, nil
+}
+
+// A hundred looks that wait for a host's limit let a kill go before all of them but one.
+func TestPatientRequestsLetOthersGoFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &stamps{}
+		l := &guard.Limit{Next: s, PerSecond: 1}
+		in := &issuer.Instance{URL: &url.URL{Scheme: "https", Host: "issuer.example"}}
+		var wg sync.WaitGroup
+		for range 100 {
+			wg.Add(1)
+			go func() {
+				defer wg.Done()
+				_, _ = l.Do(guard.Patient(t.Context()), in, issuer.Request{Path: "/look"})
+			}()
+		}
+		time.Sleep(10 * time.Second)
+		before := len(s.order)
+		if _, err := l.Do(t.Context(), in, issuer.Request{Path: "/kill"}); err != nil {
+			t.Fatal(err)
+		}
+		if after := slices.Index(s.order, "/kill") - before; after > 2 {
+			t.Errorf("%d looks went before the kill", after)
+		}
+		wg.Wait()
+		if len(s.order) != 101 {
+			t.Errorf("%d requests", len(s.order))
+		}
+	})
 }

@@ -48,6 +48,8 @@ type github struct {
 	down    bool // answers 503
 	deaf    bool // accepts revocations and does nothing
 	broken  bool // closes the connection after it has revoked
+	limit   int  // how many revocations are refused with 429
+	refused int  // those that were
 	revoked func()
 }
 
@@ -69,6 +71,12 @@ func (g *github) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			answer(401, map[string]any{"message": "Bad credentials"})
 		}
 	case r.Method == "POST" && r.URL.Path == "/credentials/revoke" && r.Header.Get("Authorization") == "":
+		if g.refused < g.limit {
+			g.refused++
+			w.Header().Set("Retry-After", "0")
+			answer(429, nil)
+			return
+		}
 		var b struct{ Credentials []string }
 		if json.NewDecoder(r.Body).Decode(&b) != nil || len(b.Credentials) == 0 {
 			answer(422, nil)

@@ -55,3 +55,37 @@ func TestARevocationOfSeveralRequestsIsResumed(t *testing.T) {
 		})
 	}
 }
+
+// 429 means that the issuer did nothing: a revocation that may be repeated is sent again, each
+// time with an intent of its own, and one that may not is not.
+func TestARevocationThatALimitRefusesIsSentAgain(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		limit   int
+		once    bool
+		sent    int // requests that did something
+		refused int
+		want    prove.Outcome
+	}{
+		{"once refused", 1, false, 1, 1, prove.Confirmed},
+		{"it can do harm twice", 1, true, 0, 1, prove.StillAlive},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			b := setup(t, 1)
+			b.set.Rule("github-pat").Revokes[0].Once = c.once
+			b.issuer.set(func(g *github) { g.limit = c.limit })
+			b.mustApply(b.plan(), c.want)
+			if n := len(b.issuer.requests()); n != c.sent {
+				t.Errorf("%d revocations were processed, want %d", n, c.sent)
+			}
+			if n := countType(b.types(b.creds[0]), ledger.TypeIntent); n != c.sent+c.refused {
+				t.Errorf("%d intents for %d requests", n, c.sent+c.refused)
+			}
+			b.issuer.set(func(g *github) {
+				if g.refused != c.refused {
+					t.Errorf("%d requests were refused, want %d", g.refused, c.refused)
+				}
+			})
+		})
+	}
+}
