@@ -10,11 +10,12 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"regexp"
 
 	"crypto/ed25519"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/text/encoding/unicode"
+	"golang.org/x/text/transform"
 
 	"github.com/quellhq/quell/cmd/quell/internal/foreign"
 	"github.com/quellhq/quell/cmd/quell/internal/report"
@@ -116,12 +117,14 @@ func (a *app) readCredentials(rt *run.Runtime, name, rule, cookie string) ([]rul
 		defer f.Close()
 		in = f
 	}
-	b := bufio.NewReaderSize(in, 64<<10)
+	// Windows' shell writes what it redirects in UTF-16.
+	b := bufio.NewReaderSize(transform.NewReader(in, unicode.BOMOverride(transform.Nop)), headSize)
 	if foreign.IsJSON(b) {
-		if ownReport(b) {
+		head, _ := b.Peek(headSize)
+		switch formOf(head) {
+		case ownLines:
 			return a.fromReport(rt, name, b)
-		}
-		if head, _ := b.Peek(64); bytes.Contains(head, []byte(`"events":`)) {
+		case ownDocument:
 			return a.fromDocument(rt, name, b)
 		}
 		return a.fromForeign(rt, name, b)
@@ -129,60 +132,113 @@ func (a *app) readCredentials(rt *run.Runtime, name, rule, cookie string) ([]rul
 	return fromTokens(rt, name, b, rule, cookie)
 }
 
-// ownReport reports whether a report is quell's own: its lines begin with their type.
-func ownReport(b *bufio.Reader) bool {
-	head, _ := b.Peek(64)
-	head = bytes.TrimSpace(head)
-	return ownLine.Match(head)
+// headSize is how much of a report decides what it is, in bytes.
+const headSize = 1 << 20
+
+// form is who wrote a report of JSON.
+type form int
+
+const (
+	otherForm   form = iota // another scanner's
+	ownLines                // quell's objects, one after the other
+	ownDocument             // quell's objects in a list, or in a document of them
+)
+
+// formOf recognises quell's own reports by what the first object contains, in whichever
+// order of keys and with whichever spaces another program wrote it again.
+func formOf(head []byte) form {
+	d := json.NewDecoder(bytes.NewReader(head))
+	whole := ownLines
+	t, err := d.Token()
+	if t == json.Delim('[') {
+		whole = ownDocument
+		t, err = d.Token()
+	}
+	if err != nil || t != json.Delim('{') {
+		return otherForm
+	}
+	for d.More() {
+		key, err := d.Token()
+		if err != nil {
+			break
+		}
+		var value json.RawMessage
+		err = d.Decode(&value) // fails if the value is longer than the head
+		switch {
+		case key == "type" && report.IsType(value):
+			return whole
+		case key == "events" && whole == ownLines:
+			rest := bytes.TrimLeft(head[d.InputOffset():], ": \t\r\n")
+			if err == nil {
+				rest = value
+			}
+			if bytes.HasPrefix(rest, []byte("[")) {
+				return ownDocument
+			}
+		}
+		if err != nil {
+			break
+		}
+	}
+	return otherForm
 }
 
-// fromDocument reads quell's own report of format json.
+// fromDocument reads quell's own report of format json, or a list of its objects.
 func (a *app) fromDocument(rt *run.Runtime, name string, r io.Reader) ([]rules.Credential, error) {
+	var whole json.RawMessage
+	if err := json.NewDecoder(r).Decode(&whole); err != nil {
+		return nil, fmt.Errorf("%s: not a whole report (hint: make it again)", name)
+	}
 	var doc struct {
 		Events []json.RawMessage `json:"events"`
 	}
-	if err := json.NewDecoder(r).Decode(&doc); err != nil {
-		return nil, fmt.Errorf("%s: not a whole report (hint: make it again)", name)
+	var err error
+	if whole[0] == '[' {
+		err = json.Unmarshal(whole, &doc.Events)
+	} else {
+		err = json.Unmarshal(whole, &doc)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: not a report (hint: make it again)", name)
 	}
 	var lines bytes.Buffer
 	for _, e := range doc.Events {
-		if err := json.Compact(&lines, e); err != nil {
-			return nil, fmt.Errorf("%s: %w", name, err)
-		}
+		lines.Write(e)
 		lines.WriteByte('\n')
 	}
 	return a.fromReport(rt, name, &lines)
 }
 
-// maxReportLine is the longest line of a report: a credential with very many
-// places.
-const maxReportLine = 64 << 20
-
+// fromReport reads quell's objects, one after the other.
 func (a *app) fromReport(rt *run.Runtime, name string, r io.Reader) ([]rules.Credential, error) {
 	ids, err := rt.Identities()
 	if err != nil {
 		return nil, err
 	}
 	var out []rules.Credential
-	sc := bufio.NewScanner(r)
-	sc.Buffer(make([]byte, 64<<10), maxReportLine)
-	for n := 1; sc.Scan(); n++ {
-		if len(bytes.TrimSpace(sc.Bytes())) == 0 {
-			continue
+	d := json.NewDecoder(r)
+	for n := 1; ; n++ {
+		var object json.RawMessage
+		err := d.Decode(&object)
+		if err == io.EOF {
+			return out, nil
 		}
-		e, err := report.Unmarshal(sc.Bytes())
+		var e report.Event
+		if err == nil {
+			e, err = report.Unmarshal(object)
+		}
 		if err != nil {
-			return nil, fmt.Errorf("%s:%d: not a line of a report", name, n)
+			return nil, fmt.Errorf("%s: object %d is not one of a report, or not whole (hint: make it again)", name, n)
 		}
 		switch e := e.(type) {
 		case report.Config:
 			if e.Protocol > report.Protocol {
-				return nil, fmt.Errorf("%s:%d: protocol %d is newer than this quell", name, n, e.Protocol)
+				return nil, fmt.Errorf("%s: protocol %d is newer than this quell", name, e.Protocol)
 			}
 		case report.Credential:
 			c, err := run.OpenCredential(rt.Rules, e.Ref, e.Sealed, ids...)
 			if err != nil {
-				return nil, fmt.Errorf("%s:%d: %w", name, n, err)
+				return nil, fmt.Errorf("%s: object %d: %w", name, n, err)
 			}
 			c.Fingerprint = rt.Keys.Fingerprint.Fingerprint(c.Secret)
 			for _, l := range e.Locations {
@@ -191,10 +247,6 @@ func (a *app) fromReport(rt *run.Runtime, name string, r io.Reader) ([]rules.Cre
 			out = append(out, c)
 		}
 	}
-	if err := sc.Err(); err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
-	}
-	return out, nil
 }
 
 // fromTokens reads a list with one token on each line.
@@ -254,6 +306,3 @@ func fromTokens(rt *run.Runtime, name string, r io.Reader, rule, cookie string) 
 	}
 	return out, nil
 }
-
-// ownLine begins a line of quell's JSON lines, as any program writes it again.
-var ownLine = regexp.MustCompile(`^\s*\{\s*"type"\s*:\s*"`)

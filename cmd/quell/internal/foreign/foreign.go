@@ -105,11 +105,16 @@ var formats = []struct {
 		return has("results", "plugins_used") || has("results", "generated_at")
 	}, detectSecrets},
 	// https://github.com/GitGuardian/ggshield, ggshield/verticals/secret/output/schemas.py
-	{"ggshield", func(has func(...string) bool) bool { return has("entities_with_incidents") || has("scans") }, ggshield},
+	{"ggshield", func(has func(...string) bool) bool {
+		return has("entities_with_incidents") || has("scans") || has("total_incidents", "type")
+	}, ggshield},
 	// SARIF 2.1.0, https://docs.oasis-open.org/sarif/sarif/v2.1.0/
 	{"SARIF", func(has func(...string) bool) bool { return has("runs") }, sarif},
 	// https://docs.github.com/rest/secret-scanning/secret-scanning
-	{"GitHub alerts", func(has func(...string) bool) bool { return has("secret_type", "secret") }, one(func(f struct {
+	// With hide_secret=true they have no value.
+	{"GitHub alerts", func(has func(...string) bool) bool {
+		return has("secret_type", "secret") || has("secret_type", "html_url")
+	}, one(func(f struct {
 		Type   string `json:"secret_type"`
 		Secret string `json:"secret"`
 		URL    string `json:"html_url"`

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/quellhq/quell/rules/testenv"
 )
 
 // Each form as its scanner documents it.
@@ -27,6 +29,15 @@ func TestReportsOfOtherScanners(t *testing.T) {
 		if err != nil || len(got) != 1 || !strings.HasPrefix(name, scanner) || !equal(got[0], c.want) {
 			t.Errorf("%s: read as %s: %+v, %v", name, scanner, got, err)
 		}
+		// As another program writes it again.
+		for _, reversed := range []bool{false, true} {
+			for _, indent := range []string{"", "\t"} {
+				again, got, err := Read([]byte(testenv.Rewrite(t, c.text, reversed, indent)))
+				if err != nil || again != scanner || len(got) != 1 || !equal(got[0], c.want) {
+					t.Errorf("%s with its keys in another order: read as %s: %+v, %v", name, again, got, err)
+				}
+			}
+		}
 		if strings.HasPrefix(c.text, "{") && !strings.Contains(c.text, "results") {
 			// JSON lines of the same.
 			if _, got, err := Read([]byte("\xef\xbb\xbf" + c.text + "\n" + c.text + "\n")); err != nil || len(got) != 2 {
@@ -48,6 +59,14 @@ func TestWhatIsNoReport(t *testing.T) {
 	}
 	if name, list, err := Read([]byte("[]")); err != nil || len(list) != 0 || name == "" {
 		t.Errorf("a scanner that found nothing: %v", err)
+	}
+	// ggshield without incidents has no list of them.
+	if name, list, err := Read([]byte(`{"id":".","type":"path_scan","total_incidents":0,"total_occurrences":0}`)); err != nil || len(list) != 0 || name != "ggshield" {
+		t.Errorf("a scan of ggshield that found nothing: %s, %v", name, err)
+	}
+	// Alerts that were read with hide_secret=true.
+	if name, list, err := Read([]byte(`[{"html_url":"https://github.com/o/r/security/secret-scanning/2","secret_type":"gitlab_access_token","secret_type_display_name":"GitLab Access Token"}]`)); err != nil || len(list) != 1 || name != "GitHub alerts" || !Redacted(list[0].Values[0]) {
+		t.Errorf("an alert without its secret: %s, %v", name, err)
 	}
 	_, _, err := Read([]byte(`[{"RuleID":"x","Secret":["made-up-value"]}]`))
 	if err == nil || strings.Contains(err.Error(), "made-up-value") {

@@ -5,7 +5,9 @@ package report
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/quellhq/quell/revokers"
@@ -167,6 +169,15 @@ func (Progress) eventType() string   { return "progress" }
 func (Notice) eventType() string     { return "notice" }
 func (Summary) eventType() string    { return "summary" }
 
+// types are the types of events.
+var types = []Event{Config{}, Finding{}, Credential{}, Verdict{}, Action{}, Progress{}, Notice{}, Summary{}}
+
+// IsType reports whether a value of JSON is the name of a type of events.
+func IsType(value []byte) bool {
+	var s string
+	return json.Unmarshal(value, &s) == nil && slices.ContainsFunc(types, func(e Event) bool { return e.eventType() == s })
+}
+
 // Marshal writes an event as one JSON object whose first key is its type.
 func Marshal(e Event) ([]byte, error) {
 	var b bytes.Buffer
@@ -184,13 +195,16 @@ func Marshal(e Event) ([]byte, error) {
 }
 
 // Unmarshal reads one line of a JSON-lines report. Types that it does not know
-// give nil.
+// give nil; an object without a type is an error.
 func Unmarshal(line []byte) (Event, error) {
 	var head struct {
 		Type string `json:"type"`
 	}
 	if err := json.Unmarshal(line, &head); err != nil {
 		return nil, err
+	}
+	if head.Type == "" {
+		return nil, errors.New("report: an object without a type")
 	}
 	read := func(e any) error { return json.Unmarshal(line, e) }
 	switch head.Type {
