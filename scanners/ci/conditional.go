@@ -21,6 +21,10 @@ const (
 	validatedPages = 3
 )
 
+// Answers begins the memory's keys of kept answers. Earlier builds kept those with secrets in
+// them too.
+const Answers = "ci/answer/"
+
 // kept is an answer with its validator.
 type kept struct {
 	ETag   string      `json:"etag"`
@@ -44,7 +48,7 @@ func Unconditional(ctx context.Context) context.Context {
 
 func keptKey(req *http.Request) string {
 	sum := sha256.Sum256([]byte(req.URL.String()))
-	return "ci/answer/" + hex.EncodeToString(sum[:])
+	return Answers + hex.EncodeToString(sum[:])
 }
 
 // condition adds the validator of the last answer, and reports whether the next one is kept.

@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 
@@ -127,7 +128,7 @@ func (r Remote) auth() transport.AuthMethod {
 		return otherwise
 	}
 	switch {
-	case env("QUELL_GIT_TOKEN") != "":
+	case env("QUELL_GIT_TOKEN") != "" && r.mayHave(env("QUELL_GIT_HOST")):
 		return &http.BasicAuth{Username: "x-access-token", Password: env("QUELL_GIT_TOKEN")}
 	case env("GITHUB_TOKEN") != "" && host == hostOf(env("GITHUB_SERVER_URL"), "github.com"):
 		return &http.BasicAuth{Username: "x-access-token", Password: env("GITHUB_TOKEN")}
@@ -146,6 +147,15 @@ func (r Remote) auth() transport.AuthMethod {
 		return &http.BasicAuth{Username: user, Password: pass}
 	}
 	return nil
+}
+
+// mayHave reports whether the repository's host, with its port if it has one, is among hosts;
+// none: every host that the operator names as a target is.
+func (r Remote) mayHave(hosts string) bool {
+	if hosts == "" {
+		return true
+	}
+	return slices.ContainsFunc(strings.Split(hosts, ","), func(h string) bool { return strings.EqualFold(strings.TrimSpace(h), r.URL.Host) })
 }
 
 // storedCredential reads the file of git's store helper: one URL for each line.

@@ -95,6 +95,13 @@ func TestRemoteIsFetchedWithAllItsNames(t *testing.T) {
 		}
 		return nil
 	})
+	// QUELL_GIT_HOST keeps the token from other hosts, and from other ports of this one.
+	for hosts, sent := range map[string]bool{"git.example": false, u.Hostname(): false, u.Hostname() + ":1": false, "x." + u.Host: false, u.Host + ".example": false, u.Host: true, "git.example, " + u.Host: true} {
+		env["QUELL_GIT_HOST"] = hosts
+		if _, gaps := run(t, src()); (len(gaps) == 0) != sent {
+			t.Errorf("for %q: %v", hosts, gaps)
+		}
+	}
 	// The files of git's helpers.
 	delete(env, "QUELL_GIT_TOKEN")
 	for _, f := range []struct{ name, text string }{

@@ -76,7 +76,7 @@ func (r Remote) request(ctx context.Context, want id, have []id, filter packp.Fi
 func explain(err error) error {
 	switch {
 	case errors.Is(err, transport.ErrAuthenticationRequired), errors.Is(err, transport.ErrAuthorizationFailed), errors.Is(err, transport.ErrRepositoryNotFound):
-		return fmt.Errorf("%w (hint: a token in QUELL_GIT_TOKEN, ~/.netrc or ~/.git-credentials)", err)
+		return fmt.Errorf("%w (hint: a token in QUELL_GIT_TOKEN, for a host that QUELL_GIT_HOST lists if it is set; ~/.netrc or ~/.git-credentials)", err)
 	}
 	return err
 }

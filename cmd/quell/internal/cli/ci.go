@@ -2,6 +2,7 @@ package cli
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"net/url"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"github.com/quellhq/quell/cmd/quell/internal/ledger"
 	"github.com/quellhq/quell/cmd/quell/internal/run"
 	"github.com/quellhq/quell/rules"
 	"github.com/quellhq/quell/scanners"
@@ -201,6 +203,9 @@ func (a *app) ciToken(rt *run.Runtime, names ...string) (rules.Secret, error) {
 
 // ciClient makes a client of a system's address.
 func (a *app) ciClient(rt *run.Runtime, mem scanners.Memory) *ci.Client {
+	if m, ok := mem.(*ledger.Memory); ok {
+		m.ForgetOthers(context.Background(), ci.Answers)
+	}
 	return &ci.Client{Memory: mem, Waiting: func(d time.Duration) {
 		if d >= 10*time.Second {
 			a.say("the server asks to wait %s", d.Round(time.Second))

@@ -61,3 +61,11 @@ func (m *Memory) Remember(ctx context.Context, key string, value []byte) {
 		m.once.Do(func() { m.failed(err) })
 	}
 }
+
+// ForgetOthers erases the values under keys with a prefix that other sets of rules and other
+// builds kept: what they knew to leave out, this one can't know.
+func (m *Memory) ForgetOthers(ctx context.Context, prefix string) {
+	if _, err := m.l.db.ExecContext(ctx, m.l.engine.bind(`DELETE FROM memory WHERE scope <> ? AND key >= ? AND key < ?`), m.scope, prefix, prefix+"\U0010FFFF"); err != nil && m.failed != nil {
+		m.once.Do(func() { m.failed(err) })
+	}
+}

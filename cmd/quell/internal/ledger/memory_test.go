@@ -42,6 +42,20 @@ func TestMemoryIsEncryptedAndBoundToItsRules(t *testing.T) {
 	if _, ok := open("rules", bytes.Repeat([]byte{8}, 32)).Recall(t.Context(), "k"); ok {
 		t.Error("another installation reads it")
 	}
+	// A later build erases the answers that an earlier one kept, and nothing else.
+	m.Remember(t.Context(), "ci/answer/1", []byte("an alert's secret"))
+	later := open("a later build", key)
+	later.Remember(t.Context(), "ci/answer/1", []byte("own"))
+	later.ForgetOthers(t.Context(), "ci/answer/")
+	if _, ok := m.Recall(t.Context(), "ci/answer/1"); ok {
+		t.Error("the answer of an earlier build is still there")
+	}
+	if _, ok := m.Recall(t.Context(), "k"); !ok {
+		t.Error("what was read is forgotten too")
+	}
+	if b, ok := later.Recall(t.Context(), "ci/answer/1"); !ok || string(b) != "own" {
+		t.Errorf("%q %v", b, ok)
+	}
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}
