@@ -40,13 +40,13 @@ const (
 	AlsoCredential = "credential" // to living credentials, such as another client's token
 )
 
-// Answer is what one endpoint said about a target.
+// Answer is the answer of one endpoint about a target.
 type Answer struct {
 	Class    Class  `json:"class"`
 	Endpoint string `json:"endpoint"`
 	Status   int    `json:"status,omitempty"`
-	// Documented is the source that says what this refusal means; empty if no
-	// source does.
+	// Documented is the source that defines the meaning of this refusal; empty if there
+	// is none.
 	Documented string `json:"documented,omitempty"`
 	Also       string `json:"also,omitempty"` // AlsoAsker, AlsoCredential or empty
 	// Shape is the digest of a refusal's normalised form; see Refusal.
@@ -67,7 +67,7 @@ type Answer struct {
 	RetryAfter time.Duration `json:"retry_after,omitempty"`
 	TimedOut   bool          `json:"-"`
 	At         time.Time     `json:"at"`
-	// Page is what a page says by its form, where no marker of the operator's
+	// Page is the structure of a page, for answers that no marker of the operator
 	// decides; nil for other answers.
 	Page *Page `json:"-"`
 	// Raw is the refusal itself, for comparing it with others of the same run.

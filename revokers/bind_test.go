@@ -100,8 +100,8 @@ func TestACookieIsNamedByOneInstanceAlone(t *testing.T) {
 	}
 }
 
-// A database that refuses the password of another user than the text names says
-// nothing about the one that it names.
+// If a database refuses the password of a user that the text does not name, nothing follows
+// for the user that the text names.
 func TestAnotherUserOrDatabaseIsNotAsked(t *testing.T) {
 	set := setOf(t)
 	for name, c := range map[string]struct {

@@ -18,17 +18,17 @@ var demands = map[string]string{
 	"mfa_required":                     "a second factor",
 }
 
-// Demand returns what a response asks for besides the credential, empty if
-// nothing: such an answer is given to a live credential too and refuses none.
-// It looks at the challenges (RFC 9110, 11.6.1) and at the member error of a
-// JSON body. A demand is none of the operator's dead_marker either: the issuer has
-// not looked at whether the credential is live.
+// Demand returns what a response requires besides the credential, empty if
+// nothing: a live credential gets such an answer too, so it is no refusal.
+// Demand reads the challenges (RFC 9110, 11.6.1) and the member error of a
+// JSON body. The operator's dead_marker does not override a demand: the issuer has
+// not checked whether the credential is live.
 //
 // quell presents tokens as bearer tokens, without a proof of possession. A
 // challenge of the scheme DPoP alone, without an error or with one about the
-// request, says that the scheme was wrong. With error="invalid_token" (RFC 9449,
-// 7.1) it says either that the token is bad or that it is bound to a key and was
-// presented without it: this is a refusal, and Judge decides what it proves.
+// request, means that the scheme was wrong. With error="invalid_token" (RFC 9449,
+// 7.1) either the token is invalid, or it is bound to a key and was presented
+// without it: this is a refusal, and Judge decides what it proves.
 func Demand(status int, h http.Header, body []byte) string {
 	if status < 400 || status > 499 {
 		return ""

@@ -11,8 +11,8 @@ import (
 
 // A Verifier asks endpoints about a target. It is safe for concurrent use.
 type Verifier interface {
-	// Endpoints lists what can be asked about t, the decisive one first. It is
-	// empty if nothing that only reads can tell.
+	// Endpoints lists the endpoints that can be asked about t, the decisive one first. It is
+	// empty if no read-only request decides.
 	Endpoints(t Target) []string
 	// Verify asks one of the endpoints. An error means that the question could
 	// not be asked; a response of whatever kind is an Answer.
@@ -80,7 +80,7 @@ type Step struct {
 	// After is set for a step that is taken once the old credential is proven dead
 	// and the new one live.
 	After bool `json:"after,omitempty"`
-	// Collateral says what else the step ends, if anything.
+	// Collateral describes what else the step ends, if anything.
 	Collateral string `json:"collateral,omitempty"`
 	// Order is the step's place among those of several rotators.
 	Order int `json:"-"`
@@ -104,7 +104,7 @@ type Keeper interface {
 type State int
 
 const (
-	Unsure  State = iota // the store cannot tell
+	Unsure  State = iota // the store does not show it
 	NotDone              // the step did not happen
 	Done                 // the step happened
 	Lost                 // it happened, and the secret that it issued is lost
@@ -113,7 +113,7 @@ const (
 func (s State) String() string { return []string{"unsure", "not_done", "done", "lost"}[s] }
 
 // Effect is one act of a kill or rotation as a plan shows it. Variables in
-// braces stand for secrets, and for late values that a read just before the
+// braces replace secrets, and late values that a read just before the
 // request supplies.
 type Effect struct {
 	// Name is the revocation in the rules file, with the number of the request
@@ -154,7 +154,7 @@ func (r Receipt) Of(i int) Acknowledgement {
 	return Acknowledgement{Detail: "the issuer's response has no part about this credential"}
 }
 
-// All returns a receipt that says the same about n targets.
+// All returns a receipt with the same result for n targets.
 func All(n int, a Acknowledgement) Receipt {
 	r := Receipt{Each: make([]Acknowledgement, n)}
 	for i := range r.Each {

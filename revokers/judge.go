@@ -64,7 +64,7 @@ func Judge(t Target, e Evidence) Verdict {
 }
 
 // neverRefusal reports whether a status is about the issuer and not about the
-// credential, whatever else the answer says.
+// credential, for any body.
 func neverRefusal(status int) bool {
 	return status == http.StatusRequestTimeout || status == http.StatusTooManyRequests || status >= 500
 }
@@ -130,7 +130,7 @@ func refused(t Target, e Evidence, v Verdict) Verdict {
 		return unknown(Refused, said+fmt.Sprintf("; it is sent with the cookie %s, and whether the one near it in the text belongs to it is not known", pair), markerRemedy(t))
 	}
 	if len(t.Parts) > 0 && t.Seen == nil && a.Documented == "" {
-		// A key that belongs to another id is refused, too. A documented word says what it is about.
+		// The issuer also refuses a key that belongs to another id. Only a documented word has a known meaning.
 		return unknown(Refused, said+"; its parts were put together by their places in the text, and whether they belong together is not known", markerRemedy(t))
 	}
 	if t.Seen == nil && piece(t) {

@@ -200,8 +200,8 @@ func TestEachSituationHasOneVerdict(t *testing.T) {
 	}
 }
 
-// Userinfo said Live: introspection can't say Dead, whatever it says, since it
-// also calls the tokens of other clients inactive.
+// Userinfo answered Live: introspection can't make it Dead, since it also calls the
+// tokens of other clients inactive.
 func TestAnEndpointCannotOverrideTheOneThatSaidLive(t *testing.T) {
 	for name, now := range map[string]reply{
 		"a word with other causes": documented(200, "inactive", revokers.AlsoCredential),
@@ -250,9 +250,9 @@ func TestOnlyTheCredentialsOwnContentDecidesOffline(t *testing.T) {
 	}
 }
 
-// What the text names holds a verdict back: another user or database than the one
-// that is asked, or a tenant of the issuer that issues its own tokens. One is
-// enough, whatever else is said, and the credential's own sighting counts more.
+// A name in the text holds a verdict back: another user or database than the one
+// that is asked, or a tenant of the issuer that issues its own tokens. One name is
+// enough, and the credential's own sighting has precedence.
 func TestWhatTheTextNamesHoldsDeadBack(t *testing.T) {
 	database := func(claims credential.Claims) revokers.Target {
 		x := lot{sole: true, operator: true, control: true}.target(t)
@@ -390,7 +390,7 @@ func TestAChallengeForProofOfPossession(t *testing.T) {
 
 // The parts of a credential are put together by their places in a text: the words that
 // never-issued ones get prove nothing of it unless it was Live with these parts. A word that the
-// issuer documents says what it is about.
+// issuer documents has a known meaning.
 func TestARefusalOfPartsPutTogetherIsNoDeath(t *testing.T) {
 	set, err := rules.Builtin()
 	if err != nil {

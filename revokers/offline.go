@@ -12,7 +12,7 @@ import (
 // leeway is how long ago a credential's own expiry must be: clocks differ.
 const leeway = 5 * time.Minute
 
-// Over reports whether a credential's own content says that it expired, longer
+// Over reports whether a credential expired according to its own content, longer
 // ago than clocks differ.
 func Over(c credential.Ref, now time.Time) bool {
 	return c.Offline.State == credential.OfflineExpired && c.Offline.Expires != nil && now.Sub(*c.Offline.Expires) > leeway
@@ -52,8 +52,8 @@ func WithoutAsking(set *rules.Set, c credential.Credential, canary bool, now tim
 	return Verdict{}, false
 }
 
-// Stateless returns the form of a session that the cookie itself carries. ok is
-// false if the application keeps it, or if the form does not say.
+// Stateless returns the form of a session whose state is in the cookie itself. ok is
+// false if the application stores the state, or if the form does not show it.
 func (t Target) Stateless() (form token.Stateless, ok bool) {
 	if t.Kind != credential.KindSessionCookie {
 		return form, false

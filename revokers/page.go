@@ -14,9 +14,8 @@ import (
 	"github.com/quellhq/quell/rules/regex"
 )
 
-// Page is what a response says about whether its reader is signed in. What
-// varies without a meaning (nonces, times, blocks that come and go) is not in
-// it.
+// Page holds the parts of a response that show whether its reader is signed in. Parts that
+// vary without a meaning (nonces, times, blocks that come and go) are left out.
 type Page struct {
 	// SignIn is set for a form with one password field: two or more change a
 	// password.
@@ -27,7 +26,7 @@ type Page struct {
 	Over bool
 	// Forgets is set if the response deletes the session's cookie.
 	Forgets bool
-	// In and Out are set for a JSON document that says so: a user or none.
+	// In and Out are set for a JSON document that shows it: with a user or without.
 	In, Out bool
 }
 
@@ -151,7 +150,7 @@ var (
 	overRE        = regex.Lazy(`(?i)session\s+(?:has\s+|is\s+|was\s+)?(?:expired|timed\s+out|invalid|ended|terminated)|(?:log|sign)\s?in\s+(?:again|to\s+continue|required)|(?:logged|signed)[\s-]+out|not\s+(?:logged|signed)\s+in`)
 )
 
-// Members of documents that say whether there is a user.
+// Members of documents that show whether there is a user.
 var (
 	flags   = []string{"authenticated", "isauthenticated", "loggedin", "isloggedin", "signedin", "issignedin"}
 	reverse = []string{"anonymous", "isanonymous", "guest", "isguest"}

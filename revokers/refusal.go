@@ -53,7 +53,7 @@ var word = regex.Lazy(`[A-Za-z0-9_.:+/=-]+|[^A-Za-z0-9_.:+/=-]+`)
 // part splits the query of a redirect.
 var part = regex.Lazy(`[^&;=]+|[&;=]`)
 
-// mask stands for what was left out.
+// mask replaces what was left out.
 const mask = "\x00"
 
 // maxWords bounds the comparison; the rest of a longer body is one word.

@@ -70,8 +70,8 @@ func TestShapesCompareRefusals(t *testing.T) {
 	}
 }
 
-// The query of a redirect says why: what both never-issued credentials get is
-// told from another reason, and what varies between them is left out.
+// The query of a redirect contains the reason: the one that both never-issued credentials get
+// is distinguished from another, and what varies between them is left out.
 func TestTheQueryOfARedirectIsCompared(t *testing.T) {
 	to := func(query string) *revokers.Refusal {
 		return revokers.NewRefusal(302, "app.example/login?"+query, "", nil, nil)

@@ -51,7 +51,7 @@ func gatewayRemedy(t Target) string {
 	return "url of " + entry(t) + ", naming an address that is reached without the password that this answer asks for"
 }
 
-// soleRemedy names the settings that say whose credentials have this form.
+// soleRemedy names the settings that declare who issues credentials of this form.
 func soleRemedy(t Target) string {
 	whose := "no other server"
 	if t.Instance.Settings["user"] != "" {

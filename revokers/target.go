@@ -10,8 +10,8 @@ import (
 	"github.com/quellhq/quell/rules/credential"
 )
 
-// Target is a credential bound to its rule and to one instance. It is a value:
-// whoever needs another instance makes another target.
+// Target is a credential bound to its rule and to one instance. It is a value: each
+// instance has a target of its own.
 type Target struct {
 	credential.Credential
 	Rule     *rules.Rule

@@ -97,7 +97,7 @@ func (r leaseRotator) Did(_ context.Context, t revokers.Target, s revokers.Step,
 	return revokers.Done, nil
 }
 
-// Undo ends what the lost step issued: the last lease, which nobody reads.
+// Undo ends what the lost step issued: the last lease, which no consumer reads.
 func (r leaseRotator) Undo(context.Context, revokers.Target, revokers.Step, []byte) error {
 	return r.s.call(func() { delete(r.s.live, r.s.issued[len(r.s.issued)-1]) })
 }

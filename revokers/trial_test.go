@@ -286,7 +286,7 @@ accept = [204]`)
 	}
 }
 
-// fromTable lets the service know the sessions of the table before each probe.
+// fromTable copies the sessions of the table to the service before each probe.
 type fromTable struct {
 	interp.Probe
 	s  *service

@@ -61,7 +61,7 @@ const (
 
 // Reasons of Unknown for which there was nothing to ask.
 const (
-	Unsupported Reason = "unsupported" // no request that only reads can tell
+	Unsupported Reason = "unsupported" // no read-only request decides
 	NoHost      Reason = "no_host"     // no instance that it could belong to
 	Canary      Reason = "canary"
 	Malformed   Reason = "malformed" // its own check digits are wrong
@@ -88,7 +88,7 @@ func (r *Reason) UnmarshalText(b []byte) error {
 	return nil
 }
 
-// Verdict is what the evidence says about a credential.
+// Verdict is the conclusion from the evidence about a credential.
 type Verdict struct {
 	Liveness Liveness `json:"liveness"`
 	Reason   Reason   `json:"reason"`

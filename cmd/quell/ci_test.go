@@ -209,7 +209,7 @@ func TestScanOfALongListOfRuns(t *testing.T) {
 	}
 }
 
-// What a person sees of a scan that can't go on.
+// The terminal output of a scan that can't go on.
 func TestScanOfRunsEndsAsDocumented(t *testing.T) {
 	fake := citest.NewGitHub(t, "o", ciToken)
 	fake.Repos = []*citest.Repo{{Name: "r", Runs: []*citest.Run{{ID: 5, Attempts: 1, Created: time.Unix(1_790_000_000, 0)}}}}

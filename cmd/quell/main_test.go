@@ -15,8 +15,8 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"quell": main})
 }
 
-// Scripts of the command line. They run without a network: what needs an
-// issuer stands beside real servers in internal/realtest.
+// Scripts of the command line. They run without a network: tests that need an
+// issuer are in internal/realtest.
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 "../../testdata/script",
@@ -27,7 +27,7 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			// exits CODE ARGS… runs quell and wants exactly that exit code.
+			// exits CODE ARGS… runs quell and requires exactly that exit code.
 			"exits": func(ts *testscript.TestScript, neg bool, args []string) {
 				err := ts.Exec("quell", args[1:]...)
 				got := "0"

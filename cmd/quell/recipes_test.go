@@ -103,7 +103,7 @@ func TestRecipes(t *testing.T) {
 			work, home := t.TempDir(), t.TempDir()
 			r.Checkout(c.at, c.depth)(work)
 			run := func(failOn string) (int, string) {
-				// What a user would set in its place.
+				// The values that a user would set.
 				text := strings.ReplaceAll(all[c.system], "quell scan", "quell --offline --show all --fail-on "+failOn+" scan")
 				cmd := exec.Command("bash", "-e", "-c", text)
 				cmd.Dir = work

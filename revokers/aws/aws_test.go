@@ -344,7 +344,7 @@ func TestALongARNIsNotCut(t *testing.T) {
 	}
 }
 
-// What is no proof of death.
+// Answers that are no proof of death.
 func TestAnswersThatProveNothing(t *testing.T) {
 	for name, c := range map[string]struct {
 		change func(*cloud)

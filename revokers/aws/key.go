@@ -117,7 +117,7 @@ func (v Key) denied(ctx context.Context, t revokers.Target, k keys, a revokers.A
 	return refusal(a, k, resp), nil
 }
 
-// short bounds what AWS says, and keeps the key's own values out of it.
+// short limits the length of a message of AWS, and removes the key's own values from it.
 func short(s string, k keys) string {
 	for _, secret := range []string{k.secret, k.session} {
 		if secret != "" {

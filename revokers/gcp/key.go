@@ -172,7 +172,7 @@ func (v Key) Verify(ctx context.Context, t revokers.Target, endpoint string) (re
 	return a, nil
 }
 
-// who is what the account's name says. Google accepted the key as that
+// who derives the identity from the account's name: Google accepted the key as that
 // account's.
 func who(email string) map[string]string {
 	out := map[string]string{"email": email}

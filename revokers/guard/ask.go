@@ -51,8 +51,8 @@ type never struct {
 	// none is the answer to an empty cookie: a signature that is wrong can be
 	// refused where no session at all is let in.
 	none revokers.Answer
-	// apart is set if their pages differ from those of a signed-in user by
-	// what the pages say alone.
+	// apart is set if their pages differ from those of a signed-in user only by
+	// their content.
 	apart bool
 }
 

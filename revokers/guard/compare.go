@@ -18,8 +18,8 @@ func (n *never) pages() []revokers.Page {
 	return out
 }
 
-// tell compares the page of an answer with those of the never-issued ones. Where
-// all get a page, what the pages say decides.
+// tell compares the page of an answer with those of the never-issued credentials. If
+// all of them get a page, the content of the pages decides.
 func (n *never) tell(a *revokers.Answer) {
 	if a == nil || a.Class != revokers.Accepts || a.Page == nil {
 		return

@@ -129,7 +129,7 @@ func (l Logout) request(s *scope, c csrf, tok csrfToken) (issuer.Request, revoke
 		return r, revokers.Effect{}, errors.New("logout_path of the [[instance]] does not begin with /")
 	}
 	if r.Method != http.MethodGet {
-		// What a browser sends with a form of the application's own page: many
+		// The headers that a browser sends with a form of the application's own page: many
 		// applications refuse a request without them.
 		r.Header.Set("Origin", in.Origin())
 		r.Header.Set("Referer", in.Origin()+strings.TrimRight(in.URL.Path, "/")+pathOnly(c.path))

@@ -125,7 +125,7 @@ func (p Probe) identify(ctx context.Context, t revokers.Target, a *revokers.Answ
 	}
 }
 
-// NoAnswer turns an error of a request into an answer that says nothing. It is
+// NoAnswer converts an error of a request to an answer that decides nothing. It is
 // an error if the run itself ended, or forbids requests.
 func NoAnswer(ctx context.Context, endpoint string, err error) (revokers.Answer, error) {
 	if ctx.Err() != nil {
@@ -141,8 +141,8 @@ func NoAnswer(ctx context.Context, endpoint string, err error) (revokers.Answer,
 	return a, nil
 }
 
-// read classifies a response. A refusal of which the end is missing is none:
-// what was not read can be what distinguishes it.
+// read classifies a response. A refusal that was not read to its end decides nothing:
+// the missing part can be what distinguishes it.
 func (s *scope) read(p *rules.Probe, r issuer.Response) revokers.Answer {
 	a := s.classify(p, r)
 	if r.Cut && a.Class == revokers.Refuses {
@@ -152,7 +152,7 @@ func (s *scope) read(p *rules.Probe, r issuer.Response) revokers.Answer {
 	return a
 }
 
-// classify finds what the probe's arms say of a response.
+// classify evaluates the probe's arms for a response.
 func (s *scope) classify(p *rules.Probe, r issuer.Response) revokers.Answer {
 	a := revokers.Answer{Status: r.Status, Detail: fmt.Sprintf("the issuer answered %d", r.Status), Challenge: revokers.Schemes(r.Header.Values("WWW-Authenticate"))}
 	say := func(c revokers.Class, reason revokers.Reason, detail string) revokers.Answer {
@@ -221,7 +221,7 @@ func (s *scope) classify(p *rules.Probe, r issuer.Response) revokers.Answer {
 	}
 	switch {
 	case r.Status >= 300:
-		// What no arm knows may still be the refusal that never-issued
+		// A response that no arm matches may still be the refusal that never-issued
 		// credentials get.
 		return say(revokers.Refuses, "", "")
 	case p.HTML && len(bytes.TrimSpace(r.Body)) > 0 && s.t.Instance.Settings["live_marker"] != "":
@@ -230,8 +230,8 @@ func (s *scope) classify(p *rules.Probe, r issuer.Response) revokers.Answer {
 	return say(revokers.Other, revokers.Unexpected, fmt.Sprintf("the issuer answered %d, which says nothing", r.Status))
 }
 
-// Means returns what the first arm that holds for a response says: live, dead
-// or unknown; empty if none holds.
+// Means returns the meaning of the first arm that matches a response: live, dead
+// or unknown; empty if none matches.
 func Means(t revokers.Target, r issuer.Response) string {
 	s := &scope{t: t}
 	doc := decode(r.Body)

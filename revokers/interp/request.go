@@ -16,7 +16,7 @@ import (
 	"github.com/quellhq/quell/rules"
 )
 
-// whole are settings that stand for a path of several segments.
+// whole are settings whose value is a path of several segments.
 var whole = []string{"probe_path", "logout_path", "login_path"}
 
 // fill makes the request of a rules file for the scope's target.

@@ -131,7 +131,7 @@ func extract(from string, r issuer.Response, doc any) (string, error) {
 	return text(v), nil
 }
 
-// attribute finds the first element of a page whose attribute key is want, and
+// attribute finds the first element of a page whose attribute key has the value want, and
 // returns its attribute value.
 func attribute(page []byte, element, key, want, value string) (string, bool) {
 	if all := attributes(page, element, key, want, value, 1); len(all) > 0 {

@@ -72,7 +72,7 @@ func (i *Instance) Host() string { return i.URL.Host }
 // rule has it.
 const SettingRevocation = "revocation"
 
-// identity are the settings that tell instances of one URL apart.
+// identity are the settings that distinguish instances of one URL.
 var identity = []string{"probe_path", "user", "namespace"}
 
 // Key names the instance within a run: two instances with one key are one. It

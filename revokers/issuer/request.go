@@ -110,7 +110,8 @@ func MergeQuery(own string, added url.Values) string {
 	return strings.Join(append(out, added.Encode()), "&")
 }
 
-// Transport lets a library send its own requests through d. Every request goes to i or fails.
+// Transport is an http.RoundTripper by which a library sends its own requests through d. Every
+// request goes to i or fails.
 func Transport(d Doer, i *Instance) http.RoundTripper { return transport{d, i} }
 
 type transport struct {

@@ -21,7 +21,7 @@ import (
 	"github.com/quellhq/quell/rules/token"
 )
 
-// source is where the API server's words about a token come from. It also says
+// source is where the API server's messages about a token come from. It also sends
 // them if it can't read the object that the token belongs to.
 const source = "https://github.com/kubernetes/kubernetes/blob/v1.34.4/pkg/serviceaccount/claims.go"
 

@@ -181,7 +181,7 @@ func TestAnotherTokensSecretIsKept(t *testing.T) {
 	}
 }
 
-// What is no proof of death.
+// Answers that are no proof of death.
 func TestWordsThatProveNothing(t *testing.T) {
 	for name, c := range map[string]struct {
 		admin  bool

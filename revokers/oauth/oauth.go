@@ -227,7 +227,7 @@ func (v Token) introspect(ctx context.Context, t revokers.Target, a revokers.Ans
 		a.Raw = revokers.NewRefusal(resp.Status, "", a.Challenge, resp.Body, []string{t.Secret.Reveal()})
 		return a, nil
 	case !*r.Active:
-		// An issuer also says so of a live token that is another client's.
+		// An issuer also answers so for a live token of another client.
 		a.Class, a.Reason, a.Documented, a.Also = revokers.Refuses, revokers.Revoked, sourceIntrospection, revokers.AlsoCredential
 		a.Detail = "introspection says inactive, which it also says of tokens of other clients"
 		a.Raw = revokers.NewRefusal(resp.Status, "", a.Challenge, resp.Body, []string{t.Secret.Reveal()})
@@ -250,7 +250,7 @@ func marked(t revokers.Target, r issuer.Response) bool {
 	return m != "" && (bytes.Contains(r.Body, []byte(m)) || strings.Contains(strings.Join(r.Header.Values("WWW-Authenticate"), ","), m))
 }
 
-// identity bounds what an issuer says, and drops empty values and the token
+// identity limits the length of an issuer's values, and drops empty ones and the token
 // itself.
 func identity(t revokers.Target, all map[string]string) map[string]string {
 	out := map[string]string{}
@@ -305,8 +305,8 @@ type Revoke struct{ Issuers *Issuers }
 // Batch implements revokers.Revoker.
 func (Revoke) Batch() int { return 1 }
 
-// Plan implements revokers.Revoker. The endpoint's path is the issuer's to say,
-// and of its own origin.
+// Plan implements revokers.Revoker. The issuer's metadata has the endpoint's path, which must
+// be of its own origin.
 func (v Revoke) Plan(ctx context.Context, ts []revokers.Target) ([]revokers.Effect, error) {
 	m, err := v.Issuers.discover(ctx, ts[0].Instance)
 	if err != nil {

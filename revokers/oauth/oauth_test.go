@@ -73,7 +73,7 @@ func TestMetadataCannotSendATokenElsewhere(t *testing.T) {
 	}
 }
 
-// issuing is an issuer whose endpoints answer what a test says.
+// issuing is an issuer whose endpoints give the answers of a test.
 func issuing(t *testing.T, marker string, answer func(w http.ResponseWriter, r *http.Request)) (*Issuers, revokers.Target) {
 	t.Helper()
 	var srv *httptest.Server
@@ -161,10 +161,9 @@ func TestTheMarkerOfTheOperator(t *testing.T) {
 	}
 }
 
-// An issuer that asks for a stronger sign-in, for a proof of possession or for
-// what conditional access demands has refused no token, even after a revocation
-// that it accepted, with a live control, and with the operator's marker in the
-// answer.
+// A demand for a stronger sign-in, for a proof of possession or by conditional access refuses
+// no token, even after an accepted revocation, with a live control, and with the operator's
+// marker in the answer.
 func TestADemandIsNoDeath(t *testing.T) {
 	for _, challenge := range []string{
 		`Bearer error="insufficient_user_authentication", acr_values="phr"`,

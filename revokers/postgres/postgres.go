@@ -99,8 +99,8 @@ func password(spelling string) string {
 	return spelling
 }
 
-// Config is how the server is reached. A password travels under TLS with a
-// verified name, whatever the URL's query says; loopback and Unix sockets are
+// Config is how the server is reached. A password is sent only under TLS with a
+// verified name, for any query of the URL; loopback and Unix sockets are
 // the exceptions.
 func Config(i *issuer.Instance, user string) (*pgconn.Config, error) {
 	u := *i.URL

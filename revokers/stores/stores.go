@@ -196,7 +196,7 @@ func (c call) do(ctx context.Context, what string, r issuer.Request, out any, st
 	return c.send(ctx, what, r, out, statuses...)
 }
 
-// send is do for a request whose method does not say whether it only reads.
+// send is do for a request whose method does not show whether it only reads.
 func (c call) send(ctx context.Context, what string, r issuer.Request, out any, statuses ...int) error {
 	a, err := c.doer.Do(ctx, c.at, r)
 	switch {

@@ -18,7 +18,7 @@ func TestEnginesByTheirContracts(t *testing.T) {
 	for name, c := range map[string]struct {
 		with   issuer.Rotation
 		rotate string
-		read   string                     // empty: the store can't tell
+		read   string                     // empty: the store does not show it
 		answer func(n int) map[string]any // to read, after n rotations
 	}{
 		"AWS root": {issuer.Rotation{Engine: "aws", Root: "aws"}, "/v1/aws/config/rotate-root", "/v1/aws/config/root",

@@ -13,7 +13,7 @@ import (
 )
 
 // Read returns a field of a KV secret, named as mount/path#field. Version 1 and 2
-// of the engine are read; Vault itself says where the mount ends.
+// of the engine are read; Vault reports where the mount ends.
 func Read(ctx context.Context, d issuer.Doer, i *issuer.Instance, where string) (credential.Secret, error) {
 	path, field, ok := strings.Cut(where, "#")
 	path = strings.Trim(path, "/")

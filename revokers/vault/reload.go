@@ -21,7 +21,7 @@ const awaitReload = "await-reload"
 const reloadTime = 2 * time.Minute
 
 // reload waits until the consumers use the new value: the health check that the
-// operator names says so, or the time that they need has passed.
+// operator names succeeds, or the time that they need has passed.
 func (j *job) reload() error {
 	w := j.with.Reload
 	if w.Zero() {

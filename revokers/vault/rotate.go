@@ -18,8 +18,8 @@ import (
 	"github.com/quellhq/quell/rules/credential"
 )
 
-// Rotator replaces a credential where Vault keeps it. The target's related
-// instance "vault" is that Vault; its instance's Rotate says what to rotate. Each
+// Rotator replaces a credential that Vault stores. The target's related
+// instance "vault" is that Vault; its instance's Rotate selects what to rotate. Each
 // kind of secret is a file of this package.
 type Rotator struct {
 	Doer issuer.Doer

@@ -79,8 +79,8 @@ func (v Token) Verify(ctx context.Context, t revokers.Target, endpoint string) (
 }
 
 // failed reads an error of a lookup. Vault answers 403 both for a token that it
-// does not know and for one that may not look itself up; only its text tells
-// them apart. A sealed or standby node answers 429, 472, 473 or 503.
+// does not know and for one that may not look itself up; only its text distinguishes
+// them. A sealed or standby node answers 429, 472, 473 or 503.
 func (v Token) failed(ctx context.Context, c *api.Client, a revokers.Answer, t revokers.Target, err error) (revokers.Answer, error) {
 	var r *api.ResponseError
 	if !errors.As(err, &r) {

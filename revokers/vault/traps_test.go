@@ -57,7 +57,7 @@ func says(status int, body string) func(http.ResponseWriter, *http.Request) {
 	}
 }
 
-// against makes a target at a fake Vault, for which with says what is rotated.
+// against makes a target at a fake Vault; with selects what is rotated.
 func against(t *testing.T, answer func(http.ResponseWriter, *http.Request), secret string, with issuer.Rotation) (*fake, revokers.Target) {
 	t.Helper()
 	f := &fake{says: answer}
@@ -91,7 +91,7 @@ func TestRevokeSelfSendsTheLeakedTokenAlone(t *testing.T) {
 	if len(got) != 1 || got[0].token != "made-up-leaked" || got[0].path != "/v1/auth/token/revoke-self" {
 		t.Errorf("%+v", got)
 	}
-	// The operator's own token is never ended, whatever the plan says.
+	// The operator's own token is never ended, for any plan.
 	target.Secret = credential.NewSecretString(admin)
 	if r, err := (RevokeSelf{Doer: &issuer.Client{}}).Send(t.Context(), []revokers.Target{target}, revokers.Effect{}, func(revokers.Effect) error { return nil }); err != nil || r.Of(0).Accepted || len(f.requests()) != 1 {
 		t.Errorf("%+v %v", r, err)
@@ -124,8 +124,8 @@ func TestParallelWorkersKeepTheirTokens(t *testing.T) {
 	}
 }
 
-// What would be an empty prefix, another path of the API or a path that climbs is
-// refused before anything is sent.
+// An empty prefix, another path of the API or a path with .. is refused before anything is
+// sent.
 func TestPathsThatAreNotPlain(t *testing.T) {
 	for _, with := range []issuer.Rotation{
 		{Lease: "database"}, {Lease: "/"}, {Lease: "database/creds"}, {Lease: "database/creds/"}, {Lease: "database//creds/x"}, {Lease: "database/creds/../x"}, {Lease: "a/b/*"},
@@ -250,8 +250,8 @@ func TestSudoPaths(t *testing.T) {
 	}
 }
 
-// Random answers of Vault: no panic, no step that is done for nothing but an answer
-// that says so, and no secret in an error.
+// Random answers of Vault: no panic, no step that counts as done without an answer
+// that proves it, and no secret in an error.
 func FuzzAnswers(f *testing.F) {
 	f.Add(uint16(200), []byte(`{"data":{"password":"x","last_vault_rotation":"y"}}`), uint64(1))
 	f.Add(uint16(400), []byte(`{"errors":["invalid lease"]}`), uint64(2))

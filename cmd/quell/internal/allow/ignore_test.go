@@ -38,7 +38,7 @@ func TestFingerprintsOfGitleaks(t *testing.T) {
 	}
 }
 
-// Whatever a file holds, reading it ends, and no error quotes it.
+// Reading any file ends, and no error quotes its content.
 func FuzzParse(f *testing.F) {
 	for _, s := range []string{file, "a:b:1\n", `[{"RuleID":"x","File":"y","Secret":"z"}]`, `{"results":{"a":[{"hashed_secret":"x"}]}}`, "[", "{}"} {
 		f.Add([]byte(s))

@@ -94,7 +94,7 @@ type Keys struct {
 	Fingerprint rules.FingerprintKey
 	Identity    *age.X25519Identity // opens what was sealed here
 	Sign        ed25519.PrivateKey
-	// Temporary says that the state folder can't be written: the keys end
+	// Temporary is set if the state folder can't be written: the keys end
 	// with the process.
 	Temporary error
 }

@@ -12,7 +12,7 @@ type buffer struct{ bytes.Buffer }
 
 func (*buffer) Close() error { return nil }
 
-// What gitleaks itself writes, by the version of go.mod.
+// The output of gitleaks itself, of the version in go.mod.
 func TestReportsThatGitleaksWrites(t *testing.T) {
 	d, err := detect.NewDetectorDefaultConfig()
 	if err != nil {

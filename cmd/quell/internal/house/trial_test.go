@@ -28,7 +28,7 @@ func TestTheExamplesOfTheArchitectureAreFormats(t *testing.T) {
 		t.Fatal(err)
 	}
 	dirs := map[string]string{"cilog": "scanners/cilog", "report": "cmd/quell/internal/report"}
-	// What the example has to do.
+	// The example's requirements.
 	checks := map[string]string{
 		"cilog": `package cilog
 

@@ -60,7 +60,7 @@ func (o *Observation) UnmarshalJSON(b []byte) error {
 	return json.Unmarshal(words(b), (*plain)(o))
 }
 
-// UnmarshalJSON reads the struct, its form with "lever", or a bare string.
+// UnmarshalJSON reads the struct, its former key "lever", or a bare string.
 func (h *Held) UnmarshalJSON(b []byte) error {
 	*h = Held{}
 	if first(b) == '"' {

@@ -29,7 +29,7 @@ func (l *Ledger) heads(ctx context.Context, q querier) ([]Checkpoint, error) {
 		if err := rows.Scan(&key, &c.ID, &c.Hash, &c.Count, &at, &sig); err != nil {
 			return nil, err
 		}
-		// What does not decode does not verify either.
+		// An entry that does not decode does not verify either.
 		c.Key, _ = decodeKey(key)
 		c.At, _ = time.Parse(checkpointTime, at)
 		c.Signature, _ = base64.StdEncoding.DecodeString(sig)

@@ -40,7 +40,7 @@ func TestAnotherInstallationIsListedByAListedOne(t *testing.T) {
 	if err != nil || len(list) != 2 || !list[0].Self || !list[0].Listed || list[1].Self || !list[1].Listed {
 		t.Errorf("%+v %v", list, err)
 	}
-	// What b wrote before stays marked; what it wrote since is proven to every installation.
+	// The entries that b wrote before stay marked; those since then verify at every installation.
 	r, err = c.Verify(t.Context(), nil)
 	if err != nil || !r.OK() || r.Proven != r.Last || len(r.Unlisted) != 1 || r.Unlisted[0].Last != 10 {
 		t.Errorf("%+v %v", r, err)

@@ -123,7 +123,7 @@ func (l *Ledger) update(ctx context.Context, f func(tx *sql.Tx) error) error {
 	return tx.Commit()
 }
 
-// view runs f on one state of the ledger and lets others write.
+// view runs f on one state of the ledger; others can write meanwhile.
 func (l *Ledger) view(ctx context.Context, f func(tx *sql.Tx) error) error {
 	tx, err := l.db.BeginTx(ctx, &sql.TxOptions{Isolation: l.engine.snapshot(), ReadOnly: true})
 	if err != nil {

@@ -90,8 +90,8 @@ func (s sqlite) now(context.Context, *sql.Tx) (instant, error) {
 
 func (s sqlite) gone(holder string) bool { return s.clock.ended(holder) }
 
-// structure lets SQLite compare its indexes with the table, and checks for triggers other than
-// the two that keep the ledger append-only.
+// structure checks by SQLite that the indexes match the table, and that there are no triggers
+// but the two that keep the ledger append-only.
 func (sqlite) structure(ctx context.Context, tx *sql.Tx) ([]Problem, error) {
 	var out []Problem
 	said, err := column(ctx, tx, `PRAGMA integrity_check(3)`)

@@ -44,7 +44,7 @@ func certificate(t *testing.T) (file, key string) {
 	return file, string(bytes.TrimSpace(private))
 }
 
-// How an instance is reached is the policy's to say, and its secrets are quell's own.
+// Only the policy decides how an instance is reached, and its secrets are quell's own.
 func TestTheNetworkOfAnInstance(t *testing.T) {
 	set, err := rules.Builtin()
 	if err != nil {

@@ -76,8 +76,8 @@ func (t *suite) play(c rules.Case, cred rules.Credential) *play {
 	return p
 }
 
-// never is the reply to a credential that was never issued: what the case says,
-// its own reply that the probe reads as dead, or what a dead arm describes.
+// never is the reply to a credential that was never issued: that of the case,
+// its own reply that the probe reads as dead, or one that a dead arm describes.
 func (t *suite) never(c rules.Case, target revokers.Target) rules.Reply {
 	if c.Never != nil {
 		return *c.Never

@@ -104,7 +104,7 @@ func TestAFolderThatIsNotThereIsAnErrorWithAHint(t *testing.T) {
 	}
 }
 
-// Whatever the memory limit, the order is that of a stable sort.
+// With any memory limit, the order is that of a stable sort.
 func TestSortedIsAStableSort(t *testing.T) {
 	for _, memory := range []int{1, 300, 5000, 1 << 20} {
 		t.Run(fmt.Sprintf("with %d bytes of memory", memory), func(t *testing.T) {
