@@ -117,7 +117,7 @@ func examples(t *testing.T) func(event, action string) map[string]any {
 }
 
 // A runner for workflows, without GitHub and without containers, runs the Action for
-// each event. What was read is what git says that the event brought.
+// each event. The Action reads the commits that git lists for the event.
 func TestActionInARunner(t *testing.T) {
 	act := tools(t, "act-v0.2.89/act")
 	example := examples(t)
@@ -152,7 +152,7 @@ func TestActionInARunner(t *testing.T) {
 		}
 		c := exec.Command(act, args...)
 		c.Dir = work
-		// What act keeps of itself is kept here; Go's own folders stay.
+		// act stores its own files here; Go's folders stay.
 		c.Env = append(os.Environ(), "XDG_CACHE_HOME="+cache, "XDG_CONFIG_HOME="+t.TempDir(), "GOCACHE="+strings.TrimSpace(command(t, nil, "", "go", "env", "GOCACHE")), "GITHUB_ACTIONS=", "DO_NOT_TRACK=1")
 		out, _ := c.CombinedOutput()
 		ran++
@@ -236,7 +236,7 @@ func TestActionInARunner(t *testing.T) {
 	}
 }
 
-// What GitHub publishes of events is understood, whatever the action.
+// quell reads every event that GitHub publishes, with any action.
 func TestPublishedPayloads(t *testing.T) {
 	var all []struct {
 		Name     string
@@ -278,7 +278,7 @@ func TestPublishedPayloads(t *testing.T) {
 }
 
 // A session leaks into the log of a build. The Action that runs after it finds it, ends
-// it at the application, proves that it is dead, deletes the log, and keeps the story in
+// it at the application, proves that it is dead, deletes the log, and records the incident in
 // PostgreSQL, which outlives the runner.
 func TestActionKills(t *testing.T) {
 	need(t, "git")
@@ -342,7 +342,7 @@ func TestActionKills(t *testing.T) {
 		t.Errorf("a stranger's: exit code %d\n%s\n%s", code, log, summary)
 	}
 	head["head_repository"] = map[string]any{"id": 1}
-	// A plan says what would be done.
+	// A plan lists what would be done.
 	if code, log, summary := run(map[string]string{"INPUT_KILL": "plan", "INPUT_DELETE-LOG": "false"}); code != 1 || !strings.Contains(log, "LIVE") || !strings.Contains(summary, "### Ended, or to be ended") {
 		t.Errorf("a plan: exit code %d\n%s\n%s", code, log, summary)
 	}
@@ -359,7 +359,7 @@ func TestActionKills(t *testing.T) {
 	if status(leaked) == 200 || status(control) != 200 {
 		t.Errorf("the leaked one answers %d, the control %d", status(leaked), status(control))
 	}
-	// Another machine tells the story.
+	// Another machine reads the incident's history.
 	o := newOperator(t)
 	o.env["QUELL_STATE"] = ledger
 	o.env["QUELL_FINGERPRINT_KEY"] = strings.Repeat("ab", 32)

@@ -66,7 +66,7 @@ func (h *hooked) recipe(section string) string {
 	return text + "\n"
 }
 
-// check commits what is fine, and wants what is not to be stopped: in a commit of all,
+// check commits clean files, and requires that the hook stops the others: in a commit of all,
 // and in one of a single file while another is staged.
 func (h *hooked) check() {
 	h.t.Helper()
@@ -97,7 +97,7 @@ func TestHookManagers(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			// What a user's configuration names: a repository with the manifest in it.
+			// The repository that a user's configuration names, with the manifest in it.
 			h.write("quell/.pre-commit-hooks.yaml", string(manifest))
 			h.in("quell", "git", "init", "-q")
 			h.in("quell", "git", "add", "-A")

@@ -255,8 +255,8 @@ func TestZitadel(t *testing.T) {
 	if live(ended.Access) || live(stays.Access) || id.Scope != "all_user_sessions" {
 		t.Errorf("the scope of the kill is said to be %q", id.Scope)
 	}
-	// Nothing but redeeming it tells whether such a refresh token is alive, and
-	// quell does not redeem: it holds it and says so.
+	// Only redeeming shows whether such a refresh token is alive, and quell never
+	// redeems: it holds the token and reports that.
 	log = o.file("refresh.log", stamp+`{"refresh_token":"`+r.Refresh+`"}`+"\n")
 	o.secrets = append(o.secrets, r.Refresh)
 	a := one(t, o.kill(4, 4, "log", log), "oauth-refresh-token", "Held")

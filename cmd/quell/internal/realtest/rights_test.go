@@ -12,7 +12,7 @@ import (
 	"github.com/hashicorp/vault/api"
 )
 
-// verdicts scans a log with a policy and returns what each instance said.
+// verdicts scans a log with a policy and returns the answer of each instance.
 func (o *operator) verdicts(code int, policy, text string) (out []string) {
 	o.t.Helper()
 	o.policy(policy)

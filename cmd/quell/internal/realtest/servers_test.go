@@ -1,6 +1,6 @@
 // Package realtest drives quell's command line against real servers on
 // loopback. testdata/servers/install.sh installs them; a test whose server is
-// missing is skipped, unless QUELL_REAL=1 says that all must be there.
+// missing is skipped, unless QUELL_REAL=1 requires all of them.
 package realtest
 
 import (
@@ -223,7 +223,7 @@ func (o *operator) files(except ...string) {
 	})
 }
 
-// action is what the JSON lines of apply tell.
+// action is a record of the JSON lines of apply.
 type action struct {
 	Rule, Outcome, Detail, Held, Control string
 	Scope                                string

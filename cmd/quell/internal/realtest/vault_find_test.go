@@ -269,7 +269,7 @@ func TestVaultLogins(t *testing.T) {
 			}
 		})
 	}
-	// A wrapping token works once, and the error says what that means.
+	// A wrapping token works once, and the error explains that.
 	o := newOperator(t)
 	o.env["WRAPPED"] = wrapped.WrapInfo.Token
 	o.secrets = []string{wrapped.WrapInfo.Token}

@@ -243,8 +243,8 @@ func TestVaultLoginByAWS(t *testing.T) {
 	}
 }
 
-// tlsVault is a Vault behind its own TLS listener, with the file of the authority that
-// signed its certificate.
+// tlsVault is a Vault with a TLS listener, and the file of the authority that signed its
+// certificate.
 func tlsVault(t *testing.T) (c *api.Client, ca string) {
 	bin := tools(t, "vault-v1.21.1/vault")
 	d := mkdir(t)

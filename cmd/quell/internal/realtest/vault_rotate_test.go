@@ -60,7 +60,7 @@ func (b *bed) instance(more string) string {
 }
 
 // policy writes the operator's policy file and gives quell's role in Vault exactly
-// what quell vault policy prints about it.
+// the policy that quell vault policy prints for it.
 func (b *bed) policy(text string) string {
 	b.t.Helper()
 	b.o.policy(text)
@@ -202,7 +202,7 @@ func TestVaultTokenReissue(t *testing.T) {
 	}
 	b.o.secrets = []string{leaked, child, root}
 	b.policy(b.instance("revoke_orphan = true\n[instance.rotate]\nvault = \"" + b.c.Address() + "\"\nreissue = true\nkv = \"secret/ci/token#token\"\n"))
-	// Vault lets a token hand out only policies that it has itself, or that a token
+	// In Vault a token can grant only policies that it has itself, or that a token
 	// role allows.
 	if err := b.c.Sys().PutPolicy("app-too", `path "secret/data/app" { capabilities = ["read"] }`); err != nil {
 		t.Fatal(err)
@@ -296,8 +296,8 @@ func (d *database) leak(user, pass, outcome string, code int) action {
 	return a
 }
 
-// A session outlives the password that opened it. It is listed, and ended where the
-// policy says so; another user's session stays.
+// A session outlives the password that opened it. It is listed, and ended if the
+// policy allows it; another user's session stays.
 func TestVaultStaticRoleAndItsSessions(t *testing.T) {
 	t.Parallel()
 	for _, end := range []bool{false, true} {

@@ -18,8 +18,8 @@ import (
 	"github.com/quellhq/quell/rules"
 )
 
-// collateral makes n credentials whose revocation takes more than the one, under a
-// policy that allows that after a delay. The messages to its webhook are in told.
+// collateral makes n credentials whose revocation ends others too, under a policy that
+// allows that after a delay. The messages to its webhook are recorded.
 func collateral(t *testing.T, n int, delay time.Duration) (b *bench, told *[]string) {
 	t.Helper()
 	b = setup(t, n)

@@ -23,7 +23,7 @@ import (
 	"github.com/quellhq/quell/rules/credential"
 )
 
-// Applier does what a plan says, and proves it.
+// Applier carries out a plan, and proves the result.
 type Applier struct {
 	Planner    *Planner
 	Checker    *Checker

@@ -7,8 +7,8 @@ import (
 	"github.com/quellhq/quell/rules"
 )
 
-// Check asks issuers about credentials and emits what they said. Of the options,
-// those that concern sources have no meaning.
+// Check asks issuers about credentials and emits the verdicts. The options about
+// sources have no effect.
 func (r *Runtime) Check(ctx context.Context, o ScanOptions, creds []rules.Credential, sink report.Sink) (*Scanned, error) {
 	if r.options.Offline {
 		return nil, errOffline

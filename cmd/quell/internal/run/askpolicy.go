@@ -48,7 +48,7 @@ func (r *Runtime) AskInstances(ctx context.Context) ([]Shown, error) {
 	return out, nil
 }
 
-// webRule is the rule of an instance's session cookie, if a page tells whether
+// webRule is the rule of an instance's session cookie, if a page shows whether
 // it is live.
 func (r *Runtime) webRule(i *issuer.Instance) *rules.Rule {
 	var family *rules.Rule
@@ -163,7 +163,7 @@ func (r *Runtime) samples(ctx context.Context, t revokers.Target, live, never in
 // renewControl is the next step where the control may be over.
 const renewControl = "sign in again, renew the control, and quell policy check --ask"
 
-// judgeShown says whether a death could be proven, and proposes what is missing.
+// judgeShown reports whether a death could be proven, and proposes what is missing.
 func (r *Runtime) judgeShown(ctx context.Context, out *Shown, t revokers.Target, live, never, none interp.Sample) {
 	i := t.Instance
 	if path, method, token := live.Logout(i); path != "" && i.Settings["logout_path"] == "" {
@@ -195,7 +195,7 @@ func (r *Runtime) judgeShown(ctx context.Context, out *Shown, t revokers.Target,
 		out.Problem = fmt.Sprintf("the page is not there: the control gets %d", live.Status)
 		out.Settings = append(out.Settings, `probe_path = "…", a page that only a signed-in user gets`)
 	case live.Status >= 300 && live.Status == never.Status && live.Location == never.Location:
-		// What a signed-in user gets is not known, so no marker can be proposed.
+		// The page of a signed-in user is not known, so no marker can be proposed.
 		out.Problem = fmt.Sprintf("the control gets what a session gets that was never issued (%d): it is no longer live", live.Status)
 		out.Next = renewControl
 	case v.Reason == revokers.AcceptsAnything || live.Status == never.Status && live.Location == never.Location:

@@ -45,7 +45,7 @@ func TestAProposedMarkerIsOnEveryPageOfItsKind(t *testing.T) {
 	}
 }
 
-// What is wrong with a control or a page is named as what it is, with the next step.
+// A wrong control or page is reported with its cause and the next step.
 func TestWhatAskingAnApplicationShows(t *testing.T) {
 	page := func(status int, text string) http.HandlerFunc {
 		return func(w http.ResponseWriter, _ *http.Request) {

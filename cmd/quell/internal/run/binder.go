@@ -45,7 +45,7 @@ type piece struct {
 	cred int32
 }
 
-// placeSum is a digest of what tells one artifact from another.
+// placeSum is a digest of the fields that identify an artifact.
 type placeSum [16]byte
 
 func sumOf(l rules.Location) (s placeSum) {

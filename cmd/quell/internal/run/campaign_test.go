@@ -49,7 +49,7 @@ type childConfig struct {
 
 const childEnv = "QUELL_TEST_APPLY"
 
-// TestMain applies a plan instead of running tests if the environment says so.
+// TestMain applies a plan instead of running tests if the environment requests it.
 func TestMain(m *testing.M) {
 	if text := os.Getenv(childEnv); text != "" {
 		testing.Init()
@@ -139,7 +139,7 @@ func begin(t *testing.T, path string, n int, managed bool, seed byte) *campaign 
 		g.revoked = func() {
 			for _, s := range g.revokes[len(g.revokes)-1] {
 				sent[s]++
-				// While the database restarts nobody can tell; end counts again.
+				// While the database restarts the count is not known; end counts again.
 				if n, err := c.intents(s); err == nil && n < sent[s] {
 					c.naked++
 				}

@@ -34,13 +34,13 @@ type Checker struct {
 	Offline bool
 }
 
-// Checked is a credential with what its issuers said.
+// Checked is a credential with its issuers' answers.
 type Checked struct {
 	credential.Credential
 	// Verdicts are those of each instance that was asked or left out, in order.
 	Verdicts []revokers.Verdict
 	// Target is the credential at the instance that issued it; nil if none or
-	// several instances said that it is live, and more than one could have.
+	// several instances answered that it is live, and more than one could have.
 	Target *revokers.Target
 	// Answer is the last answer about Target.
 	Answer *revokers.Answer
@@ -219,9 +219,9 @@ func (k *Checker) One(ctx context.Context, c credential.Credential) Checked {
 	return out
 }
 
-// onlyOne takes back a Dead that rests on the operator's statement that no other
-// server has issued the credential (elsewhere = false), where the policy itself
-// names another one that can have issued it and that does not say Dead.
+// onlyOne withdraws a Dead that depends on the operator's statement that no other
+// server has issued the credential (elsewhere = false), if the policy itself
+// names another one that can have issued it and is not Dead there.
 func onlyOne(asked []revokers.Target, verdicts []revokers.Verdict, skipped []revokers.Target, more []*issuer.Instance) {
 	var others []string // their addresses
 	remedy := ""
@@ -330,13 +330,13 @@ func (k *Checker) after(ctx context.Context, t *revokers.Target, kill *kill) (re
 	return best.verdict, best.answer
 }
 
-// said is what one endpoint said.
+// said is the answer of one endpoint.
 type said struct {
 	verdict revokers.Verdict
 	answer  revokers.Answer
 }
 
-// decisive is the verdict of several endpoints of which none said Live. Dead
+// decisive is the verdict of several endpoints of which none answered Live. Dead
 // counts only if every other endpoint refused the credential too, or does not
 // exist at the issuer. Otherwise an endpoint that leaves a question open
 // outweighs one that has no meaning for the credential.

@@ -69,7 +69,7 @@ func TestEndpointsAndInstancesDecideTogether(t *testing.T) {
 		if c.target == "" || got.Target.Seen == nil {
 			continue
 		}
-		// From now on only the endpoint that said live is asked.
+		// From now on only the endpoint that answered live is asked.
 		v.asked = nil
 		v.says = map[string]revokers.Class{c.target + " userinfo": dead, c.target + " introspection": dead}
 		if after, _ := k.At(t.Context(), got.Target); after.Liveness != revokers.Dead || len(v.asked) != 1 || v.asked[0] != c.target+" "+got.Target.Seen.Endpoint {
@@ -96,7 +96,7 @@ func TestAnInstanceThatTheTextContradictsIsNotAsked(t *testing.T) {
 	}
 }
 
-// What the time for probing left over is throttled, which counts as unanswered.
+// Credentials that the time for probing did not suffice for are throttled, which counts as unanswered.
 func TestTheTimeForProbingEnds(t *testing.T) {
 	b := setup(t, 2)
 	b.applier.Checker.Time = time.Nanosecond

@@ -169,7 +169,7 @@ func (c *collector) credentials() (*credentials, error) {
 		if err != nil {
 			return err
 		}
-		// The credential's number goes last: it tells equal places apart.
+		// The credential's number comes last: it distinguishes equal places.
 		err = byPlace.Add(binary.BigEndian.AppendUint32(bytes.Clone(first), n), record)
 		now = credentialRecord{}
 		n++

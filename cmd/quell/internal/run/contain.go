@@ -35,9 +35,9 @@ type ApplyOptions struct {
 	Delete DeletionOptions
 }
 
-// Apply does what a plan says and emits an action for each item. The summary
-// and the tally are those of what the run did before: Apply adds the outcomes
-// and the exit code. An interruption is no error, but in the exit code.
+// Apply carries out a plan and emits an action for each item. The summary
+// and the tally are those of the run's earlier steps: Apply adds the outcomes
+// and the exit code. An interruption is no error; the exit code shows it.
 func (r *Runtime) Apply(ctx context.Context, p *plan.Plan, id string, o ApplyOptions, sink report.Sink, sum report.Summary, tally Tally) (report.Summary, error) {
 	led, err := r.Ledger(ctx)
 	if err != nil {
@@ -87,9 +87,9 @@ func (r *Runtime) Apply(ctx context.Context, p *plan.Plan, id string, o ApplyOpt
 	return sum, nil
 }
 
-// Contain plans and applies what a scan found, whose summary and tally it
-// continues. What was killed is known to be dead and is no finding any more;
-// what could not be read or judged is still missing.
+// Contain plans and applies the findings of a scan, whose summary and tally it
+// continues. A killed credential is known to be dead and is no finding any more;
+// unread input and unanswered questions still count.
 func (r *Runtime) Contain(ctx context.Context, checked []Checked, breakGlass string, sink report.Sink, sum report.Summary, tally Tally) (report.Summary, error) {
 	return r.ContainAndDelete(ctx, checked, breakGlass, DeletionOptions{}, sink, sum, tally)
 }

@@ -131,8 +131,8 @@ func (r *applying) revoke(ctx context.Context, items []*item) (proofs []*item, e
 		case err != nil && !left && isLedger(err):
 			return nil, err
 		case err != nil:
-			// The request may have arrived all the same: only the probe can
-			// tell.
+			// The request may have arrived all the same: only the probe
+			// decides.
 			receipt = revokers.All(len(some), revokers.Acknowledgement{Detail: "no answer: " + err.Error(), At: time.Now().UTC()})
 		}
 		if !left {

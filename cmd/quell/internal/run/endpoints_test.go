@@ -14,7 +14,7 @@ import (
 )
 
 // An issuer with two endpoints: Dead by one counts only if the other refused the
-// token too. Where one says Live, it is Live.
+// token too. If one answers Live, it is Live.
 func TestTwoEndpointsOfOneIssuer(t *testing.T) {
 	const token, control = "made-up-leaked-0123456789abcd", "made-up-control-0123456789abc"
 	refused := says(401, `{"error":"invalid_token"}`, "WWW-Authenticate", `Bearer error="invalid_token"`)

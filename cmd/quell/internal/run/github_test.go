@@ -214,7 +214,7 @@ func (b *bench) token() string {
 	return s
 }
 
-// leak makes a live token of u's and lets a log contain it.
+// leak creates a live token of u and writes it to a log.
 func (b *bench) leak(u account) credential.Credential {
 	s := b.token()
 	b.issuer.live[s] = u
@@ -312,7 +312,7 @@ func (b *bench) crashed(p *plan.Plan, receipt bool) {
 	}
 }
 
-// end lets the issuer forget the credentials without a request of quell's.
+// end removes the credentials at the issuer without a request of quell.
 func (b *bench) end() {
 	b.issuer.set(func(g *github) {
 		for _, c := range b.creds {

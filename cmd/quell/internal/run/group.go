@@ -89,7 +89,7 @@ func (r *applying) group(ctx context.Context, group []*item) (others []*item) {
 		held.release(ctx, w)
 	}
 	if err != nil {
-		// What was sent before is proven all the same.
+		// A revocation that was sent before is proven all the same.
 		r.done(nil, err)
 	}
 	for _, w := range prove {

@@ -11,7 +11,7 @@ import (
 	"github.com/quellhq/quell/revokers/rows"
 )
 
-// history is what the ledger says about an incident.
+// history is the ledger's record of an incident.
 type history struct {
 	// intent is the last intent to revoke, and receipt the response to it.
 	intent  *ledger.Intent

@@ -158,7 +158,7 @@ func TestHostileApplications(t *testing.T) {
 			if v.Liveness != revokers.Unknown || v.Reason != revokers.Refused {
 				return
 			}
-			// What the remedy names changes the verdict, or at least what is missing.
+			// Following the remedy changes the verdict, or at least what is missing.
 			more := c.more
 			for _, part := range strings.Split(v.Remedy, ", and ") {
 				switch {

@@ -87,7 +87,7 @@ func killOf(entries []ledger.Entry) *kill {
 	return k
 }
 
-// known is what the ledger says about a credential: where it was Live, and how
+// known is the ledger's record of a credential: where it was Live, and how
 // quell ended it.
 type known struct {
 	ref  ledger.Ref

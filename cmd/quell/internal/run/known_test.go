@@ -202,7 +202,7 @@ func TestTheLedgerDoesNotReplaceAControl(t *testing.T) {
 	}
 }
 
-// What one instance accepted says nothing about another one, even if both are asked
+// An acceptance by one instance proves nothing about another one, even if both are asked
 // in the same way.
 func TestAKillAtAnotherInstanceDoesNotCount(t *testing.T) {
 	a, b, home := newSite(t, sessionText), newSite(t, sessionText), t.TempDir()

@@ -86,8 +86,8 @@ func TestASightingIsOfTheSameParts(t *testing.T) {
 	}
 }
 
-// A revocation that was sent with other parts says nothing about a credential: it
-// is neither the kill of a later scan nor what an apply goes on with.
+// A revocation that was sent with other parts proves nothing about a credential: it
+// is neither the kill of a later scan nor continued by an apply.
 func TestAKillIsOfTheSameParts(t *testing.T) {
 	one, other := map[string]string{"sig": "1"}, map[string]string{"sig": "2"}
 	found := func(run string, parts map[string]string) ledger.Entry {
@@ -122,7 +122,7 @@ func TestAKillIsOfTheSameParts(t *testing.T) {
 	}
 }
 
-// What was Live stays what recheck asks about: an apply of a pair that was never
+// recheck asks about the pair that was Live: an apply of a pair that was never
 // Live does not replace it.
 func TestAnUnseenPairDoesNotReplaceTheSeenOne(t *testing.T) {
 	env := map[string]string{"CTL": "control-of-the-operator; sess.sig=7sQ2mXw71Lp0vB3nT5rU4yCq8Zk"}

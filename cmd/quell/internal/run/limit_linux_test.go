@@ -13,8 +13,8 @@ import (
 	"github.com/quellhq/quell/revokers/prove"
 )
 
-// limitFiles bounds the size of files, which stands for a disk that is full. Zero is
-// no bound.
+// limitFiles limits the size of files, to simulate a full disk. Zero is
+// no limit.
 func limitFiles(t *testing.T, bytes uint64) {
 	t.Helper()
 	if bytes == 0 {

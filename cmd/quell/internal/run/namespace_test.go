@@ -40,7 +40,7 @@ func (s *spaces) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// Two namespaces of one Vault are two issuers: what one of them says about a token of
+// Two namespaces of one Vault are two issuers: an answer of one of them about a token of
 // the other decides nothing, and a kill goes where the token was Live.
 func TestInstancesOfOneAddressWithDifferentNamespaces(t *testing.T) {
 	const text = "hvs." + "CAESIMadeUpTokenOfANamespace0123456789ABCDEFGHIJKLMN"

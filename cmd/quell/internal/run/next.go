@@ -9,9 +9,8 @@ import (
 	"github.com/quellhq/quell/rules"
 )
 
-// withNext completes the action's Remedy: every outcome but Confirmed has one step
-// that comes next. What the issuer answered to the revocation decides it, before
-// what follows from the outcome alone.
+// withNext completes the action's Remedy: every outcome but Confirmed has one next step.
+// It follows from the issuer's answer to the revocation, or else from the outcome alone.
 func withNext(a report.Action) report.Action {
 	if a.Outcome == "" || a.Outcome == prove.Confirmed {
 		return a
@@ -41,7 +40,7 @@ func withNext(a report.Action) report.Action {
 }
 
 // afterRefusal is what to do once the issuer refused a revocation with a status;
-// 0: it gave no answer. Empty if the status does not say.
+// 0: it gave no answer. Empty if the status does not determine it.
 func afterRefusal(a report.Action, status int) string {
 	instance := fmt.Sprintf("[[instance]] provider = %q, url = %q", a.Provider, a.Instance)
 	admin := a.Tier != rules.TierSelf && a.Tier != ""

@@ -8,7 +8,7 @@ import (
 	"github.com/quellhq/quell/rules/credential"
 )
 
-// What a caller works with, and the password of the database, are quell's own in the forms in
+// The caller's credentials and the password of the database are quell's own, in each form in
 // which they leak.
 func TestCallersSecretsAreOwn(t *testing.T) {
 	home := t.TempDir()

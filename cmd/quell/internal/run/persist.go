@@ -58,7 +58,7 @@ func (r *applying) persist(ctx context.Context, entries ...ledger.Entry) error {
 	return err
 }
 
-// flush records the facts that are left, as soon as the ledger can be written.
+// flush records the remaining facts once the ledger can be written.
 func (r *applying) flush(ctx context.Context) error {
 	patience := r.Patience
 	if patience == 0 {

@@ -28,7 +28,7 @@ func (b *bench) unwritable() (restore func()) {
 }
 
 // The ledger can't be written after a kill: its outcome is reported all the same,
-// the error says that it is not recorded, and the next apply records it.
+// the error reports that it is not recorded, and the next apply records it.
 func TestTheLedgerCannotBeWrittenAfterAKill(t *testing.T) {
 	b := setup(t, 2)
 	p := b.plan()

@@ -204,7 +204,7 @@ func (d *decision) effectsOf(ctx context.Context, reg *natives.Registry, pol *po
 	}
 }
 
-// takesOf says what the steps of a rotation take besides the one credential.
+// takesOf describes what the steps of a rotation end besides the one credential.
 func takesOf(steps []revokers.Step) string {
 	var out []string
 	for _, s := range steps {
@@ -215,7 +215,7 @@ func takesOf(steps []revokers.Step) string {
 	return strings.Join(out, "; ")
 }
 
-// unprovable says why a death could not be proven; empty if it can.
+// unprovable is the reason why a death could not be proven; empty if it can.
 func unprovable(t revokers.Target, v revokers.Verdict) string {
 	switch {
 	case !t.Rule.Probed():

@@ -105,7 +105,7 @@ func TestPostgresThatRestartsDuringAnApply(t *testing.T) {
 		if _, failed := childActions(out.Bytes()); failed != "" {
 			interrupted++
 		}
-		// What the interrupted apply leased expires.
+		// The lease of the interrupted apply expires.
 		time.Sleep(time.Second)
 		c.end(&f)
 		_ = c.applier.Ledger.Close()

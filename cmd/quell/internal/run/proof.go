@@ -51,7 +51,7 @@ func (r *applying) prove(ctx context.Context, w *item) error {
 	return nil
 }
 
-// confirm proves death by the endpoint that said Live.
+// confirm proves death by the endpoint that answered Live.
 func (r *applying) confirm(ctx context.Context, w *item) prove.Confirmation {
 	t := w.target
 	if !t.Rule.Probed() {
@@ -82,8 +82,8 @@ func (r *applying) attempted(w *item) bool {
 	return w.hist.intent != nil || r.kills[w.it.Fingerprint]
 }
 
-// qualify says what a probe alone can't: what is accepted without asking the
-// issuer stays alive elsewhere until it expires.
+// qualify adds what a probe alone can't show: a credential that services accept without
+// asking the issuer stays alive there until it expires.
 func qualify(act *report.Action, t revokers.Target) {
 	until := "its expiry, which it does not contain"
 	if t.Offline.Expires != nil {

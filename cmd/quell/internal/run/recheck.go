@@ -132,7 +132,7 @@ func (r *rechecking) alone(ctx context.Context, e ledger.Sealed, due bool, sum *
 		mine := leases
 		go renewing(until, r.led, leaseTime, func() []ledger.Lease { return mine })
 	}
-	// What was recorded and kept since the list was read counts.
+	// Records since the list was read count.
 	kept, err := r.led.Kept(ctx, e.Incident)
 	if err != nil || len(kept) == 0 {
 		return nil, err

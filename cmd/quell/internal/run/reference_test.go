@@ -111,7 +111,7 @@ func referenceBind(creds []rules.Credential, key rules.FingerprintKey) []rules.C
 		for _, i := range members {
 			creds[i].Group = main.Fingerprint
 			creds[i].Role = role(creds[i].Ref)
-			// Who has the refresh token has a new access token when he wants one.
+			// The refresh token can mint a new access token at any time.
 			creds[i].Renewable = renews && i != members[0]
 		}
 	}
@@ -137,7 +137,7 @@ func referenceSignatures(creds []rules.Credential) {
 	}
 }
 
-// beside reports whether one of a stands near one of b in the same artifact.
+// beside reports whether one of a is near one of b in the same artifact.
 func beside(a, b []rules.Finding) bool {
 	for _, x := range a {
 		for _, y := range b {
@@ -159,8 +159,8 @@ type positionRef struct {
 	cred     int
 }
 
-// referenceJoin makes one credential of the pieces of a cookie that stand together,
-// where none is missing between the first and the last.
+// referenceJoin makes one credential of the pieces of a cookie that are next to each other,
+// if none is missing between the first and the last.
 func referenceJoin(creds []rules.Credential, key rules.FingerprintKey) []rules.Credential {
 	type base struct {
 		placeRef

@@ -28,7 +28,7 @@ type restoring struct {
 	act     report.Action
 }
 
-// Restore takes the last kill of an incident back, if its rules file says how. It
+// Restore reverts the last kill of an incident, if its rules file has a request for that. It
 // asks afterwards whether the credential is live again. The exit code is 3 if it is
 // not.
 func (r *Runtime) Restore(ctx context.Context, incident string, sink report.Sink) (report.Summary, error) {
@@ -185,7 +185,7 @@ func (x *restoring) run(ctx context.Context) (live bool, err error) {
 		ack = revokers.Acknowledgement{Detail: "no answer: " + err.Error(), At: time.Now().UTC()}
 	}
 	x.act.Receipt = &ack
-	// What was sent is recorded and asked about even if the run is interrupted.
+	// A request that was sent is recorded and asked about even if the run is interrupted.
 	ctx = context.WithoutCancel(ctx)
 	var failed error
 	if left {

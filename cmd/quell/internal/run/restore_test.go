@@ -139,7 +139,7 @@ func killed(t *testing.T, window string) (r *Runtime, a *acme, c credential.Cred
 	return r, a, c, env
 }
 
-// discard is a sink that nobody reads.
+// discard is a sink without a reader.
 type discard struct{}
 
 func (discard) Emit(report.Event) error { return nil }
@@ -189,7 +189,7 @@ func TestAReversibleKillIsTakenBack(t *testing.T) {
 	}
 }
 
-// What the issuer accepts is a claim: it is asked whether the credential is live.
+// The issuer's acceptance is only a claim: quell asks whether the credential is live.
 func TestARestoreThatDoesNothingIsReported(t *testing.T) {
 	r, a, c, _ := killed(t, "1h")
 	a.deaf = true

@@ -101,7 +101,7 @@ func (r *applying) rotate(ctx context.Context, w *item, steps []revokers.Step) (
 			return r.hold(ctx, w, "an earlier apply began to rotate it, and its request may still take effect", fmt.Sprintf("quell apply with the same plan in %s", max(wait, time.Second)), "")
 		}
 		if s.Issues {
-			// What can't be read is not written either: nothing is issued for it.
+			// A store that can't be read is not written either: nothing is issued for it.
 			for _, l := range steps[i+1:] {
 				if !l.Needs {
 					continue
@@ -242,9 +242,9 @@ func (r *applying) readAgain(ctx context.Context, w *item) error {
 	return nil
 }
 
-// settle asks the store whether a step that was begun happened. A request that
-// is on its way gets some seconds to show. Where the store cannot tell, the probe of
-// the old credential does, if the step is what ends it.
+// settle asks the store whether a step that was begun happened. A request that is
+// still in flight gets some seconds to take effect. If the store does not show it, the
+// probe of the old credential does, provided that the step ends that credential.
 func (r *applying) settle(ctx context.Context, w *item, s revokers.Step, x rotation) (revokers.State, error) {
 	rot := r.Planner.Registry.Rotator(w.target)
 	for i := 0; ; i++ {
@@ -406,9 +406,9 @@ func (r *applying) replacement(ctx context.Context, w *item) (v revokers.Verdict
 	return v, true
 }
 
-// finish asks about the replacement and, if the old value is dead, takes the steps
-// that come last. Without a live replacement they are left out, and the detail says
-// so: an old version may be what is needed to go back.
+// finish asks about the replacement and, if the old value is dead, takes the last
+// steps. Without a live replacement they are left out, and the detail reports it:
+// an old version may be needed to go back.
 func (r *applying) finish(ctx context.Context, w *item, dead bool) (detail string) {
 	v, ok := r.replacement(ctx, w)
 	if ok && w.act.Rotation != nil {

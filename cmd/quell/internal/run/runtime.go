@@ -353,7 +353,7 @@ func (r *Runtime) Planner(reason string) *Planner {
 	}
 }
 
-// Applier does what plans say, and records it in led.
+// Applier carries out plans, and records it in led.
 func (r *Runtime) Applier(led *ledger.Ledger, breakGlass string) (*Applier, error) {
 	if r.options.Offline {
 		return nil, errOffline

@@ -55,13 +55,13 @@ type ScanOptions struct {
 type Scanned struct {
 	Summary report.Summary
 	Tally   Tally
-	// Credentials and what issuers said about them are set if ScanOptions.Keep is.
+	// Credentials and their issuers' answers are set if ScanOptions.Keep is.
 	Credentials []rules.Credential
 	Checked     []Checked
 }
 
-// Scan reads the sources, emits what it finds, asks issuers and emits what they
-// said. It emits all events but the summary, which it returns. Findings come in
+// Scan reads the sources, emits what it finds, asks issuers and emits their
+// answers. It emits all events but the summary, which it returns. Findings come in
 // the order in which their artifacts were read, those of one artifact in the
 // order of their places; credentials come in the order of their first places. An
 // error means that there is no result; an interruption is part of the result.

@@ -120,7 +120,7 @@ func (s *scan) publish(list []*rules.Finding) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, f := range list {
-		// Whatever is printed about a finding may quote the others.
+		// Any text about a finding can quote the other findings.
 		s.Redactor.Add(f.Secret)
 	}
 	for _, f := range list {

@@ -56,7 +56,7 @@ func (v *vaultRole) count() int {
 	return v.rotations
 }
 
-// managed lets a Vault manage what the bench's issuer issues.
+// managed makes a Vault manage the credentials of the bench's issuer.
 func (b *bench) managed() *vaultRole {
 	b.t.Helper()
 	v := &vaultRole{password: "made-up-0"}
@@ -70,7 +70,7 @@ func (b *bench) managed() *vaultRole {
 	return v
 }
 
-// storedIn lets the instance rotate in a Vault, which it returns.
+// storedIn makes the instance rotate in a Vault, which it returns.
 func (b *bench) storedIn(vault *url.URL) *issuer.Instance {
 	b.in.Rotate = &issuer.Rotation{Vault: vault.String(), StaticRole: "database/app"}
 	return &issuer.Instance{Provider: "vault", URL: vault, Operator: true, Admin: credential.NewSecretString("made-up-admin"), Settings: map[string]string{}}

@@ -71,7 +71,7 @@ func (w *window) checker() *Checker {
 	return k
 }
 
-// probeTime bounds the asking of one run unless the options say otherwise.
+// probeTime limits the time for probes in one run, unless the options set another.
 const probeTime = 10 * time.Minute
 
 // credential emits a credential with its verdicts, and counts it.

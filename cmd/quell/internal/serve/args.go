@@ -39,7 +39,7 @@ type ScanArgs struct {
 	Event string `json:"event,omitempty"`
 }
 
-// What a scan reads.
+// The parts that a scan reads.
 const (
 	whatRuns   = "runs"
 	whatGit    = "git"

@@ -104,7 +104,7 @@ type App struct {
 	Installation int64  `toml:"installation,omitempty"` // default: that of the target's owner
 }
 
-// What a target's Read may name.
+// The values of a target's Read.
 const (
 	readLogs      = "logs"
 	readArtifacts = "artifacts"

@@ -41,8 +41,8 @@ func TestWhatTheServerWorksWithIsNeverEnded(t *testing.T) {
 	}
 }
 
-// What the policy holds takes no place of kill.max: a stranger's live sessions don't keep the own
-// ones from being ended.
+// Held credentials do not count for kill.max: another party's live sessions do not prevent
+// the operator's own ones from being ended.
 func TestHeldCredentialsTakeNoPlaceOfKillMax(t *testing.T) {
 	b := newBench(t, 10, 20)
 	b.head = "apply = true"
@@ -116,7 +116,7 @@ func TestWhatWasDeadAndLeaksAnewIsAskedAgain(t *testing.T) {
 	}
 }
 
-// What is held for the same reason is held once, though it is asked about each day.
+// A credential that is held for the same reason is recorded as held once, though it is asked about each day.
 func TestTheSameHoldIsRecordedOnce(t *testing.T) {
 	b := newBench(t, 10)
 	b.head = "apply = true"

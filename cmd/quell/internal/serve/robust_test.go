@@ -75,7 +75,7 @@ func TestImagesOfOthersAreNotRead(t *testing.T) {
 	}
 }
 
-// A signed body counts once, whatever the header with the delivery's id says.
+// A signed body counts once, for any delivery id in the header.
 func TestReplayWithAnotherIDAddsNothing(t *testing.T) {
 	b := newBench(t)
 	b.fake.Repos = []*citest.Repo{{Name: "a", Runs: []*citest.Run{{ID: 1, Attempts: 1, Created: time.Now(), Logs: quiet}}}}

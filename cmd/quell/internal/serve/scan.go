@@ -46,7 +46,7 @@ func (s *Server) scan(ctx context.Context, a ScanArgs, red *report.Redactor) err
 	if known.ReadAt.IsZero() {
 		back = max(back, x.Backfill.or(90*day))
 	} else {
-		// What was not read since, because quell or the server was away, is compared too.
+		// Commits that were not read since, because quell or the server was down, are compared too.
 		back = max(back, start.Sub(known.ReadAt)+day)
 	}
 	c, err := x.api()

@@ -8,7 +8,7 @@
 //	kill       plans, applies and proves                → notify
 //	recheck    asks again about what was live or ended  → probe
 //
-// Every job can be run again from its beginning: what it did before is in the database.
+// Every job can be run again from its beginning: its earlier effects are in the database.
 package serve
 
 import (
@@ -300,7 +300,7 @@ func (s *Server) work(ctx context.Context, alone []ledger.Lease) error {
 			return fmt.Errorf("--listen: %w", err)
 		}
 	}
-	// Jobs end before their context does: Stop lets them.
+	// Jobs end before their context does: Stop waits for them.
 	jobs := context.WithoutCancel(ctx)
 	if err := s.queue.Start(jobs); err != nil {
 		if l != nil {
@@ -386,7 +386,7 @@ func (s *Server) alive(ctx context.Context, alone *[]ledger.Lease) error {
 	return s.beat(ctx)
 }
 
-// tick shows that this worker is there, takes over the jobs of those that ended, and starts
+// tick records that this worker is alive, takes over the jobs of workers that ended, and starts
 // what is due.
 func (s *Server) tick(ctx context.Context, alone *[]ledger.Lease) error {
 	if err := s.alive(ctx, alone); err != nil {

@@ -33,7 +33,7 @@ type Event struct {
 	Run  string // number of the run or pipeline
 	// Attempt is the run's last attempt, where the event has it; else 0.
 	Attempt int
-	// Ref tells events about one repository apart: the head of a push, the number of a job or of
+	// Ref distinguishes events about one repository: the head of a push, the number of a job or of
 	// an alert, OWNER/NAME:TAG or OWNER/NAME@DIGEST of an image.
 	Ref string
 }

@@ -120,7 +120,7 @@ func TestParse(t *testing.T) {
 	}
 }
 
-// Whatever is sent, an event has the forms that jobs, addresses and paths may have.
+// For any body, the fields of an event are valid in jobs, addresses and paths.
 func FuzzParse(f *testing.F) {
 	for _, s := range []string{`{"action":"completed","workflow_run":{"id":1},"repository":{"full_name":"o/r"}}`, `{"object_kind":"push","after":"` + commit + `","project":{"path_with_namespace":"g/p"}}`, `payload=%7B`, `{"action":"published","package":{"name":"a","namespace":"b","type":"container","version":"c"}}`} {
 		for _, system := range []string{"github", "gitlab", "gitea"} {
