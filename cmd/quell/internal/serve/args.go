@@ -135,6 +135,7 @@ func (w *worker[A]) Timeout(*river.Job[A]) time.Duration { return -1 }
 func (w *worker[A]) Work(ctx context.Context, j *river.Job[A]) (err error) {
 	red := report.NewRedactor()
 	start := time.Now()
+	ctx, span := w.s.jobSpan(ctx, j.Kind, j.ID, j.Attempt, j.Args)
 	defer func() {
 		if x := recover(); x != nil {
 			err = fmt.Errorf("internal error, please report: panic of type %T", x)
@@ -156,6 +157,7 @@ func (w *worker[A]) Work(ctx context.Context, j *river.Job[A]) (err error) {
 			w.s.log("job failed", "kind", j.Kind, "job", j.ID, "attempt", j.Attempt, "error", err.Error())
 		}
 		w.s.metrics.job(j.Kind, result, time.Since(start))
+		endSpan(span, result)
 	}()
 	return w.do(context.WithValue(ctx, failuresKey{}, len(j.Errors)), j.Args, red)
 }

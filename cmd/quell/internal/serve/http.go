@@ -37,7 +37,7 @@ func (s *Server) listen(l net.Listener) (*http.Server, <-chan error) {
 		return nil, failed
 	}
 	web := &http.Server{
-		Handler:           s.handler(),
+		Handler:           s.traced(s.handler()),
 		ReadHeaderTimeout: 10 * time.Second,
 		ReadTimeout:       30 * time.Second,
 		WriteTimeout:      60 * time.Second,

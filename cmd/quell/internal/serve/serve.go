@@ -28,6 +28,7 @@ import (
 	"time"
 
 	"github.com/riverqueue/river"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/quellhq/quell/cmd/quell/internal/config"
 	"github.com/quellhq/quell/cmd/quell/internal/ledger"
@@ -85,6 +86,7 @@ type Server struct {
 	signedBy     ed25519.PublicKey
 	killMax      int // kill.max and approvals of the policy when it started
 	approvals    int
+	tracer       trace.Tracer
 	console      *web.Console // nil: the configuration has none
 	beaten       atomic.Int64 // when the database was last written, in Unix seconds
 }
@@ -243,6 +245,11 @@ func Run(ctx context.Context, o Options) error {
 	if err := s.openConsole(ctx); err != nil {
 		return err
 	}
+	stop, err := s.startTracing(ctx)
+	if err != nil {
+		return err
+	}
+	defer stop(context.WithoutCancel(ctx))
 	return s.work(ctx, alone)
 }
 

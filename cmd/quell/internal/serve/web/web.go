@@ -166,7 +166,11 @@ func (c *Console) Handler() http.Handler {
 	cross.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c.fail(w, r, visitor{}, http.StatusForbidden, "The request came from another site.")
 	}))
-	return c.headers(cross.Handler(http.MaxBytesHandler(m, maxForm)))
+	// http.MaxBytesHandler would copy the request, so that the mux could not name its route for others.
+	return c.headers(cross.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r.Body = http.MaxBytesReader(w, r.Body, maxForm)
+		m.ServeHTTP(w, r)
+	})))
 }
 
 // headers sets the headers of all answers, and refuses requests for another host: a page of a
