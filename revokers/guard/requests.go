@@ -71,16 +71,23 @@ func (l *Limit) lane(i *issuer.Instance) *lane {
 		l.hosts = map[string]*lane{}
 	}
 	if l.hosts[i.Host()] == nil {
-		n := l.PerSecond
-		if n == 0 {
-			n = 5
-		}
-		if issuer.Loopback(i.URL.Hostname()) {
-			n *= loopbackFactor
-		}
-		l.hosts[i.Host()] = &lane{rate.NewLimiter(rate.Limit(n), 4), make(chan struct{}, 1)}
+		l.hosts[i.Host()] = &lane{rate.NewLimiter(rate.Limit(hostRate(i, l.PerSecond)), burst), make(chan struct{}, 1)}
 	}
 	return l.hosts[i.Host()]
+}
+
+// burst is how many requests a host gets at once.
+const burst = 4
+
+// hostRate is the number of requests that a host gets in a second; zero means five.
+func hostRate(i *issuer.Instance, perSecond float64) float64 {
+	if perSecond == 0 {
+		perSecond = 5
+	}
+	if issuer.Loopback(i.URL.Hostname()) {
+		perSecond *= loopbackFactor
+	}
+	return perSecond
 }
 
 // ErrOpen is returned for requests to an issuer while the breaker is open.

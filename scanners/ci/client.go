@@ -53,6 +53,11 @@ type Client struct {
 	// Backoff is the pause before a failed request is sent again, doubled each time;
 	// zero: 500 ms.
 	Backoff time.Duration
+	// Shared is what several processes know together about hosts that ask to wait; nil: this process
+	// knows them alone.
+	Shared Holds
+	// Calls is how many requests are in flight at one time; zero: MaxCalls.
+	Calls int
 	// Stall is how long an answer may be silent; zero: 30 seconds.
 	Stall time.Duration
 
@@ -64,6 +69,14 @@ type Client struct {
 	refused atomic.Pointer[Unauthorized]
 	// failures counts requests in a row that were given up.
 	failures atomic.Int32
+}
+
+// Holds are the hosts that asked one of several processes to wait.
+type Holds interface {
+	// Held is the rest of a host's wait; zero: none.
+	Held(ctx context.Context, host string) (time.Duration, error)
+	// Hold records that a host asks to wait.
+	Hold(ctx context.Context, host string, d time.Duration) error
 }
 
 // maxFailures is how many requests in a row may fail before the server counts as down and is
@@ -98,7 +111,11 @@ func ParseBase(address string) (*url.URL, error) {
 func (c *Client) setup() {
 	c.once.Do(func() {
 		c.gates = map[string]*gate{}
-		c.calls = make(chan struct{}, MaxCalls)
+		calls := c.Calls
+		if calls <= 0 {
+			calls = MaxCalls
+		}
+		c.calls = make(chan struct{}, calls)
 		t := http.DefaultTransport.(*http.Transport).Clone()
 		t.MaxIdleConnsPerHost = MaxCalls
 		t.ResponseHeaderTimeout = c.stall()
@@ -352,6 +369,7 @@ func (c *Client) attempts(ctx context.Context, again bool, f func() (*http.Respo
 				}
 				if !exhausted(res) || first(res.Header, "X-RateLimit-Reset", "RateLimit-Reset") == "" {
 					c.gate(res.Request.URL).pause(d)
+					c.hold(ctx, res.Request.URL, d)
 				}
 			}
 			continue
@@ -429,6 +447,12 @@ func (c *Client) send(req *http.Request, credential bool) (*http.Response, error
 		return nil, ctx.Err()
 	}
 	defer func() { <-c.calls }()
+	if c.Shared != nil {
+		// Where it can't be read, this process waits when the host asks it to.
+		if d, err := c.Shared.Held(ctx, origin(req.URL)); err == nil && d > 0 {
+			g.pause(d)
+		}
+	}
 	if err := g.enter(ctx); err != nil {
 		return nil, err
 	}
@@ -451,7 +475,7 @@ func (c *Client) send(req *http.Request, credential bool) (*http.Response, error
 	}
 	validators := with && c.condition(ctx, out)
 	res, err := c.http.Do(out)
-	g.leave(res)
+	c.hold(req.Context(), req.URL, g.leave(res))
 	if err != nil {
 		cancel(nil)
 		var timeout net.Error
@@ -479,6 +503,13 @@ func (c *Client) send(req *http.Request, credential bool) (*http.Response, error
 		return c.validated(req.Context(), req, res)
 	}
 	return res, nil
+}
+
+// hold shares that the host of u asks to wait.
+func (c *Client) hold(ctx context.Context, u *url.URL, d time.Duration) {
+	if c.Shared != nil && d > 0 {
+		_ = c.Shared.Hold(context.WithoutCancel(ctx), origin(u), d) // this process waits by itself
+	}
 }
 
 // clean takes addresses out of an error: they may hold a signature.

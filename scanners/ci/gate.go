@@ -79,16 +79,30 @@ func (g *gate) enter(ctx context.Context) error {
 	}
 }
 
-// leave takes the end of a request; res is nil if there was no answer.
-func (g *gate) leave(res *http.Response) {
+// leave takes the end of a request; res is nil if there was no answer. It returns how long the
+// host asks to wait, if this answer is the first to say so; zero: it does not.
+func (g *gate) leave(res *http.Response) (held time.Duration) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.inflight--
 	if res != nil {
+		before := g.closed()
 		g.learn(res)
+		if now := g.closed(); now.After(before) {
+			held = max(0, time.Until(now))
+		}
 	}
 	close(g.changed)
 	g.changed = make(chan struct{})
+	return held
+}
+
+// closed is the time before which the host gets no request, whatever is in flight.
+func (g *gate) closed() time.Time {
+	if g.left == 0 && g.reset.After(g.until) {
+		return g.reset
+	}
+	return g.until
 }
 
 // learn reads what the answer says about limits. Header names: GitHub X-RateLimit-*, GitLab,

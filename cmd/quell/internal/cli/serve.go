@@ -1,7 +1,9 @@
 package cli
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"path/filepath"
 
@@ -16,9 +18,12 @@ import (
 )
 
 func (a *app) serve() *cobra.Command {
-	var file, listen string
+	var file, listen, kills string
 	var check, dryRun bool
 	c := &cobra.Command{Use: "serve", Short: "Scan whole organisations, on a schedule and when webhooks report something new", Args: cobra.NoArgs, RunE: func(c *cobra.Command, _ []string) error {
+		if kills != "" {
+			return a.setKills(c.Context(), kills)
+		}
 		if file == "" {
 			return errors.New("serve: --config FILE has what is scanned (hint: docs/serve.md has an example)")
 		}
@@ -31,7 +36,7 @@ func (a *app) serve() *cobra.Command {
 		}
 		doer := run.NewDoer()
 		o := serve.Options{
-			Config: cfg, Listen: listen, State: a.state, Version: Version(), Getenv: a.getenv, Redactor: a.red,
+			Config: cfg, Doer: doer, Listen: listen, State: a.state, Version: Version(), Getenv: a.getenv, Redactor: a.red,
 			Runtime: func(offline bool, red *report.Redactor, own []rules.Secret) (*run.Runtime, error) {
 				return run.New(run.Options{
 					Getenv: a.getenv, Policy: a.policyFile, State: a.state, Rules: a.ruleFiles, Recipients: a.recipients, Identity: a.identity,
@@ -64,8 +69,33 @@ func (a *app) serve() *cobra.Command {
 	f.StringVar(&file, "config", "", "`FILE` of targets, schedules and webhooks; docs/serve.md has its keys")
 	f.StringVar(&listen, "listen", "127.0.0.1:8471", "`ADDRESS` for the web page, the API, webhooks, health and metrics; empty: none")
 	f.BoolVar(&dryRun, "dry-run", false, "print what the webhooks of notify would be sent, send nothing, and end")
+	f.StringVar(&kills, "kills", "", "`off` stops the kills of all processes that use the database of --state, on lets them go on; then end")
 	f.BoolVar(&check, "check", false, "read the configuration and what it names, and end")
 	return c
+}
+
+// setKills turns the switch in the database of --state.
+func (a *app) setKills(ctx context.Context, to string) error {
+	if to != "on" && to != "off" {
+		return fmt.Errorf("serve: --kills %s: on or off", to)
+	}
+	rt, err := a.reader()
+	if err != nil {
+		return err
+	}
+	st, err := serve.Store(ctx, rt.State())
+	if err != nil {
+		return err
+	}
+	if st == nil {
+		return fmt.Errorf("%s has no tables of quell serve (hint: --state names the database of the processes)", ledger.Shown(rt.State()))
+	}
+	defer st.Close()
+	if err := st.SetKills(ctx, to == "on", rt.Actor()); err != nil {
+		return err
+	}
+	a.say("serve: kills are %s in %s", to, ledger.Shown(rt.State()))
+	return nil
 }
 
 // lines writes a log to standard error, redacted.

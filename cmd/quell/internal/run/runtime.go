@@ -96,6 +96,9 @@ type Runtime struct {
 	Doer  issuer.Doer
 	Asker *guard.Asker
 	Own   guard.Own // credentials that quell works with
+	// Stop is a switch besides those of the policy and the environment: it returns a hold while
+	// nothing may be killed. Nil: there is none.
+	Stop func(context.Context) *policy.Hold
 
 	// Sealer seals the values of this run; RecipientNames are the public keys that it seals to.
 	Sealer         *config.Sealer
@@ -193,9 +196,17 @@ func newRuntime(o Options) (*Runtime, error) {
 	return r, nil
 }
 
-// NewDoer sends requests within the limits of their hosts.
-func NewDoer() issuer.Doer {
-	return &guard.Retry{Next: &guard.Breaker{Next: &guard.Limit{Next: &issuer.Client{}}}}
+// Doer sends requests within the limits of their hosts.
+type Doer struct {
+	issuer.Doer
+	// Across has several processes keep these limits together, once it is given what they share.
+	Across *guard.Across
+}
+
+// NewDoer makes one, with limits of its own.
+func NewDoer() *Doer {
+	across := &guard.Across{Next: &issuer.Client{}}
+	return &Doer{&guard.Retry{Next: &guard.Breaker{Next: &guard.Limit{Next: across}}}, across}
 }
 
 // HasPolicy reports whether there is a policy file.

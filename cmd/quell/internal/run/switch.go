@@ -13,6 +13,11 @@ func (r *Runtime) Switch(ctx context.Context) *policy.Hold {
 	if r.noKill() {
 		return policy.Switch()
 	}
+	if r.Stop != nil {
+		if hold := r.Stop(ctx); hold != nil {
+			return hold
+		}
+	}
 	p, err := r.policyNow(ctx)
 	switch {
 	case err != nil:

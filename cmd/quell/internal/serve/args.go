@@ -146,6 +146,8 @@ func (w *worker[A]) Work(ctx context.Context, j *river.Job[A]) (err error) {
 		case err == nil:
 		case errors.As(err, &snooze):
 			result = "snoozed"
+			// River adds the time to this machine's clock, and compares the sum with the database's.
+			err = river.JobSnooze(max(0, snooze.Duration+w.s.ahead()))
 		case errors.As(err, new(*river.JobCancelError)):
 			result = "cancelled"
 		case ctx.Err() != nil:
@@ -162,6 +164,15 @@ func (w *worker[A]) Work(ctx context.Context, j *river.Job[A]) (err error) {
 	return w.do(context.WithValue(ctx, failuresKey{}, len(j.Errors)), j.Args, red)
 }
 
+// ahead is by how much the database's clock is ahead of this machine's; less than a second counts
+// as nothing.
+func (s *Server) ahead() time.Duration {
+	if d := time.Duration(s.skew.Load()); d.Abs() > time.Second {
+		return d
+	}
+	return 0
+}
+
 type failuresKey struct{}
 
 // failures is how often the job of a context has failed.
@@ -171,12 +182,12 @@ func failures(ctx context.Context) int {
 }
 
 // retries spaces the attempts of a failed job: 1, 16, 81 … seconds, an hour at most.
-type retries struct{}
+type retries struct{ s *Server }
 
 // NextRetry implements river.ClientRetryPolicy.
-func (retries) NextRetry(j *rivertype.JobRow) time.Time {
+func (r retries) NextRetry(j *rivertype.JobRow) time.Time {
 	n := time.Duration(len(j.Errors) + 1)
-	return time.Now().Add(min(n*n*n*n*time.Second, time.Hour))
+	return time.Now().Add(r.s.ahead() + min(n*n*n*n*time.Second, time.Hour))
 }
 
 // maxAttempts is how often a job that fails is tried: about a day.

@@ -30,7 +30,7 @@ func child(home string) int {
 	}
 	doer := run.NewDoer()
 	err = Run(context.Background(), Options{
-		Config: c, State: state, Version: "test", Getenv: os.Getenv, Redactor: report.NewRedactor(), Log: slog.New(slog.NewTextHandler(os.Stderr, nil)), Tick: 300 * time.Millisecond,
+		Config: c, Doer: doer, State: state, Version: "test", Getenv: os.Getenv, Redactor: report.NewRedactor(), Log: slog.New(slog.NewTextHandler(os.Stderr, nil)), Tick: 300 * time.Millisecond,
 		Ready: func(string) { _ = os.WriteFile(filepath.Join(home, "ready"), nil, 0o600) },
 		Runtime: func(offline bool, red *report.Redactor, own []rules.Secret) (*run.Runtime, error) {
 			return run.New(run.Options{Getenv: os.Getenv, Policy: filepath.Join(home, "policy.toml"), State: state, Offline: offline, NeedsSecrets: !offline, Redactor: red, Doer: doer, Own: own})

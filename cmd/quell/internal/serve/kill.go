@@ -50,18 +50,16 @@ func (s *Server) kill(ctx context.Context, a KillArgs, red *report.Redactor) err
 	most := o.rt.Policy.Max()
 	full := fmt.Sprintf("kill.max: %d kills in 24 hours", most)
 	const remedy = "a higher kill.max in the policy; or quell plan and quell apply"
-	wait := func(free time.Time) error {
-		if err := s.held(ctx, o, full, remedy); err != nil {
-			return err
-		}
-		return river.JobSnooze(min(max(time.Until(free), time.Minute), time.Hour))
-	}
-	free, err := s.store.Room(ctx, a.Fingerprint, most, time.Now())
+	snooze := func(d time.Duration) error { return river.JobSnooze(min(max(d, time.Minute), time.Hour)) }
+	free, err := s.store.Room(ctx, a.Fingerprint, most)
 	if err != nil {
 		return err
 	}
-	if !free.IsZero() {
-		return wait(free)
+	if free > 0 {
+		if err := s.held(ctx, o, full, remedy); err != nil {
+			return err
+		}
+		return snooze(free)
 	}
 	if p == nil {
 		p, id, err = s.planned(ctx, o, red)
@@ -80,7 +78,7 @@ func (s *Server) kill(ctx context.Context, a KillArgs, red *report.Redactor) err
 		if hold := s.unapproved(ctx, fp, digest, o.rt.Policy.Approvals); hold != nil {
 			return hold
 		}
-		ok, first, at, err := s.store.Reserve(ctx, fp, most, time.Now())
+		ok, first, at, err := s.store.Reserve(ctx, fp, most)
 		fresh = fresh || first
 		switch {
 		case err != nil:
@@ -105,8 +103,8 @@ func (s *Server) kill(ctx context.Context, a KillArgs, red *report.Redactor) err
 	if err := s.ended(ctx, a.Fingerprint, got.action, EventLeft); err != nil {
 		return err
 	}
-	if !free.IsZero() {
-		return river.JobSnooze(min(max(time.Until(free), time.Minute), time.Hour))
+	if free > 0 {
+		return snooze(free)
 	}
 	if from := got.action.SendsFrom; from != nil {
 		return river.JobSnooze(max(time.Until(*from), 0) + time.Second) // the end of kill.delay

@@ -11,6 +11,7 @@ import (
 	"github.com/riverqueue/river"
 
 	"github.com/quellhq/quell/cmd/quell/internal/ledger"
+	"github.com/quellhq/quell/cmd/quell/internal/policy"
 	"github.com/quellhq/quell/cmd/quell/internal/report"
 	"github.com/quellhq/quell/cmd/quell/internal/run"
 	"github.com/quellhq/quell/cmd/quell/internal/serve/store"
@@ -63,7 +64,7 @@ func (s *Server) open(ctx context.Context, fingerprint string, red *report.Redac
 	if o.rt, err = s.o.Runtime(false, red, s.own.all()); err != nil {
 		return o, false, err
 	}
-	o.rt.Asker = s.asking.get()
+	o.rt.Asker, o.rt.Stop = s.asking.get(), s.killsOff
 	ids, err := o.rt.Identities()
 	if err == nil {
 		if o.cred, err = run.OpenCredential(o.rt.Rules, ref, o.row.Sealed, ids...); err != nil {
@@ -79,6 +80,19 @@ func (s *Server) open(ctx context.Context, fingerprint string, red *report.Redac
 		red.Add(p)
 	}
 	return o, true, nil
+}
+
+// killsOff is the switch in the database, which stops the kills of all workers. It is read before
+// each request that ends something.
+func (s *Server) killsOff(ctx context.Context) *policy.Hold {
+	by, err := s.store.KillsOff(ctx)
+	switch {
+	case err != nil:
+		return &policy.Hold{Why: "the kill switch in the database can't be read: " + report.Clean(err.Error()), Remedy: "the database of quell serve"}
+	case by != "":
+		return &policy.Hold{Why: "the kills of all workers are off (" + by + ")", Remedy: "quell serve --kills on"}
+	}
+	return nil
 }
 
 // busy lets a job wait for the actor that works on its incident.

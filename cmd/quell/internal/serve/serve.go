@@ -57,6 +57,9 @@ type Options struct {
 	Runtime func(offline bool, red *report.Redactor, own []rules.Secret) (*run.Runtime, error)
 	// Memory opens the memory of what sources have read, in a ledger.
 	Memory func(rt *run.Runtime, l *ledger.Ledger) (scanners.Memory, error)
+	// Doer is the one of all Runtimes; on PostgreSQL it keeps the limits of hosts with the other
+	// workers. Nil: each process keeps its own.
+	Doer *run.Doer
 	// Log gets a message for each event that an operator should see.
 	Log *slog.Logger
 	// Ready is called with the address of the HTTP server once jobs are worked on; may be nil.
@@ -89,6 +92,7 @@ type Server struct {
 	tracer       trace.Tracer
 	console      *web.Console // nil: the configuration has none
 	beaten       atomic.Int64 // when the database was last written, in Unix seconds
+	skew         atomic.Int64 // nanoseconds by which the database's clock is ahead of this machine's
 }
 
 func (s *Server) log(message string, args ...any) {
@@ -223,6 +227,14 @@ func Run(ctx context.Context, o Options) error {
 		return err
 	}
 	defer s.store.Close()
+	if s.store.Shared() {
+		if o.Doer != nil {
+			o.Doer.Across.Use(s.store)
+		}
+		for _, x := range s.sources {
+			x.shared = s.store.Holds(x.Name)
+		}
+	}
 	digest := hmac.New(sha256.New, rt.Keys.Fingerprint[:])
 	digest.Write([]byte("quell serve " + rt.Keys.Identity.Recipient().String()))
 	digest.Write(rt.PublicKey())
@@ -276,7 +288,7 @@ func (s *Server) client() (*river.Client[*sql.Tx], error) {
 			queueList: {MaxWorkers: 2}, queueScan: {MaxWorkers: s.o.Config.scans()}, queueProbe: {MaxWorkers: probes}, queueKill: {MaxWorkers: 2}, queueNotify: {MaxWorkers: 2},
 		},
 		MaxAttempts:   maxAttempts,
-		RetryPolicy:   retries{},
+		RetryPolicy:   retries{s},
 		JobTimeout:    -1,
 		Logger:        slog.New(slog.DiscardHandler), // quell logs failures itself, redacted
 		PollOnly:      false,
@@ -411,6 +423,13 @@ func (s *Server) tick(ctx context.Context, alone *[]ledger.Lease) error {
 	if n > 0 {
 		s.log("jobs of a worker that ended were taken over", "jobs", n)
 	}
+	live, err := s.store.Live(ctx, now)
+	if err != nil {
+		return err
+	}
+	for _, x := range s.sources {
+		x.share(live)
+	}
 	for i := range s.o.Config.Target {
 		t := &s.o.Config.Target[i]
 		due, err := s.store.Due(ctx, t.Name, t.Every.or(day), now, func(tx *store.Tx) error {
@@ -438,10 +457,12 @@ func (s *Server) tick(ctx context.Context, alone *[]ledger.Lease) error {
 
 func (s *Server) beat(ctx context.Context) error {
 	host, _ := os.Hostname()
+	start := time.Now()
 	now, err := s.store.Now(ctx)
 	if err != nil {
 		return err
 	}
+	s.skew.Store(int64(now.Sub(start.Add(time.Since(start) / 2)))) // of wall clocks: now has no other
 	if err := s.store.Beat(ctx, s.worker, host, now); err != nil {
 		return err
 	}

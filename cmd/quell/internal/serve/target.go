@@ -93,7 +93,10 @@ type source struct {
 	mem                    scanners.Memory
 	cache                  string
 
+	shared ci.Holds // of all workers; nil: this process is alone
+
 	mu     sync.Mutex
+	atOnce int // requests in flight at one time; 0: the client's default
 	client *ci.Client
 	made   time.Time
 	app    *github.App
@@ -135,7 +138,7 @@ func (x *source) api() (*ci.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &ci.Client{Base: base, Memory: x.mem, Patience: x.patience}
+	c := &ci.Client{Base: base, Memory: x.mem, Patience: x.patience, Shared: x.shared, Calls: x.atOnce}
 	switch s, ok := x.system(); {
 	case x.App != nil:
 		if x.app == nil {
@@ -169,6 +172,20 @@ func (x *source) api() (*ci.Client, error) {
 	}
 	x.client, x.made = c, time.Now()
 	return c, nil
+}
+
+// atOnce is how many requests to the API of a target all workers may have in flight: GitHub's limit
+// is 100.
+const atOnce = 96
+
+// share divides them among the workers that are there.
+func (x *source) share(workers int) {
+	n := min(ci.MaxCalls, max(1, atOnce/max(1, workers)))
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if n != x.atOnce {
+		x.atOnce, x.client = n, nil // the next job makes a client with it
+	}
 }
 
 // failed drops the client, which may have given its server up.

@@ -185,17 +185,24 @@ func (s *Store) DueRechecks(ctx context.Context, probed, ended time.Time) (out [
 
 // Reserve counts a kill of this day, and reports whether the policy allows it: at most most
 // credentials in any 24 hours, over all workers. One that was counted in them is allowed again, and
-// keeps its time. fresh is set if it was not counted; free is the time when another kill is
-// allowed, if none is now.
-func (s *Store) Reserve(ctx context.Context, fingerprint string, most int, now time.Time) (ok, fresh bool, free time.Time, err error) {
+// keeps its time. fresh is set if it was not counted; wait is the time until another kill is
+// allowed, if none is now. Times are the database's: machines' clocks may differ.
+func (s *Store) Reserve(ctx context.Context, fingerprint string, most int) (ok, fresh bool, wait time.Duration, err error) {
 	err = s.Update(ctx, func(tx *Tx) error {
 		if s.pool != nil {
 			if _, err := tx.Exec(`SELECT pg_advisory_xact_lock(?)`, migrationLock+1); err != nil {
 				return err
 			}
 		}
+		now := time.Now()
+		if s.pool != nil {
+			// The transaction may have begun long before it got the lock.
+			if err := tx.QueryRow(`SELECT clock_timestamp()`).Scan(&now); err != nil {
+				return err
+			}
+		}
 		var had bool
-		if had, free, err = room(tx.QueryRow, fingerprint, most, now); err != nil || !free.IsZero() {
+		if had, wait, err = room(tx.QueryRow, fingerprint, most, now); err != nil || wait > 0 {
 			return err
 		}
 		if ok = true; had {
@@ -205,28 +212,32 @@ func (s *Store) Reserve(ctx context.Context, fingerprint string, most int, now t
 		_, err := tx.Exec(`INSERT INTO serve_kill(fingerprint, at) VALUES (?,?) ON CONFLICT(fingerprint) DO UPDATE SET at = excluded.at`, fingerprint, Millis(now))
 		return err
 	})
-	return ok, fresh, free, err
+	return ok, fresh, wait, err
 }
 
-// Room reports when a kill of a credential may be counted; zero: now.
-func (s *Store) Room(ctx context.Context, fingerprint string, most int, now time.Time) (time.Time, error) {
-	_, free, err := room(func(query string, args ...any) *sql.Row { return s.db.QueryRowContext(ctx, s.bind(query), args...) }, fingerprint, most, now)
-	return free, err
+// Room reports how long it is until a kill of a credential may be counted; zero: none.
+func (s *Store) Room(ctx context.Context, fingerprint string, most int) (time.Duration, error) {
+	now, err := s.Now(ctx)
+	if err != nil {
+		return 0, err
+	}
+	_, wait, err := room(func(query string, args ...any) *sql.Row { return s.db.QueryRowContext(ctx, s.bind(query), args...) }, fingerprint, most, now)
+	return wait, err
 }
 
 const killDay = 24 * time.Hour
 
-func room(query func(string, ...any) *sql.Row, fingerprint string, most int, now time.Time) (had bool, free time.Time, err error) {
+func room(query func(string, ...any) *sql.Row, fingerprint string, most int, now time.Time) (had bool, wait time.Duration, err error) {
 	since := Millis(now.Add(-killDay))
 	var mine, others, first int64
 	err = query(`SELECT coalesce(sum(CASE WHEN fingerprint = ? THEN 1 ELSE 0 END), 0), coalesce(sum(CASE WHEN fingerprint = ? THEN 0 ELSE 1 END), 0), coalesce(min(at), 0) FROM serve_kill WHERE at > ?`, fingerprint, fingerprint, since).Scan(&mine, &others, &first)
 	if err != nil || mine > 0 || others < int64(most) {
-		return mine > 0, time.Time{}, err
+		return mine > 0, 0, err
 	}
 	if first == 0 { // the policy allows none at all
-		return false, now.Add(killDay), nil
+		return false, killDay, nil
 	}
-	return false, Time(first).Add(killDay), nil
+	return false, min(max(Time(first).Add(killDay).Sub(now), time.Millisecond), killDay), nil
 }
 
 // Release takes back a kill that was counted and for which nothing was sent.

@@ -139,6 +139,8 @@ CREATE INDEX serve_job_kind ON river_job(kind, state);
 CREATE INDEX serve_credential_ended ON serve_credential(outcome, outcome_at);
 CREATE TABLE serve_proposal (fingerprint TEXT PRIMARY KEY, digest TEXT NOT NULL, file TEXT NOT NULL, needed BIGINT NOT NULL, at BIGINT NOT NULL);
 CREATE TABLE serve_session (id TEXT PRIMARY KEY, person TEXT NOT NULL, method TEXT NOT NULL, approve INTEGER NOT NULL, created BIGINT NOT NULL, seen BIGINT NOT NULL, expires BIGINT NOT NULL);
+`, `
+CREATE TABLE serve_limit (name TEXT PRIMARY KEY, next BIGINT NOT NULL, held BIGINT NOT NULL);
 `}
 
 func (s *Store) migrate(ctx context.Context) error {
