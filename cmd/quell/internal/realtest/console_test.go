@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -43,7 +44,10 @@ type console struct {
 // chromium starts a browser.
 func chromium(t *testing.T) context.Context {
 	t.Helper()
-	path := need(t, "chromium")
+	path, err := exec.LookPath("google-chrome")
+	if err != nil {
+		path = need(t, "chromium")
+	}
 	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.WindowSize(1360, 900), chromedp.WSURLReadTimeout(time.Minute))
 	ctx, cancel := chromedp.NewExecAllocator(t.Context(), options...)
 	t.Cleanup(cancel)
