@@ -104,7 +104,8 @@ func TestAPanicConcernsItsArtifactAndQuotesNothing(t *testing.T) {
 // rows is a format of files that are scanned as they are and then as rows.
 type rows struct{}
 
-func (rows) Head() int { return 4 }
+func (rows) Head() int            { return 4 }
+func (rows) Within(Window) []Part { return nil }
 
 func (rows) Recognise(head []byte, _ string) string {
 	if bytes.HasPrefix(head, []byte("DB!\n")) {

@@ -39,7 +39,9 @@ func (r *run) whole(ctx context.Context, a Artifact, b []byte, x *account, own b
 	defer func() { <-r.tokens }()
 	defer r.finished(a.Location)
 	defer r.caught(a.Location)
-	r.chunk(x, Chunk{Artifact: &a, Data: b, Line: 1, Column: 1, To: len(b), Binary: binary(b), track: track(&a, nil)})
+	c := Chunk{Artifact: &a, Data: b, Line: 1, Column: 1, To: len(b), Binary: binary(b), track: track(&a, nil)}
+	a.within.look(r.Unpacker, c, true)
+	r.chunk(x, c)
 	return ctx.Err()
 }
 
@@ -53,6 +55,7 @@ func (r *run) read(ctx context.Context, a Artifact, b io.Reader, x *account, own
 	n, err := r.chunks.Each(&timed{ctx, b, x, own}, &a, func(c Chunk) error {
 		c.track = track(&a, before)
 		before = c.track
+		a.within.look(r.Unpacker, c, c.To == len(c.Data))
 		r.tokens <- struct{}{}
 		work := func() {
 			defer func() { <-r.tokens }()

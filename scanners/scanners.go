@@ -112,6 +112,7 @@ type Artifact struct {
 	// Done, if set, is called after the artifact was read and its gaps were reported.
 	Done func()
 
+	within *within               // collects archives within the file; nil: none are expected
 	record *record               // collects the findings of an artifact with a Content
 	where  func(line int) string // describes a line of an opener's text: Inner.Where
 	// place maps a location in an artifact of names to the reported one; nil: the same.
@@ -181,6 +182,9 @@ type Unpacker interface {
 	Head() int
 	// Recognise names the format of a file, or returns "" if it is no container.
 	Recognise(head []byte, name string) string
+	// Within returns the archives whose mark is in the window of a file that is no container
+	// itself. A file that ends before the window belongs to no part.
+	Within(w Window) []Part
 	// Open calls member for each nested file, in the order of the container; the reader is
 	// valid during the call. It calls gap with what it can't read and continues. The error
 	// concerns the container.
@@ -207,6 +211,8 @@ type Budget struct {
 	Kept    int64        // bytes of nested files in memory
 	Window  int64        // bytes in the decoders' history windows
 	In      func() int64 // bytes of the file read so far
+	// Databases has the databases of the file whose logs can follow, by name.
+	Databases map[string][]byte
 	// Waited is the time that openers spent waiting for memory.
 	Waited time.Duration
 	// Meter has the time left for the file. Began is the start of the work not yet counted.

@@ -47,11 +47,13 @@ func (r *run) unpack(ctx context.Context, a Artifact, b io.Reader, x *account, b
 	form, head, done := r.recognise(a, b)
 	defer done()
 	if form == "" {
+		a.within = &within{}
+		a.within.at, a.within.size = anywhere(b)
 		if head.at == 0 && len(head.begin) == 0 {
-			return r.stream(ctx, a, b, x, budget == nil)
+			return errors.Join(r.stream(ctx, a, b, x, budget == nil), r.parts(ctx, a, a.within, x, budget))
 		}
 		head.lost = true // no rewind is needed
-		return r.stream(ctx, a, head, x, budget == nil)
+		return errors.Join(r.stream(ctx, a, head, x, budget == nil), r.parts(ctx, a, a.within, x, budget))
 	}
 	atomic.AddInt64(&r.stats.Artifacts, 1)
 	in := Packed{Name: a.Location.Path, Reader: Filled(head), Beside: a.Beside}

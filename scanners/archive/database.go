@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/quellhq/quell/scanners"
@@ -25,6 +26,54 @@ func unsqlite(x *opening) error {
 		x.gap("", scanners.OfKind(scanners.GapLimitMemory, fmt.Errorf("larger than %d MiB: scanned as it is, not opened", sqlite.MaxSize>>20)))
 		return nil
 	}
+	if x.beside == nil {
+		x.keepDatabase(k.b)
+	}
+	return x.rows(k.b, x.companion("-wal", sqlite.MaxSize))
+}
+
+// keepDatabase keeps a database in the format for write-ahead logs (version 2 in its header),
+// whose log can be a later member of the same archive.
+func (x *opening) keepDatabase(b []byte) {
+	kept := len(b)
+	for _, d := range x.budget.Databases {
+		kept += len(d)
+	}
+	if len(b) < 100 || b[18] != 2 || kept > sqlite.MaxSize {
+		return
+	}
+	if x.budget.Databases == nil {
+		x.budget.Databases = map[string][]byte{}
+	}
+	x.budget.Databases[x.name] = bytes.Clone(b)
+}
+
+var errNoDatabase = scanners.OfKind(scanners.GapUnsupported, errors.New("its database does not precede it in the same archive: scanned as it is, values on several pages can be missing"))
+
+// unsqlitelog passes on a write-ahead log as it is. If the log is a member of an archive, it
+// then passes on the rows of the database with the log; a log in a folder is read together with
+// the database there.
+func unsqlitelog(x *opening) error {
+	k := &copied{r: x.in, max: sqlite.MaxSize}
+	if err := x.plain("", k); err != nil || x.beside != nil {
+		return err
+	}
+	const header = 32 // bytes before the first frame
+	name, _ := strings.CutSuffix(x.name, "-wal")
+	file := x.budget.Databases[name]
+	switch {
+	case k.err != nil && k.err != io.EOF, !k.over && len(k.b) <= header:
+		return nil
+	case k.over || file == nil:
+		x.gap("", errNoDatabase)
+		return nil
+	}
+	delete(x.budget.Databases, name)
+	return x.rows(file, k.b)
+}
+
+// rows passes on the rows of a database with its log, which may be nil.
+func (x *opening) rows(file, log []byte) error {
 	began := time.Now()
 	select {
 	case x.opener.databases <- struct{}{}:
@@ -34,7 +83,7 @@ func unsqlite(x *opening) error {
 	x.budget.Waited += time.Since(began)
 	text, err := func() (sqlite.Text, error) {
 		defer func() { <-x.opener.databases }()
-		return sqlite.Read(x.ctx, k.b, x.companion("-wal", sqlite.MaxSize))
+		return sqlite.Read(x.ctx, file, log)
 	}()
 	if err != nil && x.ctx.Err() == nil {
 		if errors.Is(err, sqlite.ErrLimit) || errors.Is(err, context.DeadlineExceeded) {

@@ -1,7 +1,9 @@
 package archive
 
 import (
+	"encoding/binary"
 	"errors"
+	"slices"
 	"strings"
 
 	"github.com/quellhq/quell/scanners"
@@ -55,6 +57,8 @@ func forms() []form {
 		{name: "mozlz4", magic: "mozLz40\x00", open: unmozlz4},
 		{name: "pdf", magic: "%PDF-", seeks: true, open: pdfText},
 		{name: "SQLite", magic: sqlite.Magic, open: unsqlite},
+		{name: "SQLite log", magic: "\x37\x7f\x06\x82\x00\x2d\xe2\x18", open: unsqlitelog},
+		{name: "SQLite log", magic: "\x37\x7f\x06\x83\x00\x2d\xe2\x18", open: unsqlitelog},
 		{name: "git pack", magic: "PACK\x00\x00\x00\x02", seeks: true, open: unpack},
 		{name: "git pack", magic: "PACK\x00\x00\x00\x03", seeks: true, open: unpack},
 		{name: "git bundle", magic: "# v2 git bundle\n", seeks: true, open: unbundle},
@@ -94,6 +98,10 @@ func forms() []form {
 		{name: "cramfs", magic: "\x45\x3d\xcd\x28", open: unsupported},
 		{name: "erofs", at: 1024, magic: "\xe2\xe1\xf5\xe0", open: unsupported},
 		{name: "AppImage", at: 8, magic: "AI\x02", open: unsupported},
+		{name: "HDF5", magic: "\x89HDF\r\n\x1a\n", open: unsupported},
+		{name: "JFFS2", magic: "\x85\x19", known: jffs2Head, open: unsupported},
+		{name: "JFFS2", magic: "\x19\x85", known: jffs2Head, open: unsupported},
+		{name: "DMG", magic: "koly\x00\x00\x00\x04\x00\x00\x02\x00", open: unsupported},
 		{name: "Parquet", magic: "PAR1", known: binaryHead, open: unsupported},
 		{name: "ORC", magic: "ORC", known: orcHead, open: unsupported},
 
@@ -142,4 +150,18 @@ func avroHead(head []byte) bool {
 // binaryHead rejects a text that begins with the letters of a magic number.
 func binaryHead(head []byte) bool {
 	return strings.IndexByte(string(head[:min(len(head), 64)]), 0) >= 0
+}
+
+// jffs2Head detects the first node of a JFFS2 file system in either byte order: a clean marker,
+// an entry of a folder, an inode, padding or a summary, with its length.
+func jffs2Head(head []byte) bool {
+	if len(head) < 12 {
+		return false
+	}
+	var order binary.ByteOrder = binary.LittleEndian
+	if head[0] == 0x19 {
+		order = binary.BigEndian
+	}
+	n := order.Uint32(head[4:])
+	return slices.Contains([]uint16{0x2003, 0xe001, 0xe002, 0x2004, 0x2006}, order.Uint16(head[2:])) && n >= 12 && n < 1<<20
 }

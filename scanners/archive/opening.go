@@ -56,6 +56,9 @@ func (x *opening) run() error {
 	if x.over == nil && (err == nil || x.budget.Out > before) {
 		x.tell()
 		err = errors.Join(err, x.behind(err))
+		if x.form.name == "pdf" && x.over == nil {
+			err = errors.Join(err, x.appended())
+		}
 	}
 	if x.over != nil {
 		return x.over
