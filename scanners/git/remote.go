@@ -149,8 +149,8 @@ func (r Remote) auth() transport.AuthMethod {
 	return nil
 }
 
-// mayHave reports whether the repository's host, with its port if it has one, is among hosts;
-// none: every host that the operator names as a target is.
+// mayHave reports whether the repository's host, with its port if it has one, is among hosts.
+// With none, the caller makes sure that all its repositories are at one host.
 func (r Remote) mayHave(hosts string) bool {
 	if hosts == "" {
 		return true

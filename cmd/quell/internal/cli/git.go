@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/spf13/pflag"
@@ -87,6 +88,9 @@ func (a *app) openGit(rt *run.Runtime, targets []string) (scanners.Source, error
 	if remote {
 		s.Remote = a.upstream(rt, u)
 	}
+	if err := a.oneHost(s.Remote, s.Upstream); err != nil {
+		return nil, err
+	}
 	// A partial selection is small, and its result does not describe the whole repository.
 	if a.git.commits == "" && a.git.release == "" && !a.git.staged {
 		s.Memory = a.memory(rt)
@@ -111,6 +115,25 @@ func (a *app) indexFile(dir string) string {
 func (a *app) upstream(rt *run.Runtime, u *url.URL) *git.Remote {
 	home, _ := os.UserHomeDir()
 	return &git.Remote{URL: u, Cache: rt.Dirs.Cache, Getenv: a.getenv, Home: home}
+}
+
+// oneHost refuses a scan that would send QUELL_GIT_TOKEN to several hosts, unless QUELL_GIT_HOST
+// says which of them it belongs to.
+func (a *app) oneHost(remotes ...*git.Remote) error {
+	if strings.TrimSpace(a.getenv("QUELL_GIT_TOKEN")) == "" || strings.TrimSpace(a.getenv("QUELL_GIT_HOST")) != "" {
+		return nil
+	}
+	var first *url.URL
+	for _, r := range remotes {
+		switch {
+		case r == nil || r.URL.Scheme != "https" && r.URL.Scheme != "http": // no token is sent there
+		case first == nil:
+			first = r.URL
+		case first.Scheme != r.URL.Scheme || !strings.EqualFold(first.Host, r.URL.Host):
+			return fmt.Errorf("QUELL_GIT_TOKEN belongs to one host, and %s and %s are fetched from: set QUELL_GIT_HOST to the one that gets it", first.Host, r.URL.Host)
+		}
+	}
+	return nil
 }
 
 // parseSince reads a date, a time, or how long ago.
