@@ -37,6 +37,9 @@ var samples = []string{
 	"C2y6yDjf5/R+ob0N8A7Cgv30VRDJIWEHLM+4QDU5DE2nQ9nDuVTqobD4b8mGGyPMbIZnqyMsEcaGQy67XIw/Jw==", // Cosmos DB
 }
 
+// Sample reports whether a value is a key that an emulator's documentation prints for everyone.
+func Sample(value string) bool { return slices.Contains(samples, value) }
+
 // maxCurve is the longest name of an elliptic curve, in bytes: EC_brainpoolP512r1.
 const maxCurve = 18
 
@@ -71,7 +74,7 @@ func Harmless(before, value string) bool {
 	if strings.Contains(before, "ENC[") || len(value) >= minSealed && strings.HasPrefix(value, "Ag") && value[2] >= 'A' && value[2] <= 'D' {
 		return true
 	}
-	return hexConstant(value) || strings.HasPrefix(value, `\u`) && escaped().MatchString(value) || slices.Contains(samples, value) || counting(value) || len(value) <= maxCurve && curve().MatchString(value) || regional(value) && regionID().MatchString(value) ||
+	return hexConstant(value) || strings.HasPrefix(value, `\u`) && escaped().MatchString(value) || Sample(value) || counting(value) || len(value) <= maxCurve && curve().MatchString(value) || regional(value) && regionID().MatchString(value) ||
 		(strings.HasPrefix(value, "9") || strings.HasPrefix(value, "c6")) && openPGP().MatchString(value) ||
 		digestForm(value) && digestNameRE().MatchString(before) || plainID(value) && idNameRE().MatchString(before)
 }

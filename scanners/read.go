@@ -28,9 +28,8 @@ func (r *run) whole(ctx context.Context, a Artifact, b []byte, x *account, own b
 		return err
 	}
 	if a.place == nil {
-		atomic.AddInt64(&r.stats.Artifacts, 1)
+		r.count(&a)
 		atomic.AddInt64(&r.stats.Bytes, int64(len(b)))
-		r.Watch.artifact()
 	}
 	if own {
 		x.Read(int64(len(b)))
@@ -45,11 +44,17 @@ func (r *run) whole(ctx context.Context, a Artifact, b []byte, x *account, own b
 	return ctx.Err()
 }
 
+func (r *run) count(a *Artifact) {
+	if !a.Uncounted {
+		atomic.AddInt64(&r.stats.Artifacts, 1)
+		r.Watch.artifact()
+	}
+}
+
 // read scans the chunks of one artifact: the last chunk (usually the only one) in this
 // goroutine, the others in helpers.
 func (r *run) read(ctx context.Context, a Artifact, b io.Reader, x *account, own bool) error {
-	atomic.AddInt64(&r.stats.Artifacts, 1)
-	r.Watch.artifact()
+	r.count(&a)
 	var beside sync.WaitGroup
 	var before *tracked
 	n, err := r.chunks.Each(&timed{ctx, b, x, own}, &a, func(c Chunk) error {

@@ -109,6 +109,10 @@ type Artifact struct {
 	// known.
 	Content string
 
+	// Uncounted is set for bytes that are no artifact of their own, such as a batch of names: how
+	// many batches there are may depend on the order of reading.
+	Uncounted bool
+
 	// Done, if set, is called after the artifact was read and its gaps were reported.
 	Done func()
 

@@ -44,7 +44,8 @@ type compiled struct {
 	*rules.Rule
 	number int // position in Engine.rules
 	allow  []*allowlist
-	slow   bool // no usable literal: runs around its keywords
+	slow   bool               // no usable literal: runs around its keywords
+	run    func() *leadingRun // of a slow rule: nil: it runs over all text with a keyword
 	// always is set where a slow rule has no keywords to run around.
 	always bool
 	leads  bool // a match begins with the expression's own literal
@@ -102,6 +103,7 @@ func New(set *rules.Set) *Engine {
 		e.rules = append(e.rules, c)
 		if c.slow {
 			e.slow = append(e.slow, i)
+			c.run = sync.OnceValue(func() *leadingRun { return leadingRunOf(r.Regex.String()) })
 		}
 		for n, a := range x.anchors {
 			p := placed{rule: i, literals: a.literals, before: a.before, after: a.after, leading: a.leading, bound: a.bound, least: a.least,
@@ -164,12 +166,14 @@ func (e *Engine) mark(grams []gramEntry) []gramEntry {
 // MaxLen implements scanners.Detector.
 func (e *Engine) MaxLen() int { return maxLen }
 
-// Slow lists the rules whose expression has no usable literal. They run over all text that
-// contains one of their keywords.
+// Slow lists the rules whose expression has no usable literal and does not begin with a run of
+// bytes of one class. They run over all text that contains one of their keywords.
 func (e *Engine) Slow() []string {
 	var out []string
 	for _, i := range e.slow {
-		out = append(out, e.rules[i].ID)
+		if e.rules[i].run() == nil {
+			out = append(out, e.rules[i].ID)
+		}
 	}
 	return out
 }
@@ -194,7 +198,11 @@ func (e *Engine) find(s *scratch, b []byte, parts []span, f func(raw)) {
 	for _, i := range e.slow {
 		if s.gate[i] || e.rules[i].always {
 			s.gate[i] = false
-			s.win[i] = append(s.win[i][:0], window{span: span{0, len(b)}})
+			if run := e.rules[i].run(); run != nil {
+				s.win[i] = run.windows(b, s.win[i][:0])
+			} else {
+				s.win[i] = append(s.win[i][:0], window{span: span{0, len(b)}})
+			}
 			s.act = append(s.act, i)
 		}
 	}

@@ -109,7 +109,7 @@ const maxSteps = 64
 // negative if it isn't known.
 func (e *Engine) place(s *scratch, b []byte, id uint16, pos, end int) {
 	p := &e.anchors[id]
-	if p.keyword != nil && p.after.loop != nil {
+	if p.keyword != nil && (p.after.loop != nil || e.rules[p.rule].run() != nil) {
 		s.gate[p.rule] = true
 		return
 	}

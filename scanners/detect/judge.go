@@ -31,7 +31,7 @@ func (e *Engine) judge(s *scratch, m *raw, c scanners.Chunk) bool {
 	if r.Entropy != 0 && entropy(secret) <= leastEntropy(r, secret) {
 		return false
 	}
-	if r.AnyForm && !namedSession(secret) || !r.AnyForm && placeholder(secret) || slices.Contains(printed, secret) {
+	if r.AnyForm && !namedSession(secret) || !r.AnyForm && placeholder(secret) || slices.Contains(printed, secret) || rules.Sample(secret) {
 		return false
 	}
 	// A rule that recognises a token only by its position must not match words.

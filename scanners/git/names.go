@@ -100,7 +100,7 @@ func (r *repo) readNames(least int, part func(scanners.Artifact, io.Reader) erro
 	if !ok {
 		return nil
 	}
-	return part(scanners.Artifact{Location: r.location(batchPrefix + strconv.Itoa(k))}, bytes.NewReader(text))
+	return part(scanners.Artifact{Location: r.location(batchPrefix + strconv.Itoa(k)), Uncounted: true}, bytes.NewReader(text))
 }
 
 // lastNames is the artifact for the names that no earlier one has scanned.

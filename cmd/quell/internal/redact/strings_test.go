@@ -2,6 +2,7 @@ package redact
 
 import (
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -55,5 +56,42 @@ func TestAStringIsKnownByItsField(t *testing.T) {
 	})
 	if got := strings.Join(at, ", "); got != "a inner.Text, b outer.Array, c outer.Map" {
 		t.Errorf("got %s", got)
+	}
+}
+
+// What Each visits is what Strings would change, in the same order but for maps.
+func TestEachVisitsWhatStringsChanges(t *testing.T) {
+	in := inner{"e", "hidden"}
+	v := outer{inner{"a", "hidden"}, "b", []byte("c"), []inner{{"d", ""}}, [2]string{"", "f"}, map[word]map[string]inner{"g": {"h": in}}, &in, []any{in, &in, 1, nil}, time.Unix(1, 0), 7, nil, nil, nil}
+	var changed, visited []string
+	Strings[any](&v, func(f Field, s string) string {
+		changed = append(changed, f.Name+" "+s)
+		return s
+	})
+	Each[any](&v, func(f Field, s string) { visited = append(visited, f.Name+" "+s) })
+	if len(changed) < 10 || !slices.Equal(changed, visited) {
+		t.Errorf("changed %q\nvisited %q", changed, visited)
+	}
+}
+
+type list struct {
+	Next *list
+	N    int
+	Text string
+}
+
+type numbers struct {
+	Next *numbers
+	N    []int
+}
+
+func TestTypesThatContainThemselves(t *testing.T) {
+	v := &list{Next: &list{Text: "a"}, Text: "b"}
+	got := Strings(v, func(_ Field, s string) string { return strings.ToUpper(s) })
+	if got.Text != "B" || got.Next.Text != "A" || v.Text != "b" || v.Next.Text != "a" {
+		t.Errorf("got %+v of %+v", got, v)
+	}
+	if holds(reflect.TypeFor[numbers]()) || !holds(reflect.TypeFor[*list]()) || !holds(reflect.TypeFor[map[int][]list]()) {
+		t.Error("which types hold strings is decided wrong")
 	}
 }

@@ -80,11 +80,10 @@ func (r *Redactor) Event(e Event) Event {
 		return e
 	}
 	// The secrets of all texts are known before the first is printed.
-	redact.Strings(e, func(at redact.Field, s string) string {
+	redact.Each(e, func(at redact.Field, s string) {
 		if quotes(at) {
 			r.look(s)
 		}
-		return s
 	})
 	return redact.Strings(e, func(at redact.Field, s string) string {
 		if exempt(at) {
