@@ -110,7 +110,11 @@ sealed copy is kept; docs/ci.md has what each system can delete.`,
 			if err := file.Commit(); err != nil {
 				return fmt.Errorf("plan: %w", err)
 			}
-			a.say("%d of %s would be ended; apply within %s: quell apply %s", doable(p), report.Count(int64(len(p.Items)), "credential"), rt.Policy.MaxAge(), a.output)
+			line := fmt.Sprintf("%d of %s would be ended", doable(p), report.Count(int64(len(p.Items)), "credential"))
+			if doable(p) > 0 || len(p.Deletions) > 0 {
+				line += fmt.Sprintf("; apply within %s: quell apply %s", seconds(rt.Policy.MaxAge()), a.output)
+			}
+			a.say("%s", line)
 			return left
 		}}
 	c.Flags().StringVar(&reason, "break-glass", "", "kill without shown ownership or a sure verdict, for this `REASON`, which is recorded")

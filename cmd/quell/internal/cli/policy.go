@@ -74,7 +74,7 @@ are missing. It only reads.`, RunE: func(c *cobra.Command, _ []string) error {
 			for _, w := range policy.Warnings(rt.Instances) {
 				p("warning: %s", w)
 			}
-			p("kills: %s; at most %d in a run; plans are good for %s", map[bool]string{true: "off", false: "on"}[rt.Policy.Disabled()], rt.Policy.Max(), rt.Policy.MaxAge())
+			p("kills: %s; at most %d in a run; plans are good for %s", map[bool]string{true: "off", false: "on"}[rt.Policy.Disabled()], rt.Policy.Max(), seconds(rt.Policy.MaxAge()))
 			for _, i := range rt.Instances {
 				if i.Operator {
 					p("instance %s %s: own %v, admin %v, control %v", i.Provider, i.URL, i.Own, !i.Admin.IsZero(), len(i.Controls) > 0)

@@ -122,6 +122,9 @@ func (m *meter) status(now time.Time) string {
 }
 
 func seconds(d time.Duration) string {
+	if d >= 3*time.Hour {
+		return fmt.Sprintf("%d h", int(d.Round(time.Hour).Hours()))
+	}
 	if d >= 2*time.Minute {
 		return fmt.Sprintf("%d min", int(d.Round(time.Minute).Minutes()))
 	}

@@ -17,13 +17,14 @@ func commands(t *testing.T, page string) map[string][]string {
 		t.Fatal(err)
 	}
 	out := map[string][]string{}
-	heading, inside := "", false
+	heading, inside, other := "", false, false
 	for _, l := range strings.Split(string(b), "\n") {
 		switch {
 		case strings.HasPrefix(l, "## "):
 			heading = l[3:]
 		case strings.HasPrefix(l, "```"):
-			inside = l == "```sh"
+			inside = !inside && !other && (l == "```sh" || l == "```")
+			other = !inside && !other && l != "```"
 		case inside && strings.HasPrefix(l, "quell "):
 			out[heading] = append(out[heading], l)
 		}
@@ -31,8 +32,8 @@ func commands(t *testing.T, page string) map[string][]string {
 	return out
 }
 
-// The commands of docs/applications.md end a leaked session of each of its
-// applications, from nothing to Confirmed.
+// The commands of docs/applications.md and of the README's first use end a leaked session of
+// each of their applications, from nothing to Confirmed.
 func TestTheDocumentedApplications(t *testing.T) {
 	need(t, "/usr/lib/python3/dist-packages/django")
 	need(t, filepath.Join(servers, "node/node_modules/oidc-provider"))
@@ -40,6 +41,8 @@ func TestTheDocumentedApplications(t *testing.T) {
 	if len(all) != 5 {
 		t.Fatalf("the page has the commands of %d applications", len(all))
 	}
+	const first = "From a leaked log to Confirmed"
+	all[first] = commands(t, "../../../../README.md")[first]
 	node := nodeServer(t)
 	django, djangoIn := djangoServer(t, filepath.Join(t.TempDir(), "db.sqlite3"))
 	issuer := oidcServer(t)
@@ -55,6 +58,7 @@ func TestTheDocumentedApplications(t *testing.T) {
 		"A cookie name of its own":        {node, in("/own", "acme.sso")},
 		"A token against forged requests": {node, in("/form", "form-app")},
 		"Below a path, logout by GET":     {node, in("/deep/app", "deep")},
+		first:                             {node + "/own", in("/own", "acme.sso")},
 		"Django":                          {django, "Cookie: sessionid=" + b.cookie(django+"/accounts/me/", "sessionid")},
 		"An OpenID Connect client":        {issuer, `{"access_token":"` + tokens.Access + `"}`},
 	} {
@@ -68,12 +72,12 @@ func TestTheDocumentedApplications(t *testing.T) {
 			o.env["CLIENT_SECRET"] = "made-up-client-secret"
 			o.file("job.log", stamp+c.leak+"\n")
 			began := time.Now()
-			last := ""
+			all := ""
 			for _, line := range list {
-				for from, to := range map[string]string{"https://app.example.com": c.origin, "https://id.example.com": c.origin, "job.log": filepath.Join(o.dir, "job.log"), "report.jsonl": filepath.Join(o.dir, "report.jsonl"), "plan.json": filepath.Join(o.dir, "plan.json")} {
+				for from, to := range map[string]string{"https://app.example.com": c.origin, "https://id.example.com": c.origin, "NAME": "acme.sso", "build.log": filepath.Join(o.dir, "job.log"), " job.log": " " + filepath.Join(o.dir, "job.log"), "report.jsonl": filepath.Join(o.dir, "report.jsonl"), "plan.json": filepath.Join(o.dir, "plan.json")} {
 					line = strings.ReplaceAll(line, from, to)
 				}
-				if strings.Contains(line, "policy add") {
+				if strings.Contains(line, "policy add") || strings.Contains(line, "policy init") {
 					line += ",settle=1s" // one server has no replicas to wait for
 				}
 				args := strings.Fields(strings.ReplaceAll(line, "'", ""))[1:]
@@ -81,10 +85,10 @@ func TestTheDocumentedApplications(t *testing.T) {
 				if args[0] == "scan" {
 					code = 1
 				}
-				last = o.quell(code, args...)
+				all += o.quell(code, args...)
 			}
-			if !strings.Contains(last, "CONFIRMED") {
-				t.Errorf("%s", last)
+			if !strings.Contains(all, "CONFIRMED") {
+				t.Errorf("%s", all)
 			}
 			t.Logf("%d commands, %.1f s to Confirmed", len(list), time.Since(began).Seconds())
 		})

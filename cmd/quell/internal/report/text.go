@@ -206,7 +206,7 @@ func (t *text) flush() {
 			n += t.gapKinds[k]
 			parts = append(parts, Number(t.gapKinds[k])+" "+strings.ReplaceAll(k, "_", " "))
 		}
-		t.para(yellow, Number(n)+" not read:", cut(parts, 6, "kind")+" (--show incomplete lists them)")
+		t.para(yellow, Number(n)+" not read:", cut(parts, 6, "kind")+" (--show incomplete lists "+itThem(n)+")")
 		t.para(plain, "  as", Clean(t.gaps[0].Message))
 	}
 	t.gaps, t.gapKinds = nil, nil
@@ -242,7 +242,7 @@ func (t *text) pile(p *pile, most int, ids func(string) string) {
 			parts = append(parts, Number(kinds[k])+" "+k)
 		}
 		if n > 0 {
-			t.para(bold, Number(n)+" "+state+":", cut(parts, 6, "rule")+" (--show all lists them)")
+			t.para(bold, Number(n)+" "+state+":", cut(parts, 6, "rule")+" (--show all lists "+itThem(n)+")")
 			summed = true
 		}
 	}
@@ -320,6 +320,13 @@ func isAre(n int64) string {
 		return "is"
 	}
 	return "are"
+}
+
+func itThem(n int64) string {
+	if n == 1 {
+		return "it"
+	}
+	return "them"
 }
 
 func wasWere(n int64) string {

@@ -39,7 +39,8 @@ func (t *text) flushHeld() {
 		t.held = rest
 		for i, a := range same {
 			if i == fewOthers && !t.Show.All {
-				t.line(fmt.Sprintf("and %s more for the same reason (--show all lists them)", Count(int64(len(same)-i), "item")))
+				n := int64(len(same) - i)
+				t.line(fmt.Sprintf("and %s more %s for the same reason (--show all lists %s)", Number(n), Plural(n, "item"), itThem(n)))
 				break
 			}
 			t.actionHead(a)

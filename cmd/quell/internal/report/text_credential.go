@@ -3,6 +3,7 @@ package report
 import (
 	"cmp"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -139,6 +140,8 @@ func (t *text) places(e entry) {
 	}
 }
 
+var layerDigest = regexp.MustCompile(`sha256:([0-9a-f]{12})[0-9a-f]{52}`)
+
 // Place writes a location on one line.
 func Place(l rules.Location) string {
 	var b strings.Builder
@@ -162,6 +165,9 @@ func Place(l rules.Location) string {
 	}
 	for _, k := range []string{"repository", "author", "date", "refs", "in_head", "kept_by", "also", "row", "field", "deleted", "overwritten", "created_by"} {
 		if v := l.Notes[k]; v != "" {
+			if k == "deleted" || k == "overwritten" {
+				v = layerDigest.ReplaceAllString(v, "$1") // as the layer's own is written
+			}
 			fmt.Fprintf(&b, " · %s %s", strings.ReplaceAll(k, "_", " "), v)
 		}
 	}

@@ -76,12 +76,15 @@ func (r *Runtime) Recheck(ctx context.Context, sink report.Sink, due bool) (repo
 			return sum, err
 		}
 	}
-	if due && sum.Credentials == 0 {
-		text := "no look is due"
+	if sum.Credentials == 0 && k.busy == 0 {
+		text := "no credential was killed here yet"
+		if len(kept) > 0 {
+			text = "no look is due"
+		}
 		if !next.IsZero() {
 			text += "; the next one is at " + next.UTC().Format(time.RFC3339)
 		}
-		if err := sink.Emit(report.Progress{Message: text}); err != nil {
+		if err := sink.Emit(report.Notice{Message: text}); err != nil {
 			return sum, err
 		}
 	}
