@@ -83,6 +83,11 @@ campaign-issuers:
 	QUELL_CAMPAIGN=1 go test -timeout 1h -v ./cmd/quell/internal/run -run 'FortyIssuers|Storm'
 	QUELL_ALL_VALUES=1 go test -timeout 2h ./cmd/quell/internal/rulestest -run TestValuesAreFound
 
+# Processes of quell serve on PostgreSQL: how much faster several of them are, how long a webhook
+# takes, and TIME of kills of random processes and of the server.
+campaign-serve:
+	QUELL_REAL=1 QUELL_CAMPAIGN=$(TIME) go test -timeout 6h -v ./cmd/quell/internal/realtest -run 'TestServe(Throughput|Latency|Survives)'
+
 bench:
 	GOMAXPROCS=1 go test -run '^$$' -bench . ./...
 	testdata/bench.sh
@@ -131,4 +136,4 @@ docs: build
 clean:
 	rm -rf bin dist
 
-.PHONY: build demo test lint campaign campaign-archives campaign-apply campaign-proof bench docs release release-tools release-snapshot package-files campaign-redaction campaign-issuers release-more clean
+.PHONY: build demo test lint campaign campaign-archives campaign-apply campaign-proof bench docs release release-tools release-snapshot package-files campaign-redaction campaign-issuers campaign-serve release-more clean

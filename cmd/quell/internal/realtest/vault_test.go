@@ -204,9 +204,12 @@ func postgresServer(t *testing.T) (port string, restart func()) {
 		as(fmt.Sprintf("%s/pg_ctl -D %s/data -w -l %s/log -o '-c listen_addresses=127.0.0.1 -c port=%s -c unix_socket_directories=%s -c fsync=off' start", bin, d, d, port, d))
 	}
 	stop := func() { as(fmt.Sprintf("%s/pg_ctl -D %s/data -m immediate stop", bin, d)) }
+	again := func() { // also of a server that was killed, whose other processes end later
+		as(fmt.Sprintf("%s/pg_ctl -D %s/data -m immediate stop; for i in $(seq 50); do %s/pg_ctl -D %s/data status && exit 0; %s/pg_ctl -D %s/data -w -l %s/log -o '-c listen_addresses=127.0.0.1 -c port=%s -c unix_socket_directories=%s -c fsync=off' start && exit 0; sleep 0.2; done; exit 1", bin, d, bin, d, bin, d, d, port, d))
+	}
 	start()
 	t.Cleanup(stop)
-	return port, func() { stop(); start() }
+	return port, again
 }
 
 // A database password in a log, managed by a static role: Vault rotates it,

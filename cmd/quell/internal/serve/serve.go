@@ -104,9 +104,12 @@ func (s *Server) log(message string, args ...any) {
 // defaults of this process.
 const (
 	defaultWorkers = 2
-	probes         = 4
-	stopTime       = 20 * time.Second // for jobs to end by themselves
-	webTime        = 5 * time.Second  // for requests to end
+	// Probes and kills wait for issuers most of their time: a proof looks again over seconds. The rate
+	// of requests to a host is limited elsewhere.
+	probes   = 16
+	killers  = 16
+	stopTime = 20 * time.Second // for jobs to end by themselves
+	webTime  = 5 * time.Second  // for requests to end
 	// deliveries of one target at one time, of at most shortBody bytes or longer ones, and how
 	// long another one waits
 	maxShort, maxLong = 64, 4
@@ -285,7 +288,7 @@ func (s *Server) client() (*river.Client[*sql.Tx], error) {
 		ID:      s.worker,
 		Workers: ws,
 		Queues: map[string]river.QueueConfig{
-			queueList: {MaxWorkers: 2}, queueScan: {MaxWorkers: s.o.Config.scans()}, queueProbe: {MaxWorkers: probes}, queueKill: {MaxWorkers: 2}, queueNotify: {MaxWorkers: 2},
+			queueList: {MaxWorkers: 2}, queueScan: {MaxWorkers: s.o.Config.scans()}, queueProbe: {MaxWorkers: probes}, queueKill: {MaxWorkers: killers}, queueNotify: {MaxWorkers: 2},
 		},
 		MaxAttempts:   maxAttempts,
 		RetryPolicy:   retries{s},
