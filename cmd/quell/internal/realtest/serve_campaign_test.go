@@ -194,7 +194,7 @@ func TestServeSurvivesKills(t *testing.T) {
 		t.Skip("make campaign-serve; TestServeOnPostgres is its short form")
 	}
 	c := newCluster(t)
-	repos := 10 + int(span.Seconds()/4)
+	repos := 10 + int(span.Seconds()/2)
 	for i := range repos {
 		r := &citest.Repo{Name: fmt.Sprintf("r%d", i)}
 		for n := 8; n > 0; n-- {
@@ -210,7 +210,7 @@ func TestServeSurvivesKills(t *testing.T) {
 		c.fake.Repos = append(c.fake.Repos, r)
 	}
 	c.fake.Fault = func(http.ResponseWriter, *http.Request, int) bool {
-		time.Sleep(150 * time.Millisecond)
+		time.Sleep(600 * time.Millisecond) // work is left until the last kill
 		return false
 	}
 	leaks := len(c.secrets) - 1

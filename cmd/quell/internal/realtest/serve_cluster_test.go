@@ -73,11 +73,6 @@ func newCluster(t *testing.T) *cluster {
 		}
 	}))
 	t.Cleanup(c.site.Close)
-	t.Cleanup(func() {
-		for _, p := range c.procs {
-			c.kill(p)
-		}
-	})
 	return c
 }
 
@@ -124,6 +119,7 @@ func (c *cluster) start(head, policy string) *clusterProcess {
 	}
 	p := &clusterProcess{o: o, args: []string{"serve", "--config", filepath.Join(o.dir, "serve.toml"), "--listen", "127.0.0.1:0"}}
 	c.procs = append(c.procs, p)
+	c.t.Cleanup(func() { c.kill(p) }) // before its folder is removed
 	c.run(p)
 	return p
 }
