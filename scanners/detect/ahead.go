@@ -120,7 +120,14 @@ func formsOf(elems []*syntax.Regexp) ([]string, *follow) {
 	for len(elems) > 0 && zeroWidth(elems[0]) {
 		elems = elems[1:]
 	}
-	for k := len(elems); k > 0; k-- {
+	listed := 0 // the elements after those cannot be part of a list
+	for listed < len(elems) && !zeroWidth(elems[listed]) {
+		if _, ok := exact(elems[listed]); !ok {
+			break
+		}
+		listed++
+	}
+	for k := listed; k > 0; k-- {
 		forms, ok := exact(&syntax.Regexp{Op: syntax.OpConcat, Sub: elems[:k]})
 		if ok && len(forms) <= mostForms && prefixFree(forms) {
 			return forms, behind(elems[k:])

@@ -2,6 +2,8 @@ package detect
 
 import (
 	"math/rand/v2"
+	"regexp/syntax"
+	"slices"
 	"strings"
 	"testing"
 
@@ -88,4 +90,39 @@ func checkAhead(t *testing.T, e *Engine) (known, told, open, notes int) {
 		}
 	}
 	return known, told, open, notes
+}
+
+// formsOf is quick because it stops at the first element that cannot be listed.
+func TestFormsAreThoseOfTheLongestList(t *testing.T) {
+	known := 0
+	for _, r := range builtin(t).Rules {
+		if r.Regex == nil {
+			continue
+		}
+		re, err := syntax.Parse(r.Regex.String(), syntax.Perl)
+		if err != nil {
+			t.Fatal(err)
+		}
+		elems := flatten(alternatives(re)[0], nil)
+		for i := range elems {
+			got, _ := formsOf(elems[i:])
+			list := elems[i:]
+			for len(list) > 0 && zeroWidth(list[0]) {
+				list = list[1:]
+			}
+			var want []string
+			for k := len(list); k > 0 && want == nil; k-- {
+				if forms, ok := exact(&syntax.Regexp{Op: syntax.OpConcat, Sub: list[:k]}); ok && len(forms) <= mostForms && prefixFree(forms) {
+					want = forms
+				}
+			}
+			if !slices.Equal(got, want) {
+				t.Errorf("%s, element %d: %q, not %q", r.ID, i, got, want)
+			}
+			known += len(want)
+		}
+	}
+	if known < 1000 {
+		t.Errorf("only %d forms", known)
+	}
 }

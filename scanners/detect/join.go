@@ -158,7 +158,7 @@ func (l *look) firstIn(part span, f func(*raw) bool) int {
 			if first >= 0 && k > first {
 				break
 			}
-			if l.compared++; f(&l.found[k]) {
+			if l.compared++; f(l.found[k]) {
 				first = k
 				break
 			}

@@ -27,12 +27,12 @@ type look struct {
 	late   bool // the file's time limit has passed
 	limits int  // how often a limit left out something
 	ids    int
-	found  []raw
+	found  []*raw
 	// byStart are the indexes in found by the match's place in the chunk, in units of stretch.
 	byStart  map[int][]int
 	compared int // matches of found that others were compared with
 	// elsewhere are matches that only a list of paths suppresses.
-	elsewhere []raw
+	elsewhere []*raw
 	pending   []fieldAt // of the current search
 }
 
@@ -73,10 +73,10 @@ func (e *Engine) Detect(c scanners.Chunk) iter.Seq[scanners.Match] {
 }
 
 // suppressed yields the matches that only a list of paths suppresses.
-func (l *look) suppressed(kept []raw, yield func(scanners.Match) bool) {
+func (l *look) suppressed(kept []*raw, yield func(scanners.Match) bool) {
 	for _, m := range resolve(l.elsewhere) {
 		if m.owner < l.chunk.From || m.owner >= l.chunk.To && l.chunk.To < len(l.chunk.Data) ||
-			slices.ContainsFunc(kept, func(k raw) bool { return clash(&m, &k) }) {
+			slices.ContainsFunc(kept, func(k *raw) bool { return clash(m, k) }) {
 			continue
 		}
 		out := m.out()
@@ -309,14 +309,14 @@ func (l *look) add(t *text, m raw) {
 	}
 	m.text = nil
 	if m.elsewhere {
-		l.elsewhere = append(l.elsewhere, m)
+		l.elsewhere = append(l.elsewhere, &m)
 		return
 	}
 	if l.byStart == nil {
 		l.byStart = map[int][]int{}
 	}
 	l.byStart[m.place.start/stretch] = append(l.byStart[m.place.start/stretch], len(l.found))
-	l.found = append(l.found, m)
+	l.found = append(l.found, &m)
 }
 
 // derive returns a child of t. The caller fills and frees it.
@@ -365,8 +365,8 @@ func (m *raw) within(run int) (span, bool) {
 // doubtful one, then the most specific, then one that recognises the token by its beginning,
 // then the longer, then the one that was read from the raw bytes. A fallback with a format
 // ranks below one with a name.
-func resolve(found []raw) []raw {
-	slices.SortStableFunc(found, func(a, b raw) int {
+func resolve(found []*raw) []*raw {
+	slices.SortStableFunc(found, func(a, b *raw) int {
 		if a.partial != b.partial {
 			return compareBool(a.partial, b.partial)
 		}
@@ -386,12 +386,12 @@ func resolve(found []raw) []raw {
 	})
 	// An index of kept matches by position: a chunk may contain thousands.
 	near := map[int][]int{}
-	var kept []raw
+	var kept []*raw
 	for _, m := range found {
 		from, to := m.place.start/stretch, max(m.place.end-1, m.place.start)/stretch
 		clashes := false
 		for i := from; i <= to && !clashes; i++ {
-			clashes = slices.ContainsFunc(near[i], func(k int) bool { return clash(&m, &kept[k]) })
+			clashes = slices.ContainsFunc(near[i], func(k int) bool { return clash(m, kept[k]) })
 		}
 		if clashes {
 			continue
@@ -401,7 +401,7 @@ func resolve(found []raw) []raw {
 		}
 		kept = append(kept, m)
 	}
-	slices.SortStableFunc(kept, func(a, b raw) int { return a.place.start - b.place.start })
+	slices.SortStableFunc(kept, func(a, b *raw) int { return a.place.start - b.place.start })
 	return kept
 }
 

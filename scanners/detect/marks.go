@@ -89,7 +89,7 @@ func (l *look) report(found *marks) {
 		return
 	}
 	var places []span
-	for _, list := range [][]raw{l.found, l.elsewhere} {
+	for _, list := range [][]*raw{l.found, l.elsewhere} {
 		for _, m := range list {
 			places = append(places, m.place)
 		}

@@ -116,7 +116,7 @@ func TestWorkFollowsTheText(t *testing.T) {
 	l.s.chunk = text{data: b.Bytes()}
 	l.text(&l.s.chunk, 0)
 	n := len(l.found)
-	if n < lines*perLine*9/10 || !slices.ContainsFunc(l.found, func(m raw) bool { return len(m.claims.Near) > 0 }) {
+	if n < lines*perLine*9/10 || !slices.ContainsFunc(l.found, func(m *raw) bool { return len(m.claims.Near) > 0 }) {
 		t.Fatalf("%d findings of %d", n, lines*perLine)
 	}
 	if l.compared == 0 || l.compared > 100*n {
