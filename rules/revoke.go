@@ -1,6 +1,9 @@
 package rules
 
-import "slices"
+import (
+	"slices"
+	"strings"
+)
 
 // Tier states which credential a revocation requires and what it affects.
 type Tier string
@@ -81,6 +84,13 @@ func (v *Revoke) Request() *Request {
 // Idempotent reports whether the revocation can be repeated safely: the repetition ends nothing
 // else.
 func (v *Revoke) Idempotent() bool { return !v.Once }
+
+// ByName reports whether the revocation finds what it ends by a name that the text has near the
+// credential. Once that is ended, the name can be given to its replacement, which a repetition
+// would end: only while the credential is live does the name mean it.
+func (v *Revoke) ByName() bool {
+	return slices.ContainsFunc(v.Steps, func(s Step) bool { return s.Pick != nil && strings.Contains(s.Pick.Equals, "{part.") })
+}
 
 // Part is a further credential that a credential of the rule is used with.
 type Part struct {

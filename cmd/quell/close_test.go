@@ -353,6 +353,48 @@ func TestWhatIsNotDeleted(t *testing.T) {
 	}
 }
 
+// A run that is started again after its logs were deleted has new ones at the same address: an
+// earlier deletion is not theirs.
+func TestLogsOfARunThatWasStartedAgain(t *testing.T) {
+	l := newLeak(t)
+	runs := l.fake.Repos[0].Runs
+	leaked := runs[2].Logs
+	runs[1].Logs, l.fake.Repos[0].Artifacts = runs[0].Logs, nil
+	runs[2].Upstream = true
+	// The number of a pull request into another repository is that of something else here.
+	if shown := l.plan("--delete", "logs", "--comment"); strings.Contains(shown, "comments") {
+		t.Errorf("the plan comments on a pull request of another repository:\n%s", shown)
+	}
+	l.apply(0)
+	runs[2].Attempts, runs[2].Logs = 3, leaked
+	l.run(0, "scan", "github", "o/r", "--url", l.fake.Address(), "--format", "jsonl", "--output", "report.jsonl")
+	l.run(0, append([]string{"plan", "report.jsonl", "--output", "plan.json", "--delete", "logs"}, l.urls...)...)
+	said := l.apply(0)
+	if got, _ := l.fake.Changed(); len(got) != 2 {
+		t.Errorf("sent %q\n%s", got, said)
+	}
+	l.apply(0)
+	if got, _ := l.fake.Changed(); len(got) != 2 {
+		t.Errorf("sent again: %q", got)
+	}
+	if members, _, _ := l.copies(); len(members) != 5 {
+		t.Errorf("the copies have %q", members)
+	}
+}
+
+// What can't be searched may hold a credential that is not dead, so it is not deleted.
+func TestWhatCantBeSearchedStays(t *testing.T) {
+	l := newLeak(t)
+	l.fake.Repos[0].Artifacts[0].Members["more.zip"] = "PK\x03\x04\x14\x00 a damaged archive"
+	l.plan("--delete", "artifacts")
+	if said := l.apply(4); !strings.Contains(said, "kept: artifact 50 of o/r") || !strings.Contains(said, "can't be searched") {
+		t.Error(said)
+	}
+	if got, _ := l.fake.Changed(); len(got) > 0 {
+		t.Errorf("sent %q", got)
+	}
+}
+
 // The program is killed while it copies, before the request and after it: the next apply
 // finishes, with one request that deletes.
 func TestClosingSurvivesKills(t *testing.T) {

@@ -321,11 +321,26 @@ func logoutLink(v *visit, page []byte, at string) (url.Values, error) {
 			named = named && slices.Equal(query[k], values)
 			delete(query, k)
 		}
+		if slices.ContainsFunc(sortedKeys(query), func(k string) bool { return overrides(k, p.want.Query()) }) {
+			return nil, errors.New("the link that leads to logout_path has a parameter that a server can read as one of logout_path, or as the method: quell does not follow it")
+		}
 		if named {
 			found = append(found, query)
 		}
 	}
 	return p.only(found, "link")
+}
+
+// overrides reports whether a parameter of a link can replace one of logout_path: some servers
+// ignore case and blanks, read a[b] as a, and _ for other signs; _method replaces the method.
+func overrides(key string, named url.Values) bool {
+	plain := func(s string) string {
+		s, _, _ = strings.Cut(strings.TrimSpace(s), "[")
+		s, _, _ = strings.Cut(s, "\x00")
+		return strings.ToLower(strings.NewReplacer(" ", "_", ".", "_").Replace(s))
+	}
+	k := plain(key)
+	return k == "_method" || slices.ContainsFunc(sortedKeys(named), func(n string) bool { return plain(n) == k })
 }
 
 // sameAddress reports whether two addresses lead to one action: an application

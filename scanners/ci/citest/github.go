@@ -99,6 +99,8 @@ type Run struct {
 	// Pull is the number of the pull request that it is of; 0: none. Branch is its branch.
 	Pull   int
 	Branch string
+	// Upstream is set if the pull request is into another repository.
+	Upstream bool
 }
 
 // Cache is one that a run stored.
@@ -348,7 +350,10 @@ func (s *GitHub) runDoc(x *Repo, run *Run) map[string]any {
 	}
 	pulls := []any{}
 	if run.Pull > 0 {
-		branch := map[string]any{"ref": "x", "sha": "0", "repo": map[string]any{"id": 1, "url": s.URL, "name": x.Name}}
+		branch := map[string]any{"ref": "x", "sha": "0", "repo": map[string]any{"id": 1, "url": s.URL + "/api/v3/repos/" + s.Owner + "/" + x.Name, "name": x.Name}}
+		if run.Upstream {
+			branch["repo"] = map[string]any{"id": 2, "url": s.URL + "/api/v3/repos/upstream/" + x.Name, "name": x.Name}
+		}
 		pulls = append(pulls, map[string]any{"id": 1, "number": run.Pull, "url": s.URL, "head": branch, "base": branch})
 	}
 	return s.full("workflow-run", map[string]any{"id": run.ID, "pull_requests": pulls, "head_branch": run.Branch, "updated_at": run.Created.Add(time.Minute).UTC().Format(time.RFC3339), "actor": s.full("simple-user", map[string]any{"login": "alice"}), "run_attempt": run.Attempts, "status": status, "conclusion": conclusion, "created_at": run.Created.UTC().Format(time.RFC3339),

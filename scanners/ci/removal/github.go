@@ -5,7 +5,9 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/quellhq/quell/scanners/ci"
@@ -18,12 +20,20 @@ type run struct {
 	HeadBranch   string    `json:"head_branch"`
 	CreatedAt    time.Time `json:"created_at"`
 	UpdatedAt    time.Time `json:"updated_at"`
-	PullRequests []struct {
-		Number int `json:"number"`
-	} `json:"pull_requests"`
-	Actor struct {
+	PullRequests []pull    `json:"pull_requests"`
+	Actor        struct {
 		Login string `json:"login"`
 	} `json:"actor"`
+}
+
+// pull is a pull request that a run is of.
+type pull struct {
+	Number int `json:"number"`
+	Base   struct {
+		Repo struct {
+			URL string `json:"url"`
+		} `json:"repo"`
+	} `json:"base"`
 }
 
 // entry is one of a list of caches.
@@ -51,6 +61,10 @@ func (s *Server) runOf(ctx context.Context, r *Removal) (*run, error) {
 	if strconv.FormatInt(x.ID, 10) != r.words["#run"] {
 		return nil, fmt.Errorf("run %s: the server answers with another one", r.words["#run"])
 	}
+	// The number of a pull request into another repository, as a fork's runs have, is that of
+	// something else here.
+	repository := s.Client.At(r.words.path("repos/:o/:r")...).String()
+	x.PullRequests = slices.DeleteFunc(x.PullRequests, func(p pull) bool { return !strings.EqualFold(p.Base.Repo.URL, repository) })
 	return &x, nil
 }
 

@@ -44,7 +44,7 @@ type Copy struct {
 	Fresh  bool   // it was not kept before
 }
 
-// New begins a copy in a folder, which is made if it is missing. key makes the name of a copy
+// New begins a copy in a folder, which is made if it is missing. key makes a copy's name begin with
 // that of its content, so that a second copy of the same is not kept.
 func New(dir string, sealer *config.Sealer, key []byte) (*Writer, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -104,11 +104,15 @@ func (w *Writer) Commit(known map[string]string) (Copy, error) {
 	for _, x := range w.members {
 		fmt.Fprintf(m, "%d\n%s", len(x), x)
 	}
-	c := Copy{File: filepath.Join(w.dir, hex.EncodeToString(m.Sum(nil)[:16])+".tar.zst.age"), SHA256: hex.EncodeToString(w.sum.Sum(nil)), Fresh: true}
-	if had := known[c.File]; had != "" && Intact(c.File, had) == nil {
-		_ = os.Remove(w.file.Name())
-		return Copy{File: c.File, SHA256: had}, nil
+	content, sealed := hex.EncodeToString(m.Sum(nil)[:16]), hex.EncodeToString(w.sum.Sum(nil))
+	for file, had := range known {
+		if strings.HasPrefix(filepath.Base(file), content) && Intact(file, had) == nil {
+			_ = os.Remove(w.file.Name())
+			return Copy{File: file, SHA256: had}, nil
+		}
 	}
+	// Sealed again the same content is another file: the one that another incident names stays.
+	c := Copy{File: filepath.Join(w.dir, content+"-"+sealed[:16]+".tar.zst.age"), SHA256: sealed, Fresh: true}
 	if err := os.Rename(w.file.Name(), c.File); err != nil {
 		_ = os.Remove(w.file.Name())
 		return Copy{}, fmt.Errorf("evidence: %w", err)

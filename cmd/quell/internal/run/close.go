@@ -235,6 +235,8 @@ func (c *closing) delete(ctx context.Context, d plan.Deletion, s *removal.Server
 		return x, c.conclude(ctx, x)
 	case r.Kind != removal.Caches && !slices.ContainsFunc(d.Credentials, func(fp string) bool { return now.found[fp] != "" }):
 		return stay("none of the credentials is in it now", "scan it again, and quell plan with that report")
+	case len(now.unread) > 0:
+		return stay("what can't be searched in it may hold a credential that is not dead: "+now.unread[0].Error(), "look into it, and delete it by hand")
 	}
 	for fp, name := range now.found {
 		if alive, err := c.unproven(ctx, fp); err != nil {
@@ -334,7 +336,8 @@ func (c *closing) look(ctx context.Context, s *removal.Server, r *removal.Remova
 type inspected struct {
 	found  map[string]string // rule and redacted form by fingerprint
 	items  int
-	failed []error
+	failed []error // what could not be listed or downloaded
+	unread []error // what is in the copy and could not be searched
 }
 
 // inspect reads everything that a removal deletes, seals it into w (nil: nothing is kept), and
@@ -356,7 +359,7 @@ func (c *closing) inspect(ctx context.Context, s *removal.Server, r *removal.Rem
 	if c.detector == nil {
 		c.detector = detect.New(c.Rules)
 	}
-	found, err := c.scanCopy(ctx, src)
+	found, unread, err := c.scanCopy(ctx, src)
 	if err != nil && ctx.Err() == nil && len(failed) == 0 {
 		failed = append(failed, err)
 	}
@@ -365,10 +368,10 @@ func (c *closing) inspect(ctx context.Context, s *removal.Server, r *removal.Rem
 			out.found[x.Fingerprint] = x.Rule + " " + x.Redacted
 		}
 	}
-	for _, err := range failed {
-		if !isNothing(err) && !s.Gone(ctx, r, err) {
-			out.failed = append(out.failed, err)
-		}
+	missing := func(err error) bool { return isNothing(err) || s.Gone(ctx, r, err) }
+	out.failed = slices.DeleteFunc(failed, missing)
+	if w != nil && len(out.failed) == 0 {
+		out.unread = slices.DeleteFunc(unread, missing)
 	}
 	return out, nil
 }
@@ -436,7 +439,11 @@ func (c *closing) history(ctx context.Context, d plan.Deletion) (deleted, error)
 					out.copy = kept{b.Evidence, b.EvidenceHash}
 					out.copies[b.Evidence] = b.EvidenceHash
 				case ledger.WasDeleted, ledger.WasGone:
-					out.done = &b
+					// One that is older than the plan was of another: a run that was
+					// started again has new logs at the same address.
+					if out.begun = false; !e.At.Before(c.plan.Created) {
+						out.done = &b
+					}
 				case ledger.NotDeleted:
 					out.begun = false
 				}

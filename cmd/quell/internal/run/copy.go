@@ -61,13 +61,13 @@ func copyInto(src *ci.Source, w copier, mu *sync.Mutex, items *int) {
 // isNothing reports the error of an item that exists and has no content.
 func isNothing(err error) bool { return errors.Is(err, ci.ErrNothing) }
 
-// scanCopy finds the credentials in what a source yields.
-func (c *closing) scanCopy(ctx context.Context, src *ci.Source) ([]rules.Credential, error) {
+// scanCopy finds the credentials in what a source yields. unread is what could not be searched.
+func (c *closing) scanCopy(ctx context.Context, src *ci.Source) (out []rules.Credential, unread []error, err error) {
 	file := spill.NewFile("")
 	defer file.Close()
 	found, err := newCollector(c.Rules, c.Keys.Fingerprint, file)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	var mu sync.Mutex
 	var broken error
@@ -77,20 +77,23 @@ func (c *closing) scanCopy(ctx context.Context, src *ci.Source) ([]rules.Credent
 		mu.Lock()
 		defer mu.Unlock()
 		broken = errors.Join(broken, found.add(f))
-	}, func(scanners.Gap) {})
+	}, func(g scanners.Gap) {
+		mu.Lock()
+		defer mu.Unlock()
+		unread = append(unread, g)
+	})
 	if err = errors.Join(err, broken); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	list, err := found.credentials()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	var out []rules.Credential
 	for x, err := range list.all() {
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		out = append(out, x.Credential)
 	}
-	return out, nil
+	return out, unread, nil
 }

@@ -114,6 +114,7 @@ func (r *applying) revoke(ctx context.Context, items []*item) (proofs []*item, e
 			r.progress("%s takes no more requests for now: sending again", first.target.Host())
 			select {
 			case <-ctx.Done():
+				return items, nil
 			case <-time.After(time.Duration(try) * time.Second):
 			}
 			receipt, err = send()

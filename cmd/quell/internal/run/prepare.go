@@ -271,7 +271,7 @@ func (r *applying) resume(ctx context.Context, w *item) (final bool, err error) 
 	case h.receipt != nil:
 		w.send = w.verdict.Liveness == revokers.Live && w.revoke.Idempotent()
 	default:
-		w.send = w.revoke.Idempotent()
+		w.send = w.revoke.Idempotent() && (w.verdict.Liveness == revokers.Live || !w.revoke.ByName())
 	}
 	if len(h.rotations) > 0 && !again {
 		return r.hold(ctx, w, "an earlier apply began to rotate it, and the policy or its settings changed since", "quell plan, after a look into the store; or the settings of the policy that the plan was made with", "")
@@ -286,7 +286,7 @@ func (w *item) rest(effects []revokers.Effect) {
 	for _, e := range effects {
 		if !w.hist.sent[e.Name] {
 			_, begun := w.hist.sent[e.Name]
-			w.send = !begun || w.revoke.Idempotent()
+			w.send = !begun || w.revoke.Idempotent() && (w.verdict.Liveness == revokers.Live || !w.revoke.ByName())
 			return
 		}
 		w.skip[e.Name] = true
