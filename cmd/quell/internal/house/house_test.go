@@ -100,6 +100,7 @@ var mayReveal = []string{
 	"cmd/quell/internal/run/events.go",           // --reveal
 	"cmd/quell/internal/run/window.go",           // --reveal
 	"cmd/quell/internal/run/seal.go",             // seals
+	"cmd/quell/internal/serve/people.go",         // the keyed digest of login tokens
 	"cmd/quell/internal/serve/web/oidc.go",       // the client's secret
 	"cmd/quell/internal/serve/webhook/verify.go", // the key of a signature
 	"cmd/quell/internal/rulestest/accept.go",     // made-up examples

@@ -200,6 +200,8 @@ type Approval struct {
 	Person   string `json:"person"`
 	// Method is how the person signed in: token or oidc.
 	Method Word `json:"method,omitempty"`
+	// Subject is the claim sub of the OpenID provider, which a person keeps when their name changes.
+	Subject string `json:"subject,omitempty"`
 	// Plan is the digest of what may be sent; see plan.Digest. Empty for holds.
 	Plan   string     `json:"plan,omitempty"`
 	Until  *time.Time `json:"until,omitempty"`

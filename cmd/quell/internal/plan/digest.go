@@ -17,27 +17,28 @@ import (
 // for the plan that is made again right before the kill, and for no other.
 func (p *Plan) Digest() (string, error) {
 	type item struct {
-		Fingerprint, Rule, Provider, Action, Instance, Page, User, Revoke string
-		Hold                                                              *policy.Hold
-		Tier                                                              rules.Tier
-		Scope                                                             rules.Scope
-		Reversible                                                        bool
-		Collateral                                                        string
-		Requests                                                          []revokers.Effect
-		Rotate                                                            *Rotate
-		Managed                                                           []string
+		Fingerprint, Rule, Provider, Action, Instance, Page, User, Namespace, Revoke, Unprovable string
+		Hold                                                                                     *policy.Hold
+		Tier                                                                                     rules.Tier
+		Scope                                                                                    rules.Scope
+		Reversible                                                                               bool
+		Collateral                                                                               string
+		Requests                                                                                 []revokers.Effect
+		Rotate                                                                                   *Rotate
+		Managed                                                                                  []string
 	}
 	var items []item
 	for _, it := range p.Items {
 		items = append(items, item{
-			Fingerprint: it.Fingerprint, Rule: it.Rule, Provider: it.Provider, Action: it.Action, Instance: it.Instance, Page: it.Page, User: it.User, Revoke: it.Revoke,
+			Fingerprint: it.Fingerprint, Rule: it.Rule, Provider: it.Provider, Action: it.Action, Instance: it.Instance, Page: it.Page, User: it.User, Namespace: it.Namespace, Revoke: it.Revoke, Unprovable: it.Unprovable,
 			Hold: it.Hold, Tier: it.Tier, Scope: it.Scope, Reversible: it.Reversible, Collateral: it.Collateral, Requests: it.Requests, Rotate: it.Rotate, Managed: it.Managed,
 		})
 	}
 	b, err := json.Marshal(struct {
 		BreakGlass string
 		Items      []item
-	}{p.BreakGlass, items})
+		Deletions  []Deletion
+	}{p.BreakGlass, items, p.Deletions})
 	if err != nil {
 		return "", fmt.Errorf("plan: %w", err)
 	}

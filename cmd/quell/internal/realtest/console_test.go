@@ -276,6 +276,7 @@ token = "env:TOKEN"
 		t.Errorf("the session was ended %d times", app.ended[serveSession(1)])
 	}
 	app.mu.Unlock()
+	wait(`SELECT count(*) FROM ledger WHERE type = 'approval' AND body LIKE '%"method":"oidc","subject":"%'`)
 	a.look("incident", "/incidents/"+fp)
 	if text := a.text(); !strings.Contains(text, "time to dead") || !strings.Contains(text, "test-user@zitadel.ch approves plan") {
 		t.Errorf("the story: %s", text)

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/riverqueue/river"
+
 	"github.com/quellhq/quell/cmd/quell/internal/ledger"
 	"github.com/quellhq/quell/cmd/quell/internal/plan"
 	"github.com/quellhq/quell/cmd/quell/internal/policy"
@@ -91,6 +93,27 @@ func (s *Server) approved(ctx context.Context, o opened, p *plan.Plan, file stri
 	return false, s.heldUntil(ctx, o, why, "its page of quell serve; or quell plan and quell apply, once they approve", "")
 }
 
+// resume starts the kills whose plans have all approvals, and no job: the process that took the last
+// approval ended before it added one, or the job that ran then had looked before.
+func (s *Server) resume(ctx context.Context) error {
+	list, err := s.store.Proposals(ctx, 1000)
+	if err != nil || len(list) == 0 {
+		return err
+	}
+	var jobs []river.InsertManyParams
+	for _, p := range list {
+		state, err := s.decisions(ctx, p.Fingerprint, p.Digest)
+		if err != nil {
+			s.log("the approvals of an incident can't be read", "incident", short(p.Fingerprint), "error", s.o.Redactor.Quoted(report.Clean(err.Error())))
+			continue // others don't wait for it
+		}
+		if state.Complete(p.Needed) {
+			jobs = append(jobs, job(KillArgs{p.Fingerprint}, queueKill, urgent))
+		}
+	}
+	return s.store.Update(ctx, func(tx *store.Tx) error { return s.insert(ctx, tx, jobs...) })
+}
+
 // persons is a number of people.
 func persons(n int) string {
 	if n == 1 {
@@ -117,7 +140,7 @@ func (s *Server) decide(ctx context.Context, d web.Decision) error {
 		return err
 	}
 	now := time.Now()
-	body := ledger.Approval{Person: d.Person, Method: ledger.Word(d.Method), Reason: report.Clean(s.o.Redactor.Quoted(strings.TrimSpace(d.Reason)))}
+	body := ledger.Approval{Person: d.Person, Method: ledger.Word(d.Method), Subject: d.Subject, Reason: report.Clean(s.o.Redactor.Quoted(strings.TrimSpace(d.Reason)))}
 	var proposal store.Proposal
 	state, err := s.decisions(ctx, d.Fingerprint, d.Digest)
 	if err != nil {
@@ -136,7 +159,7 @@ func (s *Server) decide(ctx context.Context, d web.Decision) error {
 			return web.ErrChanged
 		}
 		until := now.Add(approval.Lasts).UTC()
-		body.Decision, body.Plan, body.Until, again = ledger.Approve, d.Digest, &until, state.Has(d.Person)
+		body.Decision, body.Plan, body.Until, again = ledger.Approve, d.Digest, &until, state.Has(d.Person, d.Subject)
 	case web.Hold:
 		body.Decision = ledger.Hold
 	case web.Release:

@@ -143,6 +143,8 @@ func Rehearse(o Options, w io.Writer) error {
 
 // text is the message about an event.
 func text(c store.Credential, event string) string {
+	// An issuer's message must not add lines that look like ours.
+	c.Rule, c.Redacted, c.Target, c.Host, c.Outcome, c.Detail = report.Clean(c.Rule), report.Clean(c.Redacted), report.Clean(c.Target), report.Clean(c.Host), report.Clean(c.Outcome), report.Clean(c.Detail)
 	what := strings.TrimSpace(c.Rule + " " + c.Redacted)
 	where := fmt.Sprintf("%s, at %s", c.Target, report.Count(c.Exposures, "place"))
 	if c.Public {

@@ -2,6 +2,7 @@ package serve
 
 import (
 	"context"
+	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"github.com/quellhq/quell/cmd/quell/internal/config"
+	"github.com/quellhq/quell/cmd/quell/internal/serve/approval"
 	"github.com/quellhq/quell/cmd/quell/internal/serve/web"
 	"github.com/quellhq/quell/revokers/issuer"
 )
@@ -31,7 +33,7 @@ type Web struct {
 type WebUser struct {
 	Name  string   `toml:"name"`
 	Token string   `toml:"token"` // env:NAME or file:PATH
-	May   []string `toml:"may"`   // read, approve
+	May   []string `toml:"may"`   // read, approve; who may approve may read
 }
 
 // OIDC is an OpenID provider that signs people in.
@@ -42,7 +44,7 @@ type OIDC struct {
 	// Claim names the person; default email, which must be verified.
 	Claim string `toml:"claim,omitempty"`
 	// Read and Approve list people by Claim, or groups as group:NAME of the claim groups. Those who
-	// may approve may read.
+	// may approve may read, as with tokens.
 	Read    []string `toml:"read,omitempty"`
 	Approve []string `toml:"approve,omitempty"`
 }
@@ -65,7 +67,7 @@ func (w *Web) check() error {
 		switch {
 		case strings.TrimSpace(u.Name) == "" || len(u.Name) > 100:
 			return fmt.Errorf("user %d: name is missing or too long", i+1)
-		case seen[strings.ToLower(u.Name)]:
+		case seen[approval.Name(u.Name)]:
 			return fmt.Errorf("user %d: the name %q is given twice", i+1, u.Name)
 		case u.Token == "":
 			return fmt.Errorf("user %d: token is missing: env:NAME or file:PATH", i+1)
@@ -77,7 +79,7 @@ func (w *Web) check() error {
 				return fmt.Errorf("user %d: may: %q is not read or approve", i+1, m)
 			}
 		}
-		seen[strings.ToLower(u.Name)] = true
+		seen[approval.Name(u.Name)] = true
 		if err := reference("token", u.Token); err != nil {
 			return fmt.Errorf("user %d: %w", i+1, err)
 		}
@@ -126,7 +128,7 @@ func (s *Server) readPeople() (*web.People, error) {
 			}
 		}
 		s.knows(token)
-		p.Users = append(p.Users, web.User{Name: u.Name, Token: token, Read: slices.Contains(u.May, web.ScopeRead), Approve: slices.Contains(u.May, web.ScopeApprove)})
+		p.Users = append(p.Users, web.User{Name: u.Name, Token: token, Read: len(u.May) > 0, Approve: slices.Contains(u.May, web.ScopeApprove)})
 	}
 	if o := w.OIDC; o != nil {
 		secret, err := config.ReadSecret(o.ClientSecret, s.o.Getenv)
@@ -141,8 +143,8 @@ func (s *Server) readPeople() (*web.People, error) {
 	return p, nil
 }
 
-// openConsole makes the web page and the API.
-func (s *Server) openConsole(ctx context.Context) (err error) {
+// openConsole makes the web page and the API. key is known to this installation alone.
+func (s *Server) openConsole(ctx context.Context, key []byte) (err error) {
 	if s.people == nil {
 		return nil
 	}
@@ -152,6 +154,15 @@ func (s *Server) openConsole(ctx context.Context) (err error) {
 		sum = sha256.Sum256(fmt.Appendf(nil, "%q %q %q %q %q", o.Issuer, o.ClientID, o.Claim, o.Read, o.Approve))
 	}
 	if err := s.store.Configured(ctx, web.MethodOIDC, hex.EncodeToString(sum[:])); err != nil {
+		return err
+	}
+	// Who has an earlier token, or an earlier owner of a name, is signed out. The key keeps what the
+	// database has from being a test of guesses.
+	tokens := hmac.New(sha256.New, key)
+	for _, u := range s.people.Users {
+		fmt.Fprintf(tokens, "quell login token %q %q\n", u.Name, u.Token.Reveal())
+	}
+	if err := s.store.Configured(ctx, web.MethodToken, hex.EncodeToString(tokens.Sum(nil))); err != nil {
 		return err
 	}
 	var targets []web.Target

@@ -2,19 +2,33 @@ package serve
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
 	"github.com/quellhq/quell/cmd/quell/internal/ledger"
 	"github.com/quellhq/quell/cmd/quell/internal/report"
+	"github.com/quellhq/quell/cmd/quell/internal/run"
 	"github.com/quellhq/quell/cmd/quell/internal/serve/store"
 	"github.com/quellhq/quell/revokers"
 )
 
 // retention deletes what the configuration keeps no longer: sealed values of dead credentials, and
 // their rows. Each value that is deleted is an entry of the ledger, which stays.
-func (s *Server) retention(ctx context.Context, _ RetentionArgs, _ *report.Redactor) error {
+func (s *Server) retention(ctx context.Context, _ RetentionArgs, red *report.Redactor) error {
 	now := time.Now()
+	rt, err := s.o.Runtime(true, red, s.own.all())
+	if err != nil {
+		return err
+	}
+	hold := rt.Policy.LegalHold
+	if err := rt.Close(ctx); err != nil {
+		return err
+	}
+	if hold {
+		s.log("retention: nothing is deleted: legal_hold is set in the policy")
+		return nil
+	}
 	if keep := time.Duration(s.o.Config.Retention.Sealed); keep > 0 {
 		err := s.each(ctx, now.Add(-keep), true, func(fp string) error {
 			return Forget(ctx, s.ledger, s.store, fp, "quell serve", "retention.sealed: it is dead, and was neither live nor found for "+keep.String())
@@ -34,7 +48,8 @@ func (s *Server) retention(ctx context.Context, _ RetentionArgs, _ *report.Redac
 	return nil
 }
 
-// each calls do for all credentials that are over, some at a time.
+// each calls do for all credentials that are over, some at a time. It is the one actor of each: an
+// issuer that accepts it again at this moment keeps its value.
 func (s *Server) each(ctx context.Context, before time.Time, sealed bool, do func(fp string) error) error {
 	for {
 		list, err := s.store.Over(ctx, before, sealed, 100)
@@ -45,8 +60,23 @@ func (s *Server) each(ctx context.Context, before time.Time, sealed bool, do fun
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}
-			if err := do(fp); err != nil {
+			free, err := run.Alone(ctx, s.ledger, fp, func(func() (bool, error)) error {
+				c, err := s.store.Credential(ctx, fp)
+				switch {
+				case errors.Is(err, store.ErrUnknown):
+					return nil
+				case err != nil:
+					return err
+				case c.State != revokers.Dead.String() || !c.Live.Before(before) || !c.Last.Before(before):
+					return nil
+				}
+				return do(fp)
+			})
+			if err != nil {
 				return fmt.Errorf("incident %s: %w", short(fp), err)
+			}
+			if !free {
+				return s.busy()
 			}
 		}
 	}

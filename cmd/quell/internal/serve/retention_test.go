@@ -119,3 +119,58 @@ secret = "env:SIGN"
 		}
 	}
 }
+
+// Nothing is deleted under legal_hold, and nothing of an incident on which another actor works: its
+// issuer may accept it again at this moment.
+func TestRetentionLeavesWhatIsNeeded(t *testing.T) {
+	for _, hold := range []bool{true, false} {
+		b := newBench(t, 10)
+		b.head = "apply = true\n[retention]\nsealed = \"30d\"\nincidents = \"365d\"\n"
+		b.app.refuse = 0
+		if hold {
+			b.prependPolicy("legal_hold = true\n")
+		}
+		b.fake.Repos = []*citest.Repo{{Name: "a", Runs: []*citest.Run{{ID: 1, Attempts: 1, Created: time.Now(), Logs: leaking(10)}}}}
+		r, db := b.start(), b.db()
+		b.eventually("the kill", func() bool {
+			return b.count(db, `SELECT count(*) FROM serve_credential WHERE outcome = 'Confirmed'`) == 1
+		})
+		b.idle(db)
+		fp := ""
+		if err := db.QueryRowContext(t.Context(), `SELECT fingerprint FROM serve_credential`).Scan(&fp); err != nil {
+			t.Fatal(err)
+		}
+		r.stop()
+		l, err := ledger.Open(t.Context(), b.state, ledger.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		var leases []ledger.Lease
+		if !hold {
+			if leases, err = l.Acquire(t.Context(), time.Minute, fp); err != nil || len(leases) != 1 {
+				t.Fatal(leases, err)
+			}
+		}
+		b.age(db, 400*day)
+		r = b.start()
+		b.eventually("the job", func() bool {
+			return b.count(db, `SELECT count(*) FROM river_job WHERE kind = 'retention' AND (state = 'completed' OR state = 'scheduled')`) == 1
+		})
+		if !hold {
+			if _, err := db.ExecContext(t.Context(), `UPDATE serve_credential SET state = 'live', live_at = ?`, time.Now().UnixMilli()); err != nil {
+				t.Fatal(err)
+			}
+			if err := l.Release(t.Context(), leases...); err != nil {
+				t.Fatal(err)
+			}
+			b.eventually("the end of the job", func() bool {
+				return b.count(db, `SELECT count(*) FROM river_job WHERE kind = 'retention' AND state = 'completed'`) == 1
+			})
+		}
+		if b.count(db, `SELECT count(*) FROM serve_credential WHERE sealed <> ''`) != 1 || b.count(db, `SELECT count(*) FROM ledger WHERE type = 'deletion'`) != 0 {
+			t.Errorf("legal_hold %v: the value was deleted", hold)
+		}
+		r.stop()
+	}
+}

@@ -92,6 +92,7 @@ type Server struct {
 	tracer       trace.Tracer
 	console      *web.Console // nil: the configuration has none
 	beaten       atomic.Int64 // when the database was last written, in Unix seconds
+	resumed      time.Time    // when plans were last looked at that have their approvals
 	skew         atomic.Int64 // nanoseconds by which the database's clock is ahead of this machine's
 }
 
@@ -257,7 +258,7 @@ func Run(ctx context.Context, o Options) error {
 	if s.queue, err = s.client(); err != nil {
 		return err
 	}
-	if err := s.openConsole(ctx); err != nil {
+	if err := s.openConsole(ctx, rt.Keys.Fingerprint[:]); err != nil {
 		return err
 	}
 	stop, err := s.startTracing(ctx)
@@ -444,6 +445,12 @@ func (s *Server) tick(ctx context.Context, alone *[]ledger.Lease) error {
 		if due {
 			s.log("sweep", "target", t.Name)
 		}
+	}
+	if s.o.Config.Apply && time.Since(s.resumed) > time.Minute {
+		if err := s.resume(ctx); err != nil {
+			return err
+		}
+		s.resumed = time.Now()
 	}
 	if s.o.Config.Retention != (Retention{}) {
 		err := s.store.Once(ctx, "retention", day, now, func(tx *store.Tx) error {

@@ -36,14 +36,18 @@ func (s *Server) startTracing(ctx context.Context) (stop func(context.Context), 
 	if address == "" {
 		return func(context.Context) {}, nil
 	}
+	// The library's own handler would write to standard error, not redacted: also addresses that it
+	// can't parse, which may have a password.
+	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(error) { s.log("spans could not be sent to the collector") }))
+	if u, err := url.Parse(address); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+		return nil, fmt.Errorf("%s: it is no http or https address", otlpEndpoint)
+	}
 	exporter, err := otlptracehttp.New(ctx, otlptracehttp.WithEndpointURL(address), otlptracehttp.WithTimeout(10*time.Second),
 		// As everywhere in quell, proxies of the environment are ignored.
 		otlptracehttp.WithProxy(func(*http.Request) (*url.URL, error) { return nil, nil }))
 	if err != nil {
 		return nil, fmt.Errorf("%s: it names no collector that takes OTLP by HTTP", otlpEndpoint)
 	}
-	// The library's own handler would write to standard error, not redacted.
-	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(error) { s.log("spans could not be sent to the collector") }))
 	name := s.o.Getenv("OTEL_SERVICE_NAME")
 	if name == "" {
 		name = "quell"
@@ -93,10 +97,10 @@ func endSpan(span trace.Span, result string) {
 }
 
 // traced gives each request a span, with its route and never its address, which may have a code or
-// a text that a person searched.
+// a text that a person searched; nor its method, which may be any word.
 func (s *Server) traced(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		ctx, span := s.tracer.Start(r.Context(), r.Method, trace.WithSpanKind(trace.SpanKindServer))
+		ctx, span := s.tracer.Start(r.Context(), "HTTP", trace.WithSpanKind(trace.SpanKindServer))
 		defer span.End()
 		answer := &status{ResponseWriter: w, code: http.StatusOK}
 		r = r.WithContext(ctx)

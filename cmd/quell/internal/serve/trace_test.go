@@ -46,6 +46,7 @@ func TestSpansNameWorkAndNothingElse(t *testing.T) {
 	p := signIn(t, r.url, aliceToken)
 	p.get("/search?q=a-text-that-alice-searched")
 	p.get("/incidents/" + fp)
+	p.send("A-METHOD-THAT-IS-A-TEXT", "/", nil)
 	b.idle(db)
 	r.stop() // sends what is left
 	mu.Lock()
@@ -55,9 +56,13 @@ func TestSpansNameWorkAndNothingElse(t *testing.T) {
 			t.Errorf("no span %q in %v", name, spans)
 		}
 	}
-	for _, bad := range []string{session(10), strings.ReplaceAll(session(10), "%3A", ":"), apiToken, aliceToken, hookSecret, fp, "a-text-that-alice-searched", b.app.URL, "0_build.txt"} {
+	for _, bad := range []string{session(10), strings.ReplaceAll(session(10), "%3A", ":"), apiToken, aliceToken, hookSecret, fp, "a-text-that-alice-searched", "A-METHOD-THAT-IS-A-TEXT", b.app.URL, "0_build.txt"} {
 		if strings.Contains(all, bad) {
 			t.Errorf("a span has %q", bad)
 		}
+	}
+	b.env["OTEL_EXPORTER_OTLP_ENDPOINT"] = "made-up-password@collector:x"
+	if err := Run(t.Context(), b.options()); err == nil || strings.Contains(err.Error(), "made-up-password") {
+		t.Errorf("an address that is none: %v", err)
 	}
 }

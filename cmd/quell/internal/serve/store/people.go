@@ -75,6 +75,7 @@ func (s *Store) Proposals(ctx context.Context, n int) (out []Proposal, err error
 type Session struct {
 	Person  string
 	Method  string // token or oidc
+	Subject string // at the OpenID provider
 	Approve bool
 	Created time.Time
 	Seen    time.Time
@@ -93,7 +94,7 @@ func (s *Store) Begin(ctx context.Context, id string, x Session) error {
 		if _, err := tx.Exec(`DELETE FROM serve_session WHERE expires < ?`, Millis(x.Created)); err != nil {
 			return err
 		}
-		_, err := tx.Exec(`INSERT INTO serve_session(id, person, method, approve, created, seen, expires) VALUES (?,?,?,?,?,?,?)`, hashed(id), x.Person, x.Method, flag(x.Approve), Millis(x.Created), Millis(x.Seen), Millis(x.Expires))
+		_, err := tx.Exec(`INSERT INTO serve_session(id, person, method, subject, approve, created, seen, expires) VALUES (?,?,?,?,?,?,?,?)`, hashed(id), x.Person, x.Method, x.Subject, flag(x.Approve), Millis(x.Created), Millis(x.Seen), Millis(x.Expires))
 		return err
 	})
 }
@@ -102,7 +103,7 @@ func (s *Store) Begin(ctx context.Context, id string, x Session) error {
 func (s *Store) Session(ctx context.Context, id string, now time.Time) (x Session, err error) {
 	var approve int
 	var created, seen, expires int64
-	err = s.read.QueryRowContext(ctx, s.bind(`SELECT person, method, approve, created, seen, expires FROM serve_session WHERE id = ?`), hashed(id)).Scan(&x.Person, &x.Method, &approve, &created, &seen, &expires)
+	err = s.read.QueryRowContext(ctx, s.bind(`SELECT person, method, subject, approve, created, seen, expires FROM serve_session WHERE id = ?`), hashed(id)).Scan(&x.Person, &x.Method, &x.Subject, &approve, &created, &seen, &expires)
 	if errors.Is(err, sql.ErrNoRows) || err == nil && expires <= Millis(now) {
 		return Session{}, ErrUnknown
 	}

@@ -141,6 +141,9 @@ CREATE TABLE serve_proposal (fingerprint TEXT PRIMARY KEY, digest TEXT NOT NULL,
 CREATE TABLE serve_session (id TEXT PRIMARY KEY, person TEXT NOT NULL, method TEXT NOT NULL, approve INTEGER NOT NULL, created BIGINT NOT NULL, seen BIGINT NOT NULL, expires BIGINT NOT NULL);
 `, `
 CREATE TABLE serve_limit (name TEXT PRIMARY KEY, next BIGINT NOT NULL, held BIGINT NOT NULL);
+`, `
+DELETE FROM serve_session;
+ALTER TABLE serve_session ADD COLUMN subject TEXT NOT NULL DEFAULT '';
 `}
 
 func (s *Store) migrate(ctx context.Context) error {

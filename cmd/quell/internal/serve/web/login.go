@@ -25,6 +25,7 @@ import (
 type visitor struct {
 	Person  string
 	Method  string // token or oidc
+	Subject string // at the OpenID provider
 	Approve bool
 	id      string // of the session; empty: a caller of the API
 	csrf    string
@@ -62,7 +63,7 @@ func (c *Console) visitor(r *http.Request) (visitor, bool, error) {
 	if err != nil {
 		return visitor{}, false, err
 	}
-	v := visitor{Person: x.Person, Method: x.Method, Approve: x.Approve, id: k.Value}
+	v := visitor{Person: x.Person, Method: x.Method, Subject: x.Subject, Approve: x.Approve, id: k.Value}
 	// Who was removed from the configuration, or may do less, is so at once.
 	switch x.Method {
 	case MethodToken:
@@ -185,13 +186,15 @@ func (c *Console) login(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	next := r.PostForm.Get("next")
-	if !c.limit.allow(r.RemoteAddr) {
-		w.Header().Set("Retry-After", "10")
-		c.loginForm(w, r, http.StatusTooManyRequests, next, "Too many attempts. Wait ten seconds.")
-		return
-	}
 	u, ok := c.byToken(strings.TrimSpace(r.PostForm.Get("token")))
 	if !ok || !u.Read {
+		// Only what is refused counts: all people have one address if a proxy is in front, and a
+		// stranger's guesses must not lock them out.
+		if !c.limit.allow(r.RemoteAddr) {
+			w.Header().Set("Retry-After", "10")
+			c.loginForm(w, r, http.StatusTooManyRequests, next, "Too many attempts. Wait ten seconds.")
+			return
+		}
 		c.o.Log("a login was refused", "from", addressOf(r.RemoteAddr))
 		c.loginForm(w, r, http.StatusUnauthorized, next, "This token is not one of the configuration.")
 		return
@@ -221,7 +224,7 @@ func (c *Console) begin(w http.ResponseWriter, r *http.Request, v visitor, next 
 		}
 	}
 	id, now := random(), time.Now()
-	x := store.Session{Person: v.Person, Method: v.Method, Approve: v.Approve, Created: now, Seen: now, Expires: now.Add(c.o.People.Session)}
+	x := store.Session{Person: v.Person, Method: v.Method, Subject: v.Subject, Approve: v.Approve, Created: now, Seen: now, Expires: now.Add(c.o.People.Session)}
 	if err := c.o.Store.Begin(r.Context(), id, x); err != nil {
 		c.failed(w, r, visitor{}, err)
 		return
@@ -251,7 +254,7 @@ func (c *Console) logout(w http.ResponseWriter, r *http.Request, v visitor) erro
 	return nil
 }
 
-// limiter limits attempts to sign in, for each address and over all.
+// limiter limits refused attempts to sign in, for each address and over all.
 type limiter struct {
 	mu    sync.Mutex
 	by    map[string]*rate.Limiter

@@ -13,6 +13,7 @@ import (
 
 	"github.com/coreos/go-oidc/v3/oidc"
 	"golang.org/x/oauth2"
+	"golang.org/x/time/rate"
 )
 
 // oidcClient reads the provider's metadata at the first login, so that quell starts while the
@@ -20,7 +21,12 @@ import (
 type oidcClient struct {
 	mu       sync.Mutex
 	provider *oidc.Provider
+	failed   time.Time     // when the provider last did not answer
+	limit    *rate.Limiter // of codes that are exchanged
 }
+
+// oidcAgain is how long quell waits until it asks a provider again that did not answer.
+const oidcAgain = 5 * time.Second
 
 // oidcTime is the limit for one request to the provider.
 const oidcTime = 10 * time.Second
@@ -33,10 +39,14 @@ func (c *Console) oidcConfig(ctx context.Context) (*oidc.Provider, *oauth2.Confi
 	o := c.o.People.OIDC
 	c.oidc.mu.Lock()
 	defer c.oidc.mu.Unlock()
+	if c.oidc.provider == nil && time.Since(c.oidc.failed) < oidcAgain {
+		return nil, nil, fmt.Errorf("the OpenID provider %s did not answer some seconds ago", hostOf(o.Issuer))
+	}
 	if c.oidc.provider == nil {
 		// Its keys are read later, with this context: it must not end with the request.
 		p, err := oidc.NewProvider(oidcContext(context.WithoutCancel(ctx)), o.Issuer)
 		if err != nil {
+			c.oidc.failed = time.Now()
 			return nil, nil, fmt.Errorf("the OpenID provider %s does not answer as one", hostOf(o.Issuer))
 		}
 		c.oidc.provider = p
@@ -65,11 +75,6 @@ func (c *Console) stateCookie(r *http.Request) string {
 func (c *Console) oidcStart(w http.ResponseWriter, r *http.Request) {
 	if c.o.People.OIDC == nil {
 		c.fail(w, r, visitor{}, http.StatusNotFound, "There is no such page.")
-		return
-	}
-	if !c.limit.allow(r.RemoteAddr) {
-		w.Header().Set("Retry-After", "10")
-		c.loginForm(w, r, http.StatusTooManyRequests, "", "Too many attempts. Wait ten seconds.")
 		return
 	}
 	_, conf, err := c.oidcConfig(r.Context())
@@ -112,6 +117,13 @@ func (c *Console) oidcCallback(w http.ResponseWriter, r *http.Request) {
 		refuse(http.StatusUnauthorized, "the provider refused", "The OpenID provider did not sign you in.")
 		return
 	}
+	// Whoever makes up a state and its cookie makes quell ask the provider. The limit is not one for
+	// an address, which all people have in common if a proxy is in front.
+	if !c.oidc.limit.Allow() {
+		w.Header().Set("Retry-After", "1")
+		refuse(http.StatusTooManyRequests, "too many answers of the provider", "Too many people sign in. Begin again.")
+		return
+	}
 	p, conf, err := c.oidcConfig(r.Context())
 	if err != nil {
 		refuse(http.StatusBadGateway, err.Error(), "The OpenID provider does not answer.")
@@ -139,11 +151,7 @@ func (c *Console) oidcCallback(w http.ResponseWriter, r *http.Request) {
 	if info, err := p.UserInfo(ctx, oauth2.StaticTokenSource(token)); err == nil && info.Subject == id.Subject {
 		more := map[string]any{}
 		if info.Claims(&more) == nil {
-			for name, v := range more {
-				if _, had := claims[name]; !had {
-					claims[name] = v
-				}
-			}
+			join(claims, more)
 		}
 	}
 	v, why := c.o.People.OIDC.visitor(claims)
@@ -151,7 +159,20 @@ func (c *Console) oidcCallback(w http.ResponseWriter, r *http.Request) {
 		refuse(http.StatusForbidden, why, "You are signed in there, and may not read here: "+why+".")
 		return
 	}
+	v.Subject = id.Subject
 	c.begin(w, r, v, kept[3])
+}
+
+// join adds the claims of userinfo that the id token does not have.
+func join(claims, more map[string]any) {
+	if claims["email"] != nil && claims["email"] != more["email"] {
+		delete(more, "email_verified") // it is about another address
+	}
+	for name, v := range more {
+		if _, had := claims[name]; !had {
+			claims[name] = v
+		}
+	}
 }
 
 // visitor decides from the claims who signed in and what the person may do; why is the reason if

@@ -100,10 +100,15 @@ func (c *Console) read(ctx context.Context, fingerprint string, v visitor) (s st
 // proposalOf reads a proposal's plan. A plan that was not signed here is shown without its requests.
 func (c *Console) proposalOf(p store.Proposal, entries []ledger.Entry, what store.Incident, v visitor) *proposal {
 	state := approval.Of(entries, p.Digest, time.Now())
-	out := &proposal{Proposal: p, By: state.By, Holds: state.Holds, Left: max(0, p.Needed-len(state.By)), Mine: state.Has(v.Person), What: what}
+	out := &proposal{Proposal: p, By: state.By, Holds: state.Holds, Left: max(0, p.Needed-len(state.By)), Mine: state.Has(v.Person, v.Subject), What: what}
 	file, _, err := plan.Verify([]byte(p.File), []ed25519.PublicKey{c.o.PlanKey}, time.Now())
 	if err != nil {
 		out.Action = "the plan can't be read: " + err.Error()
+		return out
+	}
+	// What is approved is the digest: the requests of another plan must not be shown for it.
+	if digest, err := file.Digest(); err != nil || digest != p.Digest {
+		out.Action = "the plan can't be shown: it is not the one of its digest"
 		return out
 	}
 	for _, it := range file.Items {
@@ -261,7 +266,7 @@ func (c *Console) decideForm(w http.ResponseWriter, r *http.Request, v visitor) 
 		c.fail(w, r, v, http.StatusForbidden, "You may read, and not approve.")
 		return nil
 	}
-	d := Decision{Fingerprint: r.PathValue("fingerprint"), What: r.PostForm.Get("what"), Digest: r.PostForm.Get("digest"), Person: v.Person, Method: v.Method, Reason: r.PostForm.Get("reason")}
+	d := Decision{Fingerprint: r.PathValue("fingerprint"), What: r.PostForm.Get("what"), Digest: r.PostForm.Get("digest"), Person: v.Person, Method: v.Method, Subject: v.Subject, Reason: r.PostForm.Get("reason")}
 	if err := c.decided(r.Context(), d); err != nil {
 		return err
 	}

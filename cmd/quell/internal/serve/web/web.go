@@ -18,6 +18,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"github.com/quellhq/quell/cmd/quell/internal/ledger"
 	"github.com/quellhq/quell/cmd/quell/internal/serve/store"
 	"github.com/quellhq/quell/revokers/issuer"
@@ -81,6 +83,7 @@ type Decision struct {
 	Fingerprint, What string
 	Digest            string // of the plan that was shown; for Approve
 	Person, Method    string
+	Subject           string // at the OpenID provider; empty for tokens
 	Reason            string
 }
 
@@ -118,7 +121,7 @@ var files embed.FS
 
 // New makes a Console.
 func New(o Options) (*Console, error) {
-	c := &Console{o: o, pages: map[string]*template.Template{}, limit: newLimiter()}
+	c := &Console{o: o, pages: map[string]*template.Template{}, limit: newLimiter(), oidc: oidcClient{limit: rate.NewLimiter(20, 200)}}
 	if o.Log == nil {
 		c.o.Log = func(string, ...any) {}
 	}
