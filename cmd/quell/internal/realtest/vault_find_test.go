@@ -191,17 +191,17 @@ func TestVaultLogins(t *testing.T) {
 	// The issuer of GitHub's tokens, which Vault discovers.
 	discovery := httptest.NewServer(nil)
 	t.Cleanup(discovery.Close)
-	point := key.PublicKey
+	point, err := key.PublicKey.Bytes() // 4, x, y: SEC 1, 2.3.3
+	if err != nil {
+		t.Fatal(err)
+	}
 	discovery.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
-		coordinate := func(n *big.Int) string {
-			return base64.RawURLEncoding.EncodeToString(n.FillBytes(make([]byte, 32)))
-		}
 		switch r.URL.Path {
 		case "/.well-known/openid-configuration":
 			_ = json.NewEncoder(w).Encode(map[string]any{"issuer": discovery.URL, "jwks_uri": discovery.URL + "/jwks", "id_token_signing_alg_values_supported": []string{"ES256"}})
 		case "/jwks":
-			_ = json.NewEncoder(w).Encode(map[string]any{"keys": []any{map[string]string{"kty": "EC", "crv": "P-256", "alg": "ES256", "use": "sig", "x": coordinate(point.X), "y": coordinate(point.Y)}}})
+			_ = json.NewEncoder(w).Encode(map[string]any{"keys": []any{map[string]string{"kty": "EC", "crv": "P-256", "alg": "ES256", "use": "sig", "x": base64.RawURLEncoding.EncodeToString(point[1:33]), "y": base64.RawURLEncoding.EncodeToString(point[33:])}}})
 		default:
 			w.WriteHeader(404)
 		}

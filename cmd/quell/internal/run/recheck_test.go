@@ -171,7 +171,9 @@ func TestTheSummaryOfARecheckSaysWhatWasNotRecorded(t *testing.T) {
 		t.Errorf("%v: %s", err, text.String())
 	}
 	text.Reset()
-	shown, err = report.New("text", &text, r.Rules, report.Style{})
+	if shown, shownErr = report.New("text", &text, r.Rules, report.Style{}); shownErr != nil {
+		t.Fatal(shownErr)
+	}
 	if err := errors.Join(shown.Emit(report.Summary{}), shown.Close()); err != nil || strings.Contains(text.String(), "place") {
 		t.Errorf("a recheck looks at no places: %s", text.String())
 	}
