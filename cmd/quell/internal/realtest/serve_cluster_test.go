@@ -52,7 +52,27 @@ type clusterProcess struct {
 	o    *operator
 	args []string
 	c    *exec.Cmd
-	out  *bytes.Buffer
+	out  *output
+}
+
+// output is what a process that still runs has written.
+type output struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+// Write implements io.Writer.
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.b.Write(p)
+}
+
+// String is all of it.
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.b.String()
 }
 
 func newCluster(t *testing.T) *cluster {
@@ -124,7 +144,10 @@ func (c *cluster) start(head, policy string) *clusterProcess {
 	return p
 }
 
-func (c *cluster) run(p *clusterProcess) { p.c, p.out = p.o.start(p.args...) }
+func (c *cluster) run(p *clusterProcess) {
+	p.out = &output{}
+	p.c = p.o.startTo(p.out, p.args...)
+}
 
 func (c *cluster) kill(p *clusterProcess) {
 	if p.c == nil {

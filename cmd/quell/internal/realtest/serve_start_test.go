@@ -73,7 +73,8 @@ func TestServeOfGiteaFromTheDocs(t *testing.T) {
 		case strings.HasPrefix(line, "quell serve ") && strings.HasSuffix(line, "--check"):
 			o.quell(0, "serve", "--config", filepath.Join(o.dir, "forge.toml"), "--check")
 		case line == "quell serve --config forge.toml":
-			c, out := o.start("serve", "--config", filepath.Join(o.dir, "forge.toml"), "--listen", "127.0.0.1:0")
+			out := &output{}
+			c := o.startTo(out, "serve", "--config", filepath.Join(o.dir, "forge.toml"), "--listen", "127.0.0.1:0")
 			t.Cleanup(func() { _ = c.Process.Kill(); _ = c.Wait(); o.clean(out.String()) })
 			state := filepath.Join(o.dir, "state", "quell", "ledger.db")
 			found := func() bool {

@@ -3,6 +3,7 @@ package realtest
 import (
 	"bytes"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -30,17 +31,23 @@ func TestMain(m *testing.M) {
 // start starts quell in a process of its own.
 func (o *operator) start(args ...string) (*exec.Cmd, *bytes.Buffer) {
 	o.t.Helper()
+	var out bytes.Buffer
+	return o.startTo(&out, args...), &out
+}
+
+// startTo starts quell with out as its output.
+func (o *operator) startTo(out io.Writer, args ...string) *exec.Cmd {
+	o.t.Helper()
 	c := exec.Command(os.Args[0], args...)
 	c.Env = append(os.Environ(), asQuell+"=1", "HOME="+o.dir)
 	for k, v := range o.env {
 		c.Env = append(c.Env, k+"="+v)
 	}
-	var out bytes.Buffer
-	c.Stdout, c.Stderr = &out, &out
+	c.Stdout, c.Stderr = out, out
 	if err := c.Start(); err != nil {
 		o.t.Fatal(err)
 	}
-	return c, &out
+	return c
 }
 
 // round is one rotation of an AppRole secret id that is killed on its way.
