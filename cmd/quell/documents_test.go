@@ -97,6 +97,7 @@ var documentedElsewhere = map[string]string{
 	"echo 'quell hook run' >> .husky/pre-commit":                                                                   "realtest, with husky",
 	"quell serve --config serve.toml --check":                                                                      "testdata/script/serve.txtar",
 	"quell serve --config serve.toml":                                                                              "package serve",
+	"quell serve --kills off --state postgres://…":                                                                 "package serve, with PostgreSQL",
 	"quell vault policy > quell.hcl":                                                                               "realtest, with Vault",
 	"export GITHUB_TOKEN=…":                                                                                        "the shell's",
 	"age -d -i ~/.local/state/quell/identity.txt copy.tar.zst.age | tar --zstd -x":                                 "age's",

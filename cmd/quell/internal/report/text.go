@@ -2,6 +2,7 @@ package report
 
 import (
 	"bufio"
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -161,7 +162,7 @@ func (t *text) notice(n Notice) {
 	if t.gapKinds == nil {
 		t.gapKinds = map[string]int64{}
 	}
-	t.gapKinds[n.Kind] += max(n.Count, 1)
+	t.gapKinds[cmp.Or(n.Kind, "other")] += max(n.Count, 1)
 	if len(t.gaps) <= fewOthers || t.Show.Incomplete && len(t.gaps) < maxKept {
 		t.gaps = append(t.gaps, n)
 	} else if t.Show.Incomplete {
