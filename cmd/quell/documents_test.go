@@ -95,17 +95,14 @@ var documentedElsewhere = map[string]string{
 	"quell ledger --accept --reason 'INC-7: restored from the backup of Sunday'":                                   "package cli, with a ledger that is damaged",
 	"quell ledger --admit KEY --reason 'the second worker'":                                                        "package cli, with a second installation",
 	"echo 'quell hook run' >> .husky/pre-commit":                                                                   "realtest, with husky",
-	"quell serve --config serve.toml --check":                                                                      "testdata/script/serve.txtar",
-	"quell serve --config serve.toml":                                                                              "package serve",
-	"quell serve --kills off --state postgres://…":                                                                 "package serve, with PostgreSQL",
 	"quell vault policy > quell.hcl":                                                                               "realtest, with Vault",
 	"export GITHUB_TOKEN=…":                                                                                        "the shell's",
 	"age -d -i ~/.local/state/quell/identity.txt copy.tar.zst.age | tar --zstd -x":                                 "age's",
 	"vault policy write quell quell.hcl":                                                                           "Vault's; realtest writes the policy",
 }
 
-// elsewhereBegins are programs whose lines are not run here.
-var elsewhereBegins = []string{"curl ", "jq "}
+// elsewhereBegins begin lines that are not run here: the tests of package serve run quell serve.
+var elsewhereBegins = []string{"curl ", "jq ", "quell serve "}
 
 // Each line of shell in the documents is run here, or is listed with where it is run. A
 // command that is new in a document fails until it is in one of the lists.
