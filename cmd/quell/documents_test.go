@@ -30,8 +30,17 @@ func documented(t *testing.T, file string) (out []string) {
 			continue
 		}
 		// A block with prompts also has what the commands print.
-		prompts := strings.HasPrefix(m[2], "$ ")
+		prompts, until := strings.HasPrefix(m[2], "$ "), ""
 		for _, line := range strings.Split(strings.ReplaceAll(m[2], "\\\n", " "), "\n") {
+			if until != "" { // a here-document
+				if strings.TrimSpace(line) == until {
+					until = ""
+				}
+				continue
+			}
+			if _, word, ok := strings.Cut(line, "<<"); ok {
+				until = strings.Trim(strings.Fields(word)[0], `-'"`)
+			}
 			if prompts && !strings.HasPrefix(line, "$ ") {
 				continue
 			}
@@ -96,13 +105,13 @@ var documentedElsewhere = map[string]string{
 	"quell ledger --admit KEY --reason 'the second worker'":                                                        "package cli, with a second installation",
 	"echo 'quell hook run' >> .husky/pre-commit":                                                                   "realtest, with husky",
 	"quell vault policy > quell.hcl":                                                                               "realtest, with Vault",
-	"export GITHUB_TOKEN=…":                                                                                        "the shell's",
 	"age -d -i ~/.local/state/quell/identity.txt copy.tar.zst.age | tar --zstd -x":                                 "age's",
 	"vault policy write quell quell.hcl":                                                                           "Vault's; realtest writes the policy",
+	"XDG_STATE_HOME=$PWD/made quell ledger --verify":                                                               "the state that docs/deploy.md makes; quell ledger --verify runs here",
 }
 
 // elsewhereBegins begin lines that are not run here: the tests of package serve run quell serve.
-var elsewhereBegins = []string{"curl ", "jq ", "quell serve "}
+var elsewhereBegins = []string{"cat > ", "curl ", "export ", "jq ", "kubectl ", "quell serve "}
 
 // Each line of shell in the documents is run here, or is listed with where it is run. A
 // command that is new in a document fails until it is in one of the lists.
