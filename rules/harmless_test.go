@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// What is decided byte by byte is what these expressions say.
+// The checks byte by byte agree with these expressions.
 func TestFormsOfHarmlessValues(t *testing.T) {
 	forms := []struct {
 		is func(string) bool

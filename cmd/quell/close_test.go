@@ -280,7 +280,7 @@ func unzipped(b []byte) string {
 	return citest.Unzip(b)
 }
 
-// What blocks a deletion: nothing is deleted, and why is printed.
+// Each of these blocks a deletion: nothing is deleted, and the reason is printed.
 func TestWhatIsNotDeleted(t *testing.T) {
 	l := newLeak(t)
 	runs := l.fake.Repos[0].Runs
@@ -382,7 +382,7 @@ func TestLogsOfARunThatWasStartedAgain(t *testing.T) {
 	}
 }
 
-// What can't be searched may hold a credential that is not dead, so it is not deleted.
+// An artifact that can't be searched may hold a credential that is not dead, so it is not deleted.
 func TestWhatCantBeSearchedStays(t *testing.T) {
 	l := newLeak(t)
 	l.fake.Repos[0].Artifacts[0].Members["more.zip"] = "PK\x03\x04\x14\x00 a damaged archive"

@@ -21,8 +21,8 @@ type Asker struct {
 	never map[place]*never
 }
 
-// Turn is a lock that is held during requests. Unlike a sync.Mutex, waiting for it lets the clock
-// of a simulation go on.
+// Turn is a lock that is held during requests. Unlike with a sync.Mutex, the clock of a
+// simulation advances while a goroutine waits for it.
 type Turn chan struct{}
 
 // NewTurn returns a lock that is free.

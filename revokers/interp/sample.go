@@ -14,8 +14,8 @@ import (
 	"github.com/quellhq/quell/revokers/issuer"
 )
 
-// Sample is an application's answer about one session cookie, for the operator
-// who configures its instance.
+// Sample is an application's answer about one session cookie, for the configuration of its
+// instance.
 type Sample struct {
 	Status   int
 	Location string // path of a redirect, with its host if that is another

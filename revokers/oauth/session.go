@@ -16,7 +16,7 @@ import (
 
 // EndSession ends the sign-in session at the issuer that an ID token is of, by
 // RP-initiated logout: https://openid.net/specs/openid-connect-rpinitiated-1_0.html.
-// What verifies the ID token by its signature accepts it until it expires.
+// A service that verifies the ID token by its signature accepts it until it expires.
 type EndSession struct{ Issuers *Issuers }
 
 // Batch implements revokers.Revoker.
@@ -62,7 +62,7 @@ func (v EndSession) Plan(ctx context.Context, ts []revokers.Target) ([]revokers.
 
 // Send implements revokers.Revoker. The token is in the body, not in the address.
 // An issuer that asks the user to confirm answers with a page as well: the answer
-// says nothing.
+// proves nothing.
 func (v EndSession) Send(ctx context.Context, ts []revokers.Target, _ revokers.Effect, before func(revokers.Effect) error) (revokers.Receipt, error) {
 	t := ts[0]
 	endpoint, err := v.prepare(ctx, t)
@@ -87,8 +87,8 @@ func answered(a issuer.Response, accepted bool) revokers.Acknowledgement {
 	return out
 }
 
-// Global ends all sessions and refresh tokens of a user, where the issuer's
-// metadata say that it takes that:
+// Global ends all sessions and refresh tokens of a user, if the issuer's
+// metadata announce the endpoint:
 // https://datatracker.ietf.org/doc/draft-parecki-oauth-global-token-revocation/.
 type Global struct{ Issuers *Issuers }
 

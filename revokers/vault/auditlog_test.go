@@ -135,7 +135,7 @@ func TestTheAuditLogShowsAnotherLease(t *testing.T) {
 	}
 }
 
-// What a token used with success becomes a policy, and what its secret id signed in for.
+// The policy is derived from the successful uses of a token, and of its secret id's logins.
 func TestUses(t *testing.T) {
 	log := filepath.Join(t.TempDir(), "audit.log")
 	const first, at = "2026-05-01T00:00:00Z", "2026-05-03T01:16:34Z"

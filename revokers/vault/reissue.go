@@ -81,7 +81,7 @@ func (j *job) reissue() error {
 		do: func(ctx context.Context, fresh *credential.Secret) error { return j.extend(ctx, *fresh) },
 		did: func(ctx context.Context, _ []byte) (revokers.State, error) {
 			if j.with.KV == "" {
-				// What may have been extended and is not known can't be ended.
+				// A token that is not known can't be ended, and its lifetime may have been extended.
 				return revokers.Unsure, nil
 			}
 			return revokers.NotDone, nil

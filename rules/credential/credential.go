@@ -108,8 +108,8 @@ func (r Ref) Names() (names []string, complete bool) {
 	return append([]string{r.Cookie}, r.Cookies...), len(r.Cookies) < maxNames
 }
 
-// Merge adds what another find of the same credential says about it: hosts, users and cookie names
-// that a text names hold a verdict back, wherever they were found.
+// Merge adds the claims of another finding of the same credential: hosts, users and cookie names
+// in any of the texts hold a verdict back.
 func (r *Ref) Merge(o Ref) {
 	r.Claims.Merge(o.Claims)
 	if r.Cookie == "" {

@@ -19,7 +19,7 @@ var marks = []string{"\xfd7zXZ\x00", "7z\xbc\xaf\x27\x1c", "BZh91AY&SY", "Rar!\x
 // detected.
 const markFar = 320
 
-// damagedName is the name of the form that stands for a compressed file with a damaged head.
+// damagedName is the name of the form of a compressed file with a damaged head.
 const damagedName = "compressed file"
 
 // packedNames are the file extensions of compressed formats that have a magic number.

@@ -339,8 +339,7 @@ func TestSparseMembersArePassedOver(t *testing.T) {
 	}
 }
 
-// What a writer leaves in the padding of a tar's member is read, also where a value begins in
-// the member.
+// The padding of a tar's member is read, also if a value begins in the member.
 func TestPaddingOfAMember(t *testing.T) {
 	text := strings.Repeat("x", 300) + cookie(0) + cookie(1)
 	b := tarOf("a.txt", text, "b.txt", "the next one")

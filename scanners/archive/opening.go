@@ -223,7 +223,7 @@ func (m *metered) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Hole lets the pool skip the holes of a sparse member.
+// Hole reports the next hole of a sparse member, which the pool skips.
 func (m *metered) Hole() (int64, bool) {
 	if h, ok := m.r.(scanners.Holed); ok {
 		return h.Hole()

@@ -53,8 +53,8 @@ func ParseKey(secret rules.Secret) (*rsa.PrivateKey, error) {
 	return rsaKey, nil
 }
 
-// Variables are the environment's that hold credentials for CI systems: quell never kills
-// what they hold.
+// Variables are the environment variables with credentials for CI systems: quell never kills
+// these credentials.
 func Variables() []string {
 	return []string{"GITHUB_TOKEN", "GH_TOKEN", "GITHUB_APP_PRIVATE_KEY", "GITLAB_TOKEN", "CI_JOB_TOKEN", "GITEA_TOKEN", "FORGEJO_TOKEN", "JENKINS_API_TOKEN",
 		"CIRCLECI_TOKEN", "CIRCLE_TOKEN", "CIRCLECI_CLI_TOKEN", "BUILDKITE_API_TOKEN", "AZURE_DEVOPS_EXT_PAT", "SYSTEM_ACCESSTOKEN",

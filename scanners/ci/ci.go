@@ -2,7 +2,7 @@
 // credential at the named address and honours limits, downloads, the memory of what was read,
 // and the pipeline that fetches while earlier logs are scanned.
 //
-// The package of a system lists its runs (pipelines, builds) and says how each log or artifact
+// The package of a system lists its runs (pipelines, builds) and defines how each log or artifact
 // is fetched.
 package ci
 
@@ -32,7 +32,7 @@ type Options struct {
 	Since time.Time
 	// Run is the only one that is read, with all its attempts; empty: all.
 	Run string
-	// Logs and Artifacts say what is read of a run.
+	// Logs and Artifacts select what is read of a run.
 	Logs, Artifacts bool
 }
 
@@ -93,8 +93,8 @@ type Source struct {
 	Found func(at rules.Location, key string)
 
 	// Fetched is called with each item that was downloaded, before it is scanned, and Failed with
-	// what could not be listed or downloaded. Calls may overlap. An error of Fetched makes the
-	// item one that could not be. nil: nothing is called.
+	// each that could not be listed or downloaded. Calls may overlap. An error of Fetched counts
+	// as a failed download. nil: nothing is called.
 	Fetched func(at rules.Location, b *Blob) error
 	Failed  func(at rules.Location, err error)
 }

@@ -182,7 +182,7 @@ var errStall = errors.New("the answer stalled")
 // Is404 and IsGone classify errors of requests.
 func Is404(err error) bool { return status(err) == http.StatusNotFound }
 
-// IsGone reports whether the server says that a thing is no longer kept.
+// IsGone reports whether the server answered that a thing is no longer stored.
 func IsGone(err error) bool { return status(err) == http.StatusGone }
 
 // Refuses reports whether the server answered that the token may not read a thing.

@@ -40,7 +40,7 @@ func known(buf *bytes.Buffer, a scanners.Artifact, r io.Reader, part func(scanne
 	n, err := buf.ReadFrom(io.LimitReader(r, maxKnown+1))
 	switch {
 	case err != nil:
-		// What was read before the error is scanned, and the error is reported.
+		// The content before the error is scanned, and the error is reported.
 		return part(a, io.MultiReader(bytes.NewReader(buf.Bytes()), failing{err}))
 	case n > maxKnown:
 		return part(a, io.MultiReader(bytes.NewReader(buf.Bytes()), r))

@@ -49,7 +49,7 @@ func (g *gate) enter(ctx context.Context) error {
 		wait := g.until.Sub(now)
 		var change chan struct{}
 		if g.left >= 0 && g.reset.After(now) && g.left-g.inflight <= 0 {
-			// What is in flight may use up what is left. Its answers show what remains.
+			// Requests in flight may use up the remaining calls. Their answers show what remains.
 			if g.inflight > 0 {
 				change = g.changed
 			}
@@ -79,8 +79,8 @@ func (g *gate) enter(ctx context.Context) error {
 	}
 }
 
-// leave takes the end of a request; res is nil if there was no answer. It returns how long the
-// host asks to wait, if this answer is the first to say so; zero: it does not.
+// leave records the end of a request; res is nil if there was no answer. It returns how long the
+// host asks to wait, if this answer is the first to ask; zero: it does not.
 func (g *gate) leave(res *http.Response) (held time.Duration) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -105,7 +105,7 @@ func (g *gate) closed() time.Time {
 	return g.until
 }
 
-// learn reads what the answer says about limits. Header names: GitHub X-RateLimit-*, GitLab,
+// learn reads the limits in an answer. Header names: GitHub X-RateLimit-*, GitLab,
 // Buildkite and the IETF's draft RateLimit-*; the reset is in seconds since 1970, or from now.
 func (g *gate) learn(res *http.Response) {
 	now := time.Now()

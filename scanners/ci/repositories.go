@@ -21,7 +21,7 @@ type Repository struct {
 	// Name is as in the findings' paths.
 	Name string
 	URL  *url.URL
-	// Optional is set for a wiki: the system does not say whether it was ever written.
+	// Optional is set for a wiki: the system does not report whether it was ever written.
 	Optional bool
 }
 

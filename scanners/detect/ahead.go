@@ -28,7 +28,7 @@ type follow struct {
 	// required bytes. Any other byte ends the attempt. A byte beyond ASCII decides nothing.
 	skips, passes asciiSet
 	value         *assigned // nil: no condition on it
-	// told is set where an automaton reads at least up to the byte that ends the attempt here,
+	// told is set if an automaton reads at least up to the byte that ends the attempt here,
 	// or stops where neither a line break nor a mask shows why; see broke.
 	told bool
 }

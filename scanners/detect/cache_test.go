@@ -78,8 +78,8 @@ func next(r *rand.Rand, b []byte, lines [][]byte) []byte {
 	return bytes.Join(list, nil)
 }
 
-// What was found in one version of a file never changes what is found in the next: an engine
-// that keeps results reports the same as one that keeps none.
+// Findings in one version of a file never change those in the next: an engine
+// with a cache reports the same as one without.
 func TestVersionsAreSearchedAsIfEachWereAlone(t *testing.T) {
 	e, alone := New(builtin(t)), New(builtin(t))
 	alone.cache = nil
@@ -150,8 +150,8 @@ func TestKeptExpiryIsThatOfNow(t *testing.T) {
 	}
 }
 
-// A decoded text is searched anew where the text that it comes from lets it be read as the
-// column of a log.
+// A decoded text is searched anew if it can be read as the column of a log in the text that
+// it comes from.
 func TestAColumnDependsOnTheTextAroundIt(t *testing.T) {
 	tok := "ghp_" + "wWPw5k4aXcaT4fNP0UcnZwJUVFk6LO0pINUx"
 	column := "           INFO     Using token " + tok[:20] + "   client.py:120\n" + strings.Repeat(" ", 20) + tok[20:] + "\n           DEBUG    done      client.py:121\n"

@@ -71,7 +71,7 @@ func TestAPasswordInAQueryIsWhole(t *testing.T) {
 	}
 }
 
-// Whatever follows a scheme, reading a URL neither panics nor returns a name that is too long.
+// For any text after a scheme, reading a URL neither panics nor returns a name that is too long.
 func FuzzConnection(f *testing.F) {
 	for _, s := range []string{"postgres://a:b@h:1,[::1]/d?user=x&port=,&host=%zz", "postgres://@?", "jdbc:postgresql://?host=,,&port=1,2,3", "https://u:p@h"} {
 		f.Add([]byte(s))

@@ -12,7 +12,7 @@ import (
 	"github.com/quellhq/quell/scanners"
 )
 
-// What delimits a string in binary data: its length before it, or check digits in it. The
+// A string in binary data is delimited by its length before it, or by check digits in it. The
 // adjacent bytes are letters here, so that nothing else delimits it.
 func TestStringsInBinaryData(t *testing.T) {
 	e := New(builtin(t))

@@ -22,7 +22,7 @@ func needleOf(elems []*syntax.Regexp) string {
 			continue
 		}
 		s := string(e.Rune)
-		// What precedes its first capital is left out.
+		// The part before its first capital is left out.
 		s = s[max(0, strings.IndexFunc(s, func(r rune) bool { return r >= 'A' && r <= 'Z' })):]
 		if len(s) >= minNeedle && len(s) > len(best) && capital(s[0]) && capital(halves(s)[1][0]) {
 			best = s

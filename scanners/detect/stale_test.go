@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// What one text's survey saw is never looked up in the text that uses its buffers next.
+// The survey of one text is never used for the next text that uses its buffers.
 func TestASurveyIsOfItsOwnText(t *testing.T) {
 	var used, parent text
 	used.data = []byte(strings.Repeat("[12:00:00] INFO a line of a log, long and of little use    app.py:12\n", 800))

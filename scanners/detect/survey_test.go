@@ -149,7 +149,7 @@ func checkSurvey(t *testing.T, s *survey, b []byte) int {
 	if s.begins != begins || s.leads != leads {
 		t.Errorf("lines begin with %b, not %b; runes with %b, not %b", s.begins, begins, s.leads, leads)
 	}
-	// What isn't a trigger must not be taken for one.
+	// Other bytes must not be taken for a trigger.
 	for k, list := range s.escapes {
 		for _, i := range list {
 			if b[i] != escapes[k].trigger {

@@ -51,7 +51,7 @@ type Source struct {
 	Memory scanners.Memory
 }
 
-// Selection says what of a repository is read. The zero value is all that its store has.
+// Selection is the part of a repository that is read. The zero value selects all that its store has.
 type Selection struct {
 	Objects Objects // empty: All
 	// Range is "A..B": what B reaches and A does not.

@@ -337,7 +337,7 @@ func TestRandomRepositories(t *testing.T) {
 		if got := objects(t, &git.Source{Dir: r.dir}); !equalObjects(got, want) {
 			t.Errorf("seed %d: %d objects, git has %d", seed, len(got), len(want))
 		}
-		// What refs reach, according to git.
+		// The objects that refs reach, according to git.
 		want = nil
 		for l := range strings.Lines(r.git("rev-list", "--objects", "--no-object-names", "--all", "HEAD")) {
 			o := strings.TrimSpace(l)
@@ -763,7 +763,7 @@ func (b broken) Artifacts(ctx context.Context) iter.Seq2[scanners.Artifact, erro
 	}
 }
 
-// What was not read is not recorded as read, and what is missing is not recorded as reported.
+// An unread object is not recorded as read, and a missing one is not recorded as reported.
 func TestWhatIsIncompleteStaysSo(t *testing.T) {
 	r := newRepo(t)
 	r.write("leak.txt", line(0))

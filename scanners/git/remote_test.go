@@ -79,7 +79,7 @@ func TestRemoteIsFetchedWithAllItsNames(t *testing.T) {
 			t.Errorf("%d: %s", n, why)
 		}
 	}
-	// What a force push removed is kept, and what is new is fetched.
+	// Commits that a force push removed are kept, and new ones are fetched.
 	r.git("commit", "-q", "--amend", "-m", "amended "+cookie(3))
 	found, _ = run(t, src())
 	for _, n := range []int{0, 1, 2, 3} {

@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// form is one thing that a system can delete. Words of paths that begin with ":" stand for a
-// name, those with "#" for a number.
+// form is one kind of thing that a system can delete. Words of paths that begin with ":" match a
+// name, those with "#" a number.
 type form struct {
 	system, kind string
 	origin       string // the path of a Location's Origin
@@ -21,7 +21,7 @@ type form struct {
 	copies copies
 	// found is set if the server answers an accepted request with a redirect.
 	found bool
-	// none says why the system can't delete it, and what to do; empty: it can.
+	// none is the reason why the system can't delete it, and what to do; empty: it can.
 	none string
 }
 
@@ -33,7 +33,7 @@ type copies struct {
 	from            []string // paths, each with its query
 }
 
-// forms lists what the systems can delete, by what their documentation says of it.
+// forms lists what the systems can delete, by their documentation.
 var forms = []form{
 	// docs.github.com/rest/actions/workflow-runs, /artifacts, /cache
 	{system: "github", kind: Logs, origin: "repos/:o/:r/actions/runs/#run/logs", method: http.MethodDelete,
@@ -92,7 +92,7 @@ var forms = []form{
 // values are the words of a path by their name, with the sign.
 type values map[string]string
 
-// match compares a path with a form's; "*" stands for any number of parts.
+// match compares a path with a form's; "*" matches any number of parts.
 func match(pattern string, parts []string) (values, bool) {
 	words := strings.Split(pattern, "/")
 	v := values{}

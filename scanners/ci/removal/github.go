@@ -13,7 +13,7 @@ import (
 	"github.com/quellhq/quell/scanners/ci"
 )
 
-// run is what GitHub says of a workflow run.
+// run holds GitHub's fields of a workflow run.
 type run struct {
 	ID           int64     `json:"id"`
 	Event        string    `json:"event"`
@@ -80,8 +80,8 @@ func (x *run) refs() (out []string) {
 }
 
 // Caches gives the removals of the caches that were stored while the run of r, a removal of its
-// logs, went on, under its branch. GitHub does not say which run stored a cache, and does not
-// give its content.
+// logs, went on, under its branch. GitHub does not report which run stored a cache, and has no
+// request for its content.
 func (s *Server) Caches(ctx context.Context, r *Removal) (out []*Removal, err error) {
 	x, err := s.runOf(ctx, r)
 	if x == nil || err != nil {

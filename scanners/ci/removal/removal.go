@@ -152,8 +152,8 @@ func (s *Server) addresses(r *Removal) *ci.Source {
 	}}
 }
 
-// Gone reports whether an error of a copy means that the thing is no longer kept: the server says
-// so, or answers 404 while the token has access to what it belongs to.
+// Gone reports whether an error of a copy means that the thing is no longer stored: the server
+// reports that, or answers 404 while the token has access to what it belongs to.
 func (s *Server) Gone(ctx context.Context, r *Removal, err error) bool {
 	switch {
 	case errors.Is(err, ci.ErrExpired), ci.IsGone(err):

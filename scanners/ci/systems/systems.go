@@ -35,7 +35,7 @@ type System struct {
 	TokenEnv, UserEnv []string
 	// Auth adds the credential to requests.
 	Auth func(user string, token rules.Secret) func(context.Context, http.Header) error
-	// NoArtifacts says why artifacts can't be read; empty: they can.
+	// NoArtifacts is the reason why artifacts can't be read; empty: they can.
 	NoArtifacts string
 	// Check reports what is wrong with a target; nil: nothing is checked.
 	Check func(target string, o ci.Options) error

@@ -23,7 +23,7 @@ func ofSystem(t *testing.T, name string) world {
 	return all[i]
 }
 
-// What ran again under its old id is read again.
+// A run that was started again under its old id is read again.
 func TestRerunsAreReadAgain(t *testing.T) {
 	for system, c := range map[string]struct {
 		log   string

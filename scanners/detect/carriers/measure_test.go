@@ -83,7 +83,7 @@ func scan(t *testing.T, list []sample) [][]rules.Finding {
 	return found
 }
 
-// seeded returns the dice of this run. SEED repeats a run.
+// seeded returns the random source of this run. SEED repeats a run.
 func seeded(t *testing.T) dice {
 	t.Helper()
 	var b [8]byte

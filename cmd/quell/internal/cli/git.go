@@ -118,7 +118,7 @@ func (a *app) upstream(rt *run.Runtime, u *url.URL) *git.Remote {
 }
 
 // oneHost refuses a scan that would send QUELL_GIT_TOKEN to several hosts, unless QUELL_GIT_HOST
-// says which of them it belongs to.
+// names the host that it belongs to.
 func (a *app) oneHost(remotes ...*git.Remote) error {
 	if strings.TrimSpace(a.getenv("QUELL_GIT_TOKEN")) == "" || strings.TrimSpace(a.getenv("QUELL_GIT_HOST")) != "" {
 		return nil

@@ -187,7 +187,7 @@ type Deletion struct {
 	EvidenceHash string `json:"evidence_hash,omitempty"`
 }
 
-// What an Approval decides.
+// The decisions of an Approval.
 const (
 	Approve Word = "approve" // the plan of this digest may be sent, until a time
 	Hold    Word = "hold"    // nothing is sent for the incident, whatever was approved

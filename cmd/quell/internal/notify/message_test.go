@@ -54,7 +54,7 @@ func TestNamesOfStrangersStayText(t *testing.T) {
 	}
 }
 
-// A receiver checks the signature as the documentation says.
+// A receiver checks the signature as documented.
 func TestSignature(t *testing.T) {
 	at, body := time.Unix(1764500000, 0), []byte(`{"version":1}`)
 	got := Sign(credential.NewSecretString("made-up"), at, body)

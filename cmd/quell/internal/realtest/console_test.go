@@ -78,7 +78,7 @@ func newConsole(t *testing.T, browser context.Context, url, shots, axe string) *
 		default:
 			return
 		}
-		// What the policy of a page forbids is an error of the log.
+		// A violation of a page's policy is an error in the browser's log.
 		if (x.Entry.Level == cdplog.EntryLevelError || x.Entry.Source == cdplog.EntrySourceSecurity) && !strings.Contains(x.Entry.URL, "favicon") {
 			c.mu.Lock()
 			c.errors = append(c.errors, fmt.Sprintf("%s: %s %s", x.Entry.Source, x.Entry.Text, x.Entry.URL))
@@ -131,8 +131,8 @@ func (c *console) leads(a chromedp.Action[chromedp.Void]) {
 	}
 }
 
-// look takes a picture of a page in both colours, and lets axe-core look for what keeps people
-// from using it.
+// look takes a screenshot of a page in both colour schemes, and runs axe-core to find
+// accessibility problems.
 func (c *console) look(name, path string) {
 	c.t.Helper()
 	for _, scheme := range []string{"light", "dark"} {

@@ -225,8 +225,8 @@ func TestZitadel(t *testing.T) {
 	if r.Access == "" {
 		t.Errorf("this issuer leaves the refresh token alive, but it answered %s", r.Error)
 	}
-	// Both leak together: what became of the refresh token is reported as not known,
-	// since nothing but redeeming it says so.
+	// Both leak together: the state of the refresh token is reported as not known, since
+	// only redeeming it would show it.
 	both := signIn()
 	o.secrets = append(o.secrets, both.Access, both.Refresh)
 	log = o.file("both.log", stamp+`{"access_token":"`+both.Access+`","refresh_token":"`+both.Refresh+`"}`+"\n")

@@ -104,7 +104,7 @@ func TestVaultWhereIsItManaged(t *testing.T) {
 	if strings.Contains(all, "elsewhere") || len(doc.Plan.Items) != 4 {
 		t.Errorf("more was searched than the policy names:\n%s", all)
 	}
-	// What the token with wide rights has used: one read.
+	// The token with wide rights was used for one read.
 	if !strings.Contains(least, "path \"secret/data/elsewhere\" {\n  capabilities = [\"read\"]\n}") || strings.Count(least, "path ") != 1 {
 		t.Errorf("%s", least)
 	}

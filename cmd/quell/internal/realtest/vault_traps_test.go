@@ -14,7 +14,7 @@ import (
 	"github.com/quellhq/quell/rules/credential"
 )
 
-// A sealed Vault says nothing about a token, and nothing is rotated there.
+// A sealed Vault gives no verdict about a token, and nothing is rotated there.
 func TestVaultThatIsSealed(t *testing.T) {
 	t.Parallel()
 	b := newBed(t)

@@ -59,7 +59,7 @@ func TestAStringIsKnownByItsField(t *testing.T) {
 	}
 }
 
-// What Each visits is what Strings would change, in the same order but for maps.
+// Each visits the strings that Strings would change, in the same order except in maps.
 func TestEachVisitsWhatStringsChanges(t *testing.T) {
 	in := inner{"e", "hidden"}
 	v := outer{inner{"a", "hidden"}, "b", []byte("c"), []inner{{"d", ""}}, [2]string{"", "f"}, map[word]map[string]inner{"g": {"h": in}}, &in, []any{in, &in, 1, nil}, time.Unix(1, 0), 7, nil, nil, nil}

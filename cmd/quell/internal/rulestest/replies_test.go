@@ -60,8 +60,8 @@ func TestCannedRepliesFitTheContracts(t *testing.T) {
 	}
 }
 
-// undocumented are rules whose issuer answers otherwise than its document says: Netlify's has a
-// list of users where the issuer, and its own clients, have one.
+// undocumented are rules whose issuer's answers differ from its document: Netlify's document has a
+// list of users where the issuer, and its own clients, have one user.
 var undocumented = map[string]bool{"netlify-personal-token": true, "netlify-access-token": true}
 
 // schemaOf is the schema of the body of a case's reply; nil if the reply has no JSON, which

@@ -29,7 +29,7 @@ func (c *counter) Do(ctx context.Context, i *issuer.Instance, r issuer.Request) 
 	return c.Doer.Do(ctx, i, r)
 }
 
-// Each rule of which something is asked or ended says how many requests that takes.
+// Each rule with a probe or a revocation declares the number of its requests.
 func TestEveryRuleStatesItsRequests(t *testing.T) {
 	set, err := rules.Builtin()
 	if err != nil {

@@ -6,8 +6,8 @@ import (
 	"github.com/quellhq/quell/revokers"
 )
 
-// telling is a verifier that tells the case's server whose question comes: the
-// case's own credential is the only one that was issued.
+// telling is a verifier that announces to the case's server which credential is asked about:
+// the case's own credential is the only one that was issued.
 type telling struct {
 	revokers.Verifier
 	server *server

@@ -178,7 +178,7 @@ func TestLaunchDarklyEndsItsOwnID(t *testing.T) {
 // numbered is a path that takes an element of a list by its number.
 var numbered = regexp.MustCompile(`(?:^|\.)[0-9]+(?:\.|$)`)
 
-// What a revocation names is never the first of a list.
+// A revocation never names the first element of a list.
 func TestNoRevocationTakesTheFirstOfAList(t *testing.T) {
 	for _, r := range builtin(t).Rules {
 		kept := map[string]string{}
@@ -279,7 +279,7 @@ func TestAnAcceptedRevocationThatEndsNothingIsNoProof(t *testing.T) {
 			break
 		}
 	}
-	// Those of which a document or a user says so.
+	// The ones for which a document or a user reports it.
 	for _, id := range []string{"zendesk-oauth-token", "argocd-session", "ory-session-token", "github-pat", "huggingface-access-token", "ibm-cloud-api-key", "todoist-token"} {
 		if tried[id] == "" {
 			t.Errorf("%s was not tried", id)
@@ -323,7 +323,7 @@ func (s *suite) lives(t *testing.T, c rules.Case, cred rules.Credential) (out pr
 	return out, ran
 }
 
-// Revocations whose issuer accepts every credential say so, so that their answer is no evidence.
+// Revocations whose issuer accepts every credential declare it, so that their answer is no evidence.
 func TestIssuersThatAcceptEverythingAreMarked(t *testing.T) {
 	set := builtin(t)
 	for id, revoke := range map[string]string{
@@ -370,7 +370,7 @@ func TestCallsThatEndNothingAreNotUsed(t *testing.T) {
 	}
 }
 
-// What was issued with a key lives on when the key ends: the file says so, and people read it.
+// Tokens that were issued with a key outlive it: the file declares that, and the output shows it.
 func TestKeysWhoseTokensLiveOnSaySo(t *testing.T) {
 	set := builtin(t)
 	for _, id := range []string{"ibm-cloud-api-key", "aws-secret-key", "google-service-account-key", "identity-center-token", "kubernetes-bound-token", "keycloak-identity"} {

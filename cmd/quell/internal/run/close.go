@@ -50,7 +50,7 @@ type result struct {
 	detail string
 	remedy string
 	copy   kept
-	meant  bool // it stays because the policy says so
+	meant  bool // it stays because of the policy
 	again  bool // an earlier apply did it
 }
 
@@ -376,8 +376,8 @@ func (c *closing) inspect(ctx context.Context, s *removal.Server, r *removal.Rem
 	return out, nil
 }
 
-// unproven says why a credential is not proven dead; empty: it is. A plan's own verdict counts
-// where the plan has nothing to end.
+// unproven is the reason why a credential is not proven dead; empty: it is. A plan's own verdict
+// counts if the plan has nothing to end.
 func (c *closing) unproven(ctx context.Context, fp string) (string, error) {
 	name := fp[:min(len(fp), 8)]
 	if a, ok := c.ended[fp]; ok {
@@ -409,7 +409,7 @@ func (c *closing) unproven(ctx context.Context, fp string) (string, error) {
 	return name + " is not proven dead", nil
 }
 
-// deleted is what the ledger says about a deletion.
+// deleted is the ledger's record of a deletion.
 type deleted struct {
 	begun  bool // a request to delete was recorded, and no end
 	done   *ledger.Deletion

@@ -24,7 +24,7 @@ type copier interface {
 	Add(name string, size int64, sum []byte, r io.Reader) error
 }
 
-// newCopy begins a sealed copy where the policy says, next to the ledger, or in it.
+// newCopy begins a sealed copy in the policy's folder, next to the ledger, or in it.
 func (c *closing) newCopy() (*evidence.Writer, error) {
 	return evidence.New(c.evidenceDir(), c.Sealer, c.Keys.Fingerprint[:])
 }

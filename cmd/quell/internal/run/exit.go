@@ -56,7 +56,7 @@ func (t *Tally) Count(fingerprint string) {
 }
 
 // leavesNothing is the Code of an action that causes no exit code by itself:
-// what is held was neither live nor due to be asked.
+// the held credential was neither live nor due to be asked about.
 const leavesNothing = -1
 
 // add counts what an action of an apply leaves.

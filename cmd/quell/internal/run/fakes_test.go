@@ -17,8 +17,8 @@ import (
 	"github.com/quellhq/quell/scanners/detect"
 )
 
-// fakeIssuer answers as the case of a rule says: to live credentials as the issuer does to one
-// that is live, to all others with its refusal.
+// fakeIssuer gives the answers of a rule's case: the issuer's answer for a live credential to
+// the live ones, its refusal to all others.
 type fakeIssuer struct {
 	rule       *rules.Rule
 	host       string

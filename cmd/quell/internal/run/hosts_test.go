@@ -35,7 +35,7 @@ type toLoopback struct {
 
 	mu   sync.Mutex
 	sent map[string][]time.Time
-	lost []string // hosts that no server stands for
+	lost []string // hosts without a server
 }
 
 // Do implements issuer.Doer.
@@ -164,7 +164,7 @@ func TestFortyIssuersThatAnswerBadly(t *testing.T) {
 				mu.Unlock()
 			}
 			mu.Lock()
-			own := rand.New(rand.NewPCG(dice.Uint64(), 1)) // the host's dice, for this request
+			own := rand.New(rand.NewPCG(dice.Uint64(), 1)) // the host's random source, for this request
 			mu.Unlock()
 			if hostFaults[kind](w, own, thief.URL) {
 				return

@@ -130,9 +130,8 @@ func outlives(act *report.Action, form token.Stateless, until string) {
 }
 
 // derived asks about the live credentials of the same issuer and subject that
-// this plan knows and that the kill may have ended too, or left. Of the refresh token of
-// the same session it is reported that its state is not known where nothing but
-// redeeming it would say.
+// this plan knows and that the kill may have ended too, or left. The state of a refresh
+// token of the same session is reported as not known if only redeeming it would show it.
 func (r *applying) derived(ctx context.Context, w *item) []report.Derived {
 	var out []report.Derived
 	subject := w.it.Verdict.Identity["subject"]

@@ -127,7 +127,7 @@ func TestRecheckWithoutTheInstanceIsIncomplete(t *testing.T) {
 	}
 }
 
-// The summary of a recheck says that the ledger did not take its answers.
+// The summary of a recheck reports that its answers were not recorded.
 func TestTheSummaryOfARecheckSaysWhatWasNotRecorded(t *testing.T) {
 	session := "s%3A" + strings.Repeat("a1B2", 8) + "." + strings.Repeat("c3D4", 11)
 	url, asked := application(t, session)

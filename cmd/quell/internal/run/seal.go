@@ -98,8 +98,8 @@ func OpenCredential(set *rules.Set, ref credential.Ref, value string, with ...ag
 	return c, nil
 }
 
-// offlineOf is what the file says about a credential's own expiry. That it has expired is a verdict
-// without a question, so that only the value itself may say so: the file may have been changed.
+// offlineOf is a credential's own expiry according to the file. Expired is a verdict without a
+// request, so only the value itself may prove it: the file may have been changed.
 func offlineOf(set *rules.Set, c credential.Credential) credential.Offline {
 	if c.Offline.State != credential.OfflineExpired {
 		return c.Offline
@@ -114,7 +114,7 @@ func offlineOf(set *rules.Set, c credential.Credential) credential.Offline {
 	return credential.Offline{State: credential.OfflineExpired, Expires: &ends}
 }
 
-// ownExpiry reads when a value ends from the value itself; zero: it does not say.
+// ownExpiry reads the expiry from the value itself; zero: it has none.
 func ownExpiry(set *rules.Set, c credential.Credential) time.Time {
 	v := c.Secret.Reveal()
 	if t, ok := token.ParseJWE(v); ok {

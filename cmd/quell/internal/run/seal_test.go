@@ -40,8 +40,8 @@ func TestAnEarlierSealOpensForItsFormOnly(t *testing.T) {
 	}
 }
 
-// That a credential has expired needs no question, so the value itself has to say it: a report whose
-// lines were edited makes no death.
+// Expired is a verdict without a request, so the value itself has to prove it: an edited report
+// makes no credential dead.
 func TestAnEditedExpiryIsNoDeath(t *testing.T) {
 	r := again(t, t.TempDir(), "version = 1\n", nil)
 	ids, err := r.Identities()

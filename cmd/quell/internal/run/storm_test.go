@@ -178,7 +178,7 @@ func storm(t *testing.T, n int, ids ...string) {
 		most := len(all)
 		pol.Kill.Max, pol.Own = &most, own
 		r.Policy = pol
-		// Issuers without an identity in their answer belong to nobody: the incident's reason.
+		// Issuers without an identity in their answer prove no ownership: the incident's reason is needed.
 		p, err := r.Plan(t.Context(), checked, "storm")
 		if err != nil {
 			t.Fatal(err)

@@ -94,9 +94,9 @@ func (r *Runtime) Secret(ref string) (credential.Secret, error) {
 	return s, err
 }
 
-// referred are the secrets that variables of the environment name by file:PATH or vault:…: like
-// those that stand in the environment they are never killed. One that can't be read is an error
-// of whatever needs it.
+// referred are the secrets that environment variables name by file:PATH or vault:…: like secrets
+// in the environment itself they are never killed. One that can't be read is an error
+// of the command that needs it.
 func (r *Runtime) referred(names []string) (out []credential.Secret) {
 	for _, n := range names {
 		v := strings.TrimSpace(r.options.Getenv(n))

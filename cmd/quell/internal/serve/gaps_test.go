@@ -111,7 +111,7 @@ func TestLookBackCoversAnOutage(t *testing.T) {
 	}
 }
 
-// Whoever starts a run writes its log, so a marker in it hides nothing.
+// The author of a run controls its log, so a marker in it hides nothing.
 func TestMarkerInALogHidesNothing(t *testing.T) {
 	b := newBench(t)
 	b.fake.Repos = []*citest.Repo{{Name: "a", Runs: []*citest.Run{{ID: 1, Attempts: 1, Created: time.Now(), Logs: func(int) map[string]string {

@@ -85,7 +85,7 @@ func TestBegunKillIsTakenUpAgain(t *testing.T) {
 	b.eventually("its attempt", func() bool { return strings.Contains(b.logged(), "the plan that was begun") })
 }
 
-// What could not be read of a run stays a blind spot when the server no longer lists the run, and
+// The unread part of a run stays a blind spot when the server no longer lists the run, and
 // ends when it is read.
 func TestGapOfARunThatIsGoneStays(t *testing.T) {
 	b := newBench(t)

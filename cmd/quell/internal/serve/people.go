@@ -156,8 +156,8 @@ func (s *Server) openConsole(ctx context.Context, key []byte) (err error) {
 	if err := s.store.Configured(ctx, web.MethodOIDC, hex.EncodeToString(sum[:])); err != nil {
 		return err
 	}
-	// Who has an earlier token, or an earlier owner of a name, is signed out. The key keeps what the
-	// database has from being a test of guesses.
+	// Sessions of an earlier token, or of an earlier owner of a name, end. The hash is keyed, so that
+	// a copy of the database can't be used to test guesses.
 	tokens := hmac.New(sha256.New, key)
 	for _, u := range s.people.Users {
 		fmt.Fprintf(tokens, "quell login token %q %q\n", u.Name, u.Token.Reveal())

@@ -12,8 +12,8 @@ import (
 	"github.com/quellhq/quell/cmd/quell/internal/report"
 )
 
-// Who has a token that was replaced is signed out, and a stranger's guesses keep nobody from
-// signing in.
+// The sessions of a replaced token end, and another client's wrong guesses do not prevent a
+// valid login.
 func TestSessionsEndWithTheirToken(t *testing.T) {
 	b := newBench(t)
 	b.withPeople(0)
@@ -49,7 +49,7 @@ func TestApprovedPlanIsSentAfterACrash(t *testing.T) {
 	b := newBench(t, 10)
 	b.withPeople(2)
 	r, db, fp := oneLive(t, b, true)
-	// A plan of another digest is not shown, so that nobody approves what was not seen.
+	// A plan of another digest is not shown, so that no one approves an unseen plan.
 	digest := ""
 	if err := db.QueryRowContext(t.Context(), `SELECT digest FROM serve_proposal`).Scan(&digest); err != nil {
 		t.Fatal(err)

@@ -95,7 +95,7 @@ func (s *Server) killsOff(ctx context.Context) *policy.Hold {
 	return nil
 }
 
-// busy lets a job wait for the actor that works on its incident.
+// busy makes a job wait for the actor that works on its incident.
 func (s *Server) busy() error { return river.JobSnooze(3 * s.o.Tick) }
 
 // probe asks the issuer of a credential and records the verdict, while no other actor works on the

@@ -76,7 +76,7 @@ func (s *Server) scan(ctx context.Context, a ScanArgs, red *report.Redactor) err
 	res, err := rt.Scan(ctx, run.ScanOptions{
 		Command: "serve", Version: s.o.Version, Targets: []string{a.Repo}, Sources: []scanners.Source{in.Source},
 		Detector: s.detector, Workers: 1, Confidence: rules.Medium,
-		// Whoever starts a run writes its log: a marker there suppresses nothing. Files of a
+		// The author of a run controls its log: a marker there suppresses nothing. Files of a
 		// repository are reviewed.
 		NoMarkers: a.What != whatGit,
 		Gap:       left.add,

@@ -112,7 +112,7 @@ func TestLogin(t *testing.T) {
 	if old.get("/", "Cookie", "quell="+first); old.code != http.StatusSeeOther {
 		t.Error("the session before the second login is not ended")
 	}
-	// What is signed out is ended at the server.
+	// Signing out ends the session at the server.
 	id := p.jar.Cookies(home)[0].Value
 	p.send(http.MethodPost, "/logout", url.Values{"csrf": {fields(p.get("/"))["csrf"]}})
 	if old.get("/", "Cookie", "quell="+id); old.code != http.StatusSeeOther {
@@ -144,7 +144,7 @@ func TestLogin(t *testing.T) {
 	b.clean(b.db(), aliceToken, bobToken)
 }
 
-// A page behind TLS has cookies that a browser sends by TLS alone.
+// With TLS, the page's cookies are sent only over TLS.
 func TestCookiesBehindTLS(t *testing.T) {
 	b := newBench(t)
 	b.withPeople(0)
@@ -157,7 +157,7 @@ func TestCookiesBehindTLS(t *testing.T) {
 	}
 }
 
-// What strangers name themselves is text, and visible.
+// Untrusted names are rendered as text, with invisible characters made visible.
 func TestNamesOfStrangersAreText(t *testing.T) {
 	b := newBench(t, 10)
 	b.withPeople(1)

@@ -98,7 +98,7 @@ func (s *Store) KillsOff(ctx context.Context) (by string, err error) {
 	return by, err
 }
 
-// SetKills stops the kills of all workers of this database, or lets them go on.
+// SetKills stops the kills of all workers of this database, or permits them again.
 func (s *Store) SetKills(ctx context.Context, on bool, who string) error {
 	now, err := s.Now(ctx)
 	if err != nil {

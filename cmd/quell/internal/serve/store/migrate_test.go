@@ -9,8 +9,8 @@ import (
 	"github.com/quellhq/quell/cmd/quell/internal/ledger"
 )
 
-// A newer version migrates the tables while an older one works with them, which goes on; an older
-// one that starts later says what to do.
+// A newer version migrates the tables while an older one uses them, and the older one goes on; an
+// older one that starts later fails with the next step.
 func TestMigrationsWhileAnOlderVersionRuns(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "ledger.db")
 	l, err := ledger.Open(t.Context(), path, ledger.Options{})

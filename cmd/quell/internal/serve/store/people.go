@@ -82,7 +82,7 @@ type Session struct {
 	Expires time.Time
 }
 
-// hashed is the id of a session as the database has it: a copy of the database signs nobody in.
+// hashed is the id of a session as the database has it: a copy of the database gives no access.
 func hashed(id string) string {
 	sum := sha256.Sum256([]byte("quell session\n" + id))
 	return hex.EncodeToString(sum[:])

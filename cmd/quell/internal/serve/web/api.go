@@ -147,7 +147,7 @@ func writeJSON(w http.ResponseWriter, code int, v any) {
 	_, _ = w.Write(append(b, '\n'))
 }
 
-// bearer lets callers in that have a token with a scope. Cookies count for nothing here, so that
+// bearer admits callers that have a token with the scope. It ignores cookies, so that
 // no page of another site can use a person's session.
 func (c *Console) bearer(scope string, h func(*http.Request, visitor) (any, error)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {

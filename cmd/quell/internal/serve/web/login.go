@@ -64,7 +64,7 @@ func (c *Console) visitor(r *http.Request) (visitor, bool, error) {
 		return visitor{}, false, err
 	}
 	v := visitor{Person: x.Person, Method: x.Method, Subject: x.Subject, Approve: x.Approve, id: k.Value}
-	// Who was removed from the configuration, or may do less, is so at once.
+	// Removed people and reduced rights take effect at once.
 	switch x.Method {
 	case MethodToken:
 		u, ok := c.user(x.Person)
@@ -115,7 +115,7 @@ const (
 	MethodOIDC  = "oidc"
 )
 
-// signedIn lets people in that have a session, and asks others to sign in.
+// signedIn admits people that have a session, and sends others to the login page.
 func (c *Console) signedIn(h func(http.ResponseWriter, *http.Request, visitor) error) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		v, ok, err := c.visitor(r)

@@ -117,8 +117,8 @@ func (c *Console) oidcCallback(w http.ResponseWriter, r *http.Request) {
 		refuse(http.StatusUnauthorized, "the provider refused", "The OpenID provider did not sign you in.")
 		return
 	}
-	// Whoever makes up a state and its cookie makes quell ask the provider. The limit is not one for
-	// an address, which all people have in common if a proxy is in front.
+	// A made-up state with its cookie causes a request to the provider. The limit is not per
+	// address, since all people share one address if there is a proxy.
 	if !c.oidc.limit.Allow() {
 		w.Header().Set("Retry-After", "1")
 		refuse(http.StatusTooManyRequests, "too many answers of the provider", "Too many people sign in. Begin again.")
@@ -188,7 +188,7 @@ func (o *OIDC) visitor(claims map[string]any) (v visitor, why string) {
 		return v, "the provider does not name the claim " + name
 	}
 	if name == "email" {
-		// Whoever can write any address into their account must not become its owner.
+		// An account with an unverified address must not get the rights of its owner.
 		switch ok := claims["email_verified"].(type) {
 		case bool:
 			if !ok {

@@ -106,7 +106,7 @@ func (c *Console) proposalOf(p store.Proposal, entries []ledger.Entry, what stor
 		out.Action = "the plan can't be read: " + err.Error()
 		return out
 	}
-	// What is approved is the digest: the requests of another plan must not be shown for it.
+	// People approve the digest: the requests of another plan must not be shown for it.
 	if digest, err := file.Digest(); err != nil || digest != p.Digest {
 		out.Action = "the plan can't be shown: it is not the one of its digest"
 		return out

@@ -71,7 +71,7 @@ type Budget struct {
 	Scans     int // at one time
 }
 
-// What a Decision decides.
+// The values of a Decision.
 const (
 	Approve = "approve"
 	Hold    = "hold"
