@@ -105,3 +105,9 @@ func TestCopiesOfAReportAreReadLikeIt(t *testing.T) {
 		}
 	}
 }
+
+// home is the environment of a user without settings.
+func home(t *testing.T) map[string]string {
+	dir := t.TempDir()
+	return map[string]string{"HOME": dir, "TERM": "xterm"}
+}

@@ -42,7 +42,8 @@ writes to a shared ledger; --installations shows the keys.
 entries up to a checkpoint. --check checks such a file without the ledger.
 
 --forget deletes the sealed value of an incident, --purge those of all incidents
-that ended longer ago than an age. The entries stay, and say that it is deleted.
+that ended longer ago than an age. The entries stay, and record the deletion. Nothing
+is deleted while the policy has legal_hold.
 docs/ledger.md has the details.`,
 		RunE: func(c *cobra.Command, args []string) error {
 			if f.check != "" {

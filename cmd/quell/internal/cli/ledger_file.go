@@ -135,8 +135,15 @@ func (a *app) checkExport(path, checkpoint string) error {
 
 func keyText(k ed25519.PublicKey) string { return base64.StdEncoding.EncodeToString(k) }
 
-// forget deletes sealed values, of quell serve too.
+// forget deletes sealed values, of quell serve too. legal_hold prevents it, and so does a policy
+// that can't be read, which may have it.
 func (a *app) forget(ctx context.Context, l *ledger.Ledger, rt *run.Runtime, f ledgerFlags) error {
+	switch {
+	case rt.Broken() != nil:
+		return fmt.Errorf("ledger: nothing is deleted, since the policy can't be read to see legal_hold: %w", rt.Broken())
+	case rt.Policy.LegalHold:
+		return errors.New("ledger: nothing is deleted: legal_hold is set in the policy")
+	}
 	st, err := serve.Store(ctx, rt.State())
 	if err != nil {
 		return err

@@ -164,3 +164,23 @@ func TestIncidentsAreListedForPeople(t *testing.T) {
 	}
 	i.want(2, "several incidents", "ledger", "0011")
 }
+
+// legal_hold prevents the deletion of sealed values, and so does a policy that can't be read.
+func TestALegalHoldKeepsSealedValues(t *testing.T) {
+	i := newInstallation(t)
+	file := filepath.Join(i.env["XDG_CONFIG_HOME"], "quell", "policy.toml")
+	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for text, want := range map[string]string{"version = 1\nlegal_hold = true\n": "legal_hold is set", "version = 1\nlegal_hodl = true\n": "to see legal_hold"} {
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		i.want(2, want, "ledger", "--purge", "1d")
+		i.want(2, want, "ledger", "--forget", "aa11")
+	}
+	if err := os.WriteFile(file, []byte("version = 1\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	i.want(0, "deleted", "ledger", "--purge", "1d")
+}

@@ -67,11 +67,6 @@ func onTerminal(t *testing.T, ctx context.Context, env map[string]string, cols i
 	return code, s.String()
 }
 
-func home(t *testing.T) map[string]string {
-	dir := t.TempDir()
-	return map[string]string{"HOME": dir, "TERM": "xterm"}
-}
-
 func TestATerminalIsWrappedColouredAndShowsProgress(t *testing.T) {
 	env := home(t)
 	file := filepath.Join(t.TempDir(), "a.env")
