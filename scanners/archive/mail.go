@@ -11,7 +11,6 @@ import (
 	"mime/multipart"
 	"mime/quotedprintable"
 	"net/textproto"
-	"regexp"
 	"strings"
 
 	"github.com/quellhq/quell/scanners"
@@ -199,31 +198,15 @@ func (o *opening) part(h textproto.MIMEHeader, body io.Reader, name string, dept
 	case kind == "message/rfc822" && plain == nil:
 		return o.message(body, name, depth+1)
 	case plain == nil:
+		if o.stray(bufio.NewReader(body)) {
+			o.gap(name, errMail)
+		}
 		return nil
 	case name == "":
 		name = "(body)"
 	}
 	return o.member(name, discreet{plain})
 }
-
-// base64Lines reports whether a text begins with full lines of base64.
-func base64Lines(r *bufio.Reader) bool {
-	const lines = 4
-	head, _ := r.Peek(lines * 80)
-	list := bytes.SplitN(head, []byte{'\n'}, lines+1)
-	if len(list) <= lines {
-		return false
-	}
-	for _, line := range list[:lines] {
-		line = bytes.TrimSuffix(line, []byte{'\r'})
-		if len(line) != len(bytes.TrimSuffix(list[0], []byte{'\r'})) || len(line) < 60 || !encodedLine.Match(line) {
-			return false
-		}
-	}
-	return true
-}
-
-var encodedLine = regexp.MustCompile(`^[A-Za-z0-9+/]+$`)
 
 // parts opens the parts of a multipart body.
 func (o *opening) parts(body io.Reader, boundary, name string, depth int) error {

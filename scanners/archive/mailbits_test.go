@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"testing"
 
@@ -51,6 +52,30 @@ func TestNoBitOfAHeaderHidesAPart(t *testing.T) {
 					t.Errorf("%s: bit %d of byte %d, %s: lost in silence", name, bit, at, fmt.Sprintf("%q", b[max(0, at-12):min(len(b), at+12)]))
 				}
 			}
+		}
+	}
+}
+
+// The rest of an encoded part in the text of another part is reported; keys and encoded text
+// there are not.
+func TestTheRestOfAnEncodedPartIsReported(t *testing.T) {
+	content := cookie(0) + noise(6000)
+	packed := wrap64(gz([]byte(content)))
+	rest := packed[198:]
+	for name, c := range map[string]struct {
+		text string
+		gaps int
+	}{
+		"half a boundary":      {"x\n--b " + rest, 1},
+		"no boundary":          {"x\n" + rest, 1},
+		"a key":                {"x\n-----BEGIN PGP MESSAGE-----\n\n" + rest + "\n-----END PGP MESSAGE-----\n", 0},
+		"a text":               {"x\n" + wrap64([]byte(strings.Repeat("a line of text\n", 100))), 0},
+		"a whole file as text": {"x\n" + packed, 0},
+	} {
+		b := mailOf(c.text, "Content-Type: text/plain", "y")
+		found, gaps := scan(t, "f", streamed([]byte(b)), archive.DefaultLimits)
+		if len(gaps) != c.gaps || name == "a whole file as text" && !has(found, 0) {
+			t.Errorf("%s: %d found, %q", name, len(found), gaps)
 		}
 	}
 }
