@@ -44,7 +44,8 @@ func (o *opening) stray(r *bufio.Reader) bool {
 		default:
 			run, _ = base64.StdEncoding.AppendDecode(run, line)
 			if n++; n == lines {
-				if !plausibleText(run) && o.opener.find(run) == nil {
+				const strong = 3 // bytes of a magic number that random bytes do not have
+				if f := o.opener.find(run); !plausibleText(run) && (f == nil || len(f.magic) < strong) {
 					return true
 				}
 			}
