@@ -66,11 +66,12 @@ func TestTheRestOfAnEncodedPartIsReported(t *testing.T) {
 		text string
 		gaps int
 	}{
-		"half a boundary":      {"x\n--b " + rest, 1},
-		"no boundary":          {"x\n" + rest, 1},
-		"a key":                {"x\n-----BEGIN PGP MESSAGE-----\n\n" + rest + "\n-----END PGP MESSAGE-----\n", 0},
-		"a text":               {"x\n" + wrap64([]byte(strings.Repeat("a line of text\n", 100))), 0},
-		"a whole file as text": {"x\n" + packed, 0},
+		"half a boundary":             {"x\n--b " + rest, 1},
+		"no boundary":                 {"x\n" + rest, 1},
+		"half a boundary before text": {"x\n--b " + wrap64([]byte(strings.Repeat("a line of text\n", 100)))[44:], 1},
+		"a key":                       {"x\n-----BEGIN PGP MESSAGE-----\n\n" + rest + "\n-----END PGP MESSAGE-----\n", 0},
+		"a text":                      {"x\n" + wrap64([]byte(strings.Repeat("a line of text\n", 100))), 0},
+		"a whole file as text":        {"x\n" + packed, 0},
 	} {
 		b := mailOf(c.text, "Content-Type: text/plain", "y")
 		found, gaps := scan(t, "f", streamed([]byte(b)), archive.DefaultLimits)
