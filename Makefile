@@ -47,11 +47,15 @@ lint:
 
 # Damaged files of every form, at random: DAMAGED of each. A failure prints QUELL_SEED.
 DAMAGED = 300
-campaign: campaign-archives campaign-apply campaign-proof campaign-redaction campaign-issuers
+campaign: campaign-archives campaign-apply campaign-proof campaign-redaction campaign-issuers campaign-ci
 
 campaign-archives:
 	QUELL_CAMPAIGN=$(DAMAGED) go test -timeout $(LIMIT) ./scanners/archive -run 'TestDamageIsNeverSilent|TestHostileInputsEndInTime' -v
 	QUELL_CAMPAIGN=1 go test -timeout $(LIMIT) ./cmd/quell -run TestHostileInputsAreBounded -v
+
+# CI systems: 1,000 runs of 1.5 MB, 20 kills, and a list of 100,000 runs.
+campaign-ci:
+	QUELL_CAMPAIGN=1 go test -timeout $(LIMIT) -v ./cmd/quell -run 'TestScanOfManyRuns|TestScanOfRunsSurvivesKills|TestScanOfALongListOfRuns'
 
 # N repetitions of each campaign of package run; make test runs short ones.
 N = 500
@@ -136,4 +140,4 @@ docs: build
 clean:
 	rm -rf bin dist
 
-.PHONY: build demo test lint campaign campaign-archives campaign-apply campaign-proof bench docs release release-tools release-snapshot package-files campaign-redaction campaign-issuers campaign-serve release-more clean
+.PHONY: build demo test lint campaign campaign-archives campaign-apply campaign-proof bench docs release release-tools release-snapshot package-files campaign-redaction campaign-issuers campaign-serve campaign-ci release-more clean

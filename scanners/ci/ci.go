@@ -34,6 +34,8 @@ type Options struct {
 	Run string
 	// Logs and Artifacts select what is read of a run.
 	Logs, Artifacts bool
+	// Packages adds packages and container images.
+	Packages bool
 }
 
 // Takes reports whether a run is read, where read is how many of its repository were before.
@@ -128,6 +130,9 @@ type session struct {
 	open map[string][]*work // by path; two items may have one
 	read atomic.Int64
 	end  context.CancelFunc // of what is fetched
+	// images are the targets in registries: those that docker's logins are for, and those whose
+	// tokens the named server issues.
+	images [2][]string
 }
 
 // work is an item that is being fetched or scanned.

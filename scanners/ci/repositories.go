@@ -29,6 +29,11 @@ type Repository struct {
 // shows, those of pull and merge requests too.
 func (s *session) Sources(ctx context.Context) iter.Seq2[scanners.Source, error] {
 	return func(yield func(scanners.Source, error) bool) {
+		for _, src := range s.imageSources() {
+			if !yield(src, nil) {
+				return
+			}
+		}
 		if s.Repositories == nil {
 			return
 		}

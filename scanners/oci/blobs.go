@@ -19,7 +19,6 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
@@ -317,7 +316,7 @@ func (r repository) options() []remote.Option { return options(r.ctx, r.transpor
 
 // options returns the options of every request to a registry.
 func options(ctx context.Context, t http.RoundTripper) []remote.Option {
-	return []remote.Option{remote.WithContext(ctx), remote.WithAuthFromKeychain(authn.DefaultKeychain), remote.WithTransport(t)}
+	return []remote.Option{remote.WithContext(ctx), keys(ctx, t), remote.WithTransport(t)}
 }
 
 func (r repository) open(_ context.Context, d v1.Descriptor) (io.ReadCloser, error) {

@@ -56,6 +56,11 @@ type Source struct {
 	// Free is the decompressed size in bytes that any layer may have, however small its
 	// compressed size; 0: 2 GiB.
 	Free int64
+	// Remote makes every target a reference to a registry, whatever files there are. One that ends
+	// with ":*" stands for all tags of a repository.
+	Remote bool
+	// Login is the credential for the registries; nil: those of docker's logins.
+	Login *Login
 	// Memory remembers layers that were read to the end without a finding; nil: none.
 	Memory scanners.Memory
 }
@@ -127,6 +132,9 @@ func (s *session) way() http.RoundTripper {
 	defer s.mu.Unlock()
 	if s.transport == nil {
 		s.transport = patient()
+		if s.Login != nil {
+			s.transport = &guarded{s.transport, s.Login}
+		}
 	}
 	return s.transport
 }
@@ -144,6 +152,9 @@ type visit struct {
 // open determines the kind of the target and reads it.
 func (v *visit) open() error {
 	t := v.target
+	if v.s.Remote {
+		return v.remote()
+	}
 	if t == "-" {
 		v.stream(func(context.Context) (io.ReadCloser, error) { return io.NopCloser(v.s.Stdin), nil })
 		return nil
@@ -168,6 +179,32 @@ func (v *visit) open() error {
 		return fmt.Errorf("neither a file nor an image reference: %w", err)
 	}
 	return v.reference(ref)
+}
+
+// remote reads a reference, or all tags of a repository.
+func (v *visit) remote() error {
+	base, all := strings.CutSuffix(v.target, ":*")
+	if !all {
+		ref, err := name.ParseReference(v.target)
+		if err != nil {
+			return fmt.Errorf("not an image reference: %w", err)
+		}
+		return v.reference(ref)
+	}
+	repo, err := name.NewRepository(base)
+	if err != nil {
+		return fmt.Errorf("not a repository: %w", err)
+	}
+	tags, err := v.tags(repo)
+	if err != nil && !v.emit(scanners.Artifact{Location: rules.Location{Artifact: "the list of tags"}}, clean(err)) {
+		return nil
+	}
+	for _, t := range tags {
+		if err := v.reference(repo.Tag(t)); err != nil && !v.emit(scanners.Artifact{Location: rules.Location{Artifact: "image " + repo.Tag(t).String()}}, err) {
+			return nil
+		}
+	}
+	return nil
 }
 
 func (v *visit) folder() error {

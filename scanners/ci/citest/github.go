@@ -31,6 +31,8 @@ type GitHub struct {
 	Token   string
 	Repos   []*Repo
 	Alerts  []Alert
+	// Packages are the owner's.
+	Packages []Package
 	// Cap is how many results any list of runs gives, filtered or not; 0: 1,000 of a filtered
 	// one, as documented.
 	Cap int
@@ -133,6 +135,9 @@ type Alert struct {
 	Repo         string
 	Type, Secret string
 }
+
+// Package is one of the owner's; Repo is the repository that it is linked to.
+type Package struct{ Type, Name, Repo string }
 
 // NewGitHub starts a fake that ends with the test.
 func NewGitHub(t testing.TB, owner, token string) *GitHub {
@@ -315,6 +320,18 @@ func (s *GitHub) answer(w http.ResponseWriter, r *http.Request) {
 			out = append(out, s.repoDoc(x))
 		}
 		reply(w, http.StatusOK, out)
+	case len(p) == 3 && p[0] == "orgs" && p[1] == s.Owner && p[2] == "packages":
+		out := []any{}
+		for n, x := range s.Packages {
+			if x.Type == r.URL.Query().Get("package_type") {
+				doc := s.full("package", map[string]any{"id": n + 1, "name": x.Name, "package_type": x.Type})
+				if x.Repo != "" {
+					doc["repository"] = s.full("minimal-repository", map[string]any{"name": x.Repo, "full_name": s.Owner + "/" + x.Repo})
+				}
+				out = append(out, doc)
+			}
+		}
+		reply(w, http.StatusOK, slice(w, r, out))
 	case p[0] == "orgs" && p[1] == s.Owner && strings.HasSuffix(r.URL.Path, "/secret-scanning/alerts"):
 		out := []any{}
 		for _, a := range slice(w, r, s.Alerts) {

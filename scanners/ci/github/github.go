@@ -133,6 +133,16 @@ func (s *Source) list(ctx context.Context, l *ci.Lister) error {
 				}
 			}
 		}
+		if s.cfg.Options.Packages {
+			if err := s.packages(ctx, l, t); err != nil {
+				if fatal(err) {
+					return err
+				}
+				if !l.Gap(s.at(t+"/packages"), err) {
+					return nil
+				}
+			}
+		}
 		if s.cfg.Alerts {
 			if err := s.alerts(ctx, l, t); err != nil {
 				if fatal(err) {

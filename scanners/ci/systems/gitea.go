@@ -19,7 +19,7 @@ func gitea() System {
 	return System{Name: "gitea", Target: "OWNER[/REPO]…", About: "Gitea and Forgejo: logs of the jobs of workflow runs, and artifacts", AddressEnv: []string{"GITEA_SERVER_URL", "GITEA_URL"}, API: "api/v1/",
 		TokenEnv: []string{"GITEA_TOKEN", "FORGEJO_TOKEN"}, Auth: func(_ string, token rules.Secret) func(context.Context, http.Header) error {
 			return ci.Header("Authorization", "token ", token)
-		}, Check: words("OWNER[/REPO]"), list: listGitea, clones: cloneGitea, page: pageGitea}
+		}, Check: words("OWNER[/REPO]"), list: listGitea, clones: cloneGitea, packages: packagesGitea, page: pageGitea}
 }
 
 const giteaPage = 50

@@ -1,6 +1,7 @@
 package systems
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/http"
@@ -34,7 +35,7 @@ func gitlab() System {
 				return fmt.Errorf("--run names a pipeline of one project: GROUP/PROJECT instead of %q", target)
 			}
 			return nil
-		}, list: listGitLab, clones: cloneGitLab, page: pageGitLab}
+		}, list: listGitLab, clones: cloneGitLab, packages: packagesGitLab, page: pageGitLab}
 }
 
 func number(s string) bool {
@@ -102,18 +103,22 @@ func listGitLab(s *scan, target string) error {
 	if err := x.find(target); err != nil {
 		return err
 	}
-	ids := make([]int64, 0, len(x.projects))
-	for id := range x.projects {
-		ids = append(ids, id)
-	}
-	slices.Sort(ids)
-	for _, id := range ids {
-		p := x.projects[id]
+	list := x.sorted()
+	for _, p := range list {
 		if err := s.concerning(p.PathWithNamespace, x.project(p)); err != nil {
 			return err
 		}
 	}
-	return s.none(target, len(ids))
+	return s.none(target, len(list))
+}
+
+// sorted gives the projects in the order of their ids.
+func (x *labScan) sorted() (out []*gl.Project) {
+	for _, p := range x.projects {
+		out = append(out, p)
+	}
+	slices.SortFunc(out, func(a, b *gl.Project) int { return cmp.Compare(a.ID, b.ID) })
+	return out
 }
 
 // unlimited leaves limits to ci.Client.
@@ -229,7 +234,8 @@ func (x *labScan) project(p *gl.Project) error {
 		return x.pipeline(p, id, pipeline.Status)
 	}
 	c := chooser{Options: x.Options}
-	return pages(func(o gl.ListOptions) (*gl.Response, int, error) {
+	oldest := int64(0)
+	err := pages(func(o gl.ListOptions) (*gl.Response, int, error) {
 		list, res, err := x.api.Pipelines.ListProjectPipelines(p.ID, &gl.ListProjectPipelinesOptions{ListOptions: o, OrderBy: gl.Ptr("id"), Sort: gl.Ptr("desc")}, with)
 		if err = noNull(list, err); err != nil {
 			return res, 0, fmt.Errorf("the list of pipelines: %w", labError(err))
@@ -251,12 +257,44 @@ func (x *labScan) project(p *gl.Project) error {
 				old++
 				continue
 			}
+			oldest = pipeline.ID
 			if err := x.concerning(fmt.Sprintf("%s/pipelines/%d", p.PathWithNamespace, pipeline.ID), x.pipeline(p, pipeline.ID, pipeline.Status)); err != nil {
 				return res, 0, err
 			}
 		}
 		if c.enough(len(list), old) {
 			return res, -1, nil
+		}
+		return res, len(list), nil
+	})
+	if err != nil {
+		return err
+	}
+	return x.children(p, oldest)
+}
+
+// children lists the child pipelines of a project that no list of trigger jobs had: GitLab lists of
+// a trigger job that was retried the last one alone. Those before the oldest pipeline that was read
+// are left out.
+func (x *labScan) children(p *gl.Project, oldest int64) error {
+	if oldest == 0 {
+		return nil
+	}
+	return pages(func(o gl.ListOptions) (*gl.Response, int, error) {
+		list, res, err := x.api.Pipelines.ListProjectPipelines(p.ID, &gl.ListProjectPipelinesOptions{ListOptions: o, Source: gl.Ptr("parent_pipeline"), OrderBy: gl.Ptr("id"), Sort: gl.Ptr("desc")}, gl.WithContext(x.ctx))
+		if err = noNull(list, err); err != nil {
+			return res, 0, fmt.Errorf("the list of child pipelines: %w", labError(err))
+		}
+		for _, c := range list {
+			if c.ID < oldest {
+				return res, -1, nil
+			}
+			if c.CreatedAt != nil && x.Old(*c.CreatedAt) {
+				continue
+			}
+			if err := x.concerning(fmt.Sprintf("%s/pipelines/%d", p.PathWithNamespace, c.ID), x.pipeline(p, c.ID, c.Status)); err != nil {
+				return res, 0, err
+			}
 		}
 		return res, len(list), nil
 	})

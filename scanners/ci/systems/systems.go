@@ -46,12 +46,17 @@ type System struct {
 	// page lists one page of the repositories of a target, counted from 1; next is 0 after the
 	// last one. nil: a target is what is scanned.
 	page func(s *scan, target string, page int) (list []ci.Repo, next int, err error)
+	// packages lists the packages and images of a target; nil: the system hosts none.
+	packages func(s *scan, target string) error
 	// clones lists the repositories of a target; nil: the system hosts none.
 	clones func(s *scan, target string, yield func(ci.Repository) bool) error
 }
 
 // Hosts reports whether the system hosts repositories.
 func (s System) Hosts() bool { return s.clones != nil }
+
+// HasPackages reports whether the system hosts packages.
+func (s System) HasPackages() bool { return s.packages != nil }
 
 // All lists the systems in the order of the documentation.
 func All() []System {
@@ -147,15 +152,24 @@ func (s System) New(c *ci.Client, mem scanners.Memory, o ci.Options, targets []s
 		}
 	}
 	return &ci.Source{Client: c, Memory: mem, List: func(ctx context.Context, l *ci.Lister) error {
-		if !o.Logs && !o.Artifacts {
+		if !o.Logs && !o.Artifacts && !o.Packages {
 			return nil
 		}
 		x := &scan{Client: c, Options: o, Lister: l, ctx: ctx, system: s.Name, api: s.API, seen: map[string]bool{}}
 		for _, t := range targets {
-			if err := x.concerning(t, s.list(x, strings.Trim(t, "/"))); errors.Is(err, errEnd) {
-				return nil
-			} else if err != nil {
-				return err
+			var lists []func(*scan, string) error
+			if o.Logs || o.Artifacts {
+				lists = append(lists, s.list)
+			}
+			if o.Packages && s.packages != nil {
+				lists = append(lists, s.packages)
+			}
+			for _, list := range lists {
+				if err := x.concerning(t, list(x, strings.Trim(t, "/"))); errors.Is(err, errEnd) {
+					return nil
+				} else if err != nil {
+					return err
+				}
 			}
 		}
 		return nil

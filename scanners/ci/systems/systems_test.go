@@ -73,8 +73,12 @@ func worlds() []world {
 	return []world{
 		{system: "gitlab", target: "g/p", header: "Private-Token", run: "2", listPath: "/api/v4/projects/7/pipelines", log: "/api/v4/projects/7/jobs/21/trace",
 			answers: map[string]reply{
-				"/api/v4/projects/g%2Fp":                 obj{"id": 7, "path_with_namespace": "g/p"},
-				"/api/v4/projects/7/pipelines":           list{obj{"id": 2, "status": "success", "created_at": created(2)}, obj{"id": 1, "status": "failed", "created_at": created(1)}},
+				"/api/v4/projects/g%2Fp":       obj{"id": 7, "path_with_namespace": "g/p"},
+				"/api/v4/projects/7/pipelines": list{obj{"id": 2, "status": "success", "created_at": created(2)}, obj{"id": 1, "status": "failed", "created_at": created(1)}},
+				"/api/v4/projects/7/pipelines?order_by=id&page=1&per_page=100&sort=desc&source=parent_pipeline": list{obj{"id": 4, "status": "success", "created_at": created(2)}, obj{"id": 3, "status": "success", "created_at": created(2)}},
+				"/api/v4/projects/7/pipelines/4/jobs":    list{obj{"id": 41, "name": "child", "status": "failed", "started_at": old}},
+				"/api/v4/projects/7/pipelines/4/bridges": list{},
+				"/api/v4/projects/7/jobs/41/trace":       raw(c(5)),
 				"/api/v4/projects/7/pipelines/2":         obj{"id": 2, "status": "success"},
 				"/api/v4/projects/7/pipelines/2/jobs":    list{obj{"id": 22, "name": "build", "status": "success", "started_at": old, "artifacts_file": obj{"filename": "a.zip"}, "artifacts_expire_at": late}, obj{"id": 21, "name": "build", "status": "failed", "started_at": old, "artifacts_expire_at": old}},
 				"/api/v4/projects/7/pipelines/2/bridges": list{obj{"id": 5, "downstream_pipeline": obj{"id": 3, "project_id": 7, "status": "success"}}, obj{"id": 6, "downstream_pipeline": obj{"id": 9, "project_id": 8, "status": "success"}}},
@@ -87,7 +91,7 @@ func worlds() []world {
 				"/api/v4/projects/7/jobs/22/artifacts":   stored(zipped("a/.env", c(3))),
 				"/api/v4/projects/7/jobs/31/trace":       raw(c(4)),
 			},
-			found: []string{"g/p/pipelines/2/jobs/21/trace.log", "g/p/pipelines/2/jobs/22/artifacts.zip!a/.env", "g/p/pipelines/2/jobs/22/trace.log", "g/p/pipelines/3/jobs/31/trace.log"},
+			found: []string{"g/p/pipelines/2/jobs/21/trace.log", "g/p/pipelines/2/jobs/22/artifacts.zip!a/.env", "g/p/pipelines/2/jobs/22/trace.log", "g/p/pipelines/3/jobs/31/trace.log", "g/p/pipelines/4/jobs/41/trace.log"},
 			gaps:  []string{"g/p/pipelines/1/jobs/11/trace.log: has expired", "g/p/pipelines/2/jobs/21/artifacts.zip: has expired"}},
 		{system: "gitea", target: "o/r", header: "Authorization", run: "2", listPath: "/api/v1/repos/o/r/actions/runs", log: "/api/v1/repos/o/r/actions/jobs/21/logs",
 			answers: map[string]reply{

@@ -52,6 +52,9 @@ func ciSources() []source {
 			if s.Hosts() {
 				a.gitFlag(f)
 			}
+			if s.HasPackages() {
+				a.packagesFlag(f)
+			}
 		}})
 	}
 	return out
@@ -141,7 +144,7 @@ func (a *app) urlFlag(f *pflag.FlagSet) {
 // ciOptions holds the flags that select runs.
 func (a *app) ciOptions() (ci.Options, error) {
 	c := &a.ci
-	o := ci.Options{Runs: c.runs, Run: c.run, Logs: c.logs, Artifacts: c.artifacts}
+	o := ci.Options{Runs: c.runs, Run: c.run, Logs: c.logs, Artifacts: c.artifacts, Packages: c.packages}
 	if !c.logs && !c.artifacts && !c.git && !c.packages && !c.alerts {
 		o.Logs, o.Artifacts = true, true
 	}
@@ -217,10 +220,15 @@ func (a *app) gitFlag(f *pflag.FlagSet) {
 	f.BoolVar(&a.ci.git, "git", false, "repositories with all refs, and their wikis")
 }
 
+func (a *app) packagesFlag(f *pflag.FlagSet) {
+	f.BoolVar(&a.ci.packages, "packages", false, "container images with all tags, and the files of packages")
+}
+
 func (a *app) githubFlags(f *pflag.FlagSet) {
 	a.runFlags(f)
 	a.urlFlag(f)
 	a.gitFlag(f)
+	a.packagesFlag(f)
 	f.BoolVar(&a.ci.alerts, "alerts", false, "secret-scanning alerts")
 }
 

@@ -1,6 +1,7 @@
 package realtest
 
 import (
+	"archive/tar"
 	"bytes"
 	"encoding/base64"
 	"encoding/json"
@@ -11,6 +12,13 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/google/go-containerregistry/pkg/authn"
+	"github.com/google/go-containerregistry/pkg/name"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/v1/tarball"
 )
 
 // giteaRunner speaks the protocol of Gitea's runners (code.gitea.io/actions-proto-go), in its
@@ -110,6 +118,44 @@ func TestScanGitea(t *testing.T) {
 	}
 	if t.Failed() {
 		t.Log(report)
+	}
+	// Packages: files by the API, and an image of the registry on the same host.
+	stored := giteaToken(t, u, "stored")
+	put := func(path, text string) {
+		t.Helper()
+		if r := b.send("PUT", u+path, text, "Authorization", "token "+token); r.status >= 300 {
+			t.Fatalf("PUT %s: %d %s", path, r.status, r.body)
+		}
+	}
+	put("/api/packages/root1/generic/tool/1.0/env.sh", "export GITEA_TOKEN="+stored+"\n")
+	layer, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) {
+		var buf bytes.Buffer
+		text := "export GITEA_TOKEN=" + stored + "\n"
+		w := tar.NewWriter(&buf)
+		_ = w.WriteHeader(&tar.Header{Name: "app/.env", Mode: 0o600, Size: int64(len(text)), Typeflag: tar.TypeReg})
+		_, _ = io.WriteString(w, text)
+		return io.NopCloser(&buf), w.Close()
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	img, err := mutate.AppendLayers(empty.Image, layer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ref, err := name.ParseReference(strings.TrimPrefix(u, "http://") + "/root1/web:1")
+	if err == nil {
+		err = remote.Write(ref, img, remote.WithAuth(&authn.Basic{Username: "root1", Password: token}))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.secrets = append(o.secrets, stored)
+	report = o.quell(1, "scan", "gitea", "root1", "--url", u, "--offline", "--fail-on", "found", "--packages", "--format", "jsonl")
+	for _, want := range []string{`"path":"root1/packages/generic/tool/1.0/env.sh"`, `/root1/web:1`, `app/.env`} {
+		if !strings.Contains(report, want) {
+			t.Errorf("the report of packages lacks %s: %s", want, report)
+		}
 	}
 	// The token is ended, and the leak closed: Gitea deletes the run.
 	o.env["CONTROL"], o.env["ADMIN"] = token, "root1:"+giteaPassword
