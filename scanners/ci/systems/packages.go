@@ -16,7 +16,7 @@ import (
 // one is a file of a package.
 type one struct {
 	kind, name, version string
-	file, sum           string
+	file                string
 }
 
 func (p one) path() string {
