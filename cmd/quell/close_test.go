@@ -334,7 +334,7 @@ func TestWhatIsNotDeleted(t *testing.T) {
 	} {
 		env, args := l.env, []string(nil)
 		if c.prepare != nil {
-			c.prepare()
+			l.fake.Set(c.prepare)
 		} else {
 			args = []string{"--only", "1"}
 		}
@@ -345,7 +345,7 @@ func TestWhatIsNotDeleted(t *testing.T) {
 		if got, _ := l.fake.Changed(); len(got) > 0 {
 			t.Fatalf("%s: sent %q", c.name, got)
 		}
-		l.env, l.urls, l.fake.Change, l.fake.Fault, runs[2].Logs = env, urls, nil, nil, leaked
+		l.fake.Set(func() { l.env, l.urls, l.fake.Change, l.fake.Fault, runs[2].Logs = env, urls, nil, nil, leaked })
 		l.policy("")
 	}
 	if said := l.apply(0); !strings.Contains(said, "deleted: the logs of run 5") {
@@ -407,8 +407,11 @@ func TestClosingSurvivesKills(t *testing.T) {
 			l.plan("--delete", "logs")
 			c, _, _ := l.command(append([]string{"apply", "plan.json", "--policy", "policy.toml"}, l.urls...)...)
 			var once sync.Once
-			kill := func() { once.Do(func() { _ = c.Process.Kill(); time.Sleep(50 * time.Millisecond) }) }
-			l.fake.Fault = func(_ http.ResponseWriter, r *http.Request, n int) bool {
+			started := make(chan struct{})
+			kill := func() {
+				once.Do(func() { <-started; _ = c.Process.Kill(); time.Sleep(50 * time.Millisecond) })
+			}
+			fault := func(_ http.ResponseWriter, r *http.Request, n int) bool {
 				if when == "while it copies" && strings.HasSuffix(r.URL.Path, "/runs/5/attempts/1/logs") {
 					kill()
 				}
@@ -417,13 +420,18 @@ func TestClosingSurvivesKills(t *testing.T) {
 				}
 				return false
 			}
-			l.fake.Change = func(http.ResponseWriter, *http.Request) bool {
+			change := func(http.ResponseWriter, *http.Request) bool {
 				if when == "before the request" {
 					kill()
 				}
 				return false
 			}
-			if err := c.Run(); err == nil {
+			l.fake.Set(func() { l.fake.Fault, l.fake.Change = fault, change })
+			if err := c.Start(); err != nil {
+				t.Fatal(err)
+			}
+			close(started)
+			if err := c.Wait(); err == nil {
 				t.Fatal("it was not killed")
 			}
 			said := l.apply(0)

@@ -146,9 +146,11 @@ func NewGitHub(t testing.TB, owner, token string) *GitHub {
 	var api http.Handler
 	var once sync.Once
 	s.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		s.mu.Lock()
-		//lint:ignore SA2001 what a test set before Address is visible from here on
-		s.mu.Unlock()
+		// What a test changed before is visible here, and what it changes later waits for this
+		// request; see Set.
+		turn := func() { s.mu.Lock(); defer s.mu.Unlock() }
+		turn()
+		defer turn()
 		if !s.before(w, r, true) {
 			return
 		}
@@ -181,6 +183,13 @@ func (s *GitHub) Hold(until time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.hold = until
+}
+
+// Set changes the fake between requests.
+func (s *GitHub) Set(change func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	change()
 }
 
 // Seen gives the counted requests.
