@@ -305,6 +305,12 @@ func (s *stamps) Do(_ context.Context, _ *issuer.Instance, r issuer.Request) (is
 	return issuer.Response{Status: 200}, nil
 }
 
+func (s *stamps) seen() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.order)
+}
+
 // A hundred looks that wait for a host's limit let a kill go before all of them but one.
 func TestPatientRequestsLetOthersGoFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -320,16 +326,16 @@ func TestPatientRequestsLetOthersGoFirst(t *testing.T) {
 			}()
 		}
 		time.Sleep(10 * time.Second)
-		before := len(s.order)
+		before := len(s.seen())
 		if _, err := l.Do(t.Context(), in, issuer.Request{Path: "/kill"}); err != nil {
 			t.Fatal(err)
 		}
-		if after := slices.Index(s.order, "/kill") - before; after > 2 {
+		if after := slices.Index(s.seen(), "/kill") - before; after > 2 {
 			t.Errorf("%d looks went before the kill", after)
 		}
 		wg.Wait()
-		if len(s.order) != 101 {
-			t.Errorf("%d requests", len(s.order))
+		if n := len(s.seen()); n != 101 {
+			t.Errorf("%d requests", n)
 		}
 	})
 }
