@@ -3,6 +3,8 @@ package detect
 import (
 	"math/rand/v2"
 	"testing"
+
+	"github.com/quellhq/quell/rules/testenv"
 )
 
 // An automaton of an allow-list's expressions gives the same result as the expressions.
@@ -46,6 +48,7 @@ func TestAllowlistsByAutomaton(t *testing.T) {
 
 // A test gives the result of its expression, with and without its automaton.
 func TestTestsByAutomaton(t *testing.T) {
+	testenv.Sequential(t)
 	pieces := []string{"key", "Token", "AUTH", "api_key", "_id", "Id", "page", "cache-", "0123456789abcdef", "deadbeef", "ABCDEFGHIJKLMNOPQRSTUVWXYZ", "QWERTYUIOPASDFGHJKLZ", "9f", "-", "_",
 		".", "$(", "{{", "%41", "https:", "0x1F", "example", "Signature", "=", ": ", "\"", "'", "\\", ",", " ", "\n", "ENV ", "é", "…", "ſ", "\u212a", "\xff", "badge.svg?token=", "user:secret", "LS0tLS1CRUdJTiBDRVJUSUZJQ0FUR",
 		"session", "sid", "s:", "12345678-1234-1234-1234-1234567890ab", "ssh-keys", "password"}
