@@ -92,7 +92,8 @@ func TestALogOfManyTokensIsReadToItsEnd(t *testing.T) {
 			if len(values) < want*99/100 || len(places) < lines*99/100 {
 				t.Errorf("%d values at %d places of %d lines", len(values), len(places), lines)
 			}
-			if n := runs.Load(); n > int64(tests*2*testsBefore) {
+			// A few expressions may have no automaton any more, after other tests of this process.
+			if n := runs.Load(); n > int64(max(tests*2*testsBefore, 8*lines)) {
 				t.Errorf("Go's regexp runs %d times for %d tests", n, tests)
 			}
 			part := []byte(all[:len(all)/4])
