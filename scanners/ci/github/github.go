@@ -37,6 +37,9 @@ type Config struct {
 	// Attempt is, with Options.Run, the last attempt of a run that is known to have ended: the
 	// run itself is not asked for. 0: it is.
 	Attempt int
+	// Known is, with Options.Run, an attempt that is known to have ended. It counts as the last
+	// one if the server does not describe the run.
+	Known int
 	// Installation reports that the token is a GitHub App's installation.
 	Installation bool
 }
@@ -204,7 +207,11 @@ func (s *Source) repository(ctx context.Context, l *ci.Lister, r repo) error {
 		run := &github.WorkflowRun{ID: &id, RunAttempt: &s.cfg.Attempt, Status: github.Ptr("completed")}
 		if s.cfg.Attempt == 0 {
 			var err error
-			if run, _, err = s.api.Actions.GetWorkflowRunByID(ctx, r.owner, r.name, id); err != nil {
+			run, _, err = s.api.Actions.GetWorkflowRunByID(ctx, r.owner, r.name, id)
+			switch {
+			case err != nil && s.cfg.Known > 0 && ci.Is404(explain(err)):
+				run = &github.WorkflowRun{ID: &id, RunAttempt: &s.cfg.Known, Status: github.Ptr("completed")}
+			case err != nil:
 				return fmt.Errorf("run %d: %w", id, explain(err))
 			}
 		}

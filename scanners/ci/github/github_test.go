@@ -176,6 +176,41 @@ func TestChoiceOfRuns(t *testing.T) {
 	}
 }
 
+// An attempt that is known from an event counts only if the server does not describe the run: a
+// later attempt, and a refusal, are never passed over.
+func TestAnAttemptThatIsKnown(t *testing.T) {
+	for name, c := range map[string]struct {
+		known, status int
+		attempts      []int
+	}{
+		"described":                {1, 0, []int{1, 2}},
+		"not described":            {1, http.StatusNotFound, []int{1}},
+		"not described, not known": {0, http.StatusNotFound, nil},
+		"refused":                  {1, http.StatusForbidden, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := prepare(t)
+			s.fake.Repos = []*citest.Repo{{Name: "r", Runs: []*citest.Run{{ID: 7, Attempts: 2, Created: at(1), Logs: logs(10)}}}}
+			s.fake.Fault = func(w http.ResponseWriter, r *http.Request, _ int) bool {
+				hit := c.status != 0 && strings.HasSuffix(r.URL.Path, "/actions/runs/7")
+				if hit {
+					w.WriteHeader(c.status)
+				}
+				return hit
+			}
+			s.cfg.Options, s.cfg.Known = ci.Options{Run: "7", Logs: true}, c.known
+			found, gaps, err := s.run()
+			var attempts []int
+			for _, l := range found {
+				attempts = append(attempts, l.Attempt)
+			}
+			if slices.Sort(attempts); !slices.Equal(slices.Compact(attempts), c.attempts) || (len(gaps) > 0 || err != nil) != (c.attempts == nil) {
+				t.Errorf("attempts %d, %q, %v", attempts, gaps, err)
+			}
+		})
+	}
+}
+
 func TestOwnersRepositoriesAreReadThoughOneRefuses(t *testing.T) {
 	s := prepare(t)
 	s.cfg.Targets = []string{"o"}

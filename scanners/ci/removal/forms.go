@@ -37,7 +37,7 @@ type copies struct {
 var forms = []form{
 	// docs.github.com/rest/actions/workflow-runs, /artifacts, /cache
 	{system: "github", kind: Logs, origin: "repos/:o/:r/actions/runs/#run/logs", method: http.MethodDelete,
-		what: "the logs of run #run of :o/:r", takes: "the logs of all jobs and attempts of the run", parent: "repos/:o/:r/actions/runs/#run",
+		what: "the logs of run #run of :o/:r", takes: "the logs of all jobs and attempts of the run", parent: "repos/:o/:r/actions/runs/#run/jobs",
 		copies: copies{target: ":o/:r", run: "#run", logs: true}},
 	{system: "github", kind: Artifacts, origin: "repos/:o/:r/actions/artifacts/#id", method: http.MethodDelete,
 		what: "artifact #id of :o/:r", parent: "repos/:o/:r/actions/artifacts", copies: copies{from: []string{"repos/:o/:r/actions/artifacts/#id/zip"}}},

@@ -36,6 +36,10 @@ type Server struct {
 	Client *ci.Client
 	// Installation reports that the token is a GitHub App's installation.
 	Installation bool
+	// Run and Attempt are the run of an event of GitHub, and its attempt that ended. They count
+	// if the server does not describe the run.
+	Run     string
+	Attempt int
 }
 
 // Removal is one request that deletes something.
@@ -110,7 +114,11 @@ func (s *Server) Copy(r *Removal) (*ci.Source, error) {
 	o := ci.Options{Run: strings.Join(r.words.path(c.run), ""), Logs: c.logs, Artifacts: c.artifacts}
 	targets := []string{strings.Join(r.words.path(c.target), "/")}
 	if s.System == "github" {
-		src, err := github.New(github.Config{Client: s.Client, Options: o, Targets: targets, Installation: s.Installation})
+		cfg := github.Config{Client: s.Client, Options: o, Targets: targets, Installation: s.Installation}
+		if o.Run == s.Run {
+			cfg.Known = s.Attempt
+		}
+		src, err := github.New(cfg)
 		if err != nil {
 			return nil, err
 		}

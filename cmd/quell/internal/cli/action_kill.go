@@ -107,7 +107,8 @@ func (j *job) server() (*removal.Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("GITHUB_API_URL: %w", err)
 	}
-	return &removal.Server{System: "github", Client: &ci.Client{Base: base, Auth: ci.Header("Authorization", "Bearer ", rules.NewSecretString(j.in.Token))}}, nil
+	return &removal.Server{System: "github", Run: strconv.FormatInt(j.d.Run, 10), Attempt: j.d.Attempt,
+		Client: &ci.Client{Base: base, Auth: ci.Header("Authorization", "Bearer ", rules.NewSecretString(j.in.Token))}}, nil
 }
 
 // origin is what the findings in the logs of the finished run have as their Origin.
