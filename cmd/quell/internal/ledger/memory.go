@@ -6,6 +6,7 @@ import (
 	"crypto/cipher"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -18,10 +19,16 @@ type Memory struct {
 	seal   cipher.AEAD
 	failed func(error)
 	once   sync.Once
+	swept  atomic.Int64 // Unix time of the last sweep; 0: none
 }
 
-// forget is how long the memory of another set of rules is kept.
-const forget = 30 * 24 * time.Hour
+const (
+	// forget is how long the memory of another set of rules is kept.
+	forget = 30 * 24 * time.Hour
+	// sweep is how often what is older is erased. It reads the whole table, so that a sweep for
+	// each value would make the cost of a scan quadratic.
+	sweep = time.Hour
+)
 
 // Memory opens the memory of one set of rules, under a key of 32 bytes. It calls
 // failed once if something could not be kept.
@@ -54,7 +61,7 @@ func (m *Memory) Recall(ctx context.Context, key string) ([]byte, bool) {
 func (m *Memory) Remember(ctx context.Context, key string, value []byte) {
 	now := time.Now()
 	_, err := m.l.db.ExecContext(ctx, m.l.engine.bind(`INSERT INTO memory(scope, key, at, value) VALUES (?, ?, ?, ?) ON CONFLICT(scope, key) DO UPDATE SET at = excluded.at, value = excluded.value`), m.scope, key, now.Unix(), m.seal.Seal(nil, nil, value, m.bound(key)))
-	if err == nil {
+	if last := m.swept.Load(); err == nil && now.Unix()-last >= int64(sweep/time.Second) && m.swept.CompareAndSwap(last, now.Unix()) {
 		_, err = m.l.db.ExecContext(ctx, m.l.engine.bind(`DELETE FROM memory WHERE scope <> ? AND at < ?`), m.scope, now.Add(-forget).Unix())
 	}
 	if err != nil && m.failed != nil {

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 )
 
 func TestMemoryIsEncryptedAndBoundToItsRules(t *testing.T) {
@@ -63,5 +64,46 @@ func TestMemoryIsEncryptedAndBoundToItsRules(t *testing.T) {
 		if b, err := os.ReadFile(f); err == nil && bytes.Contains(b, []byte(value)) {
 			t.Errorf("%s holds it in clear", filepath.Base(f))
 		}
+	}
+}
+
+// What other rules kept is erased after its time, and not with each value: that would read the
+// whole table for each, so that a scan of n runs would cost n².
+func TestMemoryIsSweptOnceAnHour(t *testing.T) {
+	l, err := Open(t.Context(), filepath.Join(t.TempDir(), "state.db"), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	key := bytes.Repeat([]byte{7}, 32)
+	others, _ := l.Memory("other rules", key, func(err error) { t.Error(err) })
+	own, _ := l.Memory("rules", key, func(err error) { t.Error(err) })
+	kept := func(m *Memory, key string) bool {
+		_, ok := m.Recall(t.Context(), key)
+		return ok
+	}
+	// age makes a value older than it may become.
+	age := func(key string) {
+		t.Helper()
+		others.Remember(t.Context(), key, nil)
+		if _, err := l.db.ExecContext(t.Context(), `UPDATE memory SET at = ? WHERE key = ?`, time.Now().Add(-forget-time.Minute).Unix(), key); err != nil {
+			t.Fatal(err)
+		}
+	}
+	others.Remember(t.Context(), "young", nil)
+	age("old")
+	own.Remember(t.Context(), "k", nil)
+	if kept(others, "old") || !kept(others, "young") || !kept(own, "k") {
+		t.Error("the first value erases what is old, and nothing else")
+	}
+	age("later")
+	own.Remember(t.Context(), "k2", nil)
+	if !kept(others, "later") {
+		t.Error("each value reads the whole table")
+	}
+	own.swept.Add(-int64(sweep / time.Second))
+	own.Remember(t.Context(), "k3", nil)
+	if kept(others, "later") || !kept(own, "k") || !kept(own, "k3") {
+		t.Error("the next hour's sweep does not erase what is old")
 	}
 }
