@@ -494,6 +494,7 @@ func gzw(w io.Writer) io.WriteCloser { return must(gzip.NewWriterLevel(w, 9)) }
 // No hostile file ends the scan or takes unbounded memory. The scan finds the secrets that
 // precede the damage, and reports the damage.
 func TestHostileArchives(t *testing.T) {
+	testenv.Sequential(t)
 	limits := archive.Limits{Depth: 6, Ratio: 20, Free: 8 << 20, Entries: 2000, Kept: 8 << 20}
 	good := zipOf("first.txt", cookie(0), "second.txt", cookie(1))
 	spoil := func(b []byte, at int, with ...byte) []byte {

@@ -15,6 +15,7 @@ import (
 	"github.com/klauspost/compress/s2"
 
 	"github.com/quellhq/quell/rules"
+	"github.com/quellhq/quell/rules/testenv"
 	"github.com/quellhq/quell/scanners"
 	"github.com/quellhq/quell/scanners/archive"
 	"github.com/quellhq/quell/scanners/detect"
@@ -120,6 +121,7 @@ func campaignRuns(t *testing.T) int {
 
 // In a damaged file, the scan finds the secret or reports the damage.
 func TestDamageIsNeverSilent(t *testing.T) {
+	testenv.Sequential(t)
 	set, err := rules.Builtin()
 	if err != nil {
 		t.Fatal(err)

@@ -22,6 +22,7 @@ import (
 	"github.com/ulikunitz/xz/lzma"
 
 	"github.com/quellhq/quell/rules"
+	"github.com/quellhq/quell/rules/testenv"
 	"github.com/quellhq/quell/scanners"
 	"github.com/quellhq/quell/scanners/archive"
 )
@@ -328,6 +329,7 @@ func sparseTar(size int64) []byte {
 }
 
 func TestSparseMembersArePassedOver(t *testing.T) {
+	testenv.Sequential(t)
 	for _, size := range []int64{4096, 1 << 20, 3<<30 + 12345, 1 << 60} {
 		found, gaps := scan(t, "f", streamed(sparseTar(size)), archive.DefaultLimits)
 		if !has(found, 0) || !has(found, 1) {

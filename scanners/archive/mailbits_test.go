@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/quellhq/quell/rules"
+	"github.com/quellhq/quell/rules/testenv"
 	"github.com/quellhq/quell/scanners"
 	"github.com/quellhq/quell/scanners/archive"
 	"github.com/quellhq/quell/scanners/detect"
@@ -18,6 +19,7 @@ import (
 // No single bit of a message's header, or of the header of its parts, hides an encoded part:
 // a scan finds the token in the part or reports that it did not read it.
 func TestNoBitOfAHeaderHidesAPart(t *testing.T) {
+	testenv.Sequential(t)
 	set, err := rules.Builtin()
 	if err != nil {
 		t.Fatal(err)
