@@ -33,6 +33,7 @@ test:
 	export QUELL_REAL=1; \
 	{ go test -race -timeout $(LIMIT) $$(go list ./... | grep -v internal/realtest) && \
 	  go test -timeout $(LIMIT) ./scanners/detect ./scanners/archive ./cmd/quell/internal/ledger ./cmd/quell/internal/rulestest ./revokers/prove && \
+	  go test -timeout $(LIMIT) ./cmd/quell/internal/serve -run TestRequestsOfADay && \
 	  GODEBUG=cpu.avx2=off,cpu.bmi2=off go test -timeout $(LIMIT) ./scanners/inflate ./scanners/detect -run 'Survey|Scan|Split|Decoded|Reader|Codes|Adler'; }; status=$$?; \
 	wait $$pid || { cat $(QUELL_TOOLS)/install.log; exit 1; }; \
 	[ $$status -eq 0 ] && go test -race -timeout $(LIMIT) ./cmd/quell/internal/realtest
