@@ -116,9 +116,11 @@ func got[T any](c *console, a chromedp.Action[T]) T {
 	return v
 }
 
+// text is the visible text of the page. A script reads it: an element's id in the browser's
+// protocol may be of the previous document for a moment after a page was loaded.
 func (c *console) text() string {
 	c.t.Helper()
-	return got(c, chromedp.Text(chromedp.CSS("body")))
+	return got(c, chromedp.Poll[string](`document.readyState === "complete" && document.body.innerText`))
 }
 
 // leads runs an action and waits for the page that follows.
@@ -126,7 +128,11 @@ func (c *console) leads(a chromedp.Action[chromedp.Void]) {
 	c.t.Helper()
 	ctx, cancel := context.WithTimeout(c.ctx, time.Minute)
 	defer cancel()
-	if _, err := chromedp.RunResponse(ctx, a); err != nil {
+	_, err := chromedp.RunResponse(ctx, a)
+	for n := 0; n < 3 && err != nil && strings.Contains(err.Error(), "No node with given id"); n++ {
+		_, err = chromedp.RunResponse(ctx, a) // nothing was clicked
+	}
+	if err != nil {
 		c.t.Fatal(err)
 	}
 }
