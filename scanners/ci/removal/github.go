@@ -144,7 +144,8 @@ func (s *Server) caches(ctx context.Context, r *Removal, ref string) (out []entr
 	}
 }
 
-// cacheEntry is the copy of a cache: GitHub gives its entry in the list and no content.
+// cacheEntry is the copy of a cache: GitHub gives its entry in the list and no content. The error
+// is ci.ErrExpired if the list does not have it.
 func (s *Server) cacheEntry(ctx context.Context, r *Removal) (*ci.Blob, error) {
 	list, err := s.caches(ctx, r, "")
 	if err != nil {
@@ -159,7 +160,7 @@ func (s *Server) cacheEntry(ctx context.Context, r *Removal) (*ci.Blob, error) {
 			return s.Client.NewBlob(bytes.NewReader(b))
 		}
 	}
-	return nil, &ci.StatusError{Code: 404, Path: r.URL}
+	return nil, ci.ErrExpired
 }
 
 // Comments gives the addresses of the comments of the pull requests that the run of r belongs

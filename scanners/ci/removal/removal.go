@@ -5,8 +5,10 @@ package removal
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"slices"
@@ -146,11 +148,7 @@ func (s *Server) addresses(r *Removal) *ci.Source {
 				at.Source = "log"
 			}
 			more := l.Item(ci.Item{At: at, Fetch: func(ctx context.Context) (*ci.Blob, error) {
-				b, err := s.Client.Download(ctx, u, "")
-				if n > 0 && ci.Is404(err) {
-					return nil, ci.ErrNothing
-				}
-				return b, err
+				return s.fetch(ctx, r, n, u)
 			}})
 			if !more {
 				return nil
@@ -160,24 +158,63 @@ func (s *Server) addresses(r *Removal) *ci.Source {
 	}}
 }
 
-// Gone reports whether an error of a copy means that the thing is no longer stored: the server
-// reports that, or answers 404 while the token has access to what it belongs to.
-func (s *Server) Gone(ctx context.Context, r *Removal, err error) bool {
+// fetch downloads address n of a form. The error is ci.ErrNothing if nothing is stored there that
+// need exist, and ci.ErrExpired if it was deleted.
+func (s *Server) fetch(ctx context.Context, r *Removal, n int, u *url.URL) (*ci.Blob, error) {
+	b, err := s.Client.Download(ctx, u, "")
 	switch {
-	case errors.Is(err, ci.ErrExpired), ci.IsGone(err):
-		return true
-	case !ci.Is404(err):
-		return false
-	case r.cache != "":
-		return true // the list itself was read
+	case err == nil && n == 0 && r.erased(b):
+		_ = b.Close()
+		if r.form.lacks != nil && !s.lacks(ctx, r, n) {
+			return nil, errors.New("the server gives an empty log, and does not state that it was erased")
+		}
+		return nil, ci.ErrExpired
+	case n == 0 || !ci.Is404(err):
+		return b, err
+	case r.form.lacks != nil && !s.lacks(ctx, r, n):
+		return nil, fmt.Errorf("the server answers 404 to %s, which it lists", scanners.Clip(u.Path, 200))
 	}
+	return nil, ci.ErrNothing
+}
+
+// erased reports whether a log is what the server gives for one that it has deleted.
+func (r *Removal) erased(b *ci.Blob) bool {
+	if r.form.erased == nil || b.Size > maxErased {
+		return false
+	}
+	log, err := io.ReadAll(io.NewSectionReader(b, 0, b.Size))
+	return err == nil && r.form.erased(log)
+}
+
+// lacks reports whether the parent's document, which must be readable, shows that nothing is
+// stored at address n.
+func (s *Server) lacks(ctx context.Context, r *Removal, n int) bool {
 	u := s.Client.At(r.words.path(r.form.parent)...)
 	if s.System == "azure" {
 		u.RawQuery = "api-version=7.1"
 	}
-	var any any
-	_, err = s.Client.JSON(ctx, u, &any)
-	return err == nil
+	var doc json.RawMessage
+	if _, err := s.Client.JSON(ctx, u, &doc); err != nil {
+		return false
+	}
+	if r.form.lacks == nil {
+		return true
+	}
+	var fields map[string]json.RawMessage
+	return json.Unmarshal(doc, &fields) == nil && r.form.lacks(fields, n)
+}
+
+// Gone reports whether an error of a copy means that the thing is no longer stored: the server
+// reports that, or answers 404 while the token has access to what it belongs to. read is set if
+// this token read the thing before.
+func (s *Server) Gone(ctx context.Context, r *Removal, err error, read bool) bool {
+	switch {
+	case errors.Is(err, ci.ErrExpired), ci.IsGone(err):
+		return true
+	case !ci.Is404(err), r.form.parent == "", r.form.open && !read:
+		return false
+	}
+	return s.lacks(ctx, r, 0)
 }
 
 // Send sends the request, once.

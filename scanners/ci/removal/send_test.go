@@ -2,6 +2,7 @@ package removal
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -27,7 +28,11 @@ func TestGitLabJobIsErased(t *testing.T) {
 		}
 		switch r.Method + " " + r.URL.Path {
 		case "GET /api/v4/projects/1/jobs/2":
-			_, _ = io.WriteString(w, `{"id":2}`)
+			if erased {
+				_, _ = io.WriteString(w, `{"id":2,"erased_at":"2026-11-01T10:00:00.000Z"}`)
+				return
+			}
+			_, _ = io.WriteString(w, `{"id":2,"erased_at":null,"artifacts_file":{"filename":"artifacts.zip"}}`)
 		case "GET /api/v4/projects/1/jobs/2/trace":
 			if !erased {
 				_, _ = io.WriteString(w, "the log")
@@ -55,27 +60,7 @@ func TestGitLabJobIsErased(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	copied := func() (texts []string, failed []error) {
-		src, err := s.Copy(r)
-		if err != nil {
-			t.Fatal(err)
-		}
-		var mu sync.Mutex // calls may overlap
-		src.Fetched = func(_ rules.Location, b *ci.Blob) error {
-			mu.Lock()
-			defer mu.Unlock()
-			text, err := io.ReadAll(io.NewSectionReader(b, 0, b.Size))
-			texts = append(texts, string(text))
-			return err
-		}
-		src.Failed = func(_ rules.Location, err error) {
-			mu.Lock()
-			defer mu.Unlock()
-			failed = append(failed, err)
-		}
-		drain(t, src)
-		return texts, failed
-	}
+	copied := func() ([]string, []error) { return copied(t, s, r) }
 	if texts, failed := copied(); strings.Join(texts, ", ") != "the log, the artifacts" && strings.Join(texts, ", ") != "the artifacts, the log" || len(failed) > 0 {
 		t.Errorf("%q %v", texts, failed)
 	}
@@ -87,7 +72,7 @@ func TestGitLabJobIsErased(t *testing.T) {
 		t.Errorf("%q", texts)
 	}
 	for _, err := range failed {
-		if err != ci.ErrNothing {
+		if err != ci.ErrNothing && err != ci.ErrExpired {
 			t.Errorf("%v", err)
 		}
 	}
@@ -95,6 +80,101 @@ func TestGitLabJobIsErased(t *testing.T) {
 	s.Client.Auth = nil
 	if _, err := s.Send(t.Context(), r); err == nil || len(sent) != 1 {
 		t.Errorf("%v %q", err, sent)
+	}
+}
+
+// copied is what the copy of a removal downloads, and what fails.
+func copied(t *testing.T, s *Server, r *Removal) (texts []string, failed []error) {
+	t.Helper()
+	src, err := s.Copy(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var mu sync.Mutex // calls may overlap
+	src.Fetched = func(_ rules.Location, b *ci.Blob) error {
+		mu.Lock()
+		defer mu.Unlock()
+		text, err := io.ReadAll(io.NewSectionReader(b, 0, b.Size))
+		texts = append(texts, string(text))
+		return err
+	}
+	src.Failed = func(_ rules.Location, err error) {
+		mu.Lock()
+		defer mu.Unlock()
+		failed = append(failed, err)
+	}
+	drain(t, src)
+	return texts, failed
+}
+
+// A thing is gone only if the server states that, or answers 404 while it shows things of its kind:
+// a token that lacks a scope, a page of a proxy and an empty answer are no deletion.
+func TestWhatIsGone(t *testing.T) {
+	const (
+		job      = "/projects/1/jobs/2"
+		artifact = "/repos/o/r/actions/artifacts/5"
+		cache    = "/repos/o/r/actions/caches"
+		kite     = "/organizations/o/pipelines/p/builds/7"
+		erased   = `{"id":2,"erased_at":"2026-11-01T10:00:00.000Z"}`
+		whole    = `{"id":2,"erased_at":null,"artifacts_file":{"filename":"a.zip"}}`
+	)
+	for _, c := range []struct {
+		name, system, origin string
+		answers              map[string]string // bodies by path; others are 404
+		read                 bool
+		gone                 bool
+	}{
+		{"GitLab, erased", "gitlab", job + "/trace", map[string]string{job: erased, job + "/trace": ""}, true, true},
+		{"GitLab, an empty log of a job that is not erased", "gitlab", job + "/trace", map[string]string{job: `{"id":2,"erased_at":null}`, job + "/trace": ""}, true, false},
+		{"GitLab, an empty log and no job", "gitlab", job + "/trace", map[string]string{job + "/trace": ""}, true, false},
+		{"GitLab, no log, and the job is not erased", "gitlab", job + "/trace", map[string]string{job: `{"id":2}`}, true, false},
+		{"GitLab, erased, and it still lists artifacts", "gitlab", job + "/trace", map[string]string{job: `{"id":2,"erased_at":"2026-11-01T10:00:00.000Z","artifacts_file":{"filename":"a.zip"}}`, job + "/trace": ""}, true, false},
+		{"GitLab, artifacts that the job lists", "gitlab", job + "/artifacts", map[string]string{job: whole}, true, false},
+		{"GitLab, artifacts that the job does not list", "gitlab", job + "/artifacts", map[string]string{job: erased}, true, true},
+		{"GitLab, artifacts, and a job that is no document", "gitlab", job + "/artifacts", map[string]string{job: `[]`}, true, false},
+		{"Gitea, an artifact, and the token may not list artifacts", "gitea", artifact, map[string]string{"/repos/o/r": `{}`}, true, false},
+		{"Gitea, an artifact of a list that can be read", "gitea", artifact, map[string]string{"/repos/o/r": `{}`, "/repos/o/r/actions/artifacts": `{}`}, true, true},
+		{"Gitea, a run, and the token may not list runs", "gitea", "/repos/o/r/actions/runs/5", map[string]string{"/repos/o/r": `{}`}, true, false},
+		{"Gitea, a run", "gitea", "/repos/o/r/actions/runs/5", map[string]string{"/repos/o/r/actions/runs": `{}`}, true, true},
+		{"GitHub, a cache, and the list can't be read", "github", cache + "/9", nil, true, false},
+		{"GitHub, a cache that the list lacks", "github", cache + "/9", map[string]string{cache: `{"total_count":0,"actions_caches":[]}`}, true, true},
+		{"TeamCity, a build that this token never read", "teamcity", "/app/rest/builds/id:4", map[string]string{"/app/rest/server": `{}`}, false, false},
+		{"TeamCity, a build that it read", "teamcity", "/app/rest/builds/id:4", map[string]string{"/app/rest/server": `{}`}, true, true},
+		{"Buildkite, a log without content", "buildkite", kite + "/jobs/a/log", map[string]string{kite + "/jobs/a/log": `{"url":"x","content":"","size":0,"header_times":[]}`}, true, true},
+		{"Buildkite, a log with content", "buildkite", kite + "/jobs/a/log", map[string]string{kite + "/jobs/a/log": `{"url":"x","content":"x","size":1}`}, true, false},
+		{"Travis, a log that was removed", "travis", "/job/8/log", map[string]string{"/job/8/log.txt": "Log removed by Alice at 2026-11-01 10:00:00 UTC"}, true, true},
+		{"Travis, a log that prints it", "travis", "/job/8/log", map[string]string{"/job/8/log.txt": "Log removed by Alice at 2026-11-01\nmore"}, true, false},
+		{"Woodpecker, a log without lines", "woodpecker", "/api/repos/1/logs/2/3", map[string]string{"/api/repos/1/logs/2/3": "[]\n"}, true, true},
+		{"Woodpecker, a page to sign in at", "woodpecker", "/api/repos/1/logs/2/3", map[string]string{"/api/repos/1/logs/2/3": "<html>Sign in</html>"}, true, false},
+		{"Jenkins, an empty answer", "jenkins", "/job/m/2", map[string]string{"/job/m/2/consoleText": "", "/job/m/api/json": `{}`}, true, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			fake := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				body, ok := c.answers[r.URL.Path]
+				if !ok {
+					w.WriteHeader(http.StatusNotFound)
+				}
+				_, _ = io.WriteString(w, body)
+			}))
+			defer fake.Close()
+			s := server(t, c.system, fake.URL)
+			of := s.Of
+			if strings.HasPrefix(c.origin, cache) {
+				of = s.Cache
+			}
+			r, err := of(c.system + ":" + fake.URL + c.origin)
+			if err != nil {
+				t.Fatal(err)
+			}
+			texts, failed := copied(t, s, r)
+			gone := len(texts) == 0
+			for _, err := range failed {
+				gone = gone && (errors.Is(err, ci.ErrNothing) || s.Gone(t.Context(), r, err, c.read))
+			}
+			if gone != c.gone {
+				t.Errorf("gone: %v, with %q %v", gone, texts, failed)
+			}
+		})
 	}
 }
 

@@ -218,7 +218,7 @@ func (c *closing) delete(ctx context.Context, d plan.Deletion, s *removal.Server
 		return stay("no sealed copy can be made: "+err.Error(), "evidence = DIR in the policy, a folder with room; then quell apply with the same plan")
 	}
 	defer w.Discard()
-	now, err := c.inspect(ctx, s, r, w)
+	now, err := c.inspect(ctx, s, r, w, was.begun && was.copy.name != "")
 	switch {
 	case err != nil:
 		return result{}, err
@@ -274,6 +274,8 @@ func (c *closing) delete(ctx context.Context, d plan.Deletion, s *removal.Server
 		if sent != nil {
 			x.detail = ack.Detail
 		}
+	} else if sent != nil {
+		x.detail = "it is gone, and whether by this request is not known: " + ack.Detail
 	}
 	return x, c.conclude(ctx, x)
 }
@@ -308,22 +310,25 @@ func (c *closing) entry(fp string, b ledger.Body) ledger.Entry {
 	return ledger.Entry{Incident: fp, Actor: c.applier.Actor, Run: c.id, Body: b}
 }
 
-// look reports why something is not gone; empty: it is.
+// look reports why something is not gone; empty: it is. Whatever the server gives there now counts
+// as still there, also what has no credential in it: it may be a page to sign in at.
 func (c *closing) look(ctx context.Context, s *removal.Server, r *removal.Removal, accepted bool) string {
 	wait := c.settle
 	if wait == 0 {
 		wait = 2 * time.Second
 	}
 	for n := 1; ; n++ {
-		now, err := c.inspect(ctx, s, r, nil)
+		now, err := c.inspect(ctx, s, r, nil, true)
 		why := "the server accepted, and it can still be read"
 		switch {
 		case err != nil:
 			why = err.Error()
 		case len(now.failed) > 0:
 			why = "whether it is gone can't be read: " + now.failed[0].Error()
-		case now.items == 0, r.Kind != removal.Caches && len(now.found) == 0:
+		case now.items == 0:
 			return ""
+		case r.Kind != removal.Caches && len(now.found) == 0:
+			why = "the server accepted, and gives something else there, which has none of the credentials: whether it is gone is not known"
 		}
 		if n == looks || !accepted {
 			return why
@@ -341,8 +346,8 @@ type inspected struct {
 }
 
 // inspect reads everything that a removal deletes, seals it into w (nil: nothing is kept), and
-// finds the credentials in it.
-func (c *closing) inspect(ctx context.Context, s *removal.Server, r *removal.Removal, w copier) (inspected, error) {
+// finds the credentials in it. read is set if it was read before.
+func (c *closing) inspect(ctx context.Context, s *removal.Server, r *removal.Removal, w copier, read bool) (inspected, error) {
 	out := inspected{found: map[string]string{}}
 	src, err := s.Copy(r)
 	if err != nil {
@@ -368,7 +373,7 @@ func (c *closing) inspect(ctx context.Context, s *removal.Server, r *removal.Rem
 			out.found[x.Fingerprint] = x.Rule + " " + x.Redacted
 		}
 	}
-	missing := func(err error) bool { return isNothing(err) || s.Gone(ctx, r, err) }
+	missing := func(err error) bool { return isNothing(err) || s.Gone(ctx, r, err, read) }
 	out.failed = slices.DeleteFunc(failed, missing)
 	if w != nil && len(out.failed) == 0 {
 		out.unread = slices.DeleteFunc(unread, missing)

@@ -1,0 +1,71 @@
+package run
+
+import (
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/quellhq/quell/cmd/quell/internal/config"
+	"github.com/quellhq/quell/cmd/quell/internal/report"
+	"github.com/quellhq/quell/scanners/ci"
+	"github.com/quellhq/quell/scanners/ci/removal"
+)
+
+// After an accepted deletion, only the server's own statement that the log is gone is one: not a
+// page to sign in at, an empty page or another log, each of which has no credential in it.
+func TestALogIsGoneOnlyIfTheServerStatesIt(t *testing.T) {
+	b := setup(t, 1)
+	log := "export GITHUB_TOKEN=" + b.creds[0].Secret.Reveal() + "\n"
+	for _, c := range []struct {
+		name   string
+		status int
+		body   string
+		gone   bool
+	}{
+		{"404 while the job can be read", 404, "", true},
+		{"the log", 200, log, false},
+		{"a page to sign in at", 200, "<html><form action=/login>Sign in</form></html>", false},
+		{"an empty page", 200, "", false},
+		{"the log of a later build", 200, "nothing\n", false},
+		{"no access", 403, "", false},
+		{"an outage", 502, "", false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var asked atomic.Int64
+			fake := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				switch {
+				case r.URL.Path == "/job/main/api/json":
+					_, _ = io.WriteString(w, "{}")
+				case strings.HasSuffix(r.URL.Path, "/consoleText"):
+					asked.Add(1)
+					w.WriteHeader(c.status)
+					_, _ = io.WriteString(w, c.body)
+				default:
+					w.WriteHeader(http.StatusNotFound)
+				}
+			}))
+			defer fake.Close()
+			base, err := ci.ParseBase(fake.URL)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s := &removal.Server{System: "jenkins", Client: &ci.Client{Base: base, Backoff: time.Millisecond}}
+			r, err := s.Of("jenkins:" + fake.URL + "/job/main/2")
+			if err != nil {
+				t.Fatal(err)
+			}
+			x := &closing{Runtime: &Runtime{Rules: b.set, Keys: &config.Keys{}, Redactor: report.NewRedactor()}, settle: time.Millisecond}
+			why := x.look(t.Context(), s, r, true)
+			if (why == "") != c.gone || asked.Load() == 0 {
+				t.Errorf("gone: %v, %q after %d requests", why == "", why, asked.Load())
+			}
+			if strings.Contains(why, b.creds[0].Secret.Reveal()) {
+				t.Error("the reason has the token")
+			}
+		})
+	}
+}
