@@ -7,10 +7,12 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/quellhq/quell/cmd/quell/internal/report"
 	"github.com/quellhq/quell/rules/credential"
 )
 
@@ -19,7 +21,8 @@ type Kind string
 
 // The forms of messages.
 const (
-	// Text is JSON with one key, "text", as it is: Mattermost, Rocket.Chat and others.
+	// Text is JSON with one key, "text": Mattermost, Rocket.Chat and others. Which characters have a
+	// meaning there is not known, so all that have one in Slack or in Markdown are replaced.
 	Text Kind = "text"
 	// Slack is the same with Slack's escapes: https://api.slack.com/reference/surfaces/formatting#escaping.
 	Slack Kind = "slack"
@@ -46,11 +49,33 @@ type Message struct {
 	At  time.Time
 }
 
+// An issuer's answer, a file's name and a host are strangers' text. It must not notify a channel,
+// become a link, or look like a line of quell's.
 var (
+	// A space of no width ends what would notify people or become a link.
+	apart        = strings.NewReplacer("@", "@\u200b", "://", ":\u200b//", "www.", "www\u200b.")
 	slackEscapes = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;")
-	// A card's text is Markdown: names of strangers must not become links.
-	cardEscapes = strings.NewReplacer(`\`, `\\`, "[", `\[`, "]", `\]`, "(", `\(`, ")", `\)`, "*", `\*`, "_", `\_`, "`", "\\`", "<", `\<`, ">", `\>`, "#", `\#`, "!", `\!`)
+	// A card's text is Markdown.
+	cardEscapes = strings.NewReplacer(`\`, `\\`, "[", `\[`, "]", `\]`, "(", `\(`, ")", `\)`, "*", `\*`, "_", `\_`, "`", "\\`", "<", `\<`, ">", `\>`, "#", `\#`, "!", `\!`, "~", `\~`, "|", `\|`)
+	// Characters that look like those with a meaning: an escape of one receiver is shown by another.
+	alike = strings.NewReplacer("<", "‹", ">", "›", "[", "［", "]", "］", "*", "∗", "`", "ˋ", "~", "∼", "|", "∣", "#", "＃")
+	// Within a word it has no meaning, and names of settings have it.
+	edge = regexp.MustCompile(`(^|[^\pL\pN])_+|_+($|[^\pL\pN])`)
 )
+
+// replaced has no character left that Slack or Markdown gives a meaning.
+func replaced(text string) string {
+	return edge.ReplaceAllStringFunc(alike.Replace(text), func(s string) string { return strings.ReplaceAll(s, "_", "＿") })
+}
+
+// clean makes control characters of a text visible. Its lines stay.
+func clean(text string) string {
+	lines := strings.Split(text, "\n")
+	for i, line := range lines {
+		lines[i] = apart.Replace(report.Clean(line))
+	}
+	return strings.Join(lines, "\n")
+}
 
 // Body is the message in a form. It ends with no line break.
 func (m Message) Body(k Kind) ([]byte, error) {
@@ -59,13 +84,13 @@ func (m Message) Body(k Kind) ([]byte, error) {
 	case Teams:
 		facts := []map[string]string{}
 		for _, f := range m.Facts {
-			facts = append(facts, map[string]string{"title": f.Name, "value": cardEscapes.Replace(f.Value)})
+			facts = append(facts, map[string]string{"title": f.Name, "value": cardEscapes.Replace(clean(f.Value))})
 		}
 		first, _, _ := strings.Cut(m.Text, "\n")
 		card := map[string]any{
 			"$schema": "http://adaptivecards.io/schemas/adaptive-card.json", "type": "AdaptiveCard", "version": "1.4",
 			"body": []any{
-				map[string]any{"type": "TextBlock", "text": cardEscapes.Replace(first), "wrap": true, "weight": "Bolder"},
+				map[string]any{"type": "TextBlock", "text": cardEscapes.Replace(clean(first)), "wrap": true, "weight": "Bolder"},
 				map[string]any{"type": "FactSet", "facts": facts},
 			},
 		}
@@ -76,7 +101,7 @@ func (m Message) Body(k Kind) ([]byte, error) {
 	case Webhook:
 		facts := map[string]string{}
 		for _, f := range m.Facts {
-			facts[strings.ReplaceAll(strings.ToLower(f.Name), " ", "_")] = f.Value
+			facts[strings.ReplaceAll(strings.ToLower(f.Name), " ", "_")] = report.Clean(f.Value)
 		}
 		v = struct {
 			Version  int               `json:"version"`
@@ -85,18 +110,21 @@ func (m Message) Body(k Kind) ([]byte, error) {
 			Text     string            `json:"text"`
 			URL      string            `json:"url,omitempty"`
 			Incident map[string]string `json:"incident"`
-		}{1, m.Event, m.At.UTC(), m.Text, m.URL, facts}
+		}{1, m.Event, m.At.UTC(), replaced(clean(m.Text)), m.URL, facts}
 	default:
-		text := m.Text
+		escape := replaced
 		if k == Slack {
-			text = slackEscapes.Replace(text)
+			escape = slackEscapes.Replace
 		}
+		text := escape(clean(m.Text))
 		if m.URL != "" {
 			text += "\n" + m.URL
 		}
-		v = struct {
-			Text string `json:"text"`
-		}{text}
+		body := map[string]any{"text": text}
+		if k == Slack {
+			body["mrkdwn"] = false // no formats
+		}
+		v = body
 	}
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)

@@ -5,10 +5,13 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
+	"unicode"
 
+	"github.com/quellhq/quell/cmd/quell/internal/report"
 	"github.com/quellhq/quell/rules/credential"
 )
 
@@ -24,10 +27,10 @@ func TestNamesOfStrangersStayText(t *testing.T) {
 		}
 		return string(b)
 	}
-	if s := text(Slack); !strings.Contains(s, "&lt;https://evil.example|sign in&gt; &amp; more") {
+	if s := text(Slack); !strings.Contains(s, "&lt;https:\u200b//evil.example|sign in&gt; &amp; more") || !strings.Contains(s, `"mrkdwn":false`) || !strings.Contains(s, m.URL) {
 		t.Errorf("slack: %s", s)
 	}
-	if s := text(Text); !strings.Contains(s, "<https://evil.example|sign in> & more") || !strings.Contains(s, m.URL) {
+	if s := text(Text); !strings.Contains(s, "‹https:\u200b//evil.example∣sign in› & more") || !strings.Contains(s, m.URL) {
 		t.Errorf("text: %s", s)
 	}
 	var card struct {
@@ -51,6 +54,70 @@ func TestNamesOfStrangersStayText(t *testing.T) {
 	}
 	if s := text(Webhook); !strings.Contains(s, `"incident":{"rule":"[sign in](https://evil.example)"}`) {
 		t.Errorf("webhook: %s", s)
+	}
+}
+
+// No form of a message notifies a channel, formats text or has control characters, whatever an
+// issuer or a file's name puts into it.
+func TestTextOfStrangersHasNoMeaning(t *testing.T) {
+	parts := []string{"<!channel>", "<@U024BE7LH>", "<!subteam^SAZ94GDB8>", "@here", "@channel", "@all", "@everyone", "<at>alice</at>", "[sign in](https://evil.example)", "![x](https://evil.example/p.png)", "<https://evil.example|sign in>", "https://evil.example", "www.evil.example",
+		"*b*", "_i_", "`c`", "~s~", "\x1b[2J", "\r", "\x00", "\u202e", "\u2066", "\u2028", "\u0085", "\t", "# h", "| a | b |", "a\n- b"}
+	decode := func(b []byte) (out []string) {
+		var v any
+		if err := json.Unmarshal(b, &v); err != nil {
+			t.Fatal(err)
+		}
+		var walk func(any)
+		walk = func(v any) {
+			switch v := v.(type) {
+			case string:
+				out = append(out, v)
+			case []any:
+				for _, x := range v {
+					walk(x)
+				}
+			case map[string]any:
+				for _, x := range v {
+					walk(x)
+				}
+			}
+		}
+		walk(v)
+		return out
+	}
+	for _, k := range Kinds() {
+		for _, p := range parts {
+			b, err := Message{Event: "live", Text: "quell: " + p + ". x", Facts: []Fact{{"Detail", p}}, At: time.Unix(1, 0)}.Body(k)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, s := range decode(b) {
+				if s == "http://adaptivecards.io/schemas/adaptive-card.json" {
+					continue
+				}
+				for _, r := range s {
+					if r != '\n' && r != '\u200b' && (unicode.IsControl(r) || unicode.In(r, unicode.Cf, unicode.Zl, unicode.Zp)) {
+						t.Errorf("%s: %q has %U", k, s, r)
+					}
+				}
+				if k == Webhook && s == report.Clean(p) {
+					continue // a field for programs
+				}
+				plain := s
+				if k == Teams {
+					plain = regexp.MustCompile(`\\.`).ReplaceAllString(s, "")
+				}
+				if bad := regexp.MustCompile(`<[!@a#]|<http|@[a-z]|://|www\.`).FindString(plain); bad != "" {
+					t.Errorf("%s: %q has %q", k, s, bad)
+				}
+				if k != Slack && strings.Contains(plain, "](") {
+					t.Errorf("%s: %q has a link", k, s)
+				}
+				if k != Slack && regexp.MustCompile(`[*`+"`"+`~|<>]|\b_i_\b|(^|\s)_i|i_($|\s)`).MatchString(plain) {
+					t.Errorf("%s: %q has a format", k, s)
+				}
+			}
+		}
 	}
 }
 

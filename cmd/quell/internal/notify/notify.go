@@ -5,7 +5,6 @@ package notify
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -75,12 +74,10 @@ func (h Hook) Secrets() []credential.Secret {
 	return out
 }
 
-// Send posts the text. It follows no redirect and ignores proxies of the environment. Errors
+// Send posts a text as Text. It follows no redirect and ignores proxies of the environment. Errors
 // quote only the host of the URL.
 func (h Hook) Send(ctx context.Context, text string) error {
-	body, err := json.Marshal(struct {
-		Text string `json:"text"`
-	}{text})
+	body, err := Message{Text: text}.Body(Text)
 	if err != nil {
 		return fmt.Errorf("notify %s: %w", h, err)
 	}

@@ -62,7 +62,7 @@ func TestSend(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := h.Send(t.Context(), "a \"text\"\n<b>"); err != nil || len(got) != 1 || got[0] != "a \"text\"\n<b>" {
+	if err := h.Send(t.Context(), "a \"text\"\n<b>"); err != nil || len(got) != 1 || got[0] != "a \"text\"\n‹b›" {
 		t.Errorf("%q %v", got, err)
 	}
 	for _, status = range []int{302, 404, 500} {

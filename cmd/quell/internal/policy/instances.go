@@ -3,7 +3,6 @@ package policy
 import (
 	"bytes"
 	"crypto/tls"
-	"crypto/x509"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -198,13 +197,8 @@ func (i Instance) proxy(read func(string) (credential.Secret, error)) (credentia
 
 func (i Instance) network(proxy credential.Secret) (n issuer.Network, secrets []credential.Secret, err error) {
 	if i.CA != "" {
-		b, err := os.ReadFile(i.CA)
-		if err != nil {
-			return n, nil, errors.New("ca: the file that it names can't be read")
-		}
-		n.CA = x509.NewCertPool()
-		if !n.CA.AppendCertsFromPEM(b) {
-			return n, nil, errors.New("ca: the file that it names contains no certificate")
+		if n.CA, err = issuer.ReadCA(i.CA); err != nil {
+			return n, nil, err
 		}
 	}
 	if i.ClientCert != "" {

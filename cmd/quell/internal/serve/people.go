@@ -16,6 +16,7 @@ import (
 	"github.com/quellhq/quell/cmd/quell/internal/serve/approval"
 	"github.com/quellhq/quell/cmd/quell/internal/serve/web"
 	"github.com/quellhq/quell/revokers/issuer"
+	"github.com/quellhq/quell/rules"
 )
 
 // Web is the web page and the API.
@@ -47,6 +48,12 @@ type OIDC struct {
 	// may approve may read, as with tokens.
 	Read    []string `toml:"read,omitempty"`
 	Approve []string `toml:"approve,omitempty"`
+	// Recheck is how long a login lasts until the provider is asked again; default 1h, at most 24h.
+	Recheck Period `toml:"recheck,omitempty"`
+	// CA is a file of certificates (PEM) that replace the system's roots, Proxy the address of a
+	// proxy, or env:NAME or file:PATH of one with a password. The environment's proxies are ignored.
+	CA    string `toml:"ca,omitempty"`
+	Proxy string `toml:"proxy,omitempty"`
 }
 
 func (w *Web) check() error {
@@ -95,6 +102,13 @@ func (w *Web) check() error {
 			return errors.New("oidc needs url: the provider sends people back there")
 		case len(o.Read)+len(o.Approve) == 0:
 			return errors.New("oidc: read and approve are empty: list who may sign in")
+		case time.Duration(o.Recheck) > day:
+			return errors.New("oidc.recheck is longer than 24h")
+		case o.Proxy != "" && u.Scheme == "http":
+			return errors.New("oidc.proxy: a request without TLS never goes through a proxy")
+		}
+		if p, err := url.Parse(o.Proxy); err == nil && p.User != nil {
+			return errors.New("oidc.proxy has a user: name the address as env:NAME or file:PATH")
 		}
 		return reference("oidc.client_secret", o.ClientSecret)
 	}
@@ -138,9 +152,35 @@ func (s *Server) readPeople() (*web.People, error) {
 		if !secret.IsZero() {
 			s.knows(secret)
 		}
-		p.OIDC = &web.OIDC{Issuer: o.Issuer, ClientID: o.ClientID, Secret: secret, Claim: o.Claim, Read: o.Read, Approve: o.Approve}
+		p.OIDC = &web.OIDC{Issuer: o.Issuer, ClientID: o.ClientID, Secret: secret, Claim: o.Claim, Read: o.Read, Approve: o.Approve, Recheck: o.Recheck.or(web.RecheckDefault)}
+		if p.OIDC.Network, err = s.network(o); err != nil {
+			return nil, fmt.Errorf("web: oidc: %w", err)
+		}
 	}
 	return p, nil
+}
+
+// network is how an OpenID provider is reached.
+func (s *Server) network(o *OIDC) (n issuer.Network, err error) {
+	if o.CA != "" {
+		if n.CA, err = issuer.ReadCA(o.CA); err != nil {
+			return n, err
+		}
+	}
+	if o.Proxy == "" {
+		return n, nil
+	}
+	address := rules.NewSecretString(o.Proxy)
+	if strings.HasPrefix(o.Proxy, "env:") || strings.HasPrefix(o.Proxy, "file:") {
+		if address, err = config.ReadSecret(o.Proxy, s.o.Getenv); err != nil {
+			return n, fmt.Errorf("proxy: %w", err)
+		}
+	}
+	var password rules.Secret
+	if n.Proxy, password, err = issuer.ParseProxy(address); err == nil && !password.IsZero() {
+		s.knows(password)
+	}
+	return n, err
 }
 
 // openConsole makes the web page and the API. key is known to this installation alone.

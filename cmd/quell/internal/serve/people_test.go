@@ -90,3 +90,35 @@ func TestApprovedPlanIsSentAfterACrash(t *testing.T) {
 		return b.count(db, `SELECT count(*) FROM serve_credential WHERE outcome = 'Confirmed'`) == 1
 	})
 }
+
+// A login through a provider ends after recheck: the provider may have removed the person from a
+// group. That of a token does not.
+func TestRightsOfAProviderAreAskedAgain(t *testing.T) {
+	for _, c := range []struct {
+		recheck string
+		age     time.Duration // of the login
+		method  string
+		code    int
+	}{
+		{"", 59 * time.Minute, "oidc", http.StatusOK},
+		{"", 61 * time.Minute, "oidc", http.StatusSeeOther},
+		{"", 6 * time.Hour, "token", http.StatusOK},
+		{"recheck = \"5m\"\n", 4 * time.Minute, "oidc", http.StatusOK},
+		{"recheck = \"5m\"\n", 6 * time.Minute, "oidc", http.StatusSeeOther},
+	} {
+		t.Run(c.method+" "+c.recheck+c.age.String(), func(t *testing.T) {
+			b := newBench(t)
+			b.withPeople(0)
+			b.head = strings.NewReplacer("apply = true", "", "[web]\n", "[web]\nurl = \"http://localhost:8471\"\n[web.oidc]\nissuer = \"https://login.corp.example\"\nclient_id = \"quell\"\napprove = [\"group:leads\"]\n"+c.recheck).Replace(b.head)
+			r := b.start()
+			p := signIn(t, r.url, aliceToken)
+			now := time.Now()
+			if _, err := b.db().ExecContext(t.Context(), `UPDATE serve_session SET method = ?, created = ?, expires = ?`, c.method, now.Add(-c.age).UnixMilli(), now.Add(time.Hour).UnixMilli()); err != nil {
+				t.Fatal(err)
+			}
+			if p.get("/incidents"); p.code != c.code {
+				t.Errorf("%d, want %d", p.code, c.code)
+			}
+		})
+	}
+}

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
@@ -73,17 +74,26 @@ func (c *Console) visitor(r *http.Request) (visitor, bool, error) {
 		}
 		v.Approve = u.Approve
 	default:
-		if c.o.People.OIDC == nil {
+		// The provider knows who has left a group; quell learns it at the next login.
+		if c.o.People.OIDC == nil || !now.Before(x.Created.Add(c.most(x.Method))) {
 			return visitor{}, false, nil
 		}
 	}
 	if now.Sub(x.Seen) > time.Minute {
-		if err := c.o.Store.Touch(r.Context(), k.Value, now, earlier(now.Add(c.o.People.Session), x.Created.Add(sessionMost))); err != nil {
+		if err := c.o.Store.Touch(r.Context(), k.Value, now, earlier(now.Add(c.o.People.Session), x.Created.Add(c.most(x.Method)))); err != nil {
 			return visitor{}, false, err
 		}
 	}
 	v.csrf = csrfOf(k.Value)
 	return v, true, nil
+}
+
+// most is the longest that a login by a method lasts.
+func (c *Console) most(method string) time.Duration {
+	if o := c.o.People.OIDC; method == MethodOIDC && o != nil {
+		return min(cmp.Or(o.Recheck, RecheckDefault), sessionMost)
+	}
+	return sessionMost
 }
 
 func earlier(a, b time.Time) time.Time {
@@ -224,13 +234,13 @@ func (c *Console) begin(w http.ResponseWriter, r *http.Request, v visitor, next 
 		}
 	}
 	id, now := random(), time.Now()
-	x := store.Session{Person: v.Person, Method: v.Method, Subject: v.Subject, Approve: v.Approve, Created: now, Seen: now, Expires: now.Add(c.o.People.Session)}
+	x := store.Session{Person: v.Person, Method: v.Method, Subject: v.Subject, Approve: v.Approve, Created: now, Seen: now, Expires: now.Add(min(c.o.People.Session, c.most(v.Method)))}
 	if err := c.o.Store.Begin(r.Context(), id, x); err != nil {
 		c.failed(w, r, visitor{}, err)
 		return
 	}
 	c.o.Log("login", "person", v.Person, "by", v.Method)
-	c.setCookie(w, r, c.cookie(r), id, int(sessionMost.Seconds()))
+	c.setCookie(w, r, c.cookie(r), id, int(c.most(v.Method).Seconds()))
 	if !localPath(next) {
 		next = "/"
 	}

@@ -3,6 +3,8 @@ package web
 import (
 	"context"
 	"crypto/subtle"
+	"crypto/tls"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -14,6 +16,8 @@ import (
 	"github.com/coreos/go-oidc/v3/oidc"
 	"golang.org/x/oauth2"
 	"golang.org/x/time/rate"
+
+	"github.com/quellhq/quell/revokers/issuer"
 )
 
 // oidcClient reads the provider's metadata at the first login, so that quell starts while the
@@ -23,6 +27,41 @@ type oidcClient struct {
 	provider *oidc.Provider
 	failed   time.Time     // when the provider last did not answer
 	limit    *rate.Limiter // of codes that are exchanged
+	client   *http.Client
+}
+
+// newOIDC makes the client of a provider. It follows no redirect, which would take the code and the
+// client's secret to another host, and uses no proxy but the configured one.
+func newOIDC(n issuer.Network) oidcClient {
+	t := &http.Transport{
+		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: n.CA},
+		TLSHandshakeTimeout:    oidcTime,
+		ResponseHeaderTimeout:  oidcTime,
+		IdleConnTimeout:        time.Minute,
+		MaxResponseHeaderBytes: 64 << 10,
+		ForceAttemptHTTP2:      true,
+	}
+	if n.Proxy != nil {
+		t.Proxy = http.ProxyURL(n.Proxy)
+	}
+	return oidcClient{limit: rate.NewLimiter(20, 200), client: &http.Client{
+		Timeout: oidcTime, Transport: shortBodies{t},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}}
+}
+
+// maxMetadata is the longest answer of a provider, in bytes.
+const maxMetadata = 1 << 20
+
+type shortBodies struct{ next http.RoundTripper }
+
+// RoundTrip implements http.RoundTripper.
+func (s shortBodies) RoundTrip(r *http.Request) (*http.Response, error) {
+	a, err := s.next.RoundTrip(r)
+	if err == nil {
+		a.Body = http.MaxBytesReader(nil, a.Body, maxMetadata)
+	}
+	return a, err
 }
 
 // oidcAgain is how long quell waits until it asks a provider again that did not answer.
@@ -31,8 +70,33 @@ const oidcAgain = 5 * time.Second
 // oidcTime is the limit for one request to the provider.
 const oidcTime = 10 * time.Second
 
-func oidcContext(ctx context.Context) context.Context {
-	return oidc.ClientContext(ctx, &http.Client{Timeout: oidcTime})
+func (c *oidcClient) context(ctx context.Context) context.Context {
+	return oidc.ClientContext(ctx, c.client)
+}
+
+// protected reports an error unless all endpoints that the provider names are reached by TLS, or are
+// this machine's as the issuer is.
+func protected(p *oidc.Provider, address string) error {
+	var named struct {
+		Token    string `json:"token_endpoint"`
+		Keys     string `json:"jwks_uri"`
+		UserInfo string `json:"userinfo_endpoint"`
+		Sign     string `json:"authorization_endpoint"`
+	}
+	if err := p.Claims(&named); err != nil {
+		return err
+	}
+	local, _ := url.Parse(address)
+	for _, e := range []string{named.Token, named.Keys, named.UserInfo, named.Sign} {
+		u, err := url.Parse(e)
+		if err != nil {
+			return errors.New("an endpoint is no URL")
+		}
+		if e != "" && u.Scheme != "https" && !(u.Scheme == "http" && local != nil && local.Scheme == "http" && issuer.Loopback(u.Hostname())) {
+			return errors.New("an endpoint is not https")
+		}
+	}
+	return nil
 }
 
 func (c *Console) oidcConfig(ctx context.Context) (*oidc.Provider, *oauth2.Config, error) {
@@ -44,10 +108,14 @@ func (c *Console) oidcConfig(ctx context.Context) (*oidc.Provider, *oauth2.Confi
 	}
 	if c.oidc.provider == nil {
 		// Its keys are read later, with this context: it must not end with the request.
-		p, err := oidc.NewProvider(oidcContext(context.WithoutCancel(ctx)), o.Issuer)
+		p, err := oidc.NewProvider(c.oidc.context(context.WithoutCancel(ctx)), o.Issuer)
 		if err != nil {
 			c.oidc.failed = time.Now()
 			return nil, nil, fmt.Errorf("the OpenID provider %s does not answer as one", hostOf(o.Issuer))
+		}
+		if err := protected(p, o.Issuer); err != nil {
+			c.oidc.failed = time.Now()
+			return nil, nil, fmt.Errorf("the metadata of the OpenID provider %s: %w", hostOf(o.Issuer), err)
 		}
 		c.oidc.provider = p
 	}
@@ -129,7 +197,7 @@ func (c *Console) oidcCallback(w http.ResponseWriter, r *http.Request) {
 		refuse(http.StatusBadGateway, err.Error(), "The OpenID provider does not answer.")
 		return
 	}
-	ctx, cancel := context.WithTimeout(oidcContext(r.Context()), oidcTime)
+	ctx, cancel := context.WithTimeout(c.oidc.context(r.Context()), oidcTime)
 	defer cancel()
 	token, err := conf.Exchange(ctx, q.Get("code"), oauth2.VerifierOption(kept[2]))
 	if err != nil {

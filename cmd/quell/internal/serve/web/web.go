@@ -18,8 +18,6 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/time/rate"
-
 	"github.com/quellhq/quell/cmd/quell/internal/ledger"
 	"github.com/quellhq/quell/cmd/quell/internal/serve/store"
 	"github.com/quellhq/quell/revokers/issuer"
@@ -54,7 +52,15 @@ type OIDC struct {
 	Secret           rules.Secret
 	Claim            string // default email
 	Read, Approve    []string
+	// Recheck is how long a login lasts until the provider is asked again; zero: RecheckDefault.
+	Recheck time.Duration
+	// Network is how the provider is reached.
+	Network issuer.Network
 }
+
+// RecheckDefault is the default of OIDC.Recheck: who leaves a group there keeps its rights for so
+// long at most.
+const RecheckDefault = time.Hour
 
 // Target is a target of the configuration.
 type Target struct {
@@ -121,7 +127,10 @@ var files embed.FS
 
 // New makes a Console.
 func New(o Options) (*Console, error) {
-	c := &Console{o: o, pages: map[string]*template.Template{}, limit: newLimiter(), oidc: oidcClient{limit: rate.NewLimiter(20, 200)}}
+	c := &Console{o: o, pages: map[string]*template.Template{}, limit: newLimiter()}
+	if o.People.OIDC != nil {
+		c.oidc = newOIDC(o.People.OIDC.Network)
+	}
 	if o.Log == nil {
 		c.o.Log = func(string, ...any) {}
 	}
