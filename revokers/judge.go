@@ -199,8 +199,8 @@ func bound(t Target, e Evidence, known bool) (lacks []string) {
 	return nil
 }
 
-// proof reports whether the refusal is documented or learned, and otherwise
-// what the operator can do so that it will be.
+// proof reports whether the refusal is documented or learned. If it is neither, lacks has
+// the remedies: the settings with which a later refusal would be.
 func proof(t Target, e Evidence) (ok bool, lacks []string) {
 	a := e.Answer
 	live := e.Control != nil && e.Control.Class == Accepts

@@ -16,8 +16,8 @@ import (
 // situation is what happened to a credential until the last answer about it.
 type situation struct {
 	lot
-	// seen: it was Live at the endpoint before, while never-issued ones got what
-	// wasNever says (nil: the same as never).
+	// seen: it was Live at the endpoint before, while never-issued credentials got
+	// the reply wasNever (nil: the same as never).
 	seen     bool
 	wasNever reply
 	// sent: a revocation was sent, and accepted or not. before is the last

@@ -13,8 +13,8 @@ func page(secret, body string) *revokers.Refusal {
 	return revokers.NewRefusal(401, "", "bearer", []byte(body), []string{secret})
 }
 
-// A shape leaves out what differs between two never-issued credentials, and
-// what differs from request to request by its nature.
+// A shape leaves out the parts that differ between two never-issued credentials, and
+// the parts that change with each request, such as times and request ids.
 func TestShapesCompareRefusals(t *testing.T) {
 	const id = `{"error":"invalid","id":"`
 	now := time.Now().UTC()

@@ -17,7 +17,7 @@ import (
 //	contains = "text" the value has the text; a list: one of them
 //	has = "value"    the value is a list with this element
 //
-// A * in a path stands for the elements of a list. The condition holds if it holds for one of
+// A * in a path means every element of a list. The condition holds if it holds for one of
 // them (absent: for all).
 
 // operators lists the keys of such a table.

@@ -20,9 +20,8 @@ type Provider struct {
 	// Patterns are the hosts as written in the file, with closed lists.
 	Patterns []string
 	Lists    map[string][]string
-	// Domains are further names of the same service; "*." stands for all subdomains. quell
-	// sends nothing there; a text that names one does not attribute a credential to another
-	// service.
+	// Domains are further host names of the same service; "*." matches all subdomains. quell
+	// sends no request there. A text that names one of them names this provider, and no other.
 	Domains []string
 	// Owner are the fields of a probe's identity that decide ownership: unique at
 	// the issuer and not chosen by users. OwnerName is the one that people

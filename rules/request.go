@@ -112,8 +112,8 @@ type Step struct {
 // The list is read to its end: quell follows a Link header with rel="next", and a cursor that
 // Next names.
 type Pick struct {
-	// List is the path of the list in the response; empty: the response itself. A * stands for
-	// all elements of a list: groups.*.tokens.
+	// List is the path of the list in the response; empty: the response itself. A * in it
+	// means every element of a list: groups.*.tokens.
 	List string `toml:"list"`
 	// Where is the element's field that is compared, by exactly one of the following. Fields
 	// that show less than four characters never match.

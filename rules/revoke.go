@@ -63,8 +63,8 @@ type Revoke struct {
 	// Always is set if the issuer accepts the request for any credential, so that its response
 	// proves nothing.
 	Always bool
-	// Mints is set if the response contains a new secret, which quell discards: the tier is then
-	// TierCollateral, whatever the file says.
+	// Mints is set if the response contains a new secret, which quell discards. The tier is then
+	// TierCollateral, even if the file declares another one.
 	Mints bool
 	// Reversible revocations come first; Restore reverses one.
 	Reversible bool

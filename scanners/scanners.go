@@ -30,9 +30,9 @@ type Session interface {
 	Matched(at rules.Location)
 	// Attribution reports when Attribute can complete a finding at a location.
 	Attribution(at rules.Location) Attribution
-	// Attribute adds details to findings that are too expensive to determine for all artifacts:
-	// who wrote the text, which layer removed it. It is called after the last artifact was
-	// read, and before that if there are very many findings with an Attribution of Early.
+	// Attribute adds details that are too expensive to determine for all artifacts, such as the
+	// author of the text or the layer that removed it. It is called after the last artifact was
+	// read, and earlier if there are very many findings with an Attribution of Early.
 	Attribute(ctx context.Context, findings []*rules.Finding) error
 	// Finish is called after all artifacts were read: to report missing data, and to record what
 	// was read.

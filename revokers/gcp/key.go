@@ -172,8 +172,8 @@ func (v Key) Verify(ctx context.Context, t revokers.Target, endpoint string) (re
 	return a, nil
 }
 
-// who derives the identity from the account's name: Google accepted the key as that
-// account's.
+// who derives the identity from the account's e-mail address. Google accepted the key for that
+// account, so that the address is not only a claim of the key file.
 func who(email string) map[string]string {
 	out := map[string]string{"email": email}
 	_, domain, _ := strings.Cut(email, "@")

@@ -72,7 +72,7 @@ func ask(t *testing.T, h http.HandlerFunc, settings map[string]string) revokers.
 	return a
 }
 
-// says is a server that gives every request the same response.
+// says returns a handler that answers every request with the same response.
 func says(status int, body string, header ...string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		for i := 0; i+1 < len(header); i += 2 {

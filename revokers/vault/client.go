@@ -67,7 +67,7 @@ var phrases = []string{
 	"unknown role", "no such role", "namespace not authorized", "Vault is sealed", "rate limit quota exceeded", "standby",
 }
 
-// said lists the known phrases in the messages of an error.
+// said returns those known phrases that the messages of an error contain.
 func said(r *api.ResponseError) string {
 	all := strings.Join(r.Errors, "; ")
 	out := []string{fmt.Sprintf("Vault answered %d", r.StatusCode)}

@@ -19,8 +19,8 @@ import (
 	"github.com/quellhq/quell/rules/credential"
 )
 
-// A login by AWS is a signed request to STS, which the Vault sends. The fake does with it
-// what Vault's own auth method does, and checks the signature in place of STS.
+// A login by AWS is a signed STS request, which Vault forwards. The fake handles it like
+// Vault's auth method, and verifies the signature itself instead of calling STS.
 // https://github.com/hashicorp/vault/blob/v1.21.1/builtin/credential/aws/path_login.go
 func TestLoginByAWS(t *testing.T) {
 	const id, secret, session = "AKIAMADEUP", "made-up-secret-key", "made-up-session"

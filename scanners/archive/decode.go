@@ -21,8 +21,8 @@ import (
 func kindUnsupported(err error) error { return scanners.OfKind(scanners.GapUnsupported, err) }
 
 // decoded decompresses a zip member by its compression method. The caller calls done after
-// reading. behind returns the data after the stream, or nil if there is none or the method
-// can't locate it.
+// reading. The third result returns the data that follows the compressed stream, or nil if
+// there is none or the method can't locate it.
 func (o *opening) decoded(method uint16, raw io.Reader, packed int64, size uint64) (r io.Reader, done func(), behind func() io.Reader, err error) {
 	done, behind = func() {}, func() io.Reader { return nil }
 	switch method {

@@ -11,8 +11,8 @@ type charMap struct {
 	codes map[int]string
 }
 
-// tells reports whether the map changes the text. It does not if each ASCII character has its
-// own value as its code.
+// tells reports whether the map changes the text. A map that assigns every ASCII character
+// its own value does not.
 func (m *charMap) tells() bool {
 	for code, s := range m.codes {
 		if m.width > 1 || len(s) == 1 && s[0] > ' ' && int(s[0]) != code {

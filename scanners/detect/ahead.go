@@ -28,8 +28,8 @@ type follow struct {
 	// required bytes. Any other byte ends the attempt. A byte beyond ASCII decides nothing.
 	skips, passes asciiSet
 	value         *assigned // nil: no condition on it
-	// told is set if an automaton reads at least up to the byte that ends the attempt here,
-	// or stops where neither a line break nor a mask shows why; see broke.
+	// told is set if an automaton reads at least up to the byte that ends this attempt, or
+	// stops at a byte that is neither a line break nor part of a mask; see broke.
 	told bool
 }
 
@@ -158,7 +158,8 @@ func prefixFree(list []string) bool {
 // them.
 const fewBytes = 24
 
-// behind returns the condition that the elements put on the bytes.
+// behind returns the condition that the elements of an expression put on the bytes after its
+// literal.
 func behind(elems []*syntax.Regexp) *follow {
 	a := &follow{}
 	passed, loop := 0, false

@@ -351,8 +351,8 @@ func blindFamilies() []blindFamily {
 	return fs
 }
 
-// A blindCarrier writes name=value in one kind of text. beside is another pair of the same jar,
-// or empty.
+// A blindCarrier writes name=value in one kind of text. Its last argument is another pair of
+// the same cookie jar, or empty.
 type blindCarrier struct {
 	id    string
 	write func(d dice, host, name, value, beside string) string

@@ -163,8 +163,8 @@ func (t *text) fresh(start, end int) bool {
 	return len(t.cuts) == 0 || t.touched(start, end)
 }
 
-// hidden lists the parts of the parent that the text does not contain: control strings, and
-// what backspaces deleted.
+// hidden lists the parts of the parent that the text does not contain: control strings and
+// characters that backspaces deleted.
 func (t *text) hidden() []span {
 	var out []span
 	b := t.parent.data

@@ -186,8 +186,8 @@ const (
 // maxBlank limits how far back white space is read. Longer white space separates nothing.
 const maxBlank = 256
 
-// begins reports whether a piece begins at b[i]: no match of serverRE contains both b[i] and
-// what precedes it, and no word extends over the edge.
+// begins reports whether a text can be split before b[i]: neither a match of serverRE nor a word
+// contains both b[i-1] and b[i].
 func begins(b []byte, i int) bool {
 	if i == 0 || i >= len(b) {
 		return true

@@ -362,8 +362,8 @@ func TestRandomRepositories(t *testing.T) {
 			if !slices.Equal(got, want) {
 				t.Errorf("seed %d: %d commits in a range, git has %d", seed, len(got), len(want))
 			}
-			// All that the range introduced must be there: everything that git lists, except
-			// what only moved.
+			// Every object that the range introduced must be present: all that git lists, except
+			// files that only moved.
 			have := map[string]bool{}
 			for _, o := range objects(t, &git.Source{Dir: r.dir, Selection: git.Selection{Range: a + ".." + b}}) {
 				_, i, _ := strings.Cut(o, " ")

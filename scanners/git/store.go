@@ -45,8 +45,8 @@ type store struct {
 	getters sync.Pool
 
 	mu sync.Mutex
-	// problems are the errors by the thing that can't be read; told are those that takeProblems
-	// returned.
+	// problems are the errors by the object, pack or ref that can't be read; takeProblems adds
+	// those that it returned to told, so that each is reported once.
 	problems map[string]error
 	told     map[string]bool
 }

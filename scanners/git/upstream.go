@@ -33,9 +33,9 @@ func httpTransport() transport.Transport {
 	}})
 }
 
-// request requests from the remote what want reaches and none of have reaches, and writes the
-// pack to w. known is how many of have the remote knows, or 1 where it only reports that it
-// knows at least one.
+// request fetches the objects that are reachable from want and from none of have, and writes
+// the pack to w. known is the number of commits of have that the remote has; it is 1 if the
+// remote only acknowledges that it has at least one.
 func (r Remote) request(ctx context.Context, want id, have []id, filter packp.Filter, w io.Writer) (known int, err error) {
 	if r.URL.Scheme != "https" && r.URL.Scheme != "http" {
 		return 0, fmt.Errorf("%s: a part of a history is fetched by https", r.URL.Scheme)
@@ -81,7 +81,8 @@ func explain(err error) error {
 	return err
 }
 
-// bring fetches what want reaches and none of have reaches into a store of its own.
+// bring fetches the objects that are reachable from want and from none of have into a new
+// store.
 func (s *session) bring(ctx context.Context, want id, have []id, filter packp.Filter) (_ *store, known bool, err error) {
 	if len(want) != 20 {
 		return nil, false, errors.New("repositories with SHA-256 are not fetched in part")

@@ -60,7 +60,7 @@ func doc(v any) string {
 	return string(b)
 }
 
-// told fails the test if the nth cookie is not found and no gap is reported.
+// told checks that the nth cookie is found or a gap is reported, never neither.
 func told(t *testing.T, target string, n int, gaps int) {
 	t.Helper()
 	found, said, _ := scanWith(t, &oci.Source{Targets: []string{target}})

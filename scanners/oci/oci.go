@@ -56,8 +56,8 @@ type Source struct {
 	// Free is the decompressed size in bytes that any layer may have, however small its
 	// compressed size; 0: 2 GiB.
 	Free int64
-	// Remote makes every target a reference to a registry, whatever files there are. One that ends
-	// with ":*" stands for all tags of a repository.
+	// Remote treats every target as a reference to a registry, even if a file of that name
+	// exists. A target that ends with ":*" means all tags of the repository.
 	Remote bool
 	// Login is the credential for the registries; nil: those of docker's logins.
 	Login *Login

@@ -121,7 +121,8 @@ func (v *visit) stream(open func(context.Context) (io.ReadCloser, error)) {
 	}}, nil)
 }
 
-// told returns the artifact of a document in such an archive, labelled by its content.
+// told returns the artifact of a JSON document in an image archive, and identifies by its
+// content whether it is a config, a manifest or an index.
 func (s *session) told(name string, b []byte) scanners.Artifact {
 	var d struct {
 		RootFS            *json.RawMessage

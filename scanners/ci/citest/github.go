@@ -146,8 +146,8 @@ func NewGitHub(t testing.TB, owner, token string) *GitHub {
 	var api http.Handler
 	var once sync.Once
 	s.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		// What a test changed before is visible here, and what it changes later waits for this
-		// request; see Set.
+		// The handler must see the fields as the test set them before this request. The lock
+		// delays later changes until the request has been answered; see Set.
 		turn := func() { s.mu.Lock(); defer s.mu.Unlock() }
 		turn()
 		defer turn()

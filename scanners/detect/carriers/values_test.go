@@ -20,7 +20,7 @@ const (
 	anyYear = 2000000000 // an expiry in 2033, in seconds since 1970
 )
 
-// dice makes values that were never issued; each is new.
+// dice generates random values that no issuer has issued.
 type dice struct{ *rand.Rand }
 
 func (d dice) from(alphabet string, n int) string {

@@ -13,8 +13,8 @@ import (
 const (
 	// streamFrom is the size in bytes from which an object without deltas on it is streamed.
 	streamFrom = 16 << 20
-	// largeFrom is the size in bytes from which only one object at a time is in memory,
-	// whatever the number of goroutines.
+	// largeFrom is the size in bytes from which only one object is in memory at a time,
+	// regardless of the number of goroutines.
 	largeFrom = 32 << 20
 	// maxKept is the default limit, in bytes, of the bases that are kept for one tree of
 	// deltas.

@@ -216,8 +216,8 @@ func (r *Repository) Checkout(commit string, depth int) func(string) {
 	}
 }
 
-// withoutBlobs is actions/checkout with a filter: all commits and trees, and of the files only
-// what is checked out, which is nothing here.
+// withoutBlobs is actions/checkout with filter: blob:none. The clone has all commits and trees,
+// and no file contents, because nothing is checked out.
 func (r *Repository) withoutBlobs(commit string) func(string) {
 	return func(dir string) {
 		Git(r.t, r.dir, "config", "uploadpack.allowFilter", "true")

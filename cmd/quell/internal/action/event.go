@@ -102,7 +102,7 @@ type payload struct {
 // maxPayload is GitHub's own bound on a payload, 25 MB.
 const maxPayload = 25 << 20
 
-// Decision is what an event asks for, and whom it may be trusted for.
+// Decision is the work that an event causes, and the trust that its author gets.
 type Decision struct {
 	// What describes the part of the repository that is read.
 	What string

@@ -25,8 +25,8 @@ type row struct {
 	hosts                 []string
 }
 
-// coverage lists the providers of which something is asked or ended, or for
-// which the file says why not.
+// coverage lists the providers with a probe or a revocation, and those whose file
+// gives the reason for having neither.
 func coverage(t *testing.T) []row {
 	t.Helper()
 	all, err := rules.Files()

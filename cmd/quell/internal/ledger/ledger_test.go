@@ -46,7 +46,7 @@ func add(t testing.TB, l *Ledger, entries ...Entry) []Entry {
 	return entries
 }
 
-// story is an incident's history from its discovery to its outcome.
+// story returns the entries of one incident, from its discovery to its outcome.
 func story(incident string) []Entry {
 	e := func(b Body) Entry { return Entry{Incident: incident, Actor: "somebody", Run: "plan", Body: b} }
 	return []Entry{

@@ -67,8 +67,8 @@ func TestMemoryIsEncryptedAndBoundToItsRules(t *testing.T) {
 	}
 }
 
-// What other rules kept is erased after its time, and not with each value: that would read the
-// whole table for each, so that a scan of n runs would cost n².
+// Values that other rules stored are erased once an hour. A sweep for each stored value would
+// read the whole table each time, so that a scan of n runs would cost n².
 func TestMemoryIsSweptOnceAnHour(t *testing.T) {
 	l, err := Open(t.Context(), filepath.Join(t.TempDir(), "state.db"), Options{})
 	if err != nil {

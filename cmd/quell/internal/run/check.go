@@ -330,7 +330,7 @@ func (k *Checker) after(ctx context.Context, t *revokers.Target, kill *kill) (re
 	return best.verdict, best.answer
 }
 
-// said is the answer of one endpoint.
+// said is the answer of one endpoint and the verdict that follows from it.
 type said struct {
 	verdict revokers.Verdict
 	answer  revokers.Answer

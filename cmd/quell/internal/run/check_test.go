@@ -13,8 +13,8 @@ import (
 	"github.com/quellhq/quell/rules/credential"
 )
 
-// surfaces is a Verifier with the endpoints userinfo and introspection. says
-// has an answer for each host and endpoint; never-issued ones are refused.
+// surfaces is a Verifier with the endpoints userinfo and introspection. The map has an
+// answer for each host and endpoint; never-issued credentials are refused.
 type surfaces struct {
 	says  map[string]revokers.Class
 	asked []string

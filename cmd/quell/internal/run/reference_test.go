@@ -137,7 +137,8 @@ func referenceSignatures(creds []rules.Credential) {
 	}
 }
 
-// beside reports whether a finding of a is near one of b in the same artifact.
+// beside reports whether a finding of a is within the grouping distance of one of b, in the
+// same artifact.
 func beside(a, b []rules.Finding) bool {
 	for _, x := range a {
 		for _, y := range b {

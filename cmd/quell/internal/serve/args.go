@@ -126,8 +126,8 @@ type worker[A river.JobArgs] struct {
 	do func(ctx context.Context, a A, red *report.Redactor) error
 }
 
-// Timeout implements river.Worker: jobs are not limited in time. The jobs of a worker that
-// ended are taken over as soon as it is silent; see store.TakeOver.
+// Timeout implements river.Worker. Jobs have no time limit: store.TakeOver gives the jobs of a
+// worker that stopped reporting to the others.
 func (w *worker[A]) Timeout(*river.Job[A]) time.Duration { return -1 }
 
 // Work implements river.Worker. What it returns is stored in the database: it is redacted, and

@@ -34,7 +34,7 @@ type event struct {
 	Lines []string  `json:"lines"`
 }
 
-// story is all that is known about one incident.
+// story is the data of an incident's page.
 type story struct {
 	Incident   store.Incident
 	Milestones []milestone
@@ -69,7 +69,7 @@ type proposal struct {
 // maxEvents is how many entries a page shows; the ledger has all.
 const maxEvents = 500
 
-// read gathers the story of an incident.
+// read gathers the data of an incident's page.
 func (c *Console) read(ctx context.Context, fingerprint string, v visitor) (s story, err error) {
 	if s.Incident, err = c.o.Store.Incident(ctx, fingerprint); err != nil {
 		return s, err
