@@ -191,10 +191,10 @@ var defaults = []string{"auth/token/lookup-self", "auth/token/renew-self", "auth
 func (u *Use) add(path, operation string) {
 	var need []string
 	switch operation {
-	case "read", "list", "delete", "patch":
+	case "read", "list", "delete", "patch", "update":
 		need = []string{operation}
-	case "create", "update":
-		// Which of the two a path asks for depends on whether it exists.
+	case "create":
+		// The log has create for a path that did not exist: the same write again is an update.
 		need = []string{"create", "update"}
 	}
 	if path == "" || len(need) == 0 || !clean(strings.TrimSuffix(path, "/")) || slices.ContainsFunc(defaults, func(d string) bool { return strings.HasPrefix(path, d) }) {

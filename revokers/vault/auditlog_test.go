@@ -149,6 +149,7 @@ func TestUses(t *testing.T) {
 		line(at, "response", "auth/token/lookup-self", "read", "made-up-token", "", "", "", "") +
 		line(at, "response", "secret/data/early", "read", "issued", "", "", "", "") + login +
 		line(at, "response", "database/creds/app", "read", "issued", "", "", "", "") +
+		line(at, "response", "secret/data/made", "create", "issued", "", "", "", "") +
 		line(at, "response", "secret/data/other", "read", "other", "", "", "", "") +
 		strings.Repeat("x", maxRecord+10) + "\n" +
 		line(at, "response", "transit/sign/app", "update", "issued", "", "", "", "")
@@ -166,8 +167,8 @@ func TestUses(t *testing.T) {
 		t.Fatal(uses, err)
 	}
 	for fp, want := range map[string][]string{
-		"vault-service-token0":     {"secret/data/app [read create update]", "secret/metadata/ [list]"},
-		"vault-approle-secret-id1": {"database/creds/app [read]", "transit/sign/app [create update]"},
+		"vault-service-token0":     {"secret/data/app [read update]", "secret/metadata/ [list]"},
+		"vault-approle-secret-id1": {"database/creds/app [read]", "secret/data/made [create update]", "transit/sign/app [update]"},
 	} {
 		var got []string
 		for _, g := range uses[fp].Grants {

@@ -6,7 +6,7 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 tools=${QUELL_TOOLS:-${XDG_CACHE_HOME:-$HOME/.cache}/quell-tools}
 
 packages() {
-  local want=(buildah umoci skopeo busybox-static docker-registry tomcat10 python3-django python3-flask python3-flask-login ruby-sinatra ruby-webrick ruby-railties libmojolicious-perl python3-tornado python3-cherrypy3 php-cli php-mysql wordpress wordpress-theme-twentytwentythree micro-httpd mariadb-server-core mariadb-client redis-server postgresql slapd git xz-utils bzip2 p7zip pre-commit) missing=() p
+  local want=(buildah umoci skopeo busybox-static docker-registry tomcat10 python3-django python3-flask python3-flask-login ruby-sinatra ruby-webrick ruby-railties libmojolicious-perl python3-tornado python3-cherrypy3 php-cli php-mysql wordpress wordpress-theme-twentytwentythree micro-httpd mariadb-server-core mariadb-client redis-server postgresql slapd git xz-utils bzip2 p7zip pre-commit systemd) missing=() p
   for p in "${want[@]}"; do dpkg -s "$p" >/dev/null 2>&1 || missing+=("$p"); done
   command -v npm >/dev/null || missing+=(nodejs npm)
   # Ubuntu has no such package, and its machines of CI have Chrome.

@@ -13,6 +13,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/quellhq/quell/cmd/quell/internal/serve"
+	"github.com/quellhq/quell/rules/testenv"
 )
 
 const deployDir = "../../../../docs/deploy/"
@@ -149,10 +150,7 @@ func TestSystemdUnit(t *testing.T) {
 			t.Errorf("the unit lacks %s", want)
 		}
 	}
-	analyze, err := exec.LookPath("systemd-analyze")
-	if err != nil {
-		t.Skip("systemd-analyze is not here")
-	}
+	analyze := testenv.Need(t, "systemd-analyze")
 	file := filepath.Join(t.TempDir(), "quell.service")
 	if err := os.WriteFile(file, []byte(strings.Replace(text, "ExecStart=/usr/bin/quell", "ExecStart=/bin/true", 1)), 0o600); err != nil {
 		t.Fatal(err)

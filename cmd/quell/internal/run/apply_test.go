@@ -183,7 +183,11 @@ func TestWhatTheNextApplyDoes(t *testing.T) {
 			if c.dead {
 				b.end()
 			}
-			b.mustApply(p, c.want)
+			// Without a receipt and without a request of its own, this apply knows of none that left.
+			uncertain := c.want == prove.Confirmed && !c.receipt && c.requests == 0
+			if a := b.mustApply(p, c.want)[0]; strings.Contains(a.Detail, "or something else") != uncertain {
+				t.Errorf("detail %q", a.Detail)
+			}
 			if r := b.issuer.requests(); len(r) != c.requests {
 				t.Errorf("%d requests, want %d", len(r), c.requests)
 			}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/quellhq/quell/cmd/quell/internal/ledger"
@@ -108,6 +109,7 @@ func (r *applying) revoke(ctx context.Context, items []*item) (proofs []*item, e
 			})
 		}
 		receipt, err := send()
+		limited := false // a limit refused an earlier request of this step
 		// 429 means that the issuer did nothing; the breaker waits as long as the issuer asks.
 		for try := 1; err == nil && try < throttledKills && first.revoke.Idempotent() && throttled(receipt, len(some)); try++ {
 			r.receipts(ctx, some, receipt, step)
@@ -117,7 +119,11 @@ func (r *applying) revoke(ctx context.Context, items []*item) (proofs []*item, e
 				return items, nil
 			case <-time.After(time.Duration(try) * time.Second):
 			}
-			receipt, err = send()
+			last := receipt
+			left, limited = false, true
+			if receipt, err = send(); err != nil && !left {
+				receipt = last
+			}
 		}
 		var held errHeld
 		switch {
@@ -129,6 +135,9 @@ func (r *applying) revoke(ctx context.Context, items []*item) (proofs []*item, e
 				}
 			}
 			return nil, nil
+		case err != nil && !left && limited:
+			// The limit's answer is the last one, and it is in the ledger.
+			receipt = notRepeated(receipt, len(some), err)
 		case err != nil && !left && isLedger(err):
 			return nil, err
 		case err != nil:
@@ -152,6 +161,17 @@ func (r *applying) revoke(ctx context.Context, items []*item) (proofs []*item, e
 // throttledKills is how often a revocation is sent whose issuer answers that it takes no more
 // requests for now.
 const throttledKills = 5
+
+// notRepeated is the receipt of n credentials whose revocation a limit refused and that could
+// not be sent again.
+func notRepeated(receipt revokers.Receipt, n int, err error) revokers.Receipt {
+	out := revokers.Receipt{Each: make([]revokers.Acknowledgement, n)}
+	for i := range n {
+		out.Each[i] = receipt.Of(i)
+		out.Each[i].Detail = strings.TrimPrefix(out.Each[i].Detail+"; it was not sent again: "+err.Error(), "; ")
+	}
+	return out
+}
 
 // throttled reports whether a rate limit refused a revocation of n credentials.
 func throttled(receipt revokers.Receipt, n int) bool {
@@ -221,10 +241,7 @@ func (r *applying) intend(ctx context.Context, items []*item, final revokers.Eff
 		}
 		b := ledger.Intent{
 			Action: "revoke", Method: w.it.Revoke, Host: w.target.Host(), Instance: w.target.URL(), Endpoint: w.verdict.Endpoint,
-			Requests: requestsOf(final), Batch: len(items), Fence: w.fence, Attempt: 1, Step: step,
-		}
-		if w.hist.intent != nil {
-			b.Attempt = w.hist.intent.Attempt + 1
+			Requests: requestsOf(final), Batch: len(items), Fence: w.fence, Attempt: w.hist.attempts[step] + 1, Step: step,
 		}
 		before := verdictEntry(w.verdict)
 		b.Before = &before
@@ -240,6 +257,9 @@ func (r *applying) intend(ctx context.Context, items []*item, final revokers.Eff
 	}
 	if err := r.append(ctx, entries...); err != nil {
 		return ledgerError{err}
+	}
+	for _, w := range items {
+		w.hist.attempts[step]++
 	}
 	r.mu.Lock()
 	for _, w := range items {

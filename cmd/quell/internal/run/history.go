@@ -19,12 +19,17 @@ type history struct {
 	// sent are the requests of a revocation of several that were sent, by name; the
 	// value is set for those with a receipt.
 	sent map[string]bool
+	// attempts is how often the revocation was begun, by the name of its request; the name is
+	// empty if it has one request.
+	attempts map[string]int
 	// row is set if an intent without a receipt records that a session store had the row
 	// that it deletes.
 	row bool
 	// first is the first intent that no outcome ended: its Before is the last
 	// answer before the first request.
 	first *ledger.Intent
+	// alive is set if the credential was Live after first.
+	alive bool
 	// parts are the fingerprints of the parts that the credential was sent with by
 	// first. mixed is set if a later intent sent others.
 	parts map[string]string
@@ -59,7 +64,7 @@ type noticeOf struct {
 // historyOf reads an incident. Intents of every plan count; outcomes and
 // rotations are those of the plan that is being applied.
 func historyOf(entries []ledger.Entry, plan string) history {
-	h := history{rotations: map[string]rotation{}, sent: map[string]bool{}}
+	h := history{rotations: map[string]rotation{}, sent: map[string]bool{}, attempts: map[string]int{}}
 	found := map[string]map[string]string{} // the credential's parts by the run that recorded them
 	for _, e := range entries {
 		h.newest = e.ID
@@ -83,6 +88,7 @@ func historyOf(entries []ledger.Entry, plan string) history {
 		case ledger.Outcome:
 			h.ended(b, e.Run == plan, e.At)
 		case ledger.Verdict:
+			h.alive = h.alive || b.Liveness == revokers.Live
 			// It is not over: recheck, or another plan, saw it alive afterwards.
 			if f := h.final; f != nil && b.Liveness == revokers.Live && f.Outcome != ledger.Word(prove.UntilExpiry) {
 				h.final = nil
@@ -94,7 +100,7 @@ func historyOf(entries []ledger.Entry, plan string) history {
 		case ledger.Restore:
 			if b.Outcome == ledger.Restored {
 				h.restored = e.At
-				h.intent, h.receipt, h.first, h.sent, h.row = nil, nil, nil, map[string]bool{}, false
+				h.forget()
 			}
 		}
 	}
@@ -109,6 +115,7 @@ func (h *history) begun(b ledger.Intent, parts map[string]string, mine bool, at 
 		}
 	case b.Action == "revoke" || b.Action == "rotate_and_revoke":
 		h.intent, h.receipt = &b, nil
+		h.attempts[b.Step]++
 		for _, r := range b.Requests {
 			h.row = h.row || r.Late[rows.LateRows] == "1"
 		}
@@ -117,7 +124,7 @@ func (h *history) begun(b ledger.Intent, parts map[string]string, mine bool, at 
 		}
 		switch {
 		case h.first == nil:
-			h.first, h.parts, h.mixed = &b, parts, false
+			h.first, h.parts, h.mixed, h.alive = &b, parts, false, false
 		case !maps.Equal(h.parts, parts):
 			h.mixed = true
 		}
@@ -137,8 +144,21 @@ func (h *history) ended(b ledger.Outcome, mine bool, at time.Time) {
 	}
 	if final {
 		// A later exposure of the same credential is another kill.
-		h.intent, h.receipt, h.first, h.sent, h.notices, h.row = nil, nil, nil, map[string]bool{}, nil, false
+		h.forget()
+		h.notices = nil
 	}
+}
+
+// forget leaves out the requests of a kill that is over.
+func (h *history) forget() {
+	h.intent, h.receipt, h.first, h.row = nil, nil, nil, false
+	h.sent, h.attempts = map[string]bool{}, map[string]int{}
+}
+
+// deadBefore reports whether the credential was dead before the first intent and not Live since:
+// no request of quell's ended it, whether or not one left. A rotation may have.
+func (h *history) deadBefore() bool {
+	return len(h.rotations) == 0 && h.first != nil && h.first.Before != nil && h.first.Before.Liveness == revokers.Dead && !h.alive
 }
 
 func (h *history) answered(b ledger.Receipt) {

@@ -237,6 +237,7 @@ func (r *applying) resume(ctx context.Context, w *item) (final bool, err error) 
 		w.sent = &revokers.Acknowledgement{Accepted: h.receipt.Accepted, Status: h.receipt.Status, Detail: h.receipt.Detail, At: h.receipt.At}
 		w.act.Receipt = w.sent
 	}
+	w.already = h.deadBefore() && same && w.verdict.Liveness == revokers.Dead
 	if h.row {
 		w.target.Captures[rows.LateRows] = "1"
 	}

@@ -28,6 +28,9 @@ func (r *applying) prove(ctx context.Context, w *item) error {
 	act.Outcome, act.Detail, act.Control, act.Proof, act.Remedy = conf.Outcome, conf.Detail, conf.Control, conf.Observations, conf.Remedy
 	act.Looks, act.ReplicaRisk = conf.Looks, conf.ReplicaRisk
 	qualify(act, w.target)
+	if act.Outcome == prove.Confirmed && w.sent == nil && len(w.steps) == 0 {
+		act.Detail += "; an earlier apply was interrupted between its intent and the issuer's answer, so the request may have ended it or something else"
+	}
 	if len(w.steps) > 0 && act.Outcome != prove.StillAlive {
 		outcome := act.Outcome
 		if d := r.finish(ctx, w, outcome == prove.Confirmed || outcome == prove.UntilExpiry); d != "" {

@@ -1,11 +1,16 @@
 package run
 
 import (
+	"errors"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/quellhq/quell/cmd/quell/internal/ledger"
+	"github.com/quellhq/quell/revokers"
 	"github.com/quellhq/quell/revokers/prove"
+	"github.com/quellhq/quell/rules/credential"
 )
 
 // A revocation of several requests goes on at the first one without a receipt.
@@ -78,14 +83,96 @@ func TestARevocationThatALimitRefusesIsSentAgain(t *testing.T) {
 			if n := len(b.issuer.requests()); n != c.sent {
 				t.Errorf("%d revocations were processed, want %d", n, c.sent)
 			}
-			if n := countType(b.types(b.creds[0]), ledger.TypeIntent); n != c.sent+c.refused {
-				t.Errorf("%d intents for %d requests", n, c.sent+c.refused)
+			if n := b.attempts(b.creds[0]); len(n) != c.sent+c.refused || !slices.IsSorted(n) || n[len(n)-1] != len(n) {
+				t.Errorf("intents %v for %d requests", n, c.sent+c.refused)
 			}
 			b.issuer.set(func(g *github) {
 				if g.refused != c.refused {
 					t.Errorf("%d requests were refused, want %d", g.refused, c.refused)
 				}
 			})
+		})
+	}
+}
+
+// attempts are the numbers of the intents of a credential, in the ledger's order.
+func (b *bench) attempts(c credential.Credential) (out []int) {
+	b.t.Helper()
+	entries, err := b.applier.Ledger.Incident(b.t.Context(), c.Fingerprint)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	for _, e := range entries {
+		if i, ok := e.Body.(ledger.Intent); ok {
+			out = append(out, i.Attempt)
+		}
+	}
+	return out
+}
+
+// The ledger can't be written when a limit has passed: nothing is sent without an intent, and
+// what is shown is the limit's answer and why it was not sent again, not a lost answer.
+func TestNoIntentNoSecondRequest(t *testing.T) {
+	b := setup(t, 1)
+	p := b.plan()
+	b.applier.Patience = 50 * time.Millisecond
+	restore := func() {}
+	b.issuer.set(func(g *github) { g.limit = 1 })
+	b.applier.Progress = func(s string) {
+		if strings.HasSuffix(s, "sending again") {
+			restore = b.unwritable()
+		}
+	}
+	acts, err := apply(t.Context(), b.applier, p)
+	restore()
+	var unrecorded UnrecordedError
+	if !errors.As(err, &unrecorded) || len(acts) != 1 {
+		t.Fatalf("%d actions, %v", len(acts), err)
+	}
+	a := acts[0]
+	if a.Outcome != prove.StillAlive || a.Receipt == nil || a.Receipt.Status != 429 || !strings.Contains(a.Receipt.Detail, "not sent again") || strings.Contains(a.Receipt.Detail, "no answer") {
+		t.Errorf("%s: %s, %+v", a.Outcome, a.Detail, a.Receipt)
+	}
+	if r := b.issuer.requests(); len(r) != 0 {
+		t.Errorf("%d requests without an intent", len(r))
+	}
+	b.applier.Progress = nil
+	b.mustApply(p, prove.Confirmed)
+	if n := b.attempts(b.creds[0]); !slices.Equal(n, []int{1, 2}) {
+		t.Errorf("intents %v", n)
+	}
+}
+
+// A first apply found it dead, recorded its intent and was killed before or after its request
+// left. Nothing of quell's ended it, so it is not Confirmed.
+func TestAnIntentAboutADeadOneIsNoKill(t *testing.T) {
+	for name, alive := range map[string]bool{"dead all the time": false, "Live in between": true} {
+		t.Run(name, func(t *testing.T) {
+			b := setup(t, 1)
+			p := b.plan()
+			b.end()
+			it := p.Items[0]
+			verdict := func(l revokers.Liveness, reason revokers.Reason) ledger.Verdict {
+				v := it.Verdict
+				v.Liveness, v.Reason = l, reason
+				return ledger.Verdict{Verdict: v}
+			}
+			before := verdict(revokers.Dead, revokers.Revoked)
+			entries := []ledger.Entry{{Incident: it.Fingerprint, Run: planID, Body: ledger.Intent{Action: "revoke", Method: it.Revoke, Instance: it.Instance, Endpoint: it.Verdict.Endpoint, Before: &before, Learned: it.Seen.Learned, Attempt: 1}}}
+			want := prove.AlreadyDead
+			if alive {
+				entries = append(entries, ledger.Entry{Incident: it.Fingerprint, Run: planID, Body: verdict(revokers.Live, revokers.Authenticated)})
+				want = prove.Confirmed
+			}
+			if err := b.applier.Ledger.Append(t.Context(), entries...); err != nil {
+				t.Fatal(err)
+			}
+			if a := b.mustApply(p, want)[0]; !alive && !strings.HasPrefix(a.Detail, "it was dead before") {
+				t.Error(a.Detail)
+			}
+			if n := b.attempts(b.creds[0]); !slices.Equal(n, []int{1, 2}) {
+				t.Errorf("intents %v: an accepted revocation that can't do harm twice is repeated", n)
+			}
 		})
 	}
 }
