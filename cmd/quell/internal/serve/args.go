@@ -135,6 +135,8 @@ func (w *worker[A]) Timeout(*river.Job[A]) time.Duration { return -1 }
 func (w *worker[A]) Work(ctx context.Context, j *river.Job[A]) (err error) {
 	red := report.NewRedactor()
 	start := time.Now()
+	w.s.runs.begin(j.ID)
+	defer w.s.runs.end(j.ID)
 	ctx, span := w.s.jobSpan(ctx, j.Kind, j.ID, j.Attempt, j.Args)
 	defer func() {
 		if x := recover(); x != nil {

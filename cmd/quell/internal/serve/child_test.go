@@ -30,8 +30,12 @@ func child(home string) int {
 	}
 	doer := run.NewDoer()
 	err = Run(context.Background(), Options{
-		Config: c, Doer: doer, State: state, Version: "test", Getenv: os.Getenv, Redactor: report.NewRedactor(), Log: slog.New(slog.NewTextHandler(os.Stderr, nil)), Tick: 300 * time.Millisecond,
-		Ready: func(string) { _ = os.WriteFile(filepath.Join(home, "ready"), nil, 0o600) },
+		Config: c, Doer: doer, Listen: os.Getenv("QUELL_TEST_LISTEN"), State: state, Version: "test", Getenv: os.Getenv, Redactor: report.NewRedactor(), Log: slog.New(slog.NewTextHandler(os.Stderr, nil)), Tick: 300 * time.Millisecond,
+		Ready: func(address string) {
+			file := filepath.Join(home, "ready") // renamed, so that it is never read before its address is in it
+			_ = os.WriteFile(file+".new", []byte(address), 0o600)
+			_ = os.Rename(file+".new", file)
+		},
 		Runtime: func(offline bool, red *report.Redactor, own []rules.Secret) (*run.Runtime, error) {
 			return run.New(run.Options{Getenv: os.Getenv, Policy: filepath.Join(home, "policy.toml"), State: state, Offline: offline, NeedsSecrets: !offline, Redactor: red, Doer: doer, Own: own})
 		},

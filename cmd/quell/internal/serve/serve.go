@@ -91,6 +91,7 @@ type Server struct {
 	approvals    int
 	tracer       trace.Tracer
 	console      *web.Console // nil: the configuration has none
+	runs         runs
 	beaten       atomic.Int64 // when the database was last written, in Unix seconds
 	resumed      time.Time    // when plans were last looked at that have their approvals
 	skew         atomic.Int64 // nanoseconds by which the database's clock is ahead of this machine's
@@ -426,6 +427,9 @@ func (s *Server) tick(ctx context.Context, alone *[]ledger.Lease) error {
 	}
 	if n > 0 {
 		s.log("jobs of a worker that ended were taken over", "jobs", n)
+	}
+	if err := s.orphans(ctx); err != nil {
+		return err
 	}
 	live, err := s.store.Live(ctx, now)
 	if err != nil {

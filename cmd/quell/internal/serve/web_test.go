@@ -98,6 +98,21 @@ func (p *person) send(method, path string, form url.Values, header ...string) st
 	return string(b)
 }
 
+// tries sends a form, and reports whether there was an answer.
+func (p *person) tries(path string, form url.Values) bool {
+	p.t.Helper()
+	q, err := http.NewRequestWithContext(p.t.Context(), http.MethodPost, p.url+path, strings.NewReader(form.Encode()))
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	q.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	r, err := p.c.Do(q)
+	if err == nil {
+		_ = r.Body.Close()
+	}
+	return err == nil
+}
+
 func (p *person) get(path string, header ...string) string {
 	p.t.Helper()
 	return p.send(http.MethodGet, path, nil, header...)

@@ -67,6 +67,38 @@ func (s *Store) TakeOver(ctx context.Context, self string, now time.Time) (n int
 	return n, err
 }
 
+// Running lists the jobs of a worker that are running in the database, with their attempts.
+func (s *Store) Running(ctx context.Context, self string) (map[int64]int, error) {
+	last := `json_extract(attempted_by, '$[#-1]')`
+	if s.pool != nil {
+		last = `attempted_by[array_upper(attempted_by, 1)]`
+	}
+	rows, err := s.Query(ctx, `SELECT id, attempt FROM river_job WHERE state = 'running' AND `+last+` = ?`, self)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	out := map[int64]int{}
+	for rows.Next() {
+		var id int64
+		var attempt int
+		if err := rows.Scan(&id, &attempt); err != nil {
+			return nil, err
+		}
+		out[id] = attempt
+	}
+	return out, rows.Err()
+}
+
+// Again makes a job available that is running in the database and in no process. Its attempt says
+// that it is still the one that was seen.
+func (s *Store) Again(ctx context.Context, id int64, attempt int) error {
+	return s.Update(ctx, func(tx *Tx) error {
+		_, err := tx.Exec(`UPDATE river_job SET state = 'available' WHERE id = ? AND state = 'running' AND attempt = ?`, id, attempt)
+		return err
+	})
+}
+
 // Depth is how many jobs of a kind are in a state.
 type Depth struct {
 	Kind, State string
