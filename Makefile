@@ -102,10 +102,15 @@ release-tools:
 	GOBIN=$(CURDIR)/bin go install github.com/goreleaser/goreleaser/v2@v2.16.0
 	GOBIN=$(CURDIR)/bin go install github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.9.0
 
-# make release VERSION=1.2.3 builds all binaries and names their checksums for the
-# Action. Commit what it writes, and tag that commit v1.2.3.
+# The commit whose sources a release is made from, and when it was made.
+SOURCES = COMMIT=$$(git rev-parse HEAD) DATE=$$(TZ=UTC git log -1 --format=%cd --date=format-local:%Y-%m-%dT%H:%M:%SZ)
+
+# make release VERSION=1.2.3 builds all binaries and names their checksums, commit and date for
+# the Action. Commit what it writes, and tag that commit v1.2.3.
 release: release-tools
-	PATH="$(CURDIR)/bin:$$PATH" VERSION=$(VERSION) goreleaser build --clean --snapshot
+	@git diff --quiet HEAD -- cmd revokers rules scanners go.mod go.sum || { echo "commit the changed sources first: the binaries name the commit they are made from" >&2; exit 1; }
+	$(SOURCES) && export COMMIT DATE && \
+	PATH="$(CURDIR)/bin:$$PATH" VERSION=$(VERSION) goreleaser build --clean --snapshot && \
 	node .github/action/release.mjs write $(VERSION) dist
 
 # Manual pages and completions for the packages.
@@ -119,9 +124,11 @@ package-files: build
 # All files of a release from the present sources, in dist; the binary and the Debian
 # package are installed into a clean folder and run there.
 release-snapshot: release-tools package-files
+	$(SOURCES) && export COMMIT DATE && \
+	if ! git diff --quiet HEAD -- cmd revokers rules scanners go.mod go.sum; then COMMIT=$$COMMIT-dirty; fi && \
 	PATH="$(CURDIR)/bin:$$PATH" VERSION=0.0.0 goreleaser release --clean --snapshot --skip=publish,announce
 	$(MAKE) release-more VERSION=0.0.0
-	testdata/install-check.sh dist
+	testdata/install-check.sh dist $$(git rev-parse HEAD)
 
 # What goreleaser does not make, from its files: the Homebrew formula, and the folder that
 # the container image is built from.

@@ -5,14 +5,15 @@ import (
 	"fmt"
 	"runtime"
 	"runtime/debug"
+	"strings"
 
 	"github.com/spf13/cobra"
 )
 
-// The linker sets these for a release.
+// The linker sets these for a release (.goreleaser.yaml).
 var (
 	version string
-	commit  string
+	commit  string // 40 hex digits; ends with "-dirty" if the sources were changed since
 	date    string // of the commit, RFC 3339
 )
 
@@ -50,6 +51,9 @@ func build() buildInfo {
 		case s.Key == "vcs.modified" && commit == "":
 			b.Modified = s.Value == "true"
 		}
+	}
+	if at, dirty := strings.CutSuffix(b.Commit, "-dirty"); dirty {
+		b.Commit, b.Modified = at, true
 	}
 	return b
 }
