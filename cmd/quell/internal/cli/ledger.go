@@ -61,6 +61,9 @@ docs/ledger.md has the details.`,
 			if f.forget != "" || f.purge != "" {
 				return a.forget(c.Context(), l, rt, f)
 			}
+			if f.reason = rt.Typed(f.reason); f.reason == "" && (f.accept || f.admit != "") {
+				return errReason
+			}
 			return a.onLedger(c.Context(), l, rt.Actor(), f, args)
 		}}
 	x := c.Flags()
@@ -93,9 +96,6 @@ func (a *app) onLedger(ctx context.Context, l *ledger.Ledger, actor string, f le
 	case f.accept:
 		return a.acceptLedger(ctx, l, actor, f.reason)
 	case f.admit != "":
-		if f.reason == "" {
-			return errReason
-		}
 		return l.Admit(ctx, actor, f.admit, f.reason)
 	case f.installations:
 		return a.showInstallations(ctx, l)

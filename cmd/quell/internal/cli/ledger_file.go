@@ -21,9 +21,6 @@ import (
 var errReason = errors.New("ledger: the reason is missing, which is recorded (hint: --reason TEXT)")
 
 func (a *app) acceptLedger(ctx context.Context, l *ledger.Ledger, actor, reason string) error {
-	if reason == "" {
-		return errReason
-	}
 	r, err := l.Accept(ctx, actor, reason)
 	if err != nil {
 		return err

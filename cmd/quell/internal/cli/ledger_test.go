@@ -3,6 +3,9 @@ package cli
 import (
 	"bytes"
 	"database/sql"
+	"encoding/base64"
+	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -122,6 +125,7 @@ func TestAnotherInstallationIsAdmitted(t *testing.T) {
 	key, _, _ := strings.Cut(second.want(0, "this installation", "ledger", "--installations"), " ")
 	i.want(2, "--reason", "ledger", "--admit", key)
 	i.want(2, "not a public key", "ledger", "--admit", "AAAA", "--reason", "x")
+	i.want(2, "--reason", "ledger", "--admit", key, "--reason", " ")
 	i.want(0, "", "ledger", "--admit", key, "--reason", "the second worker")
 	if out := i.want(0, key, "ledger", "--installations"); strings.Count(out, "listed") != 2 || strings.Count(out, "this installation") != 1 {
 		t.Errorf("%s", out)
@@ -183,4 +187,29 @@ func TestALegalHoldKeepsSealedValues(t *testing.T) {
 		t.Fatal(err)
 	}
 	i.want(0, "deleted", "ledger", "--purge", "1d")
+}
+
+// A secret that somebody pastes into a reason is in no table, file or output.
+func TestAReasonIsRecordedWithoutTheSecretInIt(t *testing.T) {
+	i, second := newInstallation(t), newInstallation(t)
+	key, _, _ := strings.Cut(second.want(0, "this installation", "ledger", "--installations"), " ")
+	token := "glpat-" + "Zx8vQ2mN7bT4kL1pW9sR"
+	encoded := base64.StdEncoding.EncodeToString([]byte("PRIVATE-TOKEN: " + token))
+	i.want(0, "without it", "ledger", "--admit", key, "--reason", "INC-7: "+token+" leaked, also as "+encoded)
+	out := i.want(0, "INC-7", "ledger", "--format", "jsonl") + i.want(0, "INC-7", "ledger", "--export", "-")
+	for _, file := range []string{i.path, i.path + "-wal"} {
+		b, err := os.ReadFile(file)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			t.Fatal(err)
+		}
+		out += string(b)
+	}
+	for _, s := range []string{token, encoded} {
+		if strings.Contains(out, s) {
+			t.Errorf("%s is in the ledger", s)
+		}
+	}
+	if !strings.Contains(out, rules.Redacted+" leaked") {
+		t.Errorf("the rest of the reason is not recorded: %s", out)
+	}
 }

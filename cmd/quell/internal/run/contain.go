@@ -4,22 +4,49 @@ import (
 	"context"
 	"errors"
 	"os/user"
+	"regexp"
+	"strings"
 	"time"
 
 	"github.com/quellhq/quell/cmd/quell/internal/plan"
 	"github.com/quellhq/quell/cmd/quell/internal/policy"
 	"github.com/quellhq/quell/cmd/quell/internal/report"
 	"github.com/quellhq/quell/revokers/prove"
+	"github.com/quellhq/quell/rules"
+	"github.com/quellhq/quell/scanners/detect"
 )
 
 // Plan decides what would be done about credentials. breakGlass is the reason
-// for ending what policy would hold.
+// for ending what policy would hold; a secret in it is redacted.
 func (r *Runtime) Plan(ctx context.Context, checked []Checked, breakGlass string) (*plan.Plan, error) {
 	for _, c := range checked {
 		r.Redactor.Add(c.Secret)
 	}
-	return r.Planner(breakGlass).Plan(ctx, checked)
+	return r.Planner(r.Typed(breakGlass)).Plan(ctx, checked)
 }
+
+// Typed redacts the words with secrets in text that a person typed and that is recorded, such as
+// a reason: secrets that this process has seen, and those that the rules find.
+func (r *Runtime) Typed(text string) string {
+	if text = strings.TrimSpace(text); text == "" {
+		return ""
+	}
+	d := detect.New(r.Rules)
+	if r.Redactor.Detect == nil {
+		r.Redactor.Detect = SecretsIn(d)
+	}
+	for _, s := range secretsOf(d, text) { // as a whole: Quoted reads names, which have parts
+		r.Redactor.Add(s)
+	}
+	// What the rules did not take for a part of the secret may be one.
+	clean := redactedWord.ReplaceAllString(r.Redactor.Quoted(text), rules.Redacted)
+	if clean != report.Name(text) {
+		r.options.Progress("the reason contained a secret: it is recorded without it")
+	}
+	return clean
+}
+
+var redactedWord = regexp.MustCompile(`\S*` + regexp.QuoteMeta(rules.Redacted) + `\S*`)
 
 // ApplyOptions is what a caller chooses about an apply; see Applier.
 type ApplyOptions struct {

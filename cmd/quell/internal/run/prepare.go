@@ -72,8 +72,8 @@ func (r *applying) prepare(ctx context.Context, w *item) (final bool, err error)
 	}
 	w.act.Endpoint = w.verdict.Endpoint
 	bodies := []ledger.Body{r.found(w), verdictEntry(w.verdict)}
-	if r.plan.BreakGlass != "" {
-		bodies = append(bodies, ledger.Override{Reason: r.plan.BreakGlass})
+	if r.Planner.BreakGlass != "" {
+		bodies = append(bodies, ledger.Override{Reason: r.Planner.BreakGlass})
 	}
 	if err := r.record(ctx, w, bodies...); err != nil {
 		return true, err

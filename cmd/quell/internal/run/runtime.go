@@ -379,7 +379,7 @@ func (r *Runtime) Applier(led *ledger.Ledger, breakGlass string) (*Applier, erro
 	}
 	return &Applier{
 		Notify:     sender(hooks),
-		Planner:    r.Planner(breakGlass),
+		Planner:    r.Planner(r.Typed(breakGlass)),
 		Checker:    r.Checker(),
 		Prover:     &prove.Prover{Asker: r.Asker, Verifier: r.Registry, Controls: &prove.Controls{}},
 		Policy:     r.Policy,

@@ -69,7 +69,7 @@ func (r *Runtime) Scan(ctx context.Context, o ScanOptions, sink report.Sink) (*S
 	if o.Detector == nil {
 		o.Detector = detect.New(r.Rules)
 	}
-	r.Redactor.Detect = secretsIn(o.Detector)
+	r.Redactor.Detect = SecretsIn(o.Detector)
 	for _, why := range o.Allow.Expired(r.options.Now()) {
 		r.Notice("an entry of the allow-list has expired: " + why)
 	}

@@ -347,17 +347,9 @@ func (s *stream) attribute(list []*rules.Finding) {
 	s.publish(list)
 }
 
-// secretsIn finds the secrets of a name or a message, however sure the detector is.
-func secretsIn(d scanners.Detector) func(text string) []rules.Secret {
-	find := func(text string) (out []rules.Secret) {
-		b := []byte(scanners.Apart(text))
-		for m := range d.Detect(scanners.Chunk{Artifact: &scanners.Artifact{}, Data: b, Line: 1, Column: 1, To: len(b)}) {
-			if m.Confidence >= rules.Medium {
-				out = append(out, m.Secret)
-			}
-		}
-		return out
-	}
+// SecretsIn finds the secrets of a name, a message or a reason, for report.Redactor.Detect.
+func SecretsIn(d scanners.Detector) func(text string) []rules.Secret {
+	find := func(text string) []rules.Secret { return secretsOf(d, scanners.Apart(text)) }
 	return func(text string) []rules.Secret {
 		out := find(text)
 		if strings.Contains(text, "!") { // before the name of a member of an archive
@@ -365,4 +357,15 @@ func secretsIn(d scanners.Detector) func(text string) []rules.Secret {
 		}
 		return out
 	}
+}
+
+// secretsOf are the secrets in a text that the detector is not unsure of.
+func secretsOf(d scanners.Detector, text string) (out []rules.Secret) {
+	b := []byte(text)
+	for m := range d.Detect(scanners.Chunk{Artifact: &scanners.Artifact{}, Data: b, Line: 1, Column: 1, To: len(b)}) {
+		if m.Confidence >= rules.Medium {
+			out = append(out, m.Secret)
+		}
+	}
+	return out
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/riverqueue/river"
@@ -140,7 +139,7 @@ func (s *Server) decide(ctx context.Context, d web.Decision) error {
 		return err
 	}
 	now := time.Now()
-	body := ledger.Approval{Person: d.Person, Method: ledger.Word(d.Method), Subject: d.Subject, Reason: report.Clean(s.o.Redactor.Quoted(strings.TrimSpace(d.Reason)))}
+	body := ledger.Approval{Person: d.Person, Method: ledger.Word(d.Method), Subject: d.Subject, Reason: report.Clean(s.typed(d.Reason))}
 	var proposal store.Proposal
 	state, err := s.decisions(ctx, d.Fingerprint, d.Digest)
 	if err != nil {

@@ -78,6 +78,7 @@ type Server struct {
 	ledger   *ledger.Ledger
 	queue    *river.Client[*sql.Tx]
 	detector scanners.Detector
+	typed    func(string) string // redacts what a person typed
 	sources  map[string]*source
 	hooks    map[string]sender
 	asking   asking
@@ -207,6 +208,7 @@ func Run(ctx context.Context, o Options) error {
 	}
 	defer rt.Close(context.WithoutCancel(ctx))
 	s.detector = detect.New(rt.Rules)
+	s.typed = rt.Typed
 	if s.ledger, err = rt.Ledger(ctx); err != nil {
 		return err
 	}
