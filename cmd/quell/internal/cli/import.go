@@ -132,7 +132,7 @@ func (x *importer) fromFile(e foreign.Entry, loc rules.Location) {
 	}
 	accepts := func(string) bool { return true }
 	if e.SHA1 != "" {
-		accepts = func(s string) bool { return digest(s) == e.SHA1 }
+		accepts = func(s string) bool { return begins(s, e.SHA1) }
 	}
 	n := len(x.found)
 	if x.detect(line, loc, accepts); len(x.found) > n {
@@ -150,6 +150,24 @@ func (x *importer) fromFile(e foreign.Entry, loc rules.Location) {
 func digest(s string) string {
 	h := sha1.Sum([]byte(s))
 	return hex.EncodeToString(h[:])
+}
+
+// maxBegins bounds the length of the values whose beginnings are digested, in bytes.
+const maxBegins = 8 << 10
+
+// begins reports whether the digest is of s or of what s begins with: detect-secrets 1.5 digests
+// the first group of a rule's expression, such as ghp of a token of GitHub and a JWT without its
+// signature.
+func begins(s, sum string) bool {
+	if digest(s) == sum {
+		return true
+	}
+	for i := range s[:min(len(s), maxBegins)] {
+		if i > 0 && digest(s[:i]) == sum {
+			return true
+		}
+	}
+	return false
 }
 
 // preimage is the part of a line between delimiters that has a digest.

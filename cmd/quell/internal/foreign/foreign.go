@@ -98,8 +98,11 @@ var formats = []struct {
 	})},
 	// https://github.com/trufflesecurity/trufflehog, pkg/output/json.go
 	{"TruffleHog", func(has func(...string) bool) bool { return has("DetectorName", "Raw") }, truffleHog},
-	// https://github.com/mongodb/kingfisher, src/reporter.rs
-	{"Kingfisher", func(has func(...string) bool) bool { return has("rule", "finding") || has("findings") && !has("scans") }, kingfisher},
+	// https://github.com/mongodb/kingfisher, src/reporter.rs; lists of id and matches up to 1.10.
+	// A report of JSON lines without findings has what else was looked at.
+	{"Kingfisher", func(has func(...string) bool) bool {
+		return has("rule", "finding") || has("findings") && !has("scans") || has("id", "matches") || has("access_map") || has("audit")
+	}, kingfisher},
 	// https://github.com/Yelp/detect-secrets, detect_secrets/core/baseline.py
 	{"detect-secrets", func(has func(...string) bool) bool {
 		return has("results", "plugins_used") || has("results", "generated_at")
@@ -199,16 +202,20 @@ func kingfisher(doc json.RawMessage) (out []Entry, err error) {
 			Snippet string `json:"snippet"`
 			Path    string `json:"path"`
 			Line    int    `json:"line"`
-			Column  int    `json:"column_start"`
+			Column  int    `json:"column_start"` // from 0
 			Git     struct {
 				Commit struct {
 					ID string `json:"id"`
 				} `json:"commit"`
+				File struct {
+					Path string `json:"path"`
+				} `json:"file"`
 			} `json:"git_metadata"`
 		} `json:"finding"`
 	}
 	var all struct {
 		Findings []finding `json:"findings"`
+		Matches  []finding `json:"matches"`
 		finding
 	}
 	if err := json.Unmarshal(doc, &all); err != nil {
@@ -217,8 +224,8 @@ func kingfisher(doc json.RawMessage) (out []Entry, err error) {
 	if all.Finding.Snippet != "" || all.Finding.Path != "" {
 		all.Findings = append(all.Findings, all.finding)
 	}
-	for _, f := range all.Findings {
-		out = append(out, Entry{Rule: firstOf(f.Rule.ID, f.Rule.Name), Values: []string{f.Finding.Snippet}, Path: f.Finding.Path, Line: f.Finding.Line, Column: f.Finding.Column, Commit: f.Finding.Git.Commit.ID})
+	for _, f := range append(all.Findings, all.Matches...) {
+		out = append(out, Entry{Rule: firstOf(f.Rule.ID, f.Rule.Name), Values: []string{f.Finding.Snippet}, Path: firstOf(f.Finding.Path, f.Finding.Git.File.Path), Line: f.Finding.Line, Column: f.Finding.Column + 1, Commit: f.Finding.Git.Commit.ID})
 	}
 	return out, nil
 }
@@ -328,7 +335,7 @@ func sarif(doc json.RawMessage) (out []Entry, err error) {
 
 // Redacted reports a value that its scanner masked: nothing can be asked about it.
 func Redacted(v string) bool {
-	return v == "" || v == "REDACTED" || strings.Contains(v, "***") || strings.Contains(v, "…") || strings.HasSuffix(v, "...")
+	return v == "" || strings.Contains(v, "REDACTED") || strings.Contains(v, "***") || strings.Contains(v, "…") || strings.HasSuffix(v, "...")
 }
 
 // IsJSON reports whether a report begins as JSON does.

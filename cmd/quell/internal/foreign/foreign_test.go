@@ -17,8 +17,9 @@ func TestReportsOfOtherScanners(t *testing.T) {
 	}{
 		"gitleaks":            {`[{"RuleID":"gitlab-pat","Description":"x","StartLine":3,"EndLine":3,"StartColumn":9,"EndColumn":34,"Match":"token: VALUE","Secret":"VALUE","File":"a/b.env","SymlinkFile":"","Commit":"abc","Entropy":4,"Author":"","Email":"","Date":"","Message":"","Tags":[],"Fingerprint":"a/b.env:gitlab-pat:3"}]`, Entry{Rule: "gitlab-pat", Values: []string{"VALUE"}, Context: "token: VALUE", Path: "a/b.env", Line: 3, Column: 9, Commit: "abc"}},
 		"TruffleHog":          {`{"SourceMetadata":{"Data":{"Git":{"commit":"abc","file":"a/b.env","email":"","repository":"","timestamp":"","line":3}}},"SourceID":1,"SourceType":16,"SourceName":"trufflehog - git","DetectorType":8,"DetectorName":"Github","DecoderName":"PLAIN","Verified":false,"Raw":"VALUE","RawV2":"","Redacted":"","ExtraData":null,"StructuredData":null}`, Entry{Rule: "Github", Values: []string{"VALUE"}, Path: "a/b.env", Line: 3, Commit: "abc"}},
-		"Kingfisher":          {`{"findings":[{"rule":{"name":"GitLab token","id":"kingfisher.gitlab.1"},"finding":{"snippet":"VALUE","fingerprint":"1","confidence":"medium","entropy":"4","validation":{"status":"Not Attempted","response":""},"language":"Shell","line":3,"column_start":9,"column_end":34,"path":"a/b.env","git_metadata":{"commit":{"id":"abc"}}}}],"metadata":{}}`, Entry{Rule: "kingfisher.gitlab.1", Values: []string{"VALUE"}, Path: "a/b.env", Line: 3, Column: 9, Commit: "abc"}},
-		"Kingfisher's lines":  {`{"rule":{"name":"GitLab token","id":"kingfisher.gitlab.1"},"finding":{"snippet":"VALUE","line":3,"path":"a/b.env"}}`, Entry{Rule: "kingfisher.gitlab.1", Values: []string{"VALUE"}, Path: "a/b.env", Line: 3}},
+		"Kingfisher":          {`{"findings":[{"rule":{"name":"GitLab token","id":"kingfisher.gitlab.1"},"finding":{"snippet":"VALUE","fingerprint":"1","confidence":"medium","entropy":"4","validation":{"status":"Not Attempted","response":""},"language":"Shell","line":3,"column_start":8,"column_end":33,"path":"a/b.env","git_metadata":{"commit":{"id":"abc"}}}}],"metadata":{}}`, Entry{Rule: "kingfisher.gitlab.1", Values: []string{"VALUE"}, Path: "a/b.env", Line: 3, Column: 9, Commit: "abc"}},
+		"Kingfisher's lines":  {`{"rule":{"name":"GitLab token","id":"kingfisher.gitlab.1"},"finding":{"snippet":"VALUE","line":3,"column_start":0,"path":"a/b.env"}}`, Entry{Rule: "kingfisher.gitlab.1", Values: []string{"VALUE"}, Path: "a/b.env", Line: 3, Column: 1}},
+		"Kingfisher's 1.10":   {`[{"id":"kingfisher.gitlab.1","matches":[{"rule":{"name":"GitLab token","id":"kingfisher.gitlab.1"},"finding":{"snippet":"VALUE","line":3,"column_start":8,"path":"","git_metadata":{"repository_url":"https://git.example.com/o/r","commit":{"id":"abc"},"file":{"path":"a/b.env"}}}}]}]`, Entry{Rule: "kingfisher.gitlab.1", Values: []string{"VALUE"}, Path: "a/b.env", Line: 3, Column: 9, Commit: "abc"}},
 		"detect-secrets":      {`{"version":"1.5.0","plugins_used":[],"filters_used":[],"results":{"a/b.env":[{"type":"Secret Keyword","filename":"a/b.env","hashed_secret":"da39a3ee5e6b4b0d3255bfef95601890afd80709","is_verified":false,"line_number":3}]},"generated_at":"2026-01-01T00:00:00Z"}`, Entry{Rule: "Secret Keyword", SHA1: "da39a3ee5e6b4b0d3255bfef95601890afd80709", Path: "a/b.env", Line: 3}},
 		"ggshield":            {`{"id":".","type":"path_scan","total_incidents":1,"total_occurrences":1,"entities_with_incidents":[{"mode":"FILE","filename":"a/b.env","incidents":[{"policy":"Secrets detection","occurrences":[{"match":"VALUE","type":"apikey","line_start":3,"line_end":3,"index_start":8,"index_end":33}],"type":"GitLab Token","validity":"no_checker"}]}],"secrets_engine_version":"2"}`, Entry{Rule: "GitLab Token", Values: []string{"VALUE"}, Context: "VALUE", Path: "a/b.env", Line: 3, Column: 9}},
 		"ggshield's git scan": {`{"id":"range","type":"commit_range","scans":[{"id":"abc","type":"commit","entities_with_incidents":[{"filename":"a/b.env","incidents":[{"occurrences":[{"match":"VALUE","line_start":3,"index_start":8}],"type":"GitLab Token"}]}]}]}`, Entry{Rule: "GitLab Token", Values: []string{"VALUE"}, Context: "VALUE", Path: "a/b.env", Line: 3, Column: 9}},
@@ -63,6 +64,14 @@ func TestWhatIsNoReport(t *testing.T) {
 	// ggshield without incidents has no list of them.
 	if name, list, err := Read([]byte(`{"id":".","type":"path_scan","total_incidents":0,"total_occurrences":0}`)); err != nil || len(list) != 0 || name != "ggshield" {
 		t.Errorf("a scan of ggshield that found nothing: %s, %v", name, err)
+	}
+	if name, list, err := Read([]byte(`{"access_map":[]}` + "\n" + `{"audit":{}}` + "\n")); err != nil || len(list) != 0 || name != "Kingfisher" {
+		t.Errorf("JSON lines of Kingfisher that found nothing: %s, %v", name, err)
+	}
+	for _, masked := range []string{"", "REDACTED", "[REDACTED:4f2a91]", "glpat-****************", "glp...", "gl…"} {
+		if !Redacted(masked) {
+			t.Errorf("%q passes for a value", masked)
+		}
 	}
 	// Alerts that were read with hide_secret=true.
 	if name, list, err := Read([]byte(`[{"html_url":"https://github.com/o/r/security/secret-scanning/2","secret_type":"gitlab_access_token","secret_type_display_name":"GitLab Access Token"}]`)); err != nil || len(list) != 1 || name != "GitHub alerts" || !Redacted(list[0].Values[0]) {
