@@ -55,6 +55,27 @@ func TestStagedInAHook(t *testing.T) {
 	}
 }
 
+// A repository has no index before something is staged for the first time; later one that is
+// missing is reported.
+func TestStagedWithoutAnIndex(t *testing.T) {
+	r := newRepo(t)
+	index := filepath.Join(r.dir, ".git/index")
+	if _, err := os.Stat(index); err == nil {
+		t.Fatal("git init made an index")
+	}
+	if found, gaps := run(t, &git.Source{Dir: r.dir, Selection: git.Selection{Staged: true}}); len(found) != 0 || len(gaps) != 0 {
+		t.Errorf("a new repository: %d findings, %v", len(found), gaps)
+	}
+	r.write("a.txt", "one\n")
+	r.commit("one")
+	if err := os.Remove(index); err != nil {
+		t.Fatal(err)
+	}
+	if _, gaps := run(t, &git.Source{Dir: r.dir, Selection: git.Selection{Staged: true}}); len(gaps) != 1 {
+		t.Errorf("a repository that lost its index: %v", gaps)
+	}
+}
+
 // A sparse index names folders by their trees.
 func TestStagedWithASparseIndex(t *testing.T) {
 	r := newRepo(t)

@@ -3,6 +3,7 @@ package git
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"path"
 	"path/filepath"
 	"slices"
@@ -17,6 +18,11 @@ func (r *repo) chooseStaged() error {
 	x, err := r.readIndex(r.private)
 	if r.src.Index != "" {
 		x, err = r.readIndexOf(r.src.Index)
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		if _, ok := r.head(); !ok { // git init makes none: nothing is staged, and nothing was committed
+			err = nil
+		}
 	}
 	if err != nil {
 		return fmt.Errorf("index: %w", err)

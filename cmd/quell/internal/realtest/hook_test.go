@@ -86,13 +86,22 @@ func (h *hooked) check() {
 	h.in("app", "git", "commit", "-q", "-m", "fine", "readme.txt")
 }
 
+// preCommit is the program to test: QUELL_PRE_COMMIT names one of another version.
+func preCommit() string {
+	if p := os.Getenv("QUELL_PRE_COMMIT"); p != "" {
+		return p
+	}
+	return "pre-commit"
+}
+
 // The recipes of docs/hooks.md, run by the hook managers themselves.
 func TestHookManagers(t *testing.T) {
 	bin := t.TempDir()
 	command(t, nil, "", "go", "build", "-o", filepath.Join(bin, "quell"), "../..")
 	for name, set := range map[string]func(t *testing.T, h *hooked){
 		"pre-commit": func(t *testing.T, h *hooked) {
-			need(t, "pre-commit")
+			need(t, preCommit())
+			t.Log(strings.TrimSpace(h.in("app", preCommit(), "--version")))
 			manifest, err := os.ReadFile("../../../../.pre-commit-hooks.yaml")
 			if err != nil {
 				t.Fatal(err)
@@ -105,7 +114,8 @@ func TestHookManagers(t *testing.T) {
 			rev := strings.TrimSpace(h.in("quell", "git", "rev-parse", "HEAD"))
 			config := strings.ReplaceAll(h.recipe("pre-commit"), "https://github.com/quellhq/quell", filepath.Join(h.dir, "quell"))
 			h.write("app/.pre-commit-config.yaml", strings.ReplaceAll(config, "<commit>", rev))
-			h.in("app", "pre-commit", "install")
+			h.in("app", preCommit(), "install")
+			h.in("app", preCommit(), "run", "--all-files")
 		},
 		"husky": func(t *testing.T, h *hooked) {
 			need(t, filepath.Join(servers, "node/node_modules/.bin/husky"))
