@@ -11,14 +11,27 @@ import (
 )
 
 // Patience limits the time for a file: Own plus PerByte for each of its bytes. Time beyond that
-// is taken from Shared, which is for all files of a run together. Ordinary files need about a
+// is taken from Shared, which is for all files of a target together. Ordinary files need about a
 // hundredth of their limit.
+//
+// All files of a target together get Pool of their Own time, plus perPooledByte for each of
+// their bytes; after that, each gets Least instead of Own. If Pool is 0, it has no limit.
 type Patience struct {
 	Own, PerByte, Shared time.Duration
+	Least, Pool          time.Duration
 }
 
+// perPooledByte is a tenth of PerByte, and more than the scan of ordinary text needs.
+const perPooledByte = 100 * time.Nanosecond
+
 // DefaultPatience keeps a hostile file of 100 KB far below a minute of CPU time.
-var DefaultPatience = Patience{Own: 2 * time.Second, PerByte: time.Microsecond, Shared: 10 * time.Second}
+var DefaultPatience = Patience{
+	Own:     2 * time.Second,
+	PerByte: time.Microsecond,
+	Shared:  10 * time.Second,
+	Least:   20 * time.Millisecond,
+	Pool:    20 * time.Second,
+}
 
 // ErrTime is the error of a file that exceeds Patience.
 var ErrTime = OfKind(GapLimitTime, errors.New("takes more time than its size justifies: the rest of it was not read"))
@@ -35,24 +48,36 @@ const (
 // safe for concurrent use. A nil Meter has no limit.
 type Meter struct {
 	patience Patience
-	shared   *atomic.Int64 // nanoseconds left in the run
-	in       atomic.Int64  // bytes
-	busy     atomic.Int64  // nanoseconds
-	drawn    atomic.Int64  // nanoseconds taken from shared
+	bounds   *Bounds
+	in       atomic.Int64 // bytes
+	busy     atomic.Int64 // nanoseconds
+	drawn    atomic.Int64 // nanoseconds taken from bounds.shared
+	lent     atomic.Int64 // nanoseconds taken from bounds.pool
 	over     atomic.Bool
 	cpu      time.Duration // CPU time of the process at the start
 }
 
-func newMeter(p Patience, shared *atomic.Int64) *Meter {
+func newMeter(p Patience, b *Bounds) *Meter {
 	cpu, _ := cpuTime()
-	return &Meter{patience: p, shared: shared, cpu: cpu}
+	return &Meter{patience: p, bounds: b, cpu: cpu}
 }
 
 // Read adds n bytes of the file itself.
 func (m *Meter) Read(n int64) {
 	if m != nil {
 		m.in.Add(n)
+		if m.bounds.pooled {
+			m.bounds.pool.Add(n * int64(perPooledByte))
+		}
 	}
+}
+
+// Expand is Bounds.Expand for the file's target.
+func (m *Meter) Expand(n int) error {
+	if m == nil {
+		return nil
+	}
+	return m.bounds.Expand(int64(n))
 }
 
 // Spend adds time.
@@ -60,10 +85,12 @@ func (m *Meter) Spend(d time.Duration) {
 	if m == nil || d <= 0 {
 		return
 	}
-	beyond := m.took(m.busy.Add(int64(d))) - m.allowed() - m.drawn.Load()
+	busy := m.busy.Add(int64(d))
+	m.borrow(busy)
+	beyond := m.took(busy) - m.allowed() - m.drawn.Load()
 	if beyond > 0 {
 		m.drawn.Add(beyond)
-		if m.shared.Add(-beyond) < 0 {
+		if m.bounds.shared.Add(-beyond) < 0 {
 			m.over.Store(true)
 		}
 	}
@@ -85,7 +112,31 @@ func (m *Meter) took(busy int64) int64 {
 }
 
 func (m *Meter) allowed() int64 {
-	return int64(m.patience.Own) + m.in.Load()*int64(m.patience.PerByte)
+	if !m.bounds.pooled || m.bounds.pool.Load() > 0 {
+		return int64(m.patience.Own) + m.in.Load()*int64(m.patience.PerByte)
+	}
+	return m.least() + m.lent.Load()
+}
+
+// least is the time that does not depend on the other files of the target.
+func (m *Meter) least() int64 {
+	return int64(m.patience.Least) + m.in.Load()*int64(m.patience.PerByte)
+}
+
+// borrow takes the time beyond least from the pool. Only CPU time counts: a slow disk takes
+// nothing from the other files.
+func (m *Meter) borrow(busy int64) {
+	had, most := m.lent.Load(), int64(m.patience.Own-m.patience.Least)
+	if !m.bounds.pooled || had >= most || busy <= m.least()+had {
+		return
+	}
+	if cpu, ok := cpuTime(); ok {
+		busy = min(busy, int64(cpu-m.cpu))
+	}
+	if more := min(busy-m.least(), most) - had; more > 0 && m.bounds.pool.Load() > 0 {
+		m.lent.Add(more)
+		m.bounds.pool.Add(-more)
+	}
 }
 
 // Over reports whether the file's time is over, including uncounted work since began.
@@ -99,7 +150,7 @@ func (m *Meter) Over(began time.Time) bool {
 	if began.IsZero() {
 		return false
 	}
-	return m.took(m.busy.Load()+int64(time.Since(began))) > m.allowed()+m.drawn.Load()+max(0, m.shared.Load())
+	return m.took(m.busy.Load()+int64(time.Since(began))) > m.allowed()+m.drawn.Load()+max(0, m.bounds.shared.Load())
 }
 
 // Err returns ErrTime if the file's time is over.

@@ -3,7 +3,6 @@ package scanners
 import (
 	"io"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -11,9 +10,8 @@ import (
 )
 
 func meterOf(p Patience, shared time.Duration) *Meter {
-	var left atomic.Int64
-	left.Store(int64(shared))
-	m := newMeter(p, &left)
+	p.Shared = shared
+	m := newMeter(p, NewBounds(p))
 	m.cpu = -time.Hour // the process had CPU time for everything that the test spends
 	return m
 }

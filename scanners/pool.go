@@ -9,7 +9,6 @@ import (
 	"io"
 	"runtime"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/panjf2000/ants/v2"
@@ -31,6 +30,7 @@ type Pool struct {
 	// Several goroutines can call it at once.
 	Seen     func(rules.Secret)
 	Patience Patience // zero: DefaultPatience
+	Bounds   *Bounds  // shared by the pools of a target; nil: the pool's own
 	Watch    *Watch   // counts what was read so far; may be nil
 	// Finished, if set, is called after all findings of a byte stream were emitted, with the
 	// common beginning of their locations. Several goroutines can call it at once.
@@ -58,7 +58,6 @@ type run struct {
 	gap     func(Gap)
 	matched func(rules.Location)
 	heads   sync.Pool // buffers for the beginning of a file
-	shared  atomic.Int64
 	tally   tally
 	key     rules.FingerprintKey
 	known   contents
@@ -88,7 +87,10 @@ func (p *Pool) Read(ctx context.Context, src Session, emit func(rules.Finding), 
 	if r.Patience == (Patience{}) {
 		r.Patience = DefaultPatience
 	}
-	r.shared.Store(int64(r.Patience.Shared))
+	if r.Bounds == nil {
+		r.Bounds = NewBounds(r.Patience)
+	}
+	ctx = context.WithValue(ctx, boundsKey{}, r.Bounds)
 	rand.Read(r.key[:])
 	r.matched = src.Matched
 	r.gap = func(g Gap) { src.Matched(g.Location); gap(g) }
@@ -165,7 +167,7 @@ func interrupted(ctx context.Context, err error) bool {
 }
 
 func (r *run) artifact(ctx context.Context, a Artifact) {
-	x := &account{Meter: newMeter(r.Patience, &r.shared)}
+	x := &account{Meter: newMeter(r.Patience, r.Bounds)}
 	if a.Done != nil {
 		defer a.Done()
 	}

@@ -33,6 +33,7 @@ func (r *run) whole(ctx context.Context, a Artifact, b []byte, x *account, own b
 	}
 	if own {
 		x.Read(int64(len(b)))
+		r.bounds(a).Read(int64(len(b)))
 	}
 	r.tokens <- struct{}{}
 	defer func() { <-r.tokens }()
@@ -57,7 +58,7 @@ func (r *run) read(ctx context.Context, a Artifact, b io.Reader, x *account, own
 	r.count(&a)
 	var beside sync.WaitGroup
 	var before *tracked
-	n, err := r.chunks.Each(&timed{ctx, b, x, own}, &a, func(c Chunk) error {
+	n, err := r.chunks.Each(&timed{ctx, b, x, own, r.bounds(a)}, &a, func(c Chunk) error {
 		c.track = track(&a, before)
 		before = c.track
 		a.within.look(r.Unpacker, c, c.To == len(c.Data))
@@ -183,6 +184,8 @@ type timed struct {
 	r   io.Reader
 	x   *account
 	own bool // the bytes belong to the file itself, not to nested content
+	// bounds are those that the file's own bytes count towards.
+	bounds *Bounds
 }
 
 func (r *timed) Read(b []byte) (int, error) {
@@ -197,6 +200,7 @@ func (r *timed) Read(b []byte) (int, error) {
 	r.x.Spend(time.Since(began))
 	if r.own {
 		r.x.Read(int64(n))
+		r.bounds.Read(int64(n))
 	}
 	return n, err
 }

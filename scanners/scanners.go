@@ -113,6 +113,9 @@ type Artifact struct {
 	// many batches there are may depend on the order of reading.
 	Uncounted bool
 
+	// Expanded is set for bytes that the source itself decompressed: it counts them by BoundsOf.
+	Expanded bool
+
 	// Done, if set, is called after the artifact was read and its gaps were reported.
 	Done func()
 
@@ -222,6 +225,8 @@ type Budget struct {
 	// Meter has the time left for the file. Began is the start of the work not yet counted.
 	Meter *Meter
 	Began time.Time
+	// Target is charged with the bytes that exceed the file's size.
+	Target Surplus
 }
 
 // Match is what a detector found.

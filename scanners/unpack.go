@@ -59,16 +59,27 @@ func (r *run) unpack(ctx context.Context, a Artifact, b io.Reader, x *account, b
 	in := Packed{Name: a.Location.Path, Reader: Filled(head), Beside: a.Beside}
 	in.At, in.Size = anywhere(b)
 	if budget == nil {
-		budget = &Budget{In: head.count}
+		budget = &Budget{In: head.count, Target: Surplus{Bounds: r.Bounds}}
+		own := r.bounds(a)
 		if in.At != nil {
 			budget.In = func() int64 { return in.Size }
 			x.Read(in.Size)
+			own.Read(in.Size)
 		} else {
-			head.meter = x.Meter
+			head.meter, head.bounds = x.Meter, own
 			x.Read(head.total)
+			own.Read(head.total)
 		}
 	}
 	return r.open(ctx, a, form, in, head, x, budget)
+}
+
+// bounds are those that the bytes of an artifact count towards.
+func (r *run) bounds(a Artifact) *Bounds {
+	if a.Expanded {
+		return nil
+	}
+	return r.Bounds
 }
 
 // stream scans one artifact as it is.
@@ -186,7 +197,9 @@ type peeked struct {
 	total int64
 	lost  bool // bytes after begin were read and not kept
 	err   error
-	meter *Meter // counts the bytes read
+	// meter and bounds count the bytes read.
+	meter  *Meter
+	bounds *Bounds
 }
 
 // peek reads into b until it is full or the stream ends. It keeps b.
@@ -213,6 +226,7 @@ func (p *peeked) Read(b []byte) (int, error) {
 	n, err := p.r.Read(b)
 	p.total += int64(n)
 	p.meter.Read(int64(n))
+	p.bounds.Read(int64(n))
 	p.err = err
 	if !p.lost && len(p.begin)+n <= maxRewind {
 		p.begin = append(p.begin, b[:n]...)

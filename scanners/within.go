@@ -71,7 +71,7 @@ func (r *run) parts(ctx context.Context, a Artifact, w *within, x *account, budg
 		return nil
 	}
 	if budget == nil {
-		budget = &Budget{In: func() int64 { return w.size }}
+		budget = &Budget{In: func() int64 { return w.size }, Target: Surplus{Bounds: r.Bounds}}
 	}
 	a.within = nil
 	budget.Depth++

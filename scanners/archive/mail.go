@@ -241,7 +241,7 @@ type discreet struct{ io.Reader }
 
 func (d discreet) Read(b []byte) (int, error) {
 	n, err := d.Reader.Read(b)
-	if err != nil && err != io.EOF && !errors.Is(err, scanners.ErrTime) {
+	if err != nil && err != io.EOF && !errors.Is(err, scanners.ErrTime) && !errors.Is(err, ErrLimit) && !errors.Is(err, scanners.ErrExpansion) {
 		err = errMail
 	}
 	return n, err

@@ -93,15 +93,15 @@ func (x *opening) give(name string, r io.Reader, plain bool, where func(line int
 	b.Depth++
 	err := x.deliver(name, in)
 	b.Depth--
-	if err == nil && x.form.single && !plain && !m.over {
+	if err == nil && x.form.single && !plain && m.over == nil {
 		// Read what the nested format left: the checksum comes last.
 		_, err = io.Copy(io.Discard, m)
 	}
 	switch {
-	case m.over:
-		x.over = limitOf(scanners.GapLimitBytes, "%d bytes of %d", b.Out, b.In())
+	case m.over != nil:
+		x.over = m.over
 		return x.over
-	case errors.Is(err, scanners.ErrTime), errors.Is(err, ErrLimit):
+	case errors.Is(err, scanners.ErrTime), errors.Is(err, ErrLimit), errors.Is(err, scanners.ErrExpansion):
 		x.over = err
 		return err
 	case err != nil && m.n == 0 && x.form.single && !plain:
@@ -209,7 +209,7 @@ type metered struct {
 	b    *scanners.Budget
 	l    Limits
 	n    int64
-	over bool
+	over error // ends the reading of the file
 }
 
 func (m *metered) Read(p []byte) (int, error) {
@@ -217,9 +217,14 @@ func (m *metered) Read(p []byte) (int, error) {
 	// Bytes of a nested format count once, where that format yields them.
 	m.b.Out += int64(n)
 	m.n += int64(n)
-	if m.b.Out > m.l.Free+m.l.Ratio*m.b.In() {
-		m.over = true
-		return n, ErrLimit
+	in := m.b.In()
+	if m.b.Out > m.l.Free+m.l.Ratio*in {
+		m.over = limitOf(scanners.GapLimitBytes, "%d bytes of %d", m.b.Out, in)
+	} else {
+		m.over = m.b.Target.Expand(m.b.Out, in)
+	}
+	if m.over != nil {
+		return n, m.over
 	}
 	return n, err
 }

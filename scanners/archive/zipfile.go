@@ -21,8 +21,10 @@ type Zip struct {
 // the bytes before, between and after the members), and gap with what it can't read.
 func OpenZip(ctx context.Context, at io.ReaderAt, size int64, part func(name string, r io.Reader) error, gap func(name string, err error)) (*Zip, error) {
 	opener := New(DefaultLimits)
-	in := func() int64 { return size }
-	o := &opening{ctx: ctx, opener: opener, form: opener.named("zip"), budget: &scanners.Budget{In: in}, at: at, size: size, deliver: part, gap: gap}
+	bounds := scanners.BoundsOf(ctx)
+	bounds.Read(size)
+	budget := &scanners.Budget{In: func() int64 { return size }, Target: scanners.Surplus{Bounds: bounds}}
+	o := &opening{ctx: ctx, opener: opener, form: opener.named("zip"), budget: budget, at: at, size: size, deliver: part, gap: gap}
 	z, err := zip.NewReader(at, size)
 	if err != nil {
 		return nil, fmt.Errorf("zip: %w", err)
@@ -64,7 +66,8 @@ func (m *ZipMember) Empty() bool {
 	return m.f.FileInfo().IsDir() && m.f.CompressedSize64 == 0
 }
 
-// Open returns the content. The reader's last error reports a wrong size or checksum.
+// Open returns the content, whose bytes BoundsOf counts. The reader's last error reports a wrong
+// size or checksum.
 func (m *ZipMember) Open() (io.ReadCloser, error) {
 	var err error
 	if m.open, err = m.zip.o.zipped(m.f); err != nil {
@@ -73,7 +76,7 @@ func (m *ZipMember) Open() (io.ReadCloser, error) {
 	return struct {
 		io.Reader
 		io.Closer
-	}{m.open, closer(m.open.close)}, nil
+	}{&metered{r: m.open, b: m.zip.o.budget, l: m.zip.o.opener.limits}, closer(m.open.close)}, nil
 }
 
 type closer func()

@@ -148,6 +148,11 @@ func Zip(ctx context.Context, at io.ReaderAt, size int64, name string, part func
 		gap(scanners.Gap{Location: loc, Kind: scanners.GapDamaged, Reason: "damaged zip: its bytes were scanned as they are", Err: err})
 		return part(scanners.Artifact{Location: loc}, scanners.AsIs{Reader: io.NewSectionReader(at, 0, size)})
 	}
+	inside := part
+	part = func(a scanners.Artifact, r io.Reader) error {
+		a.Expanded = true
+		return inside(a, r)
+	}
 	seen := newLines()
 	members, steps := byStep(z)
 	for _, m := range members {
@@ -209,7 +214,7 @@ func (m *member) scan(seen *lines, steps map[string]bool, part func(io.Reader) e
 	}
 	err = part(in)
 	switch {
-	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded), errors.Is(err, scanners.ErrTime):
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded), errors.Is(err, scanners.ErrTime), errors.Is(err, scanners.ErrExpansion), errors.Is(err, archive.ErrLimit):
 		return err
 	case err != nil:
 		gap(err)

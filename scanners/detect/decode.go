@@ -283,10 +283,14 @@ func (l *look) plain(c *text, step string, depth int) {
 	defer r.Close()
 	limit := max(0, min(maxInflated, l.budget))
 	out, err := io.ReadAll(io.LimitReader(r, int64(limit)+1))
+	over := len(out) > limit
+	out = out[:min(len(out), limit)]
+	if l.chunk.Meter.Expand(len(out)) != nil {
+		over, out = true, nil
+	}
 	switch {
-	case len(out) > limit:
+	case over:
 		l.chunk.Reached(scanners.GapLimitDecoding)
-		out = out[:limit]
 	case err != nil && c.cutOff(l.chunk):
 		l.chunk.Reached(scanners.GapLimitDecoding)
 	case err != nil && (name != "zlib" || len(out) >= minDamaged) && c.alone():

@@ -86,6 +86,10 @@ func (l *look) packed(t *text, w span, form string, depth int) bool {
 	limit := max(0, min(maxInflated, l.budget))
 	var out bytes.Buffer
 	err = unpacked(form, c.data, &limited{w: &out, left: limit})
+	if l.chunk.Meter.Expand(out.Len()) != nil {
+		out.Reset()
+		err = errOver
+	}
 	switch {
 	case err == errOver || err != nil && c.cutOff(l.chunk):
 		l.chunk.Reached(scanners.GapLimitDecoding)

@@ -19,6 +19,7 @@ import (
 )
 
 func (r *repo) artifacts(ctx context.Context, yield func(scanners.Artifact, error) bool) bool {
+	r.count(scanners.BoundsOf(ctx))
 	gaps, err := r.choose(ctx)
 	if !r.src.ranged() && !r.src.Staged {
 		r.refs() // whose problems are reported with the others
@@ -69,6 +70,16 @@ func (r *repo) artifacts(ctx context.Context, yield func(scanners.Artifact, erro
 		return false
 	}
 	return yield(r.lastNames(), nil)
+}
+
+// count makes the compressed bytes of all objects count towards b, loose ones when they are read.
+func (r *repo) count(b *scanners.Bounds) {
+	for _, o := range r.all() {
+		o.own = b
+		for _, p := range o.packs {
+			b.Read(p.Size())
+		}
+	}
 }
 
 // walkers are the artifacts of the packs: for each pack as many as may run at once.
@@ -161,7 +172,7 @@ func (r *repo) object(kind pack.Kind, i id) scanners.Artifact {
 	if from, ok := r.origins[i]; ok {
 		r.place(&l, from)
 	}
-	return scanners.Artifact{Location: l}
+	return scanners.Artifact{Location: l, Expanded: true}
 }
 
 // damaged counts an object that can't be read.
@@ -170,7 +181,7 @@ func (r *repo) damaged(i []byte, err error) {
 	defer r.mu.Unlock()
 	t := r.bad[err.Error()]
 	if t == nil {
-		t = &trouble{first: hex.EncodeToString(i)}
+		t = &trouble{first: hex.EncodeToString(i), err: err}
 		r.bad[err.Error()] = t
 	}
 	t.n++

@@ -124,6 +124,7 @@ type origin struct {
 type trouble struct {
 	n     int
 	first string
+	err   error
 }
 
 // Artifacts implements scanners.Session.
@@ -304,7 +305,7 @@ func (s *session) Finish(ctx context.Context, gap func(scanners.Gap)) {
 			} else if t.first == "" {
 				what = "pack"
 			}
-			gap(scanners.Gap{Location: r.location(what), Reason: what, Err: errors.New(why)})
+			gap(scanners.Gap{Location: r.location(what), Reason: what, Err: t.err, Count: int64(t.n)})
 		}
 		r.mu.Unlock()
 		for _, g := range slices.Concat(r.takeProblems(), r.links.lost(), r.absent(ctx)) {

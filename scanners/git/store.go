@@ -43,6 +43,7 @@ type store struct {
 	bundle *pack.Bundle
 
 	getters sync.Pool
+	own     *scanners.Bounds // counts the bytes of objects
 
 	mu sync.Mutex
 	// problems are the errors by the object, pack or ref that can't be read; takeProblems adds
@@ -414,6 +415,9 @@ func (s *store) loose(i id) (pack.Kind, int64, io.ReadCloser, error) {
 	f, err := s.Open(loosePath(i))
 	if err != nil {
 		return 0, 0, nil, fileError(err)
+	}
+	if info, err := f.Stat(); err == nil {
+		s.own.Read(info.Size())
 	}
 	z, err := inflate.NewZlib(f)
 	if err != nil {

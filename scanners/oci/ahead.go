@@ -5,23 +5,31 @@ import (
 	"errors"
 	"fmt"
 	"io"
+
+	"github.com/quellhq/quell/scanners"
 )
 
+var errLayer = scanners.OfKind(scanners.GapLimitBytes, errors.New("larger than the budget of one layer"))
+
 // limit fails the read of a layer that exceeds the maximum size, or the maximum ratio to its
-// compressed size.
+// compressed size. All layers of a target share its bounds.
 type limit struct {
 	r    io.Reader
 	in   *int64 // compressed bytes read so far
 	out  int64
 	n    int64
 	free int64
+	all  scanners.Surplus
 }
 
 func (l *limit) Read(b []byte) (int, error) {
 	n, err := l.r.Read(b)
 	l.out += int64(n)
 	if l.out > l.n || l.out > l.free+maxRatio**l.in {
-		return 0, errors.New("larger than the budget of one layer")
+		return 0, errLayer
+	}
+	if err := l.all.Expand(l.out, *l.in); err != nil {
+		return 0, err
 	}
 	return n, err
 }

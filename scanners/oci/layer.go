@@ -52,14 +52,14 @@ func (s *session) blob(b blobs, d v1.Descriptor, loc rules.Location, have *layer
 			return clean(err)
 		}
 		defer r.Close()
-		sum := &verified{r: r, want: d.Digest}
+		sum := &verified{r: r, want: d.Digest, own: scanners.BoundsOf(ctx)}
 		if _, remote := b.(repository); remote {
 			sum.most = d.Size
 		}
 		if named != "" {
 			sum.want = v1.Hash{}
 		}
-		err = s.content(sum, loc, have, part, gap)
+		err = s.content(ctx, sum, loc, have, part, gap)
 		if err == nil {
 			err = sum.finish()
 		}
@@ -77,6 +77,7 @@ type verified struct {
 	most int64 // size by the descriptor; 0 if it states none, or for a file
 	n    int64
 	h    hash.Hash
+	own  *scanners.Bounds // counts the bytes as the target's own; nil: they are counted already
 }
 
 var errLonger = scanners.OfKind(scanners.GapLimitBytes, errors.New("the registry sends more bytes than the manifest announces"))
@@ -84,6 +85,7 @@ var errLonger = scanners.OfKind(scanners.GapLimitBytes, errors.New("the registry
 func (v *verified) Read(b []byte) (int, error) {
 	n, err := v.r.Read(b)
 	v.n += int64(n)
+	v.own.Read(int64(n))
 	if v.most > 0 && v.n > v.most {
 		return 0, errLonger
 	}
@@ -108,12 +110,13 @@ func (v *verified) finish() error {
 }
 
 // content reads a blob as a layer or as a single file.
-func (s *session) content(r *verified, loc rules.Location, have *layer, part func(scanners.Artifact, io.Reader) error, gap func(scanners.Gap)) error {
-	in, err := s.inflated(r)
+func (s *session) content(ctx context.Context, r *verified, loc rules.Location, have *layer, part func(scanners.Artifact, io.Reader) error, gap func(scanners.Gap)) error {
+	in, err := s.inflated(ctx, r)
 	if err != nil {
 		return fmt.Errorf("damaged layer: %w", err)
 	}
 	defer in.Close()
+	part = expanded(part)
 	head := in.peek(512)
 	if !isTar(head) {
 		if err := part(scanners.Artifact{Location: loc}, in); err != nil {
@@ -168,19 +171,28 @@ func compression(head []byte) func(io.Reader) (io.ReadCloser, error) {
 	return nil
 }
 
+// expanded marks the bytes of each part as counted by verified and limit.
+func expanded(part func(scanners.Artifact, io.Reader) error) func(scanners.Artifact, io.Reader) error {
+	return func(a scanners.Artifact, r io.Reader) error {
+		a.Expanded = true
+		return part(a, r)
+	}
+}
+
 // inflated decompresses r, or returns it as it is if it is not compressed.
-func (s *session) inflated(r *verified) (*peeker, error) {
+func (s *session) inflated(ctx context.Context, r *verified) (*peeker, error) {
+	all := scanners.Surplus{Bounds: scanners.BoundsOf(ctx)}
 	packed := bufio.NewReaderSize(r, 64<<10)
 	head, _ := packed.Peek(longestMagic)
 	open := compression(head)
 	if open == nil {
-		return &peeker{Reader: &limit{r: packed, in: &r.n, n: MaxLayer, free: MaxLayer}, peek: func(n int) []byte { b, _ := packed.Peek(n); return b }, Close: func() {}}, nil
+		return &peeker{Reader: &limit{r: packed, in: &r.n, n: MaxLayer, free: MaxLayer, all: all}, peek: func(n int) []byte { b, _ := packed.Peek(n); return b }, Close: func() {}}, nil
 	}
 	z, err := open(packed)
 	if err != nil {
 		return nil, err
 	}
-	a := readAhead(&limit{r: z, in: &r.n, n: MaxLayer, free: cmp.Or(s.Free, 2<<30)})
+	a := readAhead(&limit{r: z, in: &r.n, n: MaxLayer, free: cmp.Or(s.Free, 2<<30), all: all})
 	return &peeker{Reader: a, peek: a.peek, Close: func() { a.Close(); _ = z.Close() }}, nil
 }
 

@@ -349,14 +349,14 @@ func (v *visit) rest(t *tarFile) {
 // loose reads one file that belongs to no image.
 func (v *visit) loose(name string, open func() (io.ReadCloser, error)) {
 	loc := rules.Location{Source: "image", Artifact: "file " + name + ", which no manifest names", Path: name}
-	v.emit(scanners.Artifact{Location: loc, Parts: func(_ context.Context, part func(scanners.Artifact, io.Reader) error, gap func(scanners.Gap)) error {
+	v.emit(scanners.Artifact{Location: loc, Parts: func(ctx context.Context, part func(scanners.Artifact, io.Reader) error, gap func(scanners.Gap)) error {
 		r, err := open()
 		if err != nil {
 			return err
 		}
 		defer r.Close()
-		sum := &verified{r: r}
-		if err := v.s.content(sum, loc, &layer{whiteout: map[string]bool{}}, part, gap); err != nil {
+		sum := &verified{r: r, own: scanners.BoundsOf(ctx)}
+		if err := v.s.content(ctx, sum, loc, &layer{whiteout: map[string]bool{}}, part, gap); err != nil {
 			return err
 		}
 		return sum.finish()

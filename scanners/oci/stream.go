@@ -39,11 +39,12 @@ func (v *visit) stream(open func(context.Context) (io.ReadCloser, error)) {
 			return err
 		}
 		defer r.Close()
-		in, err := s.inflated(&verified{r: r})
+		in, err := s.inflated(ctx, &verified{r: r, own: scanners.BoundsOf(ctx)})
 		if err != nil {
 			return fmt.Errorf("archive of images: %w", err)
 		}
 		defer in.Close()
+		part = expanded(part)
 		docs := map[string][]byte{}
 		kept := int64(0) // total size of docs
 		layers := map[string]bool{}
@@ -97,7 +98,7 @@ func (v *visit) stream(open func(context.Context) (io.ReadCloser, error)) {
 			s.mu.Unlock()
 			layers[name] = true
 			l := rules.Location{Source: "image", Artifact: "layer " + id.String(), Layer: id.String()}
-			if err := s.content(&verified{r: whole}, l, have, part, gap); err != nil {
+			if err := s.content(ctx, &verified{r: whole}, l, have, part, gap); err != nil {
 				if ctx.Err() != nil {
 					return err
 				}

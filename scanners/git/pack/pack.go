@@ -217,6 +217,9 @@ func (p *Pack) Checksum() string {
 // Stamp identifies a state of the pack's file by its size and modification time.
 func (p *Pack) Stamp() string { return p.data.stamp }
 
+// Size returns the size of the pack in bytes.
+func (p *Pack) Size() int64 { return p.data.size() }
+
 // Len returns the number of objects.
 func (p *Pack) Len() int { return p.n }
 

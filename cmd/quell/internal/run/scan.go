@@ -120,7 +120,7 @@ func (s *scan) read(ctx context.Context) {
 	defer cancel()
 	s.cancel = cancel
 	for _, src := range s.Sources {
-		if !s.source(ctx, src) {
+		if !s.source(ctx, src, scanners.NewBounds(scanners.DefaultPatience)) {
 			return
 		}
 	}
@@ -134,8 +134,9 @@ func gapOf(err error) scanners.Gap {
 	return g
 }
 
-// source scans one source, and reports whether the scan goes on.
-func (s *scan) source(ctx context.Context, source scanners.Source) bool {
+// source scans one source, and reports whether the scan goes on. All sources within a target
+// share its bounds.
+func (s *scan) source(ctx context.Context, source scanners.Source, bounds *scanners.Bounds) bool {
 	src, err := source.Open(ctx)
 	if err != nil {
 		s.gap(gapOf(err))
@@ -151,6 +152,7 @@ func (s *scan) source(ctx context.Context, source scanners.Source) bool {
 		Finished:  st.finished,
 		Watch:     s.options.Watch.read(),
 		Unpacker:  archive.New(archive.DefaultLimits),
+		Bounds:    bounds,
 	}
 	stats, err := p.Read(ctx, src, st.found, s.gap)
 	st.close(ctx)
@@ -177,7 +179,7 @@ func (s *scan) source(ctx context.Context, source scanners.Source) bool {
 		}
 		if err != nil {
 			s.gap(gapOf(err))
-		} else if !s.source(ctx, more) {
+		} else if !s.source(ctx, more, bounds) {
 			return false
 		}
 	}
