@@ -43,7 +43,7 @@ var keys = []Key{
 	{"instance.login_path", "", "where users who are not signed in are sent"},
 	{"instance.live_marker", "", "text that only a signed-in user sees"},
 	{"instance.dead_marker", "", "text that only an ended session gets: in the body, or in the address of a redirect"},
-	{"instance.csrf", "none", "where the logout's token against forged requests is read: `form`, `link`, `input:NAME`, `meta:NAME`, `cookie:NAME`, `json:PATH`, `header:NAME` or `double:NAME`"},
+	{"instance.csrf", "none", "where the logout's CSRF token is read: `form`, `link`, `input:NAME`, `meta:NAME`, `cookie:NAME`, `json:PATH`, `header:NAME` or `double:NAME`"},
 	{"instance.csrf_path", "`probe_path`", "the page that has the token"},
 	{"instance.csrf_to", "where frameworks expect it", "where the token is sent: `form:NAME`, `header:NAME`, `json:NAME` or `query:NAME`"},
 	{"instance.headers", "none", "further headers of the probe and the logout; `{csrf}` and `{origin}` are filled in"},

@@ -56,7 +56,7 @@ func TestTheDocumentedApplications(t *testing.T) {
 	djangoIn(b, "alice")
 	for heading, c := range map[string]struct{ origin, leak string }{
 		"A cookie name of its own":        {node, in("/own", "acme.sso")},
-		"A token against forged requests": {node, in("/form", "form-app")},
+		"A CSRF token": {node, in("/form", "form-app")},
 		"Below a path, logout by GET":     {node, in("/deep/app", "deep")},
 		first:                             {node + "/own", in("/own", "acme.sso")},
 		"Django":                          {django, "Cookie: sessionid=" + b.cookie(django+"/accounts/me/", "sessionid")},
