@@ -124,20 +124,20 @@ func refused(t Target, e Evidence, v Verdict) Verdict {
 		return unknown(ControlFailed, said+"; the control did not get through either", "control of "+entry(t)+", naming a credential of your own that is live")
 	}
 	if t.Seen != nil && t.Seen.Endpoint != "" && t.Seen.Endpoint != a.Endpoint {
-		return unknown(Refused, said+fmt.Sprintf("; but %s said live, and only the endpoint that said live can say dead", t.Seen.Endpoint), "probe_path, client_id, admin or user of "+entry(t)+", as it was when "+t.Seen.Endpoint+" was asked")
+		return unknown(Refused, said+fmt.Sprintf("; but %s answered live, and only the endpoint that answered live can prove it dead", t.Seen.Endpoint), "probe_path, client_id, admin or user of "+entry(t)+", as it was when "+t.Seen.Endpoint+" was asked")
 	}
 	if pair := t.Pair(); pair != "" && t.Seen == nil && a.Documented == "" {
-		return unknown(Refused, said+fmt.Sprintf("; it is sent with the cookie %s, and whether the one near it in the text belongs to it is not known", pair), markerRemedy(t))
+		return unknown(Refused, said+fmt.Sprintf("; it is sent with the cookie %s, and the one near it in the text may belong to another session", pair), markerRemedy(t))
 	}
 	if len(t.Parts) > 0 && t.Seen == nil && a.Documented == "" {
 		// The issuer also refuses a key that belongs to another id. Only a documented word has a known meaning.
-		return unknown(Refused, said+"; its parts were put together by their places in the text, and whether they belong together is not known", markerRemedy(t))
+		return unknown(Refused, said+"; its parts were joined by their positions in the text and may not belong together", markerRemedy(t))
 	}
 	if t.Seen == nil && piece(t) {
-		return unknown(Refused, said+"; by its name it can be one piece of a cookie that was sent in several, and one piece alone is refused", wholeRemedy(t.Rule.ID))
+		return unknown(Refused, said+"; its name is that of one piece of a cookie that is sent in several pieces, and an issuer refuses one piece alone", wholeRemedy(t.Rule.ID))
 	}
 	if t.Apart && t.Seen == nil && a.Documented == "" {
-		return unknown(Refused, said+"; it was put together of cookies that are not next to each other in the text, and whether they are of one session is not known", markerRemedy(t))
+		return unknown(Refused, said+"; it was joined from cookies that are not next to each other in the text and may belong to different sessions", markerRemedy(t))
 	}
 	right := t.Seen != nil || t.Named || t.Instance.Sole || t.Rule.OneIssuer()
 	proven, lacks := proof(t, e)

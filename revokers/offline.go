@@ -34,7 +34,7 @@ func WithoutAsking(set *rules.Set, c credential.Credential, canary bool, now tim
 		v.Remedy = wholeRemedy(r.ID)
 		return v, true
 	case Over(c.Ref, now):
-		return Verdict{Liveness: Dead, Reason: Expired, Detail: "its own content says that it expired", Expires: c.Offline.Expires, At: now.UTC()}, true
+		return Verdict{Liveness: Dead, Reason: Expired, Detail: "its own content shows that it expired", Expires: c.Offline.Expires, At: now.UTC()}, true
 	case r == nil || !r.Probed():
 		v := Undecided(Unsupported, "no request that only reads can tell whether a %s is live", c.Rule)
 		if r != nil && r.Note != "" {

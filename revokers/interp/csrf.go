@@ -54,7 +54,7 @@ func parseCSRF(from, to string) (csrf, error) {
 	var c csrf
 	if from == "" {
 		if to != "" {
-			return c, errors.New("csrf_to without csrf: nothing says where the token is read")
+			return c, errors.New("csrf_to without csrf: set csrf to the place where the token is read")
 		}
 		return c, nil
 	}

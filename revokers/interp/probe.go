@@ -227,7 +227,7 @@ func (s *scope) classify(p *rules.Probe, r issuer.Response) revokers.Answer {
 	case p.HTML && len(bytes.TrimSpace(r.Body)) > 0 && s.t.Instance.Settings["live_marker"] != "":
 		return say(revokers.Refuses, "", fmt.Sprintf("the page (%d) does not have the live marker", r.Status))
 	}
-	return say(revokers.Other, revokers.Unexpected, fmt.Sprintf("the issuer answered %d, which says nothing", r.Status))
+	return say(revokers.Other, revokers.Unexpected, fmt.Sprintf("the issuer answered %d, which proves nothing", r.Status))
 }
 
 // Means returns the meaning of the first arm that matches a response: live, dead

@@ -132,7 +132,7 @@ func reviewed(a *revokers.Answer, status json.RawMessage, secret string) {
 		a.Class, a.Reason, a.Detail = revokers.Refuses, revokers.Revoked, "the API server does not authenticate it"
 		a.Raw = revokers.NewRefusal(a.Status, "", "", []byte(s.Error), []string{secret})
 		if slices.ContainsFunc(ended, func(w string) bool { return strings.Contains(s.Error, w) }) {
-			a.Documented, a.Also, a.Detail = source, revokers.AlsoAsker, "the API server says that it has been invalidated"
+			a.Documented, a.Also, a.Detail = source, revokers.AlsoAsker, "the API server reports that it has been invalidated"
 		}
 	}
 }

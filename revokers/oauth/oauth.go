@@ -229,11 +229,11 @@ func (v Token) introspect(ctx context.Context, t revokers.Target, a revokers.Ans
 	case !*r.Active:
 		// An issuer also answers so for a live token of another client.
 		a.Class, a.Reason, a.Documented, a.Also = revokers.Refuses, revokers.Revoked, sourceIntrospection, revokers.AlsoCredential
-		a.Detail = "introspection says inactive, which it also says of tokens of other clients"
+		a.Detail = "introspection answers inactive, as it also does for tokens of other clients"
 		a.Raw = revokers.NewRefusal(resp.Status, "", a.Challenge, resp.Body, []string{t.Secret.Reveal()})
 		return a, nil
 	}
-	a.Class, a.Reason, a.Detail = revokers.Accepts, revokers.Authenticated, "introspection says active"
+	a.Class, a.Reason, a.Detail = revokers.Accepts, revokers.Authenticated, "introspection answers active"
 	a.Identity = identity(t, map[string]string{"subject": r.Subject, "username": r.Username, "client": r.Client, "scopes": r.Scope})
 	a.Captures = a.Identity
 	if r.Expires > 0 && r.Expires < 253402300800 {

@@ -84,7 +84,7 @@ func (l Login) Verify(ctx context.Context, t revokers.Target, endpoint string) (
 			a.Remedy = "quell check --rule " + t.Rule.ID + " with the password alone on standard input, if its + is a space: write it as %20"
 		}
 	case invalidAuthorization:
-		a.Reason, a.Detail = revokers.Restricted, fmt.Sprintf("the server refuses the sign-in (%s), which says nothing about the password", p.Code)
+		a.Reason, a.Detail = revokers.Restricted, fmt.Sprintf("the server refuses the sign-in (%s), which does not show whether the password is valid", p.Code)
 	case "53300", "57P03": // too_many_connections, cannot_connect_now
 		a.Class, a.Reason = revokers.Silent, revokers.Unreachable
 	}

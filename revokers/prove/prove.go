@@ -196,19 +196,19 @@ func (w *watch) decide(ctx context.Context, s Schedule) {
 		c.Outcome, c.Detail = Unconfirmed, "the issuer's replicas disagree, and its limits did not allow another look"
 		c.Remedy = "quell apply with the same plan, after the settle time"
 	case w.last == revokers.Live:
-		c.Outcome, c.Detail = StillAlive, "the endpoint that said live still says live"
+		c.Outcome, c.Detail = StillAlive, "the endpoint that answered live still answers live"
 		c.Remedy = "end it at the issuer by hand, then quell recheck"
 	case w.last == revokers.Dead && w.streak >= MinLooks && !w.k.Attempted:
 		c.Outcome, c.Detail = Unconfirmed, "it is dead, and not by a request of quell's: none left"
 		c.Remedy = "quell plan, which finds it dead"
 	case w.last == revokers.Dead && w.streak >= MinLooks && w.k.Target.Seen == nil:
-		c.Outcome, c.Detail = Unconfirmed, "it is dead, but no endpoint had said live before, so what ended it is not known"
+		c.Outcome, c.Detail = Unconfirmed, "it is dead, but no endpoint answered live before, so quell does not know what ended it"
 		c.Remedy = "quell plan, which finds it dead"
 	case w.last == revokers.Dead && w.streak >= MinLooks && s.MaxRisk > 0 && c.ReplicaRisk > s.MaxRisk:
 		c.Outcome, c.Detail = Unconfirmed, "the issuer's limits did not allow enough looks for kill.max_replica_risk"
 		c.Remedy = "quell apply with the same plan later; or a higher kill.max_replica_risk in the policy"
 	case w.last == revokers.Dead && w.streak >= MinLooks:
-		c.Outcome, c.Detail = Confirmed, "the endpoint that said live says dead"
+		c.Outcome, c.Detail = Confirmed, "the endpoint that answered live answers dead"
 	case w.latest.Reason == revokers.ControlFailed:
 		c.Outcome, c.Detail, c.Remedy = Unconfirmed, "the control did not get through, so a refusal proves nothing", w.latest.Remedy
 	default:

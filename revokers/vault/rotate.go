@@ -177,7 +177,7 @@ func (r Rotator) job(t revokers.Target) (*job, error) {
 		}
 	}
 	if len(j.acts) == 0 && len(j.with.Stores) == 0 {
-		return nil, errors.New("nothing says what to rotate")
+		return nil, errors.New("the policy names nothing to rotate")
 	}
 	seen := map[string]bool{}
 	for _, a := range j.acts {
@@ -194,7 +194,7 @@ func vaultOf(t revokers.Target) (*issuer.Instance, error) {
 	v := t.Related["vault"]
 	switch {
 	case t.Instance.Rotate == nil:
-		return nil, errors.New("nothing says what to rotate")
+		return nil, errors.New("the policy names nothing to rotate")
 	case v == nil:
 		return nil, errors.New("the policy names no Vault instance " + t.Instance.Rotate.Vault)
 	case v.Admin.IsZero():

@@ -21,8 +21,8 @@ import (
 )
 
 func (a *app) action() *cobra.Command {
-	return &cobra.Command{Use: "action", Short: "What the GitHub Action runs: scan what the event brought, and tell GitHub", Args: cobra.NoArgs,
-		Long: `What the GitHub Action runs: scan what the event brought, and tell GitHub.
+	return &cobra.Command{Use: "action", Short: "Run as the GitHub Action: scan the commits or logs of the event, and report to GitHub", Args: cobra.NoArgs,
+		Long: `Run as the GitHub Action: scan the commits or logs of the event, and report to GitHub.
 
 It takes everything from the runner's environment: the event, and the inputs of
 action.yml as INPUT_NAME. docs/action.md has the events, and what is read of each.`,

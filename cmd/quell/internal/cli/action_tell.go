@@ -45,7 +45,7 @@ func (j *job) tell(ctx context.Context, f reports, code int) {
 	r := j.result
 	warn := func(err error) {
 		if err != nil {
-			fmt.Fprintf(j.out, "::warning title=quell::%s\n", action.Data("the result stands, and could not be told everywhere: "+err.Error()))
+			fmt.Fprintf(j.out, "::warning title=quell::%s\n", action.Data("the result is valid, but could not be reported everywhere: "+err.Error()))
 		}
 	}
 	if j.in.Annotations {

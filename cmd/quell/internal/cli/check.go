@@ -46,7 +46,7 @@ A secret is never taken from the command line, where other users could read it.`
 		RunE: func(c *cobra.Command, args []string) error {
 			return a.runCheck(c.Context(), args, rule, cookie)
 		}}
-	c.Flags().StringVar(&rule, "rule", "", "the rule's `ID`, for a token whose form does not tell its issuer")
+	c.Flags().StringVar(&rule, "rule", "", "the rule's `ID`, for a token whose form does not identify its issuer")
 	c.Flags().StringVar(&cookie, "cookie", "", "the cookie's `NAME`, for a bare cookie value")
 	return c
 }

@@ -133,7 +133,7 @@ func (a *app) runFlags(f *pflag.FlagSet) {
 	f.IntVar(&a.ci.runs, "runs", 0, "only the newest `N` runs of each repository, project or job (default all)")
 	f.StringVar(&a.ci.since, "since", "", "only runs created since `WHEN`: an age such as 30d or 12h, a date, or RFC 3339")
 	f.StringVar(&a.ci.run, "run", "", "only the run `ID`, with all its attempts")
-	f.BoolVar(&a.ci.logs, "logs", false, "logs alone, unless others are named too (default logs and artifacts)")
+	f.BoolVar(&a.ci.logs, "logs", false, "only logs, unless other kinds are named too (default logs and artifacts)")
 	f.BoolVar(&a.ci.artifacts, "artifacts", false, "artifacts")
 }
 

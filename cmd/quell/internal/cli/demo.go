@@ -19,7 +19,7 @@ import (
 
 func (a *app) demo() *cobra.Command {
 	var keep bool
-	c := &cobra.Command{Use: "demo", Short: "Watch it once: leak live sessions on this machine, find them, kill them, prove it", Args: cobra.NoArgs,
+	c := &cobra.Command{Use: "demo", Short: "Show the whole process: leak live sessions on this machine, find them, kill them, prove it", Args: cobra.NoArgs,
 		Long: `Start an OpenID provider and a web application on loopback, let live sessions
 of both leak into a CI log, a git history and a container image, and run quell's
 own commands on them. Nothing leaves this machine, and nothing stays on it.`,

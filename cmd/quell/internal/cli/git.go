@@ -36,10 +36,10 @@ type gitFlags struct {
 
 func (a *app) gitFlags(f *pflag.FlagSet) {
 	f.StringVar(&a.git.objects, "objects", "all", "which objects: all that the store has, those that refs and reflogs reach, or refs alone: all|reachable|refs")
-	f.StringVar(&a.git.commits, "range", "", "only what the commits `A..B` brought")
-	f.StringVar(&a.git.release, "release", "", "only what the tag `TAG` brought since the tags before it")
-	f.StringVar(&a.git.upstream, "upstream", "", "fetch what a range or a release needs and a shallow clone lacks from `URL`")
-	f.StringVar(&a.git.since, "since", "", "only what commits since `DATE` brought: 2026-01-31, RFC 3339, or an age such as 72h")
+	f.StringVar(&a.git.commits, "range", "", "only content that the commits `A..B` introduced")
+	f.StringVar(&a.git.release, "release", "", "only content that the tag `TAG` introduced since the tags before it")
+	f.StringVar(&a.git.upstream, "upstream", "", "fetch from `URL` the objects of a range or release that a shallow clone lacks")
+	f.StringVar(&a.git.since, "since", "", "only content that commits since `DATE` introduced: 2026-01-31, RFC 3339, or an age such as 72h")
 	f.StringVar(&a.git.branch, "branch", "", "only what the branch `NAME` reaches")
 	f.BoolVar(&a.git.staged, "staged", false, "only what is staged and not committed")
 	f.BoolVar(&a.git.worktree, "worktree", false, "also the files of the work tree that are not committed")

@@ -20,19 +20,19 @@ import (
 const hookMark = "# Made by quell hook install."
 
 func (a *app) hook() *cobra.Command {
-	c := &cobra.Command{Use: "hook", Short: "A git hook that looks at what is staged before it is committed", Args: cobra.NoArgs,
+	c := &cobra.Command{Use: "hook", Short: "Manage a git hook that scans staged changes before each commit", Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return errors.New("hook what? install, uninstall or run") }}
 	var dir string
-	install := &cobra.Command{Use: "install", Short: "Make the repository's pre-commit hook", Args: cobra.NoArgs, RunE: func(*cobra.Command, []string) error { return a.hookInstall(dir) }}
-	uninstall := &cobra.Command{Use: "uninstall", Short: "Remove the hook that quell made", Args: cobra.NoArgs, RunE: func(*cobra.Command, []string) error { return a.hookUninstall(dir) }}
+	install := &cobra.Command{Use: "install", Short: "Install the repository's pre-commit hook", Args: cobra.NoArgs, RunE: func(*cobra.Command, []string) error { return a.hookInstall(dir) }}
+	uninstall := &cobra.Command{Use: "uninstall", Short: "Remove the hook that quell installed", Args: cobra.NoArgs, RunE: func(*cobra.Command, []string) error { return a.hookUninstall(dir) }}
 	for _, x := range []*cobra.Command{install, uninstall} {
 		x.Flags().StringVar(&dir, "repository", "", "the repository at `DIR` (default $GIT_DIR, or the one here)")
 	}
-	run := &cobra.Command{Use: "run", Short: "What the hook runs: look at what is staged, ask nobody, say nothing where there is nothing", Args: cobra.NoArgs,
-		Long: `What the hook runs: look at what is staged, ask nobody, say nothing where there is nothing.
+	run := &cobra.Command{Use: "run", Short: "Scan staged changes, as the hook does: ask no issuer, and print nothing if nothing is found", Args: cobra.NoArgs,
+		Long: `Scan staged changes, as the hook does: ask no issuer, and print nothing if nothing is found.
 
-All that is shown stops the commit, whatever --fail-on is by default. To commit what
-is no secret, mark its line with quell:allow.`,
+Every finding that is shown stops the commit, unless you set --fail-on. To commit a line
+that contains no secret, add quell:allow to it.`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			a.git.staged, a.offline, a.silent = true, true, true
 			if !c.Flags().Changed("fail-on") {

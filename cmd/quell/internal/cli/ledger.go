@@ -30,16 +30,16 @@ func (a *app) ledger() *cobra.Command {
 		Long: `Show the incidents, or one incident's history.
 
 --verify checks the chain of hashes, the signed heads and the checkpoint file
-next to the ledger. Whoever can replace the ledger and that file together is
-noticed only by a checkpoint that is kept elsewhere: print one with
---print-checkpoint after each run, and give it back with --verify --checkpoint.
+next to the ledger. If somebody replaces the ledger and that file together, only
+a checkpoint that is kept elsewhere shows it: print one with --print-checkpoint
+after each run, and pass it to --verify --checkpoint.
 
---accept records that you know the differences that --verify lists, and why, so
-that quell can append again. --admit lists the key of another installation that
-writes to a shared ledger; --installations shows the keys.
+--accept records that you know of the differences that --verify reports, and
+their reason, so that quell can append again. --admit adds the key of another
+installation that writes to a shared ledger; --installations shows the keys.
 
---export writes the whole ledger as JSON lines, --prove one incident with the
-entries up to a checkpoint. --check checks such a file without the ledger.
+--export writes the whole ledger as JSON lines, --prove the entries from one
+incident's first to a checkpoint. --check checks such a file without the ledger.
 
 --forget deletes the sealed value of an incident, --purge those of all incidents
 that ended longer ago than an age. The entries stay, and record the deletion. Nothing

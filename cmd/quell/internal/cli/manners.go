@@ -29,8 +29,8 @@ const exitCodes = `Exit codes, the first of 130, 2, 3, 1, 4 that applies:
 const rootLong = `Find leaked tokens and sessions, ask whether they are alive, kill them, prove that
 they are dead.
 
-Each flag but those that decide one act can be set by the environment: --probe-time
-by QUELL_PROBE_TIME. quell config show prints what holds and where it comes from.
+The environment can set each flag except those that decide a single act: QUELL_PROBE_TIME
+sets --probe-time. quell config show prints each value and where it comes from.
 
 ` + exitCodes
 

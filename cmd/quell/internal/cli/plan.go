@@ -22,17 +22,17 @@ func (a *app) plan() *cobra.Command {
 	var reason string
 	var o run.DeletionOptions
 	var urls map[string]string
-	c := &cobra.Command{Use: "plan [REPORT…]", Short: "Write what would be done about the credentials of reports, and change nothing",
-		Long: `Write what would be done about the credentials of reports: quell's JSON lines, or
-those of gitleaks, betterleaks, TruffleHog, Kingfisher, detect-secrets, ggshield,
-GitHub's secret-scanning alerts and SARIF.
+	c := &cobra.Command{Use: "plan [REPORT…]", Short: "Write a plan of the requests that end the credentials of reports, and send none",
+		Long: `Write a plan of the requests that end the credentials of reports: quell's JSON
+lines, or reports of gitleaks, betterleaks, TruffleHog, Kingfisher,
+detect-secrets, ggshield, GitHub's secret-scanning alerts and SARIF.
 
 The plan goes to --output (or standard output), sealed and signed, for quell
-apply; what it says is shown on standard error.
+apply; a summary of it goes to standard error.
 
-With --delete it also has the requests that delete what CI systems keep of the
-leak. quell apply sends them once every credential in a log is proven dead and a
-sealed copy is kept; docs/ci.md has what each system can delete.`,
+With --delete it also has the requests that delete the copies of the leak in CI
+systems. quell apply sends them once every credential in a log is proven dead and
+a sealed copy is kept; docs/ci.md lists what each system can delete.`,
 		RunE: func(c *cobra.Command, args []string) error {
 			rt, err := a.runtime(needsSecrets)
 			if err != nil {
@@ -117,8 +117,8 @@ sealed copy is kept; docs/ci.md has what each system can delete.`,
 			a.say("%s", line)
 			return left
 		}}
-	c.Flags().StringVar(&reason, "break-glass", "", "kill without shown ownership or a sure verdict, for this `REASON`, which is recorded")
-	c.Flags().StringSliceVar(&o.Kinds, "delete", nil, "also delete, of what CI systems keep of the leak, these `KINDS`: logs, artifacts, caches")
+	c.Flags().StringVar(&reason, "break-glass", "", "kill even if ownership is not shown or the verdict is not certain, for this `REASON`, which is recorded")
+	c.Flags().StringSliceVar(&o.Kinds, "delete", nil, "also delete the copies of the leak in CI systems, of these `KINDS`: logs, artifacts, caches")
 	c.Flags().BoolVar(&o.Comment, "comment", false, "with --delete: comment on the pull requests of GitHub's runs")
 	serverFlag(c, &urls)
 	return c
@@ -152,7 +152,7 @@ func (a *app) apply() *cobra.Command {
 	var trust []string
 	var o run.ApplyOptions
 	var urls map[string]string
-	c := &cobra.Command{Use: "apply PLAN", Short: "Do what a plan says, and prove it", Args: cobra.ExactArgs(1), RunE: func(c *cobra.Command, args []string) error {
+	c := &cobra.Command{Use: "apply PLAN", Short: "Send the requests of a plan, and prove the result", Args: cobra.ExactArgs(1), RunE: func(c *cobra.Command, args []string) error {
 		rt, err := a.runtime(needsSecrets)
 		if err != nil {
 			return err
@@ -190,18 +190,18 @@ func (a *app) apply() *cobra.Command {
 		return finish(sink, sum)
 	}}
 	c.Flags().BoolVar(&o.DryRun, "dry-run", false, "show everything and send nothing")
-	c.Flags().StringSliceVar(&o.Only, "only", nil, "apply only these `ITEMS`: their numbers in the plan, as 1,3, or prefixes of fingerprints")
+	c.Flags().StringSliceVar(&o.Only, "only", nil, "apply only these `ITEMS` of the plan: numbers, as 1,3, or prefixes of fingerprints")
 	c.Flags().BoolVar(&o.RevokeFirst, "revoke-first", false, "revoke before rotating: the leaked value ends at once, and its consumers have none until the rotation is done")
 	serverFlag(c, &urls)
-	c.Flags().StringArrayVar(&trust, "trust-key", nil, "also take plans signed by this Ed25519 public `KEY` (base64)")
+	c.Flags().StringArrayVar(&trust, "trust-key", nil, "also accept plans signed by this Ed25519 public `KEY` (base64)")
 	return c
 }
 
 func (a *app) contain() *cobra.Command {
 	var reason string
-	c := &cobra.Command{Use: "contain", Short: "Scan, plan and apply in one go, under a policy file", Args: cobra.NoArgs,
+	c := &cobra.Command{Use: "contain", Short: "Scan, plan and apply in one run, under a policy file", Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return errors.New("contain what? log, git, image or path") }}
-	c.PersistentFlags().StringVar(&reason, "break-glass", "", "kill without shown ownership or a sure verdict, for this `REASON`, which is recorded")
+	c.PersistentFlags().StringVar(&reason, "break-glass", "", "kill even if ownership is not shown or the verdict is not certain, for this `REASON`, which is recorded")
 	for _, s := range sources {
 		sub := &cobra.Command{Use: s.use, Short: s.short, Args: cobra.MinimumNArgs(1), RunE: func(c *cobra.Command, args []string) error {
 			if a.offline {

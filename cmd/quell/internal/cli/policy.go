@@ -28,7 +28,7 @@ import (
 )
 
 func (a *app) policy() *cobra.Command {
-	c := &cobra.Command{Use: "policy", Short: "Make and check the file that says what is yours and what may be killed", Args: cobra.NoArgs,
+	c := &cobra.Command{Use: "policy", Short: "Create and check the policy: what is yours, and what may be killed", Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return errors.New("policy what? init, add or check") }}
 	var instances []string
 	var force bool
@@ -37,34 +37,34 @@ func (a *app) policy() *cobra.Command {
 
 Logins are taken from the environment (GITHUB_TOKEN, GITLAB_TOKEN with
 GITLAB_HOST, GITEA_TOKEN with GITEA_SERVER_URL, VAULT_TOKEN with VAULT_ADDR) and
-from the files of gh and Vault. Each is asked who you are and which
+from the files of gh and Vault. quell asks each issuer who you are and which
 organisations you own; the answers become [[own]]. The tokens themselves are not
 written: the policy names where they are.
 
   quell policy init --instance express=https://app.example.com,probe_path=/me,logout_path=/logout
 
-An instance named here is taken to be yours: everything that it issues may be
-killed. Its keys are those of [[instance]] in the policy file.`,
+The policy declares an instance named here to be yours: everything that it issues
+may be killed. Its keys are those of [[instance]] in the policy file.`,
 		RunE: func(c *cobra.Command, _ []string) error { return a.policyInit(c.Context(), instances, force) }}
 	init.Flags().StringArrayVar(&instances, "instance", nil, "an issuer of yours, `PROVIDER=URL[,KEY=VALUE…]` (repeatable)")
-	init.Flags().BoolVar(&force, "force", false, "add to an existing file; what it has stays, the former text is kept as FILE.old")
+	init.Flags().BoolVar(&force, "force", false, "add to an existing file; its settings stay, and FILE.old keeps the previous text")
 	var more []string
 	add := &cobra.Command{Use: "add", Short: "Add an issuer of yours to the policy", Args: cobra.NoArgs,
-		Long: `Add an issuer of yours to the policy. What is in the file stays as it is.
+		Long: `Add an issuer of yours to the policy. The rest of the file is not changed.
 
   quell policy add --instance gitlab=https://gitlab.example.com,admin=env:GITLAB_ADMIN_TOKEN
 
-It is taken to be yours: everything that it issues may be killed. Its keys are
-those of [[instance]] in the policy file.`,
+The policy then declares it to be yours: everything that it issues may be killed.
+Its keys are those of [[instance]] in the policy file.`,
 		RunE: func(*cobra.Command, []string) error { return a.policyAdd(more) }}
 	add.Flags().StringArrayVar(&more, "instance", nil, "an issuer of yours, `PROVIDER=URL[,KEY=VALUE…]` (repeatable)")
 	var ask bool
-	check := &cobra.Command{Use: "check", Short: "Read the policy and say what it allows", Args: cobra.NoArgs,
-		Long: `Read the policy and say what it allows.
+	check := &cobra.Command{Use: "check", Short: "Read the policy and print what it allows", Args: cobra.NoArgs,
+		Long: `Read the policy and print what it allows.
 
-With --ask, each web application that the policy names is asked about its
-control, about a session that was never issued, and without a session. quell
-prints what each gets, whether a kill there could be proven, and which settings
+With --ask, quell requests a page of each web application that the policy names,
+with its control, with a session that was never issued, and without a session. It
+prints the three answers, whether a kill there could be proven, and which settings
 are missing. It only reads.`, RunE: func(c *cobra.Command, _ []string) error {
 			rt, err := a.runtime(mayLackSecrets)
 			if err != nil {
@@ -92,7 +92,7 @@ are missing. It only reads.`, RunE: func(c *cobra.Command, _ []string) error {
 			}
 			return nil
 		}}
-	check.Flags().BoolVar(&ask, "ask", false, "ask each web application what live and ended sessions get, and propose settings")
+	check.Flags().BoolVar(&ask, "ask", false, "ask each web application how it answers live and ended sessions, and propose settings")
 	c.AddCommand(init, add, check)
 	return c
 }

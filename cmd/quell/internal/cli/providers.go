@@ -18,8 +18,8 @@ import (
 
 func (a *app) providers() *cobra.Command {
 	return &cobra.Command{Use: "providers [ID]", Short: "List the issuers that quell knows, or one with the settings that it needs", Args: cobra.MaximumNArgs(1),
-		Long: `List the issuers that quell knows, or one of them: what is found, asked and ended,
-the keys of its [[instance]] in the policy, and an example.`,
+		Long: `List the issuers that quell knows, or describe one: its credentials, probes and
+revocations, the keys of its [[instance]] in the policy, and an example.`,
 		Example: `  quell providers
   quell providers gitlab`,
 		ValidArgsFunction: a.complete(providerNames),

@@ -10,12 +10,13 @@ import (
 
 func (a *app) recheck() *cobra.Command {
 	var purge, due bool
-	c := &cobra.Command{Use: "recheck", Short: "Ask again about every credential that was killed here", Long: `Ask again about every credential that was killed here, at the issuer and by the endpoint
-that said live, and record the answers in the ledger. What was dead and is accepted again
-is reported as StillAlive. Exit code 1: something is live; 4: a question was not answered.
+	c := &cobra.Command{Use: "recheck", Short: "Ask again about every credential that this installation killed", Long: `Ask again about every credential that this installation killed, at the endpoint that
+answered live, and record the answers in the ledger. A credential that was dead and is
+accepted again is reported as StillAlive. Exit code 1: a credential is live; 4: a question
+was not answered.
 
-With --due only what the schedule has due is asked: 1 hour, 6 hours, 1 day, 7 days and
-30 days after the last outcome. Run it every hour, by cron or a timer.`, Args: cobra.NoArgs, RunE: func(c *cobra.Command, _ []string) error {
+With --due quell asks only about credentials that the schedule has due: 1 hour, 6 hours,
+1 day, 7 days and 30 days after the last outcome. Run it every hour, by cron or a timer.`, Args: cobra.NoArgs, RunE: func(c *cobra.Command, _ []string) error {
 		rt, err := a.runtime(mayLackSecrets)
 		if err != nil {
 			return err
@@ -39,7 +40,7 @@ With --due only what the schedule has due is asked: 1 hour, 6 hours, 1 day, 7 da
 		}
 		return finish(sink, sum)
 	}}
-	c.Flags().BoolVar(&purge, "purge", false, "forget the sealed credentials instead")
-	c.Flags().BoolVar(&due, "due", false, "ask only what is due 1h, 6h, 24h, 7d or 30d after the last outcome")
+	c.Flags().BoolVar(&purge, "purge", false, "delete the sealed credentials instead of asking")
+	c.Flags().BoolVar(&due, "due", false, "ask only about credentials that are due: 1h, 6h, 24h, 7d or 30d after the last outcome")
 	return c
 }

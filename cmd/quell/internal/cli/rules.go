@@ -32,7 +32,7 @@ func (a *app) rules() *cobra.Command {
 			}
 			return nil
 		}},
-		&cobra.Command{Use: "explain ID", Short: "Print what a rule finds, asks and ends, with its sources", Args: cobra.ExactArgs(1), RunE: func(_ *cobra.Command, args []string) error {
+		&cobra.Command{Use: "explain ID", Short: "Print a rule's detection, probes and revocations, with their sources", Args: cobra.ExactArgs(1), RunE: func(_ *cobra.Command, args []string) error {
 			rt, err := a.reader()
 			if err != nil {
 				return err
@@ -71,7 +71,7 @@ func (a *app) rules() *cobra.Command {
 
 // convertRules rewrites files of an earlier release in place.
 func (a *app) convertRules() *cobra.Command {
-	return &cobra.Command{Use: "convert FILE…", Short: "Rewrite rules files of an earlier release in the present language", Args: cobra.MinimumNArgs(1), RunE: func(_ *cobra.Command, args []string) error {
+	return &cobra.Command{Use: "convert FILE…", Short: "Convert rules files of an earlier release to the current language", Args: cobra.MinimumNArgs(1), RunE: func(_ *cobra.Command, args []string) error {
 		for _, f := range args {
 			b, err := os.ReadFile(f)
 			if err != nil {

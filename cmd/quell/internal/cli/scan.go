@@ -41,7 +41,7 @@ var sources = []source{
 		return &oci.Source{Targets: t, Stdin: a.stdin(), Socket: strings.TrimPrefix(a.getenv("DOCKER_HOST"), "unix://"), Platform: a.platform, Mirrors: a.mirrors, Memory: a.memory(rt)}, nil
 	}, func(a *app, f *pflag.FlagSet) {
 		f.StringVar(&a.platform, "platform", "", "only this `PLATFORM` of an image for several, as linux/arm64 (default all)")
-		f.StringToStringVar(&a.mirrors, "mirror", nil, "ask `REGISTRY=MIRROR[/PREFIX]` first (repeatable)")
+		f.StringToStringVar(&a.mirrors, "mirror", nil, "try a mirror of a registry first, `REGISTRY=MIRROR[/PREFIX]` (repeatable)")
 	}},
 	{"path", "path TARGET…", "Files and folders, - for standard input", func(a *app, _ *run.Runtime, t []string) (scanners.Source, error) {
 		return files.Source{Name: "path", Targets: t, Stdin: a.stdin()}, nil
@@ -53,7 +53,7 @@ func (a *app) scan() *cobra.Command {
 	for _, s := range ciSources() {
 		names = append(names, s.name)
 	}
-	c := &cobra.Command{Use: "scan", Short: "Find credentials, and ask their issuers whether they are alive; changes nothing", Args: cobra.NoArgs,
+	c := &cobra.Command{Use: "scan", Short: "Find credentials and ask their issuers whether they are alive; change nothing", Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			return errors.New("scan what? log, git, image, path, or a CI system: " + strings.Join(names, ", "))
 		}}

@@ -68,9 +68,9 @@ func (a *app) serve() *cobra.Command {
 	f := c.Flags()
 	f.StringVar(&file, "config", "", "`FILE` of targets, schedules and webhooks; docs/serve.md has its keys")
 	f.StringVar(&listen, "listen", "127.0.0.1:8471", "`ADDRESS` for the web page, the API, webhooks, health and metrics; empty: none")
-	f.BoolVar(&dryRun, "dry-run", false, "print what the webhooks of notify would be sent, send nothing, and end")
-	f.StringVar(&kills, "kills", "", "`off` stops the kills of all processes that use the database of --state, on lets them go on; then end")
-	f.BoolVar(&check, "check", false, "read the configuration and what it names, and end")
+	f.BoolVar(&dryRun, "dry-run", false, "print the messages for the webhooks of notify, send nothing, and exit")
+	f.StringVar(&kills, "kills", "", "`off` stops the kills of all processes that use the database of --state, on permits them again; then exit")
+	f.BoolVar(&check, "check", false, "read the configuration and the files and variables that it names, then exit")
 	return c
 }
 

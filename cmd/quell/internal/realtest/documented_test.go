@@ -55,12 +55,12 @@ func TestTheDocumentedApplications(t *testing.T) {
 	b := newBrowser(t)
 	djangoIn(b, "alice")
 	for heading, c := range map[string]struct{ origin, leak string }{
-		"A cookie name of its own":        {node, in("/own", "acme.sso")},
-		"A CSRF token": {node, in("/form", "form-app")},
-		"Below a path, logout by GET":     {node, in("/deep/app", "deep")},
-		first:                             {node + "/own", in("/own", "acme.sso")},
-		"Django":                          {django, "Cookie: sessionid=" + b.cookie(django+"/accounts/me/", "sessionid")},
-		"An OpenID Connect client":        {issuer, `{"access_token":"` + tokens.Access + `"}`},
+		"A cookie name of its own":    {node, in("/own", "acme.sso")},
+		"A CSRF token":                {node, in("/form", "form-app")},
+		"Below a path, logout by GET": {node, in("/deep/app", "deep")},
+		first:                         {node + "/own", in("/own", "acme.sso")},
+		"Django":                      {django, "Cookie: sessionid=" + b.cookie(django+"/accounts/me/", "sessionid")},
+		"An OpenID Connect client":    {issuer, `{"access_token":"` + tokens.Access + `"}`},
 	} {
 		t.Run(heading, func(t *testing.T) {
 			t.Parallel()

@@ -62,8 +62,8 @@ func applied() (out []Event) {
 	}
 	req := []revokers.Effect{{Method: "DELETE", URL: "https://gitlab.com/api/v4/personal_access_tokens/self", Header: map[string]string{"PRIVATE-TOKEN": "{token}"}}}
 	out = append(out,
-		Action{Item: 14, Ref: ref(14, "gitlab-pat"), Host: "gitlab.com", Action: "revoke", Tier: rules.TierSelf, Scope: rules.ScopeSession, Requests: req, Receipt: &revokers.Acknowledgement{Accepted: true, Status: 204}, Outcome: prove.Confirmed, Detail: "the endpoint that said live says dead", Control: "live", Looks: 38, ReplicaRisk: 0.018, Seconds: 30.4},
-		Action{Item: 15, Ref: ref(15, "gitlab-pat"), Host: "gitlab.com", Action: "revoke", Tier: rules.TierSelf, Scope: rules.ScopeSession, Requests: req, Receipt: &revokers.Acknowledgement{Status: 403, Detail: "the issuer answered 403"}, Outcome: prove.StillAlive, Detail: "the endpoint that said live still says live", Remedy: "end it at the issuer by hand: the credential lacks the right to end itself (403), then quell recheck"})
+		Action{Item: 14, Ref: ref(14, "gitlab-pat"), Host: "gitlab.com", Action: "revoke", Tier: rules.TierSelf, Scope: rules.ScopeSession, Requests: req, Receipt: &revokers.Acknowledgement{Accepted: true, Status: 204}, Outcome: prove.Confirmed, Detail: "the endpoint that answered live answers dead", Control: "live", Looks: 38, ReplicaRisk: 0.018, Seconds: 30.4},
+		Action{Item: 15, Ref: ref(15, "gitlab-pat"), Host: "gitlab.com", Action: "revoke", Tier: rules.TierSelf, Scope: rules.ScopeSession, Requests: req, Receipt: &revokers.Acknowledgement{Status: 403, Detail: "the issuer answered 403"}, Outcome: prove.StillAlive, Detail: "the endpoint that answered live still answers live", Remedy: "end it at the issuer by hand: the credential lacks the right to end itself (403), then quell recheck"})
 	return append(out, Summary{Outcomes: map[prove.Outcome]int{prove.Confirmed: 1, prove.StillAlive: 1, prove.Held: 13}})
 }
 

@@ -127,7 +127,7 @@ func (k *Checker) Check(ctx context.Context, creds []credential.Credential, each
 func outOfTime(c *Checked) {
 	for i, v := range c.Verdicts {
 		if v.Liveness == revokers.Unknown && v.Reason == revokers.Unreachable && v.Detail == interrupted {
-			c.Verdicts[i].Reason, c.Verdicts[i].Detail, c.Verdicts[i].Remedy = revokers.Throttled, "the time for probing was over before it was asked", "a longer --probe-time; or quell check REPORT"
+			c.Verdicts[i].Reason, c.Verdicts[i].Detail, c.Verdicts[i].Remedy = revokers.Throttled, "--probe-time ended before quell asked about it", "a longer --probe-time; or quell check REPORT"
 		}
 	}
 }

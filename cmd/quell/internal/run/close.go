@@ -180,7 +180,7 @@ func (c *closing) removal(d plan.Deletion) (*removal.Server, *removal.Removal, e
 	case err != nil:
 		return nil, nil, err
 	case r.Method != d.Method || r.URL != d.URL || r.Kind != d.Kind:
-		return nil, nil, fmt.Errorf("what would be sent differs from the plan: %s %s", r.Method, r.URL)
+		return nil, nil, fmt.Errorf("the requests differ from the plan: %s %s", r.Method, r.URL)
 	}
 	return s, r, nil
 }

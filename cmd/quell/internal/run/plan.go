@@ -147,7 +147,7 @@ func (p *Planner) decide(ctx context.Context, c Checked, done int) decision {
 	case p.NoKill:
 		d.hold = &policy.Hold{Why: "QUELL_NO_KILL is set", Remedy: "unset QUELL_NO_KILL"}
 	case live > 1:
-		d.hold = &policy.Hold{Why: fmt.Sprintf("%d instances say that it is live, so whose it is is not certain", live), Remedy: "cookie or user of the [[instance]] entries in the policy, so that only the one that issued it fits"}
+		d.hold = &policy.Hold{Why: fmt.Sprintf("%d instances answered that it is live, so its issuer is not certain", live), Remedy: "cookie or user of the [[instance]] entries in the policy, so that only the one that issued it fits"}
 	case c.Target == nil && v.Reason != revokers.NoHost && v.Reason != revokers.Canary && r != nil && len(r.Revokes) > 0:
 		d.hold = &policy.Hold{Why: "which instance issued it is not certain: " + v.Detail, Remedy: orRemedy(v.Remedy)}
 	default:
@@ -176,7 +176,7 @@ func (d *decision) effectsOf(ctx context.Context, reg *natives.Registry, pol *po
 			return
 		}
 		if takes := takesOf(steps); takes != "" && !pol.Allows(rules.TierCollateral) {
-			d.hold = &policy.Hold{Why: "the rotation takes more than the one credential: " + takes, Remedy: fmt.Sprintf("kill.tiers with %q in the policy", rules.TierCollateral)}
+			d.hold = &policy.Hold{Why: "the rotation ends more than the one credential: " + takes, Remedy: fmt.Sprintf("kill.tiers with %q in the policy", rules.TierCollateral)}
 			return
 		}
 		d.steps = steps

@@ -158,7 +158,7 @@ func (r *applying) first(ctx context.Context, w *item) (final bool, err error) {
 	}
 	if diff := differs(w.it, d); diff != "" {
 		w.act.Code = heldCode(w)
-		return r.hold(ctx, w, "what would be sent differs from the plan", "quell plan", diff)
+		return r.hold(ctx, w, "the requests differ from the plan", "quell plan", diff)
 	}
 	w.steps, w.revoke, w.send = d.steps, d.revoke, d.revoke != nil
 	r.mu.Lock()

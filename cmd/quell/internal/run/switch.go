@@ -73,7 +73,7 @@ func (e errHeld) Error() string { return e.Why }
 
 // differing is the hold of a request whose final form is not what the plan shows.
 func differing(diff string) errHeld {
-	return errHeld{policy.Hold{Why: "what would be sent differs from the plan", Remedy: "quell plan"}, diff}
+	return errHeld{policy.Hold{Why: "the requests differ from the plan", Remedy: "quell plan"}, diff}
 }
 
 func heldBy(h *policy.Hold) error {

@@ -57,7 +57,7 @@ func (s *Server) unapproved(ctx context.Context, fp, digest string, needed int) 
 	case len(state.Holds) > 0:
 		return holdOf(state)
 	case len(state.By) < needed:
-		return &policy.Hold{Why: fmt.Sprintf("%d of %s approved plan %s", len(state.By), persons(needed), digest[:12]), Remedy: "its page of quell serve"}
+		return &policy.Hold{Why: fmt.Sprintf("%d of %s approved plan %s", len(state.By), persons(needed), digest[:12]), Remedy: "approve it on its page of quell serve"}
 	}
 	return nil
 }

@@ -82,7 +82,7 @@ func (s *Server) kill(ctx context.Context, a KillArgs, red *report.Redactor) err
 		fresh = fresh || first
 		switch {
 		case err != nil:
-			return &policy.Hold{Why: "kill.max can't be checked: " + report.Clean(err.Error()), Remedy: "the database of quell serve"}
+			return &policy.Hold{Why: "kill.max can't be checked: " + report.Clean(err.Error()), Remedy: "check the database of quell serve"}
 		case !ok:
 			free = at
 			return &policy.Hold{Why: full, Remedy: remedy}

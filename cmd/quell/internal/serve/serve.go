@@ -166,7 +166,7 @@ func (s *Server) prepare() (*run.Runtime, error) {
 	case s.o.Config.LeaveKills && !ledger.Remote(rt.State()):
 		err = errors.New("leave_kills = true and no other process can use this database (hint: --state postgres://…)")
 	case s.o.Config.Apply && !rt.HasPolicy():
-		err = errors.New("apply = true and there is no policy file: it says what may be ended (hint: quell policy init, or --policy FILE)")
+		err = errors.New("apply = true and there is no policy file, which declares what may be ended (hint: quell policy init, or --policy FILE)")
 	}
 	if err == nil {
 		err = opens(rt)
