@@ -29,7 +29,7 @@ test:
 	GOOS=windows go build -o /dev/null ./cmd/quell
 	mkdir -p $(QUELL_TOOLS)
 	testdata/servers/install.sh packages node
-	nice testdata/servers/install.sh vault gitea runner proxy > $(QUELL_TOOLS)/install.log 2>&1 & pid=$$!; \
+	nice testdata/servers/install.sh vault gitea runner proxy kubernetes > $(QUELL_TOOLS)/install.log 2>&1 & pid=$$!; \
 	export QUELL_REAL=1; \
 	{ go test -race -timeout $(LIMIT) $$(go list ./... | grep -v internal/realtest) && \
 	  go test -timeout $(LIMIT) ./scanners/detect ./scanners/archive ./cmd/quell/internal/ledger ./cmd/quell/internal/rulestest ./revokers/prove && \

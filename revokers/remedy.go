@@ -26,6 +26,9 @@ func entry(t Target) string {
 
 // controlRemedy names the setting that adds a control.
 func controlRemedy(t Target) string {
+	if len(t.Instance.Controls) > 0 && t.Rule != nil {
+		return fmt.Sprintf(`[[instance.controls]] with rule = %q and parts = { token = "env:NAME" } of `, t.Rule.ID) + entry(t) + ", naming a live credential of your own of this kind"
+	}
 	return `control = "env:NAME" of ` + entry(t) + ", naming a live credential of your own"
 }
 

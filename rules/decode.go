@@ -310,6 +310,9 @@ func (t providerTOML) provider(file string) (*Provider, error) {
 			return bad("source.%s: grade %q is not P or X", name, s.Grade)
 		}
 	}
+	if _, ok := p.Sources["audit"]; p.Audit != "" && !ok {
+		return bad("audit: the text needs its source, [provider.source.audit]")
+	}
 	for _, h := range t.Hosts {
 		list, err := p.expand(h)
 		if err != nil {

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Installs what the tests sign in to: Debian's packages, npm's, and Vault, Gitea and
-# oauth2-proxy built from their modules. It starts nothing and may run again at once.
+# Installs what the tests sign in to: Debian's packages, npm's, and Vault, Gitea, oauth2-proxy
+# and Kubernetes' API server built from their modules. It starts nothing and may run again at once.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 tools=${QUELL_TOOLS:-${XDG_CACHE_HOME:-$HOME/.cache}/quell-tools}
 
 packages() {
-  local want=(buildah umoci skopeo busybox-static docker-registry tomcat10 python3-django python3-flask python3-flask-login ruby-sinatra ruby-webrick ruby-railties libmojolicious-perl python3-tornado python3-cherrypy3 php-cli php-mysql wordpress wordpress-theme-twentytwentythree micro-httpd mariadb-server-core mariadb-client redis-server postgresql slapd git xz-utils bzip2 p7zip pre-commit systemd) missing=() p
+  local want=(buildah umoci skopeo busybox-static docker-registry tomcat10 python3-django python3-flask python3-flask-login ruby-sinatra ruby-webrick ruby-railties libmojolicious-perl python3-tornado python3-cherrypy3 php-cli php-mysql wordpress wordpress-theme-twentytwentythree micro-httpd mariadb-server-core mariadb-client redis-server postgresql slapd etcd-server git xz-utils bzip2 p7zip pre-commit systemd) missing=() p
   for p in "${want[@]}"; do dpkg -s "$p" >/dev/null 2>&1 || missing+=("$p"); done
   command -v npm >/dev/null || missing+=(nodejs npm)
   # Ubuntu has no such package, and its machines of CI have Chrome.
@@ -69,6 +69,20 @@ gitea() {
   chmod -R u+w,a+rX "$dir"
 }
 
+# Kubernetes' API server. Its parts are modules of their own, which its go.mod names as
+# directories; etcd is Debian's.
+kubernetes() {
+  local v=v1.34.4 parts=v0.34.4 dir="$tools/kube-apiserver-v1.34.4" src x=k8s.io/component-base/version
+  [ -x "$dir/kube-apiserver" ] && return
+  mkdir -p "$dir/src"; cd "$dir/src"
+  (cd / && go mod download k8s.io/kubernetes@$v)
+  src=$(go env GOMODCACHE)/k8s.io/kubernetes@$v
+  sed -e 's#^module k8s.io/kubernetes$#module apiserver#' -e "s#=> ./staging/src/\(k8s.io/[a-z0-9.-]*\)\$#=> \\1 $parts#" "$src/go.mod" > go.mod
+  cat "$src/go.sum" > go.sum; cat "$src/cmd/kube-apiserver/apiserver.go" > main.go
+  go mod edit -require k8s.io/kubernetes@$v
+  GOWORK=off GOFLAGS=-mod=mod go build -trimpath -ldflags "-s -w -X $x.gitVersion=$v -X $x.gitMajor=1 -X $x.gitMinor=34" -o "$dir/kube-apiserver" .
+}
+
 # What keeps sessions of other applications, in a cookie or in Redis.
 proxy() {
   local v=v7.15.6 dir
@@ -82,8 +96,8 @@ runner() {
   [ -x "$tools/actionlint-v1.7.12/actionlint" ] || GOBIN="$tools/actionlint-v1.7.12" go install github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
 }
 
-if [ $# -eq 0 ]; then set -- packages node vault gitea runner proxy; fi
-echo "$0 installs: $* (packages: Debian's, by apt-get; node: npm modules in $here/node; vault, gitea, runner and proxy: built into $tools)"
+if [ $# -eq 0 ]; then set -- packages node vault gitea runner proxy kubernetes; fi
+echo "$0 installs: $* (packages: Debian's, by apt-get; node: npm modules in $here/node; vault, gitea, runner, proxy and kubernetes: built into $tools)"
 for step in "$@"; do
   began=$(date +%s); ("$step"); echo "$step ready in $(($(date +%s) - began)) s"
 done

@@ -71,7 +71,9 @@ type providerInfo struct {
 	Ends       []providerEnd `json:"ends"`
 	Keys       []providerKey `json:"keys"`            // of [[instance]]
 	Audit      string        `json:"audit,omitempty"` // where the issuer's log shows uses
-	Example    string        `json:"example"`
+	// AuditSource is the document that Audit is taken from.
+	AuditSource string `json:"audit_source,omitempty"`
+	Example     string `json:"example"`
 }
 
 type providerEnd struct {
@@ -96,7 +98,7 @@ func settingKey(need string) string {
 }
 
 func describeProvider(set *rules.Set, p *rules.Provider) providerInfo {
-	d := providerInfo{ID: p.ID, Name: p.Name, Docs: p.Docs, Hosts: append([]string{}, p.Patterns...), SelfHosted: p.SelfHosted, Owner: p.Owner, Audit: p.Audit, Finds: []string{}, Asks: []string{}, Ends: []providerEnd{}, Keys: []providerKey{}}
+	d := providerInfo{ID: p.ID, Name: p.Name, Docs: p.Docs, Hosts: append([]string{}, p.Patterns...), SelfHosted: p.SelfHosted, Owner: p.Owner, Audit: p.Audit, AuditSource: p.Sources["audit"].URL, Finds: []string{}, Asks: []string{}, Ends: []providerEnd{}, Keys: []providerKey{}}
 	needs := map[string][]string{}
 	need := func(what string, list []string) {
 		for _, n := range list {
@@ -286,7 +288,7 @@ func (a *app) showProvider(d providerInfo) {
 		}
 	}
 	if d.Audit != "" {
-		p("\nuses in the issuer's log\n  %s", d.Audit)
+		p("\nuses in the issuer's log\n  %s\n  %s", d.Audit, d.AuditSource)
 	}
 	if len(admin) > 0 {
 		p("\nrights of the admin or client credential: those that the issuer's document names")

@@ -63,7 +63,7 @@ func (a *app) explain(set *rules.Set, r *rules.Rule) {
 		p("  derived     %s", r.Derived)
 	}
 	if r.Provider != nil && r.Provider.Audit != "" {
-		p("  audit       %s", r.Provider.Audit)
+		p("  audit       %s (%s)", r.Provider.Audit, r.Provider.Sources["audit"].URL)
 	}
 	for _, v := range r.Revokes {
 		a.explainRevoke(v)

@@ -106,7 +106,7 @@ func page(name string, set *rules.Set) string {
 		}
 	}
 	if provider.Audit != "" {
-		p("\n## Audit log\n\n%s.", provider.Audit)
+		p("\n## Audit log\n\n%s, according to [the provider](%s).", provider.Audit, provider.Sources["audit"].URL)
 	}
 	if x := example(set, provider); x != "" {
 		p("\n## Example\n\n```toml\n%s```", x)

@@ -79,6 +79,11 @@ func TestGitHubContract(t *testing.T) {
 			}
 		}
 	}
+	for _, p := range set.Providers {
+		for _, w := range p.Whoami {
+			documented(w.Request, []int{200})
+		}
+	}
 	if checked < 10 {
 		t.Errorf("only %d requests were checked", checked)
 	}

@@ -55,7 +55,7 @@ func TestCannedRepliesFitTheContracts(t *testing.T) {
 		}
 	}
 	t.Logf("%d replies of %d providers: %v", checked, len(providers), slices.Sorted(maps.Keys(providers)))
-	if checked < 30 || len(providers) < 15 {
+	if checked < 45 || len(providers) < 15 || !providers["github"] {
 		t.Errorf("only %d replies of %d providers were compared", checked, len(providers))
 	}
 }

@@ -219,7 +219,7 @@ func TestNoRevocationTakesTheFirstOfAList(t *testing.T) {
 var readingPosts = []string{
 	"cognito-access-token", "dropbox-access-token", "dropbox-long-lived-api-token", "flyio-access-token", "flyio-personal-token",
 	"gitlab-runner-authentication-token", "gitlab-runner-authentication-token-routable", "google-access-token", "line-channel-access-token",
-	"linear-api-key", "linear-oauth-token", "new-relic-user-api-key", "ory-token", "slack-bot-token", "slack-user-token",
+	"linear-api-key", "linear-oauth-token", "new-relic-user-api-key", "ory-token", "railway-api-token", "railway-project-token", "slack-bot-token", "slack-user-token",
 }
 
 // spends are paths that cost, post, mint or change something at the issuers that have them.
