@@ -26,8 +26,8 @@ func entry(t Target) string {
 
 // controlRemedy names the setting that adds a control.
 func controlRemedy(t Target) string {
-	if len(t.Instance.Controls) > 0 && t.Rule != nil {
-		return fmt.Sprintf(`[[instance.controls]] with rule = %q and parts = { token = "env:NAME" } of `, t.Rule.ID) + entry(t) + ", naming a live credential of your own of this kind"
+	if _, has := t.Instance.Control(t.Rule); !has && len(t.Instance.Controls) > 0 {
+		return "rule and parts of [[instance.controls]] of " + entry(t) + ", naming " + t.Rule.ID + " and a live credential of your own: the present controls are of other rules"
 	}
 	return `control = "env:NAME" of ` + entry(t) + ", naming a live credential of your own"
 }

@@ -162,6 +162,22 @@ func TestASecretsTokenEndsWithItsSecret(t *testing.T) {
 	}
 }
 
+// A control of another rule is none for this one: the remedy names the entry that is missing.
+func TestTheRemedyNamesTheControlOfThisRule(t *testing.T) {
+	s, x := start(t, "kubernetes-bound-token")
+	x.Instance.Admin = rules.NewSecretString(admin)
+	s.tokens[s.secret] = "[invalid bearer token, service account token has been invalidated]"
+	for controls, want := range map[string]string{"": `control = "env:NAME" of`, "kubernetes-secret-token": "[[instance.controls]] of"} {
+		x.Instance.Controls = nil
+		if controls != "" {
+			x.Instance.Controls = []issuer.Control{{Rule: controls, Secret: rules.NewSecretString("control")}}
+		}
+		if v, _ := ask(t, &guard.Asker{}, &x, nil, nil); v.Liveness != revokers.Unknown || !strings.Contains(v.Remedy, want) {
+			t.Errorf("with controls for %q: %s, remedy %q", controls, v.Liveness, v.Remedy)
+		}
+	}
+}
+
 // A Secret of the same name that holds another token is not deleted.
 func TestAnotherTokensSecretIsKept(t *testing.T) {
 	s, x := start(t, "kubernetes-secret-token")
