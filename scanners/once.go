@@ -26,8 +26,10 @@ type contents struct {
 
 // record has the findings of one content. Its methods do nothing on nil.
 type record struct {
-	base rules.Location // of the artifact that was scanned
-	done chan struct{}  // closed after the scan
+	// base is the location of the artifact that was scanned; nil once the scan ended without a
+	// finding, which most do, so that 100,000 contents cost little.
+	base *rules.Location
+	done chan struct{} // closed after the scan
 
 	mu         sync.Mutex
 	findings   []rules.Finding
@@ -85,7 +87,8 @@ func (c *contents) get(name string, base rules.Location) (r *record, fresh bool)
 	if c.byName == nil {
 		c.byName = map[string]*record{}
 	}
-	r = &record{base: base, done: make(chan struct{})}
+	at := base // the caller's is no allocation where the content is known
+	r = &record{base: &at, done: make(chan struct{})}
 	c.byName[name] = r
 	return r, true
 }
@@ -114,6 +117,11 @@ func (r *run) once(ctx context.Context, a Artifact, b io.Reader, x *account) err
 		if !complete || ctx.Err() != nil {
 			rec.spoil()
 		}
+		rec.mu.Lock()
+		if len(rec.findings) == 0 {
+			rec.base = nil
+		}
+		rec.mu.Unlock()
 		r.known.mu.Lock()
 		r.known.findings += len(rec.findings)
 		r.known.mu.Unlock()
@@ -144,7 +152,7 @@ func (r *run) replay(rec *record, a Artifact, x *account) bool {
 			x.reached(GapLimitFindings)
 			continue
 		}
-		f.Location = moved(f.Location, rec.base, a.Location)
+		f.Location = moved(f.Location, *rec.base, a.Location)
 		if len(ends) == 0 || ends[len(ends)-1].Path != f.Location.Path {
 			ends = append(ends, f.Location)
 		}

@@ -107,11 +107,15 @@ func (r *run) chunk(x *account, c Chunk) {
 	}
 	began := time.Now()
 	var found []rules.Finding
+	var masks []string
 	defer func() {
 		x.Spend(time.Since(began))
 		c.track.place(c.Offset, found)
 		// Emit after Spend: the consumer's time is not the artifact's.
-		for _, f := range found {
+		for i, f := range found {
+			if masks[i] != "" && f.Location.System != "" {
+				note(&f.Location, "mask", masks[i])
+			}
 			rec.add(f)
 			r.emit(f)
 		}
@@ -141,18 +145,23 @@ func (r *run) chunk(x *account, c Chunk) {
 			f.Location.Spans = append(f.Location.Spans, rules.Span{Line: l.Line, Column: l.Column, EndLine: l.EndLine, EndColumn: l.EndColumn})
 		}
 		if w := c.Artifact.where; w != nil {
-			notes := maps.Clone(f.Location.Notes)
-			if notes == nil {
-				notes = map[string]string{}
-			}
-			notes["row"] = w(f.Location.Line)
-			f.Location.Notes = notes
+			note(&f.Location, "row", w(f.Location.Line))
 		}
 		if place := c.Artifact.place; place != nil {
 			f.Location = place(f.Location)
 		}
-		found = append(found, f)
+		found, masks = append(found, f), append(masks, m.Mask)
 	}
+}
+
+// note adds a note to a location, which may share its notes with others.
+func note(l *rules.Location, key, value string) {
+	notes := maps.Clone(l.Notes)
+	if notes == nil {
+		notes = map[string]string{}
+	}
+	notes[key] = value
+	l.Notes = notes
 }
 
 // Locate returns the location of Data[start:end].

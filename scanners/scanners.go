@@ -242,6 +242,9 @@ type Match struct {
 	Pieces [][2]int
 	// Partial is set if masking left only part of the secret.
 	Partial bool
+	// Mask is what the log shows of the runner's masking of the secret: one of the Mask values;
+	// empty where the text is no log.
+	Mask    string
 	Offline rules.Offline
 	Cookie  string
 	Claims  rules.Claims
@@ -251,6 +254,14 @@ type Match struct {
 	// Suppressed is set if a path list of the rules suppresses the match.
 	Suppressed bool
 }
+
+// What a log shows of the masking of a secret by the runner that wrote it.
+const (
+	MaskPartial    = "partial"    // a mask hides a part of it
+	MaskRegistered = "registered" // its line is the command that makes the runner mask it from then on
+	MaskLine       = "line"       // its line has masks, of other values
+	MaskNone       = "none"       // its line has none
+)
 
 // Finding returns the match as a finding without a location.
 func (m Match) Finding() rules.Finding {

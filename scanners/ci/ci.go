@@ -87,6 +87,9 @@ type Source struct {
 	Repositories func(ctx context.Context, yield func(Repository) bool) error
 	// Cache is the folder for copies of repositories.
 	Cache string
+	// GitUser gives the name that git sends with the token, of the one that the API gets; nil, or
+	// an empty name: x-access-token, since most forges look at the token alone.
+	GitUser func(user string) string
 
 	// Found is called with the place and the memory's key of an item that was read to its end
 	// and in which something was found, or could not be read. Such an item is read again by the

@@ -1,6 +1,7 @@
 package ci
 
 import (
+	"context"
 	"errors"
 	"slices"
 	"strings"
@@ -39,7 +40,10 @@ func (s *session) imageSources() (out []scanners.Source) {
 		}
 		src := &oci.Source{Targets: targets, Remote: true, Memory: s.Memory}
 		if n == 1 {
-			src.Login = &oci.Login{At: s.Client.Base, Password: s.Client.token}
+			src.Login = &oci.Login{At: s.Client.Base, Password: func(ctx context.Context) string {
+				_, token := s.Client.login(ctx)
+				return token
+			}}
 		}
 		out = append(out, src)
 	}

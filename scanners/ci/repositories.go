@@ -40,8 +40,17 @@ func (s *session) Sources(ctx context.Context) iter.Seq2[scanners.Source, error]
 		end := false
 		err := s.repositories(ctx, func(r Repository) bool {
 			remote := &git.Remote{URL: r.URL, Cache: s.Cache, Getenv: func(name string) string {
-				if name == "QUELL_GIT_TOKEN" && s.Client.ownHost(r.URL) {
-					return s.Client.token(ctx)
+				if !s.Client.ownHost(r.URL) {
+					return ""
+				}
+				user, token := s.Client.login(ctx)
+				switch name {
+				case "QUELL_GIT_TOKEN":
+					return token
+				case "QUELL_GIT_USER":
+					if s.GitUser != nil {
+						return s.GitUser(user)
+					}
 				}
 				return ""
 			}}
@@ -102,36 +111,38 @@ func (s *session) repositories(ctx context.Context, yield func(Repository) bool)
 }
 
 // ownHost reports whether the repositories at u belong to the named address: the same scheme,
-// host and port; for GitHub's own servers, whose API is at api.HOST, also HOST.
+// host and port; for GitHub's and Bitbucket's own servers, whose API is at api.HOST, also HOST.
 func (c *Client) ownHost(u *url.URL) bool {
 	if c.named(u) {
 		return true
 	}
 	host := c.Base.Hostname()
-	return u.Scheme == "https" && c.Base.Scheme == "https" && u.Port() == "" && c.Base.Port() == "" && "api."+u.Hostname() == host && (host == "api.github.com" || strings.HasSuffix(host, ".ghe.com"))
+	return u.Scheme == "https" && c.Base.Scheme == "https" && u.Port() == "" && c.Base.Port() == "" && "api."+u.Hostname() == host && (host == "api.github.com" || host == "api.bitbucket.org" || strings.HasSuffix(host, ".ghe.com"))
 }
 
-// token gives the credential as git sends it; empty: there is none.
-func (c *Client) token(ctx context.Context) string {
+// login gives the credential as git sends it, and its user if the API gets one; an empty token:
+// there is none.
+func (c *Client) login(ctx context.Context) (user, token string) {
 	if c.Auth == nil {
-		return ""
+		return "", ""
 	}
 	h := http.Header{}
 	if c.Auth(ctx, h) != nil {
-		return ""
+		return "", ""
 	}
 	if v := h.Get("Private-Token"); v != "" {
-		return v
+		return "", v
 	}
 	kind, v, _ := strings.Cut(h.Get("Authorization"), " ")
-	if strings.EqualFold(kind, "Basic") {
-		b, err := base64.StdEncoding.DecodeString(v)
-		if err != nil {
-			return ""
-		}
-		_, v, _ = strings.Cut(string(b), ":")
+	if !strings.EqualFold(kind, "Basic") {
+		return "", v
 	}
-	return v
+	b, err := base64.StdEncoding.DecodeString(v)
+	if err != nil {
+		return "", ""
+	}
+	user, token, _ = strings.Cut(string(b), ":")
+	return user, token
 }
 
 // hosted is a repository of a system: its findings name it.

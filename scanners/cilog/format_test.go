@@ -30,6 +30,10 @@ func TestLinesOfEachFormat(t *testing.T) {
 		{"[08:02:41]x:\t text\n", Line{}},
 		{"[Container] 2024/05/01 10:00:00.123456 text\n", Line{Prefix: 39}},
 		{"[Container] text\n", Line{}},
+		{"[2026-04-10 17:17:22Z INFO StepsRunner] text\n", Line{Prefix: 40}},
+		{"[2026-04-10 17:17:22Z ERR  Worker] text\n", Line{Prefix: 35}},
+		{"[2026-04-10 17:17:22Z NOTE Worker] text\n", Line{}},
+		{"[2026-04-10 17:17:22Z INFO two words] text\n", Line{}},
 		{"Step #0: text\n", Line{Prefix: 9}},
 		{`Step #0 - "build": text` + "\n", Line{Prefix: 19}},
 		{"Step #0 is done\n", Line{}},
@@ -48,10 +52,13 @@ func TestLinesOfEachFormat(t *testing.T) {
 func TestTheSystemIsToldByTheFirstSign(t *testing.T) {
 	const github, azure = "Current runner version: '2.317.0'\n", "##[section]Starting: Job\n"
 	for head, want := range map[string]string{
-		github:                                 "github",
-		azure:                                  "azure",
-		github + azure:                         "github",
-		azure + github:                         "azure",
+		github:         "github",
+		azure:          "azure",
+		github + azure: "github",
+		azure + github: "azure",
+		"[2026-04-10 17:17:20Z INFO HostContext] Runner is ready\n" + github:       "github_runner",
+		"[2026-04-10 17:17:20Z INFO AgentProcess] Agent is built\n":                "",
+		"text\n[2026-04-10 17:17:20Z INFO HostContext] Runner is ready\n" + github: "github",
 		"":                                     "",
 		strings.Repeat("x\n", 10<<10) + github: "", // too late to be the beginning
 	} {

@@ -19,6 +19,7 @@ var formats = []*Format{
 	&droneCI,
 	&giteaActions,
 	&githubActions,
+	&githubRunner,
 	&gitlabCI,
 	&goTest,
 	&harness,

@@ -7,8 +7,8 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"testing"
 
@@ -20,8 +20,19 @@ import (
 // Document reads testdata/contracts/NAME.
 func Document(t testing.TB, name string) *openapi3.T {
 	t.Helper()
-	_, file, _, _ := runtime.Caller(0)
-	doc, err := openapi3.NewLoader().LoadFromFile(filepath.Join(filepath.Dir(file), "../../testdata/contracts", name))
+	// A test runs in its package's folder. The place of this source file is not known to a binary
+	// that was built with -trimpath.
+	dir, err := os.Getwd()
+	for err == nil {
+		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
+			break
+		}
+		if filepath.Dir(dir) == dir {
+			t.Fatal("the test does not run below the module's folder")
+		}
+		dir = filepath.Dir(dir)
+	}
+	doc, err := openapi3.NewLoader().LoadFromFile(filepath.Join(dir, "testdata", "contracts", name))
 	if err != nil {
 		t.Fatal(err)
 	}

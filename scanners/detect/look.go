@@ -64,7 +64,11 @@ func (e *Engine) Detect(c scanners.Chunk) iter.Seq[scanners.Match] {
 			if m.place.end == len(c.Data) && c.To < len(c.Data) {
 				c.Reached(scanners.GapLimitMatch)
 			}
-			if !yield(m.out()) {
+			out := m.out()
+			if c.Artifact != nil && c.Artifact.Location.Source == "log" {
+				out.Mask = maskState(c.Data, m)
+			}
+			if !yield(out) {
 				return
 			}
 		}

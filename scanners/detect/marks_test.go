@@ -67,7 +67,9 @@ func TestAFindingHasTheJobStepAndGroupOfItsLog(t *testing.T) {
 		"TeamCity":                         {"TeamCity server version is 2023.05.4 (build 129421)\n[08:02:41]i:\t [Step 1/3] Starting\n[08:02:42] :\t\t [Resolving] " + pat + "\n", "teamcity", "", "Step 1/3", "Resolving"},
 		"CodeBuild":                        {"[Container] 2024/05/01 10:00:00.123456 Entering phase BUILD\n[Container] 2024/05/01 10:00:00.123456 Running command make test\n" + pat + "\n", "codebuild", "", "BUILD", "make test"},
 		"Cloud Build":                      {"starting build \"1-2\"\n\nFETCHSOURCE\nStep #0: a\nStep #1 - \"publish\": " + pat + "\n", "cloudbuild", "", "publish", ""},
-		"Semaphore":                        {`{"event":"job_started","timestamp":1}` + "\n" + `{"event":"cmd_started","timestamp":1,"directive":"make \"all\""}` + "\n" + `{"event":"cmd_output","timestamp":1,"output":"` + pat + `\n"}` + "\n", "semaphore", "", "", `make \"all\"`},
+		"a runner's diagnostic log": {"[2026-04-10 17:17:20Z INFO HostContext] Well known directory 'Root': '/opt/runner'\n[2026-04-10 17:17:22Z INFO JobRunner] Job ID 1\n{\n  \"a\": 1\n}\n" +
+			"[2026-04-10 17:17:22Z INFO StepsRunner] Processing step: DisplayName='Run make'\n[2026-04-10 17:17:23Z INFO ExecutionContext] ##[group]Run make\n[2026-04-10 17:17:23Z ERR  ProcessInvoker] " + pat + "\n", "github_runner", "", "Run make", ""},
+		"Semaphore": {`{"event":"job_started","timestamp":1}` + "\n" + `{"event":"cmd_started","timestamp":1,"directive":"make \"all\""}` + "\n" + `{"event":"cmd_output","timestamp":1,"output":"` + pat + `\n"}` + "\n", "semaphore", "", "", `make \"all\"`},
 		"one system's marks in the log of another": {z + "Current runner version: '2'\n" + z + "##[group]Run cat log\n" + z + "##[endgroup]\n" + z + "##[section]Starting: Other\n[Pipeline] { (Build)\n" + z + pat + "\n", "github", "", "Run cat log", ""},
 		"no system": {"a\n" + pat + "\n", "", "", "", ""},
 	} {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 
 	"github.com/quellhq/quell/rules"
+	"github.com/quellhq/quell/scanners"
 	"github.com/quellhq/quell/scanners/cilog"
 )
 
@@ -76,4 +77,41 @@ func (l *look) partial(t *text, m masked) {
 		r.confidence = rules.Medium
 	}
 	l.add(t, r)
+}
+
+// registering are the commands that make a runner mask the value that follows: GitHub's
+// `::add-mask::` and its older `##[add-mask]`, Azure's `##vso[task.setsecret]` and
+// `##vso[task.setvariable variable=NAME;issecret=true]`.
+var registering = [][]byte{[]byte("add-mask"), []byte("task.setsecret"), []byte("issecret=true")}
+
+// maxMaskLine is how many bytes of a line are looked at on either side of a match.
+const maxMaskLine = 4 << 10
+
+// maskState gives the scanners.Mask value of a match in a log.
+func maskState(data []byte, m *raw) string {
+	if m.partial {
+		return scanners.MaskPartial
+	}
+	start, end := m.place.start, m.place.end
+	before, after := data[max(0, start-maxMaskLine):start], data[end:min(len(data), end+maxMaskLine)]
+	before = before[bytes.LastIndexByte(before, '\n')+1:]
+	if i := bytes.IndexByte(after, '\n'); i >= 0 {
+		after = after[:i]
+	}
+	for _, r := range registering {
+		if bytes.Contains(before, r) {
+			return scanners.MaskRegistered
+		}
+	}
+	for _, side := range [][]byte{before, after} {
+		if bytes.Contains(side, []byte("***")) {
+			return scanners.MaskLine
+		}
+		for _, w := range cilog.Masks {
+			if bytes.Contains(side, w) {
+				return scanners.MaskLine
+			}
+		}
+	}
+	return scanners.MaskNone
 }

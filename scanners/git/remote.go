@@ -2,6 +2,7 @@ package git
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -129,7 +130,7 @@ func (r Remote) auth() transport.AuthMethod {
 	}
 	switch {
 	case env("QUELL_GIT_TOKEN") != "" && r.mayHave(env("QUELL_GIT_HOST")):
-		return &http.BasicAuth{Username: "x-access-token", Password: env("QUELL_GIT_TOKEN")}
+		return &http.BasicAuth{Username: cmp.Or(env("QUELL_GIT_USER"), "x-access-token"), Password: env("QUELL_GIT_TOKEN")}
 	case env("GITHUB_TOKEN") != "" && host == hostOf(env("GITHUB_SERVER_URL"), "github.com"):
 		return &http.BasicAuth{Username: "x-access-token", Password: env("GITHUB_TOKEN")}
 	case env("CI_JOB_TOKEN") != "" && host == hostOf(env("CI_SERVER_URL"), ""):

@@ -25,12 +25,12 @@ import (
 // httpTransport is go-git's, except that it does not send the credential on to another host
 // that a redirect names.
 func httpTransport() transport.Transport {
-	return http.NewClient(&nethttp.Client{CheckRedirect: func(req *nethttp.Request, via []*nethttp.Request) error {
+	return azure{http.NewClient(&nethttp.Client{CheckRedirect: func(req *nethttp.Request, via []*nethttp.Request) error {
 		if req.URL.Host != via[0].URL.Host || req.URL.Scheme != via[0].URL.Scheme || len(via) > 5 {
 			return errRedirect
 		}
 		return nil
-	}})
+	}})}
 }
 
 // request fetches the objects that are reachable from want and from none of have, and writes

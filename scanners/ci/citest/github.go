@@ -33,6 +33,9 @@ type GitHub struct {
 	Alerts  []Alert
 	// Packages are the owner's.
 	Packages []Package
+	// Git serves repositories, wikis and the gists, which Gists lists by their ids; nil: none are.
+	Git   *Git
+	Gists []string
 	// Cap is how many results any list of runs gives, filtered or not; 0: 1,000 of a filtered
 	// one, as documented.
 	Cap int
@@ -151,6 +154,10 @@ func NewGitHub(t testing.TB, owner, token string) *GitHub {
 		turn := func() { s.mu.Lock(); defer s.mu.Unlock() }
 		turn()
 		defer turn()
+		if s.Git != nil && s.Git.Asks(r) {
+			s.Git.ServeHTTP(w, r)
+			return
+		}
 		if !s.before(w, r, true) {
 			return
 		}
@@ -341,6 +348,12 @@ func (s *GitHub) answer(w http.ResponseWriter, r *http.Request) {
 			}
 		}
 		reply(w, http.StatusOK, slice(w, r, out))
+	case len(p) == 3 && p[0] == "users" && p[1] == s.Owner && p[2] == "gists" && s.Git != nil:
+		out := []any{}
+		for _, id := range s.Gists {
+			out = append(out, map[string]any{"id": id, "git_pull_url": s.URL + "/gist/" + id + ".git"})
+		}
+		reply(w, http.StatusOK, slice(w, r, out))
 	case p[0] == "orgs" && p[1] == s.Owner && strings.HasSuffix(r.URL.Path, "/secret-scanning/alerts"):
 		out := []any{}
 		for _, a := range slice(w, r, s.Alerts) {
@@ -360,7 +373,7 @@ func (s *GitHub) answer(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *GitHub) repoDoc(x *Repo) map[string]any {
-	return s.full("minimal-repository", map[string]any{"id": len(x.Name) + 1000*slices.Index(s.Repos, x), "name": x.Name, "full_name": s.Owner + "/" + x.Name, "owner": s.full("simple-user", map[string]any{"login": s.Owner})})
+	return s.full("minimal-repository", map[string]any{"id": len(x.Name) + 1000*slices.Index(s.Repos, x), "name": x.Name, "full_name": s.Owner + "/" + x.Name, "has_wiki": s.Git != nil, "owner": s.full("simple-user", map[string]any{"login": s.Owner})})
 }
 
 func (s *GitHub) runDoc(x *Repo, run *Run) map[string]any {

@@ -520,6 +520,47 @@ func TestTargetsOfRepositoriesAreListedOneByOne(t *testing.T) {
 	}
 }
 
+// With --git all refs of the repositories are read, those of pull requests too, their wikis if
+// they were ever written, and the gists, from git's own server.
+func TestRepositoriesWikisAndGists(t *testing.T) {
+	fake := citest.NewGitHub(t, "o", token)
+	fake.Repos = []*citest.Repo{{Name: "r"}, {Name: "plain"}}
+	fake.Gists = []string{"aa1"}
+	fake.Git = citest.NewGit(t, "x-access-token", token)
+	for n, x := range [][3]string{{"o/r.git", "refs/heads/main", "a"}, {"o/r.git", "refs/pull/7/head", "pull"}, {"o/r.git", "refs/tags/v1", "tag"}, {"o/r.git", "refs/notes/commits", "note"}, {"o/r.wiki.git", "refs/heads/master", "wiki"}, {"o/plain.git", "refs/heads/main", "b"}, {"gist/aa1.git", "refs/heads/main", "gist"}} {
+		fake.Git.Commit(x[0], x[1], x[2], "export A='"+strings.TrimSpace(citest.Cookie(n))+"'\n")
+	}
+	base, err := github.Base(fake.Address())
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := &ci.Client{Base: base, Auth: ci.Header("Authorization", "Bearer ", rules.NewSecretString(token)), Backoff: time.Millisecond}
+	src, err := github.New(github.Config{Client: client, Targets: []string{"o"}, Git: true, Cache: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	found, gaps := citest.Repositories(t, detector(), src)
+	if want := []string{"o/gists/aa1/gist", "o/plain/b", "o/r.wiki/wiki", "o/r/a", "o/r/note", "o/r/pull", "o/r/tag"}; !slices.Equal(found, want) || len(gaps) > 0 {
+		t.Errorf("found %q\nnot read %q", found, gaps)
+	}
+}
+
+// The archive of a run whose runner wrote diagnostics has its logs in archives of their own.
+func TestDiagnosticsOfTheRunner(t *testing.T) {
+	s := prepare(t)
+	inner := citest.Zip(map[string]string{"Worker_20261101-100000-utc.log": "[2026-11-01 10:00:00Z INFO HostContext] Well known directory 'Root': '/home/runner'\n[2026-11-01 10:00:01Z INFO StepsRunner] Processing step: DisplayName='Run make'\n[2026-11-01 10:00:02Z INFO ProcessInvoker] " + citest.Cookie(3)})
+	s.fake.Repos = []*citest.Repo{{Name: "r", Runs: []*citest.Run{{ID: 5, Attempts: 1, Created: at(5), Logs: func(int) map[string]string {
+		return map[string]string{"0_build.txt": "2026-11-01T10:00:00.0000000Z nothing\n", "runner-diagnostic-logs/UnknownBuildNumber-build (1).zip": string(inner)}
+	}}}}}
+	found, gaps, err := s.run()
+	if err != nil || len(gaps) > 0 || len(found) != 1 {
+		t.Fatalf("%q %q %v", paths(found), gaps, err)
+	}
+	if l := found[0]; l.Path != "o/r/actions-run/5/attempt-1!runner-diagnostic-logs/UnknownBuildNumber-build (1).zip!Worker_20261101-100000-utc.log" || l.System != "github" || l.Run != "5" || l.Step != "Run make" || l.Line != 3 || l.Notes["mask"] != scanners.MaskNone {
+		t.Errorf("%+v", l)
+	}
+}
+
 // The answers that hold the secrets of alerts are not kept.
 func TestAlertsAreNotRemembered(t *testing.T) {
 	s := prepare(t)

@@ -2,12 +2,14 @@ package systems
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
 	"strings"
 
 	"github.com/quellhq/quell/rules"
+	"github.com/quellhq/quell/scanners"
 	"github.com/quellhq/quell/scanners/ci"
 )
 
@@ -20,7 +22,7 @@ func azure() System {
 		Auth: func(_ string, token rules.Secret) func(context.Context, http.Header) error {
 			return ci.Basic("", token)
 		},
-		Check: words("ORG[/PROJECT]"), list: listAzure}
+		Check: words("ORG[/PROJECT]"), list: listAzure, clones: cloneAzure}
 }
 
 func azureError(s *scan, err error) error {
@@ -37,33 +39,87 @@ func (s *scan) azure(v any, path []string, query ...string) (http.Header, error)
 }
 
 func listAzure(s *scan, target string) error {
+	n, err := azureProjects(s, target, func(org, project string) error {
+		return s.concerning(org+"/"+project, azureProject(s, org, project))
+	})
+	if err != nil {
+		return err
+	}
+	return s.none(target, n)
+}
+
+// azureProjects calls each for the projects of a target, and counts them.
+func azureProjects(s *scan, target string, each func(org, project string) error) (n int, err error) {
 	org, project, one := strings.Cut(target, "/")
 	if one {
-		return s.concerning(target, azureProject(s, org, project))
+		return 1, each(org, project)
 	}
-	n := 0
 	for token := ""; ; {
 		var page struct{ Value []struct{ Name string } }
 		h, err := s.azure(&page, []string{org, "_apis", "projects"}, "$top", "100", "continuationToken", token)
 		if err != nil {
-			return fmt.Errorf("the list of projects: %w", err)
+			return n, fmt.Errorf("the list of projects: %w", err)
 		}
 		for _, p := range page.Value {
 			if s.again("project " + p.Name) {
 				continue
 			}
 			n++
-			if err := s.concerning(org+"/"+p.Name, azureProject(s, org, p.Name)); err != nil {
-				return err
+			if err := each(org, p.Name); err != nil {
+				return n, err
 			}
 		}
-		if t := h.Get("X-Ms-Continuationtoken"); t == "" || t == token || len(page.Value) == 0 {
-			return s.none(target, n)
-		} else {
-			token = t
+		t := h.Get("X-Ms-Continuationtoken")
+		if t == "" || t == token || len(page.Value) == 0 {
+			return n, nil
 		}
+		token = t
 	}
 }
+
+// cloneAzure lists the repositories of a target's projects, and the repository of each project's
+// wiki, which the list does not have.
+func cloneAzure(s *scan, target string, yield func(ci.Repository) bool) error {
+	var failed []error
+	_, err := azureProjects(s, target, func(org, project string) error {
+		path := org + "/" + project
+		var list struct {
+			Value []struct {
+				Name       string
+				IsDisabled bool
+			}
+		}
+		if _, err := s.azure(&list, []string{org, project, "_apis", "git", "repositories"}); err != nil {
+			if errors.As(err, new(*ci.Unauthorized)) || s.ctx.Err() != nil {
+				return err
+			}
+			failed = append(failed, s.unlisted(path, err))
+			return nil
+		}
+		add := func(name string, optional bool) bool {
+			return yield(ci.Repository{Name: path + "/" + ci.Clean(name), URL: s.Client.At(org, project, "_git", name), Optional: optional})
+		}
+		for _, r := range list.Value {
+			if r.IsDisabled {
+				failed = append(failed, s.unlisted(path+"/"+ci.Clean(r.Name), errDisabled))
+				continue
+			}
+			if !add(r.Name, false) {
+				return errEnd
+			}
+		}
+		if !add(project+".wiki", true) {
+			return errEnd
+		}
+		return nil
+	})
+	if errors.Is(err, errEnd) {
+		return nil
+	}
+	return errors.Join(append(failed, err)...)
+}
+
+var errDisabled = scanners.OfKind(scanners.GapNotFetched, errors.New("the repository is disabled, and can't be read (hint: enable it in the project's settings)"))
 
 type azureBuild struct {
 	ID        int64

@@ -1,10 +1,13 @@
 package systems
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -21,7 +24,88 @@ func bitbucket() System {
 				return ci.Basic(user, token)
 			}
 			return ci.Header("Authorization", "Bearer ", token)
-		}, NoArtifacts: "Bitbucket's API does not give the artifacts of pipelines", Check: words("WORKSPACE[/REPO]"), list: listBitbucket}
+		}, NoArtifacts: "Bitbucket's API does not give the artifacts of pipelines", Check: words("WORKSPACE[/REPO]"), list: listBitbucket, clones: cloneBitbucket, gitUser: bucketUser}
+}
+
+// bucketUser is the name that git sends (support.atlassian.com: using access tokens, using API
+// tokens): the API takes an API token with its owner's mail address, which git does not.
+func bucketUser(user string) string {
+	switch {
+	case user == "":
+		return "x-token-auth" // an access token
+	case strings.Contains(user, "@"):
+		return "x-bitbucket-api-token-auth"
+	}
+	return user
+}
+
+type bucketRepository struct {
+	Slug, Name string
+	HasWiki    bool `json:"has_wiki"`
+}
+
+// cloneBitbucket lists the repositories of a target with their wikis, and a workspace's snippets.
+func cloneBitbucket(s *scan, target string, yield func(ci.Repository) bool) error {
+	workspace, repo, one := strings.Cut(target, "/")
+	host := s.web()
+	if host.Host == "api.bitbucket.org" {
+		host.Host = "bitbucket.org"
+	}
+	ended := false
+	add := func(list []bucketRepository) (bool, error) {
+		for _, r := range list {
+			slug := cmp.Or(r.Slug, r.Name)
+			name := workspace + "/" + ci.Clean(slug)
+			ended = !yield(ci.Repository{Name: name, URL: host.JoinPath(workspace, url.PathEscape(slug)+".git")}) ||
+				r.HasWiki && !yield(ci.Repository{Name: name + ".wiki", URL: host.JoinPath(workspace, url.PathEscape(slug)+".git", "wiki"), Optional: true})
+			if ended {
+				return true, nil
+			}
+		}
+		return false, nil
+	}
+	if one {
+		var r bucketRepository
+		if _, err := s.get(&r, []string{"repositories", workspace, repo}); err != nil {
+			return err
+		}
+		_, err := add([]bucketRepository{r})
+		return err
+	}
+	var failed []error
+	if err := bucketPages(s, s.url([]string{"repositories", workspace}, "pagelen", "100"), add); err != nil {
+		failed = append(failed, s.unlisted(target, err))
+	}
+	if ended || s.ctx.Err() != nil {
+		return errors.Join(failed...)
+	}
+	err := bucketPages(s, s.url([]string{"snippets", workspace}, "pagelen", "100"), func(list []struct {
+		ID    string
+		Links struct{ Clone []struct{ Name, Href string } }
+	}) (bool, error) {
+		for _, x := range list {
+			name := workspace + "/snippets/" + ci.Clean(x.ID)
+			i := slices.IndexFunc(x.Links.Clone, func(l struct{ Name, Href string }) bool { return strings.HasPrefix(l.Name, "http") })
+			if i < 0 {
+				failed = append(failed, s.unlisted(name, errors.New("the snippet has no address")))
+				continue
+			}
+			u, err := url.Parse(x.Links.Clone[i].Href)
+			if err != nil || u.Host == "" || !ci.Private(u) {
+				failed = append(failed, s.unlisted(name, errors.New("the snippet has no address")))
+				continue
+			}
+			u.User = nil
+			if !yield(ci.Repository{Name: name, URL: u}) {
+				return true, nil
+			}
+		}
+		return false, nil
+	})
+	if err != nil && !ci.Is404(err) && !ci.IsGone(err) {
+		failed = append(failed, s.unlisted(workspace+"/snippets", err))
+	}
+	return errors.Join(failed...)
 }
 
 type bucketPage[T any] struct {

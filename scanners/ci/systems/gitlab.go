@@ -86,13 +86,77 @@ func cloneGitLab(s *scan, target string, yield func(ci.Repository) bool) error {
 	if err != nil {
 		return err
 	}
-	for _, p := range x.projects {
+	var failed []error
+	for _, p := range x.sorted() {
 		if !yield(ci.Repository{Name: p.PathWithNamespace, URL: s.web(p.PathWithNamespace + ".git")}) ||
 			!yield(ci.Repository{Name: p.PathWithNamespace + ".wiki", URL: s.web(p.PathWithNamespace + ".wiki.git"), Optional: true}) {
 			return nil
 		}
+		if p.SnippetsAccessLevel == gl.DisabledAccessControl {
+			continue
+		}
+		ended, err := x.snippets(yield, p.PathWithNamespace, func(o gl.ListOptions) ([]*gl.Snippet, *gl.Response, error) {
+			return x.api.ProjectSnippets.ListSnippets(p.ID, &gl.ListProjectSnippetsOptions{ListOptions: o}, gl.WithContext(s.ctx))
+		})
+		if ended {
+			return nil
+		}
+		// A server that does not show whether snippets are switched off answers 403 where they are.
+		if err != nil && (p.SnippetsAccessLevel != "" || !ci.Refuses(err)) {
+			failed = append(failed, s.unlisted(p.PathWithNamespace+"/snippets", err))
+		}
 	}
-	return nil
+	if err := x.personal(target, yield); err != nil {
+		failed = append(failed, s.unlisted(target+"/snippets", err))
+	}
+	return errors.Join(failed...)
+}
+
+// personal lists the snippets of a person that are in no project. The API lists those of the
+// token's own user alone.
+func (x *labScan) personal(target string, yield func(ci.Repository) bool) error {
+	if strings.Contains(target, "/") || number(target) {
+		return nil
+	}
+	me, _, err := x.api.Users.CurrentUser(gl.WithContext(x.ctx))
+	if err = labError(err); err != nil && !ci.Refuses(err) {
+		return err
+	}
+	if err != nil || !strings.EqualFold(me.Username, target) {
+		return nil // a group's or a project's token has a user of its own
+	}
+	_, err = x.snippets(yield, target, func(o gl.ListOptions) ([]*gl.Snippet, *gl.Response, error) {
+		return x.api.Snippets.ListSnippets(&gl.ListSnippetsOptions{ListOptions: o}, gl.WithContext(x.ctx))
+	})
+	return err
+}
+
+// snippets adds the repositories of a list of snippets. Those of a project are at the project's
+// address, and the list of a person's has them too.
+func (x *labScan) snippets(yield func(ci.Repository) bool, of string, list func(gl.ListOptions) ([]*gl.Snippet, *gl.Response, error)) (ended bool, err error) {
+	err = pages(func(o gl.ListOptions) (*gl.Response, int, error) {
+		found, res, err := list(o)
+		if err = noNull(found, err); err != nil {
+			return res, 0, err
+		}
+		for _, n := range found {
+			id := strconv.FormatInt(n.ID, 10)
+			if x.again("snippet " + id) {
+				continue
+			}
+			u := x.web("snippets", id+".git")
+			if p := x.projects[n.ProjectID]; p != nil {
+				u = x.web(p.PathWithNamespace, "snippets", id+".git")
+			} else if n.ProjectID != 0 {
+				continue // of a project outside of the target
+			}
+			if ended = !yield(ci.Repository{Name: of + "/snippets/" + id, URL: u}); ended {
+				return res, -1, nil
+			}
+		}
+		return res, len(found), nil
+	})
+	return ended, err
 }
 
 func listGitLab(s *scan, target string) error {

@@ -94,14 +94,22 @@ func TestPackagesOfGitLab(t *testing.T) {
 					return
 				}
 				answer := map[string]string{
-					"/api/v4/projects/g%2Fp":                                `{"id":7,"path_with_namespace":"g/p"}`,
-					"/api/v4/projects/7/packages":                           `[{"id":1,"name":"tool","version":"1.0","package_type":"generic"},{"id":2,"name":"c","version":"1","package_type":"conan"},{"id":3,"name":"com/x/app","version":"2","package_type":"maven"}]`,
-					"/api/v4/projects/7/packages/1/package_files":           `[{"id":11,"file_name":"env.sh"},{"id":12,"file_name":".."}]`,
-					"/api/v4/projects/7/packages/2/package_files":           `[{"id":21,"file_name":"conanfile.py"}]`,
-					"/api/v4/projects/7/packages/3/package_files":           `[{"id":31,"file_name":"app.jar"}]`,
-					"/api/v4/projects/7/packages/generic/tool/1.0/env.sh":   citest.Cookie(2),
-					"/api/v4/projects/7/packages/maven/com/x/app/2/app.jar": citest.Cookie(3),
-					"/api/v4/projects/7/registry/repositories":              fmt.Sprintf(`[{"id":5,"location":"%s/g/p/web"},{"id":6,"location":"../../etc/passwd"}]`, host),
+					"/api/v4/projects/g%2Fp":                                        `{"id":7,"path_with_namespace":"g/p"}`,
+					"/api/v4/projects/7/packages":                                   `[{"id":1,"name":"tool","version":"1.0","package_type":"generic"},{"id":2,"name":"c","version":"1","package_type":"conan"},{"id":3,"name":"com/x/app","version":"2","package_type":"maven"},{"id":4,"name":"@g/lib","version":"1.0.0","package_type":"npm"},{"id":5,"name":"py","version":"1","package_type":"pypi"},{"id":6,"name":"Net.Lib","version":"1","package_type":"nuget"},{"id":7,"name":"gem","version":"1","package_type":"rubygems"}]`,
+					"/api/v4/projects/7/packages/1/package_files":                   `[{"id":11,"file_name":"env.sh"},{"id":12,"file_name":".."}]`,
+					"/api/v4/projects/7/packages/2/package_files":                   `[{"id":21,"file_name":"conanfile.py"}]`,
+					"/api/v4/projects/7/packages/3/package_files":                   `[{"id":31,"file_name":"app.jar"}]`,
+					"/api/v4/projects/7/packages/4/package_files":                   `[{"id":41,"file_name":"@g/lib-1.0.0.tgz"}]`,
+					"/api/v4/projects/7/packages/5/package_files":                   `[{"id":51,"file_name":"py-1.tar","file_sha256":"5y57017232013c8ac80647f4ca153k3726f6cba62d055cd747844ed95b3c65ff"},{"id":52,"file_name":"py-1.whl"}]`,
+					"/api/v4/projects/7/packages/6/package_files":                   `[{"id":61,"file_name":"net.lib.1.nupkg"}]`,
+					"/api/v4/projects/7/packages/7/package_files":                   `[{"id":71,"file_name":"gem-1.gem"}]`,
+					"/api/v4/projects/7/packages/npm/@g%2Flib/-/@g%2Flib-1.0.0.tgz": citest.Cookie(4),
+					"/api/v4/projects/7/packages/pypi/files/5y57017232013c8ac80647f4ca153k3726f6cba62d055cd747844ed95b3c65ff/py-1.tar": citest.Cookie(5),
+					"/api/v4/projects/7/packages/nuget/download/Net.Lib/1/net.lib.1.nupkg":                                             citest.Cookie(6),
+					"/api/v4/projects/7/packages/rubygems/gems/gem-1.gem":                                                              citest.Cookie(7),
+					"/api/v4/projects/7/packages/generic/tool/1.0/env.sh":                                                              citest.Cookie(2),
+					"/api/v4/projects/7/packages/maven/com/x/app/2/app.jar":                                                            citest.Cookie(3),
+					"/api/v4/projects/7/registry/repositories":                                                                         fmt.Sprintf(`[{"id":5,"location":"%s/g/p/web"},{"id":6,"location":"../../etc/passwd"}]`, host),
 				}[r.URL.EscapedPath()]
 				if answer == "" {
 					w.WriteHeader(http.StatusNotFound)
@@ -153,8 +161,8 @@ func TestPackagesOfGitLab(t *testing.T) {
 			}
 			slices.Sort(found)
 			slices.Sort(gaps)
-			want := []string{"app/.env", "g/p/packages/generic/tool/1.0/env.sh", "g/p/packages/maven/com_x_app/2/app.jar"}
-			missing := []string{"g/p/packages/conan/c/1/conanfile.py", "g/p/packages/generic/tool/1.0/_", "g/p/registry/6"}
+			want := []string{"app/.env", "g/p/packages/generic/tool/1.0/env.sh", "g/p/packages/maven/com_x_app/2/app.jar", "g/p/packages/npm/@g_lib/1.0.0/@g_lib-1.0.0.tgz", "g/p/packages/nuget/Net.Lib/1/net.lib.1.nupkg", "g/p/packages/pypi/py/1/py-1.tar", "g/p/packages/rubygems/gem/1/gem-1.gem"}
+			missing := []string{"g/p/packages/conan/c/1/conanfile.py", "g/p/packages/generic/tool/1.0/_", "g/p/packages/pypi/py/1/py-1.whl", "g/p/registry/6"}
 			if greedy != "" {
 				want, missing = want[1:], append([]string{host + "/g/p/web:*"}, missing...)
 			}

@@ -48,8 +48,11 @@ type System struct {
 	page func(s *scan, target string, page int) (list []ci.Repo, next int, err error)
 	// packages lists the packages and images of a target; nil: the system hosts none.
 	packages func(s *scan, target string) error
-	// clones lists the repositories of a target; nil: the system hosts none.
+	// clones lists the repositories of a target; nil: the system hosts none. An error that joins
+	// others has one for each part of the target that can't be listed.
 	clones func(s *scan, target string, yield func(ci.Repository) bool) error
+	// gitUser is as ci.Source's GitUser.
+	gitUser func(user string) string
 }
 
 // Hosts reports whether the system hosts repositories.
@@ -102,7 +105,7 @@ func (s *scan) web(parts ...string) *url.URL {
 
 // Clones adds the repositories of targets to a source of the system.
 func (s System) Clones(src *ci.Source, cache string, targets []string) {
-	src.Cache = cache
+	src.Cache, src.GitUser = cache, s.gitUser
 	src.Repositories = func(ctx context.Context, yield func(ci.Repository) bool) error {
 		var failed []error
 		for _, t := range targets {
@@ -121,12 +124,31 @@ func (s System) Clones(src *ci.Source, cache string, targets []string) {
 			case err == nil && n == 0:
 				err = errNone
 			}
-			if err != nil {
-				failed = append(failed, scanners.Gap{Location: x.at(t), Reason: "the list of repositories", Err: err})
+			for _, err := range each(err) {
+				if !errors.As(err, new(scanners.Gap)) {
+					err = scanners.Gap{Location: x.at(t), Reason: "the list of repositories", Err: err}
+				}
+				failed = append(failed, err)
 			}
 		}
 		return errors.Join(failed...)
 	}
+}
+
+// each gives the errors that errors.Join joined.
+func each(err error) []error {
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		return joined.Unwrap()
+	}
+	if err == nil {
+		return nil
+	}
+	return []error{err}
+}
+
+// unlisted is the error of a part of a target that can't be listed.
+func (s *scan) unlisted(path string, err error) error {
+	return scanners.Gap{Location: s.at(path), Reason: "the list of repositories", Err: err}
 }
 
 // Page lists one page, counted from 1, of what a target consists of. next is the number of the

@@ -2,6 +2,7 @@ package systems_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/base64"
 	"encoding/json"
@@ -222,6 +223,7 @@ type fake struct {
 	mu      sync.Mutex
 	n       map[string]int
 	asked   []string
+	self    string // BASE of the answers, if it is not api's address
 }
 
 func newFake(t *testing.T, w world) *fake {
@@ -239,7 +241,7 @@ func newFake(t *testing.T, w world) *fake {
 				return
 			}
 		}
-		f.write(w, f.answers["STORAGE"+r.URL.Path])
+		f.write(w, "", f.answers["STORAGE"+r.URL.Path])
 	}))
 	t.Cleanup(f.api.Close)
 	t.Cleanup(f.storage.Close)
@@ -290,22 +292,23 @@ func (f *fake) serve(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, f.storage.URL+"/x?of="+url.QueryEscape(key), status)
 		return
 	}
-	f.write(w, answer)
+	f.write(w, path, answer)
 }
 
-func (f *fake) write(w http.ResponseWriter, answer reply) {
+func (f *fake) write(w http.ResponseWriter, path string, answer reply) {
 	switch x := answer.(type) {
 	case int:
 		w.WriteHeader(x)
 	case raw:
 		_, _ = w.Write([]byte(x))
 	default:
+		f.official(path, answer)
 		var b bytes.Buffer
 		e := json.NewEncoder(&b)
 		e.SetEscapeHTML(false)
 		_ = e.Encode(answer)
 		w.Header().Set("Content-Type", "application/json")
-		_, _ = w.Write([]byte(strings.NewReplacer("STORAGE", f.storage.URL, "BASE", f.api.URL).Replace(b.String())))
+		_, _ = w.Write([]byte(strings.NewReplacer("STORAGE", f.storage.URL, "BASE", cmp.Or(f.self, f.api.URL), "USER", strings.Replace(cmp.Or(f.self, f.api.URL), "//", "//alice@", 1)).Replace(b.String())))
 	}
 }
 

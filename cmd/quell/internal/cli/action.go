@@ -109,6 +109,8 @@ func (j *job) surround() {
 			return "" // the input ledger is the only one
 		case "QUELL_GIT_TOKEN":
 			return j.in.Token
+		case "QUELL_GIT_USER":
+			return "" // of another token
 		case "QUELL_GIT_HOST":
 			return j.remote.Host
 		case "GITHUB_TOKEN":

@@ -217,7 +217,7 @@ func (a *app) ciClient(rt *run.Runtime, mem scanners.Memory) *ci.Client {
 }
 
 func (a *app) gitFlag(f *pflag.FlagSet) {
-	f.BoolVar(&a.ci.git, "git", false, "repositories with all refs, and their wikis")
+	f.BoolVar(&a.ci.git, "git", false, "repositories with all refs, their wikis, and snippets or gists")
 }
 
 func (a *app) packagesFlag(f *pflag.FlagSet) {

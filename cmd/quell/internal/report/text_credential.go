@@ -163,7 +163,7 @@ func Place(l rules.Location) string {
 	if l.Group != "" {
 		fmt.Fprintf(&b, " group %q", l.Group)
 	}
-	for _, k := range []string{"repository", "author", "date", "refs", "in_head", "kept_by", "also", "row", "field", "deleted", "overwritten", "created_by"} {
+	for _, k := range []string{"repository", "author", "date", "refs", "in_head", "kept_by", "also", "row", "field", "mask", "deleted", "overwritten", "created_by"} {
 		if v := l.Notes[k]; v != "" {
 			if k == "deleted" || k == "overwritten" {
 				v = layerDigest.ReplaceAllString(v, "$1") // as the layer's own is written
