@@ -54,9 +54,9 @@ func (s *Set) NameCookie(provider, name string) error {
 	if r.Regex, err = NewExpression(namedRegex(names)); err != nil {
 		return fmt.Errorf("cookie %q: %w", name, err)
 	}
-	if err := r.nameGroups(); err != nil {
-		return err
-	}
+	// Groups of the family's form are set where a value has that form. Without them a revocation
+	// that names one is refused before anything is sent.
+	r.whole = family.whole
 	if i >= 0 {
 		s.Rules[i] = r
 	} else {

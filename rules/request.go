@@ -104,6 +104,8 @@ type Step struct {
 	Request *Request `toml:"request"`
 	Status  []int    `toml:"status"`
 	// Keep maps names to a dotted JSON path, header:NAME, cookie:NAME, input:NAME or meta:NAME.
+	// cookie:* is all cookies that the response sets, as a Cookie header has them; body:text is a
+	// body of one word.
 	Keep map[string]string `toml:"keep"`
 	Pick *Pick             `toml:"pick"`
 }

@@ -53,7 +53,7 @@ func (s *scope) fill(q *rules.Request, reads bool) (issuer.Request, error) {
 	for k, v := range q.Header {
 		check := inHeader
 		if strings.EqualFold(k, "Cookie") {
-			check = inCookie
+			check = s.inCookie
 		}
 		r.Header.Set(k, str(v, check)+s.signature(k))
 	}
@@ -175,6 +175,14 @@ func inCookie(name, v string) error {
 		return fmt.Errorf("{%s}: a semicolon ends a cookie", name)
 	}
 	return inHeader(name, v)
+}
+
+// inCookie allows several cookies in a value that a step kept as such.
+func (s *scope) inCookie(name, v string) error {
+	if s.jars[name] {
+		return inHeader(name, v)
+	}
+	return inCookie(name, v)
 }
 
 func inUser(name, v string) error {

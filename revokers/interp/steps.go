@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"golang.org/x/net/html"
 
@@ -48,6 +49,12 @@ func (s *scope) step(ctx context.Context, d issuer.Doer, step rules.Step) error 
 			return errStep{a.Status, err}
 		}
 		s.learn(name, v, step.Request.Login || secretSource(from))
+		if from == allCookies {
+			if s.jars == nil {
+				s.jars = map[string]bool{}
+			}
+			s.jars[name] = true
+		}
 	}
 	if step.Pick == nil {
 		return nil
@@ -79,7 +86,45 @@ func (s *scope) learn(name, v string, hidden bool) {
 // secretSource reports whether what a step keeps from there is a credential: a
 // cookie, or a form's token.
 func secretSource(from string) bool {
-	return strings.HasPrefix(from, "cookie:") || strings.HasPrefix(from, "input:") || strings.HasPrefix(from, "meta:")
+	return strings.HasPrefix(from, "cookie:") || strings.HasPrefix(from, "input:") || strings.HasPrefix(from, "meta:") || from == bodyText
+}
+
+// Sources of a step's keep besides paths and names.
+const (
+	allCookies = "cookie:*"
+	bodyText   = "body:text"
+)
+
+// maxWord bounds a body that is one word, in bytes.
+const maxWord = 256
+
+// word returns a body that is one word, without the space around it.
+func word(body []byte) (string, error) {
+	v := strings.TrimSpace(string(body))
+	if v == "" || len(v) > maxWord || strings.ContainsFunc(v, func(c rune) bool { return c <= ' ' || c >= 0x7f || strings.ContainsRune(`<>{}"`, c) }) {
+		return "", errors.New("the body is not one word")
+	}
+	return v, nil
+}
+
+// cookies returns the cookies that a response sets, as the header Cookie has them. Those that it
+// deletes are left out; of several with one name the last counts.
+func cookies(r issuer.Response) (string, error) {
+	set := map[string]string{}
+	for _, c := range (&http.Response{Header: r.Header}).Cookies() {
+		delete(set, c.Name)
+		if strings.TrimSpace(c.Value) != "" && c.MaxAge >= 0 && (c.Expires.IsZero() || c.Expires.After(time.Now())) {
+			set[c.Name] = c.Value
+		}
+	}
+	if len(set) == 0 {
+		return "", errors.New("the response sets no cookie")
+	}
+	var list []string
+	for _, name := range sortedKeys(set) {
+		list = append(list, name+"="+set[name])
+	}
+	return strings.Join(list, "; "), nil
 }
 
 func expected(step rules.Step, a issuer.Response) error {
@@ -103,6 +148,12 @@ func extract(from string, r issuer.Response, doc any) (string, error) {
 			return v, nil
 		}
 		return "", fmt.Errorf("the response has no header %s", n)
+	}
+	switch from {
+	case allCookies:
+		return cookies(r)
+	case bodyText:
+		return word(r.Body)
 	}
 	if n, ok := strings.CutPrefix(from, "cookie:"); ok {
 		for _, c := range (&http.Response{Header: r.Header}).Cookies() {

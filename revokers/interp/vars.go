@@ -26,6 +26,8 @@ type scope struct {
 	// credentials themselves.
 	late   map[string]string
 	hidden map[string]bool
+	// jars are late values that are several cookies, for the header Cookie alone.
+	jars map[string]bool
 	// show replaces secrets and late values by their placeholders.
 	show bool
 }

@@ -61,6 +61,7 @@ func New(c Config) *Registry {
 			"aws-deactivate":           aws.Status{Doer: c.Doer},
 			"aws-deactivate-admin":     aws.Status{Doer: c.Doer, Admin: true},
 			"aws-revoke-older":         aws.Older{Doer: c.Doer},
+			"cognito-sign-out-user":    aws.SignOutUser{Doer: c.Doer},
 			"google-disable-key":       gcp.Disable{Doer: c.Doer},
 			"oauth-revoke":             oauth.Revoke{Issuers: issuers},
 			"oauth-end-session":        oauth.EndSession{Issuers: issuers},
