@@ -58,6 +58,11 @@ campaign-archives:
 campaign-ci:
 	QUELL_CAMPAIGN=1 go test -timeout 3h -v ./cmd/quell -run 'TestScanOfManyRuns|TestScanOfRunsSurvivesKills|TestScanOfALongListOfRuns'
 
+# Grants and consents of Ory Hydra, which takes minutes to build.
+campaign-hydra:
+	testdata/servers/install.sh hydra
+	QUELL_CAMPAIGN=1 go test -timeout $(LIMIT) -v ./cmd/quell/internal/realtest -run TestTheConsentOfAHydraUser
+
 # N repetitions of each campaign of package run; make test runs short ones.
 N = 500
 campaign-apply:

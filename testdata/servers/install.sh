@@ -6,7 +6,7 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 tools=${QUELL_TOOLS:-${XDG_CACHE_HOME:-$HOME/.cache}/quell-tools}
 
 packages() {
-  local want=(buildah umoci skopeo busybox-static docker-registry tomcat10 python3-django python3-flask python3-flask-login ruby-sinatra ruby-webrick ruby-railties libmojolicious-perl python3-tornado python3-cherrypy3 php-cli php-mysql wordpress wordpress-theme-twentytwentythree micro-httpd mariadb-server-core mariadb-client redis-server postgresql slapd etcd-server git xz-utils bzip2 p7zip pre-commit systemd) missing=() p
+  local want=(buildah umoci skopeo busybox-static docker-registry tomcat10 python3-django python3-flask python3-flask-login ruby-sinatra ruby-webrick ruby-railties libmojolicious-perl python3-tornado python3-cherrypy3 php-cli php-mysql wordpress wordpress-theme-twentytwentythree micro-httpd mariadb-server-core mariadb-client redis-server redis-tools strace postgresql slapd etcd-server git xz-utils bzip2 p7zip pre-commit systemd) missing=() p
   for p in "${want[@]}"; do dpkg -s "$p" >/dev/null 2>&1 || missing+=("$p"); done
   command -v npm >/dev/null || missing+=(nodejs npm)
   # Ubuntu has no such package, and its machines of CI have Chrome.
@@ -88,6 +88,21 @@ proxy() {
   local v=v7.15.6 dir
   dir="$tools/oauth2-proxy-$v"
   [ -x "$dir/oauth2-proxy" ] || GOBIN="$dir" go install -trimpath -ldflags '-s -w' github.com/oauth2-proxy/oauth2-proxy/v7@$v
+}
+
+# An issuer with consents, for make campaign-hydra.
+hydra() {
+  local v=v2.3.0 dir="$tools/hydra-v2.3.0" src
+  [ -x "$dir/hydra" ] && return
+  mkdir -p "$dir/src"; cd "$dir/src"
+  (cd / && go mod download github.com/ory/hydra/v2@$v)
+  src=$(go env GOMODCACHE)/github.com/ory/hydra/v2@$v
+  # Its client is a module of the same repository, and published.
+  sed -e 's#^module github.com/ory/hydra/v2$#module hydraserver#' -e '/^replace github.com\/ory\/hydra-client-go/d' "$src/go.mod" > go.mod
+  cat "$src/go.sum" > go.sum
+  printf 'package main\n\nimport "github.com/ory/hydra/v2/cmd"\n\nfunc main() { cmd.Execute() }\n' > main.go
+  go mod edit -require github.com/ory/hydra/v2@$v
+  GOWORK=off GOFLAGS=-mod=mod go build -trimpath -ldflags '-s -w' -o "$dir/hydra" .
 }
 
 # What runs and reads workflows: a runner without GitHub, and a linter.

@@ -7,8 +7,10 @@ import cherrypy
 
 class App:
     @cherrypy.expose
-    def login(self, user="alice"):
+    def login(self, user="alice", ttl=""):
         cherrypy.session.regenerate()
+        cherrypy.session["ttl"] = int(ttl or 3600000) / 60000  # milliseconds; CherryPy counts minutes
+        cherrypy.session.timeout = cherrypy.session["ttl"]
         cherrypy.session["user"] = user
         cherrypy.session["token"] = secrets.token_urlsafe(12)
         return "ok"
@@ -18,6 +20,7 @@ class App:
         user = cherrypy.session.get("user")
         if not user:
             raise cherrypy.HTTPRedirect("/signin?from=/me&at=" + secrets.token_hex(4))
+        cherrypy.session.timeout = cherrypy.session["ttl"]
         return "<html><form action=/logout method=post><input type=hidden name=t value=%s><button>%s: out</button></form></html>" % (cherrypy.session["token"], user)
 
     @cherrypy.expose

@@ -12,8 +12,16 @@ class Carried < Sinatra::Base
   else
     enable :sessions
   end
-  post('/login') { session[:user] = params[:user] || 'alice'; 'ok' }
-  get('/me') { session[:user] || halt(401, 'no') }
+  # A session with ttl ends after so many milliseconds.
+  post('/login') do
+    session[:user] = params[:user] || 'alice'
+    session[:until] = Time.now.to_f + params[:ttl].to_i / 1000.0 if params[:ttl]
+    'ok'
+  end
+  get('/me') do
+    session.clear if session[:until] && Time.now.to_f > session[:until]
+    session[:user] || halt(401, 'no')
+  end
   post('/logout') { session.clear; session.options[:drop] = true if ENV['POOL']; 'bye' }
   run!
 end

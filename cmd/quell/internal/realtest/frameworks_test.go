@@ -1,10 +1,14 @@
 package realtest
 
 import (
+	"database/sql"
+	"net/http"
 	"net/url"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 // frameworkSites are small applications of frameworks in Debian's packages. Each
@@ -41,6 +45,32 @@ func frameworkSites(t *testing.T) []site {
 	}
 }
 
+// short makes a session of an application that takes its lifetime in milliseconds, and returns it
+// when it is over.
+func (s site) short(t *testing.T) func() string {
+	return func() string {
+		// A browser forgets the cookie at once.
+		r, err := http.Post(s.url+"/login?user=alice&ttl=400", "", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = r.Body.Close()
+		i := slices.IndexFunc(r.Cookies(), func(c *http.Cookie) bool { return c.Name == s.cookie })
+		if i < 0 {
+			t.Fatalf("no session that expires: %d", r.StatusCode)
+		}
+		v := r.Cookies()[i].Value
+		if page := newBrowser(t).do("GET", s.url+s.probe, nil, "Cookie", s.cookie+"="+v); !strings.Contains(page.body, "alice") {
+			t.Fatalf("it was never live: %d %.200s", page.status, page.body)
+		}
+		time.Sleep(500 * time.Millisecond)
+		if page := newBrowser(t).do("GET", s.url+s.probe, nil, "Cookie", s.cookie+"="+v); strings.Contains(page.body, "alice") {
+			t.Fatalf("it is still live: %d %.200s", page.status, page.body)
+		}
+		return v
+	}
+}
+
 func TestFrameworks(t *testing.T) {
 	t.Parallel()
 	for _, s := range frameworkSites(t) {
@@ -51,18 +81,18 @@ func TestFrameworks(t *testing.T) {
 	}
 }
 
-// giteaUsers starts a forge with the users alice and bob, and returns how they sign
-// in.
-func giteaUsers(t *testing.T) (u string, in func(b *browser, user string)) {
+// giteaUsers starts a forge with the users alice and bob, and returns its site and a session
+// that is over: its row was last written in 1970, and Gitea's own clean-up has deleted it.
+func giteaUsers(t *testing.T) (s site, expired func() string) {
 	t.Helper()
-	u = gitea(t)
+	u, folder := giteaIn(t)
 	admin := newBrowser(t)
 	for _, name := range []string{"alice", "bob"} {
 		if r := admin.send("POST", u+"/api/v1/admin/users", `{"username":"`+name+`","email":"`+name+`@example.com","password":"`+giteaPassword+`","must_change_password":false}`, "Authorization", basic("root1", giteaPassword), "Content-Type", "application/json"); r.status != 201 {
 			t.Fatalf("no user %s: %d %.200s", name, r.status, r.body)
 		}
 	}
-	return u, func(b *browser, user string) {
+	s = giteaSite(u, func(b *browser, user string) {
 		page := b.do("GET", u+"/user/login", nil)
 		form := url.Values{"user_name": {user}, "password": {giteaPassword}}
 		if strings.Contains(page.body, `name="_csrf"`) {
@@ -70,6 +100,30 @@ func giteaUsers(t *testing.T) (u string, in func(b *browser, user string)) {
 		}
 		if r := b.do("POST", u+"/user/login", form); r.status != 303 && r.status != 302 {
 			b.t.Fatalf("sign-in of %s: %d", user, r.status)
+		}
+	})
+	return s, func() string {
+		v := s.session(t, "alice")
+		db, err := sql.Open("sqlite", "file:"+filepath.Join(folder, "data/gitea.db")+"?_pragma=busy_timeout(20000)")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer db.Close()
+		r, err := db.Exec("UPDATE session SET expiry = 1 WHERE key = ?", v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n, err := r.RowsAffected(); err != nil || n != 1 {
+			t.Fatalf("%d rows, %v", n, err)
+		}
+		for deadline := time.Now().Add(60 * time.Second); ; time.Sleep(100 * time.Millisecond) {
+			n := 0
+			if err := db.QueryRow("SELECT count(*) FROM session WHERE key = ?", v).Scan(&n); err == nil && n == 0 {
+				return v
+			}
+			if time.Now().After(deadline) {
+				t.Fatal("Gitea's clean-up leaves the session")
+			}
 		}
 	}
 }
@@ -81,7 +135,8 @@ func giteaSite(u string, in func(b *browser, user string)) site {
 // Gitea's own web session ends by the sign-out of its menu.
 func TestTheWebSessionOfGitea(t *testing.T) {
 	t.Parallel()
-	giteaSite(giteaUsers(t)).run(t)
+	s, _ := giteaUsers(t)
+	s.run(t)
 }
 
 // Rows of a store that connect-pg-simple keeps in PostgreSQL.

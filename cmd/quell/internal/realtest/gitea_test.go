@@ -37,10 +37,17 @@ MODE = console
 ENABLED = false
 [session]
 PROVIDER = db
+GC_INTERVAL_TIME = 1
 `
 
 // gitea starts a forge with an administrator root1 and gives its URL.
 func gitea(t *testing.T) string {
+	u, _ := giteaIn(t)
+	return u
+}
+
+// giteaIn also gives the folder with its files.
+func giteaIn(t *testing.T) (u, folder string) {
 	bin := tools(t, "gitea-v1.26.0/gitea")
 	w, port := mkdir(t), freePort(t)
 	for _, d := range []string{"custom/conf", "data", "home"} {
@@ -63,9 +70,9 @@ func gitea(t *testing.T) string {
 	run = append(run, "env", "-i", "PATH="+os.Getenv("PATH"), "HOME="+w+"/home", "GITEA_WORK_DIR="+w, w+"/gitea")
 	command(t, nil, w, append(run, "migrate")...)
 	command(t, nil, w, append(run, "admin", "user", "create", "--admin", "--username", "root1", "--password", giteaPassword, "--email", "root1@example.com", "--must-change-password=false")...)
-	u := "http://127.0.0.1:" + port
+	u = "http://127.0.0.1:" + port
 	start(t, u+"/api/healthz", nil, w, append(run, "web")...)
-	return u
+	return u, w
 }
 
 const giteaPassword = "Made-up-12345678"

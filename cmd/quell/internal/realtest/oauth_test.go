@@ -109,8 +109,28 @@ func TestOIDCProvider(t *testing.T) {
 	}
 	t.Run("opaque", func(t *testing.T) {
 		o := setup(t)
+		// The grant has a second access token. Another grant of the user to the client goes on.
+		client := func(form url.Values) tokens {
+			return token(t, newBrowser(t), issuer+"/token", "app", "made-up-client-secret", form)
+		}
+		minted, another := client(url.Values{"grant_type": {"refresh_token"}, "refresh_token": {leaked.Refresh}}), panva(t, issuer, "")
+		if minted.Access == "" {
+			t.Fatalf("no second access token: %s", minted.Error)
+		}
+		if minted.Refresh != "" {
+			leaked.Refresh = minted.Refresh
+			o.secrets = append(o.secrets, minted.Refresh)
+		}
+		active := func(token string) bool {
+			r := newBrowser(t).do("POST", issuer+"/token/introspection", url.Values{"token": {token}}, "Authorization", basic("app", "made-up-client-secret"))
+			return strings.Contains(r.body, `"active":true`)
+		}
 		log := o.file("job.log", stamp+`{"access_token":"`+leaked.Access+`","refresh_token":"`+leaked.Refresh+`"}`+"\n")
 		list := o.kill(1, 0, "log", log)
+		t.Logf("the grant is deleted by its refresh token; its second access token is live: %v, another grant of the user: %v", active(minted.Access), active(another.Access))
+		if active(minted.Access) || !active(another.Access) || !active(another.Refresh) {
+			t.Error("the grant is not what ended")
+		}
 		refresh := one(t, list, "oauth-refresh-token", "Confirmed")
 		// The refresh token's end takes it along before its own turn.
 		one(t, list, "oauth-access-token", "AlreadyDead")

@@ -1,11 +1,15 @@
 package realtest
 
 import (
+	"crypto/hmac"
 	"crypto/md5" //nolint:gosec // the name of WordPress's cookie
+	"crypto/sha256"
+	"encoding/base64"
 	"encoding/hex"
 	"net/url"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -126,9 +130,28 @@ func wordpressSite(t *testing.T) (s site, expired func() string) {
 	}
 }
 
+const proxySecret = "made-up-made-up-made-up-made-up-"
+
+// aged is a cookie of oauth2-proxy as it would be had it been signed a year ago: value, time and
+// HMAC-SHA256 of the cookie's name and both.
+func aged(t *testing.T, cookie string) string {
+	t.Helper()
+	value, _, ok := strings.Cut(cookie, "|")
+	if !ok {
+		t.Fatal("the cookie is not signed")
+	}
+	at := strconv.FormatInt(time.Now().Add(-365*24*time.Hour).Unix(), 10)
+	h := hmac.New(sha256.New, []byte(proxySecret))
+	for _, part := range []string{"_oauth2_proxy", value, at} {
+		h.Write([]byte(part))
+	}
+	return value + "|" + at + "|" + base64.URLEncoding.EncodeToString(h.Sum(nil))
+}
+
 // proxySites are oauth2-proxy in front of an issuer: its session in the cookie, and
-// in Redis.
-func proxySites(t *testing.T) []site {
+// in Redis. expired are sessions that are over: their cookie is a year old, or Redis has let
+// them go.
+func proxySites(t *testing.T) (list []site, expired map[string]func() string) {
 	t.Helper()
 	bin := tools(t, "oauth2-proxy-v7.15.6/oauth2-proxy")
 	need(t, "redis-server")
@@ -144,7 +167,7 @@ func proxySites(t *testing.T) []site {
 	}
 	made := func(name, port, want string, more ...string) site {
 		origin := "http://127.0.0.1:" + port
-		start(t, origin+"/ping", nil, mkdir(t), append([]string{bin, "--provider=oidc", "--oidc-issuer-url=" + issuer, "--client-id=proxy", "--client-secret=made-up-client-secret", "--cookie-secret=made-up-made-up-made-up-made-up-", "--cookie-secure=false", "--http-address=127.0.0.1:" + port, "--upstream=static://202", "--email-domain=*", "--oidc-email-claim=sub", "--scope=openid", "--redirect-url=" + origin + "/oauth2/callback"}, more...)...)
+		start(t, origin+"/ping", nil, mkdir(t), append([]string{bin, "--provider=oidc", "--oidc-issuer-url=" + issuer, "--client-id=proxy", "--client-secret=made-up-client-secret", "--cookie-secret=" + proxySecret, "--cookie-secure=false", "--http-address=127.0.0.1:" + port, "--upstream=static://202", "--email-domain=*", "--oidc-email-claim=sub", "--scope=openid", "--redirect-url=" + origin + "/oauth2/callback"}, more...)...)
 		in := func(b *browser, user string) {
 			r := b.do("GET", origin+"/oauth2/start", nil)
 			for range 16 {
@@ -162,9 +185,31 @@ func proxySites(t *testing.T) []site {
 		}
 		return site{name, "oauth2proxy", origin, "_oauth2_proxy", "", "/oauth2/userinfo", in, "oauth2-proxy-session-named", want}
 	}
-	return []site{
+	list = []site{
 		made("oauth2-proxy, the session in the cookie", carried, "UntilExpiry"),
 		made("oauth2-proxy, the session in Redis", kept, "Confirmed", "--session-store-type=redis", "--redis-connection-url=redis://127.0.0.1:"+redis),
+	}
+	return list, map[string]func() string{
+		list[0].name: func() string { return aged(t, list[0].session(t, "alice")) },
+		list[1].name: func() string {
+			v := list[1].session(t, "alice")
+			// The ticket that the cookie carries: v2.ID.SECRET, of which Redis has the id.
+			value, _, _ := strings.Cut(v, "|")
+			ticket, err := base64.URLEncoding.DecodeString(value)
+			parts := strings.Split(string(ticket), ".")
+			if err != nil || len(parts) != 3 {
+				t.Fatalf("the cookie has no ticket: %v", err)
+			}
+			id, err := base64.RawURLEncoding.DecodeString(parts[1])
+			if err != nil {
+				t.Fatal(err)
+			}
+			if out := strings.TrimSpace(command(t, nil, "", "redis-cli", "-p", redis, "PEXPIRE", string(id), "1")); out != "1" {
+				t.Fatalf("Redis has no session %s: %s", id, out)
+			}
+			time.Sleep(50 * time.Millisecond)
+			return v
+		},
 	}
 }
 
@@ -186,11 +231,49 @@ func TestWordPress(t *testing.T) {
 	if got := o.verdictsByLine(o.file("over.log", "Cookie: "+s.cookie+"="+expired()+"\nCookie: "+s.cookie+"="+other+"\n")); got[1] == "live" || got[2] != "live" {
 		t.Errorf("%v", got)
 	}
+	wordpressByIdentity(t, s)
+}
+
+// An administrator ends every session of the user whom the cookie names, found by the cookie's
+// family or by a name of the policy: those of other users go on, the administrator's too.
+func wordpressByIdentity(t *testing.T, s site) {
+	t.Helper()
+	page := func(v string) string {
+		return newBrowser(t).do("GET", s.url+"/", nil, "Cookie", s.cookie+"="+v).body
+	}
+	for rule, cookie := range map[string]string{"wordpress-session": "", "wordpress-session-named": "cookie = \"" + s.cookie + "\"\n"} {
+		leaked, second, control, admin := s.session(t, "alice"), s.session(t, "alice"), s.session(t, "bob"), s.session(t, "root1")
+		o := newOperator(t)
+		o.secrets = []string{leaked, second, control, "made-up-password"}
+		o.env["CONTROL"], o.env["ADMIN"] = control, "root1:made-up-password"
+		o.policy("[[instance]]\nprovider = \"wordpress\"\nurl = \"" + s.url + "\"\nown = true\nprobe_path = \"/\"\nsettle = \"1s\"\ncontrol = \"env:CONTROL\"\nadmin = \"env:ADMIN\"\nrevocation = \"user\"\n" + cookie + s.settings)
+		log := o.file("job.log", stamp+"> Cookie: "+s.cookie+"="+leaked+"\n")
+		a := one(t, o.kill(1, 0, "log", log), rule, "Confirmed")
+		if a.Scope != "all_user_sessions" || a.Control != "live" {
+			t.Errorf("scope %q, control %q", a.Scope, a.Control)
+		}
+		if strings.Contains(page(second), "alice") {
+			t.Error("the user's other session is alive")
+		}
+		if !strings.Contains(page(control), "bob") || !strings.Contains(page(admin), "root1") {
+			t.Error("another user's session was ended too")
+		}
+		o.files(log)
+		// An administrator's password that WordPress refuses ends nothing.
+		kept := s.session(t, "alice")
+		o.secrets, o.env["ADMIN"] = append(o.secrets, kept), "root1:another-password"
+		log = o.file("kept.log", stamp+"> Cookie: "+s.cookie+"="+kept+"\n")
+		one(t, o.kill(1, 3, "log", log), rule, "StillAlive")
+		if !strings.Contains(page(kept), "alice") {
+			t.Error("a refused administrator ended a session")
+		}
+	}
 }
 
 func TestOAuth2Proxy(t *testing.T) {
 	t.Parallel()
-	for _, s := range proxySites(t) {
+	list, _ := proxySites(t)
+	for _, s := range list {
 		t.Run(s.name, func(t *testing.T) { s.run(t) })
 	}
 }
