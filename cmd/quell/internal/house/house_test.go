@@ -105,6 +105,7 @@ var mayReveal = []string{
 	"cmd/quell/internal/serve/webhook/verify.go", // the key of a signature
 	"cmd/quell/internal/rulestest/accept.go",     // made-up examples
 	"revokers/aws/call.go",                       // signs
+	"revokers/aws/cognito.go",                    // the issuer of a JWT
 	"revokers/bind.go",                           // a JWT's issuer
 	"revokers/gcp/key.go",                        // signs
 	"revokers/guard/own.go",                      // compares encodings
