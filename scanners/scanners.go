@@ -96,9 +96,9 @@ type Artifact struct {
 	// Open returns the bytes. It is called at most once, by one goroutine.
 	Open func(ctx context.Context) (io.ReadCloser, error)
 
-	// Beside opens the companion file whose name is this one's plus suffix. It is nil if the
-	// source has no companion files.
-	Beside func(suffix string) (io.ReadCloser, error)
+	// Beside opens the companion file whose name is this one's with the suffix from replaced by
+	// to. It is nil if the source has no companion files.
+	Beside func(from, to string) (io.ReadCloser, error)
 
 	// Unmarked is set for a log with missing lines: the position in the run that other lines
 	// state does not apply to the lines after the missing ones.
@@ -205,9 +205,8 @@ type Packed struct {
 	// At gives random access to the file if that needs no copy in memory. It has Size bytes.
 	At   io.ReaderAt
 	Size int64
-	// Beside opens a companion file, whose name is the file's with a suffix; nil if there can be
-	// none.
-	Beside func(suffix string) (io.ReadCloser, error)
+	// Beside opens a companion file, as Artifact.Beside does; nil if there can be none.
+	Beside func(from, to string) (io.ReadCloser, error)
 }
 
 // Budget counts what a top-level file contains, nested content included.

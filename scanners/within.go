@@ -15,6 +15,9 @@ type Part struct {
 	From, To int64
 	// Plain is set if the part is not compressed: the file's own bytes show its content.
 	Plain bool
+	// Inner is set for a member of an uncompressed archive that is a container itself. It is no
+	// part of its own: an archive with such a member is not Plain.
+	Inner bool
 	// Err is set if the part can't be opened.
 	Err error
 }
@@ -53,7 +56,12 @@ type within struct {
 	size   int64
 	script bool
 	parts  []Part
+	inner  []int64 // the offsets of members that are containers
+	many   bool    // there are more than maxInner
 }
+
+// maxInner bounds the members that are remembered.
+const maxInner = 1024
 
 func (w *within) look(u Unpacker, c Chunk, last bool) {
 	if w == nil || len(w.parts) > maxParts {
@@ -62,7 +70,21 @@ func (w *within) look(u Unpacker, c Chunk, last bool) {
 	if c.Offset == 0 {
 		w.script = len(c.Data) > 2 && c.Data[0] == '#' && c.Data[1] == '!'
 	}
-	w.parts = append(w.parts, u.Within(Window{Data: c.Data, Offset: c.Offset, From: c.From, To: c.To, Last: last, Script: w.script, At: w.at, Size: w.size})...)
+	for _, p := range u.Within(Window{Data: c.Data, Offset: c.Offset, From: c.From, To: c.To, Last: last, Script: w.script, At: w.at, Size: w.size}) {
+		switch {
+		case !p.Inner:
+			w.parts = append(w.parts, p)
+		case len(w.inner) < maxInner:
+			w.inner = append(w.inner, p.From)
+		default:
+			w.many = true
+		}
+	}
+}
+
+// plain reports whether the file's own bytes show all content of a part.
+func (w *within) plain(p Part) bool {
+	return p.Plain && !w.many && !slices.ContainsFunc(w.inner, func(at int64) bool { return at >= p.From && (p.To == 0 || at < p.To) })
 }
 
 // parts opens the parts. A stream can't be read again: its parts are reported.
@@ -94,7 +116,7 @@ func (r *run) parts(ctx context.Context, a Artifact, w *within, x *account, budg
 			continue
 		}
 		if w.at == nil {
-			if !p.Plain {
+			if !w.plain(p) {
 				a.record.spoil()
 				r.gap(Gap{Location: m.Location, Kind: GapUnsupported, Reason: p.Form, Err: errors.New("follows other bytes within a stream: unpack it first")})
 			}

@@ -29,7 +29,22 @@ func unsqlite(x *opening) error {
 	if x.beside == nil {
 		x.keepDatabase(k.b)
 	}
-	return x.rows(k.b, x.companion("-wal", sqlite.MaxSize))
+	return x.rows(k.b, x.companion(logSuffix, sqlite.MaxSize))
+}
+
+// logSuffix is what SQLite appends to a database's name for the name of its write-ahead log.
+const logSuffix = "-wal"
+
+// hasDatabase reports whether the database of a log is in the same folder.
+func (x *opening) hasDatabase() bool {
+	f, err := x.beside(logSuffix, "")
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	b := make([]byte, len(sqlite.Magic))
+	_, err = io.ReadFull(f, b)
+	return err == nil && string(b) == sqlite.Magic
 }
 
 // keepDatabase keeps a database in the format for write-ahead logs (version 2 in its header),
@@ -48,21 +63,23 @@ func (x *opening) keepDatabase(b []byte) {
 	x.budget.Databases[x.name] = bytes.Clone(b)
 }
 
-var errNoDatabase = scanners.OfKind(scanners.GapUnsupported, errors.New("its database does not precede it in the same archive: scanned as it is, values on several pages can be missing"))
+var errNoDatabase = scanners.OfKind(scanners.GapUnsupported, errors.New("its database is not here, or does not precede it in the same archive: scanned as it is, values on several pages can be missing"))
 
 // unsqlitelog passes on a write-ahead log as it is. If the log is a member of an archive, it
 // then passes on the rows of the database with the log; a log in a folder is read together with
-// the database there.
+// the database there. A log without its database is reported.
 func unsqlitelog(x *opening) error {
 	k := &copied{r: x.in, max: sqlite.MaxSize}
-	if err := x.plain("", k); err != nil || x.beside != nil {
+	if err := x.plain("", k); err != nil {
 		return err
 	}
 	const header = 32 // bytes before the first frame
-	name, _ := strings.CutSuffix(x.name, "-wal")
+	name, _ := strings.CutSuffix(x.name, logSuffix)
 	file := x.budget.Databases[name]
 	switch {
 	case k.err != nil && k.err != io.EOF, !k.over && len(k.b) <= header:
+		return nil
+	case x.beside != nil && x.hasDatabase():
 		return nil
 	case k.over || file == nil:
 		x.gap("", errNoDatabase)
@@ -102,7 +119,7 @@ func (x *opening) companion(suffix string, max int64) []byte {
 	if x.beside == nil {
 		return nil
 	}
-	f, err := x.beside(suffix)
+	f, err := x.beside("", suffix)
 	if err != nil {
 		return nil
 	}

@@ -7,10 +7,14 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
+	"github.com/quellhq/quell/rules"
 	"github.com/quellhq/quell/scanners"
 	"github.com/quellhq/quell/scanners/archive"
+	"github.com/quellhq/quell/scanners/detect"
+	"github.com/quellhq/quell/scanners/files"
 	"github.com/quellhq/quell/scanners/sqlite"
 )
 
@@ -60,8 +64,8 @@ func TestDatabasesAreAForm(t *testing.T) {
 		o := archive.New(archive.DefaultLimits)
 		var raw int
 		var rows, gaps []string
-		var walk func(b io.Reader, beside func(string) (io.ReadCloser, error))
-		walk = func(b io.Reader, beside func(string) (io.ReadCloser, error)) {
+		var walk func(b io.Reader, beside func(from, to string) (io.ReadCloser, error))
+		walk = func(b io.Reader, beside func(from, to string) (io.ReadCloser, error)) {
 			all := must(io.ReadAll(b))
 			budget := &scanners.Budget{In: func() int64 { return int64(len(all)) }}
 			form := o.Recognise(all[:min(len(all), o.Head())], "f")
@@ -93,7 +97,7 @@ func TestDatabasesAreAForm(t *testing.T) {
 		if c.within != nil {
 			b = c.within(b)
 		}
-		walk(strings.NewReader(string(b)), func(suffix string) (io.ReadCloser, error) {
+		walk(strings.NewReader(string(b)), func(_, suffix string) (io.ReadCloser, error) {
 			if suffix != "-wal" || c.log == nil {
 				return nil, os.ErrNotExist
 			}
@@ -104,6 +108,50 @@ func TestDatabasesAreAForm(t *testing.T) {
 		}
 		if got := strings.Join(gaps, "; "); c.gap == "" && got != "" || !strings.Contains(got, c.gap) {
 			t.Errorf("%s: %q", name, got)
+		}
+	}
+}
+
+// A log is read with the database in its folder. It is reported if there is none, and if the
+// database is not among the targets.
+func TestALogWithoutItsDatabaseIsReported(t *testing.T) {
+	file, log := database(t)
+	set := must(rules.Builtin())
+	for name, c := range map[string]struct {
+		files   map[string][]byte
+		targets []string
+		gaps    int
+	}{
+		"both":                     {map[string][]byte{"x.db": file, "x.db-wal": log}, []string{""}, 0},
+		"both by name":             {map[string][]byte{"x.db": file, "x.db-wal": log}, []string{"x.db", "x.db-wal"}, 0},
+		"the database by name":     {map[string][]byte{"x.db": file, "x.db-wal": log}, []string{"x.db"}, 0},
+		"the log by name":          {map[string][]byte{"x.db": file, "x.db-wal": log}, []string{"x.db-wal"}, 1},
+		"no database":              {map[string][]byte{"x.db-wal": log}, []string{""}, 1},
+		"another database":         {map[string][]byte{"y.db": file, "x.db-wal": log}, []string{""}, 1},
+		"another file of its name": {map[string][]byte{"x.db": []byte("text"), "x.db-wal": log}, []string{""}, 1},
+		"another name":             {map[string][]byte{"x.db": file, "log": log}, []string{""}, 1},
+		"an empty log":             {map[string][]byte{"x.db-wal": log[:32]}, []string{""}, 0},
+	} {
+		dir := t.TempDir()
+		for name, b := range c.files {
+			if err := os.WriteFile(filepath.Join(dir, name), b, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var targets []string
+		for _, target := range c.targets {
+			targets = append(targets, filepath.Join(dir, target))
+		}
+		var mu sync.Mutex
+		var gaps []string
+		p := scanners.Pool{Detector: detect.New(set), Unpacker: archive.New(archive.DefaultLimits)}
+		_, err := p.Run(t.Context(), files.Source{Name: "path", Targets: targets}, func(rules.Finding) {}, func(g scanners.Gap) {
+			mu.Lock()
+			defer mu.Unlock()
+			gaps = append(gaps, g.Error())
+		})
+		if err != nil || len(gaps) != c.gaps {
+			t.Errorf("%s: %q, %v", name, gaps, err)
 		}
 	}
 }

@@ -23,9 +23,9 @@ type opening struct {
 	size int64
 	from int64  // offset of the format's first byte, after a script
 	name string // the file's name, for content without its own
-	// beside opens the companion file with a suffix, such as a database's -wal. It returns nil if
-	// the source has no companion files.
-	beside func(suffix string) (io.ReadCloser, error)
+	// beside opens a companion file, such as a database's -wal. It is nil if the source has no
+	// companion files.
+	beside func(from, to string) (io.ReadCloser, error)
 
 	deliver func(name string, r io.Reader) error
 	gap     func(name string, err error)

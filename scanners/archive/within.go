@@ -36,6 +36,13 @@ func (o *Opener) Within(w scanners.Window) (parts []scanners.Part) {
 			parts = append(parts, p)
 		}
 	})
+	if w.At == nil {
+		each(w, local, func(i int) {
+			if at := stored(w.Data[i:]); at > 0 && o.find(w.Data[i+at:]) != nil {
+				parts = append(parts, scanners.Part{From: w.Offset + int64(i), Inner: true})
+			}
+		})
+	}
 	each(w, mark7z, func(i int) {
 		h := w.Data[i:]
 		if len(h) < len7z || crc32.ChecksumIEEE(h[12:len7z]) != binary.LittleEndian.Uint32(h[8:]) {
@@ -116,11 +123,26 @@ func zipBefore(w scanners.Window, i int) (p scanners.Part, ok bool) {
 			break
 		}
 		packed := slices.Contains(packedNames, strings.ToLower(path.Ext(string(dir[dirLen:dirLen+name]))))
-		plain = plain && binary.LittleEndian.Uint16(dir[10:]) == 0 && !packed
+		encrypted := dir[8]&1 != 0
+		plain = plain && binary.LittleEndian.Uint16(dir[10:]) == 0 && !packed && !encrypted
 		dir = dir[more:]
 	}
 	p.From, p.Plain = end-size-first+least, plain
 	return p, true
+}
+
+// stored returns the offset of the content in a zip's member that is not compressed, which begins
+// with its local header (APPNOTE 4.3.7); 0: it is compressed, or the header is cut.
+func stored(b []byte) int {
+	const headerLen = 30
+	if len(b) < headerLen || binary.LittleEndian.Uint16(b[8:]) != 0 {
+		return 0
+	}
+	at := headerLen + int(binary.LittleEndian.Uint16(b[26:])) + int(binary.LittleEndian.Uint16(b[28:]))
+	if at > len(b) {
+		return 0
+	}
+	return at
 }
 
 // rarHeader reports whether the rest of RAR's mark and a valid header begin b.

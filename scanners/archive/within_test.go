@@ -80,6 +80,50 @@ func TestArchivesWithinOtherFilesAreOpened(t *testing.T) {
 	}
 }
 
+// A zip of members that are not compressed shows their content, unless a member is a container
+// itself or is encrypted. In a stream, such a zip is reported, wherever its members are.
+func TestStoredContainersWithinAStreamAreReported(t *testing.T) {
+	zipped := func(members ...*zip.FileHeader) []byte {
+		out := new(bytes.Buffer)
+		w := zip.NewWriter(out)
+		for _, m := range members {
+			content := m.Comment
+			m.Comment = ""
+			f := must(w.CreateRaw(m))
+			must(io.WriteString(f, content))
+		}
+		if err := w.Close(); err != nil {
+			t.Fatal(err)
+		}
+		return out.Bytes()
+	}
+	member := func(name string, content []byte, flags uint16) *zip.FileHeader {
+		n := uint64(len(content))
+		return &zip.FileHeader{Name: name, Comment: string(content), Flags: flags, CRC32: crc32.ChecksumIEEE(content), CompressedSize64: n, UncompressedSize64: n}
+	}
+	packed := gz([]byte(cookie(0)))
+	filler := member("filler", bytes.Repeat([]byte("a line of text\n"), 100_000), 0)
+	for name, c := range map[string]struct {
+		zip      []byte
+		reported bool
+	}{
+		"text":                           {zipped(member("a", []byte(cookie(0)), 0)), false},
+		"a compressed member":            {zipped(member("data", packed, 0)), true},
+		"one that is far from the end":   {zipped(member("data", packed, 0), filler), true},
+		"one that is far from the begin": {zipped(filler, member("data", packed, 0)), true},
+		"a zip":                          {zipped(member("data", zipOf("a", cookie(0)), 0)), true},
+		"an encrypted member":            {zipped(member("a", []byte(noise(100)), 1)), true},
+	} {
+		b := bytes.Join([][]byte{program(5000), c.zip}, nil)
+		for how, b := range map[string][]byte{"a stream": b, "a tar": tarOf("f", string(b)), "a gzip": gz(b)} {
+			found, gaps := scan(t, "f", streamed(b), archive.DefaultLimits)
+			if c.reported && len(gaps) == 0 || !c.reported && (!has(found, 0) || len(gaps) > 0) {
+				t.Errorf("%s in %s: %d found, %q", name, how, len(found), gaps)
+			}
+		}
+	}
+}
+
 // Formats that quell does not open, and archives that can't be, are reported.
 func TestFormatsWithinOtherFilesAreReported(t *testing.T) {
 	koly := append([]byte("koly\x00\x00\x00\x04\x00\x00\x02\x00"), make([]byte, 500)...)

@@ -10,6 +10,7 @@ import (
 	"iter"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/quellhq/quell/rules"
 	"github.com/quellhq/quell/scanners"
@@ -40,8 +41,9 @@ type File struct {
 	Source string
 	Path   string // as reported
 	Open   func() (io.ReadCloser, error)
-	// Beside opens the file at Path plus suffix. It is nil for standard input.
-	Beside func(suffix string) (io.ReadCloser, error)
+	// Beside opens the file at Path with the suffix from replaced by to. It is nil for standard
+	// input.
+	Beside func(from, to string) (io.ReadCloser, error)
 }
 
 // Artifact returns the file as an artifact.
@@ -55,7 +57,13 @@ func (f File) Artifact() scanners.Artifact {
 
 func (s Source) file(path string) File {
 	return File{Source: s.Name, Path: filepath.ToSlash(path), Open: func() (io.ReadCloser, error) { return regular(path) },
-		Beside: func(suffix string) (io.ReadCloser, error) { return regular(path + suffix) }}
+		Beside: func(from, to string) (io.ReadCloser, error) {
+			name, ok := strings.CutSuffix(path, from)
+			if !ok {
+				return nil, fs.ErrNotExist
+			}
+			return regular(name + to)
+		}}
 }
 
 // regular opens a regular file. Any other kind is an error.

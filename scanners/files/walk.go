@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/quellhq/quell/rules"
@@ -88,7 +89,17 @@ func (w *walk) target(target string) {
 		w.name("file name", root, base)
 	}
 	if !info.IsDir() {
-		w.file(w.Source.file(root))
+		f := w.Source.file(root)
+		beside := f.Beside
+		f.Beside = func(from, to string) (io.ReadCloser, error) {
+			// A companion that is read with this file is read; one that this file is read with
+			// is not, unless it is a target too.
+			if name, ok := strings.CutSuffix(root, from); from != "" && (!ok || !w.among(name+to)) {
+				return nil, fs.ErrNotExist
+			}
+			return beside(from, to)
+		}
+		w.file(f)
 		return
 	}
 	// The walk resolves a target that is a link; reports show the link's name.
@@ -98,6 +109,14 @@ func (w *walk) target(target string) {
 		return
 	}
 	w.folder(root, real)
+}
+
+// among reports whether a file is one of the targets, or in one of them.
+func (w *walk) among(file string) bool {
+	return slices.ContainsFunc(w.Targets, func(target string) bool {
+		rel, err := filepath.Rel(filepath.Clean(target), file)
+		return err == nil && filepath.IsLocal(rel)
+	})
 }
 
 func (w *walk) folder(root, real string) {
