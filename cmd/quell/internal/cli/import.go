@@ -84,14 +84,21 @@ func (x *importer) add(e foreign.Entry) {
 		return
 	}
 	n := len(x.found)
-	for _, text := range append([]string{e.Context}, values...) {
-		if x.detect(text, loc, func(s string) bool {
-			return slices.ContainsFunc(values, func(v string) bool { return strings.Contains(s, v) || strings.Contains(v, s) })
-		}); len(x.found) > n {
-			return
+	about := func(s, v string) bool { return strings.Contains(s, v) || strings.Contains(v, s) }
+	known := func(v string) bool {
+		return slices.ContainsFunc(x.found[n:], func(f rules.Finding) bool { return about(f.Secret.Reveal(), v) })
+	}
+	x.detect(e.Context, loc, func(s string) bool {
+		return slices.ContainsFunc(values, func(v string) bool { return about(s, v) })
+	})
+	for _, v := range values {
+		if !known(v) {
+			x.detect(v, loc, func(s string) bool { return about(s, v) })
+		}
+		if !known(v) {
+			x.named(e, v, loc)
 		}
 	}
-	x.named(e, values[0], loc)
 }
 
 // detect adds what quell finds in a text and accepts.

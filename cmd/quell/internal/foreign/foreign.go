@@ -9,6 +9,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 )
 
@@ -128,7 +130,7 @@ var formats = []struct {
 			Commit string `json:"commit_sha"`
 		} `json:"first_location_detected"`
 	}) Entry {
-		e := Entry{Rule: f.Type, Values: []string{f.Secret}, Path: f.First.Path, Line: f.First.Line, Column: f.First.Column, Commit: f.First.Commit}
+		e := Entry{Rule: f.Type, Values: []string{f.Secret}, Context: assignment(f.Type, f.Secret), Path: f.First.Path, Line: f.First.Line, Column: f.First.Column, Commit: f.First.Commit}
 		if e.Path == "" {
 			e.Path = f.URL
 		}
@@ -156,9 +158,16 @@ func shape(err error) error {
 	return errors.New("not the form that its first keys announce")
 }
 
+// places are the names of a credential's parts that say where it is valid, and are no secrets.
+var places = map[string]bool{"host": true, "hostname": true, "endpoint": true, "url": true, "base_url": true, "domain": true, "subdomain": true, "region": true, "port": true, "database": true, "user": true, "username": true, "email": true, "token_name": true}
+
+// minPart is the length in bytes of the shortest part of a credential that may be a secret.
+const minPart = 8
+
 func truffleHog(doc json.RawMessage) ([]Entry, error) {
 	var f struct {
 		DetectorName, Raw, RawV2 string
+		SecretParts              map[string]string // since 3.95
 		SourceMetadata           struct {
 			Data map[string]struct {
 				File   string `json:"file"`
@@ -172,8 +181,20 @@ func truffleHog(doc json.RawMessage) ([]Entry, error) {
 	if err := json.Unmarshal(doc, &f); err != nil {
 		return nil, shape(err)
 	}
+	parts := f.SecretParts
+	if rest, ok := strings.CutPrefix(f.RawV2, f.Raw); len(parts) == 0 && ok && rest != "" {
+		// A pair is joined by a colon; a token and its host are not.
+		parts = map[string]string{"id": f.Raw, "secret": strings.TrimPrefix(rest, ":")}
+	}
 	e := Entry{Rule: f.DetectorName, Values: []string{f.Raw}}
-	if f.RawV2 != "" && f.RawV2 != f.Raw {
+	for _, name := range slices.Sorted(maps.Keys(parts)) {
+		v := parts[name]
+		e.Context += assignment(f.DetectorName+" "+name, v)
+		if !places[name] && len(v) >= minPart && !strings.HasPrefix(v, "http") && !strings.Contains(f.Raw, v) {
+			e.Values = append(e.Values, v)
+		}
+	}
+	if len(parts) == 0 && f.RawV2 != "" && f.RawV2 != f.Raw {
 		e.Values = append(e.Values, f.RawV2)
 		e.Context = f.Raw + "\n" + f.RawV2
 	}
@@ -181,6 +202,13 @@ func truffleHog(doc json.RawMessage) ([]Entry, error) {
 		e.Path, e.Line, e.Commit = firstOf(at.File, at.Path, at.Link), at.Line, at.Commit
 	}
 	return []Entry{e}, nil
+}
+
+// assignment is a line like those that keep a secret in a file: the other scanner's name of the
+// kind as the variable, so that rules of keywords find the value.
+func assignment(name, value string) string {
+	words := strings.FieldsFunc(strings.ToLower(name), func(r rune) bool { return (r < 'a' || r > 'z') && (r < '0' || r > '9') })
+	return strings.Join(words, "_") + "=" + value + "\n"
 }
 
 func firstOf(list ...string) string {
@@ -225,7 +253,7 @@ func kingfisher(doc json.RawMessage) (out []Entry, err error) {
 		all.Findings = append(all.Findings, all.finding)
 	}
 	for _, f := range append(all.Findings, all.Matches...) {
-		out = append(out, Entry{Rule: firstOf(f.Rule.ID, f.Rule.Name), Values: []string{f.Finding.Snippet}, Path: firstOf(f.Finding.Path, f.Finding.Git.File.Path), Line: f.Finding.Line, Column: f.Finding.Column + 1, Commit: f.Finding.Git.Commit.ID})
+		out = append(out, Entry{Rule: firstOf(f.Rule.ID, f.Rule.Name), Values: []string{f.Finding.Snippet}, Context: assignment(f.Rule.Name, f.Finding.Snippet), Path: firstOf(f.Finding.Path, f.Finding.Git.File.Path), Line: f.Finding.Line, Column: f.Finding.Column + 1, Commit: f.Finding.Git.Commit.ID})
 	}
 	return out, nil
 }
@@ -279,12 +307,17 @@ func ggshield(doc json.RawMessage) ([]Entry, error) {
 	for _, s := range append(all.Scans, all.scan) {
 		for _, e := range s.Entities {
 			for _, i := range e.Incidents {
-				var context []string
+				context, kind := "", firstOf(i.Type, i.Detector)
+				service, _, _ := strings.Cut(kind, " ")
 				for _, o := range i.Occurrences {
-					context = append(context, o.Match)
+					part := o.Type
+					if service == "AWS" && part == "client_secret" {
+						part = "secret_access_key"
+					}
+					context += assignment(service+" "+part, o.Match)
 				}
 				for _, o := range i.Occurrences {
-					out = append(out, Entry{Rule: firstOf(i.Type, i.Detector), Values: []string{o.Match}, Context: strings.Join(context, "\n"), Path: e.Filename, Line: o.Line, Column: o.Index + 1})
+					out = append(out, Entry{Rule: kind, Values: []string{o.Match}, Context: context, Path: e.Filename, Line: o.Line, Column: o.Index + 1})
 				}
 			}
 		}
