@@ -143,7 +143,11 @@ func (t *text) action(a Action) {
 		}
 		t.labelled("issuer's claim", strings.TrimSpace(said+" "+a.Receipt.Detail))
 	}
-	t.labelled("proof", a.Detail)
+	if a.Outcome == "" { // a plan, which proves nothing
+		t.labelled("why", a.Detail)
+	} else {
+		t.labelled("proof", a.Detail)
+	}
 	if a.Outcome == prove.Confirmed {
 		t.labelled("positive control", strings.ReplaceAll(a.Control, "_", " "))
 		t.labelled("looks", fmt.Sprintf("%d; chance that a stale replica of ten was missed: %.1f %%", a.Looks, 100*a.ReplicaRisk))

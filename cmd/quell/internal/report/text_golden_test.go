@@ -67,6 +67,41 @@ func applied() (out []Event) {
 	return append(out, Summary{Outcomes: map[prove.Outcome]int{prove.Confirmed: 1, prove.StillAlive: 1, prove.Held: 13}})
 }
 
+// planned is what quell plan shows: what would be sent, what is held and why, what can't be
+// ended, what is dead already, and what would be deleted.
+func planned() (out []Event) {
+	ref := func(n int, kind rules.Kind, rule string) rules.Ref {
+		return rules.Ref{Fingerprint: fmt.Sprintf("%08x%024x", n*2654435761%(1<<32), n), Kind: kind, Rule: rule, Redacted: "glpa…(26 bytes)"}
+	}
+	for n := range 13 {
+		out = append(out, Action{Item: n + 1, Ref: ref(n, rules.KindAPIKey, "gitlab-pat"), Host: "gitlab.com", Action: "held", Held: "nothing shows that it is yours", Remedy: `[[own]] provider = "gitlab" with identity = ["7"], if that is you, in the policy; or --break-glass REASON`})
+	}
+	return append(out,
+		Action{Item: 14, Ref: ref(14, rules.KindSessionCookie, "webapp-session"), Host: "app.example.com", Instance: "https://app.example.com", Endpoint: "GET https://app.example.com/me", Action: "revoke", Method: "logout", Tier: rules.TierSelf, Scope: rules.ScopeSession,
+			Requests: []revokers.Effect{{Method: "POST", URL: "https://app.example.com/a/rather/long/address/of/a/page/that/signs/a/user/out?everywhere=false", Header: map[string]string{"Cookie": "session={token}"}}}},
+		Action{Item: 15, Ref: ref(15, rules.KindAPIKey, "postgres-password"), Host: "db.example.com", Action: "rotate_and_revoke", Method: "vault", Tier: rules.TierCollateral, Scope: rules.ScopeUser, Reversible: true, Collateral: "every consumer of the static role needs the new password",
+			Managed: []string{"database/static-roles/app", "secret/app#password"}, Requests: []revokers.Effect{{Method: "POST", URL: "https://vault.example.com:8200/v1/database/rotate-role/app"}}},
+		Action{Item: 16, Ref: ref(16, rules.KindJWT, "jwt"), Host: "idp.example.com", Action: "until_expiry", Detail: "stateless: its issuer can't end it; it is accepted until 2026-05-03T10:00:00Z", Remedy: "roll the key that signs it, which ends everyone's; or wait"},
+		Action{Item: 17, Ref: ref(17, rules.KindAPIKey, "github-pat"), Host: "api.github.com", Action: "none", Detail: "it is dead already: revoked"},
+		Action{Item: 18, Ref: ref(18, rules.KindAPIKey, "npm-access-token"), Host: "registry.npmjs.org", Action: "held", Held: "the policy does not allow the tier self", Remedy: `[[allow]] provider = "npm" with tiers = ["self"] in the policy`},
+		Notice{Message: "then delete the log of job 17 of run 4711 of example/payments: DELETE https://api.github.com/repos/example/payments/actions/runs/4711/logs (irreversible, tier self), once 3 credentials in it are proven dead and a sealed copy is kept"})
+}
+
+// checked is what quell check prints: every verdict, and nothing about artifacts.
+func checked() (out []Event) {
+	out = append(out, Config{}, Notice{Message: `gitleaks.json: 2 values of gitleaks "acme-key", which no rule of quell's is about: nothing can be asked about them`})
+	for n, v := range []revokers.Verdict{
+		{Liveness: revokers.Dead, Reason: revokers.Revoked, Host: "api.github.com"},
+		{Liveness: revokers.Live, Reason: revokers.Authenticated, Host: "gitlab.com", Identity: map[string]string{"subject": "alice", "scopes": "api read_repository write_repository sudo admin_mode"}},
+		{Liveness: revokers.Unknown, Reason: revokers.Throttled, Host: "gitlab.com", Detail: "the issuer answered 429", Remedy: "ask again when the issuer's limit has passed"},
+		{Liveness: revokers.Unknown, Reason: revokers.NoHost, Remedy: "name the instance: quell policy add"},
+	} {
+		f := fmt.Sprintf("%08x%024x", (n+1)*2654435761%(1<<32), n)
+		out = append(out, Credential{Ref: rules.Ref{Fingerprint: f, Kind: rules.KindAPIKey, Rule: "gitlab-pat", Confidence: rules.High, Redacted: "glpa…(26 bytes)"}, Findings: 2, Locations: []rules.Location{{Source: "report", Path: "deploy/a-folder-with-a-long-name/values-of-the-production-cluster.yaml", Line: 3, Column: 9}}}, Verdict{Fingerprint: f, Verdict: v})
+	}
+	return append(out, Summary{Credentials: 4, Findings: 8, Live: 1, Dead: 1, Unknown: 2, Unanswered: 1, Seconds: 2})
+}
+
 func render(t *testing.T, events []Event, style Style) string {
 	t.Helper()
 	var b bytes.Buffer
@@ -86,7 +121,7 @@ func render(t *testing.T, events []Event, style Style) string {
 }
 
 func TestTextAtEachWidth(t *testing.T) {
-	for name, events := range map[string][]Event{"scan": stream(), "apply": applied()} {
+	for name, events := range map[string][]Event{"scan": stream(), "check": checked(), "plan": planned(), "apply": applied()} {
 		for _, width := range []int{60, 80, 200, 0} {
 			file := filepath.Join("testdata", fmt.Sprintf("%s-%d.txt", name, width))
 			got := render(t, events, Style{Width: width})
