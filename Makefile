@@ -4,7 +4,7 @@
 # make campaign  damage archives at random; kill, fill and restart what an apply depends on, 500 times each;
 #             prove 20,000 kills with faults and stale replicas, answer each probe at random; look for new secrets in all output;
 #             storms of live tokens, issuers that answer badly
-# make lint   what staticcheck finds, and code that nothing calls
+# make lint   what staticcheck finds, code that nothing calls, and known vulnerabilities (govulncheck)
 # make bench  throughput of each source on one core, and a pair with gitleaks
 QUELL_TOOLS ?= $(if $(XDG_CACHE_HOME),$(XDG_CACHE_HOME),$(HOME)/.cache)/quell-tools
 export QUELL_TOOLS
@@ -41,10 +41,18 @@ test:
 # Versions are named here, not in go.mod, so that a build of quell downloads none of their modules.
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 DEADCODE = golang.org/x/tools/cmd/deadcode@v0.52.0
+GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.9.0
+GOVULNDB ?= https://vuln.go.dev
+export GOVULNDB
+
+# govulncheck fails for vulnerabilities in code that quell calls. Where its database can't be
+# reached, a line reports that it is skipped.
 lint:
 	go vet ./...
 	go run $(STATICCHECK) ./...
 	@dead=$$(go run $(DEADCODE) -test ./...) && test -z "$$dead" || { echo "code that nothing calls:"; echo "$$dead"; exit 1; }
+	@if curl -fsS -m 20 -o /dev/null "$(GOVULNDB)/index/db.json"; then go run $(GOVULNCHECK) ./cmd/quell; \
+	else echo "govulncheck is skipped: no answer from $(GOVULNDB)"; fi
 
 # Damaged files of every form, at random: DAMAGED of each. A failure prints QUELL_SEED.
 DAMAGED = 300
