@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+	"github.com/santhosh-tekuri/jsonschema/v6"
 )
 
 func TestMain(m *testing.M) {
@@ -18,6 +19,10 @@ func TestMain(m *testing.M) {
 // Scripts of the command line. They run without a network: tests that need an
 // issuer are in internal/realtest.
 func TestScripts(t *testing.T) {
+	schema, err := jsonschema.NewCompiler().Compile("../../docs/report.schema.json")
+	if err != nil {
+		t.Fatal(err)
+	}
 	testscript.Run(t, testscript.Params{
 		Dir:                 "../../testdata/script",
 		RequireExplicitExec: true,
@@ -36,6 +41,15 @@ func TestScripts(t *testing.T) {
 				}
 				if got != args[0] {
 					ts.Fatalf("quell %s ended with %s, not %s", strings.Join(args[1:], " "), got, args[0])
+				}
+			},
+			// validlines FILE requires that docs/report.schema.json describes each line.
+			"validlines": func(ts *testscript.TestScript, neg bool, args []string) {
+				lines := strings.Split(strings.TrimSpace(ts.ReadFile(args[0])), "\n")
+				for _, line := range lines {
+					doc, err := jsonschema.UnmarshalJSON(strings.NewReader(line))
+					ts.Check(err)
+					ts.Check(schema.Validate(doc))
 				}
 			},
 			// makezip FILE NAME=SOURCE… packs files.
