@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -97,6 +98,28 @@ func TestPagesHaveEachIncidentOnce(t *testing.T) {
 			t.Errorf("%q: %d repositories, want %d", show, n, want)
 		}
 	}
+	// All that a search looks at, with and without another filter.
+	if _, err := s.db.ExecContext(t.Context(), `UPDATE serve_credential SET redacted = 'Ærø…9', host = 'HOST.Example' WHERE fingerprint = printf('%064x', 7919 * 500)`); err != nil {
+		t.Fatal(err)
+	}
+	fp := fmt.Sprintf("%064x", 7919*500)
+	for _, c := range []struct {
+		f    Filter
+		want int
+	}{
+		{Filter{Text: "ÆRØ"}, 0}, {Filter{Text: "Ærø"}, 1}, {Filter{Text: "ÆRø…9"}, 1}, {Filter{Text: "host.example"}, 1}, {Filter{Text: "HOST.EX"}, 1},
+		{Filter{Text: fp}, 1}, {Filter{Text: strings.ToUpper(fp)}, 1}, {Filter{Text: fp[1:]}, 0}, {Filter{Text: fp[:60], Limit: 500}, 16},
+		{Filter{Text: "rule-15\nprovider"}, 0}, {Filter{Text: "rule-15 provider"}, 0}, {Filter{Text: "Ærø", Status: "live"}, 1}, {Filter{Text: "Ærø", Status: "dead"}, 0},
+		{Filter{Text: "Ærø", Target: "target-5"}, 1}, {Filter{Text: "Ærø", Target: "target-6"}, 0}, {Filter{Text: "PROVIDER-30", Status: "held"}, 0},
+	} {
+		list, _, err := s.Incidents(t.Context(), c.f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(list) != c.want && (c.f.Text != fp[:60] || len(list) == 0) {
+			t.Errorf("%+v: %d incidents, want %d", c.f, len(list), c.want)
+		}
+	}
 	// A percent sign and an underscore are themselves.
 	for _, text := range []string{"%", "rule_1", `\`} {
 		if list, _, err := s.Incidents(t.Context(), Filter{Text: text}); err != nil || len(list) != 0 {
@@ -122,6 +145,7 @@ func BenchmarkLists(b *testing.B) {
 	for name, f := range map[string]func(context.Context) error{
 		"newest": list(Filter{}), "page": list(Filter{After: next}), "live": list(Filter{Status: "live"}), "held": list(Filter{Status: "held"}), "target": list(Filter{Target: "target-3"}),
 		"search-often": list(Filter{Text: "provider-7"}), "search-rare": list(Filter{Text: "abcd…99991"}), "search-never": list(Filter{Text: "nothing has this"}),
+		"search-often-held": list(Filter{Text: "rule", Status: "held"}), "search-often-target": list(Filter{Text: "zz", Target: "target-3"}), "search-short": list(Filter{Text: "qq"}), "search-fingerprint": list(Filter{Text: strings.Repeat("f", 12)}),
 		"counts":        func(ctx context.Context) error { _, err := s.StatusCounts(ctx); return err },
 		"times":         func(ctx context.Context) error { _, err := s.TimesToDead(ctx, time.Unix(1600000000, 0)); return err },
 		"gaps":          func(ctx context.Context) error { _, _, err := s.Repos(ctx, "", "gaps", "", "", 100); return err },

@@ -112,8 +112,11 @@ func (s *Store) Now(ctx context.Context) (time.Time, error) {
 // migrates.
 const migrationLock int64 = 487_300_885_613
 
-// migrations lead to each version of this package's tables. They are never changed.
-var migrations = []string{`
+// migration leads to the next version of this package's tables.
+type migration struct{ both, sqlite string } // statements for both databases, and for SQLite alone
+
+// migrations are never changed.
+var migrations = []migration{{both: `
 CREATE TABLE serve_meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE serve_worker (id TEXT PRIMARY KEY, host TEXT NOT NULL, started BIGINT NOT NULL, seen BIGINT NOT NULL);
 CREATE TABLE serve_target (name TEXT PRIMARY KEY, next BIGINT NOT NULL, sweep BIGINT NOT NULL, entry BIGINT NOT NULL, page BIGINT NOT NULL, ended BIGINT NOT NULL, error TEXT NOT NULL);
@@ -128,9 +131,9 @@ CREATE TABLE serve_exposure (fingerprint TEXT NOT NULL, place TEXT NOT NULL, PRI
 CREATE TABLE serve_kill (fingerprint TEXT PRIMARY KEY, at BIGINT NOT NULL);
 CREATE INDEX serve_kill_at ON serve_kill(at);
 CREATE TABLE serve_plan (fingerprint TEXT PRIMARY KEY, file TEXT NOT NULL);
-`, `
+`}, {both: `
 CREATE TABLE serve_gap (target TEXT NOT NULL, repo TEXT NOT NULL, what TEXT NOT NULL, item TEXT NOT NULL, at BIGINT NOT NULL, gaps BIGINT NOT NULL, gap TEXT NOT NULL, PRIMARY KEY (target, repo, what, item));
-`, `
+`}, {both: `
 CREATE INDEX serve_credential_status ON serve_credential((` + status + `), first_at DESC, fingerprint DESC);
 CREATE INDEX serve_credential_first ON serve_credential(first_at DESC, fingerprint DESC, rule, provider, redacted, target, host);
 CREATE INDEX serve_credential_target_first ON serve_credential(target, first_at DESC, fingerprint DESC);
@@ -139,12 +142,14 @@ CREATE INDEX serve_job_kind ON river_job(kind, state);
 CREATE INDEX serve_credential_ended ON serve_credential(outcome, outcome_at);
 CREATE TABLE serve_proposal (fingerprint TEXT PRIMARY KEY, digest TEXT NOT NULL, file TEXT NOT NULL, needed BIGINT NOT NULL, at BIGINT NOT NULL);
 CREATE TABLE serve_session (id TEXT PRIMARY KEY, person TEXT NOT NULL, method TEXT NOT NULL, approve INTEGER NOT NULL, created BIGINT NOT NULL, seen BIGINT NOT NULL, expires BIGINT NOT NULL);
-`, `
+`}, {both: `
 CREATE TABLE serve_limit (name TEXT PRIMARY KEY, next BIGINT NOT NULL, held BIGINT NOT NULL);
-`, `
+`}, {both: `
 DELETE FROM serve_session;
 ALTER TABLE serve_session ADD COLUMN subject TEXT NOT NULL DEFAULT '';
-`}
+`}, {sqlite: `
+CREATE INDEX serve_credential_search ON serve_credential(first_at DESC, fingerprint DESC, target, (` + status + `), (` + searched + `));
+`}}
 
 func (s *Store) migrate(ctx context.Context) error {
 	if s.pool != nil {
@@ -176,9 +181,15 @@ func (s *Store) migrate(ctx context.Context) error {
 		if have > len(migrations) {
 			return fmt.Errorf("they have version %d, this quell knows versions up to %d (hint: update quell)", have, len(migrations))
 		}
-		for i, statements := range migrations[have:] {
-			if _, err := tx.ExecContext(ctx, statements); err != nil {
-				return err
+		for i, m := range migrations[have:] {
+			statements := m.both
+			if s.pool == nil {
+				statements += m.sqlite
+			}
+			if statements != "" {
+				if _, err := tx.ExecContext(ctx, statements); err != nil {
+					return err
+				}
 			}
 			if _, err := tx.Exec(`INSERT INTO serve_version(version) VALUES (?)`, have+i+1); err != nil {
 				return err
