@@ -46,10 +46,17 @@ func (a *Across) Do(ctx context.Context, i *issuer.Instance, r issuer.Request) (
 	res, err := a.Next.Do(ctx, i, r)
 	if err == nil && IsThrottle(res) {
 		if d, ok := RetryAfter(res.Header, time.Now()); ok {
-			_ = (*p).Hold(context.WithoutCancel(ctx), i.Host(), d) // this process waits by itself
+			a.hold(ctx, i, d)
 		}
 	}
 	return res, err
+}
+
+// hold has all processes leave a host alone.
+func (a *Across) hold(ctx context.Context, i *issuer.Instance, d time.Duration) {
+	if p := a.shared.Load(); p != nil {
+		_ = (*p).Hold(context.WithoutCancel(ctx), i.Host(), d) // this process does by itself
+	}
 }
 
 func (a *Across) wait(ctx context.Context, s Shared, i *issuer.Instance, reads bool) error {

@@ -102,6 +102,11 @@ type Breaker struct {
 	Next issuer.Doer
 	// Patience is the longest Retry-After to wait for; zero means ten seconds.
 	Patience time.Duration
+	// Again is how long a host that was given up is left alone; zero: for as long as the Breaker is
+	// used, unless the host names a time.
+	Again time.Duration
+	// Across lets other processes leave it alone too; may be nil.
+	Across *Across
 
 	mu    sync.Mutex
 	hosts map[string]*state
@@ -125,6 +130,14 @@ func (b *Breaker) Do(ctx context.Context, i *issuer.Instance, r issuer.Request) 
 		return issuer.Response{}, err
 	}
 	a, err := b.Next.Do(ctx, i, r)
+	if b.answered(ctx, i, a, err) && b.Across != nil {
+		b.Across.hold(ctx, i, b.Again)
+	}
+	return a, err
+}
+
+// answered counts an answer, and reports whether the host is given up from now on for Again.
+func (b *Breaker) answered(ctx context.Context, i *issuer.Instance, a issuer.Response, err error) (gaveUp bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	s := b.hosts[i.Host()]
@@ -143,8 +156,15 @@ func (b *Breaker) Do(ctx context.Context, i *issuer.Instance, r issuer.Request) 
 	default:
 		s.throttled, s.silent = 0, 0
 	}
-	return a, err
+	now := time.Now()
+	if b.Again > 0 && s.open() && !s.until.After(now) {
+		s.until = now.Add(b.Again)
+		return true
+	}
+	return false
 }
+
+func (s *state) open() bool { return s.throttled >= maxThrottled || s.silent >= maxSilent }
 
 func (b *Breaker) wait(ctx context.Context, i *issuer.Instance, reads bool) error {
 	b.mu.Lock()
@@ -156,7 +176,7 @@ func (b *Breaker) wait(ctx context.Context, i *issuer.Instance, reads bool) erro
 		s = &state{}
 		b.hosts[i.Host()] = s
 	}
-	open := s.throttled >= maxThrottled || s.silent >= maxSilent
+	open := s.open()
 	d := time.Until(s.until)
 	b.mu.Unlock()
 	most := b.Patience
@@ -165,9 +185,9 @@ func (b *Breaker) wait(ctx context.Context, i *issuer.Instance, reads bool) erro
 	}
 	switch {
 	case open && reads && d <= 0 && !s.until.IsZero():
-		// The wait that the issuer asked for is over: try again.
+		// The wait is over: one more failure opens it again.
 		b.mu.Lock()
-		s.throttled, s.silent, s.until = maxThrottled-1, 0, time.Time{}
+		s.throttled, s.silent, s.until = min(s.throttled, maxThrottled-1), min(s.silent, maxSilent-1), time.Time{}
 		b.mu.Unlock()
 		return nil
 	case open && reads:

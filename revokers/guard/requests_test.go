@@ -184,6 +184,45 @@ func TestALongRetryAfterIsNotWaitedFor(t *testing.T) {
 	})
 }
 
+// A process that does not end asks an issuer again that it gave up: once, and then as long as it
+// answers.
+func TestAnIssuerThatWasGivenUpIsAskedAgain(t *testing.T) {
+	for _, again := range []time.Duration{0, 30 * time.Second} {
+		synctest.Test(t, func(t *testing.T) {
+			down := true
+			d := &doer{answer: func(int) (issuer.Response, error) {
+				if down {
+					return issuer.Response{}, context.DeadlineExceeded
+				}
+				return issuer.Response{Status: 200}, nil
+			}}
+			b := &guard.Breaker{Next: d, Again: again}
+			ask := func(n int) (err error) {
+				for range n {
+					_, err = b.Do(t.Context(), host("a.example"), read)
+				}
+				return err
+			}
+			if err := ask(20); !errors.Is(err, guard.ErrOpen) || d.n != 5 {
+				t.Fatalf("%v, %d requests", err, d.n)
+			}
+			time.Sleep(31 * time.Second)
+			want := 5
+			if again > 0 {
+				want = 6
+			}
+			if err := ask(20); !errors.Is(err, guard.ErrOpen) || d.n != want {
+				t.Errorf("again %s: %v, %d requests", again, err, d.n)
+			}
+			down = false
+			time.Sleep(31 * time.Second)
+			if err := ask(20); (err == nil) != (again > 0) || again > 0 && d.n != 26 {
+				t.Errorf("again %s, once it answers: %v, %d requests", again, err, d.n)
+			}
+		})
+	}
+}
+
 // After the issuer's wait is over, the breaker tries again, and opens at once if the issuer
 // throttles again.
 func TestAnIssuerRecovers(t *testing.T) {

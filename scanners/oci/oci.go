@@ -63,6 +63,8 @@ type Source struct {
 	Login *Login
 	// Memory remembers layers that were read to the end without a finding; nil: none.
 	Memory scanners.Memory
+	// Wrap may limit the requests to registries; nil: they are sent as they come.
+	Wrap func(http.RoundTripper) http.RoundTripper
 }
 
 // Open implements scanners.Source.
@@ -132,6 +134,9 @@ func (s *session) way() http.RoundTripper {
 	defer s.mu.Unlock()
 	if s.transport == nil {
 		s.transport = patient()
+		if s.Wrap != nil {
+			s.transport = s.Wrap(s.transport)
+		}
 		if s.Login != nil {
 			s.transport = &guarded{s.transport, s.Login}
 		}

@@ -73,6 +73,19 @@ func TestServeListsOnPostgres(t *testing.T) {
 	if jobs, err := s.Waiting(t.Context(), 5); err != nil || len(jobs) != 1 || jobs[0].Error != "made up" || jobs[0].Due.IsZero() {
 		t.Errorf("%+v %v", jobs, err)
 	}
+	if err := errors.Join(s.Registries().Hold(t.Context(), "ghcr.io", time.Minute), s.Holds("acme").Hold(t.Context(), "https://api.github.com", time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	if _, held, err := s.Registries().Take(t.Context(), "ghcr.io", 10, 20); err != nil || held < 50*time.Second {
+		t.Errorf("%s %v", held, err)
+	}
+	if _, _, err := s.Take(t.Context(), "api.github.com", 5, 5); err != nil {
+		t.Error(err)
+	}
+	limits, err := s.Limits(t.Context())
+	if err != nil || len(limits) != 3 || limits[0].Target != "acme" || limits[0].Host != "https://api.github.com" || limits[1].Kind != "registry" || limits[1].Host != "ghcr.io" || limits[1].Held < 50*time.Second || limits[2].Kind != "issuer" || limits[2].Held != 0 {
+		t.Errorf("%+v %v", limits, err)
+	}
 	if _, err := s.Workers(t.Context()); err != nil {
 		t.Error(err)
 	}

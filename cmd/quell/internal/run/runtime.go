@@ -169,7 +169,7 @@ func newRuntime(o Options) (*Runtime, error) {
 		return nil
 	}
 	if r.Doer = o.Doer; r.Doer == nil {
-		r.Doer = NewDoer()
+		r.Doer = newDoer(0)
 	}
 	if o.Offline {
 		r.Doer = guard.Offline{}
@@ -203,10 +203,17 @@ type Doer struct {
 	Across *guard.Across
 }
 
-// NewDoer makes one, with limits of its own.
-func NewDoer() *Doer {
+// giveUp is how long a process that does not end leaves an issuer alone that it gave up.
+const giveUp = 30 * time.Second
+
+// NewDoer makes one for a process that does not end, with limits of its own.
+func NewDoer() *Doer { return newDoer(giveUp) }
+
+// newDoer makes one that leaves an issuer alone that it gave up: for a time, or if it is zero to the
+// end.
+func newDoer(again time.Duration) *Doer {
 	across := &guard.Across{Next: &issuer.Client{}}
-	return &Doer{&guard.Retry{Next: &guard.Breaker{Next: &guard.Limit{Next: across}}}, across}
+	return &Doer{&guard.Retry{Next: &guard.Breaker{Next: &guard.Limit{Next: across}, Again: again, Across: across}}, across}
 }
 
 // HasPolicy reports whether there is a policy file.

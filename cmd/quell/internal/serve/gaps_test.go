@@ -47,8 +47,14 @@ func TestLogsThatComeLateAreReadByTheSameJob(t *testing.T) {
 
 // An image whose registry refuses or fails is read again, and is never done unread.
 func TestImageOfARegistryThatFailsIsReadAgain(t *testing.T) {
-	for _, code := range []int{http.StatusUnauthorized, http.StatusInternalServerError} {
-		registry := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(code) }))
+	for _, code := range []int{http.StatusUnauthorized, http.StatusInternalServerError, http.StatusTooManyRequests} {
+		var asked atomic.Int64
+		registry := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			if asked.Add(1); code == http.StatusTooManyRequests {
+				w.Header().Set("Retry-After", "3600")
+			}
+			w.WriteHeader(code)
+		}))
 		defer registry.Close()
 		b := newBench(t)
 		b.fake.Repos = []*citest.Repo{{Name: "a"}}
@@ -60,9 +66,28 @@ func TestImageOfARegistryThatFailsIsReadAgain(t *testing.T) {
 			t.Fatal(got)
 		}
 		const image = `SELECT count(*) FROM river_job WHERE kind = 'scan' AND json_extract(args, '$.what') = 'image' AND `
-		b.eventually("the first attempt", func() bool { return b.count(db, image+`attempt > 0 AND state <> 'running'`) == 1 })
+		b.eventually("the first attempt", func() bool {
+			return b.count(db, image+`(attempt > 0 OR state = 'scheduled') AND state <> 'running'`) == 1
+		})
 		if n := b.count(db, image+`state = 'completed'`); n != 0 {
 			t.Errorf("%d: the job is done", code)
+		}
+		if code == http.StatusTooManyRequests {
+			// The next attempt, and each other image, waits for the hour that the registry asked for.
+			b.eventually("the wait", func() bool {
+				return b.count(db, image+`state = 'scheduled' AND scheduled_at > datetime('now', '+50 minutes')`) == 1
+			})
+			n := asked.Load()
+			other := strings.Replace(body, `"name":"v1"`, `"name":"v2"`, 1)
+			if got := deliver(t, r.url+"/hooks/acme", "package", delivery+"59", other, hookSecret); got != 202 {
+				t.Fatal(got)
+			}
+			b.eventually("the wait of another image", func() bool {
+				return b.count(db, image+`state = 'scheduled' AND scheduled_at > datetime('now', '+50 minutes')`) == 2
+			})
+			if asked.Load() != n {
+				t.Errorf("%d requests while the registry asked to wait", asked.Load()-n)
+			}
 		}
 		r.stop()
 	}

@@ -98,6 +98,9 @@ func (s *Server) scan(ctx context.Context, a ScanArgs, red *report.Redactor) err
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
+	if in.wait != nil && left.n > 0 {
+		left.wait = max(left.wait, min(in.wait(), 2*time.Hour))
+	}
 	if left.wait > 0 {
 		return river.JobSnooze(left.wait)
 	}

@@ -234,13 +234,12 @@ func Run(ctx context.Context, o Options) error {
 		return err
 	}
 	defer s.store.Close()
-	if s.store.Shared() {
-		if o.Doer != nil {
-			o.Doer.Across.Use(s.store)
-		}
-		for _, x := range s.sources {
-			x.shared = s.store.Holds(x.Name)
-		}
+	if o.Doer != nil {
+		o.Doer.Across.Use(s.store)
+	}
+	registries := s.store.Registries()
+	for _, x := range s.sources {
+		x.shared, x.registries = s.store.Holds(x.Name), &registries
 	}
 	digest := hmac.New(sha256.New, rt.Keys.Fingerprint[:])
 	digest.Write([]byte("quell serve " + rt.Keys.Identity.Recipient().String()))

@@ -7,9 +7,11 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/quellhq/quell/cmd/quell/internal/config"
+	"github.com/quellhq/quell/cmd/quell/internal/serve/store"
 	"github.com/quellhq/quell/rules"
 	"github.com/quellhq/quell/scanners"
 	"github.com/quellhq/quell/scanners/ci"
@@ -93,7 +95,8 @@ type source struct {
 	mem                    scanners.Memory
 	cache                  string
 
-	shared ci.Holds // of all workers; nil: this process is alone
+	shared     ci.Holds          // of all workers; nil: this process is alone
+	registries *store.Registries // as shared
 
 	mu     sync.Mutex
 	atOnce int // requests in flight at one time; 0: the client's default
@@ -214,13 +217,21 @@ func (x *source) page(ctx context.Context, c *ci.Client, of string, page int) ([
 type readable struct {
 	scanners.Source
 	items *ci.Source // nil: it has no items
+	// wait is how long a registry asks to wait: its library keeps no cause of an error.
+	wait func() time.Duration // nil: it has none
 }
 
 // open makes the source of a job. since leaves out older runs; zero: none.
 func (x *source) open(c *ci.Client, a ScanArgs, since time.Time) (readable, error) {
 	if a.What == whatImage {
 		src := &oci.Source{Targets: []string{a.Ref}, Memory: x.mem}
-		return readable{src, nil}, nil
+		var asks atomic.Int64
+		if x.registries != nil {
+			src.Wrap = func(next http.RoundTripper) http.RoundTripper {
+				return registry{next: next, limits: *x.registries, patience: x.patience, asks: func(d time.Duration) { asks.Store(max(asks.Load(), int64(d))) }}
+			}
+		}
+		return readable{src, nil, func() time.Duration { return time.Duration(asks.Load()) }}, nil
 	}
 	o := ci.Options{Run: a.Run, Since: since}
 	if a.What == whatRuns {
@@ -241,14 +252,14 @@ func (x *source) open(c *ci.Client, a ScanArgs, since time.Time) (readable, erro
 		if err == nil && a.What == whatGit {
 			s.Clones(src, x.cache, targets)
 		}
-		return readable{src, src}, err
+		return readable{src, src, nil}, err
 	}
 	src, err := github.New(github.Config{Client: c, Memory: x.mem, Options: o, Attempt: a.Attempt, Alerts: a.What == whatAlerts,
 		Git: a.What == whatGit, Cache: x.cache, Targets: targets, Installation: x.App != nil})
 	if err != nil {
 		return readable{}, err
 	}
-	return readable{src, src.Source}, nil
+	return readable{src, src.Source, nil}, nil
 }
 
 // owner is the first part of a repository's name.

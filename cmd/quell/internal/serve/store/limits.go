@@ -8,7 +8,8 @@ import (
 	"time"
 )
 
-// The limits of hosts that all workers of a PostgreSQL database keep together. next is when the
+// The limits of hosts that all workers of a PostgreSQL database keep together; of a SQLite file, which
+// one process uses, they are in its memory. next is when the
 // place after the last one that was taken begins, held the end of a wait that the host asked for,
 // both in microseconds of the database's clock.
 
@@ -24,8 +25,19 @@ const (
 // Take implements guard.Shared. The rate is that of a bucket of burst places which perSecond
 // places a second fill.
 func (s *Store) Take(ctx context.Context, host string, perSecond float64, burst int) (wait, held time.Duration, err error) {
+	return s.take(ctx, kindIssuer+host, perSecond, burst)
+}
+
+// The names of limits begin with what the host is.
+const (
+	kindIssuer   = "issuer "
+	kindRegistry = "registry "
+	kindTarget   = "target "
+)
+
+func (s *Store) take(ctx context.Context, name string, perSecond float64, burst int) (wait, held time.Duration, err error) {
 	if s.pool == nil {
-		return 0, 0, nil
+		return s.own.take(name, perSecond, burst)
 	}
 	place := time.Duration(float64(time.Second) / perSecond)
 	var next, until, now int64
@@ -33,7 +45,7 @@ func (s *Store) Take(ctx context.Context, host string, perSecond float64, burst 
 ON CONFLICT (name) DO UPDATE SET
 	held = least(serve_limit.held, `+clock+` + $4::bigint),
 	next = CASE WHEN serve_limit.held > `+clock+` THEN serve_limit.next ELSE greatest(least(serve_limit.next, `+clock+` + $3::bigint), `+clock+`) + $2::bigint END
-RETURNING next, held, `+clock, "issuer "+host, place.Microseconds(), mostAhead.Microseconds(), mostHeld.Microseconds()).Scan(&next, &until, &now)
+RETURNING next, held, `+clock, name, place.Microseconds(), mostAhead.Microseconds(), mostHeld.Microseconds()).Scan(&next, &until, &now)
 	if err != nil {
 		return 0, 0, err
 	}
@@ -45,11 +57,31 @@ RETURNING next, held, `+clock, "issuer "+host, place.Microseconds(), mostAhead.M
 
 // Hold implements guard.Shared.
 func (s *Store) Hold(ctx context.Context, host string, d time.Duration) error {
-	return s.hold(ctx, "issuer "+host, d)
+	return s.hold(ctx, kindIssuer+host, d)
+}
+
+// Registries are the limits of registries of images, which all targets share.
+type Registries struct{ s *Store }
+
+// Registries returns them.
+func (s *Store) Registries() Registries { return Registries{s} }
+
+// Take is Store.Take of a registry.
+func (r Registries) Take(ctx context.Context, host string, perSecond float64, burst int) (wait, held time.Duration, err error) {
+	return r.s.take(ctx, kindRegistry+host, perSecond, burst)
+}
+
+// Hold records that a registry asks to wait.
+func (r Registries) Hold(ctx context.Context, host string, d time.Duration) error {
+	return r.s.hold(ctx, kindRegistry+host, d)
 }
 
 func (s *Store) hold(ctx context.Context, name string, d time.Duration) error {
-	if s.pool == nil || d <= 0 {
+	if d <= 0 {
+		return nil
+	}
+	if s.pool == nil {
+		s.own.hold(name, min(d, mostHeld))
 		return nil
 	}
 	_, err := s.db.ExecContext(ctx, `INSERT INTO serve_limit(name, next, held) VALUES ($1, 0, `+clock+` + $2::bigint)
@@ -68,13 +100,16 @@ func (s *Store) Holds(target string) Holds { return Holds{s, target} }
 
 // Hold records that a host asks to wait.
 func (h Holds) Hold(ctx context.Context, host string, d time.Duration) error {
-	return h.s.hold(ctx, "target "+h.target+" "+host, d)
+	return h.s.hold(ctx, kindTarget+h.target+" "+host, d)
 }
 
 // Held is the rest of a host's wait; zero: none.
 func (h Holds) Held(ctx context.Context, host string) (time.Duration, error) {
+	if h.s.pool == nil {
+		return h.s.own.held(kindTarget + h.target + " " + host), nil
+	}
 	var us int64
-	err := h.s.db.QueryRowContext(ctx, `SELECT least(held - `+clock+`, $2::bigint) FROM serve_limit WHERE name = $1`, "target "+h.target+" "+host, mostHeld.Microseconds()).Scan(&us)
+	err := h.s.db.QueryRowContext(ctx, `SELECT least(held - `+clock+`, $2::bigint) FROM serve_limit WHERE name = $1`, kindTarget+h.target+" "+host, mostHeld.Microseconds()).Scan(&us)
 	if errors.Is(err, sql.ErrNoRows) {
 		return 0, nil
 	}

@@ -32,6 +32,7 @@ type Store struct {
 	// read is for lists. On SQLite it has connections of its own: a list that a person looks at
 	// does not delay the queue, which has one connection.
 	read *sql.DB
+	own  ownLimits // of SQLite
 }
 
 // Open opens the database of a ledger, and creates or migrates the tables of this package and

@@ -299,7 +299,11 @@ func (c *Console) apiQueue(r *http.Request, _ visitor) (any, error) {
 	for _, j := range d.Waiting {
 		waiting = append(waiting, map[string]any{"id": j.ID, "kind": j.Kind, "state": j.State, "args": json.RawMessage(j.Args), "attempt": j.Attempt, "due_at": j.Due, "error": j.Error})
 	}
-	return map[string]any{"jobs": jobs, "workers": workers, "waiting": waiting, "kills_24h": d.Kills, "kill_max": d.Budget.KillMax, "approvals": d.Budget.Approvals, "apply": d.Budget.Apply}, nil
+	hosts := []map[string]any{}
+	for _, h := range d.Hosts {
+		hosts = append(hosts, map[string]any{"kind": h.Kind, "host": h.Host, "target": h.Target, "held_seconds": int64(h.Held.Round(time.Second).Seconds()), "queued_seconds": h.Queued.Seconds()})
+	}
+	return map[string]any{"hosts": hosts, "jobs": jobs, "workers": workers, "waiting": waiting, "kills_24h": d.Kills, "kill_max": d.Budget.KillMax, "approvals": d.Budget.Approvals, "apply": d.Budget.Apply}, nil
 }
 
 // apiDecide takes a decision as JSON.

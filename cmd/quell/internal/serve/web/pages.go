@@ -231,6 +231,7 @@ type queueData struct {
 	Kills   int64
 	Budget  Budget
 	Targets []targetRow
+	Hosts   []store.Limit
 }
 
 // Max64 is kill.max for a template.
@@ -261,6 +262,9 @@ func (c *Console) queueNow(ctx context.Context) (d queueData, err error) {
 		return d, err
 	}
 	if d.Waiting, err = c.o.Store.Waiting(ctx, 50); err != nil {
+		return d, err
+	}
+	if d.Hosts, err = c.o.Store.Limits(ctx); err != nil {
 		return d, err
 	}
 	d.Kills, err = c.o.Store.KillsSince(ctx, time.Now().Add(-24*time.Hour))
