@@ -154,11 +154,14 @@ release-more:
 	cp docs/deploy/Dockerfile dist/image/
 
 docs: build
-	testdata/picture.py bin/quell > docs/terminal.svg
 	go test ./cmd/quell/internal/house -run 'ProviderPages|Coverage' -update
 	go test ./cmd/quell/internal/policy -run Document -update
+
+# The picture of the README. Its times and ports differ in each run.
+picture: build
+	testdata/picture.py bin/quell > docs/terminal.svg
 
 clean:
 	rm -rf bin dist
 
-.PHONY: build demo test lint campaign campaign-archives campaign-apply campaign-proof bench docs release release-tools release-snapshot package-files campaign-redaction campaign-issuers campaign-serve campaign-ci release-more clean
+.PHONY: build demo test lint campaign campaign-archives campaign-apply campaign-proof bench docs picture release release-tools release-snapshot package-files campaign-redaction campaign-issuers campaign-serve campaign-ci release-more clean

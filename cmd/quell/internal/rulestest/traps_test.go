@@ -356,6 +356,7 @@ func TestCallsThatEndNothingAreNotUsed(t *testing.T) {
 		{"telegram", "", "logOut"}, {"telegram", "", "deleteWebhook"},
 		{"harness", "DELETE", "/ng/api/apikey/"},
 		{"rancher", "DELETE", "/v3/tokens/"},
+		{"turso", "POST", "/v1/auth/invalidate"}, // ends sessions, not the minted token that leaked
 	} {
 		for _, r := range set.Rules {
 			if r.Provider == nil || r.Provider.ID != c.provider {
@@ -377,6 +378,21 @@ func TestKeysWhoseTokensLiveOnSaySo(t *testing.T) {
 		r := set.Rule(id)
 		if r == nil || r.Derived == "" {
 			t.Errorf("%s: nothing says what becomes of what was issued with it", id)
+		}
+	}
+}
+
+// What its issuer cannot end gets no revocation, and its page says why.
+func TestTokensThatNothingEndsGetNoRevocation(t *testing.T) {
+	set := builtin(t)
+	for _, id := range []string{"auth0-management-token", "kubernetes-bound-token", "vault-batch-token", "claude-oauth-token", "railway-api-token", "turso-platform-token"} {
+		r := set.Rule(id)
+		if r == nil {
+			t.Errorf("no rule %s", id)
+			continue
+		}
+		if len(r.Revokes) > 0 || r.Note == "" && !r.Stateless {
+			t.Errorf("%s: %d revocations, note %q", id, len(r.Revokes), r.Note)
 		}
 	}
 }
