@@ -43,7 +43,6 @@ STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 DEADCODE = golang.org/x/tools/cmd/deadcode@v0.52.0
 GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.9.0
 GOVULNDB ?= https://vuln.go.dev
-export GOVULNDB
 
 # govulncheck fails for vulnerabilities in code that quell calls. Where its database can't be
 # reached, a line reports that it is skipped.
@@ -51,7 +50,7 @@ lint:
 	go vet ./...
 	go run $(STATICCHECK) ./...
 	@dead=$$(go run $(DEADCODE) -test ./...) && test -z "$$dead" || { echo "code that nothing calls:"; echo "$$dead"; exit 1; }
-	@if curl -fsS -m 20 -o /dev/null "$(GOVULNDB)/index/db.json"; then go run $(GOVULNCHECK) ./cmd/quell; \
+	@if curl -fsS -m 20 -o /dev/null "$(GOVULNDB)/index/db.json"; then go run $(GOVULNCHECK) -db "$(GOVULNDB)" ./cmd/quell; \
 	else echo "govulncheck is skipped: no answer from $(GOVULNDB)"; fi
 
 # Damaged files of every form, at random: DAMAGED of each. A failure prints QUELL_SEED.
