@@ -46,6 +46,9 @@ func WithoutAsking(set *rules.Set, c credential.Credential, canary bool, now tim
 		if add := AddCommand(set, c); add != "" {
 			v.Reason, v.Remedy = NoHost, add
 			v.Detail = fmt.Sprintf("no instance of the policy has the cookie %q", c.Cookie)
+			if r != nil && r.Note != "" {
+				v.Detail += "; " + r.Note
+			}
 		}
 		return v, true
 	}

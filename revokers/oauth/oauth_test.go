@@ -167,7 +167,7 @@ func TestTheMarkerOfTheOperator(t *testing.T) {
 func TestADemandIsNoDeath(t *testing.T) {
 	for _, challenge := range []string{
 		`Bearer error="insufficient_user_authentication", acr_values="phr"`,
-		`DPoP error="use_dpop_nonce"`, `DPoP algs="ES256"`,
+		`DPoP error="use_dpop_nonce"`, `DPoP error="invalid_dpop_proof"`, `DPoP algs="ES256"`,
 		`Bearer error="insufficient_claims", claims="eyJ4IjoxfQ=="`,
 	} {
 		issuers, target := issuing(t, "token revoked", func(w http.ResponseWriter, _ *http.Request) {

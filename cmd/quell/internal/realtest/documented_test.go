@@ -4,6 +4,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -93,4 +94,34 @@ func TestTheDocumentedApplications(t *testing.T) {
 			t.Logf("%d commands, %.1f s to Confirmed", len(list), time.Since(began).Seconds())
 		})
 	}
+}
+
+var addCommand = regexp.MustCompile(`quell policy add --instance '([^']+)'`)
+
+// A session of an application that no policy names: the report has the command that names it, with
+// host and cookie name. With its two pages filled in, that command leads to Confirmed.
+func TestTheReportedCommandNamesTheApplication(t *testing.T) {
+	t.Parallel()
+	node := nodeServer(t)
+	b := newBrowser(t)
+	b.do("POST", node+"/own/login", url.Values{})
+	leaked := b.cookie(node+"/own/me", "acme.sso")
+	o := newOperator(t)
+	o.secrets = []string{leaked}
+	log := o.file("job.log", stamp+"> GET /own/me HTTP/1.1\n"+stamp+"> Host: "+strings.TrimPrefix(node, "http://")+"\n"+stamp+"> Cookie: acme.sso="+leaked+"\n")
+	m := addCommand.FindStringSubmatch(o.quell(0, "scan", "log", log))
+	if m == nil {
+		t.Fatal("the report has no command")
+	}
+	host := strings.TrimPrefix(node, "http://")
+	if !strings.Contains(m[1], host) || !strings.Contains(m[1], "cookie=acme.sso,") {
+		t.Errorf("the command is for %s", m[1])
+	}
+	instance := strings.NewReplacer("/PAGE-OF-A-SIGNED-IN-USER", "/own/me", "/LOGOUT", "/own/logout").Replace(m[1]) + ",settle=1s"
+	o.quell(0, "policy", "add", "--instance", instance)
+	list := o.kill(1, 0, "log", log)
+	if len(list) != 1 || list[0].Outcome != "Confirmed" || !strings.HasSuffix(list[0].Rule, "-named") {
+		t.Errorf("%+v", list)
+	}
+	o.files(log)
 }
