@@ -63,7 +63,7 @@ campaign-archives:
 
 # CI systems: 1,000 runs of 1.5 MB, 20 kills, and a list of 100,000 runs.
 campaign-ci:
-	QUELL_CAMPAIGN=1 go test -timeout 3h -v ./cmd/quell -run 'TestScanOfManyRuns|TestScanOfRunsSurvivesKills|TestScanOfALongListOfRuns'
+	QUELL_CAMPAIGN=1 go test -timeout 1h -v ./cmd/quell -run 'TestScanOfManyRuns|TestScanOfRunsSurvivesKills|TestScanOfALongListOfRuns'
 
 # Grants and consents of Ory Hydra, which takes minutes to build.
 campaign-hydra:

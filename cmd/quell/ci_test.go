@@ -227,6 +227,7 @@ func TestScanOfRunsEndsAsDocumented(t *testing.T) {
 		"no age":               {"GITHUB_TOKEN=" + ciToken, []string{"o/r", "--since", "soon", "--url", fake.Address()}, 2, "--since"},
 		"plain http elsewhere": {"GITHUB_TOKEN=" + ciToken, []string{"o/r", "--url", "http://ghe.example"}, 2, "plain http"},
 		"the environment's":    {"GITHUB_TOKEN=" + ciToken + "\x00GITHUB_API_URL=" + fake.Address() + "/api/v3", []string{"o/r"}, 4, ""},
+		"--url before it":      {"GITHUB_TOKEN=" + ciToken + "\x00GITHUB_API_URL=http://127.0.0.1:1/api/v3", []string{"o/r", "--url", fake.Address() + "/api/v3"}, 4, ""},
 		"a repository gone":    {"GITHUB_TOKEN=" + ciToken, []string{"o/none", "o/r", "--url", fake.Address()}, 4, ""},
 	} {
 		t.Run(name, func(t *testing.T) {

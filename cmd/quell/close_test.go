@@ -272,6 +272,58 @@ func TestALeakIsClosed(t *testing.T) {
 	}
 }
 
+// The webhooks of the policy get a message about each deletion, and about none that did not take
+// place; it is in the ledger. One that can't be sent is reported, and ends nothing.
+func TestADeletionIsAnnounced(t *testing.T) {
+	l := newLeak(t)
+	runs := l.fake.Repos[0].Runs
+	runs[1].Logs, l.fake.Repos[0].Artifacts = runs[0].Logs, nil // run 5 alone holds a session
+	var mu sync.Mutex
+	var got []string
+	down := false
+	hook := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		b, _ := io.ReadAll(r.Body)
+		mu.Lock()
+		defer mu.Unlock()
+		got = append(got, string(b))
+		if down {
+			w.WriteHeader(http.StatusInternalServerError)
+		}
+	}))
+	t.Cleanup(hook.Close)
+	sent := func() []string { mu.Lock(); defer mu.Unlock(); return slices.Clone(got) }
+	l.env = append(l.env, "HOOK="+hook.URL+"/made-up-path-of-a-hook")
+	l.plan("--delete", "logs")
+	l.policy("notify = [\"env:HOOK\"]\nlegal_hold = true")
+	l.apply(0)
+	if got := sent(); len(got) > 0 {
+		t.Errorf("under a legal hold: %q", got)
+	}
+	l.policy("notify = [\"env:HOOK\"]")
+	said := l.apply(0)
+	if got := sent(); len(got) != 1 || !strings.Contains(got[0], "the logs of run 5 of o/r") || !strings.Contains(got[0], "was deleted") || !regexp.MustCompile(`SHA-256 [0-9a-f]{64}`).MatchString(got[0]) || strings.Contains(got[0], cookie(1)) {
+		t.Errorf("sent %q\n%s", got, said)
+	}
+	if ledger := l.run(0, "ledger", "--format", "jsonl"); !strings.Contains(ledger, `"kind":"deletion"`) || strings.Contains(ledger+said, "made-up-path") {
+		t.Errorf("the ledger has no notice of it, or the hook's path:\n%s", ledger)
+	}
+	l.apply(0)
+	if got := sent(); len(got) != 1 {
+		t.Errorf("sent again: %q", got)
+	}
+	mu.Lock()
+	down = true
+	mu.Unlock()
+	l.fake.Set(func() {
+		runs[2].Attempts, runs[2].Logs = 3, func(int) map[string]string { return map[string]string{"0_build.txt": citest.Cookie(1)} }
+	})
+	l.run(0, "scan", "github", "o/r", "--url", l.fake.Address(), "--format", "jsonl", "--output", "report.jsonl")
+	l.run(0, append([]string{"plan", "report.jsonl", "--output", "plan.json", "--delete", "logs"}, l.urls...)...)
+	if said := l.apply(0); !strings.Contains(said, "the notice of a deletion") || !strings.Contains(said, "deleted: the logs of run 5") || strings.Contains(said, "made-up-path") {
+		t.Errorf("a hook that fails:\n%s", said)
+	}
+}
+
 // unzipped is the text of an archive's members, or b itself.
 func unzipped(b []byte) string {
 	if !bytes.HasPrefix(b, []byte("PK")) {

@@ -520,6 +520,23 @@ func TestTargetsOfRepositoriesAreListedOneByOne(t *testing.T) {
 	}
 }
 
+// The lists of an owner are read to their ends, and --runs counts in each repository.
+func TestAThousandRepositories(t *testing.T) {
+	s := prepare(t)
+	s.cfg.Targets, s.cfg.Options = []string{"o"}, ci.Options{Logs: true, Runs: 1}
+	for n := range 1000 {
+		r := &citest.Repo{Name: fmt.Sprintf("r%d", n), Runs: []*citest.Run{{ID: int64(2*n + 2), Attempts: 1, Created: at(2), Logs: quiet}, {ID: int64(2*n + 1), Attempts: 1, Created: at(1), Logs: logs(1)}}}
+		if n == 999 {
+			r.Runs[0].Logs = logs(1)
+		}
+		s.fake.Repos = append(s.fake.Repos, r)
+	}
+	found, gaps, err := s.run()
+	if err != nil || len(gaps) > 0 || len(found) != 1 || found[0].Run != "2000" || len(s.fake.Stored()) != 1000 {
+		t.Errorf("%q %q %v, %d logs", paths(found), gaps, err, len(s.fake.Stored()))
+	}
+}
+
 // With --git all refs of the repositories are read, those of pull requests too, their wikis if
 // they were ever written, and the gists, from git's own server.
 func TestRepositoriesWikisAndGists(t *testing.T) {

@@ -1,7 +1,10 @@
 package systems_test
 
 import (
+	"fmt"
+	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -9,6 +12,7 @@ import (
 	"github.com/quellhq/quell/rules"
 	"github.com/quellhq/quell/scanners"
 	"github.com/quellhq/quell/scanners/ci"
+	"github.com/quellhq/quell/scanners/ci/citest"
 	"github.com/quellhq/quell/scanners/ci/systems"
 )
 
@@ -148,5 +152,89 @@ func TestJenkinsThatShowsNothing(t *testing.T) {
 	f.answers["/api/json"] = obj{"jobs": list{}}
 	if _, gaps, err := f.scan(everything, nil); err != nil || len(gaps) != 1 || !strings.Contains(gaps[0], "no job or build") {
 		t.Errorf("%q %v", gaps, err)
+	}
+}
+
+// A link to the next page that is at another port is not read, and that is reported; the storage of
+// the fake fails the test if it gets the token.
+func TestNextPagesElsewhere(t *testing.T) {
+	for system, link := range map[string]func(f *fake){
+		"bitbucket": func(f *fake) {
+			f.answers[f.listPath] = obj{"values": f.answers[f.listPath].(obj)["values"], "next": "STORAGE/2.0/repositories/w/r/pipelines/?page=2"}
+		},
+		"buildkite": func(f *fake) {
+			f.fault = func(w http.ResponseWriter, _ *http.Request, p string, _ int) bool {
+				if p == f.listPath {
+					w.Header().Set("Link", "<"+f.storage.URL+p+`?page=2>; rel="next"`)
+				}
+				return false
+			}
+		},
+	} {
+		f := newFake(t, ofSystem(t, system))
+		link(f)
+		found, gaps, err := f.scan(everything, nil)
+		if err != nil || len(found) == 0 || !strings.Contains(strings.Join(gaps, "\n"), "another host") {
+			t.Errorf("%s: %d findings, %q %v", system, len(found), gaps, err)
+		}
+	}
+}
+
+// A group's projects and a project's pipelines are listed to their ends. A pipeline that another
+// project started is read where its project is within the target.
+func TestManyProjectsAndPipelines(t *testing.T) {
+	w := ofSystem(t, "gitlab")
+	w.target, w.answers = "g", map[string]reply{}
+	page := func(r *http.Request, all list) list {
+		n, _ := strconv.Atoi(r.URL.Query().Get("page"))
+		from := min((max(n, 1)-1)*100, len(all))
+		return all[from:min(from+100, len(all))]
+	}
+	var projects, pipelines list
+	for n := range 1000 {
+		projects = append(projects, obj{"id": n + 1, "path_with_namespace": fmt.Sprintf("g/p%d", n+1)})
+		w.answers[fmt.Sprintf("/api/v4/projects/%d/pipelines", n+1)] = list{}
+	}
+	for n := 2500; n > 0; n-- {
+		pipelines = append(pipelines, obj{"id": n, "status": "success", "created_at": "2026-11-01T10:00:00Z"})
+		w.answers[fmt.Sprintf("/api/v4/projects/1000/pipelines/%d/jobs", n)] = list{obj{"id": 10_000 + n, "name": "build", "status": "success", "started_at": old}}
+		w.answers[fmt.Sprintf("/api/v4/projects/1000/pipelines/%d/bridges", n)] = list{}
+		w.answers[fmt.Sprintf("/api/v4/projects/1000/jobs/%d/trace", 10_000+n)] = raw("nothing")
+	}
+	w.answers["/api/v4/projects/1000/jobs/10001/trace"] = raw(citest.Cookie(1))
+	w.answers["/api/v4/projects/1000/pipelines/7/bridges"] = list{
+		obj{"id": 1, "downstream_pipeline": obj{"id": 90_000, "project_id": 500, "status": "success"}},
+		obj{"id": 2, "downstream_pipeline": obj{"id": 90_001, "project_id": 2000, "status": "success"}},
+	}
+	w.answers["/api/v4/projects/500/pipelines/90000/jobs"] = list{obj{"id": 90_002, "name": "child", "status": "success", "started_at": old}}
+	w.answers["/api/v4/projects/500/pipelines/90000/bridges"] = list{}
+	w.answers["/api/v4/projects/500/jobs/90002/trace"] = raw(citest.Cookie(2))
+	f := newFake(t, w)
+	f.fault = func(rw http.ResponseWriter, r *http.Request, p string, _ int) bool {
+		switch {
+		case p == "/api/v4/groups/g/projects":
+			f.write(rw, p, page(r, projects))
+		case p == "/api/v4/projects/1000/pipelines" && r.URL.Query().Get("source") == "":
+			f.write(rw, p, page(r, pipelines))
+		default:
+			return false
+		}
+		return true
+	}
+	found, gaps, err := f.scan(ci.Options{Logs: true}, nil)
+	var paths []string
+	for _, l := range found {
+		paths = append(paths, l.Path)
+	}
+	if want := []string{"g/p1000/pipelines/1/jobs/10001/trace.log", "g/p500/pipelines/90000/jobs/90002/trace.log"}; err != nil || len(gaps) > 0 || !slices.Equal(paths, want) {
+		t.Errorf("%q %q %v", paths, gaps, err)
+	}
+	if f.n["/api/v4/projects/2000/pipelines/90001/jobs"] > 0 {
+		t.Error("a pipeline of a project outside of the target was read")
+	}
+	for n := 1; n <= 2500; n++ {
+		if f.n[fmt.Sprintf("/api/v4/projects/1000/jobs/%d/trace", 10_000+n)] != 1 {
+			t.Fatalf("pipeline %d was not read once", n)
+		}
 	}
 }
