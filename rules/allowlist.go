@@ -28,8 +28,9 @@ type Allowlist struct {
 	asked    atomic.Int32 // how often HasStopWord searched for each word
 }
 
-// mostSearches is how many secrets are searched for each stop word alone. A trie of gitleaks'
-// 1,500 words takes as long to build as several hundred such searches.
+// mostSearches is the number of secrets that are searched for one stop word at a time, before a
+// trie of all words is built. A trie of gitleaks' 1,500 words takes as long to build as several
+// hundred such searches.
 const mostSearches = 256
 
 // allowlistOf keeps a list that gitleaks' reader has compiled.

@@ -148,7 +148,7 @@ func start(t *testing.T) (*cloud, *issuer.Instance) {
 	return c, &issuer.Instance{Provider: "aws", URL: u, Operator: true, Settings: map[string]string{}}
 }
 
-// of is a leaked key as a scan binds it.
+// of returns the target of a leaked key.
 func of(t *testing.T, in *issuer.Instance, id, secret, token string) revokers.Target {
 	t.Helper()
 	set, err := rules.Builtin()
@@ -164,7 +164,7 @@ func of(t *testing.T, in *issuer.Instance, id, secret, token string) revokers.Ta
 	return x
 }
 
-// look asks as a scan does, and remembers that it was live.
+// look asks about the key as a scan does, and records its sighting if it is Live.
 func look(t *testing.T, asker *guard.Asker, x *revokers.Target, sent *revokers.Acknowledgement, before *revokers.Answer) (revokers.Verdict, revokers.Answer) {
 	t.Helper()
 	v := aws.Key{Doer: &issuer.Client{}}
@@ -328,7 +328,7 @@ func TestOnlyTheSessionsOwnAccountIsChanged(t *testing.T) {
 	}
 }
 
-// A user's path makes an ARN long. A cut one would name another user.
+// A user's path can make an ARN long. A truncated ARN would name another user.
 func TestALongARNIsNotCut(t *testing.T) {
 	fake, in := start(t)
 	fake.keys[leaked].arn = "arn:aws:iam::123456789012:user/" + strings.Repeat("team/", 60) + "deploy"
@@ -344,7 +344,7 @@ func TestALongARNIsNotCut(t *testing.T) {
 	}
 }
 
-// Answers that are no proof of death.
+// These answers do not prove that a key is dead.
 func TestAnswersThatProveNothing(t *testing.T) {
 	for name, c := range map[string]struct {
 		change func(*cloud)

@@ -27,8 +27,8 @@ const (
 	stateNone    = "no cookie"
 )
 
-// sites answer about a session in the ways that applications have. A page gets
-// the noise of the site around it.
+// sites are applications with different ways to answer a request with a session. noise is text
+// that differs from page to page.
 var sites = map[string]func(w http.ResponseWriter, state, noise string){
 	"401": func(w http.ResponseWriter, state, noise string) {
 		if state != stateLive {
@@ -99,7 +99,7 @@ var sites = map[string]func(w http.ResponseWriter, state, noise string){
 	"everyone gets in": func(w http.ResponseWriter, _, noise string) { fmt.Fprintf(w, "<html>hello %s</html>", noise) },
 }
 
-// noises is what makes two pages of one state differ.
+// noises generate the parts in which two pages of one state differ.
 var noises = map[string]func(r *rand.Rand) string{
 	"quiet":   func(*rand.Rand) string { return "" },
 	"a nonce": func(r *rand.Rand) string { return fmt.Sprintf("<input type=hidden name=nonce value=%x>", r.Uint64()) },
@@ -242,12 +242,11 @@ func TestNoFalseLiveAndNoFalseDead(t *testing.T) {
 	}
 }
 
-// stateWaits is a session that lives, and gets a 401 until its user has given a
-// second factor.
+// stateWaits is a live session that gets a 401 until its user has entered a second factor.
 const stateWaits = "waits for a second factor"
 
-// A refusal that differs from those of never-issued sessions in a code or in a
-// document alone is another one, however noisy the page around it is.
+// A refusal that differs from those of never-issued sessions only in a code or in a JSON document
+// is not the same refusal, however noisy the page around it is.
 func TestARefusalOfALiveSessionIsNoDeath(t *testing.T) {
 	page := func(dead, waits string) func(w http.ResponseWriter, state, noise string) {
 		return func(w http.ResponseWriter, state, noise string) {

@@ -94,7 +94,7 @@ func (s *scope) path(template string) (string, error) {
 	return out, nil
 }
 
-// at is the target's instance, or the pinned host that the request names. A
+// at returns the target's instance, or the pinned host that the request names. A
 // tenant's sub-domain belongs to the provider; servers of the operator's own have
 // one host.
 func (s *scope) at(q *rules.Request) (*issuer.Instance, error) {
@@ -192,8 +192,8 @@ func inUser(name, v string) error {
 	return inHeader(name, v)
 }
 
-// inPath refuses what a server or a proxy could resolve to another path, also
-// after it decodes the segment.
+// inPath refuses a value that a server or a proxy could resolve to another path, also after it
+// decodes the segment.
 func inPath(name, v string) error {
 	if v == "" {
 		return fmt.Errorf("{%s} is empty, and the path would be another one", name)

@@ -16,7 +16,7 @@ import (
 	"github.com/quellhq/quell/rules"
 )
 
-// errStep is an answer to a step that stops what it prepares.
+// errStep is an issuer's answer to a step after which the revocation can't continue.
 type errStep struct {
 	status int
 	err    error
@@ -24,7 +24,7 @@ type errStep struct {
 
 func (e errStep) Error() string { return e.err.Error() }
 
-// step sends a step's request and takes what it reads out of the response. The
+// step sends a step's request and saves the values that it reads from the response. The
 // error is an errStep if the issuer answered.
 func (s *scope) step(ctx context.Context, d issuer.Doer, step rules.Step) error {
 	i, err := s.at(step.Request)

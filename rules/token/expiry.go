@@ -20,8 +20,8 @@ type expiry struct {
 	read   func(value string) time.Time
 }
 
-// expiries are the formats that a rules file names in `expiry`. None of them checks a signature:
-// a time can be wrong only if whoever made the value wrote it so.
+// expiries are the formats that a rules file names in `expiry`. None of them verifies a signature,
+// so a time can be wrong if the value is forged.
 var expiries = []expiry{
 	{"wordpress", true, wordPress},
 	{"forward_auth", true, forwardAuth},
@@ -47,7 +47,8 @@ func Expiries() []string {
 	return out
 }
 
-// Expiry reads when a value ends by the first of the named formats that it has; zero: by none.
+// Expiry returns the expiry of a value by the first of the named formats that fits; zero: none
+// fits.
 func Expiry(value string, names []string) time.Time {
 	return firstExpiry(value, func(e expiry) bool { return slices.Contains(names, e.name) })
 }

@@ -14,17 +14,17 @@ import (
 	"github.com/quellhq/quell/scanners"
 )
 
-// MaxDownload is how many bytes of one log or artifact are fetched.
+// MaxDownload is the maximum size of one log or artifact, in bytes.
 const MaxDownload = 32 << 30
 
-// Blob is what was downloaded: a file without a name where the system allows that, so that a
+// Blob is a downloaded file. It has no name where the operating system allows that, so that a
 // killed process leaves nothing.
 type Blob struct {
 	*os.File
 	Size int64
 	// Sum is the SHA-256 of the bytes.
 	Sum [sha256.Size]byte
-	// Header is that of the answer.
+	// Header is the header of the response.
 	Header http.Header
 
 	named bool
@@ -68,8 +68,8 @@ func (c *Client) newBlob(r io.Reader) (*Blob, error) {
 // NewBlob makes a blob of bytes that a client has.
 func (c *Client) NewBlob(r io.Reader) (*Blob, error) { return c.newBlob(r) }
 
-// Download fetches what an address of the named host gives, or redirects to. The storage that
-// a redirect names gets no credential. accept is the Accept header; empty: anything.
+// Download fetches an address of the named host, and follows its redirects. It sends no credential
+// to another host that a redirect names. accept is the Accept header; empty: anything.
 func (c *Client) Download(ctx context.Context, u *url.URL, accept string) (*Blob, error) {
 	return c.DownloadIf(ctx, u, accept, nil)
 }
@@ -87,8 +87,8 @@ func (c *Client) DownloadIf(ctx context.Context, u *url.URL, accept string, ok f
 	}
 }
 
-// Storage fetches from an address that an answer of the server's named, without the
-// credential, wherever it is.
+// Storage fetches an address that a response of the server contains, on any host, without the
+// credential.
 func (c *Client) Storage(ctx context.Context, u *url.URL) (*Blob, error) {
 	return c.download(ctx, u, "", false)
 }
@@ -126,8 +126,8 @@ func (c *Client) download(ctx context.Context, from *url.URL, accept string, cre
 	return b, nil
 }
 
-// follow sends a request and follows its redirects. Every hop counts as a request of its
-// host's. What the server may answer otherwise the next time is returned as it is.
+// follow sends a request and follows its redirects. Each redirect counts against the limit of its
+// host. A response that may be different at the next attempt is returned as it is.
 func (c *Client) follow(ctx context.Context, from *url.URL, accept string, credential bool) (*http.Response, error) {
 	u := from
 	credential = credential && c.named(u)

@@ -18,7 +18,7 @@ import (
 
 // Repository is one that a system hosts.
 type Repository struct {
-	// Name is as in the findings' paths.
+	// Name is the beginning of the findings' paths.
 	Name string
 	URL  *url.URL
 	// Optional is set for a wiki: the system does not report whether it was ever written.
@@ -80,7 +80,7 @@ func (s *session) Sources(ctx context.Context) iter.Seq2[scanners.Source, error]
 	}
 }
 
-// each gives the errors that errors.Join joined.
+// each returns the errors that errors.Join combined.
 func each(err error) []error {
 	if err == nil {
 		return nil

@@ -128,7 +128,7 @@ func (s *session) Artifacts(ctx context.Context) iter.Seq2[scanners.Artifact, er
 	}
 }
 
-// way returns the transport to registries.
+// way returns the transport for requests to registries.
 func (s *session) way() http.RoundTripper {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -1,5 +1,5 @@
-// Package cli is the command line, one file a command. Data goes to standard
-// output, talk to standard error.
+// Package cli is the command line, with one file for each command. Data goes to standard output,
+// diagnostics to standard error.
 package cli
 
 import (
@@ -33,12 +33,12 @@ const (
 	exitInterrupted = run.ExitInterrupted
 )
 
-// exit is an error that carries a code and needs no words.
+// exit is an exit code as an error. Its message has been printed already, or none is needed.
 type exit int
 
 func (e exit) Error() string { return fmt.Sprintf("exit %d", int(e)) }
 
-// app is what commands share.
+// app is the state that all commands share.
 type app struct {
 	in       io.Reader
 	out, err io.Writer
@@ -179,7 +179,7 @@ func (a *app) reader() (*run.Runtime, error) {
 	return rt, err
 }
 
-// runtime sets a run up from the flags.
+// runtime creates the Runtime that the flags describe.
 func (a *app) runtime(strict bool) (*run.Runtime, error) {
 	if u, err := url.Parse(a.state); a.state != "" && !a.stateByEnv && err == nil && ledger.Remote(a.state) {
 		if _, has := u.User.Password(); has {

@@ -57,7 +57,7 @@ func (a *app) fromForeign(rt *run.Runtime, name string, r io.Reader) ([]rules.Cr
 	return run.Credentials(x.found, rt.Keys.Fingerprint, rt.Rules)
 }
 
-// importer makes findings of other scanners' entries.
+// importer converts the entries of other scanners' reports to findings.
 type importer struct {
 	rt      *run.Runtime
 	engine  scanners.Detector
@@ -113,7 +113,8 @@ func (x *importer) detect(text string, loc rules.Location, accepts func(string) 
 	}
 }
 
-// named adds a value by the other scanner's rule, where quell has one of that name.
+// named adds a value that quell does not detect in the text, if quell has a rule with the id of
+// the other scanner's rule.
 func (x *importer) named(e foreign.Entry, value string, loc rules.Location) {
 	s := rules.NewSecretString(value)
 	f := rules.Finding{Ref: rules.Ref{Rule: e.Rule, Kind: rules.KindOther, Confidence: rules.Medium, Offline: rules.Offline{State: rules.OfflineUnknown}}, Secret: s, Location: loc}
@@ -129,8 +130,8 @@ func (x *importer) named(e foreign.Entry, value string, loc rules.Location) {
 	x.found = append(x.found, f)
 }
 
-// fromFile looks up an entry without a value in the line of the file that it names,
-// if that is below the working folder. A digest decides which value is meant.
+// fromFile finds the value of an entry that has none, in the line of the file that the entry
+// names, if that file is below the working folder. A digest in the entry selects the value.
 func (x *importer) fromFile(e foreign.Entry, loc rules.Location) {
 	line, err := localLine(e.Path, e.Line)
 	if err != nil {
@@ -177,7 +178,7 @@ func begins(s, sum string) bool {
 	return false
 }
 
-// preimage is the part of a line between delimiters that has a digest.
+// preimage returns the part of a line, between delimiters, whose digest is sum.
 func preimage(line, sum string) string {
 	for _, cut := range []string{"\"'`", " \t\"'`", " \t\"'`=:,;()<>[]{}", " \t\"'`=:,;()<>[]{}@/"} {
 		for _, part := range strings.FieldsFunc(line, func(r rune) bool { return strings.ContainsRune(cut, r) }) {

@@ -156,12 +156,12 @@ func (l *Ledger) page(ctx context.Context, q querier, after *int64, where string
 type Summary struct {
 	Incident string
 	Began    time.Time
-	// Outcome is the last one: an outcome's, "Held", "restored", or "open" if there
+	// Outcome is that of the last entry which has one, or "Held", "restored", or "open" if there
 	// is none.
 	Outcome Word
 	At      time.Time // of that outcome
-	// Credential is what leaked and Places where, from the first entry that names it; nil and
-	// empty in ledgers of the first releases.
+	// Credential is the leaked credential, and Places are where it was found, from the first entry
+	// that has them. They are nil and empty in ledgers of the first releases.
 	Credential *rules.Ref
 	Places     []rules.Location
 	Host       string // the last host that received a request; empty if none did

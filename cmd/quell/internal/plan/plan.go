@@ -27,7 +27,8 @@ type Plan struct {
 	BreakGlass string    `json:"break_glass,omitempty"` // the reason for overriding ownership
 	Recipients []string  `json:"recipients"`
 	Items      []Item    `json:"items"`
-	// Deletions are of what CI systems keep of the leak, once all credentials in it are dead.
+	// Deletions are the requests that delete the copies of the leak in CI systems. Apply sends
+	// them once all credentials in a copy are dead.
 	Deletions []Deletion `json:"deletions,omitempty"`
 }
 
@@ -44,7 +45,7 @@ type Deletion struct {
 	Tier       rules.Tier `json:"tier"`
 	Reversible bool       `json:"reversible"` // never
 	Collateral string     `json:"collateral,omitempty"`
-	// Credentials are the fingerprints of those that were found in it.
+	// Credentials are the fingerprints of the credentials that were found in it.
 	Credentials []string         `json:"credentials"`
 	FoundAt     []rules.Location `json:"found_at,omitempty"`
 	// Comments are addresses of pull requests that get a comment about it.
@@ -53,12 +54,12 @@ type Deletion struct {
 	Hold     *policy.Hold `json:"hold,omitempty"`
 }
 
-// Fill sets what a deletion sends.
+// Fill sets the request of a deletion, and the hold that keeps it from being sent.
 func (d *Deletion) Fill(kind, origin, what, method, url, takes string, hold *policy.Hold) {
 	d.Kind, d.Origin, d.What, d.Method, d.URL, d.Collateral, d.Hold = kind, origin, what, method, url, takes, hold
 }
 
-// Item is the part of one credential.
+// Item is the part of the plan about one credential.
 type Item struct {
 	rules.Ref
 	Exposures []rules.Location   `json:"exposures"`
@@ -82,9 +83,9 @@ type Item struct {
 	Settle     rules.Duration    `json:"settle,omitempty"`
 	Requests   []revokers.Effect `json:"requests,omitempty"`
 	Rotate     *Rotate           `json:"rotate,omitempty"`
-	// Managed are the places in Vaults that keep it.
+	// Managed are the paths in Vaults at which the value is stored.
 	Managed []string `json:"managed,omitempty"`
-	// Least is the Vault policy of what its use shows that it needs.
+	// Least is the Vault policy that permits only the paths that the audit log shows it used.
 	Least  string `json:"least,omitempty"`
 	Sealed string `json:"sealed"`
 }

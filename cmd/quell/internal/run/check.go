@@ -37,17 +37,17 @@ type Checker struct {
 // Checked is a credential with its issuers' answers.
 type Checked struct {
 	credential.Credential
-	// Verdicts are those of each instance that was asked or left out, in order.
+	// Verdicts has one entry for each instance that was asked or skipped, in order.
 	Verdicts []revokers.Verdict
-	// Target is the credential at the instance that issued it; nil if none or
-	// several instances answered that it is live, and more than one could have.
+	// Target is the credential at the instance that issued it. It is nil if that is not known:
+	// several instances could have issued it, and none or more than one of them answered that it
+	// is live.
 	Target *revokers.Target
 	// Answer is the last answer about Target.
 	Answer *revokers.Answer
 }
 
-// Verdict is the one that counts: Live at any instance, else Dead, else the
-// first.
+// Verdict returns the verdict that counts: Live at any instance, else Dead, else the first.
 func (c Checked) Verdict() revokers.Verdict {
 	for _, want := range []revokers.Liveness{revokers.Live, revokers.Dead} {
 		for _, v := range c.Verdicts {
@@ -157,7 +157,8 @@ func (k *Checker) One(ctx context.Context, c credential.Credential) Checked {
 	if v, done := revokers.WithoutAsking(k.Set, c, canary, time.Now()); done {
 		out.Verdicts = []revokers.Verdict{v}
 		if v.Reason == revokers.Unsupported {
-			// It can be ended all the same if its issuer is certain.
+			// Even without a verdict the credential can be ended if only one instance can have
+			// issued it.
 			if b := revokers.Bind(k.Set, k.Instances, c); len(b.Ask) == 1 {
 				out.Target, out.Verdicts[0].Host, out.Verdicts[0].Instance = &b.Ask[0], b.Ask[0].Host(), b.Ask[0].URL()
 			}
@@ -279,7 +280,7 @@ func missingRemedy(t revokers.Target) string {
 	return revokers.SettingRemedy(need)
 }
 
-// skipped is the verdict about an instance that the text contradicts.
+// skipped is the verdict about an instance that is not asked, because the text names another one.
 func skipped(t revokers.Target) revokers.Verdict {
 	v := revokers.Undecided(revokers.OtherIssuer, "the text places it at another host, user or database than this instance, so it was not asked")
 	v.Host, v.Instance = t.Host(), t.URL()
@@ -293,7 +294,7 @@ func (k *Checker) At(ctx context.Context, t *revokers.Target) (revokers.Verdict,
 	return k.after(ctx, t, nil)
 }
 
-// after is At for a target that quell may have ended before.
+// after is At for a target that an earlier kill may have ended.
 func (k *Checker) after(ctx context.Context, t *revokers.Target, kill *kill) (revokers.Verdict, revokers.Answer) {
 	endpoints := k.Verifier.Endpoints(*t)
 	if t.Seen != nil && slices.Contains(endpoints, t.Seen.Endpoint) {

@@ -15,7 +15,7 @@ import (
 	"github.com/quellhq/quell/rules/token"
 )
 
-// prove confirms a kill and asks what became of its relatives.
+// prove confirms a kill, and asks about the credentials that the kill may have ended too.
 func (r *applying) prove(ctx context.Context, w *item) error {
 	act := &w.act
 	if w.already {
@@ -102,8 +102,7 @@ func qualify(act *report.Action, t revokers.Target) {
 		act.Remedy = "change the user's password, or the key that signs the application's sessions, which ends everyone's; then quell recheck"
 	case !t.Rule.Stateless:
 	case t.Offline.Expires != nil && t.Offline.Expires.Before(time.Now()):
-		// It has expired while it was being ended: there is nothing left to
-		// wait for.
+		// The credential expired while quell was ending it: waiting would change nothing.
 	case act.Outcome == prove.StillAlive:
 		act.Outcome = prove.UntilExpiry
 		act.Detail = "stateless: it is still accepted, until " + until
@@ -132,9 +131,9 @@ func outlives(act *report.Action, form token.Stateless, until string) {
 	act.Outcome, act.Remedy = prove.UntilExpiry, form.Remedy+"; or wait"
 }
 
-// derived asks about the live credentials of the same issuer and subject that
-// this plan knows and that the kill may have ended too, or left. The state of a refresh
-// token of the same session is reported as not known if only redeeming it would show it.
+// derived asks about the other live credentials of the plan that have the same issuer and subject,
+// because the kill may have ended them too. It reports the state of a refresh token of the same
+// session as unknown if only redeeming it would show that.
 func (r *applying) derived(ctx context.Context, w *item) []report.Derived {
 	var out []report.Derived
 	subject := w.it.Verdict.Identity["subject"]
@@ -165,5 +164,5 @@ func (r *applying) derived(ctx context.Context, w *item) []report.Derived {
 	return out
 }
 
-// maxDerived bounds the plans whose items are compared with each other.
+// maxDerived is the largest number of items of a plan that are compared with each other.
 const maxDerived = 100

@@ -28,7 +28,7 @@ type recorder func(report.Event) error
 func (r recorder) Emit(e report.Event) error { return r(e) }
 func (recorder) Close() error                { return nil }
 
-// testRuntime is one that asks no issuer, of an installation of its own.
+// testRuntime returns an offline Runtime with its own state folder and keys.
 func testRuntime(t *testing.T) *Runtime {
 	t.Helper()
 	home := t.TempDir()
@@ -52,7 +52,7 @@ func scanned(t *testing.T, o ScanOptions) (*Scanned, []report.Event) {
 	return res, events
 }
 
-// pat makes a token up, with the check digits that its form has.
+// pat generates a token that was never issued, with valid check digits.
 func pat(t testing.TB, random io.Reader) string {
 	t.Helper()
 	s, err := rules.Generate("ghp"+"_{base62:30}{crc32}", random)
@@ -62,8 +62,8 @@ func pat(t testing.TB, random io.Reader) string {
 	return s
 }
 
-// perLine finds the value of each line of the form token=VALUE, the last one first. The engine
-// takes a minute for what some tests need only in number.
+// perLine is a Detector that finds the value of each line of the form token=VALUE, the last line
+// first. Tests that need very many findings use it, because the engine would take a minute.
 type perLine struct{}
 
 func (perLine) MaxLen() int { return 256 }
@@ -93,7 +93,7 @@ func (perLine) Detect(c scanners.Chunk) iter.Seq[scanners.Match] {
 	}
 }
 
-// seeded is the same stream of bytes for the same number.
+// seeded returns a stream of random bytes that depends on n alone.
 func seeded(n byte) io.Reader { return rand.NewChaCha8([32]byte{n}) }
 
 func TestTheFirstFindingIsEmittedBeforeTheScanEnds(t *testing.T) {
@@ -205,8 +205,8 @@ func TestAnInterruptionKeepsWhatWasFound(t *testing.T) {
 	}
 }
 
-// attributed is a source that names its findings, and learns late what it knows
-// of some of them.
+// attributed is a source that adds details to its findings, to some of them only after the last
+// artifact was read.
 type attributed struct {
 	scanners.Session
 	late  string
@@ -266,8 +266,7 @@ func TestFindingsAreAttributedInBatches(t *testing.T) {
 	}
 }
 
-// Random findings give the credentials and groups that a plain implementation
-// in memory gives.
+// For random findings, the credentials and groups equal those of a plain implementation in memory.
 func TestCredentialsAreThoseOfTheReference(t *testing.T) {
 	set, err := rules.Builtin()
 	if err != nil {

@@ -31,7 +31,7 @@ func (s *Server) decisions(ctx context.Context, fp, digest string) (approval.Sta
 	return approval.Of(entries, digest, time.Now()), nil
 }
 
-// heldBy is the hold of a person on an incident; nil: there is none.
+// heldBy returns the hold that a person placed on an incident; nil: there is none.
 func (s *Server) heldBy(ctx context.Context, fp string) (*policy.Hold, error) {
 	state, err := s.decisions(ctx, fp, "")
 	if err != nil || len(state.Holds) == 0 {
@@ -48,7 +48,7 @@ func holdOf(state approval.State) *policy.Hold {
 	return &policy.Hold{Why: why, Remedy: "release it on its page of quell serve"}
 }
 
-// unapproved is the reason for which a plan may not be sent now; nil: it may.
+// unapproved returns the reason why a plan may not be sent now; nil: it may.
 func (s *Server) unapproved(ctx context.Context, fp, digest string, needed int) *policy.Hold {
 	state, err := s.decisions(ctx, fp, digest)
 	switch {
@@ -92,8 +92,9 @@ func (s *Server) approved(ctx context.Context, o opened, p *plan.Plan, file stri
 	return false, s.heldUntil(ctx, o, why, "its page of quell serve; or quell plan and quell apply, once they approve", "")
 }
 
-// resume starts the kills whose plans have all approvals, and no job: the process that took the last
-// approval ended before it added one, or the job that ran then had looked before.
+// resume starts kills whose plans have all approvals but no job. That happens if the process that
+// recorded the last approval ended before it added the job, or if the running job read the
+// approvals before the last one.
 func (s *Server) resume(ctx context.Context) error {
 	list, err := s.store.Proposals(ctx, 1000)
 	if err != nil || len(list) == 0 {

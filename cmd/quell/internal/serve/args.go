@@ -17,7 +17,7 @@ import (
 // Jobs. Their arguments name what they act on, and never have a secret: a credential is named
 // by its fingerprint, which is keyed.
 
-// EnumerateArgs lists the repositories of a target.
+// EnumerateArgs are the arguments of the job that lists the repositories of a target.
 type EnumerateArgs struct {
 	Target string `json:"target"`
 	// Entry is the one entry of the target's list that a sweep could not list; empty: all.
@@ -153,7 +153,8 @@ func (w *worker[A]) Work(ctx context.Context, j *river.Job[A]) (err error) {
 		case errors.As(err, new(*river.JobCancelError)):
 			result = "cancelled"
 		case ctx.Err() != nil:
-			// It is stopped, and goes on elsewhere: that is no failed attempt.
+			// The process is stopping, and another one continues the job: this is no failed
+			// attempt.
 			result, err = "stopped", river.JobSnooze(0)
 		default:
 			result = "failed"
@@ -192,5 +193,5 @@ func (r retries) NextRetry(j *rivertype.JobRow) time.Time {
 	return time.Now().Add(r.s.ahead() + min(n*n*n*n*time.Second, time.Hour))
 }
 
-// maxAttempts is how often a job that fails is tried: about a day.
+// maxAttempts is the number of attempts of a failing job. They take about a day.
 const maxAttempts = 30

@@ -149,7 +149,7 @@ func (s *Server) missedRuns(ctx context.Context, tx *store.Tx, a ScanArgs, left 
 	return s.insert(ctx, tx, jobs...)
 }
 
-// missed counts what could not be read, and has the first message about it.
+// missed counts the things that could not be read, and has the first message about them.
 type missed struct {
 	n     int64
 	first string
@@ -244,9 +244,9 @@ func (u *unread) passing(g scanners.Gap) (again, wait bool) {
 	return kindOf(g) == scanners.GapUnreadable, false
 }
 
-// tries is how often a scan with such gaps is tried again. The logs of a run come within seconds
-// or never, and a sweep reads again what is not read; of an image a job is all that there is, and
-// one that fails to the end is among the discarded ones.
+// tries returns the number of attempts of a scan with such gaps. The logs of a run become
+// available within seconds or never, and the next sweep reads a run that was not read. No sweep
+// reads an image, so its job is tried until it counts as discarded.
 func (u *unread) tries() int {
 	switch {
 	case u.a.What == whatImage:
@@ -332,9 +332,9 @@ func (r *recorder) digest(l rules.Location) string {
 	return hex.EncodeToString(h.Sum(nil)[:16])
 }
 
-// better reports whether a form in which a credential was found replaces the one that its row has.
-// A rule that knows less, or a place where a part of the pair is not next to it, must not take
-// away the form that an issuer can be asked about.
+// better reports whether a newly found form of a credential replaces the one in its row. A less
+// specific rule, or a place where one part of a pair is missing, must not replace the form that an
+// issuer can be asked about.
 func better(found rules.Ref, row store.Credential) bool {
 	if row.State == revokers.Live.String() || row.Outcome != "" {
 		return false // this form is the one that works
@@ -364,8 +364,8 @@ func better(found rules.Ref, row store.Credential) bool {
 	return found.Confidence > have.Confidence
 }
 
-// enrich writes what a find adds to a row, and reports whether that is anything. before is the
-// row as it was, and replaced is set if the find's form is kept.
+// enrich adds the new facts of a finding to a row, and reports whether there are any. before is
+// the row as it was, and replaced is set if the find's form is kept.
 func enrich(tx *store.Tx, before store.Credential, found rules.Ref, replaced bool) (bool, error) {
 	var have rules.Ref
 	if before.Fingerprint == "" || json.Unmarshal([]byte(before.Ref), &have) != nil {

@@ -6,10 +6,10 @@ import (
 	"time"
 )
 
-// Gone is how long a worker may be silent until its jobs are given to others.
+// Gone is the time after a worker's last heartbeat at which other workers take its jobs.
 const Gone = 30 * time.Second
 
-// ErrOtherKey is returned to a worker whose keys are not those of the workers before it.
+// ErrOtherKey is the error for a worker whose keys differ from those of the first worker.
 var ErrOtherKey = errors.New("this machine has other keys than the workers that use this database: one credential would have two names, and what one worker seals or signs no other could use (hint: copy fingerprint.key, identity.txt and sign.key of the first worker's state folder)")
 
 // CheckKeys compares a digest of this machine's keys with that of the first worker.
@@ -29,7 +29,7 @@ func (s *Store) CheckKeys(ctx context.Context, digest string) error {
 	})
 }
 
-// Beat records that a worker is there.
+// Beat records a heartbeat of a worker.
 func (s *Store) Beat(ctx context.Context, id, host string, now time.Time) error {
 	return s.Update(ctx, func(tx *Tx) error {
 		_, err := tx.Exec(`INSERT INTO serve_worker(id, host, started, seen) VALUES (?,?,?,?) ON CONFLICT(id) DO UPDATE SET seen = excluded.seen`, id, host, Millis(now), Millis(now))
@@ -99,7 +99,7 @@ func (s *Store) Again(ctx context.Context, id int64, attempt int) error {
 	})
 }
 
-// Depth is how many jobs of a kind are in a state.
+// Depth is the number of jobs of one kind in one state.
 type Depth struct {
 	Kind, State string
 	Jobs        int64

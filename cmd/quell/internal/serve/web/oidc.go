@@ -20,8 +20,8 @@ import (
 	"github.com/quellhq/quell/revokers/issuer"
 )
 
-// oidcClient reads the provider's metadata at the first login, so that quell starts while the
-// provider is away.
+// oidcClient reads the provider's metadata at the first login, so that quell can start while the
+// provider is unreachable.
 type oidcClient struct {
 	mu       sync.Mutex
 	provider *oidc.Provider
@@ -64,7 +64,7 @@ func (s shortBodies) RoundTrip(r *http.Request) (*http.Response, error) {
 	return a, err
 }
 
-// oidcAgain is how long quell waits until it asks a provider again that did not answer.
+// oidcAgain is the time until quell asks a provider again that did not answer.
 const oidcAgain = 5 * time.Second
 
 // oidcTime is the limit for one request to the provider.
@@ -74,8 +74,8 @@ func (c *oidcClient) context(ctx context.Context) context.Context {
 	return oidc.ClientContext(ctx, c.client)
 }
 
-// protected reports an error unless all endpoints that the provider names are reached by TLS, or are
-// this machine's as the issuer is.
+// protected returns an error unless every endpoint in the provider's metadata uses TLS, or is on
+// this machine like the issuer.
 func protected(p *oidc.Provider, address string) error {
 	var named struct {
 		Token    string `json:"token_endpoint"`
@@ -107,7 +107,7 @@ func (c *Console) oidcConfig(ctx context.Context) (*oidc.Provider, *oauth2.Confi
 		return nil, nil, fmt.Errorf("the OpenID provider %s did not answer some seconds ago", hostOf(o.Issuer))
 	}
 	if c.oidc.provider == nil {
-		// Its keys are read later, with this context: it must not end with the request.
+		// The provider's keys are read later with this context, so it must outlive the request.
 		p, err := oidc.NewProvider(c.oidc.context(context.WithoutCancel(ctx)), o.Issuer)
 		if err != nil {
 			c.oidc.failed = time.Now()
@@ -243,8 +243,8 @@ func join(claims, more map[string]any) {
 	}
 }
 
-// visitor decides from the claims who signed in and what the person may do; why is the reason if
-// it is nothing.
+// visitor determines from the claims who signed in and what the person may do; why is the reason
+// if the person has no right.
 func (o *OIDC) visitor(claims map[string]any) (v visitor, why string) {
 	name := o.Claim
 	if name == "" {
