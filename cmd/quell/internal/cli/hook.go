@@ -23,7 +23,10 @@ func (a *app) hook() *cobra.Command {
 	c := &cobra.Command{Use: "hook", Short: "Manage a git hook that scans staged changes before each commit", Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return errors.New("hook what? install, uninstall or run") }}
 	var dir string
-	install := &cobra.Command{Use: "install", Short: "Install the repository's pre-commit hook", Args: cobra.NoArgs, RunE: func(*cobra.Command, []string) error { return a.hookInstall(dir) }}
+	install := &cobra.Command{Use: "install", Short: "Install the repository's pre-commit hook", Args: cobra.NoArgs,
+		Long: `Install a hook that runs quell hook run before each commit, in the repository's hooks folder
+or that of core.hooksPath. If there is a hook of somebody else's, quell leaves it as it is
+and prints the line to add to it.`, RunE: func(*cobra.Command, []string) error { return a.hookInstall(dir) }}
 	uninstall := &cobra.Command{Use: "uninstall", Short: "Remove the hook that quell installed", Args: cobra.NoArgs, RunE: func(*cobra.Command, []string) error { return a.hookUninstall(dir) }}
 	for _, x := range []*cobra.Command{install, uninstall} {
 		x.Flags().StringVar(&dir, "repository", "", "the repository at `DIR` (default $GIT_DIR, or the one here)")

@@ -126,6 +126,7 @@ a sealed copy is kept; docs/ci.md lists what each system can delete.`,
 
 func serverFlag(c *cobra.Command, urls *map[string]string) {
 	c.Flags().StringToStringVar(urls, "url", nil, "`SYSTEM=ADDRESS` of a self-hosted CI server that may be asked to delete (repeatable)")
+	c.Flags().Lookup("url").DefValue = ""
 }
 
 // warn emits what the operator should know before anything is planned or killed.
@@ -189,6 +190,17 @@ func (a *app) apply() *cobra.Command {
 		}
 		return finish(sink, sum)
 	}}
+	c.Long = `Send the requests of a plan, and prove the result.
+
+First quell asks the issuer about each credential again, and sends nothing for one that is
+dead by now or that the policy no longer allows. It records each request in the ledger
+before it sends it. Then it repeats the probe that answered live until the settle time is
+over: the result is Confirmed if every answer is dead and your own credential, the
+control, stays live. Every other result that you can change has a line "next:".
+
+quell refuses a plan that was changed, that was signed by another installation, or whose
+items were not begun within kill.max_age (15 minutes). After an interruption, run the
+same command again: it goes on with what was begun.`
 	c.Flags().BoolVar(&o.DryRun, "dry-run", false, "show everything and send nothing")
 	c.Flags().StringSliceVar(&o.Only, "only", nil, "apply only these `ITEMS` of the plan: numbers, as 1,3, or prefixes of fingerprints")
 	c.Flags().BoolVar(&o.RevokeFirst, "revoke-first", false, "revoke before rotating: the leaked value ends at once, and its consumers have none until the rotation is done")
@@ -200,6 +212,9 @@ func (a *app) apply() *cobra.Command {
 func (a *app) contain() *cobra.Command {
 	var reason string
 	c := &cobra.Command{Use: "contain", Short: "Scan, plan and apply in one run, under a policy file", Args: cobra.NoArgs,
+		Long: `Scan, plan and apply in one run, without a question in between. --policy names the file
+that decides what may be killed; everything else is Held, with the setting that would
+allow it. Use quell scan, quell plan and quell apply to read the plan first.`,
 		RunE: func(c *cobra.Command, _ []string) error { return errors.New("contain what? log, git, image or path") }}
 	c.PersistentFlags().StringVar(&reason, "break-glass", "", "kill even if ownership is not shown or the verdict is not certain, for this `REASON`, which is recorded")
 	for _, s := range sources {

@@ -54,6 +54,12 @@ func (a *app) scan() *cobra.Command {
 		names = append(names, s.name)
 	}
 	c := &cobra.Command{Use: "scan", Short: "Find credentials and ask their issuers whether they are alive; change nothing", Args: cobra.NoArgs,
+		Long: `Find credentials and ask their issuers whether they are alive. Nothing is changed at the
+issuers.
+
+quell sends a credential only to hosts that the provider's file pins or that your policy
+names, never to one from the scanned text. --offline sends nothing. The list at the end
+has live credentials first; --report writes what quell check and quell plan read.`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			return errors.New("scan what? log, git, image, path, or a CI system: " + strings.Join(names, ", "))
 		}}

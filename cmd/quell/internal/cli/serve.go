@@ -65,6 +65,9 @@ func (a *app) serve() *cobra.Command {
 		}
 		return serve.Run(c.Context(), o)
 	}}
+	c.Long = `Scan the targets of a configuration file, on a schedule and when webhooks report something
+new, until the process is stopped. It kills nothing unless the file has apply = true.
+Incidents, approvals and metrics are at --listen. docs/serve.md has the file's keys.`
 	f := c.Flags()
 	f.StringVar(&file, "config", "", "`FILE` of targets, schedules and webhooks; docs/serve.md has its keys")
 	f.StringVar(&listen, "listen", "127.0.0.1:8471", "`ADDRESS` for the web page, the API, webhooks, health and metrics; empty: none")
