@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -13,6 +14,7 @@ import (
 	"github.com/quellhq/quell/rules"
 	"github.com/quellhq/quell/scanners"
 	"github.com/quellhq/quell/scanners/ci"
+	"github.com/quellhq/quell/scanners/ci/citest"
 )
 
 // A GitLab job is copied with its artifacts, erased by one request, and gone after it: GitLab
@@ -191,4 +193,124 @@ func drain(t *testing.T, src scanners.Source) {
 		}
 	}
 	session.Finish(context.Background(), func(scanners.Gap) {})
+}
+
+// On each system everything that the request deletes is copied, one request deletes it, and then it
+// is gone; before, and where the server refuses, it is not.
+func TestEachSystemDeletes(t *testing.T) {
+	const (
+		kite  = "/organizations/o/pipelines/p/builds/7"
+		azure = "/o/p/_apis/build/builds/6"
+	)
+	for _, c := range []struct {
+		name, system, origin string
+		before, after        map[string]string // bodies by path; others are 404
+		request              string
+		status               int
+		copies               []string
+	}{
+		{"Buildkite, a log", "buildkite", kite + "/jobs/a/log",
+			map[string]string{kite + "/jobs/a/log": `{"content":"the log","size":7}`}, map[string]string{kite + "/jobs/a/log": `{"content":"","size":0,"header_times":[]}`},
+			"DELETE " + kite + "/jobs/a/log", 204, []string{`{"content":"the log","size":7}`}},
+		{"Buildkite, an artifact", "buildkite", kite + "/jobs/a/artifacts/b",
+			map[string]string{kite + "/jobs/a/artifacts/b/download": "the artifact", kite: "{}"}, map[string]string{kite: "{}"},
+			"DELETE " + kite + "/jobs/a/artifacts/b", 204, []string{"the artifact"}},
+		{"Travis", "travis", "/job/8/log",
+			map[string]string{"/job/8/log.txt": "the log"}, map[string]string{"/job/8/log.txt": "Log removed by Alice at 2026-11-01 10:00:00 UTC"},
+			"DELETE /job/8/log", 200, []string{"the log"}},
+		{"Drone", "drone", "/api/repos/o/r/builds/1/logs/2/3",
+			map[string]string{"/api/repos/o/r/builds/1/logs/2/3": `[{"pos":0,"out":"the log"}]`, "/api/repos/o/r/builds/1": "{}"}, map[string]string{"/api/repos/o/r/builds/1": "{}"},
+			"DELETE /api/repos/o/r/builds/1/logs/2/3", 204, []string{`[{"pos":0,"out":"the log"}]`}},
+		{"Woodpecker", "woodpecker", "/api/repos/1/logs/2/3",
+			map[string]string{"/api/repos/1/logs/2/3": `[{"line":0,"data":"dGhlIGxvZw=="}]`}, map[string]string{"/api/repos/1/logs/2/3": "[]"},
+			"DELETE /api/repos/1/logs/2/3", 204, []string{`[{"line":0,"data":"dGhlIGxvZw=="}]`}},
+		{"Jenkins", "jenkins", "/job/m/2",
+			map[string]string{"/job/m/2/consoleText": "the log", "/job/m/2/artifact/*zip*/archive.zip": "the artifacts", "/job/m/api/json": "{}"}, map[string]string{"/job/m/api/json": "{}"},
+			"POST /job/m/2/doDelete", 302, []string{"the artifacts", "the log"}},
+		{"TeamCity", "teamcity", "/app/rest/builds/id:4",
+			map[string]string{"/downloadBuildLog.html": "the log", "/app/rest/builds/id:4/artifacts/archived": "the artifacts", "/app/rest/server": "{}"}, map[string]string{"/app/rest/server": "{}"},
+			"DELETE /app/rest/builds/id:4", 204, []string{"the artifacts", "the log"}},
+		{"Azure", "azure", azure,
+			map[string]string{azure: `{"id":6,"status":"completed"}`, azure + "/timeline": `{"records":[]}`, azure + "/logs": `{"value":[{"id":1}]}`, azure + "/logs/1": "the log", azure + "/artifacts": `{"value":[]}`, "/o/p/_apis/build/definitions": "{}"},
+			map[string]string{"/o/p/_apis/build/definitions": "{}"}, "DELETE " + azure, 204, []string{"the log"}},
+		{"Gitea, a run", "gitea", "/repos/o/r/actions/runs/5",
+			map[string]string{"/repos/o/r/actions/runs/5": `{"id":5,"status":"completed"}`, "/repos/o/r/actions/runs/5/jobs": `{"total_count":1,"jobs":[{"id":9,"name":"b","status":"completed","conclusion":"success"}]}`, "/repos/o/r/actions/jobs/9/logs": "the log", "/repos/o/r/actions/runs/5/artifacts": `{"total_count":1,"artifacts":[{"id":3,"name":"x"}]}`, "/repos/o/r/actions/artifacts/3/zip": "the artifact", "/repos/o/r/actions/runs": "{}"},
+			map[string]string{"/repos/o/r/actions/runs": "{}"}, "DELETE /repos/o/r/actions/runs/5", 204, []string{"the artifact", "the log"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var mu sync.Mutex
+			deleted, refuses := false, true
+			var sent []string
+			fake := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				mu.Lock()
+				defer mu.Unlock()
+				if r.Header.Get("Authorization") != "Bearer the-token" {
+					t.Errorf("%s %s without the token", r.Method, r.URL.Path)
+				}
+				if r.Method != http.MethodGet {
+					if refuses {
+						w.WriteHeader(http.StatusForbidden)
+						return
+					}
+					sent, deleted = append(sent, r.Method+" "+r.URL.Path), true
+					w.Header().Set("Location", "/elsewhere")
+					w.WriteHeader(c.status)
+					return
+				}
+				answers := c.before
+				if deleted {
+					answers = c.after
+				}
+				body, ok := answers[r.URL.Path]
+				if !ok {
+					w.WriteHeader(http.StatusNotFound)
+				}
+				_, _ = io.WriteString(w, body)
+			}))
+			defer fake.Close()
+			s := server(t, c.system, fake.URL)
+			s.Client.Auth = ci.Header("Authorization", "Bearer ", rules.NewSecretString("the-token"))
+			r, err := s.Of(c.system + ":" + fake.URL + c.origin)
+			if err != nil {
+				t.Fatal(err)
+			}
+			read := func() (texts []string, failed []error) {
+				texts, failed = copied(t, s, r)
+				for i, x := range texts {
+					if strings.HasPrefix(x, "PK") {
+						texts[i] = citest.Unzip([]byte(x))
+					}
+				}
+				slices.Sort(texts)
+				return texts, failed
+			}
+			if texts, failed := read(); !slices.Equal(texts, c.copies) || len(failed) > 0 {
+				t.Fatalf("the copy has %q, %v", texts, failed)
+			}
+			if _, err := s.Send(t.Context(), r); err == nil || !strings.Contains(err.Error(), "403") {
+				t.Errorf("a refusal: %v", err)
+			}
+			if texts, failed := read(); !slices.Equal(texts, c.copies) || len(failed) > 0 {
+				t.Errorf("after a refusal: %q, %v", texts, failed)
+			}
+			mu.Lock()
+			refuses = false
+			mu.Unlock()
+			if status, err := s.Send(t.Context(), r); err != nil || status != c.status || len(sent) != 1 || sent[0] != c.request {
+				t.Errorf("%d %v, sent %q", status, err, sent)
+			}
+			texts, failed := read()
+			if len(texts) > 0 {
+				t.Errorf("after the deletion: %q", texts)
+			}
+			for _, err := range failed {
+				if !errors.Is(err, ci.ErrNothing) && !s.Gone(t.Context(), r, err, true) {
+					t.Errorf("it does not count as gone: %v", err)
+				}
+			}
+			if len(failed) == 0 || len(sent) != 1 {
+				t.Errorf("%v, sent %q", failed, sent)
+			}
+		})
+	}
 }
