@@ -7,6 +7,7 @@ import (
 	"io"
 	"iter"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 
@@ -29,6 +30,18 @@ func absolute(b []byte, name, content string) []byte {
 		panic(err)
 	}
 	return out.Bytes()
+}
+
+// directoryFirst returns a zip of one file whose directory is at its beginning, after a number, as
+// in Firefox's omni.ja.
+func directoryFirst(name, content string) []byte {
+	z := zipOf(name, content)
+	end := bytes.LastIndex(z, []byte("PK\x05\x06"))
+	first := int(binary.LittleEndian.Uint32(z[end+16:]))
+	dir, record := bytes.Clone(z[first:end]), bytes.Clone(z[end:])
+	binary.LittleEndian.PutUint32(dir[42:], uint32(4+len(dir)))
+	binary.LittleEndian.PutUint32(record[16:], 4)
+	return slices.Concat([]byte{0, 1, 0, 0}, dir, z[:first], record)
 }
 
 // sevenzipHead returns a 7z as far as its start header, whose checksum is right. The end header is
@@ -64,6 +77,7 @@ func TestArchivesWithinOtherFilesAreOpened(t *testing.T) {
 		"a zip on a border of what is read":   join(text[:512<<10-9], z, text),
 		"a tar.gz after a script":             join(script, payload),
 		"a zip after a PDF":                   join(pdfOf("a title"), z),
+		"a zip with its directory first":      directoryFirst("conf.txt", content),
 		"two zips within a file, one of text": join(program(100), zipOf("a", "nothing"), text, z),
 	} {
 		found, gaps := scan(t, "f", onDisk(t, b), archive.DefaultLimits)
@@ -151,7 +165,12 @@ func TestMarksAreNoArchives(t *testing.T) {
 	f := must(w.CreateHeader(&zip.FileHeader{Name: "zone", Method: zip.Store}))
 	must(io.WriteString(f, "UTC"))
 	_ = w.Close()
-	for _, tail := range []string{"PK\x05\x06", "PK\x05\x06" + strings.Repeat("\x00", 18), "7z\xbc\xaf\x27\x1c\x00\x04" + strings.Repeat("\x00\x01", 20), "Rar!\x1a\x07\x00\x00\x00\x00\x73", "Rar!\x1a\x07\x01\x00" + strings.Repeat("\x02", 20), "PK\x01\x02 PK\x05\x06\x00\x00\x00\x00\x01\x00\x01\x00\x2e\x00\x00\x00\x00\x00\x00\x00\x00\x00", "koly", stored.String()} {
+	// An entry of a directory, and an end record whose directory would begin before the file.
+	entry := make([]byte, 46)
+	copy(entry, "PK\x01\x02")
+	entry[10] = 8 // deflated
+	early := string(entry) + "PK\x05\x06\x00\x00\x00\x00\x01\x00\x01\x00\x2e\x00\x00\x00\x00\x00\x10\x00\x00\x00"
+	for _, tail := range []string{early, strings.Repeat("\x01", 46) + early[46:58] + "\x2e\x00\x00\x00\x80\x00\x00\x00\x00\x00", "PK\x05\x06", "PK\x05\x06" + strings.Repeat("\x00", 18), "7z\xbc\xaf\x27\x1c\x00\x04" + strings.Repeat("\x00\x01", 20), "Rar!\x1a\x07\x00\x00\x00\x00\x73", "Rar!\x1a\x07\x01\x00" + strings.Repeat("\x02", 20), "PK\x01\x02 PK\x05\x06\x00\x00\x00\x00\x01\x00\x01\x00\x2e\x00\x00\x00\x00\x00\x00\x00\x00\x00", "koly", stored.String()} {
 		b := string(program(5000)) + tail + "\x00\x00and more"
 		if _, gaps := scan(t, "f", streamed([]byte(b)), archive.DefaultLimits); len(gaps) != 0 {
 			t.Errorf("%.20q: %q", tail, gaps)
