@@ -193,7 +193,7 @@ func TestScanOfManyRuns(t *testing.T) {
 // No run of a long list is lost.
 func TestScanOfALongListOfRuns(t *testing.T) {
 	if os.Getenv("QUELL_CAMPAIGN") == "" {
-		t.Skip("100,000 runs: QUELL_CAMPAIGN=1; scanners/ci/github has a short one")
+		t.Skip("make campaign-ci; scanners/ci/github has a short form")
 	}
 	for _, limit := range []int{0, 1000} {
 		fake := citest.NewGitHub(t, "o", ciToken)

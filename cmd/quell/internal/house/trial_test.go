@@ -16,9 +16,6 @@ var goBlock = regexp.MustCompile("(?s)\n```go\n(package [a-z]+\n.*?)\n```\n")
 // A CI format and a report format are one file each, as the architecture page shows them: the
 // file, and what go generate writes. The tests of the packages run with them.
 func TestTheExamplesOfTheArchitectureAreFormats(t *testing.T) {
-	if testing.Short() {
-		t.Skip("compiles two packages")
-	}
 	page, err := os.ReadFile(filepath.Join(top, "docs", "architecture.md"))
 	if err != nil {
 		t.Fatal(err)

@@ -7,6 +7,8 @@ import (
 	"os/exec"
 	"testing"
 	"time"
+
+	"github.com/quellhq/quell/rules/testenv"
 )
 
 func TestRunningProcesses(t *testing.T) {
@@ -23,7 +25,7 @@ func TestRunningProcesses(t *testing.T) {
 func TestTicksGrow(t *testing.T) {
 	c := machineClock()
 	if c.boot == "" {
-		t.Skip("no boot id here")
+		testenv.Missing(t, "a boot id in /proc")
 	}
 	a := c.read(time.Now())
 	time.Sleep(2 * time.Millisecond)
@@ -42,7 +44,7 @@ func TestALeaseOfAKilledProcessIsFreeAtOnce(t *testing.T) {
 	}
 	l, path := open(t)
 	if machineClock().processes == "" {
-		t.Skip("no process table here")
+		testenv.Missing(t, "/proc")
 	}
 	c := exec.Command(os.Args[0], "-test.run=TestALeaseOfAKilledProcessIsFreeAtOnce")
 	c.Env = append(os.Environ(), "QUELL_TEST_LEASE="+path)

@@ -14,6 +14,8 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+
+	"github.com/quellhq/quell/rules/testenv"
 )
 
 func read(t *testing.T, path string) string {
@@ -77,7 +79,7 @@ func TestTargets(t *testing.T) {
 		{"a file with two names keeps both", func(t *testing.T, dir string) string {
 			put(t, filepath.Join(dir, "x"), "old and longer", 0o644)
 			if err := os.Link(filepath.Join(dir, "x"), filepath.Join(dir, "y")); err != nil {
-				t.Skip(err)
+				testenv.Missing(t, "links")
 			}
 			return filepath.Join(dir, "x")
 		}, func(t *testing.T, dir, p string) {
@@ -89,7 +91,7 @@ func TestTargets(t *testing.T) {
 		{"a link stays one and its target is written", func(t *testing.T, dir string) string {
 			put(t, filepath.Join(dir, "x"), "old and longer", 0o644)
 			if err := os.Symlink("x", filepath.Join(dir, "y")); err != nil {
-				t.Skip(err)
+				testenv.Missing(t, "links")
 			}
 			return filepath.Join(dir, "y")
 		}, func(t *testing.T, dir, p string) {
@@ -100,7 +102,7 @@ func TestTargets(t *testing.T) {
 		}},
 		{"a link to nothing yet makes its target", func(t *testing.T, dir string) string {
 			if err := os.Symlink("x", filepath.Join(dir, "y")); err != nil {
-				t.Skip(err)
+				testenv.Missing(t, "links")
 			}
 			return filepath.Join(dir, "y")
 		}, func(t *testing.T, dir, p string) {
@@ -176,7 +178,7 @@ func TestAFileKeepsItsOwner(t *testing.T) {
 func TestAFIFOGetsTheBytesAndStays(t *testing.T) {
 	p := filepath.Join(t.TempDir(), "x")
 	if err := syscall.Mkfifo(p, 0o600); err != nil {
-		t.Skip(err)
+		testenv.Missing(t, "a FIFO")
 	}
 	got := make(chan string, 1)
 	go func() {
@@ -202,7 +204,7 @@ func TestASocketGetsTheBytes(t *testing.T) {
 	p := filepath.Join(t.TempDir(), "x")
 	l, err := net.Listen("unix", p)
 	if err != nil {
-		t.Skip(err)
+		testenv.Missing(t, "a socket")
 	}
 	defer l.Close()
 	got := make(chan string, 1)
@@ -233,7 +235,7 @@ func TestADescriptorIsWrittenWhereItIs(t *testing.T) {
 	for _, dir := range []string{"/dev/fd", "/proc/self/fd"} {
 		link := filepath.Join(t.TempDir(), "link")
 		if err := os.Symlink(fmt.Sprintf("%s/%d", dir, w.Fd()), link); err != nil {
-			t.Skip(err)
+			testenv.Missing(t, "links")
 		}
 		for _, p := range []string{fmt.Sprintf("%s/%d", dir, w.Fd()), link} {
 			if err := WriteFile(p, []byte("new"), Mode); err != nil {
@@ -270,7 +272,7 @@ func TestWhatCannotBeWrittenIsKnownBeforehand(t *testing.T) {
 	dir := t.TempDir()
 	put(t, filepath.Join(dir, "file"), "x", 0o600)
 	if err := os.Symlink("none/x", filepath.Join(dir, "link")); err != nil {
-		t.Skip(err)
+		testenv.Missing(t, "links")
 	}
 	for _, p := range []string{"", ".", "none/x", "file/x", "link"} {
 		if f, err := Create(filepath.Join(dir, p), Mode); err == nil {
@@ -329,13 +331,13 @@ func TestPathsOfOneTarget(t *testing.T) {
 	dir := t.TempDir()
 	put(t, filepath.Join(dir, "x"), "", 0o600)
 	if err := os.Symlink("x", filepath.Join(dir, "y")); err != nil {
-		t.Skip(err)
+		testenv.Missing(t, "links")
 	}
 	if err := os.Symlink("new", filepath.Join(dir, "z")); err != nil {
-		t.Skip(err)
+		testenv.Missing(t, "links")
 	}
 	if err := os.Link(filepath.Join(dir, "x"), filepath.Join(dir, "w")); err != nil {
-		t.Skip(err)
+		testenv.Missing(t, "links")
 	}
 	for _, c := range []struct {
 		a, b string

@@ -49,7 +49,7 @@ func tools(t *testing.T, rel string) string {
 	if dir == "" {
 		cache, err := os.UserCacheDir()
 		if err != nil {
-			t.Skip(err)
+			t.Fatal(err)
 		}
 		dir = filepath.Join(cache, "quell-tools")
 	}
