@@ -58,6 +58,22 @@ func TestNoBitOfAHeaderHidesAPart(t *testing.T) {
 	}
 }
 
+// A header that is longer than what tells the format, and that declares its encoding at its end.
+func TestALongHeaderHidesNoPart(t *testing.T) {
+	long := ""
+	for i := range 800 {
+		long += fmt.Sprintf("X-Seal-%d: %s\n", i, strings.Repeat("word ", 12))
+	}
+	for name, mail := range map[string]string{
+		"a part":   "Subject: x\nMIME-Version: 1.0\n" + long + "Content-Type: multipart/mixed; boundary=b\n\n--b\nContent-Transfer-Encoding: base64\n\n" + wrap64(gz([]byte(cookie(0)))) + "\n--b--\n",
+		"no parts": "From: a@example.com\nContent-Type: text/plain\n" + long + "Content-Transfer-Encoding: base64\n\n" + wrap64(gz([]byte(cookie(0)))) + "\n",
+	} {
+		if found, gaps := scan(t, "f", streamed([]byte(mail)), archive.DefaultLimits); !has(found, 0) {
+			t.Errorf("%s: %d found, %q", name, len(found), gaps)
+		}
+	}
+}
+
 // The rest of an encoded part in the text of another part is reported; keys and encoded text
 // there are not.
 func TestTheRestOfAnEncodedPartIsReported(t *testing.T) {

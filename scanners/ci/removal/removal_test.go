@@ -70,6 +70,8 @@ func TestOriginsThatGiveNoRequest(t *testing.T) {
 	for _, origin := range []string{
 		"", "github", "github:", "https://api.github.com/repos/o/r/actions/runs/12/logs",
 		"gitlab:https://api.github.com/repos/o/r/actions/runs/12/logs",
+		"gitlab:https://api.github.com/projects/1/jobs/2/trace",
+		"gitea:https://api.github.com/repos/o/r/actions/runs/12",
 		"github:http://api.github.com/repos/o/r/actions/runs/12/logs",
 		"github:https://api.github.com:8443/repos/o/r/actions/runs/12/logs",
 		"github:https://api.github.com.evil.example/repos/o/r/actions/runs/12/logs",
