@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/quellhq/quell/cmd/quell/internal/config"
+	"github.com/quellhq/quell/cmd/quell/internal/plan"
 	"github.com/quellhq/quell/cmd/quell/internal/report"
 	"github.com/quellhq/quell/scanners/ci"
 	"github.com/quellhq/quell/scanners/ci/removal"
@@ -67,5 +68,41 @@ func TestALogIsGoneOnlyIfTheServerStatesIt(t *testing.T) {
 				t.Error("the reason has the token")
 			}
 		})
+	}
+}
+
+// The request is made anew of the origin. One that differs from the plan's, or of a server that
+// was not named, is not sent.
+func TestADeletionIsThatOfThePlan(t *testing.T) {
+	base, err := ci.ParseBase("https://ci.example/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &removal.Server{System: "jenkins", Client: &ci.Client{Base: base}}
+	r, err := s.Of("jenkins:https://ci.example/job/main/2")
+	if err != nil {
+		t.Fatal(err)
+	}
+	good := plan.Deletion{System: "jenkins", Kind: r.Kind, Origin: r.Origin, Method: r.Method, URL: r.URL}
+	x := &closing{servers: func(string) (*removal.Server, error) { return s, nil }}
+	if _, got, err := x.removal(good); err != nil || got.URL != r.URL {
+		t.Fatalf("%+v, %v", got, err)
+	}
+	for name, change := range map[string]func(d *plan.Deletion){
+		"another address": func(d *plan.Deletion) { d.URL = "https://ci.example/job/main/3/doDelete" },
+		"another origin":  func(d *plan.Deletion) { d.Origin = "jenkins:https://ci.example/job/main/3" },
+		"another method":  func(d *plan.Deletion) { d.Method = "DELETE" },
+		"another kind":    func(d *plan.Deletion) { d.Kind = removal.Artifacts },
+		"another server":  func(d *plan.Deletion) { d.Origin = "jenkins:https://other.example/job/main/2" },
+	} {
+		d := good
+		change(&d)
+		if _, got, err := x.removal(d); err == nil {
+			t.Errorf("%s: %s %s", name, got.Method, got.URL)
+		}
+	}
+	x.servers = nil
+	if _, _, err := x.removal(good); err == nil {
+		t.Error("no server is named")
 	}
 }

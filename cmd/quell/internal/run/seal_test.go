@@ -67,7 +67,7 @@ func TestAnEditedExpiryIsNoDeath(t *testing.T) {
 			t.Fatal(err)
 		}
 		got, err := OpenCredential(r.Rules, c.Ref, sealed, ids...)
-		if err != nil || revokers.Over(got.Ref, time.Now()) != x.over {
+		if err != nil || revokers.Over(got.Ref, time.Now()) != x.over || (got.Offline.State == rules.OfflineExpired) != x.over {
 			t.Errorf("%s: %+v, %v", name, got.Offline, err)
 		}
 	}
