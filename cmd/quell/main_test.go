@@ -12,8 +12,11 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 )
 
+// commands are the programs that tests can start by their names.
+var commands = map[string]func(){"quell": main}
+
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"quell": main})
+	testscript.Main(m, commands)
 }
 
 // Scripts of the command line. They run without a network: tests that need an
