@@ -70,8 +70,8 @@ func filled(values map[string]string, text string) string {
 	})
 }
 
-// What the scanners write, of the version in the file's name: each value is imported exactly,
-// with quell's own rule where it has one, and the place that the report names. TruffleHog,
+// Reports of other scanners, each of the version in the file's name: quell imports each value
+// exactly, with its own rule if it has one, and with the place that the report names. TruffleHog,
 // detect-secrets, gitleaks and betterleaks were run on foreignTree; those of Kingfisher and
 // ggshield follow their published samples and schemas.
 func TestReportsThatScannersWrote(t *testing.T) {

@@ -156,6 +156,8 @@ func exampleInstance(p *rules.Provider, d providerInfo) string {
 			line(k.Key, `"NAME"`, "")
 		} else if strings.HasSuffix(k.Key, "_path") {
 			line(k.Key, map[string]string{"probe_path": `"/me"`, "logout_path": `"/logout"`, "login_path": `"/login"`}[k.Key], "")
+		} else if k.Key == "revoke_orphan" {
+			line(k.Key, "true", "")
 		} else if strings.HasSuffix(k.Key, "_marker") || k.Key == "csrf" {
 			line(k.Key, `"TEXT"`, "")
 		} else {
