@@ -254,7 +254,7 @@ type Match struct {
 	Suppressed bool
 }
 
-// What a log shows of the masking of a secret by the runner that wrote it.
+// How the runner that wrote a log masks a secret in it.
 const (
 	MaskPartial    = "partial"    // a mask hides a part of it
 	MaskRegistered = "registered" // its line is the command that makes the runner mask it from then on

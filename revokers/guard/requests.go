@@ -105,7 +105,7 @@ type Breaker struct {
 	// Again is how long a host that was given up is left alone; zero: for as long as the Breaker is
 	// used, unless the host names a time.
 	Again time.Duration
-	// Across lets other processes leave it alone too; may be nil.
+	// Across makes other processes wait for the host too; may be nil.
 	Across *Across
 
 	mu    sync.Mutex

@@ -116,7 +116,7 @@ func TestRepositories(t *testing.T) {
 			if !slices.Equal(found, c.want) || !ok {
 				t.Fatalf("found %q\nnot read %q", found, gaps)
 			}
-			// What is new is fetched into the same copy.
+			// New commits are fetched into the same copy.
 			git.Commit(c.commits[0][0], "refs/heads/later", "later", session(40))
 			if found, _ := scan(); len(found) != len(c.want)+1 {
 				t.Errorf("after another commit: %q", found)

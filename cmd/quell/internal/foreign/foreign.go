@@ -158,7 +158,7 @@ func shape(err error) error {
 	return errors.New("not the form that its first keys announce")
 }
 
-// places are the names of a credential's parts that say where it is valid, and are no secrets.
+// places are the names of a credential's parts that state where it is valid, and are no secrets.
 var places = map[string]bool{"host": true, "hostname": true, "endpoint": true, "url": true, "base_url": true, "domain": true, "subdomain": true, "region": true, "port": true, "database": true, "user": true, "username": true, "email": true, "token_name": true}
 
 // minPart is the length in bytes of the shortest part of a credential that may be a secret.

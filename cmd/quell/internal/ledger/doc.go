@@ -7,6 +7,6 @@
 // outside the database. Verify compares the three.
 //
 // The tables lease, sealed and memory share the database but are not part of the chain: leases
-// give an incident one actor at a time, sealed credentials can be purged, and memory records
-// what sources read in earlier scans.
+// give an incident one actor at a time, sealed credentials can be purged, and memory records the
+// items that sources read in earlier scans.
 package ledger

@@ -62,7 +62,7 @@ func (o *operator) process(want int, args ...string) (printed string, sent *reco
 	return printed, sent
 }
 
-// What a program's child sends is seen, by TCP and by a datagram.
+// The trace records what a child process sends, by TCP and in a datagram.
 func TestTheTraceSeesWhatChildrenSend(t *testing.T) {
 	stray := httptest.NewServer(http.NotFoundHandler())
 	t.Cleanup(stray.Close)

@@ -183,7 +183,7 @@ func (k *apiServer) bound(account, secret string) (token string) {
 		"boundObjectRef": fields{"kind": "Secret", "apiVersion": "v1", "name": secret, "uid": made.Metadata.UID}}}).Status.Token
 }
 
-// alive is what the server itself says of a token.
+// alive returns the server's own review of a token.
 func (k *apiServer) alive(token string) (bool, string) {
 	k.t.Helper()
 	o := k.do("POST", "/apis/authentication.k8s.io/v1/tokenreviews", fields{"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "spec": fields{"token": token}})

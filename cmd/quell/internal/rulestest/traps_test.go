@@ -382,7 +382,7 @@ func TestKeysWhoseTokensLiveOnSaySo(t *testing.T) {
 	}
 }
 
-// What its issuer cannot end gets no revocation, and its page says why.
+// A credential that its issuer can't end has no revocation, and its page states why.
 func TestTokensThatNothingEndsGetNoRevocation(t *testing.T) {
 	set := builtin(t)
 	for _, id := range []string{"auth0-management-token", "kubernetes-bound-token", "vault-batch-token", "claude-oauth-token", "railway-api-token", "turso-platform-token"} {

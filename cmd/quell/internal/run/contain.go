@@ -38,7 +38,7 @@ func (r *Runtime) Typed(text string) string {
 	for _, s := range secretsOf(d, text) { // as a whole: Quoted reads names, which have parts
 		r.Redactor.Add(s)
 	}
-	// What the rules did not take for a part of the secret may be one.
+	// A word next to a match may be a part of the secret that the rule did not match.
 	clean := redactedWord.ReplaceAllString(r.Redactor.Quoted(text), rules.Redacted)
 	if clean != report.Name(text) {
 		r.options.Progress("the reason contained a secret: it is recorded without it")

@@ -90,8 +90,8 @@ func (s *Store) Running(ctx context.Context, self string) (map[int64]int, error)
 	return out, rows.Err()
 }
 
-// Again makes a job available that is running in the database and in no process. Its attempt says
-// that it is still the one that was seen.
+// Again makes a job available that is running in the database and in no process. The attempt
+// identifies the execution, so that a later one is not restarted.
 func (s *Store) Again(ctx context.Context, id int64, attempt int) error {
 	return s.Update(ctx, func(tx *Tx) error {
 		_, err := tx.Exec(`UPDATE river_job SET state = 'available' WHERE id = ? AND state = 'running' AND attempt = ?`, id, attempt)
