@@ -87,6 +87,28 @@ func TestNoLedgerNoRequest(t *testing.T) {
 	}
 }
 
+// The ledger can't be written at the moment of the intent.
+func TestNoIntentNoRequest(t *testing.T) {
+	b := setup(t, 1)
+	p := b.plan()
+	restore := func() {}
+	b.applier.Progress = func(s string) {
+		if strings.HasPrefix(s, "revoking") {
+			restore = b.unwritable()
+		}
+	}
+	_, err := apply(t.Context(), b.applier, p)
+	restore()
+	if err == nil {
+		t.Error("no error reports that the intent was not recorded")
+	}
+	if r := b.issuer.requests(); len(r) != 0 {
+		t.Errorf("%d requests left", len(r))
+	}
+	b.applier.Progress = nil
+	b.mustApply(p, prove.Confirmed)
+}
+
 func TestWhatStopsAnApply(t *testing.T) {
 	zero, none := 0, []rules.Tier{}
 	var now rules.Duration

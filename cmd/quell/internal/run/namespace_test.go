@@ -18,6 +18,8 @@ import (
 type spaces struct {
 	mu   sync.Mutex
 	live map[string]string // token -> namespace
+	// asked are the requests about a token.
+	asked int
 }
 
 func (s *spaces) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -25,6 +27,7 @@ func (s *spaces) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer s.mu.Unlock()
 	token := r.Header.Get("X-Vault-Token")
 	in, ok := s.live[token]
+	s.asked++
 	w.Header().Set("Content-Type", "application/json")
 	switch {
 	case !ok || in != strings.Trim(r.Header.Get("X-Vault-Namespace"), "/"):
@@ -66,14 +69,7 @@ func TestInstancesOfOneAddressWithDifferentNamespaces(t *testing.T) {
 		if v := checked.Verdict(); v.Liveness != revokers.Live || checked.Target.Instance.Settings["namespace"] != "team" {
 			t.Fatalf("next to %q: %s %s", other, v.Liveness, v.Detail)
 		}
-		led, err := r.Ledger(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := led.Keep(t.Context(), ledgerRow(t, r, c, checked)); err != nil {
-			t.Fatal(err)
-		}
-		_ = led.Close()
+		keepRow(t, r, ledgerRow(t, r, c, checked))
 		var out collected
 		sum, err := again(t, home, file, nil).Recheck(t.Context(), &out, false)
 		if err != nil || sum.Live != 1 {
@@ -84,13 +80,36 @@ func TestInstancesOfOneAddressWithDifferentNamespaces(t *testing.T) {
 		if v := k.Checker().One(t.Context(), c).Verdict(); v.Liveness == revokers.Dead {
 			t.Errorf("next to %q: %s at the other namespace alone", other, v.Liveness)
 		}
+		asked := s.asked
 		sum, err = k.Recheck(t.Context(), &out, false)
-		if err != nil || sum.Dead != 0 || sum.Credentials != 1 {
-			t.Errorf("next to %q: recheck of another namespace finds %d dead of %d, %v", other, sum.Dead, sum.Credentials, err)
+		if err != nil || sum.Dead != 0 || sum.Credentials != 1 || s.asked != asked {
+			t.Errorf("next to %q: recheck asks another namespace %d times and finds %d dead of %d, %v", other, s.asked-asked, sum.Dead, sum.Credentials, err)
+		}
+		if other != "" {
+			// A row of an earlier release names no namespace.
+			row := ledgerRow(t, r, c, checked)
+			row.Ref.Namespace = ""
+			keepRow(t, r, row)
+			if sum, err = again(t, home, head+entry(other), nil).Recheck(t.Context(), &out, false); err != nil || sum.Dead != 0 || sum.Credentials != 1 {
+				t.Errorf("next to %q: a row without a namespace: %d dead of %d, %v", other, sum.Dead, sum.Credentials, err)
+			}
+			keepRow(t, r, ledgerRow(t, r, c, checked))
 		}
 		if a := end(t, again(t, home, file, nil), c, "p"+other); a.Outcome != prove.Confirmed || s.live[text] != "" {
 			t.Errorf("next to %q: %s: %s %s; live: %t", other, a.Outcome, a.Detail, a.Held, s.live[text] != "")
 		}
+	}
+}
+
+func keepRow(t *testing.T, r *Runtime, row ledger.Sealed) {
+	t.Helper()
+	led, err := r.Ledger(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer led.Close()
+	if err := led.Keep(t.Context(), row); err != nil {
+		t.Fatal(err)
 	}
 }
 
