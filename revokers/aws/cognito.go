@@ -53,7 +53,7 @@ func poolOf(t revokers.Target) (pool, error) {
 	}
 	user := t.Captures["username"]
 	if user == "" || len(user) > 128 {
-		return pool{}, errors.New("Cognito did not name the user of the access token")
+		return pool{}, errors.New("the user pool did not name the user of the access token")
 	}
 	return pool{m[2], m[3], user}, nil
 }
