@@ -189,7 +189,7 @@ func TestActionOnAStrangersPullRequest(t *testing.T) {
 	// With a read-only token the run reports that it can't comment, and nothing else changes.
 	s.Deny = []string{"issues:write"}
 	o = act(t, s, e, r.Fill(e, nil), map[string]string{"INPUT_FAIL-ON": "found"})
-	if o.code != exitFindings || !strings.Contains(o.log, "::warning title=quell::the result stands, and could not be told everywhere%3A") && !strings.Contains(o.log, "::warning title=quell::the result stands, and could not be told everywhere:") {
+	if o.code != exitFindings || !strings.Contains(o.log, "::warning title=quell::the result is valid, but could not be reported everywhere%3A") && !strings.Contains(o.log, "::warning title=quell::the result is valid, but could not be reported everywhere:") {
 		t.Errorf("exit code %d\n%s", o.code, o.log)
 	}
 }

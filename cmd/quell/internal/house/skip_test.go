@@ -23,6 +23,7 @@ var skips = map[string][]string{
 	// Campaigns: make test runs a short form of each, except of what only measures.
 	"cmd/quell/ci_test.go":                               {"make campaign-ci; scanners/ci/github has a short form"},
 	"cmd/quell/hostile_test.go":                          {"make campaign-archives; TestHostileInputsEndInTime of scanners/archive has a short form"},
+	"cmd/quell/internal/realtest/hydra_test.go":          {"make campaign-hydra"},
 	"cmd/quell/internal/realtest/serve_campaign_test.go": {"make campaign-serve", "make campaign-serve; TestServeOnPostgres is its short form"},
 	"cmd/quell/internal/run/campaign_test.go":            {"a campaign starts it"},
 	"cmd/quell/internal/serve/calls_test.go":             {"QUELL_REAL=1 runs it"},

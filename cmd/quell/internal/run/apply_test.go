@@ -133,13 +133,13 @@ func TestWhatStopsAnApply(t *testing.T) {
 		"kill.max_age is zero":                         {func(b *bench) { b.applier.Policy.Kill.MaxAge = &now }, "old", 0},
 		"the revocation has another path": {func(b *bench) {
 			b.set.Rule("github-pat").Revokes[0].Requests[0].Path = "/credentials/revoke/all"
-		}, "differs from the plan", ExitLeft},
+		}, "differ from the plan", ExitLeft},
 		"the revocation has another header": {func(b *bench) {
 			b.set.Rule("github-pat").Revokes[0].Requests[0].Header["X-Scope"] = "everyone"
-		}, "differs from the plan", ExitLeft},
+		}, "differ from the plan", ExitLeft},
 		"the revocation has another body": {func(b *bench) {
 			b.set.Rule("github-pat").Revokes[0].Requests[0].JSON.(map[string]any)["everyone"] = "yes"
-		}, "differs from the plan", ExitLeft},
+		}, "differ from the plan", ExitLeft},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := setup(t, 1)
@@ -152,7 +152,7 @@ func TestWhatStopsAnApply(t *testing.T) {
 			if !strings.Contains(a.Held, c.held) || a.Remedy == "" || a.Code != c.code {
 				t.Errorf("held: %s; remedy: %s; code %d", a.Held, a.Remedy, a.Code)
 			}
-			if strings.Contains(c.held, "differs") && (!strings.Contains(a.Detail, "- ") || !strings.Contains(a.Detail, "+ ")) {
+			if strings.Contains(c.held, "differ") && (!strings.Contains(a.Detail, "- ") || !strings.Contains(a.Detail, "+ ")) {
 				t.Errorf("no diff is shown: %q", a.Detail)
 			}
 			if r := b.issuer.requests(); len(r) != 0 {
