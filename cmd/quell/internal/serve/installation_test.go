@@ -64,6 +64,7 @@ type app struct {
 	live   map[string]bool
 	ended  map[string]int // sign-outs of live sessions
 	asked  int
+	outs   int // sign-outs of any session
 	refuse int // status of everything; 0: none
 }
 
@@ -87,6 +88,7 @@ func (a *app) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case a.refuse != 0:
 		w.WriteHeader(a.refuse)
 	case r.URL.Path == "/logout":
+		a.outs++
 		if c != nil && a.live[c.Value] {
 			a.ended[c.Value]++
 			delete(a.live, c.Value)

@@ -13,6 +13,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -168,6 +169,9 @@ func (s *Store) migrate(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := s.known(ctx, m); err != nil {
+		return err
+	}
 	if _, err := m.Migrate(ctx, rivermigrate.DirectionUp, nil); err != nil {
 		return fmt.Errorf("the queue: %w", err)
 	}
@@ -178,9 +182,6 @@ func (s *Store) migrate(ctx context.Context) error {
 		var have int
 		if err := tx.QueryRow(`SELECT coalesce(max(version), 0) FROM serve_version`).Scan(&have); err != nil {
 			return err
-		}
-		if have > len(migrations) {
-			return fmt.Errorf("they have version %d, this quell knows versions up to %d (hint: update quell)", have, len(migrations))
 		}
 		for i, m := range migrations[have:] {
 			statements := m.both
@@ -198,6 +199,32 @@ func (s *Store) migrate(ctx context.Context) error {
 		}
 		return nil
 	})
+}
+
+// known reports an error if a newer quell has migrated the database. Nothing is changed then.
+func (s *Store) known(ctx context.Context, m *rivermigrate.Migrator[*sql.Tx]) error {
+	query := `SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = 'serve_version'`
+	if s.pool != nil {
+		query = `SELECT count(*) FROM pg_tables WHERE schemaname = current_schema() AND tablename = 'serve_version'`
+	}
+	var n, have int
+	err := s.db.QueryRowContext(ctx, query).Scan(&n)
+	if err == nil && n > 0 {
+		err = s.db.QueryRowContext(ctx, `SELECT coalesce(max(version), 0) FROM serve_version`).Scan(&have)
+	}
+	if err != nil {
+		return err
+	}
+	if have > len(migrations) {
+		return fmt.Errorf("they have version %d, this quell knows versions up to %d (hint: update quell)", have, len(migrations))
+	}
+	if _, err := m.ExistingVersions(ctx); err != nil {
+		if strings.Contains(err.Error(), "not found in migrator bundle") {
+			return errors.New("the queue's tables have a version that this quell does not know (hint: update quell)")
+		}
+		return fmt.Errorf("the queue: %w", err)
+	}
+	return nil
 }
 
 // Tx is a transaction. Queries are written with ? for arguments.
