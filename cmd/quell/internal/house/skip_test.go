@@ -17,9 +17,11 @@ var skips = map[string][]string{
 	"cmd/quell/internal/run/limit_other_test.go": {"no limit of the size of files"},
 	"scanners/files/files_test.go":               {"links need a privilege there"},
 	// Rights that root's container may lack, or that only root has.
-	"cmd/quell/internal/output/output_test.go":   {"changing owners needs root", "devices can't be opened here", "devices need root"},
-	"cmd/quell/internal/run/limit_linux_test.go": {"a file system can't be mounted here: %v"},
-	"cmd/quell/internal/realtest/vault_test.go":  {"buildah's chroot isolation wants root here"},
+	"cmd/quell/internal/output/output_test.go":    {"changing owners needs root", "devices can't be opened here", "devices need root"},
+	"cmd/quell/internal/run/limit_linux_test.go":  {"a file system can't be mounted here: %v"},
+	"cmd/quell/internal/realtest/vault_test.go":   {"buildah's chroot isolation wants root here"},
+	"cmd/quell/internal/serve/full_linux_test.go": {"a file system can't be mounted here: %v"},
+	"scanners/bounds_test.go":                     {"the system does not report CPU time"},
 	// Campaigns: make test runs a short form of each, except of what only measures.
 	"cmd/quell/ci_test.go":                               {"make campaign-ci; scanners/ci/github has a short form"},
 	"cmd/quell/hostile_test.go":                          {"make campaign-archives; TestHostileInputsEndInTime of scanners/archive has a short form"},

@@ -190,12 +190,13 @@ func TestWhatTheNextApplyDoes(t *testing.T) {
 		want                prove.Outcome
 		requests            int
 	}{
-		"ended after the request left, before its receipt":           {false, true, false, prove.Confirmed, 1},
-		"ended before the request left":                              {false, false, false, prove.Confirmed, 1},
-		"ended after the receipt":                                    {true, true, false, prove.Confirmed, 0},
-		"ended after the receipt, and it is live":                    {true, false, false, prove.Confirmed, 1},
-		"a revocation that may be sent once is not repeated":         {false, true, true, prove.Confirmed, 0},
-		"a revocation that may be sent once is not repeated if live": {false, false, true, prove.StillAlive, 0},
+		"ended after the request left, before its receipt":             {false, true, false, prove.Confirmed, 1},
+		"ended before the request left":                                {false, false, false, prove.Confirmed, 1},
+		"ended after the receipt":                                      {true, true, false, prove.Confirmed, 0},
+		"ended after the receipt, and it is live":                      {true, false, false, prove.Confirmed, 1},
+		"ended after the receipt, it is live, and it may be sent once": {true, false, true, prove.StillAlive, 0},
+		"a revocation that may be sent once is not repeated":           {false, true, true, prove.Confirmed, 0},
+		"a revocation that may be sent once is not repeated if live":   {false, false, true, prove.StillAlive, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := setup(t, 1)
