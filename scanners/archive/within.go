@@ -31,18 +31,18 @@ func (o *Opener) Within(w scanners.Window) (parts []scanners.Part) {
 	if bytes.IndexByte(w.Data, 0) < 0 {
 		return nil // each of these formats has NULs in its headers
 	}
-	each(w, endRecord, func(i int) {
-		if p, ok := zipBefore(w, i); ok {
-			parts = append(parts, p)
-		}
-	})
-	if w.At == nil {
-		each(w, local, func(i int) {
-			if at := stored(w.Data[i:]); at > 0 && o.find(w.Data[i+at:]) != nil {
+	each(w, "PK", func(i int) {
+		switch h := w.Data[i:]; {
+		case bytes.HasPrefix(h, []byte(endRecord)):
+			if p, ok := zipBefore(w, i); ok {
+				parts = append(parts, p)
+			}
+		case w.At == nil && bytes.HasPrefix(h, []byte(local)):
+			if at := stored(h); at > 0 && o.find(h[at:]) != nil {
 				parts = append(parts, scanners.Part{From: w.Offset + int64(i), Inner: true})
 			}
-		})
-	}
+		}
+	})
 	each(w, mark7z, func(i int) {
 		h := w.Data[i:]
 		if len(h) < len7z || crc32.ChecksumIEEE(h[12:len7z]) != binary.LittleEndian.Uint32(h[8:]) {
