@@ -243,6 +243,20 @@ func TestARevocationThatDoesNothingLeavesItAlive(t *testing.T) {
 	b.mustApply(p, prove.StillAlive)
 }
 
+// Somebody else ended it between plan and apply. A revocation that reaches nothing else is sent all
+// the same, and the outcome is not quell's.
+func TestADeadOneIsRevokedAllTheSame(t *testing.T) {
+	b := setup(t, 1)
+	r := &b.set.Rule("github-pat").Revokes[0]
+	r.Tier, r.Collateral = rules.TierSelf, ""
+	p := b.plan()
+	b.end()
+	a := b.mustApply(p, prove.AlreadyDead)[0]
+	if n := len(b.issuer.requests()); n != 1 || a.Receipt == nil || !a.Receipt.Accepted || !strings.HasPrefix(a.Detail, "it was dead before") {
+		t.Errorf("%d requests, %+v, %s", n, a.Receipt, a.Detail)
+	}
+}
+
 // Somebody else ended it between plan and apply.
 func TestDeadBeforeApply(t *testing.T) {
 	b := setup(t, 1)
