@@ -127,10 +127,13 @@ func (l *look) joined(c *text, usual bool) {
 }
 
 // begins reports whether the line in which m's secret ends begins something new: another match
-// begins where the line does, or the secret's last piece is the name of a value, or the line
-// has a match of the same rule.
+// begins where the line does, or the secret's last piece is the name of a value or begins with
+// one, or the line has a match of the same rule.
 func (l *look) begins(c *text, m *raw) bool {
 	last := c.cuts[sort.SearchInts(c.cuts, m.secret.end)-1]
+	if beginsField(c.data[last:m.secret.end], c.data[m.secret.end:]) {
+		return true
+	}
 	if next := m.secret.end; next < len(c.data) && (c.data[next] == '=' || c.data[next] == ':') && m.secret.end-last < maxName {
 		return true
 	}
@@ -144,6 +147,26 @@ func (l *look) begins(c *text, m *raw) bool {
 	return l.firstIn(span{line.start, max(line.end, line.start+1)}, func(f *raw) bool {
 		return !f.spliced() && (f.place.start == line.start || f.rule == m.rule && f.place.start > line.start && f.place.start < line.end)
 	}) >= 0
+}
+
+// beginsField reports whether a line whose first bytes are piece, and then rest, is a header ("Host: …")
+// or an assignment in capitals ("PATH=…"). Cookie values may contain both signs.
+func beginsField(piece, rest []byte) bool {
+	k := bytes.IndexAny(piece, ":=")
+	if k < 1 || k > maxName {
+		return false
+	}
+	name, after := piece[:k], piece[k+1:]
+	if piece[k] == ':' {
+		// Names of headers and of members in YAML.
+		return len(after) == 0 && (len(rest) == 0 || rest[0] == ' ' || rest[0] == '\t' || rest[0] == '\r' || rest[0] == '\n') && !bytes.ContainsFunc(name, func(r rune) bool {
+			return r != '-' && r != '_' && r != '.' && (r < '0' || r > '9') && (r|0x20 < 'a' || r|0x20 > 'z')
+		})
+	}
+	// Padding of base64 is no assignment.
+	return len(after) > 0 && after[0] != '=' && !bytes.ContainsFunc(name, func(r rune) bool {
+		return r != '_' && (r < '0' || r > '9') && (r < 'A' || r > 'Z')
+	})
 }
 
 // stretch is how many bytes of the chunk one list of matches is for.

@@ -94,3 +94,32 @@ func TestEqualLinesKeepTheirOwnValues(t *testing.T) {
 		}
 	}
 }
+
+// A header or an assignment after a cookie is not the rest of its value, whatever the width of the
+// cookie's line.
+func TestTheLineAfterACookieIsNoneOfIt(t *testing.T) {
+	e := New(builtin(t))
+	random := rand.New(rand.NewPCG(25, 2))
+	word := func(n int) string {
+		const letters = "ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz23456789"
+		b := make([]byte, n)
+		for i := range b {
+			b[i] = letters[random.IntN(len(letters))]
+		}
+		return string(b)
+	}
+	for _, prefix := range []string{"", "> ", "2026-11-01T10:00:00.0000000Z > "} {
+		for _, after := range []string{"Host: app.example.com", "Accept: */*", "X-B3-TraceId: 1", "Priority:", "expires_at: 1796", "PATH=/usr/local/bin:/usr/bin", "HOME=/root"} {
+			for n := 20; n < 140; n++ {
+				for _, name := range []string{"connect.sid=s%3A" + word(32) + ".", "sessionid="} {
+					text := prefix + "GET /me HTTP/1.1\n" + prefix + "Cookie: " + name + word(n) + "\n" + prefix + after + "\n" + prefix + "x\n"
+					for _, f := range run(t, e, []byte(text), 0) {
+						if first, _, _ := strings.Cut(after, ":"); strings.Contains(f, first) || strings.Contains(f, after[:4]) {
+							t.Fatalf("%q: %s", text, f)
+						}
+					}
+				}
+			}
+		}
+	}
+}
