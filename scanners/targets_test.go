@@ -58,7 +58,7 @@ func tarred(t *testing.T, name string, b []byte) []byte {
 func TestContainersOfATargetShareItsBounds(t *testing.T) {
 	const value = "b7Rk2mXv9QpL4sTz8WcY"
 	cookie := []byte("Cookie: sessionid=" + value + "\n")
-	zeros := make([]byte, 32<<20)
+	zeros := make([]byte, 8<<20)
 	bomb := gzipped(zeros)
 	folder := func(t *testing.T) string {
 		dir := t.TempDir()
