@@ -1,9 +1,11 @@
 package cli
 
 import (
+	"bytes"
 	"crypto/sha1" // the digest that detect-secrets keeps
 	"encoding/base64"
 	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"hash/crc32"
 	"math/rand/v2"
@@ -14,6 +16,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/quellhq/quell/cmd/quell/internal/report"
 	"github.com/quellhq/quell/cmd/quell/internal/run"
 	"github.com/quellhq/quell/rules"
 )
@@ -123,6 +126,70 @@ func TestReportsThatScannersWrote(t *testing.T) {
 		if want := foreignWant[file]; !slices.Equal(got, want) || a.unread > 0 {
 			t.Errorf("%s: %d left out, got\n%s", file, a.unread, strings.Join(got, "\n"))
 		}
+	}
+}
+
+// quell reads its own report of format gitleaks: each value with its rule and place. Without
+// --reveal it has no value, which is not passed over in silence.
+func TestTheGitleaksFormatIsReadBack(t *testing.T) {
+	values := madeUp()
+	dir, env := t.TempDir(), home(t)
+	for name, text := range map[string]string{
+		"deploy.sh":          foreignTree["deploy.sh"],
+		"config/request.log": foreignTree["config/request.log"],
+		"cookie.txt":         "GET / HTTP/1.1\nCookie: sessionid=6lrwbqcab69m64p2g158z6tnovmizwdi\n",
+	} {
+		write(t, filepath.Join(dir, name), filled(values, text))
+	}
+	t.Chdir(dir)
+	var lines string
+	for _, args := range [][]string{{"--reveal", "--format", "gitleaks", "--output", "g.json"}, {"--report", "gitleaks=masked.json"}, {"--reveal", "--format", "jsonl"}} {
+		var out, errs bytes.Buffer
+		if code := Run(t.Context(), slices.Concat([]string{"scan", "path", "deploy.sh", "config", "cookie.txt", "--offline"}, args), strings.NewReader(""), &out, &errs, func(k string) string { return env[k] }); code != exitFindings {
+			t.Fatalf("exit %d: %s", code, errs.String())
+		}
+		lines = out.String()
+	}
+	rt, err := run.New(run.Options{Getenv: func(k string) string { return env[k] }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	read := func(file string) (got []string, unread int) {
+		b, err := os.Open(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer b.Close()
+		a := &app{}
+		creds, err := a.fromForeign(rt, file, b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range creds {
+			for _, f := range c.Findings {
+				got = append(got, fmt.Sprintf("%s %s %s:%d:%d", c.Secret.Reveal(), c.Rule, f.Location.Path, f.Location.Line, f.Location.Column))
+			}
+		}
+		slices.Sort(got)
+		return got, a.unread
+	}
+	var want []string
+	for line := range strings.Lines(lines) {
+		var f report.Finding
+		if !strings.HasPrefix(line, `{"type":"finding"`) {
+			continue
+		}
+		if err := json.Unmarshal([]byte(line), &f); err != nil {
+			t.Fatal(err)
+		}
+		want = append(want, fmt.Sprintf("%s %s %s:%d:%d", f.Secret, f.Rule, f.Location.Path, f.Location.Line, f.Location.Column))
+	}
+	slices.Sort(want)
+	if got, unread := read("g.json"); len(want) < 6 || !slices.Equal(got, want) || unread > 0 {
+		t.Errorf("%d left out, got\n%s\nwant\n%s", unread, strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+	if got, unread := read("masked.json"); len(got) != 0 || unread != len(want) {
+		t.Errorf("masked: %d left out, %q", unread, got)
 	}
 }
 

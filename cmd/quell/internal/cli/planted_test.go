@@ -19,6 +19,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/quellhq/quell/cmd/quell/internal/report"
 	"github.com/quellhq/quell/rules/testenv"
 )
 
@@ -202,7 +203,7 @@ func TestPlantedSecretsAreInNoOutput(t *testing.T) {
 					return map[string]string{"HOME": home, "XDG_STATE_HOME": home + "/state", "XDG_CONFIG_HOME": home + "/config", "XDG_CACHE_HOME": home + "/cache", "GITHUB_TOKEN": "the-token-of-the-test"}[name]
 				}
 				wrote := map[string]string{}
-				for _, format := range []string{"text", "jsonl", "json", "sarif"} {
+				for _, format := range report.Formats() {
 					for _, again := range []string{"", ", again"} {
 						report := filepath.Join(out, format)
 						args := slices.Concat([]string{"scan", c.kind}, targets, []string{"--offline", "--confidence", confidence, "--format", format, "--report", format + "=" + report}, c.args)

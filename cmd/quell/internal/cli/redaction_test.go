@@ -18,6 +18,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/quellhq/quell/cmd/quell/internal/report"
 )
 
 // echoing is an application that repeats the session which it was sent, in any encoding
@@ -145,7 +147,7 @@ func redactionRound(t *testing.T, r *rand.Rand) (ended int, checked int64) {
 		return stdout.String()
 	}
 	scan := []string{"scan", []string{"log", "path"}[r.IntN(2)], dir, "--show", "all,incomplete", "--confidence", "low"}
-	for _, format := range []string{"text", "json", "sarif", "jsonl"} {
+	for _, format := range report.Formats() {
 		quell(append(scan, "--format", format, "--report", format+"="+at(format))...)
 	}
 	if !strings.Contains(wrote[fmt.Sprintf("0: %s --format text --report text=%s, standard output", strings.Join(scan, " "), at("text"))], "session cookie") {

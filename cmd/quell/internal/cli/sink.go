@@ -72,5 +72,20 @@ func (a *app) sink(set *rules.Set) (_ report.Sink, err error) {
 	if a.meter != nil {
 		t.Others = append(t.Others, found{a.meter})
 	}
+	if !report.HasGaps(a.format) {
+		t.Others = append(t.Others, gaps{a})
+	}
 	return report.Redacting(t, a.red), nil
 }
+
+// gaps prints how much was not read, for a format that has no place for it.
+type gaps struct{ *app }
+
+func (g gaps) Emit(e report.Event) error {
+	if s, ok := e.(report.Summary); ok && s.Incomplete > 0 {
+		g.say("%s could not be read, which %s has no place for: --report jsonl=FILE lists them", report.Count(int64(s.Incomplete), "thing"), g.format)
+	}
+	return nil
+}
+
+func (gaps) Close() error { return nil }

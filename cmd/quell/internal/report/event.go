@@ -41,6 +41,9 @@ type Finding struct {
 	Decoded     []string       `json:"decoded"` // how the text was reached, outermost first
 	Views       []string       `json:"views,omitempty"`
 	Partial     bool           `json:"partial,omitempty"` // incomplete: it is never probed
+
+	// Counts is set if it is partial and counts for --fail-on.
+	Counts bool `json:"-"`
 }
 
 // Credential is a distinct secret with its findings counted.
@@ -54,6 +57,11 @@ type Credential struct {
 	// the text of the first locations was reached. Findings hold both for programs.
 	Secret string     `json:"-"`
 	Inside [][]string `json:"-"`
+
+	// Counts is set if it counts for --fail-on by the verdicts that follow, and Unanswered if
+	// they leave a question open that makes the run incomplete.
+	Counts     bool `json:"-"`
+	Unanswered bool `json:"-"`
 }
 
 // Verdict is the result of asking the issuer about a credential.
@@ -98,6 +106,35 @@ type Action struct {
 	ReplicaRisk float64   `json:"replica_risk,omitempty"`
 	Derived     []Derived `json:"derived,omitempty"`
 	Seconds     float64   `json:"seconds,omitempty"` // from the kill to the proof
+}
+
+// Left is what an action leaves, which decides the exit code.
+type Left int
+
+const (
+	LeavesNothing    Left = iota // held, and neither live nor due to be asked about
+	LeavesDead                   // dead, or nothing was sent
+	LeavesAlive                  // not proven dead
+	LeavesUnanswered             // a question about it was not answered
+)
+
+// Codes of actions whose outcome does not decide what they leave.
+const (
+	CodeNothing    = -1 // causes no exit code by itself
+	CodeUnanswered = 4  // causes exit code 4
+)
+
+// Leaves returns what an action leaves.
+func (a Action) Leaves() Left {
+	switch {
+	case a.Code == CodeUnanswered:
+		return LeavesUnanswered
+	case a.Code == CodeNothing:
+		return LeavesNothing
+	case a.Code == 0 && (a.Outcome == "" || a.Outcome == prove.Confirmed || a.Outcome == prove.AlreadyDead):
+		return LeavesDead
+	}
+	return LeavesAlive
 }
 
 // Derived is what became of another credential of the same session or user at the

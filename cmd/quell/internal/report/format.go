@@ -17,6 +17,8 @@ import (
 type Format struct {
 	Name string // of --format and --report
 	New  func(o Options) Sink
+	// NoGaps is set if the format has no place for what was not read.
+	NoGaps bool
 }
 
 // Options are what a renderer is made with.
@@ -37,6 +39,11 @@ func Formats() []string {
 	}
 	slices.Sort(out)
 	return append([]string{textFormat.Name}, out...)
+}
+
+// HasGaps reports whether a report in a format lists what was not read.
+func HasGaps(format string) bool {
+	return !slices.ContainsFunc(formats, func(f *Format) bool { return f.Name == format && f.NoGaps })
 }
 
 // New makes a renderer that writes to w. The style is for text.

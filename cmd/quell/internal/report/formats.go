@@ -4,7 +4,9 @@ package report
 
 // formats lists the formats of this package.
 var formats = []*Format{
+	&csvFormat,
 	&documentFormat,
+	&gitleaksFormat,
 	&linesFormat,
 	&sarifFormat,
 	&textFormat,

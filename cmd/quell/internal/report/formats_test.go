@@ -53,17 +53,17 @@ func TestEveryFormatRendersHostileText(t *testing.T) {
 		}
 		out := b.String()
 		for _, bad := range []string{"\x1b", "\u202e", "\x00", "\r\n::error::", "\n::error::"} {
-			if bad == "\u202e" && strings.HasPrefix(f.Name, "json") {
+			if bad == "\u202e" && (strings.HasPrefix(f.Name, "json") || f.Name == "gitleaks") {
 				continue // data for programs
 			}
 			if strings.Contains(out, bad) {
 				t.Errorf("%s: %q is not escaped", f.Name, bad)
 			}
 		}
-		if !utf8.ValidString(out) || !strings.Contains(out, "aaaa") {
+		if !utf8.ValidString(out) || !strings.Contains(out, "aaaa") && !strings.Contains(out, "ghp_") {
 			t.Errorf("%s: %q", f.Name, out)
 		}
-		if strings.HasPrefix(f.Name, "json") || f.Name == "sarif" {
+		if strings.HasPrefix(out, "{") || strings.HasPrefix(out, "[") {
 			for d := json.NewDecoder(&b); d.More(); {
 				var v any
 				if err := d.Decode(&v); err != nil {

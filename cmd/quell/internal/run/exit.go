@@ -3,7 +3,6 @@ package run
 import (
 	"github.com/quellhq/quell/cmd/quell/internal/report"
 	"github.com/quellhq/quell/revokers"
-	"github.com/quellhq/quell/revokers/prove"
 )
 
 // Exit codes of every command that scans, asks or kills.
@@ -57,21 +56,17 @@ func (t *Tally) Count(fingerprint string) {
 
 // leavesNothing is the Code of an action that causes no exit code by itself:
 // the held credential was neither live nor due to be asked about.
-const leavesNothing = -1
+const leavesNothing = report.CodeNothing
 
 // add counts what an action of an apply leaves.
 func (t *Tally) add(a report.Action) {
-	switch {
-	case a.Code == ExitIncomplete:
+	switch a.Leaves() {
+	case report.LeavesUnanswered:
 		t.Unanswered++
-	case a.Code == leavesNothing:
-	case a.Code != 0:
+	case report.LeavesAlive:
 		t.Left++
-	case a.Outcome == "" || a.Outcome == prove.Confirmed || a.Outcome == prove.AlreadyDead:
-		// It is dead, and no finding any more.
+	case report.LeavesDead: // it is no finding any more
 		delete(t.Credentials, a.Fingerprint)
-	default:
-		t.Left++
 	}
 }
 

@@ -185,7 +185,9 @@ func (r *rechecking) report(e ledger.Sealed, c credential.Credential, verdicts [
 	sum.Credentials++
 	best := Checked{Verdicts: verdicts}.Verdict()
 	CountVerdict(sum, &best, false)
-	errs := []error{r.sink.Emit(CredentialEvent(c, e.Value))}
+	event := CredentialEvent(c, e.Value)
+	event.Counts, event.Unanswered = best.Liveness == revokers.Live, best.Liveness == revokers.Unknown
+	errs := []error{r.sink.Emit(event)}
 	var bodies []ledger.Body
 	for _, v := range verdicts {
 		errs = append(errs, r.sink.Emit(report.Verdict{Fingerprint: e.Incident, Verdict: v}))

@@ -145,11 +145,12 @@ func (s *scan) publish(list []*rules.Finding) {
 		if s.Theirs.Accepts(*f, "", s.start) {
 			s.theirs++
 		}
-		if f.Partial && s.FailOn == "found" {
+		e := FindingEvent(*f, s.Keys.Fingerprint, s.Rules, s.ShowSecrets)
+		if e.Counts = f.Partial && s.FailOn == "found"; e.Counts {
 			s.out.Tally.Counted++
 		}
 		s.out.Summary.Findings++
-		s.send(FindingEvent(*f, s.Keys.Fingerprint, s.Rules, s.ShowSecrets))
+		s.send(e)
 		s.fails(s.found.add(*f))
 	}
 }

@@ -78,38 +78,44 @@ const probeTime = 10 * time.Minute
 func (s *scan) credential(c grouped, checked *Checked) {
 	sealed, err := SealCredential(c.Credential, s.Sealer)
 	s.fail(err)
+	var v *revokers.Verdict
+	if checked != nil {
+		best := checked.Verdict()
+		v = &best
+	}
 	e := CredentialEvent(c.Credential, sealed)
 	e.Findings, e.Inside = c.Count, c.Inside
+	e.Counts = s.FailOn.Counts(c.Credential, v)
+	accepted, why := false, ""
+	if e.Unanswered = v != nil && v.Unanswered(); e.Unanswered {
+		if why, accepted = s.Allow.AcceptsKind(string(v.Reason), c.Provider, s.start); accepted {
+			e.Unanswered = false
+			s.unjudged[why]++
+		}
+	}
 	if s.ShowSecrets {
 		e.Secret = c.Secret.Reveal()
 	}
 	s.emit(e)
 	sum := &s.out.Summary
 	sum.Credentials++
-	var v *revokers.Verdict
 	if checked != nil {
-		best := checked.Verdict()
-		v = &best
 		for _, x := range checked.Verdicts {
 			s.emit(report.Verdict{Fingerprint: c.Fingerprint, Verdict: x})
 		}
 	}
 	CountVerdict(sum, v, revokers.Over(c.Ref, s.start) && !c.Renewable)
+	if accepted {
+		sum.Unanswered--
+	}
 	if v != nil && v.Reason == revokers.Refused {
 		// The hints at the end count them; they need the provider and the verdict.
 		s.refused = append(s.refused, Checked{Credential: rules.Credential{Ref: rules.Ref{Provider: c.Provider}}, Verdicts: []revokers.Verdict{*v}})
 	}
-	if v != nil && v.Unanswered() {
-		if why, ok := s.Allow.AcceptsKind(string(v.Reason), c.Provider, s.start); ok {
-			sum.Unanswered--
-			s.unjudged[why]++
-		}
-	}
-	counts := s.FailOn.Counts(c.Credential, v)
-	if counts {
+	if e.Counts {
 		s.out.Tally.Count(c.Fingerprint)
 	}
 	if s.Each != nil {
-		s.Each(c.Credential, v, counts)
+		s.Each(c.Credential, v, e.Counts)
 	}
 }
