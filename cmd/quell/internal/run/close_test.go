@@ -10,8 +10,11 @@ import (
 	"time"
 
 	"github.com/quellhq/quell/cmd/quell/internal/config"
+	"github.com/quellhq/quell/cmd/quell/internal/ledger"
 	"github.com/quellhq/quell/cmd/quell/internal/plan"
 	"github.com/quellhq/quell/cmd/quell/internal/report"
+	"github.com/quellhq/quell/revokers"
+	"github.com/quellhq/quell/revokers/prove"
 	"github.com/quellhq/quell/scanners/ci"
 	"github.com/quellhq/quell/scanners/ci/removal"
 )
@@ -104,5 +107,54 @@ func TestADeletionIsThatOfThePlan(t *testing.T) {
 	x.servers = nil
 	if _, _, err := x.removal(good); err == nil {
 		t.Error("no server is named")
+	}
+}
+
+// Logs are deleted once each of their credentials is proven dead: by this apply, or by the last
+// record of the ledger. Every other outcome keeps them.
+func TestWhichCredentialsAreProvenDead(t *testing.T) {
+	fp := setup(t, 1).creds[0].Fingerprint
+	word := func(o prove.Outcome) ledger.Outcome { return ledger.Outcome{Outcome: ledger.Word(o)} }
+	for _, c := range []struct {
+		name   string
+		ended  *report.Action
+		bodies []ledger.Body
+		dead   bool
+	}{
+		{"Confirmed", &report.Action{Outcome: prove.Confirmed}, nil, true},
+		{"AlreadyDead", &report.Action{Outcome: prove.AlreadyDead}, nil, true},
+		{"dead in the plan", &report.Action{Action: plan.ActNone}, nil, true},
+		{"StillAlive", &report.Action{Outcome: prove.StillAlive}, nil, false},
+		{"Unconfirmed", &report.Action{Outcome: prove.Unconfirmed}, nil, false},
+		{"UntilExpiry", &report.Action{Outcome: prove.UntilExpiry}, nil, false},
+		{"Held", &report.Action{Outcome: prove.Held}, nil, false},
+		{"StillAlive without an action", &report.Action{Outcome: prove.StillAlive, Action: plan.ActNone}, nil, false},
+		{"not applied", &report.Action{Action: plan.ActRevoke}, nil, false},
+		{"nothing is recorded", nil, nil, false},
+		{"recorded as Confirmed", nil, []ledger.Body{word(prove.Confirmed)}, true},
+		{"recorded as Unconfirmed", nil, []ledger.Body{word(prove.Unconfirmed)}, false},
+		{"recorded as UntilExpiry", nil, []ledger.Body{word(prove.UntilExpiry)}, false},
+		{"StillAlive after Confirmed", nil, []ledger.Body{word(prove.Confirmed), word(prove.StillAlive)}, false},
+		{"Live after Confirmed", nil, []ledger.Body{word(prove.Confirmed), ledger.Verdict{Verdict: revokers.Verdict{Liveness: revokers.Live}}}, false},
+		{"dead after Confirmed", nil, []ledger.Body{word(prove.Confirmed), ledger.Verdict{Verdict: revokers.Verdict{Liveness: revokers.Dead}}}, true},
+		{"Dead without an outcome", nil, []ledger.Body{ledger.Verdict{Verdict: revokers.Verdict{Liveness: revokers.Dead}}}, false},
+		{"restored after Confirmed", nil, []ledger.Body{word(prove.Confirmed), ledger.Restore{Outcome: ledger.Restored}}, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			b := setup(t, 1)
+			x := &closing{applier: b.applier, ended: map[string]report.Action{}}
+			if c.ended != nil {
+				x.ended[fp] = *c.ended
+			}
+			for _, body := range c.bodies {
+				if err := b.applier.Ledger.Append(t.Context(), ledger.Entry{Incident: fp, Actor: "test", Run: "r", Body: body}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			why, err := x.unproven(t.Context(), fp)
+			if err != nil || (why == "") != c.dead {
+				t.Errorf("%q %v", why, err)
+			}
+		})
 	}
 }
