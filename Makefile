@@ -75,7 +75,7 @@ N = 500
 campaign-apply:
 	QUELL_CAMPAIGN=$(N) go test -timeout 6h -v ./cmd/quell/internal/run -run 'Killed|Disk|FileSystem|Restarts'
 	QUELL_CAMPAIGN=$(N) go test -race -timeout 1h -v ./cmd/quell/internal/run -run Opposite
-	go test -v ./cmd/quell/internal/ledger -run 'BackAndForth|Manipulat|Killed|WriteThatFails'
+	go test -v ./cmd/quell/internal/ledger -run 'BackAndForth|Manipulat|Killed|FailedWrite'
 
 # Fault-injected kills and stale replicas on a simulated clock, baits among rightful
 # kills (half of the credentials), random answers to every probe and revocation.

@@ -93,9 +93,9 @@ func refusedNever(e Evidence) bool {
 func accepted(t Target, e Evidence, v Verdict) Verdict {
 	for _, n := range e.Never {
 		if n.Endpoint != "" && n.Class == Accepts {
-			v.Reason = AcceptsAnything
+			v.Reason = AcceptsAll
 			v.Detail = "the endpoint also accepts a " + string(t.Kind) + " that was never issued"
-			v.Remedy = remedyFor(AcceptsAnything, t)
+			v.Remedy = remedyFor(AcceptsAll, t)
 			return v
 		}
 	}

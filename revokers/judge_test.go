@@ -175,7 +175,7 @@ func TestEachSituationHasOneVerdict(t *testing.T) {
 		"it is live if only the never-issued one is throttled": {
 			lot: shared, now: accepts, never: throttles, want: live, reason: revokers.Authenticated},
 		"nothing is decided where everybody is accepted": {
-			lot: shared, now: accepts, never: accepts, want: unknown, reason: revokers.AcceptsAnything},
+			lot: shared, now: accepts, never: accepts, want: unknown, reason: revokers.AcceptsAll},
 		"a replica that still accepts it makes it live": {
 			lot: with(shared), seen: true, sent: true, accepted: true, before: accepts, now: accepts, never: no, control: accepts, want: live, reason: revokers.Authenticated},
 		"inactive for what was never live there may be another client's token": {
@@ -202,7 +202,7 @@ func TestEachSituationHasOneVerdict(t *testing.T) {
 
 // Userinfo answered Live: introspection can't make it Dead, since it also calls the
 // tokens of other clients inactive.
-func TestAnEndpointCannotOverrideTheOneThatSaidLive(t *testing.T) {
+func TestNoEndpointOverridesALiveAnswer(t *testing.T) {
 	for name, now := range map[string]reply{
 		"a word with other causes": documented(200, "inactive", revokers.AlsoCredential),
 		"a word of one meaning":    documented(401, "revoked", ""),

@@ -83,7 +83,7 @@ func elsewhereRemedy(t Target, what, name string) string {
 
 func remedyFor(r Reason, t Target) string {
 	switch r {
-	case AcceptsAnything:
+	case AcceptsAll:
 		if t.Kind == credential.KindSessionCookie {
 			return "probe_path of " + entry(t) + ", naming a page that only a signed-in user gets"
 		}

@@ -54,7 +54,7 @@ func TestTheCommandThatNamesAnApplication(t *testing.T) {
 func TestEveryReasonOfUnknownHasARemedy(t *testing.T) {
 	decided := []revokers.Reason{revokers.Authenticated, revokers.Revoked, revokers.Expired, revokers.SignedOut}
 	// Judge and Bind name the remedies of these, which depend on the target.
-	byTarget := []revokers.Reason{revokers.Refused, revokers.OtherIssuer, revokers.ControlFailed, revokers.AcceptsAnything, revokers.Unexpected}
+	byTarget := []revokers.Reason{revokers.Refused, revokers.OtherIssuer, revokers.ControlFailed, revokers.AcceptsAll, revokers.Unexpected}
 	for _, r := range revokers.Reasons() {
 		v := revokers.Undecided(r, "")
 		if v.Remedy == "" && !slices.Contains(decided, r) && !slices.Contains(byTarget, r) {

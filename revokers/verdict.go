@@ -49,14 +49,14 @@ const (
 
 // Reasons of Unknown that leave a question unanswered: the run is incomplete.
 const (
-	Refused         Reason = "refused"          // refused, without what Dead needs
-	OtherIssuer     Reason = "other_issuer"     // the text places it at another host
-	ControlFailed   Reason = "control_failed"   // the operator's own credential was refused too
-	Throttled       Reason = "throttled"        // 429, a limit, or no time left to ask
-	Unreachable     Reason = "unreachable"      // no response, or 5xx
-	Restricted      Reason = "restricted"       // the issuer demands more than the credential
-	Unexpected      Reason = "unexpected"       // a response without a meaning
-	AcceptsAnything Reason = "accepts_anything" // a never-issued credential was accepted
+	Refused       Reason = "refused"          // refused, without what Dead needs
+	OtherIssuer   Reason = "other_issuer"     // the text places it at another host
+	ControlFailed Reason = "control_failed"   // the operator's own credential was refused too
+	Throttled     Reason = "throttled"        // 429, a limit, or no time left to ask
+	Unreachable   Reason = "unreachable"      // no response, or 5xx
+	Restricted    Reason = "restricted"       // the issuer demands more than the credential
+	Unexpected    Reason = "unexpected"       // a response without a meaning
+	AcceptsAll    Reason = "accepts_anything" // a never-issued credential was accepted
 )
 
 // Reasons of Unknown for which there was nothing to ask.
@@ -69,7 +69,7 @@ const (
 	Offline     Reason = "offline"
 )
 
-var unanswered = []Reason{Refused, OtherIssuer, ControlFailed, Throttled, Unreachable, Restricted, Unexpected, AcceptsAnything}
+var unanswered = []Reason{Refused, OtherIssuer, ControlFailed, Throttled, Unreachable, Restricted, Unexpected, AcceptsAll}
 
 // Reasons lists all reasons.
 func Reasons() []Reason {

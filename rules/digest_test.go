@@ -2,7 +2,7 @@ package rules
 
 import "testing"
 
-func TestDigestTellsSetsApart(t *testing.T) {
+func TestDigestsOfSetsDiffer(t *testing.T) {
 	a, err := Builtin()
 	if err != nil {
 		t.Fatal(err)

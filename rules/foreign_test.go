@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-func TestWhatIsNotHonouredIsSaidPerRule(t *testing.T) {
+func TestWhatIsNotHonouredIsReportedPerRule(t *testing.T) {
 	set, err := FromGitleaks("b.toml", []byte(`
 minVersion = "1"
 prefilter = 'attributes["path"] matches "x"'

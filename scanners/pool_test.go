@@ -215,7 +215,7 @@ func TestMemoryIsReadAsStreamsAre(t *testing.T) {
 }
 
 // The beginning of a file determines whether all its chunks are binary.
-func TestBinaryIsToldByTheBeginning(t *testing.T) {
+func TestTheBeginningIdentifiesBinaryFiles(t *testing.T) {
 	long := strings.Repeat("text\n", chunkSize/2)
 	for text, want := range map[string]bool{"a\x00" + long: true, long + "\x00": false, strings.Repeat("x", 8000) + "\x00": false, strings.Repeat("x", 7999) + "\x00": true, "": false} {
 		chunks := 0

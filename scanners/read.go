@@ -56,7 +56,7 @@ func (r *run) count(a *Artifact) {
 // goroutine, the others in helpers.
 func (r *run) read(ctx context.Context, a Artifact, b io.Reader, x *account, own bool) error {
 	r.count(&a)
-	var beside sync.WaitGroup
+	var background sync.WaitGroup
 	var before *tracked
 	n, err := r.chunks.Each(&timed{ctx, b, x, own, r.bounds(a)}, &a, func(c Chunk) error {
 		c.track = track(&a, before)
@@ -73,14 +73,14 @@ func (r *run) read(ctx context.Context, a Artifact, b io.Reader, x *account, own
 			work()
 			return ctx.Err()
 		}
-		beside.Add(1)
-		if err := r.helpers.Submit(func() { defer beside.Done(); work() }); err != nil {
-			beside.Done()
+		background.Add(1)
+		if err := r.helpers.Submit(func() { defer background.Done(); work() }); err != nil {
+			background.Done()
 			work()
 		}
 		return ctx.Err()
 	})
-	beside.Wait()
+	background.Wait()
 	r.finished(a.Location)
 	atomic.AddInt64(&r.stats.Bytes, n)
 	return err

@@ -96,9 +96,9 @@ type Artifact struct {
 	// Open returns the bytes. It is called at most once, by one goroutine.
 	Open func(ctx context.Context) (io.ReadCloser, error)
 
-	// Beside opens the companion file whose name is this one's with the suffix from replaced by
+	// Companion opens the companion file whose name is this one's with the suffix from replaced by
 	// to. It is nil if the source has no companion files.
-	Beside func(from, to string) (io.ReadCloser, error)
+	Companion func(from, to string) (io.ReadCloser, error)
 
 	// Unmarked is set for a log with missing lines: the position in the run that other lines
 	// state does not apply to the lines after the missing ones.
@@ -144,8 +144,8 @@ func (f *Fatal) Unwrap() error { return f.Err }
 // returns nothing that was stored under another set. It contains no secret. A failure to store
 // costs only work at the next scan, so it is not an error.
 type Memory interface {
-	Recall(ctx context.Context, key string) ([]byte, bool)
-	Remember(ctx context.Context, key string, value []byte)
+	Get(ctx context.Context, key string) ([]byte, bool)
+	Put(ctx context.Context, key string, value []byte)
 }
 
 // Chunk is a piece of an artifact with context on both sides.

@@ -56,7 +56,7 @@ func (r *run) unpack(ctx context.Context, a Artifact, b io.Reader, x *account, b
 		return errors.Join(r.stream(ctx, a, head, x, budget == nil), r.parts(ctx, a, a.within, x, budget))
 	}
 	atomic.AddInt64(&r.stats.Artifacts, 1)
-	in := Packed{Name: a.Location.Path, Reader: Filled(head), Beside: a.Beside}
+	in := Packed{Name: a.Location.Path, Reader: Filled(head), Beside: a.Companion}
 	in.At, in.Size = anywhere(b)
 	if budget == nil {
 		budget = &Budget{In: head.count, Target: Surplus{Bounds: r.Bounds}}
@@ -127,7 +127,7 @@ func anywhere(b io.Reader) (io.ReaderAt, int64) {
 func (r *run) open(ctx context.Context, a Artifact, form string, in Packed, head *peeked, x *account, budget *Budget) error {
 	inside := func(name string) Artifact {
 		m := a
-		m.Open, m.Parts, m.Beside = nil, nil, nil
+		m.Open, m.Parts, m.Companion = nil, nil, nil
 		if name != "" {
 			m.Location.Path += "!" + name
 		}

@@ -103,7 +103,7 @@ func (r *run) parts(ctx context.Context, a Artifact, w *within, x *account, budg
 			continue
 		}
 		m := a
-		m.Open, m.Parts, m.Beside = nil, nil, nil
+		m.Open, m.Parts, m.Companion = nil, nil, nil
 		m.Location.Path += "!(" + p.Form + ")"
 		if i >= maxParts {
 			a.record.spoil()

@@ -112,9 +112,9 @@ func (a *Asker) compare(ctx context.Context, v revokers.Verifier, t revokers.Tar
 	if e.Control != nil {
 		c := *e.Control // several questions share it
 		e.Control = &c
-		n.tell(&c)
+		n.compare(&c)
 	}
-	n.tell(&e.Answer)
+	n.compare(&e.Answer)
 	e.Never = n.answers
 	if n.none.Class == revokers.Accepts && n.none.Endpoint != "" {
 		e.Never[1] = n.none

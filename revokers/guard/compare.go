@@ -18,9 +18,9 @@ func (n *never) pages() []revokers.Page {
 	return out
 }
 
-// tell compares the page of an answer with those of the never-issued credentials. If
+// compare compares the page of an answer with those of the never-issued credentials. If
 // all of them get a page, the content of the pages decides.
-func (n *never) tell(a *revokers.Answer) {
+func (n *never) compare(a *revokers.Answer) {
 	if a == nil || a.Class != revokers.Accepts || a.Page == nil {
 		return
 	}
@@ -68,7 +68,7 @@ func (n *never) more(ctx context.Context, v revokers.Verifier, t revokers.Target
 			n.samples = nil
 			return err
 		}
-		n.tell(&a)
+		n.compare(&a)
 		if a.Class != revokers.Refuses {
 			return nil
 		}

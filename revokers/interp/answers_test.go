@@ -84,7 +84,7 @@ func says(status int, body string, header ...string) http.HandlerFunc {
 }
 
 // Each response has one class; only an arm with a source is documented.
-func TestWhatAResponseSays(t *testing.T) {
+func TestTheMeaningOfResponses(t *testing.T) {
 	for name, c := range map[string]struct {
 		h          http.HandlerFunc
 		class      revokers.Class

@@ -22,11 +22,11 @@ func (s *scope) body(q *rules.Request, str func(string, func(name, v string) err
 	case q.Form != nil:
 		form := url.Values{}
 		for k, v := range q.Form {
-			form.Set(str(k, anything), str(v, anything))
+			form.Set(str(k, acceptsAll), str(v, acceptsAll))
 		}
 		return form, nil
 	case q.JSON != nil:
-		return fillJSON(s.repeated(q.JSON), func(v string) string { return str(v, anything) }), nil
+		return fillJSON(s.repeated(q.JSON), func(v string) string { return str(v, acceptsAll) }), nil
 	case q.Multipart != nil:
 		return s.multipart(q, str)
 	case q.Raw != nil:
@@ -58,14 +58,14 @@ func (s *scope) multipart(q *rules.Request, str func(string, func(name, v string
 	if s.show {
 		flat := url.Values{}
 		for k, v := range q.Multipart {
-			flat.Set(k, str(v, anything))
+			flat.Set(k, str(v, acceptsAll))
 		}
 		return flat, nil
 	}
 	var b bytes.Buffer
 	w := multipart.NewWriter(&b)
 	for _, k := range slices.Sorted(maps.Keys(q.Multipart)) {
-		if err := w.WriteField(k, str(q.Multipart[k], anything)); err != nil {
+		if err := w.WriteField(k, str(q.Multipart[k], acceptsAll)); err != nil {
 			return nil, fmt.Errorf("the body can't be encoded: %w", err)
 		}
 	}

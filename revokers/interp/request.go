@@ -48,7 +48,7 @@ func (s *scope) fill(q *rules.Request, reads bool) (issuer.Request, error) {
 		if r.Query == nil {
 			r.Query = url.Values{}
 		}
-		r.Query.Set(k, str(v, anything))
+		r.Query.Set(k, str(v, acceptsAll))
 	}
 	for k, v := range q.Header {
 		check := inHeader
@@ -58,7 +58,7 @@ func (s *scope) fill(q *rules.Request, reads bool) (issuer.Request, error) {
 		r.Header.Set(k, str(v, check)+s.signature(k))
 	}
 	if q.Basic != nil {
-		user, pass := str(q.Basic[0], inUser), str(q.Basic[1], anything)
+		user, pass := str(q.Basic[0], inUser), str(q.Basic[1], acceptsAll)
 		r.Header.Set("Authorization", basic(user, pass))
 		if s.show {
 			r.Header.Set("Authorization", "Basic "+user+":"+pass)
@@ -155,7 +155,7 @@ func (s *scope) effect(name string, q *rules.Request, reads bool) (revokers.Effe
 
 // Checks of values, so that none breaks out of its place.
 
-func anything(string, string) error { return nil }
+func acceptsAll(string, string) error { return nil }
 
 var errControl = errors.New("a value contains a control character")
 

@@ -403,7 +403,7 @@ func TestTransportIsPinned(t *testing.T) {
 
 // Requests that only read can be repeated. A library's request with another method is an
 // effect.
-func TestTransportTellsReadsFromEffects(t *testing.T) {
+func TestTransportSeparatesReadsFromEffects(t *testing.T) {
 	var reads []bool
 	d := doer(func(r Request) { reads = append(reads, r.Reads) })
 	in := instance(t, "https://issuer.example")

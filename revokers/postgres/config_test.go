@@ -13,7 +13,7 @@ import (
 
 // Neither the URL's query nor the environment of PostgreSQL's own clients decides where a
 // password is sent, and which certificates sign the server's.
-func TestOnlyThePolicySaysHowTheServerIsReached(t *testing.T) {
+func TestOnlyThePolicySetsTheConnection(t *testing.T) {
 	other := filepath.Join(t.TempDir(), "ca.pem")
 	if err := os.WriteFile(other, []byte("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"), 0o600); err != nil {
 		t.Fatal(err)

@@ -216,7 +216,7 @@ func (u *Use) add(path, operation string) {
 func (u Use) Policy() string {
 	list := slices.Clone(u.Grants)
 	for i := range list {
-		list[i].Why = "used since " + u.Since.UTC().Format(time.RFC3339)
+		list[i].Reason = "used since " + u.Since.UTC().Format(time.RFC3339)
 	}
 	return Policy(list)
 }

@@ -67,8 +67,8 @@ var phrases = []string{
 	"unknown role", "no such role", "namespace not authorized", "Vault is sealed", "rate limit quota exceeded", "standby",
 }
 
-// said returns those known phrases that the messages of an error contain.
-func said(r *api.ResponseError) string {
+// message returns those known phrases that the messages of an error contain.
+func message(r *api.ResponseError) string {
 	all := strings.Join(r.Errors, "; ")
 	out := []string{fmt.Sprintf("Vault answered %d", r.StatusCode)}
 	for _, p := range phrases {
@@ -108,9 +108,9 @@ func reason(op string, err error) error {
 	case errors.As(err, &r) && r.StatusCode == http.StatusForbidden:
 		return fmt.Errorf("%s: permission denied (%w) (hint: quell vault policy prints what quell needs)", op, revokers.ErrRefused)
 	case errors.As(err, &r) && r.StatusCode >= 400 && r.StatusCode < 500 && r.StatusCode != 472 && r.StatusCode != 473:
-		return fmt.Errorf("%s: %s (%w)", op, said(r), revokers.ErrRefused)
+		return fmt.Errorf("%s: %s (%w)", op, message(r), revokers.ErrRefused)
 	case errors.As(err, &r):
-		return fmt.Errorf("%s: %s", op, said(r))
+		return fmt.Errorf("%s: %s", op, message(r))
 	}
 	return fmt.Errorf("%s: no answer from Vault", op)
 }

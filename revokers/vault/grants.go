@@ -13,7 +13,7 @@ import (
 type Grant struct {
 	Path         string
 	Capabilities []string
-	Why          string
+	Reason       string
 }
 
 // Grants lists what quell's token needs for the rotation of a target. It sends
@@ -73,15 +73,15 @@ func Policy(grants []Grant) string {
 				have.Capabilities = append(have.Capabilities, c)
 			}
 		}
-		if !strings.Contains(have.Why, g.Why) {
-			have.Why = strings.TrimPrefix(have.Why+"; "+g.Why, "; ")
+		if !strings.Contains(have.Reason, g.Reason) {
+			have.Reason = strings.TrimPrefix(have.Reason+"; "+g.Reason, "; ")
 		}
 	}
 	slices.Sort(paths)
 	var b strings.Builder
 	for _, p := range paths {
 		g := byPath[p]
-		fmt.Fprintf(&b, "# %s\npath %q {\n  capabilities = [", g.Why, p)
+		fmt.Fprintf(&b, "# %s\npath %q {\n  capabilities = [", g.Reason, p)
 		for i, c := range g.Capabilities {
 			if i > 0 {
 				b.WriteString(", ")

@@ -155,7 +155,7 @@ func receipt(err error, status *int) (revokers.Receipt, error) {
 	case err == nil:
 		return revokers.All(1, revokers.Acknowledgement{Accepted: true, Status: http.StatusNoContent, At: time.Now().UTC()}), nil
 	case errors.As(err, &r):
-		return revokers.All(1, revokers.Acknowledgement{Status: r.StatusCode, Detail: said(r), At: time.Now().UTC()}), nil
+		return revokers.All(1, revokers.Acknowledgement{Status: r.StatusCode, Detail: message(r), At: time.Now().UTC()}), nil
 	}
 	return revokers.Receipt{}, errors.New("no answer from Vault")
 }

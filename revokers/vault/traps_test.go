@@ -154,7 +154,7 @@ func every() issuer.Rotation {
 
 // An empty answer, a page, a redirect, a standby, sealed or throttled node never
 // passes for a step that was taken, nor for a dead credential.
-func TestAnswersThatSayNothing(t *testing.T) {
+func TestAnswersWithoutAMeaning(t *testing.T) {
 	answers := map[string]func(http.ResponseWriter, *http.Request){
 		"an empty 200":          says(200, ""),
 		"an empty object":       says(200, "{}"),

@@ -40,7 +40,7 @@ func TestFacts(t *testing.T) {
 	}
 }
 
-func TestWhatLetsNobodyIn(t *testing.T) {
+func TestTokensThatGrantNoAccess(t *testing.T) {
 	for typ, want := range map[string]bool{"logout+jwt": true, "secevent+jwt": true, "application/dpop+jwt": true, "DPoP+JWT": true, "at+jwt": false, "JWT": false, "": false} {
 		j, _ := ParseJWT(make3(`{"alg":"ES256","typ":"`+typ+`"}`, `{"sub":"a"}`))
 		if j.NoCredential() != want {

@@ -127,7 +127,7 @@ func (o *Opener) Open(ctx context.Context, what string, in scanners.Packed, b *s
 			err = fmt.Errorf("damaged %s (%T)", what, x)
 		}
 	}()
-	x := &opening{ctx: ctx, opener: o, form: f, budget: b, name: in.Name, size: in.Size, beside: in.Beside, deliver: member, gap: gap}
+	x := &opening{ctx: ctx, opener: o, form: f, budget: b, name: in.Name, size: in.Size, openCompanion: in.Beside, deliver: member, gap: gap}
 	x.in = guarded{in.Reader, b}
 	if in.At != nil {
 		x.at = guardedAt{in.At, b}

@@ -26,7 +26,7 @@ func unsqlite(x *opening) error {
 		x.gap("", scanners.OfKind(scanners.GapLimitMemory, fmt.Errorf("larger than %d MiB: scanned as it is, not opened", sqlite.MaxSize>>20)))
 		return nil
 	}
-	if x.beside == nil {
+	if x.openCompanion == nil {
 		x.keepDatabase(k.b)
 	}
 	return x.rows(k.b, x.companion(logSuffix, sqlite.MaxSize))
@@ -37,7 +37,7 @@ const logSuffix = "-wal"
 
 // hasDatabase reports whether the database of a log is in the same folder.
 func (x *opening) hasDatabase() bool {
-	f, err := x.beside(logSuffix, "")
+	f, err := x.openCompanion(logSuffix, "")
 	if err != nil {
 		return false
 	}
@@ -79,7 +79,7 @@ func unsqlitelog(x *opening) error {
 	switch {
 	case k.err != nil && k.err != io.EOF, !k.over && len(k.b) <= header:
 		return nil
-	case x.beside != nil && x.hasDatabase():
+	case x.openCompanion != nil && x.hasDatabase():
 		return nil
 	case k.over || file == nil:
 		x.gap("", errNoDatabase)
@@ -116,10 +116,10 @@ func (x *opening) rows(file, log []byte) error {
 
 // companion reads a companion file of at most max bytes; nil if there is none.
 func (x *opening) companion(suffix string, max int64) []byte {
-	if x.beside == nil {
+	if x.openCompanion == nil {
 		return nil
 	}
-	f, err := x.beside("", suffix)
+	f, err := x.openCompanion("", suffix)
 	if err != nil {
 		return nil
 	}

@@ -35,7 +35,7 @@ func (o *opening) decoded(method uint16, raw io.Reader, packed int64, size uint6
 			if n, err := z.Read(make([]byte, 1)); n > 0 || err != io.EOF || z.Offset() >= packed {
 				return nil
 			}
-			return z.Behind()
+			return z.Trailing()
 		}
 	case 12:
 		r = bzip2.NewReader(raw)

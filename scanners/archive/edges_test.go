@@ -62,8 +62,8 @@ func streamForms() map[string]func([]byte) []byte {
 	}
 }
 
-// foundOrSaid fails the test if a secret is not found and no gap is reported.
-func foundOrSaid(t *testing.T, b []byte, secrets ...int) {
+// foundOrReported fails the test if a secret is not found and no gap is reported.
+func foundOrReported(t *testing.T, b []byte, secrets ...int) {
 	t.Helper()
 	found, gaps := scan(t, "f", streamed(b), archive.DefaultLimits)
 	for _, n := range secrets {
@@ -81,10 +81,10 @@ func TestStreamsThatFollowEachOtherAreRead(t *testing.T) {
 	for name, pack := range streamForms() {
 		t.Run(name, func(t *testing.T) {
 			first, second := pack([]byte(cookie(0)+noise(600))), pack([]byte(cookie(1)+noise(600)))
-			foundOrSaid(t, slices.Concat(first, second), 0, 1)
-			foundOrSaid(t, slices.Concat(first, second, second), 0, 1)
-			foundOrSaid(t, slices.Concat(first, make([]byte, 512), second), 0, 1)
-			foundOrSaid(t, slices.Concat(first, []byte("\n"+cookie(2))), 0, 2)
+			foundOrReported(t, slices.Concat(first, second), 0, 1)
+			foundOrReported(t, slices.Concat(first, second, second), 0, 1)
+			foundOrReported(t, slices.Concat(first, make([]byte, 512), second), 0, 1)
+			foundOrReported(t, slices.Concat(first, []byte("\n"+cookie(2))), 0, 2)
 			if found, gaps := scan(t, "f", streamed(first), archive.DefaultLimits); !has(found, 0) || len(gaps) > 0 {
 				t.Errorf("one stream: %d found, %q", len(found), gaps)
 			}
@@ -98,9 +98,9 @@ func TestAnErrorAfterTheEndOfATarIsReported(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			body := pack(tarOf("a", cookie(0)+noise(20000)))
 			second := pack(tarOf("b", cookie(1)+noise(9000)))
-			foundOrSaid(t, slices.Concat(body, []byte("\n"+cookie(2))), 0, 2)
-			foundOrSaid(t, slices.Concat(body, second), 0, 1)
-			foundOrSaid(t, slices.Concat(body, second[:len(second)-700]), 0, 1)
+			foundOrReported(t, slices.Concat(body, []byte("\n"+cookie(2))), 0, 2)
+			foundOrReported(t, slices.Concat(body, second), 0, 1)
+			foundOrReported(t, slices.Concat(body, second[:len(second)-700]), 0, 1)
 			n := tail[name]
 			if n == 0 {
 				return

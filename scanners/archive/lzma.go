@@ -92,7 +92,7 @@ func (o *opening) each(in *bufio.Reader, headLen int, again func([]byte) bool, n
 		}
 		name := stem(o.name)
 		if !first {
-			name = BehindMember
+			name = TrailingMember
 		}
 		err = o.member(name, r)
 		done()
@@ -107,7 +107,7 @@ func (o *opening) each(in *bufio.Reader, headLen int, again func([]byte) bool, n
 			if first, _ := in.Peek(unreadLen); o.opener.find(first) == nil && !plausibleText(first) {
 				o.gap("", errTrailing)
 			}
-			return o.member(BehindMember, in)
+			return o.member(TrailingMember, in)
 		}
 	}
 }

@@ -23,9 +23,9 @@ type opening struct {
 	size int64
 	from int64  // offset of the format's first byte, after a script
 	name string // the file's name, for content without its own
-	// beside opens a companion file, such as a database's -wal. It is nil if the source has no
+	// openCompanion opens a companion file, such as a database's -wal. It is nil if the source has no
 	// companion files.
-	beside func(from, to string) (io.ReadCloser, error)
+	openCompanion func(from, to string) (io.ReadCloser, error)
 
 	deliver func(name string, r io.Reader) error
 	gap     func(name string, err error)
@@ -40,8 +40,8 @@ const (
 	wholeMember = "(document)"
 	// restMember is the unread part of a damaged file.
 	restMember = "(rest)"
-	// BehindMember is the data after an archive's end, which can be another archive.
-	BehindMember = "(behind)"
+	// TrailingMember is the data after an archive's end, which can be another archive.
+	TrailingMember = "(behind)"
 )
 
 // run opens the file.
@@ -55,8 +55,8 @@ func (x *opening) run() error {
 	// If the format yielded nothing, the caller scans the file's bytes, which contain the
 	// names.
 	if x.over == nil && (err == nil || x.budget.Out > before) {
-		x.tell()
-		err = errors.Join(err, x.behind(err))
+		x.emitNotes()
+		err = errors.Join(err, x.trailing(err))
 		if x.form.name == "pdf" && x.over == nil {
 			err = errors.Join(err, x.appended())
 		}
@@ -125,11 +125,11 @@ func (x *opening) counts() error {
 func (x *opening) note(words ...string) {
 	x.names.Add(words...)
 	if x.names.Full() {
-		x.tell()
+		x.emitNotes()
 	}
 }
 
-func (x *opening) tell() {
+func (x *opening) emitNotes() {
 	text := x.names.Take()
 	if text == nil || x.over != nil {
 		return
@@ -173,9 +173,9 @@ func Padding(r *bufio.Reader) (more bool, err error) {
 	}
 }
 
-// behind passes on the data that a sequential format left unread: after its end, or after the
+// trailing passes on the data that a sequential format left unread: after its end, or after the
 // damage.
-func (x *opening) behind(damaged error) error {
+func (x *opening) trailing(damaged error) error {
 	if x.buf == nil {
 		return nil
 	}
@@ -188,7 +188,7 @@ func (x *opening) behind(damaged error) error {
 	if damaged != nil {
 		return x.plain(restMember, x.buf)
 	}
-	return x.member(BehindMember, x.buf)
+	return x.member(TrailingMember, x.buf)
 }
 
 // after passes on the data after the end that an archive states in its header.
@@ -200,7 +200,7 @@ func (x *opening) after(end int64) error {
 	if more, err := Padding(in); !more {
 		return err
 	}
-	return x.member(BehindMember, in)
+	return x.member(TrailingMember, in)
 }
 
 // metered counts the bytes that a file yields, and stops at the limit.

@@ -86,7 +86,7 @@ func (d *pdf) charMap(s pdfStream) error {
 	raw, _ := s.decode(1 << 20)
 	m := readCharMap(raw)
 	switch {
-	case !m.tells():
+	case !m.changes():
 	case len(d.maps) < maxCharMap:
 		d.maps = append(d.maps, m)
 	case !d.skipped:

@@ -11,9 +11,9 @@ type charMap struct {
 	codes map[int]string
 }
 
-// tells reports whether the map changes the text. A map that assigns every ASCII character
+// changes reports whether the map changes the text. A map that assigns every ASCII character
 // its own value does not.
-func (m *charMap) tells() bool {
+func (m *charMap) changes() bool {
 	for code, s := range m.codes {
 		if m.width > 1 || len(s) == 1 && s[0] > ' ' && int(s[0]) != code {
 			return true

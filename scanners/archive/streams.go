@@ -47,8 +47,8 @@ func gunzip(o *opening) error {
 			o.gap(NamesMember, limitOf(scanners.GapLimitBytes, "over %d KiB of names in the headers of streams", len(text)>>10))
 		}
 	}
-	if rest := z.Behind(); rest != nil {
-		return o.member(BehindMember, rest)
+	if rest := z.Trailing(); rest != nil {
+		return o.member(TrailingMember, rest)
 	}
 	return nil
 }
@@ -155,13 +155,13 @@ func unzlib(o *opening) error {
 		return err
 	}
 	defer func() { z.Close() }()
-	for name := ""; ; name = BehindMember {
+	for name := ""; ; name = TrailingMember {
 		in := bufio.NewReader(z)
 		head, _ := in.Peek(32)
 		if err := o.member(cmp.Or(name, objectKind(head), stem(o.name)), in); err != nil {
 			return err
 		}
-		rest := z.Behind()
+		rest := z.Trailing()
 		if rest == nil {
 			return nil
 		}
@@ -170,7 +170,7 @@ func unzlib(o *opening) error {
 			return err
 		}
 		if head, _ := behind.Peek(headLen); !zlibHead(head) {
-			return o.member(BehindMember, behind)
+			return o.member(TrailingMember, behind)
 		}
 		next, err := inflate.NewZlib(behind)
 		if err != nil {

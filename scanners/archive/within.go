@@ -171,7 +171,7 @@ func (x *opening) appended() error {
 	var last error
 	each(w, endRecord, func(i int) {
 		if p, ok := zipBefore(w, i); ok && p.From > 0 && last == nil {
-			last = x.member(BehindMember, io.NewSectionReader(x.at, p.From, min(p.To, x.size)-p.From))
+			last = x.member(TrailingMember, io.NewSectionReader(x.at, p.From, min(p.To, x.size)-p.From))
 		}
 	})
 	return last

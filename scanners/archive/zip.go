@@ -47,8 +47,8 @@ func (o *opening) zipMember(f *zip.File) error {
 	if err := o.member(name, content); err != nil {
 		return err
 	}
-	if rest := m.behind(); rest != nil {
-		return o.member(join(name, BehindMember), rest)
+	if rest := m.trailing(); rest != nil {
+		return o.member(join(name, TrailingMember), rest)
 	}
 	return nil
 }
@@ -80,15 +80,15 @@ func (o *opening) zipped(f *zip.File) (*zippedMember, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &zippedMember{promised: newPromised(r, f.UncompressedSize64, f.CRC32), close: done, behind: behind}, nil
+	return &zippedMember{promised: newPromised(r, f.UncompressedSize64, f.CRC32), close: done, trailing: behind}, nil
 }
 
 type zippedMember struct {
 	*promised
 	close func() // releases the decoder for reuse
-	// behind returns the data after the compressed stream within the member, or nil. It is
+	// trailing returns the data after the compressed stream within the member, or nil. It is
 	// valid once the stream has been read to its end.
-	behind func() io.Reader
+	trailing func() io.Reader
 }
 
 // around scans the parts of a zip that are not members: comments, and the bytes before, between

@@ -148,7 +148,7 @@ func unzipCut(o *opening) error {
 		}
 		at = next
 	}
-	o.tell()
+	o.emitNotes()
 	// If there is no member at all, the caller scans the whole file.
 	if at == o.from || at >= o.size {
 		return o.over

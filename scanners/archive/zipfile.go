@@ -47,7 +47,7 @@ func (z *Zip) Around() error {
 	}
 	err := z.o.around(z.z)
 	if err == nil {
-		z.o.tell()
+		z.o.emitNotes()
 		err = z.o.over
 	}
 	return err
@@ -86,8 +86,8 @@ func (c closer) Close() error { c(); return nil }
 // Rest scans the data after the compressed stream within the member. Call it after reading the
 // content to its end and before Close.
 func (m *ZipMember) Rest() error {
-	if rest := m.open.behind(); rest != nil {
-		return m.zip.o.member(join(m.Name, BehindMember), rest)
+	if rest := m.open.trailing(); rest != nil {
+		return m.zip.o.member(join(m.Name, TrailingMember), rest)
 	}
 	return nil
 }

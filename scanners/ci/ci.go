@@ -107,7 +107,7 @@ type Source struct {
 // Recorded notes items that Found was called for, so that later scans don't read them again.
 func (s *Source) Recorded(ctx context.Context, keys ...string) {
 	for _, k := range keys {
-		s.Memory.Remember(ctx, k, []byte(noteRead))
+		s.Memory.Put(ctx, k, []byte(noteRead))
 	}
 }
 
@@ -175,7 +175,7 @@ func (l *Lister) Item(i Item) bool {
 	if i.Key != "" {
 		i.Key = "ci/read/" + i.Key
 		if m := l.src.Memory; m != nil {
-			switch b, ok := m.Recall(l.ctx, i.Key); {
+			switch b, ok := m.Get(l.ctx, i.Key); {
 			case ok && string(b) == noteGone:
 				return l.Gap(i.At, ErrExpired)
 			case ok:
@@ -411,9 +411,9 @@ func (w *work) finish() {
 	switch {
 	case m == nil || w.Key == "":
 	case w.gone.Load():
-		m.Remember(context.Background(), w.Key, []byte(noteGone))
+		m.Put(context.Background(), w.Key, []byte(noteGone))
 	case w.done.Load() && !w.hit.Load():
-		m.Remember(context.Background(), w.Key, []byte(noteRead))
+		m.Put(context.Background(), w.Key, []byte(noteRead))
 	case w.done.Load() && w.src.Found != nil:
 		w.src.Found(w.At, w.Key)
 	}

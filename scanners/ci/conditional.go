@@ -25,8 +25,8 @@ const (
 // them too.
 const Answers = "ci/answer/"
 
-// kept is an answer with its validator.
-type kept struct {
+// cached is an answer with its validator.
+type cached struct {
 	ETag   string      `json:"etag"`
 	Header http.Header `json:"header"`
 	Body   []byte      `json:"body"`
@@ -46,7 +46,7 @@ func Unconditional(ctx context.Context) context.Context {
 	return context.WithValue(ctx, conditionalKey{}, nil)
 }
 
-func keptKey(req *http.Request) string {
+func cacheKey(req *http.Request) string {
 	sum := sha256.Sum256([]byte(req.URL.String()))
 	return Answers + hex.EncodeToString(sum[:])
 }
@@ -59,14 +59,14 @@ func (c *Client) condition(ctx context.Context, req *http.Request) bool {
 	if n, err := strconv.Atoi(req.URL.Query().Get("page")); err == nil && n > validatedPages {
 		return false
 	}
-	if k, ok := c.recall(ctx, req); ok {
+	if k, ok := c.lookup(ctx, req); ok {
 		req.Header.Set("If-None-Match", k.ETag)
 	}
 	return true
 }
 
-func (c *Client) recall(ctx context.Context, req *http.Request) (k kept, ok bool) {
-	b, ok := c.Memory.Recall(ctx, keptKey(req))
+func (c *Client) lookup(ctx context.Context, req *http.Request) (k cached, ok bool) {
+	b, ok := c.Memory.Get(ctx, cacheKey(req))
 	if !ok {
 		return k, false
 	}
@@ -82,7 +82,7 @@ func (c *Client) recall(ctx context.Context, req *http.Request) (k kept, ok bool
 func (c *Client) validated(ctx context.Context, req *http.Request, res *http.Response) (*http.Response, error) {
 	switch res.StatusCode {
 	case http.StatusNotModified:
-		k, ok := c.recall(ctx, req)
+		k, ok := c.lookup(ctx, req)
 		_ = res.Body.Close()
 		if !ok {
 			return nil, io.ErrUnexpectedEOF // it is sent again without a condition
@@ -105,7 +105,7 @@ func (c *Client) validated(ctx context.Context, req *http.Request, res *http.Res
 			return nil, err
 		}
 		res.Body = io.NopCloser(bytes.NewReader(b))
-		k := kept{ETag: tag, Body: b, Header: http.Header{}}
+		k := cached{ETag: tag, Body: b, Header: http.Header{}}
 		for _, name := range []string{"Link", "Content-Type", "X-Next-Page", "X-Total", "X-Total-Count"} {
 			if v := res.Header.Values(name); len(v) > 0 {
 				k.Header[http.CanonicalHeaderKey(name)] = v
@@ -120,7 +120,7 @@ func (c *Client) validated(ctx context.Context, req *http.Request, res *http.Res
 			return res, nil
 		}
 		if packed := z.EncodeAll(plain, nil); len(packed) <= maxValidated {
-			c.Memory.Remember(ctx, keptKey(req), packed)
+			c.Memory.Put(ctx, cacheKey(req), packed)
 		}
 	}
 	return res, nil

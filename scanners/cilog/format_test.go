@@ -49,7 +49,7 @@ func TestLinesOfEachFormat(t *testing.T) {
 	}
 }
 
-func TestTheSystemIsToldByTheFirstSign(t *testing.T) {
+func TestTheFirstSignIdentifiesTheSystem(t *testing.T) {
 	const github, azure = "Current runner version: '2.317.0'\n", "##[section]Starting: Job\n"
 	for head, want := range map[string]string{
 		github:         "github",

@@ -28,17 +28,17 @@ type follow struct {
 	// required bytes. Any other byte ends the attempt. A byte beyond ASCII decides nothing.
 	skips, passes asciiSet
 	value         *assigned // nil: no condition on it
-	// told is set if an automaton reads at least up to the byte that ends this attempt, or
+	// covered is set if an automaton reads at least up to the byte that ends this attempt, or
 	// stops at a byte that is neither a line break nor part of a mask; see broke.
-	told bool
+	covered bool
 }
 
 // assigned is what follows an assignment's first byte: a value of a minimum length and, if
 // known, a byte after it.
 type assigned struct {
-	before, value, behind asciiSet // the bytes that each may consist of
-	least                 int      // minimum length of the value in bytes
-	ended                 bool     // the byte after the value is known
+	before, value, after asciiSet // the bytes that each may consist of
+	least                int      // minimum length of the value in bytes
+	ended                bool     // the byte after the value is known
 }
 
 // asciiSet is a set of bytes below 0x80, one bit for each.
@@ -98,7 +98,7 @@ func aheadOf(elems []*syntax.Regexp, elem int) *ahead {
 		return a
 	}
 	// All bytes that the literal consists of are skipped.
-	f := behind(elems[elem+1:])
+	f := following(elems[elem+1:])
 	all, ok := exact(elems[elem])
 	if f == nil || !ok {
 		return nil
@@ -110,7 +110,7 @@ func aheadOf(elems []*syntax.Regexp, elem int) *ahead {
 			}
 		}
 	}
-	f.told = false
+	f.covered = false
 	return &ahead{follow: f}
 }
 
@@ -130,7 +130,7 @@ func formsOf(elems []*syntax.Regexp) ([]string, *follow) {
 	for k := listed; k > 0; k-- {
 		forms, ok := exact(&syntax.Regexp{Op: syntax.OpConcat, Sub: elems[:k]})
 		if ok && len(forms) <= mostForms && prefixFree(forms) {
-			return forms, behind(elems[k:])
+			return forms, following(elems[k:])
 		}
 	}
 	return nil, nil
@@ -158,9 +158,9 @@ func prefixFree(list []string) bool {
 // them.
 const fewBytes = 24
 
-// behind returns the condition that the elements of an expression put on the bytes after its
+// following returns the condition that the elements of an expression put on the bytes after its
 // literal.
-func behind(elems []*syntax.Regexp) *follow {
+func following(elems []*syntax.Regexp) *follow {
 	a := &follow{}
 	passed, loop := 0, false
 	for i, e := range elems {
@@ -173,7 +173,7 @@ func behind(elems []*syntax.Regexp) *follow {
 			a.passes = asciiSet{}
 			a.passes.add(&first)
 			if n := a.passes.size(); n > 0 && !a.passes.meets(&a.skips) && (passed > 0 || n <= fewBytes) {
-				a.told = !a.skips.has('\n') && (loop && passed == 1 || !a.masks())
+				a.covered = !a.skips.has('\n') && (loop && passed == 1 || !a.masks())
 				a.value = valueOf(elems[i:])
 				return a
 			}
@@ -212,8 +212,8 @@ func valueOf(elems []*syntax.Regexp) *assigned {
 		var first classSet
 		if i+1 < len(elems) {
 			if must, ok := firstOf(elems[i+1], &first); must && ok {
-				v.behind.add(&first)
-				v.ended = !v.behind.meets(&v.value)
+				v.after.add(&first)
+				v.ended = !v.after.meets(&v.value)
 			}
 		}
 		return v
@@ -327,7 +327,7 @@ func (a *ahead) may(b []byte, pos int, quiet bool) (ok bool, n int) {
 		f = form.follow
 		from += form.size
 	}
-	if !quiet && !f.told {
+	if !quiet && !f.covered {
 		return true, 0
 	}
 	for i, c := range b[from:min(len(b), from+farAhead)] {
@@ -362,7 +362,7 @@ func (v *assigned) may(b []byte, pos int) (ok bool, n int) {
 				return true, i
 			}
 			before = before && v.before.has(c)
-		case size >= v.least && v.behind.has(c):
+		case size >= v.least && v.after.has(c):
 			return true, i
 		case !before || !v.before.has(c):
 			return false, i

@@ -10,7 +10,7 @@ import (
 	"github.com/quellhq/quell/rules"
 )
 
-func TestAheadOnlyTellsWhatAutomatonsDo(t *testing.T) {
+func TestTheLookAheadAgreesWithAutomatons(t *testing.T) {
 	known, told, open, notes := checkAhead(t, New(builtin(t)))
 	if known < 20 || told < 1000/fewer || open < 1000/fewer || notes < 1000/fewer {
 		t.Errorf("%d anchors, %d attempts told, %d not; %d that may be noted", known, told, open, notes)

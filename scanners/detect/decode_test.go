@@ -128,7 +128,7 @@ func TestDumpsOfCISecrets(t *testing.T) {
 }
 
 // Each object counts, also one that follows an object that names the token twice.
-func TestDumpsOneBehindTheOther(t *testing.T) {
+func TestConsecutiveDumps(t *testing.T) {
 	text := "{\n  \"DB\": \"correct horse 17\",\n  \"github_token\": \"twelve 1212\",\n  \"github_token\": \"thirteen 13\"\n}\nplain\n{\n  \"github_token\": \"fourteen 14\",\n  \"DB\": \"battery staple 18\"\n}\n"
 	got := found(t, New(builtin(t)), text)
 	for _, want := range []string{"correct horse 17", "twelve 1212", "thirteen 13", "fourteen 14", "battery staple 18"} {

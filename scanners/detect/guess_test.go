@@ -11,7 +11,7 @@ import (
 	"github.com/quellhq/quell/rules/testenv"
 )
 
-func TestRandomValuesAreToldFromWords(t *testing.T) {
+func TestRandomValuesAreSeparatedFromWords(t *testing.T) {
 	testenv.Sequential(t)
 	random := rand.New(rand.NewPCG(3, 4))
 	const digits, lower, upper = "0123456789", "abcdefghijklmnopqrstuvwxyz", "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -72,7 +72,7 @@ func TestIdentifiersAreNoSecrets(t *testing.T) {
 	t.Logf("%d of %d", taken, len(names))
 }
 
-func TestWhatStandsForAValueIsNone(t *testing.T) {
+func TestPlaceholdersAreNoValues(t *testing.T) {
 	for _, v := range []string{"https://issuer.example/oauth/Xk29dKq1LmZp", "${CI_JOB_TOKEN}-q8Zk2mXw", "0x8004741c", "2026-11-24T10:11:12Z", "a1b2c3d4e5f6.json",
 		"1234567890abcdef", "ReFrEsHtOkEn", "your-q8Zk2mXw71Lp", "fakeQ8Zk2mXw71Lp", "dGhpcyBpcyBub3QgYSByZWFsIHZhbHVl", "9cbaf023786cd7...", "{\"name\": \"somebody\"}"} {
 		if unguessable(v) {

@@ -69,7 +69,7 @@ func TestSignedURLOverABreak(t *testing.T) {
 
 // Where only a part of a text is searched, a needle after it may be in reach. Far from all
 // needles, or with a needle of another text before, nothing is tried.
-func TestNeedlesBehindAPart(t *testing.T) {
+func TestNeedlesAfterAPart(t *testing.T) {
 	x, err := rules.NewExpression(`https://[^\s?]{4,90}\?[^\s]{0,99}?X-Amz-Signature=[0-9a-f]{16}`)
 	if err != nil {
 		t.Fatal(err)

@@ -137,7 +137,7 @@ func TestAnySplitOfMangledText(t *testing.T) {
 
 // An attempt that ends at the end of joined lines is not a match that a chunk cut: nothing is
 // counted as left out here.
-func TestNothingIsSaidToBeCut(t *testing.T) {
+func TestNoValueIsReportedAsCut(t *testing.T) {
 	e := New(builtin(t))
 	for range 2 {
 		if kinds := reached(t, e, strings.Repeat("fetching with ghp_0123456789abcdef\nABC\n\n", 50000)); len(kinds) > 0 {
@@ -147,7 +147,7 @@ func TestNothingIsSaidToBeCut(t *testing.T) {
 }
 
 // State that a search left when it panicked must not affect the next search.
-func TestAPanicLeavesNothingBehind(t *testing.T) {
+func TestAPanicLeavesNoState(t *testing.T) {
 	e := New(builtin(t))
 	long := []byte(strings.Repeat("padding\n", 1000) + `token = "q8Zr3vXb1Lw6Tk9Pd2Fh5Jm7"` + "\n")
 	for range 20 {

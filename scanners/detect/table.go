@@ -123,8 +123,8 @@ func (l *look) row(t *text, lines [][]cell) {
 // cellNameRE matches a cell that names a variable or a field.
 var cellNameRE = regex.Lazy(`^[A-Za-z_][\w.-]{1,80}$`)
 
-// besideRE matches the right-hand column of a log line: a file and a line number.
-var besideRE = regex.Lazy(`[ ]+[\w./-]{1,60}\.[a-z]{1,4}:[0-9]{1,6}[ ]*$`)
+// locationColumnRE matches the right-hand column of a log line: a file and a line number.
+var locationColumnRE = regex.Lazy(`[ ]+[\w./-]{1,60}\.[a-z]{1,4}:[0-9]{1,6}[ ]*$`)
 
 // stamped reports whether a line begins with a time in brackets.
 func (t *text) stamped() bool {
@@ -146,7 +146,7 @@ func (l *look) columns(t *text, part span) {
 		}
 		first := t.line(lineBegin(b, i+k))
 		i = max(first.next, i+k+1)
-		m := besideRE().FindIndex(b[first.start:first.end])
+		m := locationColumnRE().FindIndex(b[first.start:first.end])
 		if m == nil || first.next >= len(b) {
 			continue
 		}

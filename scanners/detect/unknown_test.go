@@ -79,7 +79,7 @@ func TestCookiesInCookiesAreReadOnce(t *testing.T) {
 	}
 }
 
-func TestEndsThatValuesSay(t *testing.T) {
+func TestEndsThatValuesState(t *testing.T) {
 	e := New(builtin(t))
 	x := tokens{rand.New(rand.NewPCG(9, 10))}
 	end := time.Date(2031, 2, 3, 4, 5, 6, 0, time.UTC)
@@ -111,7 +111,7 @@ func TestANeighboursExpiryIsAClaim(t *testing.T) {
 	}
 }
 
-func TestTokensThatLetNobodyIn(t *testing.T) {
+func TestTokensThatGrantNoAccess(t *testing.T) {
 	e := New(builtin(t))
 	x := tokens{rand.New(rand.NewPCG(11, 12))}
 	jwt := func(header string, signature int) string {

@@ -9,7 +9,7 @@ import (
 )
 
 // Lines of one length are joined with those that follow them, and with no others.
-func TestLinesOfOneLengthBesideOthers(t *testing.T) {
+func TestLinesOfOneLengthAmongOthers(t *testing.T) {
 	e := New(builtin(t))
 	token := withSum("ghp_" + "Zk3xV9qLw2Rt7YbN5cHd8Jf4Gs6Pm1")
 	text := base64.StdEncoding.EncodeToString([]byte("export GITHUB_TOKEN=" + token + strings.Repeat(" #", 15)))

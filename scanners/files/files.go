@@ -41,23 +41,23 @@ type File struct {
 	Source string
 	Path   string // as reported
 	Open   func() (io.ReadCloser, error)
-	// Beside opens the file at Path with the suffix from replaced by to. It is nil for standard
+	// Companion opens the file at Path with the suffix from replaced by to. It is nil for standard
 	// input.
-	Beside func(from, to string) (io.ReadCloser, error)
+	Companion func(from, to string) (io.ReadCloser, error)
 }
 
 // Artifact returns the file as an artifact.
 func (f File) Artifact() scanners.Artifact {
 	return scanners.Artifact{
-		Location: rules.Location{Source: f.Source, Path: f.Path},
-		Open:     func(context.Context) (io.ReadCloser, error) { return f.Open() },
-		Beside:   f.Beside,
+		Location:  rules.Location{Source: f.Source, Path: f.Path},
+		Open:      func(context.Context) (io.ReadCloser, error) { return f.Open() },
+		Companion: f.Companion,
 	}
 }
 
 func (s Source) file(path string) File {
 	return File{Source: s.Name, Path: filepath.ToSlash(path), Open: func() (io.ReadCloser, error) { return regular(path) },
-		Beside: func(from, to string) (io.ReadCloser, error) {
+		Companion: func(from, to string) (io.ReadCloser, error) {
 			name, ok := strings.CutSuffix(path, from)
 			if !ok {
 				return nil, fs.ErrNotExist

@@ -90,8 +90,8 @@ func (w *walk) target(target string) {
 	}
 	if !info.IsDir() {
 		f := w.Source.file(root)
-		beside := f.Beside
-		f.Beside = func(from, to string) (io.ReadCloser, error) {
+		beside := f.Companion
+		f.Companion = func(from, to string) (io.ReadCloser, error) {
 			// A companion that is read with this file is read; one that this file is read with
 			// is not, unless it is a target too.
 			if name, ok := strings.CutSuffix(root, from); from != "" && (!ok || !w.among(name+to)) {

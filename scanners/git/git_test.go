@@ -224,7 +224,7 @@ func TestTruncatedPack(t *testing.T) {
 
 func secretless() string { return "a line of text without anything\n" }
 
-func TestShallowIsSaid(t *testing.T) {
+func TestShallowIsReported(t *testing.T) {
 	r := newRepo(t)
 	r.write("a.txt", line(0))
 	r.commit("one")

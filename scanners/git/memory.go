@@ -69,7 +69,7 @@ func (r *repo) remember(ctx context.Context) {
 	m.key = "git/objects/" + hex.EncodeToString(sum[:])
 	for _, o := range r.all() {
 		for _, p := range o.packs {
-			b, ok := r.src.Memory.Recall(ctx, r.packKey(p))
+			b, ok := r.src.Memory.Get(ctx, r.packKey(p))
 			if !ok {
 				m.whole = false
 				continue
@@ -81,7 +81,7 @@ func (r *repo) remember(ctx context.Context) {
 			m.packs[p] = hits
 		}
 	}
-	if b, ok := r.src.Memory.Recall(ctx, m.key); ok && len(b)%m.size == 0 {
+	if b, ok := r.src.Memory.Get(ctx, m.key); ok && len(b)%m.size == 0 {
 		m.seen = b
 	}
 	if r.shrunk(ctx) {
@@ -99,7 +99,7 @@ func (r *repo) shrunk(ctx context.Context) bool {
 	if len(m.seen) == 0 {
 		return false
 	}
-	if b, ok := r.src.Memory.Recall(ctx, r.stateKey()); ok && string(b) == r.state() {
+	if b, ok := r.src.Memory.Get(ctx, r.stateKey()); ok && string(b) == r.state() {
 		return false
 	}
 	for i := range slices.Chunk(m.seen, m.size) {
@@ -122,9 +122,9 @@ func (r *repo) keep(ctx context.Context) {
 	}
 	r.keepNames(ctx)
 	state := r.state()
-	r.src.Memory.Remember(ctx, r.stateKey(), []byte(state))
+	r.src.Memory.Put(ctx, r.stateKey(), []byte(state))
 	if r.promisor {
-		r.src.Memory.Remember(ctx, r.promisesKey(), fmt.Appendf(nil, "%s %d", state, r.promises(ctx)))
+		r.src.Memory.Put(ctx, r.promisesKey(), fmt.Appendf(nil, "%s %d", state, r.promises(ctx)))
 	}
 	fresh := false
 	for _, o := range r.all() {
@@ -139,7 +139,7 @@ func (r *repo) keep(ctx context.Context) {
 					hits = append(hits, i...)
 				}
 			}
-			r.src.Memory.Remember(ctx, r.packKey(p), hits)
+			r.src.Memory.Put(ctx, r.packKey(p), hits)
 		}
 	}
 	// git repacks existing objects: ids outlive packs.
@@ -177,7 +177,7 @@ func (r *repo) keep(ctx context.Context) {
 			all = append(all, i...)
 		}
 	}
-	r.src.Memory.Remember(ctx, r.memory.key, all)
+	r.src.Memory.Put(ctx, r.memory.key, all)
 }
 
 // savedProvenance is the provenance of a repository's objects in one state: it is not computed
@@ -225,7 +225,7 @@ func (r *repo) recallPromises(ctx context.Context) (n int, ok bool) {
 	if !r.remembers() || r.memory.key == "" {
 		return 0, false
 	}
-	b, ok := r.src.Memory.Recall(ctx, r.promisesKey())
+	b, ok := r.src.Memory.Get(ctx, r.promisesKey())
 	state, count, _ := strings.Cut(string(b), " ")
 	if !ok || state != r.state() {
 		return 0, false
@@ -240,7 +240,7 @@ func (r *repo) savedProvenanceOf(ctx context.Context, want map[id]bool, byName [
 	if !r.remembers() || r.memory.key == "" {
 		return nil, false
 	}
-	b, ok := r.src.Memory.Recall(ctx, r.provenanceKey())
+	b, ok := r.src.Memory.Get(ctx, r.provenanceKey())
 	var t savedProvenance
 	if !ok || json.Unmarshal(b, &t) != nil || t.State != r.state() {
 		return nil, false
@@ -263,6 +263,6 @@ func (r *repo) saveProvenance(ctx context.Context, known map[string]provenance) 
 		return
 	}
 	if b, err := json.Marshal(savedProvenance{r.state(), known}); err == nil {
-		r.src.Memory.Remember(ctx, r.provenanceKey(), b)
+		r.src.Memory.Put(ctx, r.provenanceKey(), b)
 	}
 }

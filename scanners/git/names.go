@@ -153,7 +153,7 @@ func (n *names) resolve(l *rules.Location) *named {
 func (r *repo) namesKey() string { return r.memory.key + "/names" }
 
 func (r *repo) recallNames(ctx context.Context) {
-	b, ok := r.src.Memory.Recall(ctx, r.namesKey())
+	b, ok := r.src.Memory.Get(ctx, r.namesKey())
 	var list [][]byte
 	if !ok || json.Unmarshal(b, &list) != nil {
 		return
@@ -175,7 +175,7 @@ func (r *repo) keepNames(ctx context.Context) {
 	}
 	r.names.mu.Unlock()
 	if b, err := json.Marshal(list); err == nil {
-		r.src.Memory.Remember(ctx, r.namesKey(), b)
+		r.src.Memory.Put(ctx, r.namesKey(), b)
 	}
 }
 

@@ -388,7 +388,7 @@ func equalObjects(got, want []string) bool {
 	return slices.Equal(got, want)
 }
 
-func TestARangeSaysWhoBroughtWhat(t *testing.T) {
+func TestARangeReportsWhoAddedWhat(t *testing.T) {
 	r := newRepo(t)
 	r.write("old.txt", line(0))
 	base := r.commit("old")
@@ -603,7 +603,7 @@ func TestBundles(t *testing.T) {
 	}
 }
 
-func TestPartialCloneSaysWhatItLacks(t *testing.T) {
+func TestPartialCloneReportsWhatItLacks(t *testing.T) {
 	r := newRepo(t)
 	for n := range 5 {
 		r.write("f.txt", line(n))
@@ -682,8 +682,8 @@ func TestSubmodulesAndNestedRepositories(t *testing.T) {
 // shelf is a memory for tests.
 type shelf map[string][]byte
 
-func (s shelf) Recall(_ context.Context, key string) ([]byte, bool) { b, ok := s[key]; return b, ok }
-func (s shelf) Remember(_ context.Context, key string, v []byte)    { s[key] = bytes.Clone(v) }
+func (s shelf) Get(_ context.Context, key string) ([]byte, bool) { b, ok := s[key]; return b, ok }
+func (s shelf) Put(_ context.Context, key string, v []byte)      { s[key] = bytes.Clone(v) }
 
 func TestTheSecondScanReadsWhatIsNew(t *testing.T) {
 	r := newRepo(t)

@@ -49,7 +49,7 @@ type store struct {
 	// problems are the errors by the object, pack or ref that can't be read; takeProblems adds
 	// those that it returned to told, so that each is reported once.
 	problems map[string]error
-	told     map[string]bool
+	reported map[string]bool
 }
 
 type problem struct {
@@ -79,11 +79,11 @@ func (s *store) takeProblems() (out []problem) {
 	for _, o := range s.all() {
 		o.mu.Lock()
 		for _, what := range slices.Sorted(maps.Keys(o.problems)) {
-			if !o.told[what] {
-				if o.told == nil {
-					o.told = map[string]bool{}
+			if !o.reported[what] {
+				if o.reported == nil {
+					o.reported = map[string]bool{}
 				}
-				o.told[what] = true
+				o.reported[what] = true
 				out = append(out, problem{what, o.problems[what]})
 			}
 		}

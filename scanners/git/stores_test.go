@@ -101,7 +101,7 @@ func locked(what string) func(*testing.T, *repo, string) {
 }
 
 // A link that stays inside of the named folder is followed.
-func TestObjectsBehindALinkInside(t *testing.T) {
+func TestObjectsOfALinkInside(t *testing.T) {
 	for _, what := range []string{"objects", "objects/pack"} {
 		r := newRepo(t)
 		r.write("a.txt", line(0))

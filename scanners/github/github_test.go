@@ -99,7 +99,7 @@ func TestJobsOfARunThatGoesOn(t *testing.T) {
 	}
 }
 
-func TestWhatIsNotThereIsSaid(t *testing.T) {
+func TestMissingObjectsAreReported(t *testing.T) {
 	for name, c := range map[string]struct {
 		change func(*githubtest.Server)
 		want   string

@@ -9,8 +9,8 @@ import (
 )
 
 var (
-	errGzip   = errors.New("not a gzip stream")
-	errBehind = errors.New("what stands behind its end is no gzip stream")
+	errGzip     = errors.New("not a gzip stream")
+	errTrailing = errors.New("what stands behind its end is no gzip stream")
 )
 
 // ErrChecksum is the error of a stream whose content does not match its checksum.
@@ -58,10 +58,10 @@ func (z *Gzip) keep(words []byte) {
 	z.later.WriteByte('\n')
 }
 
-// Behind returns the data after the last stream if Read has reported it, and nil otherwise or
+// Trailing returns the data after the last stream if Read has reported it, and nil otherwise or
 // after Close.
-func (z *Gzip) Behind() io.Reader {
-	if z.err != errBehind || z.d == nil {
+func (z *Gzip) Trailing() io.Reader {
+	if z.err != errTrailing || z.d == nil {
 		return nil
 	}
 	return z.d.rest(z.lead)
@@ -135,7 +135,7 @@ func (z *Gzip) header(first bool) error {
 	for !first && b == 0 && err == nil {
 		if b, err = z.d.byte(); err == nil && b != 0 {
 			z.lead = []byte{b}
-			return errBehind
+			return errTrailing
 		}
 	}
 	if err != nil {
@@ -143,7 +143,7 @@ func (z *Gzip) header(first bool) error {
 	}
 	if head[0] = b; !first && b != 0x1f {
 		z.lead = head[:1]
-		return errBehind
+		return errTrailing
 	}
 	if err := z.d.bytes(head[1:]); err != nil {
 		return err
@@ -151,7 +151,7 @@ func (z *Gzip) header(first bool) error {
 	if head[0] != 0x1f || head[1] != 0x8b || head[2] != 8 || head[3]&flagReserved != 0 {
 		if !first {
 			z.lead = head[:]
-			return errBehind
+			return errTrailing
 		}
 		return errGzip
 	}

@@ -118,7 +118,7 @@ func TestWhatWasDeflatedIsDecoded(t *testing.T) {
 
 // The decoder neither writes beyond a slice's capacity nor reads beyond the input: the
 // adjoining bytes can belong to another slice.
-func TestNothingBehindIsTouched(t *testing.T) {
+func TestDataAfterTheEndIsNotRead(t *testing.T) {
 	for _, text := range texts(t) {
 		z := deflated(t, text, 6)
 		for _, more := range []int{0, 7, 299, 300, 301} {
@@ -470,7 +470,7 @@ func TestGzip(t *testing.T) {
 }
 
 // Behind returns all the data that follows the last stream.
-func TestBehindGzip(t *testing.T) {
+func TestTrailingOfGzip(t *testing.T) {
 	one := zipped(t, []byte("a text"), "", "", nil)
 	for _, behind := range []string{"", "x", "a text behind", "\x1f\x8b\x09 no deflate", "\x1fx and so on to ten", strings.Repeat("much more ", 20_000)} {
 		for _, zeros := range []int{0, 1, 70_000} {
@@ -478,19 +478,19 @@ func TestBehindGzip(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if z.Behind() != nil {
+			if z.Trailing() != nil {
 				t.Error("there is something before it was read")
 			}
 			_, err = io.ReadAll(z)
 			var rest []byte
-			if r := z.Behind(); r != nil {
+			if r := z.Trailing(); r != nil {
 				rest, _ = io.ReadAll(r)
 			}
 			if string(rest) != behind || (err == nil) != (behind == "") {
 				t.Errorf("%.20q behind %d: %.20q, %v", behind, zeros, rest, err)
 			}
 			z.Close()
-			if z.Behind() != nil {
+			if z.Trailing() != nil {
 				t.Error("there is something behind Close")
 			}
 		}
@@ -512,7 +512,7 @@ func FuzzGzip(f *testing.F) {
 		}
 		want, err := read(func(r io.Reader) (io.Reader, error) { return gzip.NewReader(r) })
 		got, mine := read(func(r io.Reader) (io.Reader, error) { return NewGzip(r) })
-		if err == nil && (mine != nil && mine != errBehind && mine != io.ErrUnexpectedEOF || !bytes.Equal(got, want)) {
+		if err == nil && (mine != nil && mine != errTrailing && mine != io.ErrUnexpectedEOF || !bytes.Equal(got, want)) {
 			t.Fatalf("%v; %d bytes of %d", mine, len(got), len(want))
 		}
 		if err != nil && mine == nil && (b[len(b)-1] != 0 || err != gzip.ErrHeader && err != io.ErrUnexpectedEOF) {

@@ -91,9 +91,9 @@ func (h *held) Offset() int64 {
 	return h.d.taken - int64(len(h.d.s.src)-h.d.s.pos)
 }
 
-// Behind returns the data after the stream. It is valid after Read has returned io.EOF and
+// Trailing returns the data after the stream. It is valid after Read has returned io.EOF and
 // until Close.
-func (z *Reader) Behind() io.Reader {
+func (z *Reader) Trailing() io.Reader {
 	if z.d == nil {
 		return nil
 	}

@@ -39,9 +39,9 @@ func NewZlib(src io.Reader) (*Zlib, error) {
 	return z, nil
 }
 
-// Behind returns the data after the stream, or nil if the stream has not ended. It is valid
+// Trailing returns the data after the stream, or nil if the stream has not ended. It is valid
 // after Read has returned io.EOF and until Close.
-func (z *Zlib) Behind() io.Reader {
+func (z *Zlib) Trailing() io.Reader {
 	if z.err != io.EOF || z.d == nil {
 		return nil
 	}

@@ -165,8 +165,8 @@ type tarFile struct {
 	order []string
 	// hidden are files that a later one of the same name replaces.
 	hidden []section
-	// behind is the data after the archive's end. Its size is zero if there is none.
-	behind section
+	// trailing is the data after the archive's end. Its size is zero if there is none.
+	trailing section
 	// problem is the reason for which the list of files can be incomplete.
 	problem error
 }
@@ -245,7 +245,7 @@ func (t *tarFile) end() error {
 	r := bufio.NewReader(io.NewSectionReader(t.f, at, info.Size()-at))
 	more, err := archive.Padding(r)
 	if more {
-		t.behind = section{archive.BehindMember, at, info.Size() - at}
+		t.trailing = section{archive.TrailingMember, at, info.Size() - at}
 	}
 	return err
 }

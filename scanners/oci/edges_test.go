@@ -60,8 +60,8 @@ func doc(v any) string {
 	return string(b)
 }
 
-// told checks that the nth cookie is found or a gap is reported, never neither.
-func told(t *testing.T, target string, n int, gaps int) {
+// foundOrReported checks that the nth cookie is found or a gap is reported, never neither.
+func foundOrReported(t *testing.T, target string, n int, gaps int) {
 	t.Helper()
 	found, said, _ := scanWith(t, &oci.Source{Targets: []string{target}})
 	for _, f := range found {
@@ -87,7 +87,7 @@ func TestConfigsAreComparedWithTheirDigests(t *testing.T) {
 				more["data"] = base64.StdEncoding.EncodeToString([]byte(c.data))
 			}
 			w.index(w.blob(config, more))
-			told(t, w.dir, 0, c.gaps)
+			foundOrReported(t, w.dir, 0, c.gaps)
 		})
 	}
 	t.Run("with other bytes", func(t *testing.T) {
@@ -95,7 +95,7 @@ func TestConfigsAreComparedWithTheirDigests(t *testing.T) {
 		d := w.blob(strings.ReplaceAll(config, "A=", "B="), nil)
 		w.index(d)
 		w.file("blobs/sha256/"+strings.TrimPrefix(d["digest"].(string), "sha256:"), config)
-		told(t, w.dir, 0, 1)
+		foundOrReported(t, w.dir, 0, 1)
 	})
 }
 
@@ -104,15 +104,15 @@ func TestFilesThatNoManifestNamesAreRead(t *testing.T) {
 		w := written{t, t.TempDir()}
 		w.index(w.blob("{}", nil))
 		w.file(name, cookie(0)+"\n")
-		told(t, w.dir, 0, 0)
+		foundOrReported(t, w.dir, 0, 0)
 		// The same as an archive.
 		file := filepath.Join(t.TempDir(), "a.tar")
 		tarFolder(t, w.dir, file)
-		told(t, file, 0, 0)
+		foundOrReported(t, file, 0, 0)
 	}
 }
 
-func TestLayersOfAnArchiveAreToldApartByTheirBytes(t *testing.T) {
+func TestLayersOfAnArchiveAreIdentifiedByTheirBytes(t *testing.T) {
 	claimed := doc(map[string]any{"rootfs": map[string]any{"diff_ids": []string{"sha256:" + strings.Repeat("a", 64), "sha256:" + strings.Repeat("a", 64)}}})
 	plain, leak := string(tarOf(t, "a", "x\n")), string(tarOf(t, "f", cookie(0)+"\n"))
 	list := func(layers ...string) string {
@@ -135,7 +135,7 @@ func TestLayersOfAnArchiveAreToldApartByTheirBytes(t *testing.T) {
 			if err := os.WriteFile(file, b, 0o644); err != nil {
 				t.Fatal(err)
 			}
-			told(t, file, 0, 0)
+			foundOrReported(t, file, 0, 0)
 		})
 		t.Run(c.name+", in its own order", func(t *testing.T) {
 			found, gaps, _ := scanWith(t, &oci.Source{Targets: []string{"-"}, Stdin: bytes.NewReader(b)})

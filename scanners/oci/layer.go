@@ -133,7 +133,7 @@ func (s *session) content(ctx context.Context, r *verified, loc rules.Location, 
 	}
 	// A container does not see the data after a layer's end, but everybody who pulls the image
 	// can read it.
-	loc.Path = archive.BehindMember
+	loc.Path = archive.TrailingMember
 	return part(scanners.Artifact{Location: loc}, all)
 }
 

@@ -45,7 +45,7 @@ func (s *session) recall(ctx context.Context, d v1.Hash, have *layer) bool {
 	if s.Memory == nil {
 		return false
 	}
-	b, ok := s.Memory.Recall(ctx, layerKey(d))
+	b, ok := s.Memory.Get(ctx, layerKey(d))
 	if !ok {
 		return false
 	}
@@ -79,6 +79,6 @@ func (s *session) keep(ctx context.Context, d v1.Hash, have *layer) {
 		return
 	}
 	if json.NewEncoder(z).Encode(m) == nil && z.Close() == nil {
-		s.Memory.Remember(ctx, layerKey(d), out.Bytes())
+		s.Memory.Put(ctx, layerKey(d), out.Bytes())
 	}
 }

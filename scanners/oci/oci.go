@@ -343,8 +343,8 @@ func (v *visit) rest(t *tarFile) {
 	for _, s := range t.hidden {
 		v.loose(s.name, func() (io.ReadCloser, error) { return t.section(s), nil })
 	}
-	if t.behind.size > 0 {
-		v.loose(t.behind.name, func() (io.ReadCloser, error) { return t.section(t.behind), nil })
+	if t.trailing.size > 0 {
+		v.loose(t.trailing.name, func() (io.ReadCloser, error) { return t.section(t.trailing), nil })
 	}
 	if t.problem != nil {
 		v.emit(scanners.Artifact{Location: rules.Location{Artifact: "archive " + v.target}}, t.problem)

@@ -550,14 +550,14 @@ type shelf struct {
 	m  map[string][]byte
 }
 
-func (s *shelf) Recall(_ context.Context, k string) ([]byte, bool) {
+func (s *shelf) Get(_ context.Context, k string) ([]byte, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	b, ok := s.m[k]
 	return b, ok
 }
 
-func (s *shelf) Remember(_ context.Context, k string, v []byte) {
+func (s *shelf) Put(_ context.Context, k string, v []byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.m[k] = bytes.Clone(v)

@@ -77,7 +77,7 @@ func (v *visit) stream(open func(context.Context) (io.ReadCloser, error)) {
 					gap(scanners.Gap{Location: loc, Reason: name, Err: err})
 				}
 				docs[name] = b
-				a := s.told(name, b)
+				a := s.identify(name, b)
 				r, err := a.Open(ctx)
 				if err != nil {
 					return err
@@ -112,19 +112,19 @@ func (v *visit) stream(open func(context.Context) (io.ReadCloser, error)) {
 		more, err := archive.Padding(behind)
 		if more {
 			l := loc
-			l.Path = archive.BehindMember
+			l.Path = archive.TrailingMember
 			err = part(scanners.Artifact{Location: l}, behind)
 		}
 		if err != nil {
-			gap(scanners.Gap{Location: loc, Reason: archive.BehindMember, Err: err})
+			gap(scanners.Gap{Location: loc, Reason: archive.TrailingMember, Err: err})
 		}
 		return s.arrange(docs)
 	}}, nil)
 }
 
-// told returns the artifact of a JSON document in an image archive, and identifies by its
+// identify returns the artifact of a JSON document in an image archive, and identifies by its
 // content whether it is a config, a manifest or an index.
-func (s *session) told(name string, b []byte) scanners.Artifact {
+func (s *session) identify(name string, b []byte) scanners.Artifact {
 	var d struct {
 		RootFS            *json.RawMessage
 		Layers, Manifests []json.RawMessage

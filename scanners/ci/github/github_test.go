@@ -27,14 +27,14 @@ type memory struct {
 	m  map[string][]byte
 }
 
-func (m *memory) Recall(_ context.Context, key string) ([]byte, bool) {
+func (m *memory) Get(_ context.Context, key string) ([]byte, bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	b, ok := m.m[key]
 	return b, ok
 }
 
-func (m *memory) Remember(_ context.Context, key string, value []byte) {
+func (m *memory) Put(_ context.Context, key string, value []byte) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.m == nil {

@@ -60,9 +60,9 @@ type Removal struct {
 }
 
 // Unsupported is the error of an origin at which nothing can be deleted.
-type Unsupported struct{ What, Why string }
+type Unsupported struct{ What, Reason string }
 
-func (e *Unsupported) Error() string { return e.What + ": " + e.Why }
+func (e *Unsupported) Error() string { return e.What + ": " + e.Reason }
 
 // System gives the system that an origin names; empty: it names none.
 func System(origin string) string {

@@ -49,7 +49,7 @@ func TestRequests(t *testing.T) {
 		got := ""
 		var none *Unsupported
 		if errors.As(err, &none) {
-			got = "none: " + none.Why
+			got = "none: " + none.Reason
 		} else if err == nil {
 			got = r.Method + " " + r.URL
 			if strings.ContainsAny(r.What+r.Takes, "#*") || strings.Contains(r.What, ":o") || r.Kind == "" {

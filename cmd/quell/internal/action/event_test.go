@@ -155,7 +155,7 @@ func TestJudge(t *testing.T) {
 		{"off", Inputs{Verify: "off"}, Decision{}, true, "suspect"},
 		{"off, with a choice", Inputs{Verify: "off", FailOn: "never"}, Decision{}, true, "never"},
 	} {
-		if j := c.in.Judge(c.d); j.Offline != c.offline || j.FailOn != c.failOn || (j.Why != "") != (c.offline && c.d.Stranger != "") {
+		if j := c.in.Judge(c.d); j.Offline != c.offline || j.FailOn != c.failOn || (j.Reason != "") != (c.offline && c.d.Stranger != "") {
 			t.Errorf("%s: %+v", c.name, j)
 		}
 	}

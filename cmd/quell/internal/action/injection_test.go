@@ -23,7 +23,7 @@ import (
 func evilResult(s string) *Result {
 	at := func(l rules.Location) rules.Location { l.Line, l.Column = 3, 5; return l }
 	r := &Result{Env: Env{Event: "push", Server: "https://github.example", Repository: "o/r"}, Decision: Decision{What: "what the push brought"}, Sources: []string{"git", "logs"},
-		Counted: map[string]bool{"f1": true}, Why: []string{s}}
+		Counted: map[string]bool{"f1": true}, Notes: []string{s}}
 	emit := func(e report.Event) { _ = r.Emit(e) }
 	emit(report.Notice{Message: s, Incomplete: true})
 	emit(report.Credential{Ref: rules.Ref{Fingerprint: "f1", Rule: "github-pat", Kind: "API key", Confidence: rules.High, Redacted: s}, Locations: []rules.Location{

@@ -110,7 +110,7 @@ func (in Inputs) Sources(d Decision) []string {
 type Judgement struct {
 	Offline bool
 	FailOn  string
-	Why     string // why no issuer is asked, if the inputs do not decide it
+	Reason  string // why no issuer is asked, if the inputs do not decide it
 }
 
 // Judge decides whether issuers are asked, and what fails the job.
@@ -121,7 +121,7 @@ func (in Inputs) Judge(d Decision) Judgement {
 	case in.Verify == "auto", d.Public && !j.Offline:
 		// The job's result would show the author of a pull request whether a token that
 		// the author planted is alive.
-		j.Offline, j.Why = true, "no issuer is asked, since "+d.Stranger
+		j.Offline, j.Reason = true, "no issuer is asked, since "+d.Stranger
 	}
 	if j.FailOn == "" {
 		j.FailOn = "live"

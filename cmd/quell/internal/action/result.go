@@ -19,7 +19,7 @@ type Result struct {
 	Env      Env
 	Decision Decision
 	Sources  []string
-	Why      []string        // what the reader should know of how the run was made
+	Notes    []string        // what the reader should know of how the run was made
 	Counted  map[string]bool // fingerprints of what fails the job, before anything was killed
 	Prefix   string          // where in the workspace the repository is
 	Plan     string          // the file of the plan
@@ -224,7 +224,7 @@ func (r *Result) Markdown() string {
 		}
 	}
 	fmt.Fprintf(&b, "Read: %s (%s). %d artifacts, %d bytes.\n\n", what, Code(r.Env.Event), r.Summary.Artifacts, r.Summary.Bytes)
-	why := r.Why
+	why := r.Notes
 	if r.Failed != "" {
 		why = append([]string{r.Failed}, why...)
 	}

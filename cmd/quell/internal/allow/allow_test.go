@@ -82,7 +82,7 @@ func TestList(t *testing.T) {
 	}
 }
 
-func TestListsThatSayTooLittle(t *testing.T) {
+func TestIncompleteListsAreRefused(t *testing.T) {
 	for name, c := range map[string]struct{ text, want string }{
 		"no version":          {"", "version is missing"},
 		"another version":     {"version = 2", "version 2"},

@@ -129,10 +129,10 @@ func (j *job) run(ctx context.Context) error {
 	r := j.result
 	why := func(s string) {
 		if s != "" {
-			r.Why = append(r.Why, s)
+			r.Notes = append(r.Notes, s)
 		}
 	}
-	why(judge.Why)
+	why(judge.Reason)
 	kill := j.in.Kill
 	if kill != "off" {
 		switch no := j.in.MayApply(j.env, j.d, j.durable(j.in.Ledger)); {
@@ -198,7 +198,7 @@ func (j *job) run(ctx context.Context) error {
 		_ = errors.Join(sink.Emit(report.Summary{ExitCode: exitFailed}), sink.Close())
 		_ = log.Close()
 		r.Failed = err.Error()
-		j.tell(ctx, files, exitFailed)
+		j.publish(ctx, files, exitFailed)
 		return err
 	}
 	if err := log.Close(); err != nil {
@@ -207,7 +207,7 @@ func (j *job) run(ctx context.Context) error {
 	if code == exitInterrupted {
 		r.Failed = "interrupted"
 	}
-	j.tell(ctx, files, code)
+	j.publish(ctx, files, code)
 	if code != exitClean {
 		return exit(code)
 	}

@@ -98,7 +98,7 @@ func (j *job) deletions() (o run.DeletionOptions, err error) {
 		return o, err
 	}
 	return run.DeletionOptions{Kinds: []string{removal.Logs}, Comment: j.in.Comment, Servers: func(string) (*removal.Server, error) { return s, nil },
-		Each: func(text string) { j.result.Why = append(j.result.Why, text) }}, nil
+		Each: func(text string) { j.result.Notes = append(j.result.Notes, text) }}, nil
 }
 
 // server is GitHub, as the job's token sees it.

@@ -40,8 +40,8 @@ func (j *job) sinks(rt *run.Runtime, log *action.Log) (report.Sink, reports, err
 	return report.Redacting(t, j.red), f, nil
 }
 
-// tell reports the result to GitHub. A report that GitHub refuses does not change the result.
-func (j *job) tell(ctx context.Context, f reports, code int) {
+// publish reports the result to GitHub. A report that GitHub refuses does not change the result.
+func (j *job) publish(ctx context.Context, f reports, code int) {
 	r := j.result
 	warn := func(err error) {
 		if err != nil {

@@ -152,7 +152,7 @@ func event(t *testing.T, r *githubtest.Repository, name string) githubtest.Event
 }
 
 // A run whose history can't be fetched never succeeds.
-func TestActionSaysWhatItCouldNotRead(t *testing.T) {
+func TestActionReportsWhatItCouldNotRead(t *testing.T) {
 	s, r := forge(t)
 	lost := map[string]string{"GITHUB_SERVER_URL": "http://127.0.0.1:1", "INPUT_FAIL-ON": "never", "INPUT_VERIFY": "off"}
 	for _, name := range []string{"a push, shallow", "a new branch, shallow", "a forced push, shallow", "a fork's pull request on the base", "a pull request without a checkout", "a schedule, shallow", "a release, shallow", "by hand, without a checkout"} {
@@ -240,7 +240,7 @@ func TestActionFilesSarif(t *testing.T) {
 }
 
 // Configuration comes from the base, never from what is brought.
-func TestActionHeedsTheBaseAlone(t *testing.T) {
+func TestActionUsesTheBaseAlone(t *testing.T) {
 	s, r := forge(t)
 	e := event(t, r, "a pull request, shallow")
 	allow := "version = 1\n[[finding]]\npath = 'src/*'\nreason = 'made up'\nexpires = 2999-01-01\n"

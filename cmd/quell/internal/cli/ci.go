@@ -211,7 +211,7 @@ func (a *app) ciClient(rt *run.Runtime, mem scanners.Memory) *ci.Client {
 	}
 	return &ci.Client{Memory: mem, Waiting: func(d time.Duration) {
 		if d >= 10*time.Second {
-			a.say("the server asks to wait %s", d.Round(time.Second))
+			a.printf("the server asks to wait %s", d.Round(time.Second))
 		}
 	}}
 }

@@ -155,7 +155,7 @@ func (a *app) root() *cobra.Command {
 	return c
 }
 
-func (a *app) say(format string, args ...any) {
+func (a *app) printf(format string, args ...any) {
 	if !a.quiet {
 		text := a.style(a.err, report.Show{}).Wrap(0, 7, a.red.Quoted(oneHint(fmt.Sprintf("quell: "+format, args...))))
 		fmt.Fprint(a.meter.over(a.err), text+"\n")
@@ -174,7 +174,7 @@ func (a *app) reader() (*run.Runtime, error) {
 	a.sparePolicy = true
 	rt, err := a.runtimeWithout()
 	if err == nil && rt.Broken() != nil {
-		a.say("the policy is left out: %v", rt.Broken())
+		a.printf("the policy is left out: %v", rt.Broken())
 	}
 	return rt, err
 }
@@ -201,7 +201,7 @@ func (a *app) runtime(strict bool) (*run.Runtime, error) {
 		ProbeTime:    a.probeTime,
 		Redactor:     a.red,
 		Watch:        a.watch,
-		Progress:     func(message string) { a.say("%s", message) },
+		Progress:     func(message string) { a.printf("%s", message) },
 	})
 	if err == nil {
 		a.runtimes = append(a.runtimes, rt)
@@ -218,7 +218,7 @@ func (a *app) close(ctx context.Context) {
 	defer cancel()
 	for _, rt := range a.runtimes {
 		if err := rt.Close(ctx); err != nil {
-			a.say("%v", err)
+			a.printf("%v", err)
 		}
 	}
 }

@@ -171,7 +171,7 @@ func (a *app) memory(rt *run.Runtime) scanners.Memory {
 // memoryIn opens the memory in a ledger that the caller has open.
 func (a *app) memoryIn(rt *run.Runtime, l *ledger.Ledger) (*ledger.Memory, error) {
 	key := sha256.Sum256(append([]byte("quell scan memory"), rt.Keys.Fingerprint[:]...))
-	return l.Memory(scope(rt), key[:], func(err error) { a.say("scan state could not be kept: %v", err) })
+	return l.Memory(scope(rt), key[:], func(err error) { a.printf("scan state could not be kept: %v", err) })
 }
 
 var _ scanners.Memory = (*ledger.Memory)(nil)

@@ -69,6 +69,6 @@ func (a *app) translate(c *cobra.Command, args []string) {
 		own = append(own, "--format "+h.format)
 	}
 	if a.translated || len(own) > 0 {
-		a.say("quell's own form: %s", strings.Join(slices.Concat([]string{c.CommandPath()}, args, own), " "))
+		a.printf("quell's own form: %s", strings.Join(slices.Concat([]string{c.CommandPath()}, args, own), " "))
 	}
 }

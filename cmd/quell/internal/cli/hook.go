@@ -61,7 +61,7 @@ that contains no secret, add quell:allow to it.`,
 				_, _ = out.Write(kept.Bytes())
 				var code exit
 				if errors.As(err, &code) && int(code) == exitFindings {
-					a.say("the commit is stopped; a line that holds no secret is marked with quell:allow")
+					a.printf("the commit is stopped; a line that holds no secret is marked with quell:allow")
 				}
 			}
 			return err
@@ -127,7 +127,7 @@ func (a *app) hookInstall(dir string) error {
 		return fmt.Errorf("hook: %w", err)
 	}
 	if b, err := os.ReadFile(file); err == nil && !strings.Contains(string(b), hookMark) {
-		return fmt.Errorf("hook: %s is there already (hint: %s)", file, besides(string(b)))
+		return fmt.Errorf("hook: %s is there already (hint: %s)", file, integrationHint(string(b)))
 	}
 	exe, err := os.Executable()
 	if err != nil {
@@ -140,12 +140,12 @@ func (a *app) hookInstall(dir string) error {
 	if err := output.WriteFile(file, []byte(text), 0o755); err != nil {
 		return fmt.Errorf("hook: %w", err)
 	}
-	a.say("%s looks at what is staged from now on", file)
+	a.printf("%s looks at what is staged from now on", file)
 	return nil
 }
 
-// besides is how a hook that is there already runs quell too.
-func besides(hook string) string {
+// integrationHint is how a hook that is there already runs quell too.
+func integrationHint(hook string) string {
 	switch {
 	case strings.Contains(hook, "lefthook"):
 		return "add a job with run: quell hook run to pre-commit in lefthook.yml"
@@ -167,6 +167,6 @@ func (a *app) hookUninstall(dir string) error {
 	if err := os.Remove(file); err != nil {
 		return fmt.Errorf("hook: %w", err)
 	}
-	a.say("%s is gone", file)
+	a.printf("%s is gone", file)
 	return nil
 }

@@ -79,7 +79,7 @@ func (a *app) writeExport(path string, export func(io.Writer) (ledger.Export, er
 	if err := f.Commit(); err != nil {
 		return fmt.Errorf("ledger: export: %w", err)
 	}
-	a.say("%d entries in %s", x.Entries, path)
+	a.printf("%d entries in %s", x.Entries, path)
 	return tampered
 }
 
@@ -160,7 +160,7 @@ func (a *app) forget(ctx context.Context, l *ledger.Ledger, rt *run.Runtime, f l
 		if err := serve.Forget(ctx, l, st, name, rt.Actor(), why); err != nil {
 			return err
 		}
-		a.say("the value of incident %s is not kept; its entries are", name[:min(8, len(name))])
+		a.printf("the value of incident %s is not kept; its entries are", name[:min(8, len(name))])
 		return nil
 	}
 	var age serve.Period
@@ -171,9 +171,9 @@ func (a *app) forget(ctx context.Context, l *ledger.Ledger, rt *run.Runtime, f l
 	if err != nil {
 		return err
 	}
-	a.say("%s deleted; their entries stay", report.Count(n, "sealed value"))
+	a.printf("%s deleted; their entries stay", report.Count(n, "sealed value"))
 	if left > 0 {
-		a.say("%s older and not ended: their values are kept (hint: quell ledger --forget INCIDENT)", report.Count(left, "incident"))
+		a.printf("%s older and not ended: their values are kept (hint: quell ledger --forget INCIDENT)", report.Count(left, "incident"))
 	}
 	return nil
 }

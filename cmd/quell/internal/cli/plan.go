@@ -88,7 +88,7 @@ a sealed copy is kept; docs/ci.md lists what each system can delete.`,
 				return err
 			}
 			if n := run.Leaks(p); n > 0 && len(o.Kinds) == 0 {
-				a.say("they are in %s of CI systems: --delete %s adds the deletion, once they are dead", report.Count(int64(n), "log or artifact"), strings.Join(removal.Kinds(), ","))
+				a.printf("they are in %s of CI systems: --delete %s adds the deletion, once they are dead", report.Count(int64(n), "log or artifact"), strings.Join(removal.Kinds(), ","))
 			}
 			b, err := plan.Sign(p, rt.Keys.Sign)
 			if err != nil {
@@ -114,7 +114,7 @@ a sealed copy is kept; docs/ci.md lists what each system can delete.`,
 			if doable(p) > 0 || len(p.Deletions) > 0 {
 				line += fmt.Sprintf("; apply within %s: quell apply %s", seconds(rt.Policy.MaxAge()), a.output)
 			}
-			a.say("%s", line)
+			a.printf("%s", line)
 			return left
 		}}
 	c.Flags().StringVar(&reason, "break-glass", "", "kill even if ownership is not shown or the verdict is not certain, for this `REASON`, which is recorded")

@@ -162,10 +162,10 @@ func (a *app) policyInit(ctx context.Context, instances []string, force bool) er
 		for _, l := range logins(rt.Rules, a.getenv) {
 			who, err := l.ask(ctx, rt.Doer)
 			if err != nil {
-				a.say("%s at %s: %v; %s", l.provider.ID, l.url, err, l.without(p))
+				a.printf("%s at %s: %v; %s", l.provider.ID, l.url, err, l.without(p))
 				continue
 			}
-			a.say("%s at %s: you are %s (%s)", l.provider.ID, l.url, who.name, strings.Join(who.ids, ", "))
+			a.printf("%s at %s: you are %s (%s)", l.provider.ID, l.url, who.name, strings.Join(who.ids, ", "))
 			l.write(p, who, slices.Contains(a.noSelfHosted, l.provider.ID) || !l.instance && a.confirm("Does your organisation run a server of its own for %s? [Y/n] ", l.provider.ID))
 		}
 	}
@@ -193,12 +193,12 @@ func (a *app) policyInit(ctx context.Context, instances []string, force bool) er
 		if err != nil {
 			return fmt.Errorf("policy: %w", err)
 		}
-		a.say("what was there is in %s.old", path)
+		a.printf("what was there is in %s.old", path)
 	}
 	if err := output.WriteFile(path, b, output.Mode); err != nil {
 		return fmt.Errorf("policy: %w", err)
 	}
-	a.say("wrote %s", path)
+	a.printf("wrote %s", path)
 	return nil
 }
 
@@ -282,7 +282,7 @@ func (a *app) policyAdd(instances []string) error {
 	if err := output.WriteFile(path, text, output.Mode); err != nil {
 		return fmt.Errorf("policy: %w", err)
 	}
-	a.say("added to %s", path)
+	a.printf("added to %s", path)
 	return nil
 }
 

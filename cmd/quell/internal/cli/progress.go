@@ -17,10 +17,10 @@ import (
 )
 
 const (
-	drawEvery = 200 * time.Millisecond // on a terminal
-	lineEvery = 30 * time.Second       // elsewhere
-	maxFound  = 20                     // findings that are shown as they come
-	soon      = 2 * time.Second        // a run that ends before shows its result alone
+	drawEvery  = 200 * time.Millisecond // on a terminal
+	lineEvery  = 30 * time.Second       // elsewhere
+	maxFound   = 20                     // findings that are shown as they come
+	graceDelay = 2 * time.Second        // a run that ends before shows its result alone
 )
 
 // meter shows on standard error how far a run is: on a terminal one line that it
@@ -160,7 +160,7 @@ func (f found) Emit(e report.Event) error {
 		return nil
 	}
 	n := f.m.findings.Add(1)
-	if f.m.width == nil || n > maxFound || time.Since(f.m.start) < soon {
+	if f.m.width == nil || n > maxFound || time.Since(f.m.start) < graceDelay {
 		return nil
 	}
 	_, err := fmt.Fprintf(f.m.over(f.m.w), "found %s %s at %s\n", x.Kind, x.Rule, report.Clean(report.Place(x.Location)))

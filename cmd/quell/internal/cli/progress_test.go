@@ -15,7 +15,7 @@ import (
 	"github.com/quellhq/quell/rules"
 )
 
-func TestTheMeterSaysWhatIsGoingOn(t *testing.T) {
+func TestTheMeterShowsTheProgress(t *testing.T) {
 	now := time.Now()
 	m := &meter{watch: &run.Watch{}, start: now.Add(-10 * time.Second)}
 	want := func(s string) {

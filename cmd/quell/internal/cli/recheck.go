@@ -23,7 +23,7 @@ With --due quell asks only about credentials that the schedule has due: 1 hour, 
 		}
 		if purge {
 			n, err := rt.Forget(c.Context())
-			a.say("%d sealed credentials forgotten; the ledger stays", n)
+			a.printf("%d sealed credentials forgotten; the ledger stays", n)
 			return err
 		}
 		sink, err := a.sink(rt.Rules)

@@ -71,7 +71,7 @@ has live credentials first; --report writes what quell check and quell plan read
 				return err
 			}
 			if rt.Broken() != nil {
-				a.say("the policy is left out: %v", rt.Broken())
+				a.printf("the policy is left out: %v", rt.Broken())
 			}
 			src, err := s.open(a, rt, args)
 			if err != nil {

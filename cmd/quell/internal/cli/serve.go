@@ -47,17 +47,17 @@ func (a *app) serve() *cobra.Command {
 			Log:    slog.New(slog.NewTextHandler(lines{a}, nil)),
 			Ready: func(address string) {
 				if address == "" {
-					a.say("serve: %s, no HTTP server", filepath.Base(file))
+					a.printf("serve: %s, no HTTP server", filepath.Base(file))
 					return
 				}
-				a.say("serve: %s, http://%s", filepath.Base(file), address)
+				a.printf("serve: %s, http://%s", filepath.Base(file), address)
 			},
 		}
 		if check {
 			if err := serve.Check(o); err != nil {
 				return err
 			}
-			a.say("%s: %s, %s", file, report.Count(int64(len(cfg.Target)), "target"), report.Count(int64(len(cfg.Notify)), "webhook"))
+			a.printf("%s: %s, %s", file, report.Count(int64(len(cfg.Target)), "target"), report.Count(int64(len(cfg.Notify)), "webhook"))
 			return nil
 		}
 		if dryRun {
@@ -97,7 +97,7 @@ func (a *app) setKills(ctx context.Context, to string) error {
 	if err := st.SetKills(ctx, to == "on", rt.Actor()); err != nil {
 		return err
 	}
-	a.say("serve: kills are %s in %s", to, ledger.Shown(rt.State()))
+	a.printf("serve: kills are %s in %s", to, ledger.Shown(rt.State()))
 	return nil
 }
 

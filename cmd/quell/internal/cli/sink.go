@@ -83,7 +83,7 @@ type gaps struct{ *app }
 
 func (g gaps) Emit(e report.Event) error {
 	if s, ok := e.(report.Summary); ok && s.Incomplete > 0 {
-		g.say("%s could not be read, which %s has no place for: --report jsonl=FILE lists them", report.Count(int64(s.Incomplete), "thing"), g.format)
+		g.printf("%s could not be read, which %s has no place for: --report jsonl=FILE lists them", report.Count(int64(s.Incomplete), "thing"), g.format)
 	}
 	return nil
 }

@@ -18,7 +18,7 @@ func (a *app) stdin() io.Reader {
 	}
 	r := &interruptible{ctx: a.ctx, r: f}
 	if _, ok := terminal(f); ok {
-		r.first = func() { a.say("reading standard input; Ctrl-D on a line of its own ends it, Ctrl-C stops quell") }
+		r.first = func() { a.printf("reading standard input; Ctrl-D on a line of its own ends it, Ctrl-C stops quell") }
 	}
 	return r
 }

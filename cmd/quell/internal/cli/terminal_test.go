@@ -147,7 +147,7 @@ func TestListsAreWrapped(t *testing.T) {
 	l := i.ledger()
 	ref := rules.Ref{Rule: "gitlab-session-cookie", Kind: rules.KindSessionCookie, Redacted: "3998…(32 bytes)"}
 	at := rules.Location{Path: "logs/2026/build-and-deploy/attempt 2/step 14.txt", Line: 1204, Column: 25, Commit: "0123456789abcdef"}
-	err := l.Append(t.Context(), ledger.Entry{Incident: "cc33dd44ee55ff66", Body: ledger.Found{Credential: &ref, Exposures: []rules.Location{at}}}, ledger.Entry{Incident: "cc33dd44ee55ff66", Body: ledger.Held{Why: "not yours"}})
+	err := l.Append(t.Context(), ledger.Entry{Incident: "cc33dd44ee55ff66", Body: ledger.Found{Credential: &ref, Exposures: []rules.Location{at}}}, ledger.Entry{Incident: "cc33dd44ee55ff66", Body: ledger.Held{Reason: "not yours"}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -71,7 +71,7 @@ func Lines(e ledger.Entry) []string {
 	case ledger.Verdict:
 		return []string{fmt.Sprintf("%s says %s (%s)", b.Host, b.Liveness, b.Reason)}
 	case ledger.Held:
-		s := b.Why
+		s := b.Reason
 		if b.Remedy != "" {
 			s += "; next: " + b.Remedy
 		}

@@ -23,7 +23,7 @@ type Verdict struct {
 // Held records why nothing was sent and which setting or command changes that.
 // Diff shows the plan's requests against today's.
 type Held struct {
-	Why    string `json:"why"`
+	Reason string `json:"why"`
 	Remedy string `json:"remedy,omitempty"`
 	Diff   string `json:"diff,omitempty"`
 }

@@ -112,7 +112,7 @@ func TestKilledProcessesLoseNothing(t *testing.T) {
 // is still there.
 func TestAFullDiskIsAnErrorAndLosesNothing(t *testing.T) {
 	l, _ := open(t)
-	add(t, l, story("abc")...)
+	add(t, l, entriesOf("abc")...)
 	var pages int
 	if err := l.db.QueryRow("PRAGMA page_count").Scan(&pages); err != nil {
 		t.Fatal(err)
@@ -133,10 +133,10 @@ func TestAFullDiskIsAnErrorAndLosesNothing(t *testing.T) {
 
 func TestAnAppendThatIsCancelledLeavesNothing(t *testing.T) {
 	l, _ := open(t)
-	add(t, l, story("abc")...)
+	add(t, l, entriesOf("abc")...)
 	ctx, stop := context.WithCancel(t.Context())
 	stop()
-	if err := l.Append(ctx, story("def")...); !errors.Is(err, context.Canceled) {
+	if err := l.Append(ctx, entriesOf("def")...); !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}
 	if _, err := l.Incident(t.Context(), "def"); !errors.Is(err, ErrNoIncident) {

@@ -16,7 +16,7 @@ import (
 
 // A file size limit simulates a disk that fills up at any write: of the database, of its log,
 // of the checkpoint file.
-func TestNoWriteThatFailsLosesAnything(t *testing.T) {
+func TestNoFailedWriteLosesAnEntry(t *testing.T) {
 	if p := os.Getenv("QUELL_TEST_LEDGER"); p != "" {
 		limit, _ := strconv.ParseUint(os.Getenv("QUELL_TEST_LIMIT"), 10, 64)
 		signal.Ignore(syscall.SIGXFSZ)
@@ -49,7 +49,7 @@ func TestNoWriteThatFailsLosesAnything(t *testing.T) {
 		if got := r.Entries; durable > 0 && got < int64(durable)+1 || got > int64(durable)+2 {
 			t.Errorf("limit %d: %d appends were acknowledged, %d entries are there\n%s", limit, durable, got, out)
 		}
-		add(t, l, story("later")...)
+		add(t, l, entriesOf("later")...)
 		whole(t, l)
 	}
 	if failed == 0 {

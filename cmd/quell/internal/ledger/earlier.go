@@ -64,7 +64,7 @@ func (o *Observation) UnmarshalJSON(b []byte) error {
 func (h *Held) UnmarshalJSON(b []byte) error {
 	*h = Held{}
 	if first(b) == '"' {
-		return json.Unmarshal(b, &h.Why)
+		return json.Unmarshal(b, &h.Reason)
 	}
 	type plain Held
 	s := struct {

@@ -15,7 +15,7 @@ func exported(t *testing.T) (*Ledger, []byte, Checkpoint) {
 	t.Helper()
 	l, _ := open(t)
 	for _, i := range []string{"abc1", "abd2", "abe3"} {
-		add(t, l, story(i)...)
+		add(t, l, entriesOf(i)...)
 		add(t, l, Entry{Incident: i, Actor: "<a & b>\u2028", Body: Notice{Message: "<tag> & \"quote\" \u00e9"}})
 	}
 	c, err := l.Checkpoint(t.Context())
@@ -55,7 +55,7 @@ func TestAProofHasTheEntriesFromTheIncidentToTheCheckpoint(t *testing.T) {
 		t.Errorf("%+v %v", got, err)
 	}
 	// The same against an earlier checkpoint that was kept.
-	add(t, l, story("abf4")...)
+	add(t, l, entriesOf("abf4")...)
 	b.Reset()
 	if x, err = l.Prove(t.Context(), &b, "abd2", &c); err != nil || x.Last != c.ID {
 		t.Errorf("%+v %v", x, err)
@@ -131,7 +131,7 @@ func sameContent(t *testing.T, a, b []byte) bool {
 
 func TestATamperedLedgerIsExportedWithoutACheckpoint(t *testing.T) {
 	l, path := open(t)
-	add(t, l, story("abc")...)
+	add(t, l, entriesOf("abc")...)
 	_ = l.Close()
 	change(t, path, statements(`UPDATE ledger SET actor = 'x' WHERE id = 3; DELETE FROM ledger WHERE id > 4`))
 	l = openAs(t, path, "one")

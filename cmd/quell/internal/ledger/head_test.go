@@ -85,7 +85,7 @@ func TestAppendRefusesALedgerThatWasChangedAndKeepsTheEvidence(t *testing.T) {
 			c.do(t, path)
 			before, _ := os.ReadFile(path + ".checkpoint")
 			l := openAs(t, path, "one")
-			if err := l.Append(t.Context(), story("99")...); !errors.Is(err, ErrTampered) || !strings.Contains(err.Error(), "--verify") {
+			if err := l.Append(t.Context(), entriesOf("99")...); !errors.Is(err, ErrTampered) || !strings.Contains(err.Error(), "--verify") {
 				t.Fatalf("Append: %v", err)
 			}
 			if _, err := l.Checkpoint(t.Context()); err == nil {
@@ -98,7 +98,7 @@ func TestAppendRefusesALedgerThatWasChangedAndKeepsTheEvidence(t *testing.T) {
 			if err != nil || r.OK() {
 				t.Fatalf("Accept: %+v %v", r, err)
 			}
-			add(t, l, story("99")...)
+			add(t, l, entriesOf("99")...)
 			if r, err = l.Verify(t.Context(), nil); err != nil || !r.OK() || r.Proven != r.Last {
 				t.Errorf("after Accept: %+v %v", r, err)
 			}
@@ -112,7 +112,7 @@ func TestACheckpointFileThatWasMissingStaysVisible(t *testing.T) {
 	newer.put(t, path)
 	_ = os.Remove(path + ".checkpoint")
 	l := openAs(t, path, "one")
-	add(t, l, story("99")...)
+	add(t, l, entriesOf("99")...)
 	r, err := l.Verify(t.Context(), nil)
 	if err != nil || !slices.Equal(kinds(r.Problems), []ProblemKind{HeadMissing}) || r.Problems[0].Entry != 26 {
 		t.Fatalf("%+v %v", r, err)
@@ -123,16 +123,16 @@ func TestACheckpointFileThatWasMissingStaysVisible(t *testing.T) {
 	if _, err := l.Accept(t.Context(), "somebody", "the folder was moved without it"); err != nil {
 		t.Fatal(err)
 	}
-	add(t, l, story("98")...)
+	add(t, l, entriesOf("98")...)
 	whole(t, l)
 }
 
-func TestEntriesThatNobodySignedStayVisible(t *testing.T) {
+func TestUnsignedEntriesStayVisible(t *testing.T) {
 	_, newer, _ := grown(t)
 	l := tampered(t, newer, func(tx *sql.Tx) error {
 		return forgeEntry(tx, stored{row: row{at: "2026-05-03T00:00:00Z", incident: "00", kind: "outcome", body: `{"outcome":"Confirmed"}`}})
 	})
-	add(t, l, story("99")...)
+	add(t, l, entriesOf("99")...)
 	r, err := l.Verify(t.Context(), nil)
 	if err != nil || !slices.Equal(kinds(r.Problems), []ProblemKind{Unsigned}) || r.Problems[0].Entry != 26 || r.Proven != 0 {
 		t.Fatalf("%+v %v", r, err)
@@ -157,7 +157,7 @@ func TestAForgedOverrideAcceptsNothing(t *testing.T) {
 		if r, err := l.Verify(t.Context(), nil); err != nil || !slices.Equal(kinds(r.Problems), []ProblemKind{Unsigned}) {
 			t.Errorf("%+v %v", r, err)
 		}
-		add(t, l, story("99")...) // quell's own signature covers it now
+		add(t, l, entriesOf("99")...) // quell's own signature covers it now
 	}
 }
 
@@ -181,17 +181,17 @@ func TestTheFirstAppendMayEndAnywhere(t *testing.T) {
 	}
 	l = openAs(t, path, "one")
 	whole(t, l)
-	add(t, l, story("ab")...)
+	add(t, l, entriesOf("ab")...)
 	whole(t, l)
 }
 
 func TestAnAppendSucceedsIfOnlyTheCheckpointFileCannotBeWritten(t *testing.T) {
 	l, _ := open(t)
-	add(t, l, story("ab")...)
+	add(t, l, entriesOf("ab")...)
 	if err := os.Mkdir(string(l.file)+".new", 0o700); err != nil {
 		t.Fatal(err)
 	}
-	add(t, l, story("cd")...)
+	add(t, l, entriesOf("cd")...)
 	if l.HeadError() == nil {
 		t.Error("no error is reported")
 	}
@@ -199,7 +199,7 @@ func TestAnAppendSucceedsIfOnlyTheCheckpointFileCannotBeWritten(t *testing.T) {
 	if err := os.Remove(string(l.file) + ".new"); err != nil {
 		t.Fatal(err)
 	}
-	add(t, l, story("ef")...)
+	add(t, l, entriesOf("ef")...)
 	if c, _, err := l.file.read(); err != nil || l.HeadError() != nil || c.ID != 13 {
 		t.Errorf("%d %v %v", c.ID, err, l.HeadError())
 	}
@@ -208,8 +208,8 @@ func TestAnAppendSucceedsIfOnlyTheCheckpointFileCannotBeWritten(t *testing.T) {
 func TestTheCheckpointFileNeverMovesBack(t *testing.T) {
 	a, path := open(t)
 	b := openAs(t, path, "two")
-	add(t, a, story("a1")...)
-	add(t, b, story("b1")...)
+	add(t, a, entriesOf("a1")...)
+	add(t, b, entriesOf("b1")...)
 	for _, may := range []replace{lagging, missing} {
 		a.writeHead(t.Context(), may) // a's own newest head is an older one
 		if c, found, err := a.file.read(); err != nil || !found || c.ID != 10 || a.HeadError() != nil {

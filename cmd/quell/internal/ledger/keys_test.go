@@ -10,9 +10,9 @@ import (
 
 func TestAnotherInstallationIsListedByAListedOne(t *testing.T) {
 	a, path := open(t)
-	add(t, a, story("a1")...) // 1 to 5
+	add(t, a, entriesOf("a1")...) // 1 to 5
 	b, c := openAs(t, path, "two"), openAs(t, path, "three")
-	add(t, b, story("b1")...) // its request is 6
+	add(t, b, entriesOf("b1")...) // its request is 6
 
 	// In a file on one machine, a listed installation reports another one.
 	r, err := a.Verify(t.Context(), nil)
@@ -35,7 +35,7 @@ func TestAnotherInstallationIsListedByAListedOne(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	add(t, b, story("b2")...)
+	add(t, b, entriesOf("b2")...)
 	list, err := a.Installations(t.Context())
 	if err != nil || len(list) != 2 || !list[0].Self || !list[0].Listed || list[1].Self || !list[1].Listed {
 		t.Errorf("%+v %v", list, err)
@@ -48,13 +48,13 @@ func TestAnotherInstallationIsListedByAListedOne(t *testing.T) {
 	if _, err := a.Accept(t.Context(), "somebody", "b is ours"); err != nil {
 		t.Fatal(err)
 	}
-	add(t, b, story("b3")...)
+	add(t, b, entriesOf("b3")...)
 	whole(t, a)
 }
 
 func TestAnInstallationMayBeListedBeforeItsFirstAppend(t *testing.T) {
 	a, path := open(t)
-	add(t, a, story("a1")...)
+	add(t, a, entriesOf("a1")...)
 	b, err := Open(t.Context(), filepath.Join(t.TempDir(), "other.db"), Options{Key: testKey("two")})
 	if err != nil {
 		t.Fatal(err)
@@ -66,7 +66,7 @@ func TestAnInstallationMayBeListedBeforeItsFirstAppend(t *testing.T) {
 	_ = b.db.Close()
 	b.db, b.file = a.db, headFile(path+".of-b")
 	whole(t, b)
-	add(t, b, story("b1")...)
+	add(t, b, entriesOf("b1")...)
 	if r := whole(t, b); len(r.Unlisted) != 0 {
 		t.Errorf("%+v", r)
 	}

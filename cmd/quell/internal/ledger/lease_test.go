@@ -127,7 +127,7 @@ func TestWhenALeaseIsFreeByTheClock(t *testing.T) {
 	}
 }
 
-func TestRenewExtendsAlsoWhatExpiredAndNobodyTook(t *testing.T) {
+func TestRenewExtendsAnExpiredLeaseThatIsFree(t *testing.T) {
 	a, b, clock := pair(t)
 	mine := acquire(t, a, time.Minute, "x", "y")
 	clock.ticks += 120_000_000
@@ -141,7 +141,7 @@ func TestRenewExtendsAlsoWhatExpiredAndNobodyTook(t *testing.T) {
 	}
 }
 
-func TestWhichIntentsAFenceLetsThrough(t *testing.T) {
+func TestWhichIntentsAFenceAccepts(t *testing.T) {
 	intent := func(fence int64) Entry { return Entry{Incident: "x", Body: Intent{Action: "revoke", Fence: fence}} }
 	a, b, clock := pair(t)
 	try := func(name string, l *Ledger, ok bool, e ...Entry) {

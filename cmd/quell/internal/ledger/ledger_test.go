@@ -46,8 +46,8 @@ func add(t testing.TB, l *Ledger, entries ...Entry) []Entry {
 	return entries
 }
 
-// story returns the entries of one incident, from its discovery to its outcome.
-func story(incident string) []Entry {
+// entriesOf returns the entries of one incident, from its discovery to its outcome.
+func entriesOf(incident string) []Entry {
 	e := func(b Body) Entry { return Entry{Incident: incident, Actor: "somebody", Run: "plan", Body: b} }
 	return []Entry{
 		e(Found{Exposures: []rules.Location{{Source: "log", Path: "job.log", Line: 1, Column: 1}}}),
@@ -82,7 +82,7 @@ func raw(t testing.TB, path string) *sql.DB {
 
 func TestEntriesAreReadAsTheyWereAppended(t *testing.T) {
 	l, path := open(t)
-	in := add(t, l, story("ab12")...)
+	in := add(t, l, entriesOf("ab12")...)
 	if in[0].ID != 2 || in[3].ID != 5 || in[3].Hash == "" || in[0].At.IsZero() {
 		t.Errorf("the caller's entries are %+v", in)
 	}
@@ -109,7 +109,7 @@ func TestEntriesAreReadAsTheyWereAppended(t *testing.T) {
 
 func TestAnAppendOfSeveralEntriesIsAllOrNothing(t *testing.T) {
 	l, _ := open(t)
-	add(t, l, story("ab")...)
+	add(t, l, entriesOf("ab")...)
 	err := l.Append(t.Context(), Entry{Incident: "cd", Body: Found{}}, Entry{Incident: "cd"})
 	if err == nil {
 		t.Fatal("an entry without a body was appended")
@@ -122,7 +122,7 @@ func TestAnAppendOfSeveralEntriesIsAllOrNothing(t *testing.T) {
 
 func TestTheDatabaseRefusesToChangeEntries(t *testing.T) {
 	l, _ := open(t)
-	add(t, l, story("ab")...)
+	add(t, l, entriesOf("ab")...)
 	for _, q := range []string{"UPDATE ledger SET body = '9'", "DELETE FROM ledger", "DELETE FROM ledger WHERE id = 2"} {
 		if _, err := l.db.Exec(q); err == nil || !strings.Contains(err.Error(), "append-only") {
 			t.Errorf("%s: %v", q, err)
@@ -150,7 +150,7 @@ func TestIncidentsHaveTheirLastOutcome(t *testing.T) {
 		add(t, l, Entry{Incident: fmt.Sprintf("%04d", (i*7919)%n), Body: Found{}})
 	}
 	add(t, l, Entry{Incident: "0001", Body: Outcome{Outcome: "Confirmed"}}, Entry{Incident: "0002", Body: Outcome{Outcome: "Unconfirmed"}},
-		Entry{Incident: "0002", Body: Held{Why: "not owned"}}, Entry{Incident: "0003", Body: Outcome{Outcome: "until expiry"}})
+		Entry{Incident: "0002", Body: Held{Reason: "not owned"}}, Entry{Incident: "0003", Body: Outcome{Outcome: "until expiry"}})
 	got := map[string]Word{}
 	order := ""
 	for s, err := range l.Incidents(t.Context()) {
@@ -197,7 +197,7 @@ func TestALoopOverAllEntriesMayAppend(t *testing.T) {
 
 func TestTextThatADatabaseRefusesIsReplaced(t *testing.T) {
 	l, _ := open(t)
-	add(t, l, Entry{Incident: "a\x00b\xff", Actor: "\xfe", Body: Held{Why: "x\x00\xffy"}})
+	add(t, l, Entry{Incident: "a\x00b\xff", Actor: "\xfe", Body: Held{Reason: "x\x00\xffy"}})
 	got, err := l.Incident(t.Context(), "a\uFFFDb\uFFFD")
 	if err != nil || len(got) != 1 || got[0].Actor != "\uFFFD" {
 		t.Errorf("%+v %v", got, err)
@@ -207,7 +207,7 @@ func TestTextThatADatabaseRefusesIsReplaced(t *testing.T) {
 
 func TestAnEntryThatDoesNotDecodeIsShownWithItsError(t *testing.T) {
 	l, path := open(t)
-	add(t, l, story("ab")...)
+	add(t, l, entriesOf("ab")...)
 	db := raw(t, path)
 	if _, err := db.Exec(`INSERT INTO ledger(at, incident, type, actor, run, body, hash) VALUES ('2026-05-03T00:00:00Z', 'ab', 'intent', '', '', '[1]', 'x'), ('2026-05-03T00:00:00Z', 'ab', 'consent', '', '', '{"by":2}', 'x')`); err != nil {
 		t.Fatal(err)
@@ -227,7 +227,7 @@ func TestAppendNeedsAKey(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	if err := l.Append(t.Context(), story("ab")...); err == nil || !strings.Contains(err.Error(), "key") {
+	if err := l.Append(t.Context(), entriesOf("ab")...); err == nil || !strings.Contains(err.Error(), "key") {
 		t.Error(err)
 	}
 	if r, err := l.Verify(t.Context(), nil); err != nil || !r.OK() || r.Entries != 0 {

@@ -47,8 +47,8 @@ func (l *Ledger) Memory(scope string, key []byte, failed func(error)) (*Memory, 
 // bound prevents a value from being read under another key or scope.
 func (m *Memory) bound(key string) []byte { return []byte(m.scope + "\x00" + key) }
 
-// Recall implements scanners.Memory.
-func (m *Memory) Recall(ctx context.Context, key string) ([]byte, bool) {
+// Get implements scanners.Memory.
+func (m *Memory) Get(ctx context.Context, key string) ([]byte, bool) {
 	var b []byte
 	err := m.l.db.QueryRowContext(ctx, m.l.engine.bind(`SELECT value FROM memory WHERE scope = ? AND key = ?`), m.scope, key).Scan(&b)
 	if err == nil {
@@ -57,8 +57,8 @@ func (m *Memory) Recall(ctx context.Context, key string) ([]byte, bool) {
 	return b, err == nil
 }
 
-// Remember implements scanners.Memory.
-func (m *Memory) Remember(ctx context.Context, key string, value []byte) {
+// Put implements scanners.Memory.
+func (m *Memory) Put(ctx context.Context, key string, value []byte) {
 	now := time.Now()
 	_, err := m.l.db.ExecContext(ctx, m.l.engine.bind(`INSERT INTO memory(scope, key, at, value) VALUES (?, ?, ?, ?) ON CONFLICT(scope, key) DO UPDATE SET at = excluded.at, value = excluded.value`), m.scope, key, now.Unix(), m.seal.Seal(nil, nil, value, m.bound(key)))
 	if last := m.swept.Load(); err == nil && now.Unix()-last >= int64(sweep/time.Second) && m.swept.CompareAndSwap(last, now.Unix()) {

@@ -25,36 +25,36 @@ func TestMemoryIsEncryptedAndBoundToItsRules(t *testing.T) {
 	}
 	m := open("rules", key)
 	const value = "a path with a secret in it"
-	if _, ok := m.Recall(t.Context(), "k"); ok {
+	if _, ok := m.Get(t.Context(), "k"); ok {
 		t.Error("recalled before it was kept")
 	}
-	m.Remember(t.Context(), "k", []byte("old"))
-	m.Remember(t.Context(), "k", []byte(value))
-	m.Remember(t.Context(), "empty", nil)
-	if b, ok := m.Recall(t.Context(), "k"); !ok || string(b) != value {
+	m.Put(t.Context(), "k", []byte("old"))
+	m.Put(t.Context(), "k", []byte(value))
+	m.Put(t.Context(), "empty", nil)
+	if b, ok := m.Get(t.Context(), "k"); !ok || string(b) != value {
 		t.Errorf("%q %v", b, ok)
 	}
-	if b, ok := m.Recall(t.Context(), "empty"); !ok || len(b) != 0 {
+	if b, ok := m.Get(t.Context(), "empty"); !ok || len(b) != 0 {
 		t.Errorf("%q %v", b, ok)
 	}
-	if _, ok := open("other rules", key).Recall(t.Context(), "k"); ok {
+	if _, ok := open("other rules", key).Get(t.Context(), "k"); ok {
 		t.Error("other rules recall it")
 	}
-	if _, ok := open("rules", bytes.Repeat([]byte{8}, 32)).Recall(t.Context(), "k"); ok {
+	if _, ok := open("rules", bytes.Repeat([]byte{8}, 32)).Get(t.Context(), "k"); ok {
 		t.Error("another installation reads it")
 	}
 	// A later build erases the answers that an earlier one kept, and nothing else.
-	m.Remember(t.Context(), "ci/answer/1", []byte("an alert's secret"))
+	m.Put(t.Context(), "ci/answer/1", []byte("an alert's secret"))
 	later := open("a later build", key)
-	later.Remember(t.Context(), "ci/answer/1", []byte("own"))
+	later.Put(t.Context(), "ci/answer/1", []byte("own"))
 	later.ForgetOthers(t.Context(), "ci/answer/")
-	if _, ok := m.Recall(t.Context(), "ci/answer/1"); ok {
+	if _, ok := m.Get(t.Context(), "ci/answer/1"); ok {
 		t.Error("the answer of an earlier build is still there")
 	}
-	if _, ok := m.Recall(t.Context(), "k"); !ok {
+	if _, ok := m.Get(t.Context(), "k"); !ok {
 		t.Error("what was read is forgotten too")
 	}
-	if b, ok := later.Recall(t.Context(), "ci/answer/1"); !ok || string(b) != "own" {
+	if b, ok := later.Get(t.Context(), "ci/answer/1"); !ok || string(b) != "own" {
 		t.Errorf("%q %v", b, ok)
 	}
 	if err := l.Close(); err != nil {
@@ -79,30 +79,30 @@ func TestMemoryIsSweptOnceAnHour(t *testing.T) {
 	others, _ := l.Memory("other rules", key, func(err error) { t.Error(err) })
 	own, _ := l.Memory("rules", key, func(err error) { t.Error(err) })
 	kept := func(m *Memory, key string) bool {
-		_, ok := m.Recall(t.Context(), key)
+		_, ok := m.Get(t.Context(), key)
 		return ok
 	}
 	// age makes a value older than it may become.
 	age := func(key string) {
 		t.Helper()
-		others.Remember(t.Context(), key, nil)
+		others.Put(t.Context(), key, nil)
 		if _, err := l.db.ExecContext(t.Context(), `UPDATE memory SET at = ? WHERE key = ?`, time.Now().Add(-forget-time.Minute).Unix(), key); err != nil {
 			t.Fatal(err)
 		}
 	}
-	others.Remember(t.Context(), "young", nil)
+	others.Put(t.Context(), "young", nil)
 	age("old")
-	own.Remember(t.Context(), "k", nil)
+	own.Put(t.Context(), "k", nil)
 	if kept(others, "old") || !kept(others, "young") || !kept(own, "k") {
 		t.Error("the first value erases what is old, and nothing else")
 	}
 	age("later")
-	own.Remember(t.Context(), "k2", nil)
+	own.Put(t.Context(), "k2", nil)
 	if !kept(others, "later") {
 		t.Error("each value reads the whole table")
 	}
 	own.swept.Add(-int64(sweep / time.Second))
-	own.Remember(t.Context(), "k3", nil)
+	own.Put(t.Context(), "k3", nil)
 	if kept(others, "later") || !kept(own, "k") || !kept(own, "k3") {
 		t.Error("the next hour's sweep does not erase what is old")
 	}

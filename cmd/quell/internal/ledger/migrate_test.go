@@ -28,7 +28,7 @@ func TestALedgerOfTheEarlierReleaseOpensAndVerifies(t *testing.T) {
 		t.Errorf("%+v %v", k, err)
 	}
 	// The first append signs the existing entries.
-	add(t, l, story("def")...)
+	add(t, l, entriesOf("def")...)
 	if r := whole(t, l); r.Entries != int64(len(bodies))+5 {
 		t.Errorf("%+v", r)
 	}
@@ -37,7 +37,7 @@ func TestALedgerOfTheEarlierReleaseOpensAndVerifies(t *testing.T) {
 func TestTheEarlierReleaseStillReadsAndWrites(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "ledger.db")
 	l := openAs(t, path, "one")
-	add(t, l, story("abc")...)
+	add(t, l, entriesOf("abc")...)
 	old := openEarlier(t, path)
 	if err := old.append(t.Context(), "abc", TypeFound, "", "", "null"); err != nil {
 		t.Fatal(err)
@@ -84,7 +84,7 @@ func TestAMigrationThatFailsChangesNothing(t *testing.T) {
 func TestTheNumbersOfEarlierEntriesAreSigned(t *testing.T) {
 	path := earlierLedger(t)
 	l := openAs(t, path, "one")
-	add(t, l, story("def")...)
+	add(t, l, entriesOf("def")...)
 	_ = l.Close()
 	change(t, path, statements(`UPDATE ledger SET id = -5 WHERE id = 1`))
 	r, err := openAs(t, path, "one").Verify(t.Context(), nil)

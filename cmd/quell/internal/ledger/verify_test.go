@@ -53,7 +53,7 @@ func grown(t testing.TB) (older, newer copyOf, marks [2]Checkpoint) {
 			t.Fatal(err)
 		}
 		for i := range 3 {
-			add(t, l, story(fmt.Sprintf("%d%d", half, i))...)
+			add(t, l, entriesOf(fmt.Sprintf("%d%d", half, i))...)
 		}
 		if marks[half], err = l.Checkpoint(t.Context()); err != nil {
 			t.Fatal(err)

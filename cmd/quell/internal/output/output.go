@@ -48,7 +48,7 @@ func create(path string, mode fs.FileMode) (*File, error) {
 	link, err := os.Lstat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return f, f.stageBeside()
+		return f, f.stageInFolder()
 	case err != nil:
 		return nil, err
 	}
@@ -78,7 +78,7 @@ func create(path string, mode fs.FileMode) (*File, error) {
 		return f, f.stageElsewhere()
 	}
 	f.owner = ownerOf(info)
-	if err := f.stageBeside(); err != nil {
+	if err := f.stageInFolder(); err != nil {
 		// The folder accepts no new file, and the file itself may be written.
 		return f, f.stageElsewhere()
 	}
@@ -91,8 +91,8 @@ func create(path string, mode fs.FileMode) (*File, error) {
 	return f, nil
 }
 
-// stageBeside stages in the folder of the target, so that Commit can rename.
-func (f *File) stageBeside() (err error) {
+// stageInFolder stages in the folder of the target, so that Commit can rename.
+func (f *File) stageInFolder() (err error) {
 	f.rename = true
 	f.stage, err = os.CreateTemp(filepath.Dir(f.path), ".quell-*")
 	return err
@@ -263,7 +263,7 @@ func reason(err error) error {
 // that call it at once, one succeeds. The others get an fs.ErrExist.
 func WriteNew(path string, b []byte, mode fs.FileMode) error {
 	f := &File{path: path, mode: mode}
-	if err := f.stageBeside(); err != nil {
+	if err := f.stageInFolder(); err != nil {
 		return fmt.Errorf("write %s: %w", path, reason(err))
 	}
 	defer f.Discard()

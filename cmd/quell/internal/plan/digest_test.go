@@ -26,7 +26,7 @@ func TestDigestCoversWhatIsSent(t *testing.T) {
 	}
 	plain := of(&Plan{Items: []Item{{}}})
 	set := map[string]any{
-		"Hold": &policy.Hold{Why: "x"}, "Requests": []revokers.Effect{{Method: "POST", URL: "https://a.example", Header: map[string]string{"X-Vault-Namespace": "a"}}},
+		"Hold": &policy.Hold{Reason: "x"}, "Requests": []revokers.Effect{{Method: "POST", URL: "https://a.example", Header: map[string]string{"X-Vault-Namespace": "a"}}},
 		"Rotate": &Rotate{Vault: "x"}, "Managed": []string{"x"}, "Reversible": true,
 	}
 	typ := reflect.TypeFor[Item]()

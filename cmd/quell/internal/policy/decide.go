@@ -14,7 +14,7 @@ import (
 
 // Hold is the reason why something is not done, and the setting that would allow it.
 type Hold struct {
-	Why    string `json:"why"`
+	Reason string `json:"why"`
 	Remedy string `json:"remedy"`
 }
 

@@ -48,8 +48,8 @@ func TestNothingIsKilledWithoutAReason(t *testing.T) {
 		h := p.Decide(c.q)
 		switch {
 		case c.why == "" && h != nil:
-			t.Errorf("%s: held: %s", name, h.Why)
-		case c.why != "" && (h == nil || !strings.Contains(h.Why, c.why) || h.Remedy == ""):
+			t.Errorf("%s: held: %s", name, h.Reason)
+		case c.why != "" && (h == nil || !strings.Contains(h.Reason, c.why) || h.Remedy == ""):
 			t.Errorf("%s: %+v", name, h)
 		}
 	}
@@ -59,7 +59,7 @@ func TestAHoldGivesTheReasonOfTheRulesFile(t *testing.T) {
 	rule := &rules.Rule{Note: "the list shows no part of a token", Provider: &rules.Provider{ID: "acme", Docs: "https://acme.example/docs"}}
 	own := &issuer.Instance{Provider: "acme", URL: &url.URL{Scheme: "https", Host: "acme.example"}, Operator: true, Own: true}
 	h := (&Policy{}).Decide(Question{Verdict: revokers.Verdict{Liveness: revokers.Live, NegativeControl: true}, Rule: rule, Instance: own})
-	if h == nil || !strings.Contains(h.Why, rule.Note) {
+	if h == nil || !strings.Contains(h.Reason, rule.Note) {
 		t.Errorf("%+v", h)
 	}
 }

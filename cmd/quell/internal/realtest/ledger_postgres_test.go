@@ -163,7 +163,7 @@ func TestAPostgresLedgerOfTheEarlierReleaseOpens(t *testing.T) {
 	if r, err := l.Verify(t.Context(), nil); err != nil || !r.OK() || r.Entries != 5 {
 		t.Fatalf("%+v %v", r, err)
 	}
-	if err := l.Append(t.Context(), ledger.Entry{Incident: "abc", Body: ledger.Held{Why: "5"}}); err != nil {
+	if err := l.Append(t.Context(), ledger.Entry{Incident: "abc", Body: ledger.Held{Reason: "5"}}); err != nil {
 		t.Fatal(err)
 	}
 	wholeLedger(t, l)
@@ -201,9 +201,9 @@ func TestWhatPostgresKeepsNextToTheLedger(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, v := range []string{"one", "two"} {
-		m.Remember(t.Context(), "key", []byte(v))
+		m.Put(t.Context(), "key", []byte(v))
 	}
-	if v, ok := m.Recall(t.Context(), "key"); !ok || string(v) != "two" {
+	if v, ok := m.Get(t.Context(), "key"); !ok || string(v) != "two" {
 		t.Errorf("%q", v)
 	}
 }

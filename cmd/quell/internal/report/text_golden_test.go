@@ -142,7 +142,7 @@ func TestTextAtEachWidth(t *testing.T) {
 	}
 }
 
-func TestColourRepeatsWhatWordsSay(t *testing.T) {
+func TestColourAloneCarriesNoMeaning(t *testing.T) {
 	got := render(t, stream(), Style{Width: 80, Color: true})
 	if !strings.Contains(got, "\x1b[1;31mLIVE") {
 		t.Error("live is not red")

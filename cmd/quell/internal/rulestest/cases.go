@@ -220,7 +220,7 @@ func (t *suite) negativeControl() {
 		}
 		liveness, reason, _ := p.verify()
 		p.server.http.Close()
-		if liveness != "unknown" || reason != string(revokers.AcceptsAnything) {
+		if liveness != "unknown" || reason != string(revokers.AcceptsAll) {
 			t.fail("an issuer that accepts anything makes it %s (%s)", liveness, reason)
 		}
 		return

@@ -217,9 +217,9 @@ func (r *applying) passive(ctx context.Context, w *item) error {
 		if r.DryRun {
 			return nil
 		}
-		h := ledger.Held{Why: "the plan holds it"}
+		h := ledger.Held{Reason: "the plan holds it"}
 		if w.it.Hold != nil {
-			h.Why, h.Remedy = w.it.Hold.Why, w.it.Hold.Remedy
+			h.Reason, h.Remedy = w.it.Hold.Reason, w.it.Hold.Remedy
 		}
 		entries, err := r.entries(ctx, w)
 		if err != nil {
@@ -260,7 +260,7 @@ func (r *applying) hold(ctx context.Context, w *item, why, remedy, diff string) 
 	if diff != "" {
 		w.act.Detail = diff
 	}
-	return true, r.record(ctx, w, ledger.Held{Why: why, Remedy: remedy, Diff: diff})
+	return true, r.record(ctx, w, ledger.Held{Reason: why, Remedy: remedy, Diff: diff})
 }
 
 func (r *applying) progress(format string, args ...any) {

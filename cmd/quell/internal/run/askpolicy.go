@@ -198,7 +198,7 @@ func (r *Runtime) judgeShown(ctx context.Context, out *Shown, t revokers.Target,
 		// The page of a signed-in user is not known, so no marker can be proposed.
 		out.Problem = fmt.Sprintf("the control gets what a session gets that was never issued (%d): it is no longer live", live.Status)
 		out.Next = renewControl
-	case v.Reason == revokers.AcceptsAnything || live.Status == never.Status && live.Location == never.Location:
+	case v.Reason == revokers.AcceptsAll || live.Status == never.Status && live.Location == never.Location:
 		out.Problem = "the control and a session that was never issued get the same page"
 		var m []string
 		if lives, nevers, ok := r.samples(ctx, t, live, never); ok {

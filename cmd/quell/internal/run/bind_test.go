@@ -30,7 +30,7 @@ func bind(t *testing.T, findings ...rules.Finding) map[string]rules.Credential {
 	return out
 }
 
-func TestExpiredBesideARefreshTokenIsNotDead(t *testing.T) {
+func TestExpiredWithARefreshTokenIsNotDead(t *testing.T) {
 	past := time.Now().Add(-time.Hour)
 	access := finding("jwt", rules.KindJWT, "", "access", 10)
 	access.Offline = rules.Offline{State: rules.OfflineExpired, Expires: &past}

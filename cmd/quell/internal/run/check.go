@@ -305,7 +305,7 @@ func (k *Checker) after(ctx context.Context, t *revokers.Target, kill *kill) (re
 		v.Host, v.Instance, v.Remedy = t.Host(), t.URL(), missingRemedy(*t)
 		return v, revokers.Answer{}
 	}
-	var all []said
+	var all []statement
 	for _, ep := range endpoints {
 		e, err := k.Asker.Ask(ctx, k.Verifier, *t, ep)
 		if err != nil {
@@ -325,14 +325,14 @@ func (k *Checker) after(ctx context.Context, t *revokers.Target, kill *kill) (re
 			t.Captures = e.Answer.Captures
 			return v, e.Answer
 		}
-		all = append(all, said{v, e.Answer})
+		all = append(all, statement{v, e.Answer})
 	}
 	best := decisive(all)
 	return best.verdict, best.answer
 }
 
-// said is the answer of one endpoint and the verdict that follows from it.
-type said struct {
+// statement is the answer of one endpoint and the verdict that follows from it.
+type statement struct {
 	verdict revokers.Verdict
 	answer  revokers.Answer
 }
@@ -341,9 +341,9 @@ type said struct {
 // counts only if every other endpoint refused the credential too, or does not
 // exist at the issuer. Otherwise an endpoint that leaves a question open
 // outweighs one that has no meaning for the credential.
-func decisive(all []said) said {
+func decisive(all []statement) statement {
 	first := all[0]
-	var dead, open *said
+	var dead, open *statement
 	for i, x := range all {
 		switch {
 		case x.verdict.Liveness == revokers.Dead:
@@ -365,7 +365,7 @@ func decisive(all []said) said {
 	}
 	v := open.verdict
 	v.Detail = fmt.Sprintf("%s refused it, and %s did not decide: %s", dead.verdict.Endpoint, v.Endpoint, v.Detail)
-	return said{v, open.answer}
+	return statement{v, open.answer}
 }
 
 func reasonOf(err error) string {

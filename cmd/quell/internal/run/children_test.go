@@ -91,7 +91,7 @@ func TestAVaultTokenWithChildrenIsCollateral(t *testing.T) {
 			t.Fatal(err)
 		}
 		it := p.Items[0]
-		if it.Kills() || it.Hold == nil || !strings.Contains(it.Hold.Why, "more than the one credential") || !strings.Contains(it.Hold.Why, "child tokens") || !strings.Contains(it.Hold.Remedy, "kill.tiers") {
+		if it.Kills() || it.Hold == nil || !strings.Contains(it.Hold.Reason, "more than the one credential") || !strings.Contains(it.Hold.Reason, "child tokens") || !strings.Contains(it.Hold.Remedy, "kill.tiers") {
 			t.Errorf("tiers %q: kills %v, hold %+v", tiers, it.Kills(), it.Hold)
 		}
 		led, err := r.Ledger(t.Context())

@@ -110,7 +110,7 @@ func (c *closing) run(ctx context.Context, emit func(report.Event) error, tally 
 }
 
 func staying(d plan.Deletion, h *policy.Hold) result {
-	return result{Deletion: d, word: "kept", detail: h.Why, remedy: h.Remedy, meant: h.Why == legalHold}
+	return result{Deletion: d, word: "kept", detail: h.Reason, remedy: h.Remedy, meant: h.Reason == legalHold}
 }
 
 // one carries out one deletion.
@@ -126,7 +126,7 @@ func (c *closing) one(ctx context.Context, d plan.Deletion) (result, error) {
 	case c.dry:
 		return result{Deletion: d, word: "would_be_deleted", detail: "once all that it exposes is dead"}, nil
 	case c.some:
-		return staying(d, &policy.Hold{Why: "--only names items of the plan", Remedy: "quell apply with the same plan and without --only"}), nil
+		return staying(d, &policy.Hold{Reason: "--only names items of the plan", Remedy: "quell apply with the same plan and without --only"}), nil
 	}
 	if h := c.keeps(ctx); h != nil {
 		return c.kept(ctx, d, h)
@@ -135,15 +135,15 @@ func (c *closing) one(ctx context.Context, d plan.Deletion) (result, error) {
 		if alive, err := c.unproven(ctx, fp); err != nil {
 			return result{}, err
 		} else if alive != "" {
-			return c.kept(ctx, d, &policy.Hold{Why: alive, Remedy: "quell apply with the same plan, once it is dead"})
+			return c.kept(ctx, d, &policy.Hold{Reason: alive, Remedy: "quell apply with the same plan, once it is dead"})
 		}
 	}
 	if age := time.Since(c.plan.Created); !was.begun && age > c.Policy.MaxAge() {
-		return c.kept(ctx, d, &policy.Hold{Why: fmt.Sprintf("the plan is %s old", age.Round(time.Second)), Remedy: "quell plan; or kill.max_age in the policy"})
+		return c.kept(ctx, d, &policy.Hold{Reason: fmt.Sprintf("the plan is %s old", age.Round(time.Second)), Remedy: "quell plan; or kill.max_age in the policy"})
 	}
 	s, r, err := c.removal(d)
 	if err != nil {
-		return c.kept(ctx, d, &policy.Hold{Why: err.Error(), Remedy: "quell plan with the same server named"})
+		return c.kept(ctx, d, &policy.Hold{Reason: err.Error(), Remedy: "quell plan with the same server named"})
 	}
 	leases, others, free, err := c.lease(ctx, d)
 	if err != nil {
@@ -151,7 +151,7 @@ func (c *closing) one(ctx context.Context, d plan.Deletion) (result, error) {
 	}
 	defer free()
 	if others {
-		return c.kept(ctx, d, &policy.Hold{Why: "another apply works on its credentials", Remedy: "quell apply with the same plan, when that one has ended"})
+		return c.kept(ctx, d, &policy.Hold{Reason: "another apply works on its credentials", Remedy: "quell apply with the same plan, when that one has ended"})
 	}
 	return c.delete(ctx, d, s, r, was, leases)
 }
@@ -159,7 +159,7 @@ func (c *closing) one(ctx context.Context, d plan.Deletion) (result, error) {
 // kept records why something stays.
 func (c *closing) kept(ctx context.Context, d plan.Deletion, h *policy.Hold) (result, error) {
 	x := staying(d, h)
-	return x, c.record(ctx, d, ledger.Held{Why: d.What + " stays: " + h.Why, Remedy: h.Remedy})
+	return x, c.record(ctx, d, ledger.Held{Reason: d.What + " stays: " + h.Reason, Remedy: h.Remedy})
 }
 
 // removal makes the request again, of the origin alone, and compares it with the plan's.
@@ -207,7 +207,7 @@ func (c *closing) lease(ctx context.Context, d plan.Deletion) (fences map[string
 // delete copies, deletes and looks.
 func (c *closing) delete(ctx context.Context, d plan.Deletion, s *removal.Server, r *removal.Removal, was deleted, fences map[string]int64) (result, error) {
 	stay := func(why, remedy string) (result, error) {
-		return c.kept(ctx, d, &policy.Hold{Why: why, Remedy: remedy})
+		return c.kept(ctx, d, &policy.Hold{Reason: why, Remedy: remedy})
 	}
 	if err := c.record(ctx, d, ledger.Intent{Action: "copy", Origin: d.Origin, FoundAt: d.FoundAt}); err != nil {
 		return result{}, err

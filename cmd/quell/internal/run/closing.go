@@ -87,10 +87,10 @@ func (r *Runtime) PlanDeletions(ctx context.Context, p *plan.Plan, o DeletionOpt
 		var none *removal.Unsupported
 		if errors.As(err, &none) {
 			d.What = none.What
-			err = errors.New(none.Why)
+			err = errors.New(none.Reason)
 		}
 		if err != nil {
-			d.Hold = &policy.Hold{Why: "it can't be deleted: " + err.Error(), Remedy: "delete it by hand, once its credentials are dead"}
+			d.Hold = &policy.Hold{Reason: "it can't be deleted: " + err.Error(), Remedy: "delete it by hand, once its credentials are dead"}
 			p.Deletions = append(p.Deletions, d)
 			continue
 		}
@@ -100,7 +100,7 @@ func (r *Runtime) PlanDeletions(ctx context.Context, p *plan.Plan, o DeletionOpt
 			if err != nil {
 				// A kill must not wait for a list that can't be read.
 				p.Deletions = append(p.Deletions, plan.Deletion{System: d.System, Kind: removal.Caches, Origin: d.Origin, What: "the caches of " + to.What, Tier: d.Tier, Credentials: x.credentials,
-					Hold: &policy.Hold{Why: "they can't be listed: " + err.Error(), Remedy: "quell plan, when they can be"}})
+					Hold: &policy.Hold{Reason: "they can't be listed: " + err.Error(), Remedy: "quell plan, when they can be"}})
 			}
 			for _, c := range list {
 				e := plan.Deletion{System: d.System, With: d.Origin, Tier: d.Tier, Credentials: x.credentials, FoundAt: x.at}
@@ -141,11 +141,11 @@ func (r *Runtime) keeps(ctx context.Context) *policy.Hold {
 	p, err := r.policyNow(ctx)
 	switch {
 	case err != nil:
-		return &policy.Hold{Why: "the policy can't be read again to see legal_hold: " + err.Error(), Remedy: "quell policy check shows the mistake"}
+		return &policy.Hold{Reason: "the policy can't be read again to see legal_hold: " + err.Error(), Remedy: "quell policy check shows the mistake"}
 	case r.Policy.LegalHold || p.LegalHold:
-		return &policy.Hold{Why: legalHold, Remedy: "legal_hold = false, once nothing need be kept; then quell apply with the same plan"}
+		return &policy.Hold{Reason: legalHold, Remedy: "legal_hold = false, once nothing need be kept; then quell apply with the same plan"}
 	case !p.Allows(rules.TierAdmin):
-		return &policy.Hold{Why: "a deletion uses your credential for the CI system, and the policy does not allow the tier admin", Remedy: fmt.Sprintf("kill.tiers with %q in the policy", rules.TierAdmin)}
+		return &policy.Hold{Reason: "a deletion uses your credential for the CI system, and the policy does not allow the tier admin", Remedy: fmt.Sprintf("kill.tiers with %q in the policy", rules.TierAdmin)}
 	}
 	return nil
 }

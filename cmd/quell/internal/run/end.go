@@ -130,7 +130,7 @@ func (r *applying) revoke(ctx context.Context, items []*item) (proofs []*item, e
 		case errors.As(err, &held):
 			for _, w := range items {
 				w.act.Code = heldCode(w)
-				if _, err := r.hold(ctx, w, held.Why, held.Remedy, held.diff); err != nil {
+				if _, err := r.hold(ctx, w, held.Reason, held.Remedy, held.diff); err != nil {
 					return nil, err
 				}
 			}

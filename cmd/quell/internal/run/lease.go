@@ -191,7 +191,7 @@ func (r *applying) reported(ctx context.Context, w *item) (ledger.Outcome, bool,
 		case ledger.Outcome:
 			return b, true, nil
 		case ledger.Held:
-			w.act.Held, w.act.Remedy, w.act.Code = b.Why, b.Remedy, heldCode(w)
+			w.act.Held, w.act.Remedy, w.act.Code = b.Reason, b.Remedy, heldCode(w)
 			return ledger.Outcome{Outcome: ledger.Word(prove.Held), Detail: b.Diff}, true, nil
 		}
 	}

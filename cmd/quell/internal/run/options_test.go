@@ -181,7 +181,7 @@ func TestTheSwitchIsReadAgain(t *testing.T) {
 			write(c.policy)
 			c.change()
 			h := r.Switch(t.Context())
-			if (h == nil) != (c.why == "") || h != nil && (!strings.Contains(h.Why, c.why) || h.Remedy == "") {
+			if (h == nil) != (c.why == "") || h != nil && (!strings.Contains(h.Reason, c.why) || h.Remedy == "") {
 				t.Errorf("%+v", h)
 			}
 		})

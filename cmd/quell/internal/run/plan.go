@@ -145,11 +145,11 @@ func (p *Planner) decide(ctx context.Context, c Checked, done int) decision {
 		d.wait = true
 		return d
 	case p.NoKill:
-		d.hold = &policy.Hold{Why: "QUELL_NO_KILL is set", Remedy: "unset QUELL_NO_KILL"}
+		d.hold = &policy.Hold{Reason: "QUELL_NO_KILL is set", Remedy: "unset QUELL_NO_KILL"}
 	case live > 1:
-		d.hold = &policy.Hold{Why: fmt.Sprintf("%d instances answered that it is live, so its issuer is not certain", live), Remedy: "cookie or user of the [[instance]] entries in the policy, so that only the one that issued it fits"}
+		d.hold = &policy.Hold{Reason: fmt.Sprintf("%d instances answered that it is live, so its issuer is not certain", live), Remedy: "cookie or user of the [[instance]] entries in the policy, so that only the one that issued it fits"}
 	case c.Target == nil && v.Reason != revokers.NoHost && v.Reason != revokers.Canary && r != nil && len(r.Revokes) > 0:
-		d.hold = &policy.Hold{Why: "which instance issued it is not certain: " + v.Detail, Remedy: orRemedy(v.Remedy)}
+		d.hold = &policy.Hold{Reason: "which instance issued it is not certain: " + v.Detail, Remedy: orRemedy(v.Remedy)}
 	default:
 		d.hold = p.Policy.Decide(q)
 	}
@@ -172,11 +172,11 @@ func (d *decision) effectsOf(ctx context.Context, reg *natives.Registry, pol *po
 	if rot := reg.Rotator(t); rot != nil {
 		steps, err := rot.Steps(ctx, t)
 		if err != nil {
-			d.hold = &policy.Hold{Why: err.Error(), Remedy: `[instance.rotate] in the policy, and an [[instance]] with provider = "vault" and admin = "env:NAME"`}
+			d.hold = &policy.Hold{Reason: err.Error(), Remedy: `[instance.rotate] in the policy, and an [[instance]] with provider = "vault" and admin = "env:NAME"`}
 			return
 		}
 		if takes := takesOf(steps); takes != "" && !pol.Allows(rules.TierCollateral) {
-			d.hold = &policy.Hold{Why: "the rotation ends more than the one credential: " + takes, Remedy: fmt.Sprintf("kill.tiers with %q in the policy", rules.TierCollateral)}
+			d.hold = &policy.Hold{Reason: "the rotation ends more than the one credential: " + takes, Remedy: fmt.Sprintf("kill.tiers with %q in the policy", rules.TierCollateral)}
 			return
 		}
 		d.steps = steps
@@ -193,14 +193,14 @@ func (d *decision) effectsOf(ctx context.Context, reg *natives.Registry, pol *po
 			}
 		}
 		if err != nil {
-			d.hold = &policy.Hold{Why: "the revocation can't be planned: " + err.Error(), Remedy: "quell plan again, once the issuer answers or the [[instance]] in the policy has the setting that is named"}
+			d.hold = &policy.Hold{Reason: "the revocation can't be planned: " + err.Error(), Remedy: "quell plan again, once the issuer answers or the [[instance]] in the policy has the setting that is named"}
 			return
 		}
 	}
 	d.unproven = unprovable(t, d.verdict)
 	if d.unproven != "" && t.Kind == credential.KindSessionCookie && t.Rule.Probed() && d.verdict.Liveness == revokers.Live && !breakGlass {
 		// A logout can't be taken back: its proof must be possible before.
-		d.hold = &policy.Hold{Why: "its death could not be proven: " + d.unproven, Remedy: "quell policy check --ask, which proposes settings for " + t.URL() + "; or --break-glass REASON"}
+		d.hold = &policy.Hold{Reason: "its death could not be proven: " + d.unproven, Remedy: "quell policy check --ask, which proposes settings for " + t.URL() + "; or --break-glass REASON"}
 	}
 }
 
@@ -293,7 +293,7 @@ func ActionOf(n int, it plan.Item) report.Action {
 		a.Endpoint = it.Seen.Endpoint
 	}
 	if it.Hold != nil {
-		a.Held, a.Remedy = it.Hold.Why, it.Hold.Remedy
+		a.Held, a.Remedy = it.Hold.Reason, it.Hold.Remedy
 	}
 	if it.Action == plan.ActWait {
 		until := "its expiry, which is not known"

@@ -94,7 +94,7 @@ func verdictEntry(v revokers.Verdict) ledger.Verdict {
 // forbidden checks what no answer can change.
 func (r *applying) forbidden(ctx context.Context, w *item) (bool, error) {
 	if h := r.stop(ctx); h != nil {
-		return r.hold(ctx, w, h.Why, h.Remedy, "")
+		return r.hold(ctx, w, h.Reason, h.Remedy, "")
 	}
 	switch {
 	case r.Checker.Canary != nil && r.Checker.Canary(w.cred), revokers.Honeytoken(r.Planner.Set, w.cred):
@@ -154,7 +154,7 @@ func (r *applying) first(ctx context.Context, w *item) (final bool, err error) {
 		return r.hold(ctx, w, "the rules no longer know a way to end it", "quell plan", "")
 	case d.hold != nil:
 		w.act.Code = heldCode(w)
-		return r.hold(ctx, w, d.hold.Why, d.hold.Remedy, "")
+		return r.hold(ctx, w, d.hold.Reason, d.hold.Remedy, "")
 	}
 	if diff := differs(w.it, d); diff != "" {
 		w.act.Code = heldCode(w)

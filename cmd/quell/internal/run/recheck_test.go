@@ -128,7 +128,7 @@ func TestRecheckWithoutTheInstanceIsIncomplete(t *testing.T) {
 }
 
 // The summary of a recheck reports that its answers were not recorded.
-func TestTheSummaryOfARecheckSaysWhatWasNotRecorded(t *testing.T) {
+func TestTheSummaryOfARecheckReportsWhatWasNotRecorded(t *testing.T) {
 	session := "s%3A" + strings.Repeat("a1B2", 8) + "." + strings.Repeat("c3D4", 11)
 	url, asked := application(t, session)
 	home := t.TempDir()

@@ -37,7 +37,7 @@ func (r *Runtime) Restore(ctx context.Context, incident string, sink report.Sink
 		return sum, errOffline
 	}
 	if h := r.Switch(ctx); h != nil {
-		return sum, fmt.Errorf("restore: %s, which stops every change at an issuer (hint: %s)", h.Why, h.Remedy)
+		return sum, fmt.Errorf("restore: %s, which stops every change at an issuer (hint: %s)", h.Reason, h.Remedy)
 	}
 	led, err := r.Ledger(ctx)
 	if err != nil {

@@ -288,7 +288,7 @@ func (r *applying) step(ctx context.Context, w *item, s revokers.Step, rot revok
 		return r.hold(ctx, w, "the rotation failed, so nothing was revoked: "+err.Error(), "[instance.rotate] in the policy: correct or remove it, then quell plan", "")
 	}
 	if h := r.stop(ctx); h != nil {
-		return r.hold(ctx, w, h.Why, h.Remedy, "")
+		return r.hold(ctx, w, h.Reason, h.Remedy, "")
 	}
 	mark, err := rot.Mark(ctx, w.target, s)
 	if err != nil {
@@ -303,7 +303,7 @@ func (r *applying) step(ctx context.Context, w *item, s revokers.Step, rot revok
 		i.Learned = w.target.Seen.Learned
 	}
 	if h := r.reserve(ctx, w); h != nil {
-		return r.hold(ctx, w, h.Why, h.Remedy, "")
+		return r.hold(ctx, w, h.Reason, h.Remedy, "")
 	}
 	if err := r.record(ctx, w, i); err != nil {
 		return true, err

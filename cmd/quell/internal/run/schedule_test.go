@@ -41,7 +41,7 @@ func TestTheScheduleOfLooks(t *testing.T) {
 		"after the last":                   {[]ledger.Entry{confirmed, answer(31*day, revokers.Dead, revokers.Revoked)}, 400 * day, false, 0, true},
 		"the last is missing":              {[]ledger.Entry{confirmed, answer(8*day, revokers.Dead, revokers.Revoked)}, 400 * day, true, 0, true},
 		"it came back, which begins again": {[]ledger.Entry{confirmed, answer(day, revokers.Live, revokers.Authenticated), entry(day, ledger.Outcome{Outcome: ledger.Word(prove.StillAlive)})}, day + time.Hour, true, day + 6*time.Hour, false},
-		"held":                             {[]ledger.Entry{answer(-time.Minute, revokers.Unknown, revokers.Refused), entry(0, ledger.Held{Why: "x"})}, time.Hour, true, 6 * time.Hour, false},
+		"held":                             {[]ledger.Entry{answer(-time.Minute, revokers.Unknown, revokers.Refused), entry(0, ledger.Held{Reason: "x"})}, time.Hour, true, 6 * time.Hour, false},
 		"still alive":                      {[]ledger.Entry{entry(0, ledger.Outcome{Outcome: ledger.Word(prove.StillAlive)})}, 6 * time.Hour, true, day, false},
 		"an apply without an outcome":      {[]ledger.Entry{entry(0, ledger.Found{}), answer(time.Second, revokers.Live, revokers.Authenticated)}, time.Hour, true, 6 * time.Hour, false},
 		"restored by its operator":         {[]ledger.Entry{confirmed, entry(day, ledger.Restore{Outcome: ledger.Restored})}, day + time.Minute, false, day + time.Hour, false},

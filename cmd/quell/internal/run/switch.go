@@ -21,7 +21,7 @@ func (r *Runtime) Switch(ctx context.Context) *policy.Hold {
 	p, err := r.policyNow(ctx)
 	switch {
 	case err != nil:
-		return &policy.Hold{Why: "the policy can't be read again to see the kill switch: " + err.Error(), Remedy: "quell policy check shows the mistake; then quell apply with the same plan"}
+		return &policy.Hold{Reason: "the policy can't be read again to see the kill switch: " + err.Error(), Remedy: "quell policy check shows the mistake; then quell apply with the same plan"}
 	case p.Disabled():
 		return policy.Switch()
 	}
@@ -69,11 +69,11 @@ type errHeld struct {
 	diff string
 }
 
-func (e errHeld) Error() string { return e.Why }
+func (e errHeld) Error() string { return e.Reason }
 
 // differing is the hold of a request whose final form is not what the plan shows.
 func differing(diff string) errHeld {
-	return errHeld{policy.Hold{Why: "the requests differ from the plan", Remedy: "quell plan"}, diff}
+	return errHeld{policy.Hold{Reason: "the requests differ from the plan", Remedy: "quell plan"}, diff}
 }
 
 func heldBy(h *policy.Hold) error {

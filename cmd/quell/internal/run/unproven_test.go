@@ -47,7 +47,7 @@ func TestAKillThatCouldNotBeProvenIsHeld(t *testing.T) {
 			}
 			it := p.Items[0]
 			switch {
-			case c.held && (it.Action != plan.ActHeld || it.Hold == nil || !strings.HasPrefix(it.Hold.Why, held) || !strings.Contains(it.Hold.Remedy, "quell policy check --ask")):
+			case c.held && (it.Action != plan.ActHeld || it.Hold == nil || !strings.HasPrefix(it.Hold.Reason, held) || !strings.Contains(it.Hold.Remedy, "quell policy check --ask")):
 				t.Errorf("%s %+v", it.Action, it.Hold)
 			case !c.held && !it.Kills():
 				t.Errorf("%s %+v", it.Action, it.Hold)

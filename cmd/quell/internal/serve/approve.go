@@ -45,7 +45,7 @@ func holdOf(state approval.State) *policy.Hold {
 	if r := state.Holds[0].Reason; r != "" {
 		why += ": " + r
 	}
-	return &policy.Hold{Why: why, Remedy: "release it on its page of quell serve"}
+	return &policy.Hold{Reason: why, Remedy: "release it on its page of quell serve"}
 }
 
 // unapproved returns the reason why a plan may not be sent now; nil: it may.
@@ -53,11 +53,11 @@ func (s *Server) unapproved(ctx context.Context, fp, digest string, needed int) 
 	state, err := s.decisions(ctx, fp, digest)
 	switch {
 	case err != nil:
-		return &policy.Hold{Why: "the approvals can't be read: " + report.Clean(err.Error()), Remedy: "quell ledger --verify"}
+		return &policy.Hold{Reason: "the approvals can't be read: " + report.Clean(err.Error()), Remedy: "quell ledger --verify"}
 	case len(state.Holds) > 0:
 		return holdOf(state)
 	case len(state.By) < needed:
-		return &policy.Hold{Why: fmt.Sprintf("%d of %s approved plan %s", len(state.By), persons(needed), digest[:12]), Remedy: "approve it on its page of quell serve"}
+		return &policy.Hold{Reason: fmt.Sprintf("%d of %s approved plan %s", len(state.By), persons(needed), digest[:12]), Remedy: "approve it on its page of quell serve"}
 	}
 	return nil
 }

@@ -45,7 +45,7 @@ func (s *Server) kill(ctx context.Context, a KillArgs, red *report.Redactor) err
 		case o.row.State != revokers.Live.String():
 			return nil
 		}
-		return s.held(ctx, o, hold.Why, hold.Remedy)
+		return s.held(ctx, o, hold.Reason, hold.Remedy)
 	}
 	most := o.rt.Policy.Max()
 	full := fmt.Sprintf("kill.max: %d kills in 24 hours", most)
@@ -82,10 +82,10 @@ func (s *Server) kill(ctx context.Context, a KillArgs, red *report.Redactor) err
 		fresh = fresh || first
 		switch {
 		case err != nil:
-			return &policy.Hold{Why: "kill.max can't be checked: " + report.Clean(err.Error()), Remedy: "check the database of quell serve"}
+			return &policy.Hold{Reason: "kill.max can't be checked: " + report.Clean(err.Error()), Remedy: "check the database of quell serve"}
 		case !ok:
 			free = at
-			return &policy.Hold{Why: full, Remedy: remedy}
+			return &policy.Hold{Reason: full, Remedy: remedy}
 		}
 		return nil
 	}
@@ -203,7 +203,7 @@ func (s *Server) heldUntil(ctx context.Context, o opened, why, remedy, event str
 		for i := len(entries) - 1; i >= 0; i-- {
 			switch b := entries[i].Body.(type) {
 			case ledger.Held:
-				if b.Why == why {
+				if b.Reason == why {
 					return nil
 				}
 				i = 0
@@ -212,7 +212,7 @@ func (s *Server) heldUntil(ctx context.Context, o opened, why, remedy, event str
 			}
 		}
 	}
-	if err := s.ledger.Append(ctx, ledger.Entry{Incident: fp, Actor: o.rt.Actor(), Run: "serve", Body: ledger.Held{Why: why, Remedy: remedy}}); err != nil {
+	if err := s.ledger.Append(ctx, ledger.Entry{Incident: fp, Actor: o.rt.Actor(), Run: "serve", Body: ledger.Held{Reason: why, Remedy: remedy}}); err != nil {
 		return err
 	}
 	return s.ended(ctx, fp, report.Action{Outcome: prove.Held, Detail: why}, event)

@@ -88,9 +88,9 @@ func (s *Server) killsOff(ctx context.Context) *policy.Hold {
 	by, err := s.store.KillsOff(ctx)
 	switch {
 	case err != nil:
-		return &policy.Hold{Why: "the kill switch in the database can't be read: " + report.Clean(err.Error()), Remedy: "check the database of quell serve"}
+		return &policy.Hold{Reason: "the kill switch in the database can't be read: " + report.Clean(err.Error()), Remedy: "check the database of quell serve"}
 	case by != "":
-		return &policy.Hold{Why: "the kills of all workers are off (" + by + ")", Remedy: "quell serve --kills on"}
+		return &policy.Hold{Reason: "the kills of all workers are off (" + by + ")", Remedy: "quell serve --kills on"}
 	}
 	return nil
 }

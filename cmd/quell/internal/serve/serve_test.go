@@ -66,7 +66,7 @@ func TestOrganisationIsReadAskedEndedAndReported(t *testing.T) {
 }
 
 // Without apply nothing is sent that ends a session, though the policy allows it.
-func TestNothingIsEndedUnlessTheConfigurationSaysSo(t *testing.T) {
+func TestNothingIsEndedUnlessTheConfigurationAllowsIt(t *testing.T) {
 	b := newBench(t, 10)
 	b.fake.Repos = []*citest.Repo{{Name: "a", Runs: []*citest.Run{{ID: 1, Attempts: 1, Created: time.Now(), Logs: leaking(10)}}}}
 	b.start()

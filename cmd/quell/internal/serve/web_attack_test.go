@@ -145,7 +145,7 @@ func TestLogin(t *testing.T) {
 }
 
 // With TLS, the page's cookies are sent only over TLS.
-func TestCookiesBehindTLS(t *testing.T) {
+func TestCookiesWithTLS(t *testing.T) {
 	b := newBench(t)
 	b.withPeople(0)
 	b.head = strings.Replace(b.head, "[web]\n", "[web]\nurl = \"https://quell.corp.example\"\n", 1)

@@ -34,8 +34,8 @@ type event struct {
 	Lines []string  `json:"lines"`
 }
 
-// story is the data of an incident's page.
-type story struct {
+// incidentPage is the data of an incident's page.
+type incidentPage struct {
 	Incident   store.Incident
 	Milestones []milestone
 	// Dead is the wall-clock time from the first finding to the proof; zero: not proven.
@@ -70,7 +70,7 @@ type proposal struct {
 const maxEvents = 500
 
 // read gathers the data of an incident's page.
-func (c *Console) read(ctx context.Context, fingerprint string, v visitor) (s story, err error) {
+func (c *Console) read(ctx context.Context, fingerprint string, v visitor) (s incidentPage, err error) {
 	if s.Incident, err = c.o.Store.Incident(ctx, fingerprint); err != nil {
 		return s, err
 	}
@@ -137,7 +137,7 @@ func requestText(e revokers.Effect) string {
 }
 
 // fill sets milestones, events and places from the entries of an incident.
-func (s *story) fill(entries []ledger.Entry) {
+func (s *incidentPage) fill(entries []ledger.Entry) {
 	names := []string{"Found", "Asked", "Live", "Planned", "Approved", "Kill sent", "Accepted", "Proven dead", "Rechecked"}
 	at := make([]time.Time, len(names))
 	note := make([]string, len(names))
