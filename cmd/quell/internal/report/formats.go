@@ -7,7 +7,9 @@ var formats = []*Format{
 	&csvFormat,
 	&documentFormat,
 	&gitleaksFormat,
+	&junitFormat,
 	&linesFormat,
+	&markdownFormat,
 	&sarifFormat,
 	&textFormat,
 }

@@ -2,6 +2,7 @@ package report
 
 import (
 	"cmp"
+	"slices"
 	"time"
 
 	"github.com/quellhq/quell/revokers"
@@ -18,6 +19,7 @@ type record struct {
 	confidence rules.Confidence
 	partial    bool // an incomplete value, which is never probed
 
+	file   string   // of the first place
 	places []string // the first, as Place writes them
 	n      int      // how many places there are
 
@@ -101,6 +103,22 @@ func (r *record) verdict() string {
 func (r *record) why() string  { return cmp.Or(r.held, r.proof, r.detail) }
 func (r *record) todo() string { return cmp.Or(r.next, r.remedy) }
 
+// where lists its places.
+func (r *record) where() []string {
+	out := slices.Clone(r.places)
+	if n := int64(r.n - len(r.places)); n > 0 && len(r.places) > 0 {
+		out = append(out, "and "+Count(n, "more place"))
+	}
+	return out
+}
+
+// inOrder sorts records: live ones first, then suspect ones.
+func inOrder(list []*record) []*record {
+	out := slices.Clone(list)
+	slices.SortStableFunc(out, func(a, b *record) int { return cmp.Compare(a.rank(), b.rank()) })
+	return out
+}
+
 func newRecord(ref rules.Ref) *record {
 	return &record{rule: ref.Rule, provider: ref.Provider, kind: ref.Kind, confidence: ref.Confidence, fingerprint: ref.Fingerprint, redacted: ref.Redacted,
 		doubtful: entry{Credential: Credential{Ref: ref}}.suspect()}
@@ -133,6 +151,7 @@ func (s *records) take(e Event) {
 		if e.Partial {
 			r := newRecord(e.Ref)
 			r.partial, r.counts, r.doubtful, r.n, r.places = true, e.Counts, false, 1, []string{Place(e.Location)}
+			r.file = cmp.Or(e.Location.Path, e.Location.Artifact)
 			s.list = append(s.list, r)
 		}
 	case Credential:
@@ -140,6 +159,7 @@ func (s *records) take(e Event) {
 		r.redacted, r.secret, r.counts, r.unanswered = e.Redacted, e.Secret, e.Counts, e.Unanswered
 		r.n = max(e.Findings, len(e.Locations))
 		for _, l := range e.Locations[:min(len(e.Locations), maxPlaces)] {
+			r.file = cmp.Or(r.file, l.Path, l.Artifact)
 			r.places = append(r.places, Place(l))
 		}
 		if e.Offline.Expires != nil {
