@@ -205,7 +205,7 @@ type Packed struct {
 	// At gives random access to the file if that needs no copy in memory. It has Size bytes.
 	At   io.ReaderAt
 	Size int64
-	// Beside opens a companion file, as Artifact.Beside does; nil if there can be none.
+	// Companion opens a companion file, as Artifact.Companion does; nil if there can be none.
 	Beside func(from, to string) (io.ReadCloser, error)
 }
 

@@ -23,7 +23,7 @@ func TestAReplacementIsExtendedOnceItIsWritten(t *testing.T) {
 		"stores alone":  {issuer.Rotation{Reissue: true, Stores: []string{"github:acme/app#X"}}, stores, orderReload, revokers.Unsure},
 		"KV and stores": {issuer.Rotation{Reissue: true, KV: "secret/ci#token", Stores: []string{"github:acme/app#X"}}, orderWrite, stores, revokers.NotDone},
 	} {
-		_, target := against(t, says(404, `{"errors":[]}`), "made-up", c.with)
+		_, target := against(t, always(404, `{"errors":[]}`), "made-up", c.with)
 		steps, err := rotator().Steps(t.Context(), target)
 		if err != nil {
 			t.Fatal(name, err)

@@ -48,7 +48,7 @@ func (f *fake) requests() []recorded {
 	return append([]recorded(nil), f.got...)
 }
 
-func says(status int, body string) func(http.ResponseWriter, *http.Request) {
+func always(status int, body string) func(http.ResponseWriter, *http.Request) {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		w.Header().Set("Location", "/v1/elsewhere")
@@ -82,7 +82,7 @@ func rotator() Rotator { return Rotator{Doer: &issuer.Client{}, Key: []byte("mad
 // The library's RevokeSelf ignores its argument and ends the token that the client
 // holds. It must hold the leaked one and no other.
 func TestRevokeSelfSendsTheLeakedTokenAlone(t *testing.T) {
-	f, target := against(t, says(204, ""), "made-up-leaked", issuer.Rotation{})
+	f, target := against(t, always(204, ""), "made-up-leaked", issuer.Rotation{})
 	r, err := RevokeSelf{Doer: &issuer.Client{}}.Send(t.Context(), []revokers.Target{target}, revokers.Effect{}, func(revokers.Effect) error { return nil })
 	if err != nil || !r.Of(0).Accepted {
 		t.Fatal(r, err)
@@ -134,7 +134,7 @@ func TestPathsThatAreNotPlain(t *testing.T) {
 		{Accessor: []string{""}}, {Accessor: []string{"a/b"}}, {KV: "secret#x", Generate: "default"}, {KV: "secret/../x#y", Generate: "default"}, {KV: "secret/a#y", Generate: "../x"},
 		{Engine: "aws", StaticRole: "aws/app"}, {Engine: "gcp", StaticRole: "gcp/app/x"},
 	} {
-		f, target := against(t, says(204, ""), "made-up-leaked", with)
+		f, target := against(t, always(204, ""), "made-up-leaked", with)
 		if steps, err := rotator().Steps(t.Context(), target); err == nil {
 			t.Errorf("%+v: %+v", with, steps)
 		}
@@ -156,19 +156,19 @@ func every() issuer.Rotation {
 // passes for a step that was taken, nor for a dead credential.
 func TestAnswersWithoutAMeaning(t *testing.T) {
 	answers := map[string]func(http.ResponseWriter, *http.Request){
-		"an empty 200":          says(200, ""),
-		"an empty object":       says(200, "{}"),
-		"null data":             says(200, `{"data":null}`),
-		"data of another shape": says(200, `{"data":{"x":1}}`),
-		"a page":                says(200, "<html>sign in</html>"),
-		"a redirect":            says(307, ""),
-		"a standby":             says(429, ""),
-		"a DR secondary":        says(472, `{"errors":["path disabled in replication DR secondary mode"]}`),
-		"a performance standby": says(473, ""),
-		"sealed":                says(503, `{"errors":["Vault is sealed"]}`),
-		"an error":              says(500, `{"errors":["internal error"]}`),
-		"permission denied":     says(403, `{"errors":["permission denied"]}`),
-		"not found":             says(404, `{"errors":[]}`),
+		"an empty 200":          always(200, ""),
+		"an empty object":       always(200, "{}"),
+		"null data":             always(200, `{"data":null}`),
+		"data of another shape": always(200, `{"data":{"x":1}}`),
+		"a page":                always(200, "<html>sign in</html>"),
+		"a redirect":            always(307, ""),
+		"a standby":             always(429, ""),
+		"a DR secondary":        always(472, `{"errors":["path disabled in replication DR secondary mode"]}`),
+		"a performance standby": always(473, ""),
+		"sealed":                always(503, `{"errors":["Vault is sealed"]}`),
+		"an error":              always(500, `{"errors":["internal error"]}`),
+		"permission denied":     always(403, `{"errors":["permission denied"]}`),
+		"not found":             always(404, `{"errors":[]}`),
 	}
 	for name, answer := range answers {
 		t.Run(name, func(t *testing.T) {
@@ -213,7 +213,7 @@ func TestAnswersWithoutAMeaning(t *testing.T) {
 func TestNamespace(t *testing.T) {
 	t.Setenv("VAULT_NAMESPACE", "someone-elses")
 	t.Setenv("VAULT_TOKEN", "made-up-of-the-environment")
-	f, target := against(t, says(204, ""), "made-up-leaked", issuer.Rotation{Lease: "database/creds/app/x"})
+	f, target := against(t, always(204, ""), "made-up-leaked", issuer.Rotation{Lease: "database/creds/app/x"})
 	steps, err := rotator().Steps(t.Context(), target)
 	if err != nil {
 		t.Fatal(err)
@@ -233,7 +233,7 @@ func TestSudoPaths(t *testing.T) {
 	with := every()
 	for _, tokens := range []bool{false, true} {
 		with.Tokens = tokens
-		_, target := against(t, says(204, ""), "made-up-leaked", with)
+		_, target := against(t, always(204, ""), "made-up-leaked", with)
 		grants, err := rotator().Grants(target)
 		if err != nil {
 			t.Fatal(err)

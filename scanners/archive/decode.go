@@ -23,15 +23,15 @@ func kindUnsupported(err error) error { return scanners.OfKind(scanners.GapUnsup
 // decoded decompresses a zip member by its compression method. The caller calls done after
 // reading. The third result returns the data that follows the compressed stream, or nil if
 // there is none or the method can't locate it.
-func (o *opening) decoded(method uint16, raw io.Reader, packed int64, size uint64) (r io.Reader, done func(), behind func() io.Reader, err error) {
-	done, behind = func() {}, func() io.Reader { return nil }
+func (o *opening) decoded(method uint16, raw io.Reader, packed int64, size uint64) (r io.Reader, done func(), trailing func() io.Reader, err error) {
+	done, trailing = func() {}, func() io.Reader { return nil }
 	switch method {
 	case zip.Store:
 		r = raw
 	case zip.Deflate:
 		z := inflate.NewReader(raw)
 		r, done = z, func() { z.Close() }
-		behind = func() io.Reader {
+		trailing = func() io.Reader {
 			if n, err := z.Read(make([]byte, 1)); n > 0 || err != io.EOF || z.Offset() >= packed {
 				return nil
 			}
@@ -44,7 +44,7 @@ func (o *opening) decoded(method uint16, raw io.Reader, packed int64, size uint6
 	case 14:
 		in := bufio.NewReader(raw)
 		r, done, err = o.zipLZMA(in, size)
-		behind = func() io.Reader {
+		trailing = func() io.Reader {
 			if _, err := in.Peek(1); err != nil {
 				return nil
 			}
@@ -55,7 +55,7 @@ func (o *opening) decoded(method uint16, raw io.Reader, packed int64, size uint6
 	default:
 		err = errMethod(method)
 	}
-	return r, done, behind, err
+	return r, done, trailing, err
 }
 
 // zipLZMA decompresses a member of method 14 (APPNOTE 5.8.8): a version, the size of the

@@ -58,7 +58,7 @@ func TestNoBitOfAHeaderHidesAPart(t *testing.T) {
 	}
 }
 
-// A header that is longer than what tells the format, and that declares its encoding at its end.
+// A header that is longer than the part that identifies the format, and that declares its encoding at its end.
 func TestALongHeaderHidesNoPart(t *testing.T) {
 	long := ""
 	for i := range 800 {

@@ -165,18 +165,18 @@ func unzlib(o *opening) error {
 		if rest == nil {
 			return nil
 		}
-		behind := bufio.NewReaderSize(rest, headLen)
-		if more, err := Padding(behind); !more {
+		trailing := bufio.NewReaderSize(rest, headLen)
+		if more, err := Padding(trailing); !more {
 			return err
 		}
-		if head, _ := behind.Peek(headLen); !zlibHead(head) {
-			return o.member(TrailingMember, behind)
+		if head, _ := trailing.Peek(headLen); !zlibHead(head) {
+			return o.member(TrailingMember, trailing)
 		}
-		next, err := inflate.NewZlib(behind)
+		next, err := inflate.NewZlib(trailing)
 		if err != nil {
 			return err
 		}
-		defer z.Close() // behind still reads from z
+		defer z.Close() // trailing still reads from z
 		z = next
 	}
 }

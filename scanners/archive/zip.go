@@ -76,11 +76,11 @@ func (o *opening) zipped(f *zip.File) (*zippedMember, error) {
 	if err != nil {
 		return nil, err
 	}
-	r, done, behind, err := o.decoded(f.Method, raw, int64(f.CompressedSize64), f.UncompressedSize64)
+	r, done, trailing, err := o.decoded(f.Method, raw, int64(f.CompressedSize64), f.UncompressedSize64)
 	if err != nil {
 		return nil, err
 	}
-	return &zippedMember{promised: newPromised(r, f.UncompressedSize64, f.CRC32), close: done, trailing: behind}, nil
+	return &zippedMember{promised: newPromised(r, f.UncompressedSize64, f.CRC32), close: done, trailing: trailing}, nil
 }
 
 type zippedMember struct {

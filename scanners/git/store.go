@@ -47,7 +47,7 @@ type store struct {
 
 	mu sync.Mutex
 	// problems are the errors by the object, pack or ref that can't be read; takeProblems adds
-	// those that it returned to told, so that each is reported once.
+	// those that it returned to reported, so that each is reported once.
 	problems map[string]error
 	reported map[string]bool
 }

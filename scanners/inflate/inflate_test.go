@@ -469,7 +469,7 @@ func TestGzip(t *testing.T) {
 	}
 }
 
-// Behind returns all the data that follows the last stream.
+// Trailing returns all the data that follows the last stream.
 func TestTrailingOfGzip(t *testing.T) {
 	one := zipped(t, []byte("a text"), "", "", nil)
 	for _, behind := range []string{"", "x", "a text behind", "\x1f\x8b\x09 no deflate", "\x1fx and so on to ten", strings.Repeat("much more ", 20_000)} {

@@ -108,12 +108,12 @@ func (v *visit) stream(open func(context.Context) (io.ReadCloser, error)) {
 		if len(docs) == 0 && len(layers) == 0 {
 			return errors.New("no archive of images: it is empty")
 		}
-		behind := bufio.NewReader(in)
-		more, err := archive.Padding(behind)
+		trailing := bufio.NewReader(in)
+		more, err := archive.Padding(trailing)
 		if more {
 			l := loc
 			l.Path = archive.TrailingMember
-			err = part(scanners.Artifact{Location: l}, behind)
+			err = part(scanners.Artifact{Location: l}, trailing)
 		}
 		if err != nil {
 			gap(scanners.Gap{Location: loc, Reason: archive.TrailingMember, Err: err})

@@ -90,87 +90,87 @@ func wrapped(s string, width int) []string {
 var textCarriers = []struct {
 	name string
 
-	text func(d dice, c content) string
+	text func(d generator, c content) string
 }{
-	{"plain", func(d dice, c content) string { return c.text() }},
-	{"crlf", func(d dice, c content) string { return strings.ReplaceAll(c.text(), "\n", "\r\n") }},
-	{"coloured", func(d dice, c content) string { return c.before + "\x1b[32m" + c.line + "\x1b[0m\n" + c.after }},
-	{"utf-16le", func(d dice, c content) string { return utf16Text(c.text(), binary.LittleEndian) }},
-	{"utf-16be", func(d dice, c content) string { return utf16Text(c.text(), binary.BigEndian) }},
-	{"utf-32le", func(d dice, c content) string { return utf32Text(c.text(), binary.LittleEndian) }},
-	{"utf-32be", func(d dice, c content) string { return utf32Text(c.text(), binary.BigEndian) }},
-	{"zero-width space inside", func(d dice, c content) string { return inside(c, "\u200b") }},
-	{"soft hyphen inside", func(d dice, c content) string { return inside(c, "\u00ad") }},
-	{"word joiner inside", func(d dice, c content) string { return inside(c, "\u2060") }},
-	{"no-break spaces", func(d dice, c content) string { return strings.ReplaceAll(c.text(), " ", "\u00a0") }},
-	{"base64", func(d dice, c content) string {
+	{"plain", func(d generator, c content) string { return c.text() }},
+	{"crlf", func(d generator, c content) string { return strings.ReplaceAll(c.text(), "\n", "\r\n") }},
+	{"coloured", func(d generator, c content) string { return c.before + "\x1b[32m" + c.line + "\x1b[0m\n" + c.after }},
+	{"utf-16le", func(d generator, c content) string { return utf16Text(c.text(), binary.LittleEndian) }},
+	{"utf-16be", func(d generator, c content) string { return utf16Text(c.text(), binary.BigEndian) }},
+	{"utf-32le", func(d generator, c content) string { return utf32Text(c.text(), binary.LittleEndian) }},
+	{"utf-32be", func(d generator, c content) string { return utf32Text(c.text(), binary.BigEndian) }},
+	{"zero-width space inside", func(d generator, c content) string { return inside(c, "\u200b") }},
+	{"soft hyphen inside", func(d generator, c content) string { return inside(c, "\u00ad") }},
+	{"word joiner inside", func(d generator, c content) string { return inside(c, "\u2060") }},
+	{"no-break spaces", func(d generator, c content) string { return strings.ReplaceAll(c.text(), " ", "\u00a0") }},
+	{"base64", func(d generator, c content) string {
 		return "blob: " + base64.StdEncoding.EncodeToString([]byte(c.text())) + "\n"
 	}},
-	{"hexadecimal", func(d dice, c content) string { return "blob: " + hex.EncodeToString([]byte(c.line)) + "\n" }},
-	{"hexdump -C", func(d dice, c content) string { return hexdumpC([]byte(c.text())) }},
-	{"xxd", func(d dice, c content) string { return xxd([]byte(c.text())) }},
-	{"tcpdump -X", func(d dice, c content) string { return tcpdumpX([]byte(c.text())) }},
-	{"wireshark", func(d dice, c content) string { return wireshark([]byte(c.text())) }},
-	{"netty", func(d dice, c content) string { return netty([]byte(c.text())) }},
-	{"od -c", func(d dice, c content) string { return odC([]byte(c.text())) }},
-	{"bytes with colons", func(d dice, c content) string { return "data: " + bytesAs(c.line, "%02x", ":") + "\n" }},
-	{"bytes with spaces", func(d dice, c content) string { return "frame: " + bytesAs(c.line, "%02x", " ") + "\n" }},
-	{"node buffer", func(d dice, c content) string { return "body: <Buffer " + bytesAs(c.line, "%02x", " ") + ">\n" }},
-	{"node buffer as json", func(d dice, c content) string {
+	{"hexadecimal", func(d generator, c content) string { return "blob: " + hex.EncodeToString([]byte(c.line)) + "\n" }},
+	{"hexdump -C", func(d generator, c content) string { return hexdumpC([]byte(c.text())) }},
+	{"xxd", func(d generator, c content) string { return xxd([]byte(c.text())) }},
+	{"tcpdump -X", func(d generator, c content) string { return tcpdumpX([]byte(c.text())) }},
+	{"wireshark", func(d generator, c content) string { return wireshark([]byte(c.text())) }},
+	{"netty", func(d generator, c content) string { return netty([]byte(c.text())) }},
+	{"od -c", func(d generator, c content) string { return odC([]byte(c.text())) }},
+	{"bytes with colons", func(d generator, c content) string { return "data: " + bytesAs(c.line, "%02x", ":") + "\n" }},
+	{"bytes with spaces", func(d generator, c content) string { return "frame: " + bytesAs(c.line, "%02x", " ") + "\n" }},
+	{"node buffer", func(d generator, c content) string { return "body: <Buffer " + bytesAs(c.line, "%02x", " ") + ">\n" }},
+	{"node buffer as json", func(d generator, c content) string {
 		return `{"err":"ECONNRESET","body":{"type":"Buffer","data":[` + bytesAs(c.line, "%d", ",") + `]}}` + "\n"
 	}},
-	{"node buffer as indented json", func(d dice, c content) string {
+	{"node buffer as indented json", func(d generator, c content) string {
 		return "{\n  \"type\": \"Buffer\",\n  \"data\": [\n    " + bytesAs(c.line, "%d", ",\n    ") + "\n  ]\n}\n"
 	}},
-	{"uint8array", func(d dice, c content) string {
+	{"uint8array", func(d generator, c content) string {
 		return fmt.Sprintf("Uint8Array(%d) [ %s ]\n", len(c.line), bytesAs(c.line, "%d", ", "))
 	}},
-	{"go []byte with %v", func(d dice, c content) string { return "body=[" + bytesAs(c.line, "%d", " ") + "]\n" }},
-	{"go []byte with %#v", func(d dice, c content) string { return "body: []byte{" + bytesAs(c.line, "0x%x", ", ") + "}\n" }},
-	{"java byte[]", func(d dice, c content) string { return "payload = [" + bytesAs(c.line, "%d", ", ") + "]\n" }},
-	{"python bytearray list", func(d dice, c content) string { return "bytes([" + bytesAs(c.line, "%d", ", ") + "])\n" }},
-	{"journald message array", func(d dice, c content) string {
+	{"go []byte with %v", func(d generator, c content) string { return "body=[" + bytesAs(c.line, "%d", " ") + "]\n" }},
+	{"go []byte with %#v", func(d generator, c content) string { return "body: []byte{" + bytesAs(c.line, "0x%x", ", ") + "}\n" }},
+	{"java byte[]", func(d generator, c content) string { return "payload = [" + bytesAs(c.line, "%d", ", ") + "]\n" }},
+	{"python bytearray list", func(d generator, c content) string { return "bytes([" + bytesAs(c.line, "%d", ", ") + "])\n" }},
+	{"journald message array", func(d generator, c content) string {
 		return `{"_PID":"4711","MESSAGE":[` + bytesAs(c.line, "%d", ",") + `],"PRIORITY":"6"}` + "\n"
 	}},
-	{"escaped bytes", func(d dice, c content) string { return `data = "` + bytesAs(c.line, `\x%02x`, "") + "\"\n" }},
-	{"go test -json", func(d dice, c content) string {
+	{"escaped bytes", func(d generator, c content) string { return `data = "` + bytesAs(c.line, `\x%02x`, "") + "\"\n" }},
+	{"go test -json", func(d generator, c content) string {
 		return events(d, c, func(part string) string {
 			return compact(object{"Time": "2026-09-01T10:00:00.1Z", "Action": "output", "Package": "corp.dev/p", "Test": "T", "Output": part})
 		})
 	}},
-	{"circleci output", func(d dice, c content) string {
+	{"circleci output", func(d generator, c content) string {
 		return "[" + events(d, c, func(part string) string {
 			return compact(object{"message": part, "time": "2026-09-01T10:00:00.1Z", "type": "out"}) + ","
 		}) + "{}]"
 	}},
-	{"concourse events", func(d dice, c content) string {
+	{"concourse events", func(d generator, c content) string {
 		return events(d, c, func(part string) string {
 			return `data: {"data":{"payload":` + quote(part) + `,"time":1788256800,"origin":{"id":"5f0"}},"event":"log","version":"5.1"}`
 		})
 	}},
-	{"semaphore events", func(d dice, c content) string {
+	{"semaphore events", func(d generator, c content) string {
 		return events(d, c, func(part string) string {
 			return `{"event":"cmd_output","timestamp":1788256800,"output":` + quote(part) + `}`
 		})
 	}},
-	{"docker json-file", func(d dice, c content) string {
+	{"docker json-file", func(d generator, c content) string {
 		return events(d, c, func(part string) string {
 			return `{"log":` + quote(part) + `,"stream":"stdout","time":"2026-09-01T10:00:00.1Z"}`
 		})
 	}},
-	{"asciinema", func(d dice, c content) string {
+	{"asciinema", func(d generator, c content) string {
 		return "{\"version\": 2, \"width\": 80, \"height\": 24}\n" + events(d, c, func(part string) string { return `[1.234567, "o", ` + quote(part) + `]` })
 	}},
-	{"lambda events", func(d dice, c content) string {
+	{"lambda events", func(d generator, c content) string {
 		return events(d, c, func(part string) string {
 			return `{"timestamp":1788256800000,"message":` + quote(part) + `,"ingestionTime":1788256800123}`
 		})
 	}},
-	{"box table", func(d dice, c content) string { return table(c.line, 34, "┌┬┐└┴┘", "│", "─") }},
-	{"ascii table", func(d dice, c content) string { return table(c.line, 40, "++++++", "|", "-") }},
-	{"wide ascii table", func(d dice, c content) string { return table(c.line, 400, "++++++", "|", "-") }},
-	{"markdown table", func(d dice, c content) string { return "| name | value |\n| --- | --- |\n| line | " + c.line + " |\n" }},
-	{"rich, right column", func(d dice, c content) string { return rich(c.line) }},
+	{"box table", func(d generator, c content) string { return table(c.line, 34, "┌┬┐└┴┘", "│", "─") }},
+	{"ascii table", func(d generator, c content) string { return table(c.line, 40, "++++++", "|", "-") }},
+	{"wide ascii table", func(d generator, c content) string { return table(c.line, 400, "++++++", "|", "-") }},
+	{"markdown table", func(d generator, c content) string { return "| name | value |\n| --- | --- |\n| line | " + c.line + " |\n" }},
+	{"rich, right column", func(d generator, c content) string { return rich(c.line) }},
 }
 
 // inside puts s in the middle of the line's longest run of letters and digits.
@@ -294,7 +294,7 @@ func odC(b []byte) string {
 }
 
 // events writes the content as two events, cut inside the line's last third.
-func events(d dice, c content, event func(part string) string) string {
+func events(d generator, c content, event func(part string) string) string {
 	text := c.before + c.line + "\n"
 	cut := len(text) - 4 - d.IntN(max(1, len(c.line)/3))
 	return event(text[:cut]) + "\n" + event(text[cut:]) + "\n" + event(c.after) + "\n"

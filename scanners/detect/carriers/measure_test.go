@@ -84,7 +84,7 @@ func scan(t *testing.T, list []sample) [][]rules.Finding {
 }
 
 // seeded returns the random source of this run. SEED repeats a run.
-func seeded(t *testing.T) dice {
+func seeded(t *testing.T) generator {
 	t.Helper()
 	var b [8]byte
 	_, _ = rand.Read(b[:])
@@ -96,7 +96,7 @@ func seeded(t *testing.T) dice {
 		}
 	}
 	t.Logf("SEED=%d makes the same values", seed)
-	return dice{mrand.New(mrand.NewPCG(seed, 0))}
+	return generator{mrand.New(mrand.NewPCG(seed, 0))}
 }
 
 // exact reports whether one of the findings is the credential, as its issuer accepts it.

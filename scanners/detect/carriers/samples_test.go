@@ -9,11 +9,11 @@ var sessionNames = []string{"session", "sessionid", "app_session", "sid", "conne
 
 var domains = []string{".corp.dev", "app.corp.dev", "portal.acme.io", "127.0.0.1", ".acme-internal.net"}
 
-func pick[T any](d dice, list []T) T { return list[d.IntN(len(list))] }
+func pick[T any](d generator, list []T) T { return list[d.IntN(len(list))] }
 
 // credentials makes n samples; every group of carriers gets its share.
-func credentials(d dice, n int) []sample {
-	groups := []func(dice) sample{inHeader, inHeader, inCookie, inPair, inPair, inLines, inPrefixes, delimited, side}
+func credentials(d generator, n int) []sample {
+	groups := []func(generator) sample{inHeader, inHeader, inCookie, inPair, inPair, inLines, inPrefixes, delimited, side}
 	list := make([]sample, n)
 	for i := range list {
 		list[i] = groups[i%len(groups)](d)
@@ -21,7 +21,7 @@ func credentials(d dice, n int) []sample {
 	return list
 }
 
-func inHeader(d dice) sample {
+func inHeader(d generator) sample {
 	c, f := pick(d, headerCarriers), pick(d, forms)
 	v := f.make(d)
 	h := pick(d, headersFor(f, d, v))
@@ -32,7 +32,7 @@ func inHeader(d dice) sample {
 	return sample{"header: " + c.name, f.name + " in " + h.name + ": " + h.before, c.text(d, h), want}
 }
 
-func inCookie(d dice) sample {
+func inCookie(d generator) sample {
 	c := pick(d, cookieCarriers)
 	for {
 		f := pick(d, forms)
@@ -44,7 +44,7 @@ func inCookie(d dice) sample {
 	}
 }
 
-func inPair(d dice) sample {
+func inPair(d generator) sample {
 	c := pick(d, pairCarriers)
 	for {
 		f := pick(d, forms)
@@ -58,7 +58,7 @@ func inPair(d dice) sample {
 	}
 }
 
-func inLines(d dice) sample {
+func inLines(d generator) sample {
 	c, f := pick(d, textCarriers), pick(d, forms)
 	for f.cookie {
 		f = pick(d, forms)
@@ -74,7 +74,7 @@ func inLines(d dice) sample {
 }
 
 // inPrefixes writes a line that a terminal's width wraps, every part of it after a prefix.
-func inPrefixes(d dice) sample {
+func inPrefixes(d generator) sample {
 	p, f := pick(d, prefixes), pick(d, forms)
 	for f.cookie {
 		f = pick(d, forms)
@@ -101,7 +101,7 @@ func inPrefixes(d dice) sample {
 
 // delimited puts the characters that prose and code write after a value after one that is
 // recognised by its own form.
-func delimited(d dice) sample {
+func delimited(d generator) sample {
 	f := pick(d, forms)
 	for !f.known {
 		f = pick(d, forms)
@@ -113,7 +113,7 @@ func delimited(d dice) sample {
 }
 
 // side makes samples of forms that have a single place.
-func side(d dice) sample {
+func side(d generator) sample {
 	low := func(n int) string { return d.from(alnum, n) }
 	kube := low(6) + "." + low(16)
 	j := d.jwt("RS256", nil)
@@ -145,7 +145,7 @@ func side(d dice) sample {
 }
 
 // harmless makes n samples without a credential.
-func harmless(d dice, n int) []sample {
+func harmless(d generator, n int) []sample {
 	list := make([]sample, n)
 	for i := range list {
 		if i%4 == 0 {

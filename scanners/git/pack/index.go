@@ -135,7 +135,7 @@ func newHash(n int) hash.Hash {
 }
 
 // identify computes the id of each object; nil for one that can't be read. It applies deltas
-// that name their base by id as soon as that id is known.
+// that name their base by id once that id is known.
 func (w *Walk) identify(base func(id []byte) (Kind, []byte, error)) [][]byte {
 	ids := make([][]byte, len(w.off))
 	waiting := map[string][]int32{}

@@ -104,7 +104,7 @@ const maxPayload = 25 << 20
 
 // Decision is the work that an event causes, and the trust that its author gets.
 type Decision struct {
-	// What describes the part of the repository that is read.
+	// What is the part of the repository that is read, for people.
 	What string
 	// Range and Not, or Release, or Whole select that part; none set: nothing is read.
 	Range   string

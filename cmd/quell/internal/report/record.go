@@ -30,11 +30,11 @@ type record struct {
 	host, detail, remedy, expiry string
 	identity                     string
 
-	// What a plan or an apply says.
+	// Results of a plan or an apply.
 	action, held, proof, next string
 	outcome                   prove.Outcome
 
-	doubtful   bool // suspect, unless an issuer says that it is dead
+	doubtful   bool // suspect, unless a verdict is Dead
 	counts     bool // for --fail-on, or what an apply left
 	unanswered bool
 }

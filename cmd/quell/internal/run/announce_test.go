@@ -20,19 +20,19 @@ import (
 
 // collateral makes n credentials whose revocation ends others too, under a policy that
 // allows that after a delay. The messages to its webhook are recorded.
-func collateral(t *testing.T, n int, delay time.Duration) (b *bench, told *[]string) {
+func collateral(t *testing.T, n int, delay time.Duration) (b *bench, announced *[]string) {
 	t.Helper()
 	b = setup(t, n)
 	revoke := &b.set.Rule("github-pat").Revokes[0]
 	revoke.Tier, revoke.Collateral = rules.TierCollateral, "it ends every session of the user"
 	tiers, d := []rules.Tier{rules.TierSelf, rules.TierCollateral}, rules.Duration(delay)
 	b.applier.Policy.Kill.Tiers, b.applier.Policy.Kill.Delay = &tiers, &d
-	told = &[]string{}
+	announced = &[]string{}
 	b.applier.Notify = func(_ context.Context, text string) ([]string, error) {
-		*told = append(*told, text)
+		*announced = append(*announced, text)
 		return []string{"hooks.example.com"}, nil
 	}
-	return b, told
+	return b, announced
 }
 
 func TestAKillThatTakesMoreWaitsForItsNotice(t *testing.T) {

@@ -17,9 +17,9 @@ import (
 // token too. If one answers Live, it is Live.
 func TestTwoEndpointsOfOneIssuer(t *testing.T) {
 	const token, control = "made-up-leaked-0123456789abcd", "made-up-control-0123456789abc"
-	refused := says(401, `{"error":"invalid_token"}`, "WWW-Authenticate", `Bearer error="invalid_token"`)
-	active, inactive, ended := says(200, `{"active":true,"sub":"7"}`), says(200, `{"active":false}`), says(200, `{"active":false,"why":"revoked"}`)
-	user := says(200, `{"sub":"7"}`)
+	refused := reply(401, `{"error":"invalid_token"}`, "WWW-Authenticate", `Bearer error="invalid_token"`)
+	active, inactive, ended := reply(200, `{"active":true,"sub":"7"}`), reply(200, `{"active":false}`), reply(200, `{"active":false,"why":"revoked"}`)
+	user := reply(200, `{"sub":"7"}`)
 	const marker = "dead_marker = \"revoked\"\n"
 	for name, c := range map[string]struct {
 		introspection, userinfo http.HandlerFunc // for the leaked token
@@ -32,13 +32,13 @@ func TestTwoEndpointsOfOneIssuer(t *testing.T) {
 		"the operator's marker, and userinfo refuses it":        {ended, refused, marker, revokers.Dead, ""},
 		"the operator's marker, and userinfo is down":           {ended, down, marker, revokers.Unknown, revokers.Unreachable},
 		"the operator's marker, and userinfo is throttled":      {ended, slow, marker, revokers.Unknown, revokers.Throttled},
-		"the operator's marker, and userinfo demands a scope":   {ended, says(403, "", "WWW-Authenticate", `Bearer error="insufficient_scope"`), marker, revokers.Unknown, revokers.Restricted},
+		"the operator's marker, and userinfo demands a scope":   {ended, reply(403, "", "WWW-Authenticate", `Bearer error="insufficient_scope"`), marker, revokers.Unknown, revokers.Restricted},
 		"the operator's marker, and userinfo accepts it":        {ended, user, marker, revokers.Live, ""},
 		"active, whatever userinfo says":                        {active, refused, marker, revokers.Live, ""},
-		"introspection refuses the client, userinfo the token":  {says(401, `{"error":"invalid_client"}`), refused, marker, revokers.Unknown, ""},
-		"introspection says nothing, userinfo has the marker":   {says(200, `{}`), says(401, "revoked"), marker, revokers.Unknown, revokers.Unexpected},
-		"both have the marker":                                  {ended, says(401, "revoked"), marker, revokers.Dead, ""},
-		"the marker in an answer of an endpoint that is not up": {says(503, "revoked"), says(503, "revoked"), marker, revokers.Unknown, revokers.Unreachable},
+		"introspection refuses the client, userinfo the token":  {reply(401, `{"error":"invalid_client"}`), refused, marker, revokers.Unknown, ""},
+		"introspection says nothing, userinfo has the marker":   {reply(200, `{}`), reply(401, "revoked"), marker, revokers.Unknown, revokers.Unexpected},
+		"both have the marker":                                  {ended, reply(401, "revoked"), marker, revokers.Dead, ""},
+		"the marker in an answer of an endpoint that is not up": {reply(503, "revoked"), reply(503, "revoked"), marker, revokers.Unknown, revokers.Unreachable},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var srv *httptest.Server

@@ -21,7 +21,7 @@ const (
 // answers is an application by whose session it is asked with.
 type answers struct{ leaked, control, never http.HandlerFunc }
 
-func says(status int, body string, header ...string) http.HandlerFunc {
+func reply(status int, body string, header ...string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		for i := 0; i+1 < len(header); i += 2 {
 			w.Header().Add(header[i], header[i+1])
@@ -32,13 +32,13 @@ func says(status int, body string, header ...string) http.HandlerFunc {
 }
 
 var (
-	welcome  = says(200, "<p>hello</p>")
-	no       = says(401, "sign in")
-	slow     = says(429, "later", "Retry-After", "1000")
-	down     = says(503, "maintenance")
-	signIn   = says(302, "", "Location", "/login?next=/me")
-	forbids  = says(403, "forbidden")
-	notFound = says(404, "not found")
+	welcome  = reply(200, "<p>hello</p>")
+	no       = reply(401, "sign in")
+	slow     = reply(429, "later", "Retry-After", "1000")
+	down     = reply(503, "maintenance")
+	signIn   = reply(302, "", "Location", "/login?next=/me")
+	forbids  = reply(403, "forbidden")
+	notFound = reply(404, "not found")
 )
 
 // serve starts the application at a host of its own.
@@ -107,38 +107,38 @@ func TestHostileApplications(t *testing.T) {
 		"its 401, and the control is refused":                  {answers{no, no, no}, ctl + sole, revokers.Unknown, revokers.ControlFailed, "control of "},
 		"its 401, and the control is throttled":                {answers{no, slow, no}, ctl + sole, revokers.Unknown, revokers.ControlFailed, "control of "},
 		"its 401, and the control is sent to the sign-in page": {answers{no, signIn, no}, ctl + sole, revokers.Unknown, revokers.ControlFailed, "control of "},
-		"a 401 that never-issued ones do not get":              {answers{says(401, "session ended by user"), welcome, no}, ctl + sole, revokers.Unknown, revokers.Refused, "dead_marker = "},
-		"the same, with the marker":                            {answers{says(401, "session ended by user"), welcome, no}, ctl + sole + "dead_marker = \"ended by user\"\n", revokers.Dead, "", ""},
-		"the marker on a page that is down":                    {answers{says(503, "ended by user"), welcome, no}, ctl + sole + "dead_marker = \"ended by user\"\n", revokers.Unknown, revokers.Unreachable, "quell check"},
-		"a 401 of a WAF that differs each time":                {answers{alternate(says(401, "ray 1 aaaa bbbb"), says(401, "ray 2 cccc dddd eeee")), welcome, no}, ctl + sole, revokers.Unknown, revokers.Refused, "dead_marker = "},
+		"a 401 that never-issued ones do not get":              {answers{reply(401, "session ended by user"), welcome, no}, ctl + sole, revokers.Unknown, revokers.Refused, "dead_marker = "},
+		"the same, with the marker":                            {answers{reply(401, "session ended by user"), welcome, no}, ctl + sole + "dead_marker = \"ended by user\"\n", revokers.Dead, "", ""},
+		"the marker on a page that is down":                    {answers{reply(503, "ended by user"), welcome, no}, ctl + sole + "dead_marker = \"ended by user\"\n", revokers.Unknown, revokers.Unreachable, "quell check"},
+		"a 401 of a WAF that differs each time":                {answers{alternate(reply(401, "ray 1 aaaa bbbb"), reply(401, "ray 2 cccc dddd eeee")), welcome, no}, ctl + sole, revokers.Unknown, revokers.Refused, "dead_marker = "},
 		"403 for what is not permitted":                        {answers{forbids, welcome, forbids}, ctl + sole, revokers.Unknown, revokers.Refused, "dead_marker = "},
 		"404 for what is not permitted":                        {answers{notFound, welcome, notFound}, ctl + sole, revokers.Unknown, revokers.Refused, "dead_marker = "},
 		"redirect to the sign-in page":                         {answers{signIn, welcome, signIn}, ctl + sole, revokers.Unknown, revokers.Refused, "dead_marker = "},
 		"redirect, with the marker in its query":               {answers{signIn, welcome, signIn}, ctl + sole + "dead_marker = \"next=/me\"\n", revokers.Dead, "", ""},
-		"redirect to another host":                             {answers{says(302, "", "Location", "https://sso.example/"), welcome, no}, ctl + sole, revokers.Unknown, revokers.Unexpected, "probe_path"},
-		"a Basic challenge":                                    {answers{says(401, "", "WWW-Authenticate", `Basic realm="x"`), welcome, says(401, "", "WWW-Authenticate", `Basic realm="x"`)}, ctl + sole, revokers.Unknown, revokers.Refused, "probe_path of"},
-		"a Basic challenge after a Bearer one":                 {answers{says(401, "", "WWW-Authenticate", `Bearer, Basic realm="a, b"`), welcome, says(401, "", "WWW-Authenticate", `Bearer, Basic realm="a, b"`)}, ctl + sole, revokers.Unknown, revokers.Refused, "probe_path of"},
-		"a Digest challenge":                                   {answers{says(401, "", "WWW-Authenticate", `Digest realm="x", nonce="1"`), welcome, says(401, "", "WWW-Authenticate", `Digest realm="x", nonce="1"`)}, ctl + sole, revokers.Unknown, revokers.Refused, "probe_path of"},
-		"a Negotiate challenge":                                {answers{says(401, "", "WWW-Authenticate", "Negotiate"), welcome, says(401, "", "WWW-Authenticate", "Negotiate")}, ctl + sole, revokers.Unknown, revokers.Refused, "probe_path of"},
-		"the marker under a Negotiate challenge":               {answers{says(401, "ended", "WWW-Authenticate", "Negotiate"), welcome, no}, ctl + sole + "dead_marker = \"ended\"\n", revokers.Unknown, revokers.Refused, "probe_path of"},
+		"redirect to another host":                             {answers{reply(302, "", "Location", "https://sso.example/"), welcome, no}, ctl + sole, revokers.Unknown, revokers.Unexpected, "probe_path"},
+		"a Basic challenge":                                    {answers{reply(401, "", "WWW-Authenticate", `Basic realm="x"`), welcome, reply(401, "", "WWW-Authenticate", `Basic realm="x"`)}, ctl + sole, revokers.Unknown, revokers.Refused, "probe_path of"},
+		"a Basic challenge after a Bearer one":                 {answers{reply(401, "", "WWW-Authenticate", `Bearer, Basic realm="a, b"`), welcome, reply(401, "", "WWW-Authenticate", `Bearer, Basic realm="a, b"`)}, ctl + sole, revokers.Unknown, revokers.Refused, "probe_path of"},
+		"a Digest challenge":                                   {answers{reply(401, "", "WWW-Authenticate", `Digest realm="x", nonce="1"`), welcome, reply(401, "", "WWW-Authenticate", `Digest realm="x", nonce="1"`)}, ctl + sole, revokers.Unknown, revokers.Refused, "probe_path of"},
+		"a Negotiate challenge":                                {answers{reply(401, "", "WWW-Authenticate", "Negotiate"), welcome, reply(401, "", "WWW-Authenticate", "Negotiate")}, ctl + sole, revokers.Unknown, revokers.Refused, "probe_path of"},
+		"the marker under a Negotiate challenge":               {answers{reply(401, "ended", "WWW-Authenticate", "Negotiate"), welcome, no}, ctl + sole + "dead_marker = \"ended\"\n", revokers.Unknown, revokers.Refused, "probe_path of"},
 		"everybody is let in":                                  {answers{welcome, welcome, welcome}, ctl + sole, revokers.Unknown, revokers.AcceptsAll, "probe_path of"},
 		"one of two never-issued ones is let in":               {answers{welcome, welcome, alternate(welcome, no)}, ctl + sole, revokers.Unknown, revokers.AcceptsAll, "probe_path of"},
 		"live":                                                 {answers{welcome, welcome, no}, "", revokers.Live, revokers.Authenticated, ""},
 		"live, and never-issued ones are throttled":            {answers{welcome, welcome, slow}, "", revokers.Live, revokers.Authenticated, "quell plan"},
 		"throttled":          {answers{slow, welcome, no}, ctl + sole, revokers.Unknown, revokers.Throttled, "quell check"},
 		"down":               {answers{down, welcome, no}, ctl + sole, revokers.Unknown, revokers.Unreachable, "quell check"},
-		"408":                {answers{says(408, ""), welcome, says(408, "")}, ctl + sole, revokers.Unknown, revokers.Unreachable, "quell check"},
-		"a refusal of 2 MiB": {answers{says(401, huge), welcome, says(401, huge)}, ctl + sole, revokers.Unknown, revokers.Unexpected, "probe_path"},
-		"200 without a body": {answers{says(200, ""), welcome, no}, ctl + sole, revokers.Unknown, revokers.Unexpected, "probe_path"},
-		"204":                {answers{says(204, ""), welcome, no}, ctl + sole, revokers.Unknown, "", ""},
-		"a page that says signed out, status 200, marker": {answers{says(200, "please sign in"), welcome, says(200, "please sign in")}, ctl + sole + "live_marker = \"hello\"\n", revokers.Unknown, revokers.Refused, "dead_marker = "},
-		"step-up is demanded":                             {answers{says(401, "", "WWW-Authenticate", `Bearer error="insufficient_user_authentication"`), welcome, no}, ctl + sole, revokers.Unknown, revokers.Restricted, "quell check"},
-		"the refusal echoes the session": {answers{says(401, "unknown "+leakedSession), welcome, func(w http.ResponseWriter, r *http.Request) {
+		"408":                {answers{reply(408, ""), welcome, reply(408, "")}, ctl + sole, revokers.Unknown, revokers.Unreachable, "quell check"},
+		"a refusal of 2 MiB": {answers{reply(401, huge), welcome, reply(401, huge)}, ctl + sole, revokers.Unknown, revokers.Unexpected, "probe_path"},
+		"200 without a body": {answers{reply(200, ""), welcome, no}, ctl + sole, revokers.Unknown, revokers.Unexpected, "probe_path"},
+		"204":                {answers{reply(204, ""), welcome, no}, ctl + sole, revokers.Unknown, "", ""},
+		"a page that says signed out, status 200, marker": {answers{reply(200, "please sign in"), welcome, reply(200, "please sign in")}, ctl + sole + "live_marker = \"hello\"\n", revokers.Unknown, revokers.Refused, "dead_marker = "},
+		"step-up is demanded":                             {answers{reply(401, "", "WWW-Authenticate", `Bearer error="insufficient_user_authentication"`), welcome, no}, ctl + sole, revokers.Unknown, revokers.Restricted, "quell check"},
+		"the refusal echoes the session": {answers{reply(401, "unknown "+leakedSession), welcome, func(w http.ResponseWriter, r *http.Request) {
 			c, _ := r.Cookie("connect.sid")
 			w.WriteHeader(401)
 			_, _ = fmt.Fprint(w, "unknown "+c.Value)
 		}}, ctl + sole, revokers.Dead, "", ""},
-		"the refusal has a code of the form of an id": {answers{says(401, "e1b6f0d2-9c1f-4b7e-8a55-000000000001"), welcome, says(401, "e1b6f0d2-9c1f-4b7e-8a55-000000000002")}, ctl + sole, revokers.Unknown, revokers.Refused, "dead_marker = "},
+		"the refusal has a code of the form of an id": {answers{reply(401, "e1b6f0d2-9c1f-4b7e-8a55-000000000001"), welcome, reply(401, "e1b6f0d2-9c1f-4b7e-8a55-000000000002")}, ctl + sole, revokers.Unknown, revokers.Refused, "dead_marker = "},
 	} {
 		t.Run(name, func(t *testing.T) {
 			url := c.app.serve(t)

@@ -128,7 +128,7 @@ func referenceSignatures(creds []rules.Credential) {
 			continue
 		}
 		for k := range creds {
-			if creds[k].Cookie == name && beside(creds[i].Findings, creds[k].Findings) {
+			if creds[k].Cookie == name && withinReach(creds[i].Findings, creds[k].Findings) {
 				creds[i].Group, creds[i].Role = creds[k].Fingerprint, "signature"
 				creds[k].Group, creds[k].Role = creds[k].Fingerprint, "signed cookie"
 				break
@@ -137,9 +137,9 @@ func referenceSignatures(creds []rules.Credential) {
 	}
 }
 
-// beside reports whether a finding of a is within the grouping distance of one of b, in the
+// withinReach reports whether a finding of a is within the grouping distance of one of b, in the
 // same artifact.
-func beside(a, b []rules.Finding) bool {
+func withinReach(a, b []rules.Finding) bool {
 	for _, x := range a {
 		for _, y := range b {
 			if d := x.Location.Offset - y.Location.Offset; placeOf(x.Location) == placeOf(y.Location) && max(d, -d) <= together {

@@ -31,7 +31,7 @@ func (r *runs) end(id int64) {
 }
 
 // orphaned is how long a job may be running in the database and not here. River repeats the write
-// of a job's end three times of ten seconds, and goes on with that as soon as the database answers.
+// of a job's end three times of ten seconds, and continues once the database answers.
 const orphaned = 2 * time.Minute
 
 // lost returns those of the jobs that have been running in the database and not here for too long.

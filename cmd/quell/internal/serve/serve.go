@@ -4,7 +4,7 @@
 //
 //	enumerate  lists a target's repositories            → scan
 //	scan       reads a repository or a run, and records → probe
-//	probe      asks the issuer                          → kill, if the configuration says so; notify
+//	probe      asks the issuer                          → kill, if the configuration allows it; notify
 //	kill       plans, applies and proves                → notify
 //	recheck    asks again about what was live or ended  → probe
 //
