@@ -85,7 +85,7 @@ func TestMatcherGivesUp(t *testing.T) {
 func TestMatcherAndRunes(t *testing.T) {
 	for _, c := range []struct {
 		expr, text string
-		covered       bool
+		covered    bool
 	}{
 		{`a[0-9]+`, "a1é", true},
 		{`(?i)a[a-z]+`, "ab\u201c", true}, // its first byte is the Kelvin sign's

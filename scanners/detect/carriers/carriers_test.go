@@ -360,7 +360,9 @@ var pairCarriers = []struct {
 	{"kubernetes env", func(d generator, n, v string) string {
 		return "        env:\n        - name: " + strings.ToUpper(n) + "\n          value: " + v + "\n"
 	}},
-	{"dockerfile", func(d generator, n, v string) string { return "FROM debian\nENV " + strings.ToUpper(n) + " " + v + "\n" }},
+	{"dockerfile", func(d generator, n, v string) string {
+		return "FROM debian\nENV " + strings.ToUpper(n) + " " + v + "\n"
+	}},
 }
 
 // pairNames are names that mark the value as a credential.

@@ -169,7 +169,9 @@ var textCarriers = []struct {
 	{"box table", func(d generator, c content) string { return table(c.line, 34, "┌┬┐└┴┘", "│", "─") }},
 	{"ascii table", func(d generator, c content) string { return table(c.line, 40, "++++++", "|", "-") }},
 	{"wide ascii table", func(d generator, c content) string { return table(c.line, 400, "++++++", "|", "-") }},
-	{"markdown table", func(d generator, c content) string { return "| name | value |\n| --- | --- |\n| line | " + c.line + " |\n" }},
+	{"markdown table", func(d generator, c content) string {
+		return "| name | value |\n| --- | --- |\n| line | " + c.line + " |\n"
+	}},
 	{"rich, right column", func(d generator, c content) string { return rich(c.line) }},
 }
 

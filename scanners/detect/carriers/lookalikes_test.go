@@ -81,7 +81,9 @@ var lookalikes = []lookalike{
 	{"build id", []string{"build_id", "buildHash", "GOBUILDID", "deployment_id", "bundle_hash", "cache-key", "cacheKey"}, func(d generator) string { return d.from(base62, 20) + "/" + d.from(base62, 20) }},
 	{"h1", []string{"h1", "sum", "module_hash"}, func(d generator) string { return "h1:" + d.from(b64, 43) + "=" }},
 	{"uid", []string{"uid", "resourceVersion", "lockIdentity", "nodeUid", "ownerUid"}, generator.uuid},
-	{"date and version", []string{"token_version", "api_key_version", "session_started", "access_token_expires_at"}, func(d generator) string { return fmt.Sprintf("2026-09-%02dT10:%02d:00.123456Z", 1+d.IntN(28), d.IntN(60)) }},
+	{"date and version", []string{"token_version", "api_key_version", "session_started", "access_token_expires_at"}, func(d generator) string {
+		return fmt.Sprintf("2026-09-%02dT10:%02d:00.123456Z", 1+d.IntN(28), d.IntN(60))
+	}},
 	{"dsn without secret", []string{"dsn", "SENTRY_DSN", "sentry_dsn"}, func(d generator) string {
 		return "https://" + d.from(hexes, 32) + "@o" + d.from("123456789", 6) + ".ingest.sentry.io/" + d.from("123456789", 7)
 	}},

@@ -122,7 +122,9 @@ var forms = []form{
 	{name: "salesforce", make: func(d generator) string {
 		return "00D" + d.from(base62, 12) + "!AQ" + d.from(base62, 40) + "." + d.from(base62, 53)
 	}},
-	{name: "dotted with tilde", make: func(d generator) string { return d.from(b64url, 30) + "." + d.from(base62, 20) + "~" + d.from(base62, 24) }},
+	{name: "dotted with tilde", make: func(d generator) string {
+		return d.from(b64url, 30) + "." + d.from(base62, 20) + "~" + d.from(base62, 24)
+	}},
 	{name: "express cookie", cookie: true, make: func(d generator) string {
 		return "s%3A" + d.from(b64url, 32) + "." + d.from(base62, 40) + "%2F" + d.from(base62, 1)
 	}},
