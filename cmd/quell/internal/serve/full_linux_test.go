@@ -88,6 +88,13 @@ func TestAFullDiskLosesNothing(t *testing.T) {
 		return false
 	}
 	b.head = "apply = true"
+	policy, err := os.ReadFile(filepath.Join(b.home, "policy.toml"))
+	if err == nil {
+		err = os.WriteFile(filepath.Join(b.home, "policy.toml"), append(policy, "[kill]\nmax = 1000\n"...), 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
 	b.config()
 	c, out := b.process("QUELL_TEST_LISTEN=127.0.0.1:0", "QUELL_TEST_STATE="+b.state, "TMPDIR="+dir, "XDG_CACHE_HOME="+filepath.Join(dir, "cache"))
 	ended := make(chan struct{})
