@@ -101,8 +101,10 @@ campaign-issuers:
 	QUELL_ALL_VALUES=1 go test -timeout 2h ./cmd/quell/internal/rulestest -run TestValuesAreFound
 
 # Processes of quell serve on PostgreSQL: how much faster several of them are, how long a webhook
-# takes, and TIME of kills of random processes and of the server.
+# takes, and TIME of kills of random processes and of the server. One process on SQLite: a disk that
+# is full again and again.
 campaign-serve:
+	QUELL_CAMPAIGN=$(TIME) go test -timeout 1h -v ./cmd/quell/internal/serve -run FullDisk
 	QUELL_REAL=1 QUELL_CAMPAIGN=$(TIME) go test -timeout 6h -v ./cmd/quell/internal/realtest -run 'TestServe(Throughput|Latency|Survives)'
 
 bench:
