@@ -64,6 +64,7 @@ var documentedHere = map[string]int{
 	"quell plan gitleaks.json --output plan.json":                                           0,
 	"quell apply plan.json --only 1,3":                                                      0,
 	"quell scan log run.zip --report jsonl=report.jsonl":                                    0,
+	`quell scan path ./artifact --report markdown="$GITHUB_STEP_SUMMARY"`:                   0,
 	"quell scan path ./artifact --report jsonl=artifact.jsonl":                              0,
 	"quell plan report.jsonl image.jsonl --output plan.json":                                0,
 	"quell apply plan.json":                                                                 0,
@@ -193,6 +194,7 @@ func TestDocumentedCommandsRun(t *testing.T) {
 				"INCIDENT":               "$(quell ledger | sed -n 2p | cut -d' ' -f1)",
 				"'quell-checkpoint:1:…'": `"$(cat kept.txt)"`,
 				"TREE":                   "artifact",
+				`"$GITHUB_STEP_SUMMARY"`: "summary.md",
 			} {
 				run = strings.ReplaceAll(run, from, to)
 			}

@@ -73,6 +73,9 @@ func (a *app) manners(root *cobra.Command) {
 			return err
 		}
 		a.translate(c, args)
+		if f := c.Flag("report"); f != nil && f.Changed && !a.fromEnv["report"] && !writesReports(c) {
+			return fmt.Errorf("%s writes no report (hint: leave --report out)", c.CommandPath())
+		}
 		return nil
 	}
 	a.completions(root)
@@ -104,6 +107,28 @@ func (a *app) manners(root *cobra.Command) {
 		}
 	}
 	each(root)
+	root.InitDefaultHelpCmd()
+	if i := slices.IndexFunc(root.Commands(), func(c *cobra.Command) bool { return c.Name() == "help" }); i >= 0 {
+		help := root.Commands()[i]
+		help.Run = nil
+		help.RunE = func(_ *cobra.Command, args []string) error {
+			c, rest, err := root.Find(args)
+			if err != nil {
+				return err
+			}
+			if err := wrongCommand(c, rest); err != nil {
+				return err
+			}
+			c.InitDefaultHelpFlag()
+			return c.Help()
+		}
+	}
+}
+
+// writesReports reports a command that writes the files of --report.
+func writesReports(c *cobra.Command) bool {
+	words := append(strings.Fields(c.CommandPath()), "")
+	return slices.Contains([]string{"scan", "check", "plan", "apply", "contain", "restore", "recheck", "hook"}, words[1])
 }
 
 // wrongCommand is about a word that is no command of c.
@@ -118,6 +143,9 @@ func wrongCommand(c *cobra.Command, args []string) error {
 		}
 	}
 	hint := c.CommandPath() + " --help lists the commands"
+	if len(names) == 0 {
+		hint = c.CommandPath() + " --help"
+	}
 	if n := config.Nearest(args[0], names); n != "" {
 		hint = fmt.Sprintf("did you mean %q?", c.CommandPath()+" "+n)
 	} else if _, err := os.Lstat(args[0]); err == nil && !c.HasParent() {

@@ -28,7 +28,8 @@ lines, or reports of gitleaks, betterleaks, TruffleHog, Kingfisher,
 detect-secrets, ggshield, GitHub's secret-scanning alerts and SARIF.
 
 The plan goes to --output (or standard output), sealed and signed, for quell
-apply; a summary of it goes to standard error.
+apply; a summary of it goes to standard error, and reports of it to the files of
+--report.
 
 With --delete it also has the requests that delete the copies of the leak in CI
 systems. quell apply sends them once every credential in a log is proven dead and
@@ -45,11 +46,19 @@ a sealed copy is kept; docs/ci.md lists what each system can delete.`,
 				}
 				defer file.Discard()
 			}
+			t, err := a.sinks(rt.Rules, func(show report.Show) (report.Sink, error) {
+				text, err := report.New("text", a.meter.over(a.err), rt.Rules, a.style(a.err, show))
+				return withoutSummary{text}, err
+			})
+			if err != nil {
+				return err
+			}
+			show := report.Redacting(t, a.red)
+			defer show.Close()
 			creds, err := a.credentials(rt, args, "", "")
 			if err != nil {
 				return err
 			}
-			a.startMeter()
 			checked, err := rt.Checker().Check(c.Context(), creds, nil)
 			if err != nil {
 				return err
@@ -62,15 +71,17 @@ a sealed copy is kept; docs/ci.md lists what each system can delete.`,
 			if err := rt.PlanDeletions(c.Context(), p, o); err != nil {
 				return err
 			}
-			visible, err := report.ParseShow(a.show)
-			if err != nil {
+			sum := report.Summary{Credentials: len(checked), Incomplete: a.unread + rt.Unsearched()}
+			for _, c := range checked {
+				v := c.Verdict()
+				run.CountVerdict(&sum, &v, false)
+			}
+			if sum.Incomplete > 0 {
+				sum.ExitCode = exitIncomplete
+			}
+			if err := show.Emit(report.Config{Protocol: report.Protocol, Version: Version(), Command: "plan", Targets: args, Rules: len(rt.Rules.Rules), At: time.Now().UTC()}); err != nil {
 				return err
 			}
-			text, err := report.New("text", a.meter.over(a.err), rt.Rules, a.style(a.err, visible))
-			if err != nil {
-				return err
-			}
-			show := report.Redacting(text, a.red)
 			if err := warn(rt, show); err != nil {
 				return err
 			}
@@ -84,7 +95,7 @@ a sealed copy is kept; docs/ci.md lists what each system can delete.`,
 					return err
 				}
 			}
-			if err := show.Close(); err != nil {
+			if err := errors.Join(show.Emit(sum), show.Close()); err != nil {
 				return err
 			}
 			if n := run.Leaks(p); n > 0 && len(o.Kinds) == 0 {
@@ -95,8 +106,8 @@ a sealed copy is kept; docs/ci.md lists what each system can delete.`,
 				return err
 			}
 			var left error
-			if a.unread > 0 || rt.Unsearched() > 0 {
-				left = exit(exitIncomplete)
+			if sum.ExitCode != exitClean {
+				left = exit(sum.ExitCode)
 			}
 			if file == nil {
 				if _, err = a.out.Write(b); err != nil {
@@ -122,6 +133,16 @@ a sealed copy is kept; docs/ci.md lists what each system can delete.`,
 	c.Flags().BoolVar(&o.Comment, "comment", false, "with --delete: comment on the pull requests of GitHub's runs")
 	serverFlag(c, &urls)
 	return c
+}
+
+// withoutSummary is the text of a plan: a line of its own ends it.
+type withoutSummary struct{ report.Sink }
+
+func (s withoutSummary) Emit(e report.Event) error {
+	if _, ok := e.(report.Summary); ok {
+		return nil
+	}
+	return s.Sink.Emit(e)
 }
 
 func serverFlag(c *cobra.Command, urls *map[string]string) {

@@ -7,6 +7,7 @@ var formats = []*Format{
 	&csvFormat,
 	&documentFormat,
 	&gitleaksFormat,
+	&htmlFormat,
 	&junitFormat,
 	&linesFormat,
 	&markdownFormat,
