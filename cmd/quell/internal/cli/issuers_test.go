@@ -11,6 +11,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/quellhq/quell/cmd/quell/internal/report"
 )
 
 // gitlabServer is a fake GitLab with one token. It sends what echo makes of the token in
@@ -163,12 +165,16 @@ func TestAnIssuerThatEchoesTheToken(t *testing.T) {
 		write(t, filepath.Join(in, "job.log"), "GITLAB_TOKEN="+token+"\n# "+mine+"\n")
 		at := func(name string) string { return filepath.Join(out, name) }
 		write(t, at("empty"), "")
+		var scanned, ended []string
+		for _, f := range report.Formats() {
+			scanned, ended = append(scanned, "--report", f+"="+at("scan."+f)), append(ended, "--report", f+"="+at("apply."+f))
+		}
 		for _, args := range [][]string{
-			{"scan", "path", in, "--policy", policy, "--format", "jsonl", "--output", at("r.jsonl"), "--report", "sarif=" + at("r.sarif"), "--report", "json=" + at("r.json")},
+			append([]string{"scan", "path", in, "--policy", policy, "--format", "jsonl", "--output", at("r.jsonl")}, scanned...),
 			{"scan", "path", in, "--policy", policy, "--show", "all"},
 			{"check", at("r.jsonl"), "--policy", policy},
 			{"plan", at("r.jsonl"), "--policy", policy, "--output", at("plan.json")},
-			{"apply", at("plan.json"), "--policy", policy, "--format", "jsonl", "--report", "sarif=" + at("a.sarif"), "--report", "json=" + at("a.json")},
+			append([]string{"apply", at("plan.json"), "--policy", policy, "--format", "jsonl"}, ended...),
 			{"recheck", "--policy", policy}, {"recheck", "--policy", policy, "--format", "jsonl"},
 			{"ledger", "--policy", policy, "--format", "jsonl"}, {"ledger", "--policy", policy, "--export", at("ledger.jsonl")},
 		} {

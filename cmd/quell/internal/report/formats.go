@@ -11,6 +11,7 @@ var formats = []*Format{
 	&junitFormat,
 	&linesFormat,
 	&markdownFormat,
+	&ocsfFormat,
 	&sarifFormat,
 	&textFormat,
 }

@@ -23,7 +23,7 @@ type record struct {
 	places []string // the first, as Place writes them
 	n      int      // how many places there are
 
-	// The verdict. Several instances can have been asked: Live counts, then Dead.
+	// The verdict, by judge.
 	asked                        bool
 	liveness                     revokers.Liveness
 	reason                       revokers.Reason
@@ -174,14 +174,17 @@ func (s *records) take(e Event) {
 	}
 }
 
-func (r *record) judge(e Verdict) {
+// judge takes a verdict, and reports whether it counts: several instances can have been
+// asked, and Live counts before Dead.
+func (r *record) judge(e Verdict) bool {
 	if r.asked && r.liveness != revokers.Unknown && e.Liveness != revokers.Live {
-		return
+		return false
 	}
 	r.asked, r.liveness, r.reason, r.host, r.detail, r.remedy, r.identity = true, e.Liveness, e.Reason, e.Host, e.Detail, e.Remedy, pairs(e.Identity)
 	if e.Expires != nil {
 		r.expiry = e.Expires.Format(time.RFC3339)
 	}
+	return true
 }
 
 func (r *record) act(e Action) {
