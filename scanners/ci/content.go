@@ -18,8 +18,8 @@ import (
 const maxKnown = 8 << 20
 
 // LogZip passes on the members of the archive of a run's logs, as GitHub builds it: each log
-// once, though the archive has it as the job's and as its steps'.
-func LogZip(ctx context.Context, b *Blob, at rules.Location, part func(scanners.Artifact, io.Reader) error, gap func(scanners.Gap)) error {
+// once, though the archive has it as the job's and as its steps'. It gives what cilog.Zip gives.
+func LogZip(ctx context.Context, b *Blob, at rules.Location, part func(scanners.Artifact, io.Reader) error, gap func(scanners.Gap)) ([]cilog.JobLog, error) {
 	var buf bytes.Buffer
 	return cilog.Zip(ctx, b, b.Size, at.Path, func(a scanners.Artifact, r io.Reader) error {
 		a.Location.System, a.Location.Run, a.Location.Attempt = at.System, at.Run, at.Attempt

@@ -80,13 +80,15 @@ func open(ctx context.Context, f files.File, part func(scanners.Artifact, io.Rea
 		}
 		at, size = bytes.NewReader(b), int64(len(b))
 		if ofRun(at, size) {
-			return Zip(ctx, at, size, f.Path, part, gap)
+			_, err = Zip(ctx, at, size, f.Path, part, gap)
+			return err
 		}
 		return part(whole, scanners.InMemory(b))
 	}
 	magic := make([]byte, 4)
 	if _, err := at.ReadAt(magic, 0); err == nil && isZip(magic) && ofRun(at, size) {
-		return Zip(ctx, at, size, f.Path, part, gap)
+		_, err = Zip(ctx, at, size, f.Path, part, gap)
+		return err
 	}
 	return part(whole, r)
 }
@@ -126,12 +128,14 @@ type member struct {
 	*archive.ZipMember
 	job, step string
 	whole     bool // a job's log
+	empty     bool // after scan: it has no byte
 }
 
 // Zip scans the archive of a run's logs, step files first; name is its path. A job's own file
 // repeats its steps: lines that were already scanned become blanks, so that each line is
-// scanned once, and lines that the steps lack are found at their right place.
-func Zip(ctx context.Context, at io.ReaderAt, size int64, name string, part func(scanners.Artifact, io.Reader) error, gap func(scanners.Gap)) error {
+// scanned once, and lines that the steps lack are found at their right place. The logs that it
+// gives are nil if the archive is damaged, which gap is called for.
+func Zip(ctx context.Context, at io.ReaderAt, size int64, name string, part func(scanners.Artifact, io.Reader) error, gap func(scanners.Gap)) ([]JobLog, error) {
 	loc := rules.Location{Source: "log", Path: name, System: githubActions.Name}
 	z, err := archive.OpenZip(ctx, at, size,
 		func(inside string, r io.Reader) error {
@@ -146,7 +150,7 @@ func Zip(ctx context.Context, at io.ReaderAt, size int64, name string, part func
 		})
 	if err != nil {
 		gap(scanners.Gap{Location: loc, Kind: scanners.GapDamaged, Reason: "damaged zip: its bytes were scanned as they are", Err: err})
-		return part(scanners.Artifact{Location: loc}, scanners.AsIs{Reader: io.NewSectionReader(at, 0, size)})
+		return nil, part(scanners.Artifact{Location: loc}, scanners.AsIs{Reader: io.NewSectionReader(at, 0, size)})
 	}
 	inside := part
 	part = func(a scanners.Artifact, r io.Reader) error {
@@ -155,7 +159,12 @@ func Zip(ctx context.Context, at io.ReaderAt, size int64, name string, part func
 	}
 	seen := newLines()
 	members, steps := byStep(z)
-	for _, m := range members {
+	logs := []JobLog{}
+	for job := range steps {
+		logs = append(logs, JobLog{Name: job, Steps: true})
+	}
+	for i := range members {
+		m := &members[i]
 		l := loc
 		l.Path, l.Job, l.Step = name+"!"+m.Name, m.job, m.step
 		if err := m.scan(seen, steps, func(r io.Reader) error {
@@ -163,10 +172,13 @@ func Zip(ctx context.Context, at io.ReaderAt, size int64, name string, part func
 		}, func(err error) {
 			gap(scanners.Gap{Location: l, Err: err})
 		}); err != nil {
-			return err
+			return logs, err
+		}
+		if m.whole {
+			logs = append(logs, JobLog{Name: m.job, Empty: m.empty})
 		}
 	}
-	return z.Around()
+	return logs, z.Around()
 }
 
 // byStep lists an archive's members, those of steps first, and the jobs that have steps.
@@ -205,7 +217,8 @@ func (m *member) scan(seen *lines, steps map[string]bool, part func(io.Reader) e
 		return nil
 	}
 	defer r.Close()
-	var in io.Reader = r
+	read := &counter{Reader: r}
+	var in io.Reader = read
 	switch {
 	case m.step != "":
 		in = seen.record(in)
@@ -220,5 +233,6 @@ func (m *member) scan(seen *lines, steps map[string]bool, part func(io.Reader) e
 		gap(err)
 		return nil
 	}
+	m.empty = read.n == 0 && read.err == io.EOF
 	return m.Rest()
 }

@@ -4,7 +4,6 @@ package github
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -15,6 +14,7 @@ import (
 	"net/url"
 	"os"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -24,6 +24,7 @@ import (
 	"github.com/quellhq/quell/rules"
 	"github.com/quellhq/quell/scanners"
 	"github.com/quellhq/quell/scanners/cilog"
+	"github.com/quellhq/quell/scanners/github/attempt"
 )
 
 // API is GitHub's REST interface.
@@ -150,8 +151,10 @@ type Source struct {
 	// Attempt is the run's last attempt. All earlier ones are read too.
 	Attempt int
 	// Running means that the run has not ended: of its last attempt, the jobs that have ended
-	// are read one by one.
+	// are read one by one. Runner is the name of the runner that this process runs on, whose own
+	// job is no unfinished one; empty: it is not known.
 	Running bool
+	Runner  string
 	// Uploads adds the artifacts that the run uploaded.
 	Uploads bool
 	// Origin is that of the findings in the run's logs, as in rules.Location; empty: none.
@@ -208,48 +211,77 @@ func (s *Source) attempt(name string, n int) scanners.Artifact {
 			if err != nil {
 				return err
 			}
-			return cilog.Zip(ctx, f, info.Size(), name, func(a scanners.Artifact, r io.Reader) error {
+			placed := func(a scanners.Artifact, r io.Reader) error {
 				a.Location.Origin = s.Origin
 				return part(a, r)
-			}, gap)
+			}
+			logs, err := cilog.Zip(ctx, f, info.Size(), name, placed, gap)
+			if err != nil || logs == nil {
+				return err
+			}
+			at := rules.Location{Source: "log", Path: name, System: "github"}
+			return s.jobsOf(n).Lacking(ctx, logs, at, func(ctx context.Context, j *github.WorkflowJob, _ rules.Location) (io.ReadCloser, error) {
+				return s.job(ctx, j)
+			}, func(j *github.WorkflowJob, l *rules.Location) { l.Notes = map[string]string{"url": j.GetHTMLURL()} }, placed, gap)
 		}}
 }
 
-// ended is in the last lines of a complete log: the runner's last step.
-var ended = []byte("Cleaning up orphan processes")
+// jobsOf are the jobs of an attempt.
+func (s *Source) jobsOf(n int) attempt.Attempt {
+	return attempt.Attempt{Client: s.API.Client, Owner: s.API.Owner, Repo: s.API.Repo, Run: s.Run, Number: n, Again: s.API.Again, Explain: Explain}
+}
 
 // jobs are the logs of the jobs of a run that has not ended.
 func (s *Source) jobs(ctx context.Context, root string, yield func(scanners.Artifact, error) bool) bool {
-	running := 0
-	list := s.API.Actions.ListWorkflowJobsAttemptIter(ctx, s.API.Owner, s.API.Repo, s.Run, int64(s.Attempt), &github.ListOptions{PerPage: 100})
-	for j, err := range list {
-		if err != nil {
-			return yield(scanners.Artifact{}, gap(root, Explain(err)))
-		}
+	var running []*github.WorkflowJob
+	more := true
+	err := s.jobsOf(s.Attempt).Jobs(ctx, func(j *github.WorkflowJob) bool {
 		switch {
 		case j.GetStatus() != "completed":
-			running++
-			continue
-		case j.GetConclusion() == "skipped":
-			continue
+			running = append(running, j)
+			return true
+		case !attempt.MayLog(j):
+			return true
 		}
 		name := path.Join(root, clean(j.GetName())+".txt")
-		a := scanners.Artifact{Location: rules.Location{Source: "log", Path: name, Job: j.GetName(), Notes: map[string]string{"url": j.GetHTMLURL()}},
-			Open: func(ctx context.Context) (io.ReadCloser, error) { return s.job(ctx, j, name) }}
-		if !yield(a, nil) {
-			return false
-		}
+		more = yield(scanners.Artifact{Location: rules.Location{Source: "log", Path: name, Job: j.GetName(), Notes: map[string]string{"url": j.GetHTMLURL()}},
+			Open: func(ctx context.Context) (io.ReadCloser, error) {
+				r, err := s.job(ctx, j)
+				if errors.Is(err, errGone) && !attempt.MustLog(j) {
+					return io.NopCloser(strings.NewReader("")), nil
+				}
+				return r, err
+			}}, nil)
+		return more
+	})
+	if !more {
+		return false
 	}
-	if more := int64(running - 1); more > 0 { // one of them is this one
-		g := gap(root, scanners.OfKind(scanners.GapNotFetched, fmt.Errorf("%d jobs have not ended, and their logs are not read", more)))
-		g.Count = more
+	if err != nil && !yield(scanners.Artifact{}, gap(root, Explain(err))) {
+		return false
+	}
+	if n := int64(len(running)); n > 0 && s.own(running) {
+		running = running[1:]
+	}
+	if n := int64(len(running)); n > 0 {
+		g := gap(root, scanners.OfKind(scanners.GapNotFetched, fmt.Errorf("%d jobs have not ended, and their logs are not read", n)))
+		g.Count = n
 		return yield(scanners.Artifact{}, g)
 	}
 	return true
 }
 
+// own reports whether the job that this process is part of is one of those that run. GitHub does
+// not give a job its id; its runner has no other job meanwhile.
+func (s *Source) own(running []*github.WorkflowJob) bool {
+	return slices.ContainsFunc(running, func(j *github.WorkflowJob) bool {
+		name := j.GetRunnerName()
+		return j.GetStatus() == "in_progress" && (name == s.Runner || name == "" || s.Runner == "")
+	})
+}
+
 // job fetches a job's log. Shortly after the job's end GitHub has only the log's beginning.
-func (s *Source) job(ctx context.Context, j *github.WorkflowJob, name string) (io.ReadCloser, error) {
+func (s *Source) job(ctx context.Context, j *github.WorkflowJob) (io.ReadCloser, error) {
 	for n := 1; ; n++ {
 		f, err := s.fetch(ctx, func() (*url.URL, *github.Response, error) {
 			return s.API.Actions.GetWorkflowJobLogs(ctx, s.API.Owner, s.API.Repo, j.GetID(), 0)
@@ -257,7 +289,7 @@ func (s *Source) job(ctx context.Context, j *github.WorkflowJob, name string) (i
 		if err != nil {
 			return nil, err
 		}
-		if f.tail(ended) {
+		if cilog.Ended(f.tail(cilog.EndSize)) {
 			return f, nil
 		}
 		if n == tries || j.GetConclusion() == "cancelled" {
@@ -291,26 +323,31 @@ func (e endless) Close() error { return e.f.Close() }
 
 // uploads are the artifacts of the run.
 func (s *Source) uploads(ctx context.Context, root string, yield func(scanners.Artifact, error) bool) {
-	for u, err := range s.API.Actions.ListWorkflowRunArtifactsIter(ctx, s.API.Owner, s.API.Repo, s.Run, &github.ListOptions{PerPage: 100}) {
-		if err != nil {
-			yield(scanners.Artifact{}, gap(root+"/artifacts", Explain(err)))
-			return
-		}
+	more := true
+	err := attempt.Each(func(o *github.ListOptions) (list []*github.Artifact, total, next int, err error) {
+		err = s.API.Again(ctx, func() error {
+			l, res, err := s.API.Actions.ListWorkflowRunArtifacts(ctx, s.API.Owner, s.API.Repo, s.Run, o)
+			if err == nil {
+				list, total, next = l.Artifacts, int(l.GetTotalCount()), res.NextPage
+			}
+			return err
+		})
+		return list, total, next, err
+	}, (*github.Artifact).GetID, func(u *github.Artifact) bool {
 		name := path.Join(root, "artifacts", clean(u.GetName()))
 		if u.GetExpired() {
-			if !yield(scanners.Artifact{}, gap(name, scanners.OfKind(scanners.GapNotFetched, errors.New("the artifact has expired")))) {
-				return
-			}
-			continue
+			more = yield(scanners.Artifact{}, gap(name, scanners.OfKind(scanners.GapNotFetched, errors.New("the artifact has expired"))))
+			return more
 		}
-		a := scanners.Artifact{Location: rules.Location{Source: "path", Path: name}, Open: func(ctx context.Context) (io.ReadCloser, error) {
+		more = yield(scanners.Artifact{Location: rules.Location{Source: "path", Path: name}, Open: func(ctx context.Context) (io.ReadCloser, error) {
 			return s.fetch(ctx, func() (*url.URL, *github.Response, error) {
 				return s.API.Actions.DownloadArtifact(ctx, s.API.Owner, s.API.Repo, u.GetID(), 0)
 			})
-		}}
-		if !yield(a, nil) {
-			return
-		}
+		}}, nil)
+		return more
+	})
+	if err != nil && more {
+		yield(scanners.Artifact{}, gap(root+"/artifacts", Explain(err)))
 	}
 }
 
@@ -340,15 +377,17 @@ func (f fetched) Close() error {
 	return errors.Join(err, os.Remove(f.Name()))
 }
 
-// tail reports whether what is in the last 4 KiB.
-func (f fetched) tail(what []byte) bool {
+// tail gives the last size bytes.
+func (f fetched) tail(size int64) []byte {
 	info, err := f.Stat()
 	if err != nil {
-		return false
+		return nil
 	}
-	b := make([]byte, min(4<<10, info.Size()))
-	_, err = f.ReadAt(b, info.Size()-int64(len(b)))
-	return err == nil && bytes.Contains(b, what)
+	b := make([]byte, min(size, info.Size()))
+	if _, err = f.ReadAt(b, info.Size()-int64(len(b))); err != nil {
+		return nil
+	}
+	return b
 }
 
 // fetch requests the URL of a download, which is valid for a minute, and downloads it. The URL
@@ -363,6 +402,9 @@ func (s *Source) fetch(ctx context.Context, where func() (*url.URL, *github.Resp
 			}
 			if res != nil && (res.StatusCode == http.StatusNotFound || res.StatusCode == http.StatusGone) {
 				return errGone
+			}
+			if res != nil && res.StatusCode >= 400 {
+				return refused(res.StatusCode)
 			}
 			return Explain(err)
 		}
@@ -423,20 +465,24 @@ func Explain(err error) error {
 	case err == nil:
 		return nil
 	case errors.As(err, &answer):
-		code := answer.Response.StatusCode
-		hint := ""
-		switch code {
-		case http.StatusUnauthorized:
-			hint = " (hint: github-token is no token, or has expired)"
-		case http.StatusForbidden, http.StatusNotFound:
-			hint = " (hint: the job's permissions may lack it)"
-		}
-		if code >= 500 || code == http.StatusTooManyRequests {
-			return fmt.Errorf("GitHub answers %d: %w", code, errBusy)
-		}
-		return fmt.Errorf("GitHub answers %d%s", code, hint)
+		return refused(answer.Response.StatusCode)
 	case errors.As(err, &at):
 		return at.Err
 	}
 	return err
+}
+
+// refused explains a status that GitHub answers.
+func refused(code int) error {
+	hint := ""
+	switch code {
+	case http.StatusUnauthorized:
+		hint = " (hint: github-token is no token, or has expired)"
+	case http.StatusForbidden, http.StatusNotFound:
+		hint = " (hint: the job's permissions may lack it)"
+	}
+	if code >= 500 || code == http.StatusTooManyRequests {
+		return fmt.Errorf("GitHub answers %d: %w", code, errBusy)
+	}
+	return fmt.Errorf("GitHub answers %d%s", code, hint)
 }

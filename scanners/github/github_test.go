@@ -51,6 +51,8 @@ func run(t *testing.T, src scanners.Source) (paths []string, gaps []string) {
 	return paths, gaps
 }
 
+type source = github.Source
+
 func setup(t *testing.T) (*githubtest.Server, *github.Source) {
 	s := githubtest.New(t, "o", "r", token)
 	api, err := github.NewAPI(s.URL, token, "o/r")

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/maphash"
+	"io"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -19,6 +20,7 @@ import (
 	"github.com/quellhq/quell/rules"
 	"github.com/quellhq/quell/scanners"
 	"github.com/quellhq/quell/scanners/ci"
+	"github.com/quellhq/quell/scanners/github/attempt"
 )
 
 // Config is what a Source is made of.
@@ -275,7 +277,7 @@ func (s *Source) run(ctx context.Context, l *ci.Lister, r repo, run *github.Work
 			}
 			continue
 		}
-		ok := l.Item(ci.Item{At: at, Key: fmt.Sprintf("github/%s/%d/%d", s.Client.Base.Host, run.GetID(), n), Read: ci.LogZip, Fetch: func(ctx context.Context) (*ci.Blob, error) {
+		ok := l.Item(ci.Item{At: at, Key: fmt.Sprintf("github/%s/%d/%d", s.Client.Base.Host, run.GetID(), n), Read: s.logs(r, run.GetID(), n), Fetch: func(ctx context.Context) (*ci.Blob, error) {
 			return s.attempt(ctx, r, run.GetID(), n)
 		}})
 		if !ok {
@@ -294,44 +296,71 @@ func (s *Source) attempt(ctx context.Context, r repo, id int64, n int) (*ci.Blob
 	})
 	if ci.Is404(err) {
 		// The logs of a run without jobs that ran were never there.
-		jobs, _, jerr := s.api.Actions.ListWorkflowJobsAttempt(ctx, r.owner, r.name, id, int64(n), &github.ListOptions{PerPage: 100})
-		if jerr == nil && len(jobs.Jobs) == jobs.GetTotalCount() && !ran(jobs.Jobs) {
+		ran := false
+		jerr := s.jobsOf(r, id, n).Jobs(ctx, func(j *github.WorkflowJob) bool {
+			ran = ran || j.GetStatus() != "completed" || attempt.MayLog(j)
+			return !ran
+		})
+		if jerr == nil && !ran {
 			return nil, ci.ErrNothing
 		}
 	}
 	return b, err
 }
 
-func ran(jobs []*github.WorkflowJob) bool {
-	for _, j := range jobs {
-		if j.GetConclusion() != "skipped" && (j.GetRunnerID() != 0 || len(j.Steps) > 0 || j.GetStatus() != "completed") {
-			return true
+// jobsOf are the jobs of an attempt.
+func (s *Source) jobsOf(r repo, id int64, n int) attempt.Attempt {
+	return attempt.Attempt{Client: s.api, Owner: r.owner, Repo: r.name, Run: id, Number: n, Explain: explain}
+}
+
+// logs reads the archive of an attempt's logs, and those that it lacks.
+func (s *Source) logs(r repo, id int64, n int) func(ctx context.Context, b *ci.Blob, at rules.Location, part func(scanners.Artifact, io.Reader) error, gap func(scanners.Gap)) error {
+	return func(ctx context.Context, b *ci.Blob, at rules.Location, part func(scanners.Artifact, io.Reader) error, gap func(scanners.Gap)) error {
+		logs, err := ci.LogZip(ctx, b, at, part, gap)
+		if err != nil || logs == nil {
+			return err
 		}
+		return s.jobsOf(r, id, n).Lacking(ctx, logs, at, func(ctx context.Context, j *github.WorkflowJob, _ rules.Location) (io.ReadCloser, error) {
+			return s.Client.Download(ctx, s.jobLog(r, j), "")
+		}, func(j *github.WorkflowJob, l *rules.Location) {
+			l.Origin = s.origin(r, "jobs", strconv.FormatInt(j.GetID(), 10), "logs")
+		}, part, gap)
 	}
-	return false
+}
+
+// jobLog is the address of a job's log.
+func (s *Source) jobLog(r repo, j *github.WorkflowJob) *url.URL {
+	return s.Client.At("repos", r.owner, r.name, "actions", "jobs", strconv.FormatInt(j.GetID(), 10), "logs")
 }
 
 // jobs lists the logs of the jobs that have ended of a run that has not.
 func (s *Source) jobs(ctx context.Context, l *ci.Lister, r repo, id int64, at rules.Location) error {
-	running := 0
-	for j, err := range s.api.Actions.ListWorkflowJobsAttemptIter(ctx, r.owner, r.name, id, int64(at.Attempt), &github.ListOptions{PerPage: 100}) {
-		if err != nil {
-			return explain(err)
-		}
-		if j.GetStatus() != "completed" {
+	running, more := 0, true
+	err := s.jobsOf(r, id, at.Attempt).Jobs(ctx, func(j *github.WorkflowJob) bool {
+		switch {
+		case j.GetStatus() != "completed":
 			running++
-			continue
-		}
-		if !ran([]*github.WorkflowJob{j}) {
-			continue
+			return true
+		case !attempt.MayLog(j):
+			return true
 		}
 		here := at
 		here.Path, here.Job = at.Path+"/"+ci.Clean(j.GetName())+".txt", j.GetName()
 		here.Origin = s.origin(r, "jobs", strconv.FormatInt(j.GetID(), 10), "logs")
-		u := s.Client.At("repos", r.owner, r.name, "actions", "jobs", strconv.FormatInt(j.GetID(), 10), "logs")
-		if !l.Item(ci.Item{At: here, Fetch: func(ctx context.Context) (*ci.Blob, error) { return s.Client.Download(ctx, u, "") }}) {
-			return nil
-		}
+		more = l.Item(ci.Item{At: here, Fetch: func(ctx context.Context) (*ci.Blob, error) {
+			b, err := s.Client.Download(ctx, s.jobLog(r, j), "")
+			if err != nil && !attempt.MustLog(j) && (ci.Is404(err) || ci.IsGone(err)) {
+				err = ci.ErrNothing
+			}
+			return b, err
+		}})
+		return more
+	})
+	if !more {
+		return nil
+	}
+	if err != nil && !l.Gap(at, explain(err)) {
+		return nil
 	}
 	l.Gaps(at, max(running, 1), scanners.OfKind(scanners.GapNotFetched, fmt.Errorf("the run has not ended: the logs of %d jobs are not read", running)))
 	return nil
@@ -448,13 +477,11 @@ func (s *Source) artifactItem(l *ci.Lister, r repo, run int64, a *github.Artifac
 
 func (s *Source) artifactsOf(ctx context.Context, l *ci.Lister, r repo, run int64) error {
 	names := artifactNames{}
-	for a, err := range s.api.Actions.ListWorkflowRunArtifactsIter(ctx, r.owner, r.name, run, &github.ListOptions{PerPage: 100}) {
-		if err != nil {
-			return fmt.Errorf("the list of artifacts of run %d: %w", run, explain(err))
-		}
-		if !s.artifactItem(l, r, run, a, names) {
-			return nil
-		}
+	err := attempt.Each(func(o *github.ListOptions) ([]*github.Artifact, int, int, error) {
+		return artifactPage(s.api.Actions.ListWorkflowRunArtifacts(ctx, r.owner, r.name, run, o))
+	}, (*github.Artifact).GetID, func(a *github.Artifact) bool { return s.artifactItem(l, r, run, a, names) })
+	if err != nil {
+		return fmt.Errorf("the list of artifacts of run %d: %w", run, explain(err))
 	}
 	return nil
 }
@@ -475,17 +502,21 @@ func (s *Source) artifacts(ctx context.Context, l *ci.Lister, r repo, chosen map
 		return nil
 	}
 	names := artifactNames{}
-	for a, err := range s.api.Actions.ListArtifactsIter(ctx, r.owner, r.name, &github.ListArtifactsOptions{ListOptions: github.ListOptions{PerPage: 100}}) {
-		if err != nil {
-			return fmt.Errorf("the list of artifacts: %w", explain(err))
-		}
+	err := attempt.Each(func(o *github.ListOptions) ([]*github.Artifact, int, int, error) {
+		return artifactPage(s.api.Actions.ListArtifacts(ctx, r.owner, r.name, &github.ListArtifactsOptions{ListOptions: *o}))
+	}, (*github.Artifact).GetID, func(a *github.Artifact) bool {
 		run := a.GetWorkflowRun().GetID()
-		if chosen != nil && !chosen[run] {
-			continue
-		}
-		if !s.artifactItem(l, r, run, a, names) {
-			return nil
-		}
+		return chosen != nil && !chosen[run] || s.artifactItem(l, r, run, a, names)
+	})
+	if err != nil {
+		return fmt.Errorf("the list of artifacts: %w", explain(err))
 	}
 	return nil
+}
+
+func artifactPage(list *github.ArtifactList, res *github.Response, err error) ([]*github.Artifact, int, int, error) {
+	if err != nil {
+		return nil, 0, 0, err
+	}
+	return list.Artifacts, int(list.GetTotalCount()), res.NextPage, nil
 }

@@ -369,7 +369,8 @@ func readSteps(ctx context.Context, b *ci.Blob, at rules.Location, part func(sca
 	for _, name := range b.Header[cutHeader] {
 		gap(scanners.Gap{Location: at, Kind: scanners.GapNotFetched, Reason: name, Err: errors.New("the system keeps only a part of the output")})
 	}
-	return ci.LogZip(ctx, b, at, part, gap)
+	_, err := ci.LogZip(ctx, b, at, part, gap)
+	return err
 }
 
 // text downloads a text into memory, up to a bound.

@@ -45,6 +45,13 @@ type Server struct {
 	Comments []Comment
 	Sarifs   []Sarif
 	Deleted  []int64 // runs whose logs were deleted
+	// Uncounted are jobs and artifacts that lists count and do not have.
+	Uncounted int
+	// Fail is the status that answers paths with an end.
+	Fail map[string]int
+	// Cut are attempts whose archive ends before its end, and Damaged those with a wrong byte in
+	// the first member.
+	Cut, Damaged map[int]bool
 	// Busy is how often the next requests are answered with 503.
 	Busy int
 	// Asked are the requests, as METHOD PATH.
@@ -63,6 +70,30 @@ type Job struct {
 	Status     string
 	Conclusion string
 	Log        []string // the responses in order; the last one repeats
+	// Attempt is the only one whose list has the job; 0: every one does.
+	Attempt int
+	// Idle is a job that had no runner, and Steps are the conclusions of its steps; nil: what its
+	// own conclusion implies.
+	Idle   bool
+	Steps  []string
+	Runner string // empty: r
+}
+
+// steps are those of GitHub's answer.
+func (j *Job) steps() []any {
+	list := j.Steps
+	switch {
+	case list != nil || j.Idle || j.Status != "completed" || j.Conclusion == "skipped":
+	case j.Conclusion == "cancelled":
+		list = []string{"success", "cancelled", "success"}
+	default:
+		list = []string{"success", j.Conclusion, "success"}
+	}
+	out := []any{}
+	for n, c := range list {
+		out = append(out, map[string]any{"name": fmt.Sprint("step ", n), "status": "completed", "conclusion": c, "number": n + 1})
+	}
+	return out
 }
 
 // Artifact is a file that a run uploaded.
@@ -70,6 +101,8 @@ type Artifact struct {
 	ID      int64
 	Name    string
 	Expired bool
+	// Deleted is one that is listed, and gone when it is asked for.
+	Deleted bool
 	Members map[string]string
 }
 
@@ -117,6 +150,12 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusServiceUnavailable)
 		return
 	}
+	for end, status := range s.Fail {
+		if strings.HasSuffix(r.URL.Path, end) {
+			refuse(w, status, http.StatusText(status))
+			return
+		}
+	}
 	s.api.ServeHTTP(w, r)
 }
 
@@ -143,7 +182,14 @@ func (s *Server) storage(w http.ResponseWriter, r *http.Request) {
 	n, _ := strconv.ParseInt(id, 10, 64)
 	switch kind {
 	case "attempt":
-		_, _ = w.Write(zipped(s.Logs[int(n)]))
+		b := zipped(s.Logs[int(n)])
+		if s.Cut[int(n)] {
+			b = b[:len(b)*2/3]
+		}
+		if s.Damaged[int(n)] {
+			b[50] ^= 1
+		}
+		_, _ = w.Write(b)
 	case "artifact":
 		for _, a := range s.Artifacts {
 			if a.ID == n {
@@ -200,7 +246,7 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request) {
 		s.t.Error("the fake has no person to tell of")
 	case strings.HasSuffix(path, "/jobs"):
 		if s.may(w, "actions:read") {
-			reply(w, http.StatusOK, s.jobs(num("run_id"), num("attempt_number")))
+			reply(w, http.StatusOK, s.jobs(w, r, num("run_id"), num("attempt_number")))
 		}
 	case strings.HasPrefix(path, "actions/jobs/"):
 		if !s.may(w, "actions:read") {
@@ -249,10 +295,12 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request) {
 		}
 	case strings.HasSuffix(path, "/artifacts"):
 		if s.may(w, "actions:read") {
-			reply(w, http.StatusOK, s.artifacts())
+			reply(w, http.StatusOK, s.artifacts(w, r))
 		}
 	case strings.HasPrefix(path, "actions/artifacts/"):
-		if s.may(w, "actions:read") {
+		if n := num("artifact_id"); s.may(w, "actions:read") && slices.ContainsFunc(s.Artifacts, func(a Artifact) bool { return a.ID == n && a.Deleted }) {
+			refuse(w, http.StatusGone, "Artifact has expired")
+		} else if !slices.Contains(s.Deny, "actions:read") {
 			s.moved(w, "artifact", num("artifact_id"))
 		}
 	case strings.HasPrefix(path, "contents/"):
@@ -266,27 +314,53 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-func (s *Server) jobs(run, attempt int64) any {
+func (s *Server) jobs(w http.ResponseWriter, r *http.Request, run, attempt int64) any {
 	list := []any{}
 	for _, j := range s.Jobs {
+		if j.Attempt != 0 && int64(j.Attempt) != attempt {
+			continue
+		}
 		var conclusion, completed any
 		if j.Status == "completed" {
 			conclusion, completed = j.Conclusion, "2026-11-01T10:10:00Z"
 		}
+		runner, name := any(1), any("r")
+		if j.Runner != "" {
+			name = j.Runner
+		}
+		if j.Idle {
+			runner, name = nil, nil
+		}
 		list = append(list, map[string]any{"id": j.ID, "run_id": run, "run_url": s.URL, "run_attempt": attempt, "node_id": "n", "head_sha": strings.Repeat("a", 40), "url": s.URL, "html_url": s.URL + "/job/" + strconv.FormatInt(j.ID, 10),
-			"status": j.Status, "conclusion": conclusion, "created_at": "2026-11-01T10:00:00Z", "started_at": "2026-11-01T10:00:00Z", "completed_at": completed, "name": j.Name, "steps": []any{},
-			"check_run_url": s.URL, "labels": []string{"ubuntu-latest"}, "runner_id": 1, "runner_name": "r", "runner_group_id": 1, "runner_group_name": "g", "workflow_name": "w", "head_branch": "main"})
+			"status": j.Status, "conclusion": conclusion, "created_at": "2026-11-01T10:00:00Z", "started_at": fmt.Sprintf("2026-11-01T10:00:%02dZ", j.ID%60), "completed_at": completed, "name": j.Name, "steps": j.steps(),
+			"check_run_url": s.URL, "labels": []string{"ubuntu-latest"}, "runner_id": runner, "runner_name": name, "runner_group_id": 1, "runner_group_name": "g", "workflow_name": "w", "head_branch": "main"})
 	}
-	return map[string]any{"total_count": len(list), "jobs": list}
+	return map[string]any{"total_count": len(list) + s.Uncounted, "jobs": page(w, r, list)}
 }
 
-func (s *Server) artifacts() any {
+// page is one page of a list, with the Link header of GitHub.
+func page(w http.ResponseWriter, r *http.Request, list []any) []any {
+	q := r.URL.Query()
+	per, _ := strconv.Atoi(q.Get("per_page"))
+	n, _ := strconv.Atoi(q.Get("page"))
+	if per < 1 || per > 100 {
+		per = 30
+	}
+	n = max(n, 1)
+	if n*per < len(list) {
+		q.Set("page", strconv.Itoa(n+1))
+		w.Header().Set("Link", fmt.Sprintf(`<http://%s%s?%s>; rel="next"`, r.Host, r.URL.Path, q.Encode()))
+	}
+	return list[min((n-1)*per, len(list)):min(n*per, len(list))]
+}
+
+func (s *Server) artifacts(w http.ResponseWriter, r *http.Request) any {
 	list := []any{}
 	for _, a := range s.Artifacts {
 		list = append(list, map[string]any{"id": a.ID, "node_id": "n", "name": a.Name, "size_in_bytes": 1, "url": s.URL, "archive_download_url": s.URL, "expired": a.Expired,
 			"created_at": "2026-11-01T10:00:00Z", "expires_at": "2027-01-01T10:00:00Z", "updated_at": "2026-11-01T10:00:00Z"})
 	}
-	return map[string]any{"total_count": len(list), "artifacts": list}
+	return map[string]any{"total_count": len(list) + s.Uncounted, "artifacts": page(w, r, list)}
 }
 
 func (s *Server) content(w http.ResponseWriter, path, ref string) {

@@ -30,13 +30,14 @@ type Env struct {
 	Summary    string // GITHUB_STEP_SUMMARY
 	Temp       string // RUNNER_TEMP
 	Hosted     bool   // RUNNER_ENVIRONMENT: a machine that is gone after the job
+	Runner     string // RUNNER_NAME
 }
 
 // ReadEnv reads the runner's variables.
 func ReadEnv(getenv func(string) string) (Env, error) {
 	e := Env{Event: getenv("GITHUB_EVENT_NAME"), Payload: getenv("GITHUB_EVENT_PATH"), Repository: getenv("GITHUB_REPOSITORY"), Ref: getenv("GITHUB_REF"), SHA: getenv("GITHUB_SHA"),
 		Server: strings.TrimRight(getenv("GITHUB_SERVER_URL"), "/"), API: getenv("GITHUB_API_URL"), Workspace: getenv("GITHUB_WORKSPACE"),
-		Output: getenv("GITHUB_OUTPUT"), Summary: getenv("GITHUB_STEP_SUMMARY"), Temp: getenv("RUNNER_TEMP"), Hosted: getenv("RUNNER_ENVIRONMENT") == "github-hosted"}
+		Output: getenv("GITHUB_OUTPUT"), Summary: getenv("GITHUB_STEP_SUMMARY"), Temp: getenv("RUNNER_TEMP"), Hosted: getenv("RUNNER_ENVIRONMENT") == "github-hosted", Runner: getenv("RUNNER_NAME")}
 	if e.Event == "" || e.Payload == "" || e.Workspace == "" {
 		return e, errors.New("this is no job of GitHub Actions: GITHUB_EVENT_NAME, GITHUB_EVENT_PATH or GITHUB_WORKSPACE is not set (hint: quell scan)")
 	}

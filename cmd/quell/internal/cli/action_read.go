@@ -117,7 +117,7 @@ func (j *job) source(name string, rt *run.Runtime) (scanners.Source, error) {
 	case "git":
 		return j.gitSource()
 	case "logs":
-		s := &github.Source{API: j.api, Run: j.env.Run, Attempt: j.env.Attempt, Running: true, Temp: j.scrap}
+		s := &github.Source{API: j.api, Run: j.env.Run, Attempt: j.env.Attempt, Running: true, Runner: j.env.Runner, Temp: j.scrap}
 		if j.d.Run != 0 {
 			s.Run, s.Attempt, s.Running, s.Uploads = j.d.Run, j.d.Attempt, false, true
 			var err error
