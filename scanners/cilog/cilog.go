@@ -128,7 +128,6 @@ type member struct {
 	*archive.ZipMember
 	job, step string
 	whole     bool // a job's log
-	empty     bool // after scan: it has no byte
 }
 
 // Zip scans the archive of a run's logs, step files first; name is its path. A job's own file
@@ -163,11 +162,15 @@ func Zip(ctx context.Context, at io.ReaderAt, size int64, name string, part func
 	for job := range steps {
 		logs = append(logs, JobLog{Name: job, Steps: true})
 	}
-	for i := range members {
-		m := &members[i]
+	last := make([]byte, 0, 2*EndSize)
+	for _, m := range members {
 		l := loc
 		l.Path, l.Job, l.Step = name+"!"+m.Name, m.job, m.step
-		if err := m.scan(seen, steps, func(r io.Reader) error {
+		read := &end{}
+		if m.whole {
+			read.last = last[:0]
+		}
+		if err := m.scan(read, seen, steps, func(r io.Reader) error {
 			return part(scanners.Artifact{Location: l, Unmarked: m.whole && steps[m.job]}, r)
 		}, func(err error) {
 			gap(scanners.Gap{Location: l, Err: err})
@@ -175,7 +178,7 @@ func Zip(ctx context.Context, at io.ReaderAt, size int64, name string, part func
 			return logs, err
 		}
 		if m.whole {
-			logs = append(logs, JobLog{Name: m.job, Empty: m.empty})
+			logs = append(logs, read.log(m.job))
 		}
 	}
 	return logs, z.Around()
@@ -206,8 +209,8 @@ func byStep(z *archive.Zip) (members []member, steps map[string]bool) {
 	return members, steps
 }
 
-// scan scans one member. An error ends the archive.
-func (m *member) scan(seen *lines, steps map[string]bool, part func(io.Reader) error, gap func(error)) error {
+// scan scans one member by way of read. An error ends the archive.
+func (m *member) scan(read *end, seen *lines, steps map[string]bool, part func(io.Reader) error, gap func(error)) error {
 	if m.Empty() {
 		return nil
 	}
@@ -217,7 +220,7 @@ func (m *member) scan(seen *lines, steps map[string]bool, part func(io.Reader) e
 		return nil
 	}
 	defer r.Close()
-	read := &counter{Reader: r}
+	read.Reader = r
 	var in io.Reader = read
 	switch {
 	case m.step != "":
@@ -233,6 +236,5 @@ func (m *member) scan(seen *lines, steps map[string]bool, part func(io.Reader) e
 		gap(err)
 		return nil
 	}
-	m.empty = read.n == 0 && read.err == io.EOF
 	return m.Rest()
 }

@@ -220,9 +220,8 @@ func (s *Source) attempt(name string, n int) scanners.Artifact {
 				return err
 			}
 			at := rules.Location{Source: "log", Path: name, System: "github"}
-			return s.jobsOf(n).Lacking(ctx, logs, at, func(ctx context.Context, j *github.WorkflowJob, _ rules.Location) (io.ReadCloser, error) {
-				return s.job(ctx, j)
-			}, func(j *github.WorkflowJob, l *rules.Location) { l.Notes = map[string]string{"url": j.GetHTMLURL()} }, placed, gap)
+			return s.jobsOf(n).Lacking(ctx, logs, at, attempt.Reader{Part: placed, Gap: gap, Open: s.job,
+				Place: func(j *github.WorkflowJob, l *rules.Location) { l.Notes = map[string]string{"url": j.GetHTMLURL()} }})
 		}}
 }
 
@@ -246,11 +245,16 @@ func (s *Source) jobs(ctx context.Context, root string, yield func(scanners.Arti
 		name := path.Join(root, clean(j.GetName())+".txt")
 		more = yield(scanners.Artifact{Location: rules.Location{Source: "log", Path: name, Job: j.GetName(), Notes: map[string]string{"url": j.GetHTMLURL()}},
 			Open: func(ctx context.Context) (io.ReadCloser, error) {
-				r, err := s.job(ctx, j)
-				if errors.Is(err, errGone) && !attempt.MustLog(j) {
+				log, err := s.job(ctx, j)
+				switch {
+				case errors.Is(err, errGone) && !attempt.MustLog(j):
 					return io.NopCloser(strings.NewReader("")), nil
+				case err != nil:
+					return nil, err
+				case !log.Ended:
+					return endless{log}, nil
 				}
-				return r, err
+				return log, nil
 			}}, nil)
 		return more
 	})
@@ -281,19 +285,17 @@ func (s *Source) own(running []*github.WorkflowJob) bool {
 }
 
 // job fetches a job's log. Shortly after the job's end GitHub has only the log's beginning.
-func (s *Source) job(ctx context.Context, j *github.WorkflowJob) (io.ReadCloser, error) {
+func (s *Source) job(ctx context.Context, j *github.WorkflowJob) (attempt.Log, error) {
 	for n := 1; ; n++ {
 		f, err := s.fetch(ctx, func() (*url.URL, *github.Response, error) {
 			return s.API.Actions.GetWorkflowJobLogs(ctx, s.API.Owner, s.API.Repo, j.GetID(), 0)
 		})
 		if err != nil {
-			return nil, err
+			return attempt.Log{}, err
 		}
-		if cilog.Ended(f.tail(cilog.EndSize)) {
-			return f, nil
-		}
-		if n == tries || j.GetConclusion() == "cancelled" {
-			return endless{f}, nil
+		ended := cilog.Ended(f.tail(cilog.EndSize))
+		if ended || n == tries || j.GetConclusion() == "cancelled" {
+			return attempt.Log{ReadCloser: f, Size: f.size(), Ended: ended}, nil
 		}
 		_ = f.Close()
 		sleep := s.API.Wait
@@ -301,25 +303,23 @@ func (s *Source) job(ctx context.Context, j *github.WorkflowJob) (io.ReadCloser,
 			sleep = pause
 		}
 		if err := sleep(ctx, time.Duration(n)*2*time.Second); err != nil {
-			return nil, err
+			return attempt.Log{}, err
 		}
 	}
 }
 
 // endless is an incomplete log. That is known when it is opened, and reported once it was read.
-type endless struct{ f fetched }
+type endless struct{ io.ReadCloser }
 
 var errNoEnd = scanners.OfKind(scanners.GapNotFetched, errors.New("the log has no end: the job may have written more"))
 
 func (e endless) Read(b []byte) (int, error) {
-	n, err := e.f.Read(b)
+	n, err := e.ReadCloser.Read(b)
 	if err == io.EOF {
 		err = errNoEnd
 	}
 	return n, err
 }
-
-func (e endless) Close() error { return e.f.Close() }
 
 // uploads are the artifacts of the run.
 func (s *Source) uploads(ctx context.Context, root string, yield func(scanners.Artifact, error) bool) {
@@ -377,14 +377,19 @@ func (f fetched) Close() error {
 	return errors.Join(err, os.Remove(f.Name()))
 }
 
-// tail gives the last size bytes.
-func (f fetched) tail(size int64) []byte {
+func (f fetched) size() int64 {
 	info, err := f.Stat()
 	if err != nil {
-		return nil
+		return 0
 	}
-	b := make([]byte, min(size, info.Size()))
-	if _, err = f.ReadAt(b, info.Size()-int64(len(b))); err != nil {
+	return info.Size()
+}
+
+// tail gives the last n bytes.
+func (f fetched) tail(n int64) []byte {
+	size := f.size()
+	b := make([]byte, min(n, size))
+	if _, err := f.ReadAt(b, size-int64(len(b))); err != nil {
 		return nil
 	}
 	return b

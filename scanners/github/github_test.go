@@ -27,15 +27,19 @@ func line(n int) string {
 
 const end = "2026-11-01T10:00:01.0000000Z Cleaning up orphan processes\n"
 
-func run(t *testing.T, src scanners.Source) (paths []string, gaps []string) {
-	t.Helper()
+var detector = sync.OnceValue(func() *detect.Engine {
 	set, err := rules.Builtin()
 	if err != nil {
-		t.Fatal(err)
+		panic(err)
 	}
-	p := scanners.Pool{Detector: detect.New(set), Workers: 1, Unpacker: archive.New(archive.DefaultLimits)}
+	return detect.New(set)
+})
+
+func run(t *testing.T, src scanners.Source) (paths []string, gaps []string) {
+	t.Helper()
+	p := scanners.Pool{Detector: detector(), Workers: 1, Unpacker: archive.New(archive.DefaultLimits)}
 	var mu sync.Mutex
-	_, err = p.Run(t.Context(), src, func(f rules.Finding) {
+	_, err := p.Run(t.Context(), src, func(f rules.Finding) {
 		mu.Lock()
 		defer mu.Unlock()
 		paths = append(paths, f.Location.Path)

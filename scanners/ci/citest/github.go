@@ -67,6 +67,8 @@ type Repo struct {
 	Runs      []*Run
 	Artifacts []*Artifact
 	Caches    []*Cache
+	// Uncounted are jobs and artifacts that lists count and do not have.
+	Uncounted int
 	// Refuse is the status that everything of it is answered with; 0: none.
 	Refuse int
 
@@ -89,6 +91,18 @@ func (x *Repo) run(id int64) *Run {
 		}
 	})
 	return x.byID[id]
+}
+
+// log is the log of a job, alone.
+func (x *Repo) log(id int64) string {
+	for _, run := range x.Runs {
+		for _, j := range run.Jobs {
+			if j.ID == id {
+				return j.Log
+			}
+		}
+	}
+	return ""
 }
 
 // Run is a workflow run.
@@ -115,12 +129,18 @@ type Cache struct {
 	Created  time.Time
 }
 
-// Job is one of a run that has not ended.
+// Job is one of a run.
 type Job struct {
 	ID     int64
 	Name   string
 	Status string
-	Log    string
+	// Conclusion is that of a job that has ended; empty: success. Steps are those of its steps, of
+	// which the last is the runner's.
+	Conclusion string
+	Steps      []string
+	// Attempt is the only one whose list has the job; 0: every one does.
+	Attempt int
+	Log     string // empty: it has none
 }
 
 // Artifact is what a run uploaded.
@@ -430,7 +450,7 @@ func (s *GitHub) ofRepo(w http.ResponseWriter, r *http.Request, x *Repo, p []str
 		for _, a := range slice(w, r, x.Artifacts) {
 			out = append(out, s.artifactDoc(a))
 		}
-		reply(w, http.StatusOK, map[string]any{"total_count": len(x.Artifacts), "artifacts": out})
+		reply(w, http.StatusOK, map[string]any{"total_count": len(x.Artifacts) + x.Uncounted, "artifacts": out})
 	case len(p) == 4 && p[1] == "artifacts" && !slices.ContainsFunc(x.Artifacts, func(a *Artifact) bool { return a.ID == num(2) }):
 		notFound(w)
 	case len(p) == 4 && p[1] == "artifacts":
@@ -446,17 +466,17 @@ func (s *GitHub) ofRepo(w http.ResponseWriter, r *http.Request, x *Repo, p []str
 				out = append(out, s.artifactDoc(a))
 			}
 		}
-		reply(w, http.StatusOK, map[string]any{"total_count": len(out), "artifacts": out})
+		reply(w, http.StatusOK, map[string]any{"total_count": len(out) + x.Uncounted, "artifacts": slice(w, r, out)})
 	case len(p) == 6 && p[5] == "jobs":
 		out := []any{}
 		for _, j := range find(num(2)).Jobs {
-			var conclusion any
-			if j.Status == "completed" {
-				conclusion = "success"
+			if j.Attempt == 0 || int64(j.Attempt) == num(4) {
+				out = append(out, s.jobDoc(j, num(2)))
 			}
-			out = append(out, s.full("job", map[string]any{"id": j.ID, "name": j.Name, "status": j.Status, "conclusion": conclusion, "runner_id": 7, "run_id": num(2)}))
 		}
-		reply(w, http.StatusOK, map[string]any{"total_count": len(out), "jobs": out})
+		reply(w, http.StatusOK, map[string]any{"total_count": len(out) + x.Uncounted, "jobs": slice(w, r, out)})
+	case len(p) == 4 && p[1] == "jobs" && p[3] == "logs" && x.log(num(2)) == "":
+		notFound(w)
 	case len(p) == 4 && p[1] == "jobs" && p[3] == "logs":
 		s.moved(w, x, "job", p[2])
 	case len(p) == 6 && p[5] == "logs":
@@ -501,6 +521,25 @@ func (s *GitHub) change(w http.ResponseWriter, r *http.Request, x *Repo, p []str
 	}
 	s.changed = append(s.changed, r.Method+" "+r.URL.Path)
 	w.WriteHeader(http.StatusNoContent)
+}
+
+func (s *GitHub) jobDoc(j Job, run int64) map[string]any {
+	var conclusion any
+	if j.Status == "completed" {
+		conclusion = j.Conclusion
+		if j.Conclusion == "" {
+			conclusion = "success"
+		}
+	}
+	steps := []any{}
+	for n, c := range j.Steps {
+		name := fmt.Sprint("step ", n)
+		if n == len(j.Steps)-1 {
+			name = "Complete job"
+		}
+		steps = append(steps, map[string]any{"name": name, "status": "completed", "conclusion": c, "number": n + 1})
+	}
+	return s.full("job", map[string]any{"id": j.ID, "name": j.Name, "status": j.Status, "conclusion": conclusion, "runner_id": 7, "run_id": run, "steps": steps})
 }
 
 func (s *GitHub) artifactDoc(a *Artifact) map[string]any {
@@ -564,13 +603,7 @@ func (s *GitHub) storage(w http.ResponseWriter, r *http.Request) {
 			}
 		}
 	case "job":
-		for _, run := range x.Runs {
-			for _, j := range run.Jobs {
-				if j.ID == id {
-					_, _ = w.Write([]byte(j.Log))
-				}
-			}
-		}
+		_, _ = w.Write([]byte(x.log(id)))
 	}
 }
 

@@ -20,6 +20,7 @@ import (
 	"github.com/quellhq/quell/rules"
 	"github.com/quellhq/quell/scanners"
 	"github.com/quellhq/quell/scanners/ci"
+	"github.com/quellhq/quell/scanners/cilog"
 	"github.com/quellhq/quell/scanners/github/attempt"
 )
 
@@ -320,11 +321,22 @@ func (s *Source) logs(r repo, id int64, n int) func(ctx context.Context, b *ci.B
 		if err != nil || logs == nil {
 			return err
 		}
-		return s.jobsOf(r, id, n).Lacking(ctx, logs, at, func(ctx context.Context, j *github.WorkflowJob, _ rules.Location) (io.ReadCloser, error) {
-			return s.Client.Download(ctx, s.jobLog(r, j), "")
-		}, func(j *github.WorkflowJob, l *rules.Location) {
-			l.Origin = s.origin(r, "jobs", strconv.FormatInt(j.GetID(), 10), "logs")
-		}, part, gap)
+		return s.jobsOf(r, id, n).Lacking(ctx, logs, at, attempt.Reader{Part: part, Gap: gap,
+			Open: func(ctx context.Context, j *github.WorkflowJob) (attempt.Log, error) {
+				b, err := s.Client.Download(ctx, s.jobLog(r, j), "")
+				if err != nil {
+					return attempt.Log{}, err
+				}
+				tail := make([]byte, min(cilog.EndSize, b.Size))
+				if _, err := b.ReadAt(tail, b.Size-int64(len(tail))); err != nil {
+					_ = b.Close()
+					return attempt.Log{}, err
+				}
+				return attempt.Log{ReadCloser: b, Size: b.Size, Ended: cilog.Ended(tail)}, nil
+			},
+			Place: func(j *github.WorkflowJob, l *rules.Location) {
+				l.Origin = s.origin(r, "jobs", strconv.FormatInt(j.GetID(), 10), "logs")
+			}})
 	}
 }
 

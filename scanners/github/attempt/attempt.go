@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/google/go-github/v88/github"
@@ -106,52 +107,122 @@ func MustLog(j *github.WorkflowJob) bool {
 	return false
 }
 
-// errAlone is the error of a log that neither the archive has nor GitHub by itself.
-var errAlone = errors.New("the archive of the attempt's logs lacks it, and GitHub does not give it alone")
+// Log is the log of one job, as GitHub gives it alone.
+type Log struct {
+	io.ReadCloser
+	Size int64
+	// Ended reports that the runner wrote it to its end.
+	Ended bool
+}
 
-// Lacking reads the logs of jobs that an archive lacks, each of which open fetches, and reports
-// those that can't be. logs are those of the archive, and at is its place; place completes the
-// location of a job's log.
-func (a Attempt) Lacking(ctx context.Context, logs []cilog.JobLog, at rules.Location, open func(context.Context, *github.WorkflowJob, rules.Location) (io.ReadCloser, error), place func(*github.WorkflowJob, *rules.Location), part func(scanners.Artifact, io.Reader) error, gap func(scanners.Gap)) error {
+// Reader is what a source does with a job's log.
+type Reader struct {
+	// Open fetches it, and Place completes its location.
+	Open  func(context.Context, *github.WorkflowJob) (Log, error)
+	Place func(*github.WorkflowJob, *rules.Location)
+	Part  func(scanners.Artifact, io.Reader) error
+	Gap   func(scanners.Gap)
+}
+
+var (
+	errLacks = errors.New("the archive of the attempt's logs lacks it, and GitHub does not give it alone")
+	errCut   = errors.New("it has no end in the archive of the attempt's logs, and GitHub does not give it alone")
+	errNoEnd = scanners.OfKind(scanners.GapNotFetched, errors.New("it has no end: the job wrote more"))
+)
+
+// Lacking reads the logs of jobs that the archive of an attempt lacks, or has the beginning of, and
+// reports those that GitHub does not give. logs are those of the archive, and at is its place.
+func (a Attempt) Lacking(ctx context.Context, logs []cilog.JobLog, at rules.Location, r Reader) error {
 	var jobs []*github.WorkflowJob
 	if err := a.Jobs(ctx, func(j *github.WorkflowJob) bool { jobs = append(jobs, j); return true }); err != nil {
-		gap(scanners.Gap{Location: at, Err: fmt.Errorf("the list of jobs, which the logs are compared with: %w", a.Explain(err))})
+		r.Gap(scanners.Gap{Location: at, Err: fmt.Errorf("the list of jobs, which the logs are compared with: %w", a.Explain(err))})
 	}
 	jobs = a.own(jobs)
 	missing, n := Missing(jobs, logs)
-	if n == 0 {
-		return nil
+	if n > 0 {
+		missing, n = a.carried(ctx, missing, n)
 	}
-	missing, n = a.carried(ctx, missing, n)
+	cut := Cut(jobs, logs)
 	lost := 0
 	used := map[string]bool{}
-	for _, j := range missing {
+	place := func(j *github.WorkflowJob) rules.Location {
 		l := at
 		l.Path, l.Job = at.Path+"!"+fileName(j.GetName())+".txt", j.GetName()
 		if used[l.Path] {
 			l.Path = fmt.Sprintf("%s!%d_%s.txt", at.Path, j.GetID(), fileName(j.GetName()))
 		}
 		used[l.Path] = true
-		place(j, &l)
-		r, err := open(ctx, j, l)
-		if err == nil {
-			err = part(scanners.Artifact{Location: l}, r)
-			_ = r.Close()
-			if err == nil {
-				continue
-			}
-		} else {
+		r.Place(j, &l)
+		return l
+	}
+	for _, j := range missing {
+		l := place(j)
+		err := r.read(ctx, j, l, nil)
+		if errors.As(err, new(unopened)) {
 			// Some of the others may be in the archive by a name that is not recognised.
 			if lost++; lost > n {
 				continue
 			}
-			err = scanners.OfKind(scanners.GapNotFetched, fmt.Errorf("%w: %w", errAlone, err))
+			err = scanners.OfKind(scanners.GapNotFetched, fmt.Errorf("%w: %w", errLacks, err))
 		}
-		if ctx.Err() != nil || errors.Is(err, scanners.ErrTime) || errors.Is(err, scanners.ErrExpansion) {
+		if err := r.report(ctx, l, err); err != nil {
 			return err
 		}
-		gap(scanners.Gap{Location: l, Err: err})
 	}
+	for _, j := range jobs {
+		sizes, ok := cut[j]
+		if !ok {
+			continue
+		}
+		l := place(j)
+		err := r.read(ctx, j, l, sizes)
+		if errors.As(err, new(unopened)) {
+			err = scanners.OfKind(scanners.GapNotFetched, fmt.Errorf("%w: %w", errCut, err))
+		}
+		if err := r.report(ctx, l, err); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// unopened is the error of a log that can't be fetched.
+type unopened struct{ error }
+
+func (u unopened) Unwrap() error { return u.error }
+
+// slack is by how many bytes two copies of one log may differ: a byte order mark for each page.
+const slack = 64
+
+// read scans a job's log. With sizes, those of the copies in the archive, only one that has an end
+// or is longer is scanned: of one that has neither, GitHub keeps no more than was read.
+func (r Reader) read(ctx context.Context, j *github.WorkflowJob, l rules.Location, sizes []int64) error {
+	f, err := r.Open(ctx, j)
+	if err != nil {
+		return unopened{err}
+	}
+	defer f.Close()
+	if !f.Ended && slices.ContainsFunc(sizes, func(n int64) bool { return f.Size <= n+slack }) {
+		return nil
+	}
+	if err := r.Part(scanners.Artifact{Location: l}, f.ReadCloser); err != nil {
+		return err
+	}
+	if !f.Ended && completed(j) {
+		return errNoEnd
+	}
+	return nil
+}
+
+// report reports an error of one log. The error that it gives ends the archive.
+func (r Reader) report(ctx context.Context, l rules.Location, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil, errors.Is(err, scanners.ErrTime), errors.Is(err, scanners.ErrExpansion):
+		return err
+	}
+	r.Gap(scanners.Gap{Location: l, Err: err})
 	return nil
 }
 

@@ -1,6 +1,7 @@
 package attempt
 
 import (
+	"slices"
 	"strings"
 	"unicode"
 
@@ -22,7 +23,7 @@ func Missing(jobs []*github.WorkflowJob, logs []cilog.JobLog) (missing []*github
 		switch {
 		case l.Steps:
 			folders[fold(l.Name)]++
-		case !l.Empty:
+		case !l.Empty():
 			left[fold(l.Name)]++
 			total++
 		}
@@ -104,4 +105,36 @@ func fold(name string) string {
 		}
 		return unicode.ToLower(r)
 	}, name)
+}
+
+// lastStep is the runner's own, whose end is the log's.
+const lastStep = "Complete job"
+
+// Cut gives the jobs whose runner came to its last step and whose log in the archive lacks what
+// that step writes, with the sizes of the logs that may be theirs.
+func Cut(jobs []*github.WorkflowJob, logs []cilog.JobLog) map[*github.WorkflowJob][]int64 {
+	sizes, ended := map[string][]int64{}, map[string]int{}
+	for _, l := range logs {
+		switch {
+		case l.Steps || l.Empty():
+			continue
+		case l.Ended || !l.Whole: // what was not read to its end is reported
+			ended[fold(l.Name)]++
+		}
+		sizes[fold(l.Name)] = append(sizes[fold(l.Name)], l.Size)
+	}
+	out := map[*github.WorkflowJob][]int64{}
+	for _, j := range jobs {
+		name := fold(j.GetName())
+		if s := sizes[name]; MustLog(j) && len(s) > ended[name] && completed(j) {
+			out[j] = s
+		}
+	}
+	return out
+}
+
+func completed(j *github.WorkflowJob) bool {
+	return slices.ContainsFunc(j.Steps, func(s *github.TaskStep) bool {
+		return s.GetName() == lastStep && s.GetConclusion() == "success"
+	})
 }

@@ -31,7 +31,7 @@ func ok(names ...string) (jobs []*gh.WorkflowJob) {
 
 func whole(names ...string) (logs []cilog.JobLog) {
 	for _, n := range names {
-		logs = append(logs, cilog.JobLog{Name: n})
+		logs = append(logs, cilog.JobLog{Name: n, Size: 9, Whole: true})
 	}
 	return logs
 }
@@ -59,7 +59,7 @@ func TestMissingLogs(t *testing.T) {
 		"all are there":                           {ok("a", "b"), whole("b", "a"), nil, 0},
 		"one is not":                              {ok("a", "b"), whole("a"), []string{"b"}, 1},
 		"an archive without a log":                {ok("a", "b"), whole(), []string{"a", "b"}, 2},
-		"an empty log":                            {ok("a"), []cilog.JobLog{{Name: "a", Empty: true}}, []string{"a"}, 1},
+		"an empty log":                            {ok("a"), []cilog.JobLog{{Name: "a", Whole: true}}, []string{"a"}, 1},
 		"a skipped job has none":                  {append(ok("a"), job("b", "skipped")), whole("a"), nil, 0},
 		"a job cancelled in the queue has none":   {append(ok("a"), job("b", "cancelled")), whole("a"), nil, 0},
 		"a job cancelled before its first step":   {append(ok("a"), job("b", "cancelled", "cancelled", "skipped")), whole("a"), nil, 0},

@@ -91,7 +91,11 @@ func (j *Job) steps() []any {
 	}
 	out := []any{}
 	for n, c := range list {
-		out = append(out, map[string]any{"name": fmt.Sprint("step ", n), "status": "completed", "conclusion": c, "number": n + 1})
+		name := fmt.Sprint("step ", n)
+		if n > 0 && n == len(list)-1 {
+			name = "Complete job"
+		}
+		out = append(out, map[string]any{"name": name, "status": "completed", "conclusion": c, "number": n + 1})
 	}
 	return out
 }
