@@ -141,7 +141,7 @@ func (a *app) root() *cobra.Command {
 	f.DurationVar(&a.probeTime, "probe-time", 10*time.Minute, "time limit for all questions to issuers")
 	f.BoolVar(&a.offline, "offline", false, "send nothing to any issuer")
 	f.StringVar(&a.confidence, "confidence", "medium", "the minimum confidence that is shown: low|medium|high")
-	f.StringSliceVar(&a.show, "show", nil, "`WHAT` the text output lists one by one: live|suspect|all|incomplete (default live and suspect ones, and others while they are few)")
+	f.StringSliceVar(&a.show, "show", nil, "`WHAT` the text output lists one by one: live|suspect|all|incomplete (default live and suspect ones, and others while they are few; in a file, all)")
 	f.StringVar(&a.failOn, "fail-on", "suspect", "which findings cause exit code 1: never|live|suspect|found")
 	f.StringArrayVar(&a.allow, "allow", nil, "a reviewed `FILE` of accepted findings and gaps: in quell's format, each with a reason and an expiry; a .gitleaksignore; or a baseline of gitleaks or detect-secrets (repeatable)")
 	f.BoolVar(&a.noMarkers, "no-markers", false, "also report findings that quell:allow and gitleaks:allow in the text suppress")

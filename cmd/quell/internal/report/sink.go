@@ -54,8 +54,12 @@ func (t Tee) Close() error {
 
 // File is a sink into a file. Close publishes the report if the last event was a
 // Summary and nothing failed; otherwise the report is not whole, and what was at
-// path stays as it was.
+// path stays as it was. A file is kept for later: without a choice of --show, text in it lists
+// everything.
 func File(format, path string, set *rules.Set, show Show) (Sink, error) {
+	if format == textFormat.Name && show == (Show{}) {
+		show = Show{All: true, Incomplete: true}
+	}
 	f, err := output.Create(path, output.Mode)
 	if err != nil {
 		return nil, err

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -98,6 +99,35 @@ func TestAReportFileIsWholeOrAsItWas(t *testing.T) {
 					t.Errorf("%d files are left", len(list))
 				}
 			})
+		}
+	}
+}
+
+// Text on a screen sums up what is not urgent; a file lists all of it, unless --show has chosen.
+func TestATextFileListsEverything(t *testing.T) {
+	const n = fewSuspect + 50
+	for _, c := range []struct {
+		show Show
+		want int
+	}{{Show{}, n}, {Show{Live: true}, 0}} {
+		p := filepath.Join(t.TempDir(), "r.txt")
+		f, err := File("text", p, &rules.Set{}, c.show)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range n {
+			ref := rules.Ref{Fingerprint: fmt.Sprintf("%032x", i+1), Rule: "made-up", Confidence: rules.High}
+			err = errors.Join(err, f.Emit(Credential{Ref: ref, Findings: 1, Locations: []rules.Location{{Path: "a"}}}))
+		}
+		if err = errors.Join(err, f.Emit(Summary{}), f.Close()); err != nil {
+			t.Fatal(err)
+		}
+		b, err := os.ReadFile(p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Count(string(b), "fingerprint "); got != c.want {
+			t.Errorf("%+v: %d of %d are listed", c.show, got, n)
 		}
 	}
 }
