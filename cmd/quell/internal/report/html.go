@@ -70,10 +70,7 @@ func (p *page) Close() error {
 			live++
 		}
 	}
-	title := "no live credential"
-	if live > 0 {
-		title = Count(int64(live), "live credential")
-	}
+	title := heading(live, p.summary)
 	at := ""
 	if !p.config.At.IsZero() {
 		at = p.config.At.UTC().Format(time.RFC3339)

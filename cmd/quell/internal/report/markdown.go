@@ -52,10 +52,7 @@ func (m *markdown) Close() error {
 		}
 	}
 	var b bytes.Buffer
-	title := "no live credential"
-	if live > 0 {
-		title = Count(int64(live), "live credential")
-	}
+	title := heading(live, m.summary)
 	fmt.Fprintf(&b, "## quell: %s\n\n", title)
 	// The lines of the text format's summary have numbers and words of quell's alone.
 	var counts bytes.Buffer

@@ -106,3 +106,22 @@ func TestMarkdownOfAnApply(t *testing.T) {
 		t.Errorf("%s", got)
 	}
 }
+
+// The heading never promises more than the answers show.
+func TestHeadingsPromiseNoMoreThanTheAnswers(t *testing.T) {
+	for _, c := range []struct {
+		live int
+		s    Summary
+		want string
+	}{
+		{1, Summary{Unknown: 3}, "1 live credential"},
+		{0, Summary{Unknown: 1, Incomplete: 2}, "no credential known to be live, 1 unknown one"},
+		{0, Summary{Unknown: 4}, "no credential known to be live, 4 unknown ones"},
+		{0, Summary{Dead: 2, Incomplete: 1}, "no live credential in what was read"},
+		{0, Summary{Dead: 2}, "no live credential"},
+	} {
+		if got := heading(c.live, c.s); got != c.want {
+			t.Errorf("%+v: %q, want %q", c.s, got, c.want)
+		}
+	}
+}

@@ -199,3 +199,17 @@ func (r *record) act(e Action) {
 		r.counts, r.unanswered = false, false
 	}
 }
+
+// heading is the first line of a page. "No live credential" is only what every answer shows: not
+// what was never asked, or not read.
+func heading(live int, s Summary) string {
+	switch {
+	case live > 0:
+		return Count(int64(live), "live credential")
+	case s.Unknown > 0:
+		return "no credential known to be live, " + Count(int64(s.Unknown), "unknown one")
+	case s.Incomplete > 0:
+		return "no live credential in what was read"
+	}
+	return "no live credential"
+}
