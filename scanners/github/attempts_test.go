@@ -39,6 +39,14 @@ func TestRunsThatAreNotWhole(t *testing.T) {
 			s.Jobs = []githubtest.Job{done(1, "build", "a line\n"+line(0)+end), done(2, "test")}
 			s.Logs[1] = map[string]string{"0_build.txt": "a line\n", "1_test.txt": line(1) + end}
 		}, []string{root + "/attempt-1!1_test.txt", root + "/attempt-1!build.txt"}, nil},
+		"a log that is cut in the archive, as its steps are": {func(s *githubtest.Server, _ *source) {
+			s.Jobs = []githubtest.Job{done(1, "build", "a line\n"+line(0)+end), done(2, "empty", line(1)+end)}
+			s.Logs[1] = map[string]string{"0_build.txt": "a line\n", "build/1_Set up job.txt": "a line\n", "1_empty.txt": ""}
+		}, []string{root + "/attempt-1!build.txt", root + "/attempt-1!empty.txt"}, nil},
+		"a whole log whose steps are there": {func(s *githubtest.Server, _ *source) {
+			s.Jobs = []githubtest.Job{done(1, "build")}
+			s.Logs[1] = map[string]string{"0_build.txt": line(0) + end, "build/1_Set up job.txt": line(0), "build/3_Complete job.txt": end}
+		}, []string{root + "/attempt-1!build/1_Set up job.txt"}, nil},
 		"a log that is cut in the archive, and alone later": {func(s *githubtest.Server, _ *source) {
 			s.Jobs = []githubtest.Job{done(1, "build", "a line\n"+line(0)+strings.Repeat("a line\n", 20))}
 			s.Logs[1] = map[string]string{"0_build.txt": "a line\n"}
