@@ -102,9 +102,9 @@ campaign-issuers:
 
 # Processes of quell serve on PostgreSQL: how much faster several of them are, how long a webhook
 # takes, and TIME of kills of random processes and of the server. One process on SQLite: a disk that
-# is full again and again.
+# is full again and again, and 100,000 jobs that wait at once.
 campaign-serve:
-	QUELL_CAMPAIGN=$(TIME) go test -timeout 1h -v ./cmd/quell/internal/serve -run FullDisk
+	QUELL_CAMPAIGN=$(TIME) go test -timeout 1h -v ./cmd/quell/internal/serve -run 'FullDisk|WaitAtOnce'
 	QUELL_REAL=1 QUELL_CAMPAIGN=$(TIME) go test -timeout 6h -v ./cmd/quell/internal/realtest -run 'TestServe(Throughput|Latency|Survives)'
 
 bench:

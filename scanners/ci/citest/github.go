@@ -58,6 +58,8 @@ type GitHub struct {
 	changed  []string
 	comments []string
 	hold     time.Time // requests before are an error
+	index    sync.Mutex
+	byName   map[string]*Repo
 	fill     *contracttest.Filler
 }
 
@@ -309,7 +311,19 @@ func reply(w http.ResponseWriter, status int, v any) {
 	_ = json.NewEncoder(w).Encode(v)
 }
 
+// repo finds a repository; nil: there is none. Many are found by an index.
 func (s *GitHub) repo(name string) *Repo {
+	if len(s.Repos) > 64 {
+		s.index.Lock()
+		defer s.index.Unlock()
+		if len(s.byName) != len(s.Repos) {
+			s.byName = map[string]*Repo{}
+			for _, x := range s.Repos {
+				s.byName[x.Name] = x
+			}
+		}
+		return s.byName[name]
+	}
 	for _, x := range s.Repos {
 		if x.Name == name {
 			return x
