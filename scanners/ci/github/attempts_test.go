@@ -70,7 +70,7 @@ func TestArchivesThatLackLogs(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := prepare(t)
-			s.cfg.Options = ci.Options{Logs: true, Artifacts: true}
+			s.cfg.Options = ci.Options{Logs: true, Artifacts: true, Run: "9"}
 			c.run.ID, c.run.Attempts, c.run.Created = 9, max(c.run.Attempts, 1), at(9)
 			s.fake.Repos = []*citest.Repo{{Name: "r", Runs: []*citest.Run{&c.run}}}
 			if c.change != nil {

@@ -314,11 +314,13 @@ func (s *Source) jobsOf(r repo, id int64, n int) attempt.Attempt {
 	return attempt.Attempt{Client: s.api, Owner: r.owner, Repo: r.name, Run: id, Number: n, Explain: explain}
 }
 
-// logs reads the archive of an attempt's logs, and those that it lacks.
+// logs reads the archive of an attempt's logs. Of a run that only Options.Run names it also reads
+// those that the archive lacks; of the runs of a list or a webhook it does not ask for the jobs,
+// since that would double the requests.
 func (s *Source) logs(r repo, id int64, n int) func(ctx context.Context, b *ci.Blob, at rules.Location, part func(scanners.Artifact, io.Reader) error, gap func(scanners.Gap)) error {
 	return func(ctx context.Context, b *ci.Blob, at rules.Location, part func(scanners.Artifact, io.Reader) error, gap func(scanners.Gap)) error {
 		logs, err := ci.LogZip(ctx, b, at, part, gap)
-		if err != nil || logs == nil {
+		if err != nil || logs == nil || s.cfg.Options.Run == "" || s.cfg.Attempt != 0 {
 			return err
 		}
 		return s.jobsOf(r, id, n).Lacking(ctx, logs, at, attempt.Reader{Part: part, Gap: gap,
