@@ -91,6 +91,10 @@ func TestRequestsOfADay(t *testing.T) {
 	text, all := kinds()
 	hour := float64(all) * 1000 / repos / 24
 	t.Logf("a day with its sweep: %d requests, %s; of 1,000 repositories %.0f an hour", all, text, hour)
+	// Few repositories share the list of an owner's repositories among fewer.
+	if testenv.Fewer == 1 && hour > 320 {
+		t.Errorf("%.0f requests an hour for 1,000 repositories, at most 320", hour)
+	}
 	for _, r := range b.fake.Repos {
 		for _, x := range r.Runs {
 			if b.fake.Stored()[fmt.Sprintf("logs/%s/%d/1", r.Name, x.ID)] == 0 && x.ID%1000 > perMonth {

@@ -151,6 +151,8 @@ DELETE FROM serve_session;
 ALTER TABLE serve_session ADD COLUMN subject TEXT NOT NULL DEFAULT '';
 `}, {sqlite: `
 CREATE INDEX serve_credential_search ON serve_credential(first_at DESC, fingerprint DESC, target, (` + status + `), (` + searched + `));
+`}, {both: `
+CREATE INDEX serve_repo_sweep ON serve_repo(target, sweep, read_at, gaps);
 `}}
 
 func (s *Store) migrate(ctx context.Context) error {

@@ -191,7 +191,7 @@ type TargetState struct {
 
 // Targets lists the targets that were swept or are being swept.
 func (s *Store) Targets(ctx context.Context) (out []TargetState, err error) {
-	rows, err := s.read.QueryContext(ctx, `SELECT t.name, t.ended, t.error, count(r.repo), coalesce(sum(CASE WHEN r.read_at = 0 THEN 1 ELSE 0 END), 0), coalesce(sum(r.gaps), 0) + coalesce((SELECT sum(g.gaps) FROM serve_gap g WHERE g.target = t.name), 0)
+	rows, err := s.read.QueryContext(ctx, `SELECT t.name, t.ended, t.error, count(r.sweep), coalesce(sum(CASE WHEN r.read_at = 0 THEN 1 ELSE 0 END), 0), coalesce(sum(r.gaps), 0) + coalesce((SELECT sum(g.gaps) FROM serve_gap g WHERE g.target = t.name), 0)
 FROM serve_target t LEFT JOIN serve_repo r ON r.target = t.name AND r.sweep = t.sweep WHERE substr(t.name, 1, 1) <> '_' GROUP BY t.name, t.ended, t.error ORDER BY t.name`)
 	if err != nil {
 		return nil, err

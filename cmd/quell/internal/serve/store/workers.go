@@ -61,7 +61,16 @@ func (s *Store) TakeOver(ctx context.Context, self string, now time.Time) (n int
 		if s.pool == nil {
 			others = ` AND ` + last + ` <> '` + self + `'`
 		}
-		n, err = tx.Exec(`UPDATE river_job SET state = 'available' WHERE state = 'running'` + others)
+		if n, err = tx.Exec(`UPDATE river_job SET state = 'available' WHERE state = 'running'` + others); err != nil {
+			return err
+		}
+		// River gives a new job the time of the machine that adds it. One whose clock is ahead
+		// would delay it until the database gets there; a short snooze is less than a minute.
+		due, late := `now()`, `now() + interval '1 minute'`
+		if s.pool == nil {
+			due, late = `datetime('now', 'subsec')`, `datetime('now', 'subsec', '+1 minute')`
+		}
+		_, err = tx.Exec(`UPDATE river_job SET scheduled_at = ` + due + ` WHERE state = 'available' AND scheduled_at > ` + late)
 		return err
 	})
 	return n, err
