@@ -71,7 +71,9 @@ func TestAFullDiskLosesNothing(t *testing.T) {
 			b.app.live[session(10*id)] = true
 			b.app.mu.Unlock()
 		}
-		r.Runs = append([]*citest.Run{{ID: int64(id), Attempts: 1, Created: time.Now(), Logs: leaking(10 * id)}}, r.Runs...)
+		b.fake.Set(func() {
+			r.Runs = append([]*citest.Run{{ID: int64(id), Attempts: 1, Created: time.Now(), Logs: leaking(10 * id)}}, r.Runs...)
+		})
 	}
 	leaks, live := 0, 0
 	for i := range repos {
