@@ -186,8 +186,9 @@ func TestServeLatencyOfWebhooks(t *testing.T) {
 	c.endedOnce()
 }
 
-// Random processes and PostgreSQL are ended by SIGKILL every two seconds. No run is lost, no
-// session is ended twice, the ledger is whole, and all of it goes on by itself.
+// Random processes and PostgreSQL are ended by SIGKILL every two seconds, and the clocks of machines
+// jump by up to three days. No run is lost, no session is ended twice, the ledger is whole, and all
+// of it goes on by itself.
 func TestServeSurvivesKills(t *testing.T) {
 	span := campaign(t)
 	if span == 0 {
@@ -214,17 +215,26 @@ func TestServeSurvivesKills(t *testing.T) {
 		return false
 	}
 	leaks := len(c.secrets) - 1
+	c.exe = clocked(t)
 	for range 4 {
 		c.start("apply = true", "")
 	}
+	c.eventually(time.Minute, "the start of a process", func() bool { return serveAddress.MatchString(c.procs[0].out.String()) })
+	const ahead = 50 * time.Hour
+	c.procs[0].jump(ahead)
+	c.eventually(10*time.Second, "a jump of the clock", func() bool { return (time.Until(c.procs[0].clock()) - ahead).Abs() < time.Minute })
 	var data string
 	if err := c.db.QueryRowContext(t.Context(), `SHOW data_directory`).Scan(&data); err != nil {
 		t.Fatal(err)
 	}
 	random := rand.New(rand.NewPCG(7, uint64(time.Now().UnixNano())))
-	kills, servers := 0, 0
+	kills, servers, jumps := 0, 0, 0
 	for end := time.Now().Add(span); time.Now().Before(end); kills++ {
 		time.Sleep(2 * time.Second)
+		if random.IntN(3) == 0 {
+			jumps++
+			c.procs[random.IntN(len(c.procs))].jump(anyJump(random))
+		}
 		if random.IntN(5) == 0 {
 			servers++
 			pid, err := os.ReadFile(filepath.Join(data, "postmaster.pid"))
@@ -242,11 +252,14 @@ func TestServeSurvivesKills(t *testing.T) {
 		c.kill(p)
 		c.run(p)
 	}
+	for _, p := range c.procs {
+		p.jump(0)
+	}
 	done := c.number(`SELECT count(*) FROM serve_credential WHERE state <> ''`)
 	ended := time.Now()
 	const all = `SELECT (SELECT count(*) FROM serve_credential WHERE state <> '') + (SELECT count(*) FROM serve_credential WHERE outcome = 'Confirmed')`
-	c.eventually(span/2+3*time.Minute, "all verdicts and kills", func() bool { return c.number(all) == leaks+c.live })
-	t.Logf("%d kills of processes, %d of PostgreSQL; %d of %d verdicts by then, the rest and %d kills of sessions %s later", kills-servers, servers, done, leaks, c.live, time.Since(ended).Round(time.Second))
+	c.eventually(span/2+5*time.Minute, "all verdicts and kills", func() bool { return c.number(all) == leaks+c.live })
+	t.Logf("%d kills of processes, %d of PostgreSQL, %d jumps of clocks; %d of %d verdicts by then, the rest and %d kills of sessions %s later", kills-servers, servers, jumps, done, leaks, c.live, time.Since(ended).Round(time.Second))
 	c.endedOnce()
 	for _, r := range c.fake.Repos {
 		for _, x := range r.Runs {

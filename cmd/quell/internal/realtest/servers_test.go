@@ -147,7 +147,8 @@ type operator struct {
 	env map[string]string
 	// secrets must never show up in anything that quell writes.
 	secrets []string
-	dialled int // connections that quell began
+	dialled int    // connections that quell began
+	exe     string // quell as a process; empty: this program is it
 }
 
 func newOperator(t *testing.T) *operator {

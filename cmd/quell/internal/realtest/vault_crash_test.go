@@ -38,7 +38,11 @@ func (o *operator) start(args ...string) (*exec.Cmd, *bytes.Buffer) {
 // startTo starts quell with out as its output.
 func (o *operator) startTo(out io.Writer, args ...string) *exec.Cmd {
 	o.t.Helper()
-	c := exec.Command(os.Args[0], args...)
+	exe := o.exe
+	if exe == "" {
+		exe = os.Args[0]
+	}
+	c := exec.Command(exe, args...)
 	c.Env = append(os.Environ(), asQuell+"=1", "HOME="+o.dir)
 	for k, v := range o.env {
 		c.Env = append(c.Env, k+"="+v)
