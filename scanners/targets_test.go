@@ -104,38 +104,10 @@ func TestContainersOfATargetShareItsBounds(t *testing.T) {
 			return &git.Source{Dir: dir}
 		},
 		"layers of an image": func(t *testing.T) scanners.Source {
-			img := empty.Image
-			for _, b := range [][]byte{gzipped(tarred(t, "f", cookie)), gzipped(tarred(t, "zeros", zeros))} {
-				l, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(b)), nil })
-				if err != nil {
-					t.Fatal(err)
-				}
-				if img, err = mutate.AppendLayers(img, l); err != nil {
-					t.Fatal(err)
-				}
-			}
-			dir := t.TempDir()
-			if _, err := layout.Write(dir, mutate.AppendManifests(empty.Index, mutate.IndexAddendum{Add: img})); err != nil {
-				t.Fatal(err)
-			}
-			return &oci.Source{Targets: []string{dir}}
+			return imageOf(t, gzipped(tarred(t, "f", cookie)), gzipped(tarred(t, "zeros", zeros)))
 		},
 		"files of an image": func(t *testing.T) scanners.Source {
-			img := empty.Image
-			for _, b := range [][]byte{tarred(t, "f", cookie), tarred(t, "bomb.gz", bomb)} {
-				l, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(b)), nil })
-				if err != nil {
-					t.Fatal(err)
-				}
-				if img, err = mutate.AppendLayers(img, l); err != nil {
-					t.Fatal(err)
-				}
-			}
-			dir := t.TempDir()
-			if _, err := layout.Write(dir, mutate.AppendManifests(empty.Index, mutate.IndexAddendum{Add: img})); err != nil {
-				t.Fatal(err)
-			}
-			return &oci.Source{Targets: []string{dir}}
+			return imageOf(t, tarred(t, "f", cookie), tarred(t, "bomb.gz", bomb))
 		},
 		"logs of a run": func(t *testing.T) scanners.Source {
 			var out bytes.Buffer
@@ -194,4 +166,24 @@ func TestContainersOfATargetShareItsBounds(t *testing.T) {
 			}
 		}
 	}
+}
+
+// imageOf is an image with layers of these bytes.
+func imageOf(t *testing.T, layers ...[]byte) scanners.Source {
+	t.Helper()
+	img := empty.Image
+	for _, b := range layers {
+		l, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(b)), nil })
+		if err != nil {
+			t.Fatal(err)
+		}
+		if img, err = mutate.AppendLayers(img, l); err != nil {
+			t.Fatal(err)
+		}
+	}
+	dir := t.TempDir()
+	if _, err := layout.Write(dir, mutate.AppendManifests(empty.Index, mutate.IndexAddendum{Add: img})); err != nil {
+		t.Fatal(err)
+	}
+	return &oci.Source{Targets: []string{dir}}
 }

@@ -12,8 +12,8 @@ import (
 	"testing"
 )
 
-// nobody is the number of a user without rights, by convention.
-const nobody = 65534
+// unprivileged is the number of a user without rights, by convention.
+const unprivileged = 65534
 
 // AsOrdinaryUser runs the test again as a user without rights, and reports true, if root runs it:
 // root reads every file. Otherwise it reports false.
@@ -32,14 +32,14 @@ func AsOrdinaryUser(t *testing.T) bool {
 		t.Fatal(err)
 	}
 	for _, p := range []string{dir, exe} {
-		if err := os.Chown(p, nobody, nobody); err != nil {
+		if err := os.Chown(p, unprivileged, unprivileged); err != nil {
 			t.Fatal(err)
 		}
 	}
 	c := exec.CommandContext(t.Context(), exe, "-test.v", "-test.run=^"+t.Name()+"$")
 	c.Dir = dir
 	c.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + dir, "TMPDIR=" + dir, "QUELL_REAL=" + os.Getenv("QUELL_REAL")}
-	c.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody, NoSetGroups: true}}
+	c.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: unprivileged, Gid: unprivileged, NoSetGroups: true}}
 	out, err := c.CombinedOutput()
 	switch {
 	case err != nil && c.ProcessState == nil:

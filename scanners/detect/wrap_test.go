@@ -51,15 +51,7 @@ func TestShortLinesWithALiteralOverTheirBreak(t *testing.T) {
 // Lines that have equal length by chance are not one wrapped line.
 func TestEqualLinesKeepTheirOwnValues(t *testing.T) {
 	e := New(builtin(t))
-	random := rand.New(rand.NewPCG(25, 1))
-	word := func(n int) string {
-		const letters = "ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz23456789"
-		b := make([]byte, n)
-		for i := range b {
-			b[i] = letters[random.IntN(len(letters))]
-		}
-		return string(b)
-	}
+	word := wordsOf(1)
 	kinds := map[string]func() string{
 		"of no fixed length": func() string { return "hvs." + word(60) },
 		"signed": func() string {
@@ -99,15 +91,7 @@ func TestEqualLinesKeepTheirOwnValues(t *testing.T) {
 // cookie's line.
 func TestTheLineAfterACookieIsNoneOfIt(t *testing.T) {
 	e := New(builtin(t))
-	random := rand.New(rand.NewPCG(25, 2))
-	word := func(n int) string {
-		const letters = "ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz23456789"
-		b := make([]byte, n)
-		for i := range b {
-			b[i] = letters[random.IntN(len(letters))]
-		}
-		return string(b)
-	}
+	word := wordsOf(2)
 	for _, prefix := range []string{"", "> ", "2026-11-01T10:00:00.0000000Z > "} {
 		for _, after := range []string{"Host: app.example.com", "Accept: */*", "X-B3-TraceId: 1", "Priority:", "expires_at: 1796", "PATH=/usr/local/bin:/usr/bin", "HOME=/root"} {
 			for n := 20; n < 140; n++ {
@@ -121,5 +105,18 @@ func TestTheLineAfterACookieIsNoneOfIt(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// wordsOf returns a function that makes random values of n letters and digits.
+func wordsOf(seed uint64) func(n int) string {
+	random := rand.New(rand.NewPCG(25, seed))
+	return func(n int) string {
+		const letters = "ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz23456789"
+		b := make([]byte, n)
+		for i := range b {
+			b[i] = letters[random.IntN(len(letters))]
+		}
+		return string(b)
 	}
 }

@@ -242,7 +242,7 @@ func (s *Source) jobs(ctx context.Context, root string, yield func(scanners.Arti
 		case !attempt.MayLog(j):
 			return true
 		}
-		name := path.Join(root, clean(j.GetName())+".txt")
+		name := path.Join(root, attempt.FileName(j.GetName())+".txt")
 		more = yield(scanners.Artifact{Location: rules.Location{Source: "log", Path: name, Job: j.GetName(), Notes: map[string]string{"url": j.GetHTMLURL()}},
 			Open: func(ctx context.Context) (io.ReadCloser, error) {
 				log, err := s.job(ctx, j)
@@ -334,7 +334,7 @@ func (s *Source) uploads(ctx context.Context, root string, yield func(scanners.A
 		})
 		return list, total, next, err
 	}, (*github.Artifact).GetID, func(u *github.Artifact) bool {
-		name := path.Join(root, "artifacts", clean(u.GetName()))
+		name := path.Join(root, "artifacts", attempt.FileName(u.GetName()))
 		if u.GetExpired() {
 			more = yield(scanners.Artifact{}, gap(name, scanners.OfKind(scanners.GapNotFetched, errors.New("the artifact has expired"))))
 			return more
@@ -349,21 +349,6 @@ func (s *Source) uploads(ctx context.Context, root string, yield func(scanners.A
 	if err != nil && more {
 		yield(scanners.Artifact{}, gap(root+"/artifacts", Explain(err)))
 	}
-}
-
-// clean makes one part of a path from a name: names of jobs and artifacts may contain any
-// character.
-func clean(name string) string {
-	name = strings.Map(func(r rune) rune {
-		if r == '/' || r == '\\' || r < ' ' || r == 0x7f {
-			return '_'
-		}
-		return r
-	}, name)
-	if name == "" || name == "." || name == ".." {
-		return "_"
-	}
-	return name
 }
 
 // MaxDownload is how many bytes of one log or artifact are fetched.

@@ -147,9 +147,9 @@ func (a Attempt) Lacking(ctx context.Context, logs []cilog.JobLog, at rules.Loca
 	used := map[string]bool{}
 	place := func(j *github.WorkflowJob) rules.Location {
 		l := at
-		l.Path, l.Job = at.Path+"!"+fileName(j.GetName())+".txt", j.GetName()
+		l.Path, l.Job = at.Path+"!"+FileName(j.GetName())+".txt", j.GetName()
 		if used[l.Path] {
-			l.Path = fmt.Sprintf("%s!%d_%s.txt", at.Path, j.GetID(), fileName(j.GetName()))
+			l.Path = fmt.Sprintf("%s!%d_%s.txt", at.Path, j.GetID(), FileName(j.GetName()))
 		}
 		used[l.Path] = true
 		r.Place(j, &l)
@@ -268,8 +268,9 @@ func times(j *github.WorkflowJob) string {
 	return j.GetName() + "\n" + j.GetStartedAt().String() + "\n" + j.GetCompletedAt().String()
 }
 
-// fileName makes one part of a path from a job's name.
-func fileName(name string) string {
+// FileName makes one part of a path from a name: names of jobs and artifacts may contain any
+// character.
+func FileName(name string) string {
 	name = strings.Map(func(r rune) rune {
 		if r == '/' || r == '\\' || r < ' ' || r == 0x7f {
 			return '_'

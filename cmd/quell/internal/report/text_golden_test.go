@@ -83,7 +83,7 @@ func planned() (out []Event) {
 			Managed: []string{"database/static-roles/app", "secret/app#password"}, Requests: []revokers.Effect{{Method: "POST", URL: "https://vault.example.com:8200/v1/database/rotate-role/app"}}},
 		Action{Item: 16, Ref: ref(16, rules.KindJWT, "jwt"), Host: "idp.example.com", Action: "until_expiry", Detail: "stateless: its issuer can't end it; it is accepted until 2026-05-03T10:00:00Z", Remedy: "roll the key that signs it, which ends everyone's; or wait"},
 		Action{Item: 17, Ref: ref(17, rules.KindAPIKey, "github-pat"), Host: "api.github.com", Action: "none", Detail: "it is dead already: revoked"},
-		Action{Item: 18, Ref: ref(18, rules.KindAPIKey, "npm-access-token"), Host: "registry.npmjs.org", Action: "held", Held: "the policy does not allow the tier self", Remedy: `[[allow]] provider = "npm" with tiers = ["self"] in the policy`},
+		Action{Item: 18, Ref: ref(18, rules.KindAPIKey, "npm-access-token"), Host: "registry.example", Action: "held", Held: "the policy does not allow the tier self", Remedy: `[[allow]] provider = "npm" with tiers = ["self"] in the policy`},
 		Notice{Message: "then delete the log of job 17 of run 4711 of example/payments: DELETE https://api.github.com/repos/example/payments/actions/runs/4711/logs (irreversible, tier self), once 3 credentials in it are proven dead and a sealed copy is kept"})
 }
 
